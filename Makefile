@@ -1,0 +1,59 @@
+# Two commands on a fresh machine with Python 3.11+ and make:
+#   make run    sets up (base install, no torch), pulls the weights and does the main job
+#   make test   sets up for development and passes every test
+PYTHON ?= python3
+GROUP ?= examples/groups/bus-fares.toml
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+UV := $(BIN)/uv pip compile --universal --no-header --no-annotate --python-version 3.11 --quiet
+
+.PHONY: run test test-slow check bench docs lock clean
+.DELETE_ON_ERROR:
+
+run: $(VENV)/base.stamp
+	$(BIN)/commonweal models pull
+	mkdir -p out
+	$(BIN)/commonweal agree $(GROUP) --json out/result.json --report out/report.html
+
+test: check
+	$(BIN)/commonweal models pull
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -m slow
+
+check: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/dev.stamp
+	$(BIN)/commonweal models pull
+	set -e; for each in benchmarks/*.py; do echo "== $$each"; $(BIN)/python $$each; done
+
+# The part of the docs that is made from the code: the command-line help.
+docs: $(VENV)/dev.stamp
+	$(BIN)/python docs/make_cli_reference.py
+
+# Newest versions within pyproject.toml's bounds, for every platform and Python. The CUDA libraries
+# that some builds of torch want are left to pip, so that a CPU build installs without them.
+lock: $(VENV)/dev.stamp
+	$(UV) pyproject.toml -o requirements/base.lock
+	echo 'torch==2.13.0' | $(UV) pyproject.toml --extra train --group dev \
+		-c requirements/base.lock -c - -o requirements/dev.lock
+	sed -i -E '/^(nvidia|cuda|triton)/d' requirements/dev.lock
+
+$(VENV)/base.stamp: requirements/base.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install -r requirements/base.lock
+	$(PIP) install --no-deps --editable .
+	touch $@
+
+$(VENV)/dev.stamp: requirements/dev.lock $(VENV)/base.stamp
+	$(PIP) install -r requirements/dev.lock
+	touch $@
+
+clean:
+	rm -rf $(VENV) out build .pytest_cache .mypy_cache .ruff_cache .hypothesis

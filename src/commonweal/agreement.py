@@ -1,0 +1,151 @@
+"""The main job in one function: from a group's opinions to the statement it can agree on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from commonweal._version import __version__
+from commonweal.errors import InputError
+from commonweal.groups import check_group
+from commonweal.models import DEFAULT_MODEL, load_language_model
+from commonweal.policies import DEFAULT_POLICY, load_policy
+from commonweal.result import Agreement
+from commonweal.rewards import DEFAULT_REWARD_MODEL, load_reward_model, utility_profile
+from commonweal.types import Opinion, Policy, Progress, Question, RewardModel, no_progress
+from commonweal.welfare import isoelastic, rank, resolve_alpha
+
+
+def find_agreement(
+    question: str | Question,
+    opinions: Sequence[str | Opinion],
+    *,
+    policy: str | Policy = DEFAULT_POLICY,
+    model: str = DEFAULT_MODEL,
+    reward: str | RewardModel = DEFAULT_REWARD_MODEL,
+    welfare: str = "utilitarian",
+    alpha: float | None = None,
+    n_candidates: int = 16,
+    seed: int = 0,
+    omit: Sequence[str] = (),
+    on_progress: Progress | None = None,
+) -> Agreement:
+    """The statement that this group is predicted to agree on best, with all that led to it.
+
+    Args:
+        question: what the group was asked.
+        opinions: one a participant, at least two; plain texts get the ids p1, p2, ...
+        policy: what writes the candidates, by name or as an object.
+        model: the language model of a policy given by name: "embedded", "openai:URL#MODEL", ...
+        reward: what predicts agreement, by name or as an object.
+        welfare: "utilitarian", "bernoulli_nash" or "rawlsian".
+        alpha: inequality aversion, instead of ``welfare``: any number from 0 to infinity.
+        n_candidates: how many candidates to write (paper: 16).
+        seed: the same seed gives the same result with the same model on the same machine.
+        omit: ids of participants whose opinions the policy must not see. They are scored all the
+            same (paper 4.3).
+        on_progress: called with (stage, n_done, n_total); the stages are "load", "generate" and
+            "predict".
+
+    Raises:
+        InputError: the question, opinions or options cannot be used; the message says which.
+        WeightsError: model weights are missing.
+        EngineError: the language model failed.
+        GenerationError: no completion survived parsing; it holds the raw texts.
+
+    Source: paper 3.4 step 3, figure 1.
+    """
+    asked, everybody, notes = check_group(question, opinions)
+    chosen_alpha = resolve_alpha(welfare, alpha)
+    included = _included(everybody, omit)
+    progress = on_progress or no_progress
+    clock = _Clock()
+
+    progress("load", 0, 2)
+    writer = load_policy(policy, load_language_model(model)) if isinstance(policy, str) else policy
+    progress("load", 1, 2)
+    predictor = load_reward_model(reward) if isinstance(reward, str) else reward
+    progress("load", 2, 2)
+    clock.lap("load")
+
+    generation = writer.generate(
+        asked,
+        included,
+        n_candidates=n_candidates,
+        rng=np.random.default_rng(seed),
+        on_done=lambda n_done, n_total: progress("generate", n_done, n_total),
+    )
+    clock.lap("generate")
+
+    n_pairs = len(everybody) * len(generation.candidates)
+    utilities = utility_profile(
+        predictor,
+        asked.text,
+        [opinion.text for opinion in everybody],
+        [candidate.text for candidate in generation.candidates],
+        on_done=lambda n_done: progress("predict", n_done, n_pairs),
+    )
+    clock.lap("predict")
+
+    values = isoelastic(utilities, chosen_alpha)
+    return Agreement(
+        question=asked,
+        opinions=everybody,
+        omitted=tuple(omit),
+        candidates=generation.candidates,
+        utilities=utilities,
+        alpha=chosen_alpha,
+        welfare=values,
+        ranking=rank(values),
+        rejections=generation.rejections,
+        notes=(*notes, *generation.notes),
+        timings_seconds=clock.laps_seconds,
+        provenance=_provenance(writer, predictor, seed, n_candidates, generation.n_sampled),
+    )
+
+
+def _included(opinions: Sequence[Opinion], omit: Sequence[str]) -> list[Opinion]:
+    """The opinions that the policy may see."""
+    ids = [opinion.id for opinion in opinions]
+    for name in omit:
+        if name not in ids:
+            raise InputError(
+                f"cannot omit {name!r}: no such participant; expected some of {', '.join(ids)}"
+            )
+    included = [opinion for opinion in opinions if opinion.id not in omit]
+    if not included:
+        raise InputError("every participant is omitted; expected at least one to write from")
+    return included
+
+
+def _provenance(
+    writer: Policy, predictor: RewardModel, seed: int, n_candidates: int, n_sampled: int
+) -> dict[str, Any]:
+    return {
+        "commonweal_version": __version__,
+        "seed": seed,
+        "n_candidates_requested": n_candidates,
+        "n_completions_sampled": n_sampled,
+        "policy": writer.name,
+        "model": writer.model.model_id,
+        "model_weights_sha256": writer.model.weights_hash,
+        "reward_model": predictor.name,
+        "reward_model_weights_sha256": predictor.weights_hash,
+        "participants": "real or as given by the caller; agreement is predicted, nobody voted",
+    }
+
+
+class _Clock:
+    """Seconds that each stage took."""
+
+    def __init__(self) -> None:
+        self.laps_seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.laps_seconds[stage] = round(now - self._last, 3)
+        self._last = now

@@ -1,0 +1,240 @@
+"""``commonweal agree``: from a file of opinions to the statement that the group can agree on."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from commonweal.models import DEFAULT_MODEL
+from commonweal.policies import DEFAULT_POLICY
+from commonweal.welfare import WELFARE_FUNCTIONS
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from commonweal.result import Agreement
+
+EXAMPLE = (
+    "Example: commonweal agree examples/groups/bus-fares.toml --welfare rawlsian "
+    "--report report.html"
+)
+STAGES = {"load": "Loading models", "generate": "Writing candidates", "predict": "Predicting"}
+WIDTH = 100
+"""Most columns that the result takes; fewer in a narrower terminal."""
+N_SHOWN = 5
+"""Candidates shown on screen; all are in --json and --report."""
+
+# Written out, since a type must be; a test compares them with WELFARE_FUNCTIONS and POLICIES.
+Welfare = Literal["utilitarian", "bernoulli_nash", "rawlsian"]
+PolicyName = Literal["few_shot", "zero_shot"]
+
+
+def agree(
+    group: Annotated[
+        Path,
+        typer.Argument(help="The question and the opinions: a .toml, .json or .csv file."),
+    ],
+    welfare: Annotated[
+        Welfare, typer.Option(help="What counts as best for the group.")
+    ] = "utilitarian",
+    alpha: Annotated[
+        float | None,
+        typer.Option(help="Inequality aversion instead of --welfare: 0 up to inf."),
+    ] = None,
+    candidates: Annotated[int, typer.Option(min=1, help="How many candidates to write.")] = 16,
+    policy: Annotated[PolicyName, typer.Option(help="What writes them.")] = DEFAULT_POLICY,
+    model: Annotated[
+        str,
+        typer.Option(
+            help="The language model: embedded, embedded:PATH.gguf, openai:BASE_URL#MODEL, hf:PATH."
+        ),
+    ] = DEFAULT_MODEL,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed, the same result.")] = 0,
+    omit: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID",
+            help="A participant whose opinion is not shown to the policy, but scored. Repeatable.",
+        ),
+    ] = None,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="Write everything as JSON (- for the screen)."),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page of HTML to read and share.")
+    ] = None,
+) -> None:
+    """Find the statement that a group is predicted to agree on best.
+
+    A policy writes candidates from the opinions, a reward model predicts each person's agreement
+    with each from that person's own opinion, and a welfare function picks one. Predictions are
+    not votes.
+    """
+    from rich.console import Console
+
+    from commonweal.agreement import find_agreement
+    from commonweal.files import check_writable, write_whole
+    from commonweal.groups import read_group
+    from commonweal.welfare import resolve_alpha
+
+    json_on_screen = json_file is not None and str(json_file) == "-"
+    for path in (report, None if json_on_screen else json_file):
+        if path is not None:
+            check_writable(path)
+    chosen_alpha = resolve_alpha(welfare, alpha)
+    read = read_group(group)
+    # Markup is off: an opinion may hold square brackets.
+    console = Console(stderr=json_on_screen, markup=False, highlight=False, emoji=False)
+    console.width = min(console.width, WIDTH)
+    with _Bars() as bars:
+        result = find_agreement(
+            read.question,
+            read.opinions,
+            policy=policy,
+            model=model,
+            alpha=chosen_alpha,
+            n_candidates=candidates,
+            seed=seed,
+            omit=omit or (),
+            on_progress=bars.update,
+        )
+    _print_result(console, result, read.notes)
+    if json_file is not None:
+        text = json.dumps(result.to_dict(), ensure_ascii=False, indent=2, allow_nan=False)
+        if json_on_screen:
+            sys.stdout.write(text + "\n")
+        else:
+            write_whole(json_file, text + "\n")
+            console.print(f"Wrote {json_file}", soft_wrap=True)
+    if report is not None:
+        from commonweal.report import write_report
+
+        write_report(result, report)
+        console.print(f"Wrote {report}", soft_wrap=True)
+
+
+class _Bars:
+    """A progress bar for each stage, on stderr, so that stdout holds the result alone."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.progress import TimeElapsedColumn as Elapsed
+
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            Elapsed(),
+            console=Console(stderr=True),
+        )
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> _Bars:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._progress.stop()
+
+    def update(self, stage: str, n_done: int, n_total: int) -> None:
+        if stage not in self._tasks:
+            self._tasks[stage] = self._progress.add_task(f"{STAGES[stage]:<19}", total=n_total)
+        self._progress.update(self._tasks[stage], completed=n_done, total=n_total)
+
+
+def _print_result(console: Console, result: Agreement, notes: tuple[str, ...]) -> None:
+    from rich.panel import Panel
+    from rich.text import Text
+
+    print_ = console.print
+    print_()
+    print_(Text(result.question.text, style="bold"))
+    print_()
+    print_(Panel(Text(result.statement), title="The statement", padding=(1, 2)))
+    others = [
+        f"{name} would pick {other.id}"
+        if (other := result.under(name).chosen).id != result.chosen.id
+        else f"{name} picks it too"
+        for name in WELFARE_FUNCTIONS
+        if name != result.welfare_name
+    ]
+    welfare = result.welfare[result.ranking.best]
+    print_(
+        f"{result.chosen.id} of {len(result.candidates)} candidates, chosen by "
+        f"{result.welfare_name} welfare ({welfare:.2f} of 7); {', '.join(others)}."
+    )
+    if result.is_tie:
+        tied = ", ".join(result.candidates[i].id for i in result.ranking.tied_best)
+        print_(f"There was a tie ({tied}): the one written first was taken.")
+    print_()
+    print_(_people_table(result))
+    print_(_candidates_table(result))
+    for note in dict.fromkeys((*notes, *result.notes)):
+        print_(f"Note: {note}.")
+    if result.dissent:
+        who = ", ".join(f"{d.participant_id} ({d.expected_rating:.1f})" for d in result.dissent)
+        print_(f"Predicted to disagree: {who}.", style="bold")
+    else:
+        print_("Nobody is predicted to disagree, which the model may have wrong.", style="bold")
+    print_(
+        "These are predictions by a model, not votes. The statement may misrepresent a minority, "
+        "and the facts in it are not checked. Ask the people."
+    )
+    print_()
+
+
+def _people_table(result: Agreement) -> Any:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE, title="Predicted agreement (1 to 7, neutral is 4)", expand=True)
+    table.add_column("Participant", no_wrap=True, max_width=18)
+    table.add_column("Expected", justify="right")
+    table.add_column("", width=14, no_wrap=True)
+    table.add_column("Their opinion", no_wrap=True, overflow="ellipsis", ratio=1)
+    for opinion, row in zip(result.opinions, result.utilities, strict=True):
+        rating = float(row[result.ranking.best])
+        bar = "█" * round((rating - 1) / 6 * 14)
+        # Blue and yellow: told apart with any of the common colour-vision deficiencies.
+        colour = "yellow" if rating < 4 else "blue"
+        name = f"{opinion.id} (omitted)" if opinion.id in result.omitted else opinion.id
+        table.add_row(
+            Text(name),
+            f"{rating:.1f}",
+            Text(bar, style=colour),
+            Text(" ".join(opinion.text.split())),
+        )
+    return table
+
+
+def _candidates_table(result: Agreement) -> Any:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    n_shown = min(N_SHOWN, len(result.candidates))
+    title = f"Candidates by {result.welfare_name} welfare"
+    if n_shown < len(result.candidates):
+        title += f", the first {n_shown} of {len(result.candidates)}"
+    table = Table(box=box.SIMPLE, title=title, expand=True)
+    table.add_column("Rank", justify="right")
+    table.add_column("Welfare", justify="right")
+    table.add_column("Lowest", justify="right")
+    table.add_column("", no_wrap=True)
+    table.add_column("Candidate", ratio=1)
+    for index in result.ranking.order[:n_shown]:
+        table.add_row(
+            str(result.ranking.ranks[index]),
+            f"{result.welfare[index]:.2f}",
+            f"{result.utilities[:, index].min():.1f}",
+            result.candidates[index].id,
+            Text(result.candidates[index].text),
+        )
+    return table

@@ -1,0 +1,42 @@
+"""The application that the commands hang on."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from commonweal._version import __version__
+from commonweal.cli import agree, doctor, models
+
+app = typer.Typer(
+    name="commonweal",
+    help="Find a statement that a group of people with different views can stand behind.",
+    epilog="Begin with: commonweal models pull, then commonweal agree GROUP.toml",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"commonweal {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Find a statement that a group of people with different views can stand behind."""
+
+
+app.command("agree", epilog=agree.EXAMPLE)(agree.agree)
+app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
+app.add_typer(models.app, name="models")

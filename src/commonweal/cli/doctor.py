@@ -1,0 +1,84 @@
+"""``commonweal doctor``: what is installed, what is missing, and how to get it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from importlib import metadata
+from importlib.util import find_spec
+
+import typer
+
+from commonweal._version import __version__
+
+EXAMPLE = "Example: commonweal doctor"
+
+
+def doctor() -> None:
+    """Show what is installed, which engines can run, and how to get what is missing.
+
+    Exits with 0 when the main job can run on the embedded model, else with 1.
+    """
+    from commonweal.models import store
+    from commonweal.models.openai_engine import KEY_VARIABLES
+    from commonweal.rewards import DEFAULT_REWARD_MODEL
+
+    missing_weights = [name for name in store.WEIGHTS if not store.is_pulled(name)]
+    embedded = all(find_spec(name) for name in ("openvino_genai", "openvino_tokenizers", "gguf"))
+    transformers = all(find_spec(name) for name in ("torch", "transformers"))
+    key = next((name for name in KEY_VARIABLES if os.environ.get(name)), None)
+    folder = store.cache_folder()
+    place = next(p for p in (folder, *folder.parents) if p.exists())
+
+    _say(True, f"commonweal {__version__}, Python {platform.python_version()}")
+    _say(True, f"{platform.system()} {platform.machine()}, {os.cpu_count()} processor cores")
+    _say(
+        place.is_dir() and os.access(place, os.W_OK),
+        f"weights are kept in {folder}, {shutil.disk_usage(place).free / 1e9:.1f} GB free",
+        "set COMMONWEAL_CACHE to a folder that you may write to",
+    )
+    _say(
+        embedded,
+        f"embedded engine: OpenVINO GenAI {_version('openvino-genai')}",
+        "pip install --force-reinstall commonweal",
+    )
+    for name in store.WEIGHTS:
+        _say(name not in missing_weights, f"weights {name}", f"commonweal models pull {name}")
+    _say(not missing_weights, f"reward model {DEFAULT_REWARD_MODEL}", "commonweal models pull")
+    _say(
+        True,
+        "openai: engine (any OpenAI-compatible server), key "
+        + (f"from {key}" if key else "not set: none is sent"),
+    )
+    _say(
+        transformers,
+        "hf: engine (transformers)"
+        + (
+            f" {_version('transformers')}, torch {_version('torch')}"
+            if transformers
+            else ", optional"
+        ),
+        "pip install 'commonweal[train]'",
+        optional=True,
+    )
+    ready = embedded and not missing_weights
+    typer.echo()
+    typer.echo(
+        "Ready: commonweal agree GROUP.toml"
+        if ready
+        else "Not ready for the embedded model: see the lines with ✗ above"
+    )
+    raise typer.Exit(0 if ready else 1)
+
+
+def _say(fine: bool, what: str, remedy: str = "", *, optional: bool = False) -> None:
+    mark = "✓" if fine else ("·" if optional else "✗")
+    typer.echo(f"{mark} {what}" + ("" if fine else f" → {remedy}"))
+
+
+def _version(project: str) -> str:
+    try:
+        return metadata.version(project)
+    except metadata.PackageNotFoundError:
+        return "not installed"

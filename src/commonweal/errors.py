@@ -1,0 +1,55 @@
+"""The one tree of errors: what was got, where, what was expected, how to fix it.
+
+Whatever commonweal raises on purpose is a ``CommonwealError``. At the command line an
+``InputError`` (the user can mend it) exits with 2, any other ``CommonwealError`` with 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from commonweal.types import Rejection
+
+__all__ = [
+    "CommonwealError",
+    "EngineError",
+    "GenerationError",
+    "InputError",
+    "UnsupportedByEngineError",
+    "WeightsError",
+    "WelfareDomainError",
+]
+
+
+class CommonwealError(Exception):
+    """The base of every error that commonweal raises on purpose."""
+
+
+class InputError(CommonwealError):
+    """Something the user gave (a file, an option, an argument) cannot be used as it is."""
+
+
+class WelfareDomainError(InputError):
+    """Utilities or an alpha outside the domain of the welfare functions (paper 3.3, eq. 1)."""
+
+
+class WeightsError(CommonwealError):
+    """Model weights are missing, truncated, changed, or could not be fetched or stored."""
+
+
+class EngineError(CommonwealError):
+    """A language-model engine could not be reached, refused, or answered with nonsense."""
+
+
+class UnsupportedByEngineError(EngineError):
+    """This engine has no way to do what was asked (for example log-probabilities)."""
+
+
+class GenerationError(CommonwealError):
+    """No completion survived parsing. The raw texts are kept, with the reason for each."""
+
+    def __init__(self, message: str, rejections: Sequence[Rejection]) -> None:
+        super().__init__(message)
+        self.rejections = tuple(rejections)

@@ -1,0 +1,329 @@
+"""The embedded engine: a GGUF file run by OpenVINO GenAI on the processor, without torch.
+
+All completions of one call are in one continuous batch: they advance together token by token, and
+what their prompts share from the start (instructions, worked examples) is computed once.
+
+Prompts enter the batch one step apart. Taken in together, they would each compute the shared start
+for themselves, and how two prompts split one step between the threads changes the last digits, so
+that a seed would not give the same text twice (docs/LOG.md, 2026-11-21).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from commonweal.errors import EngineError, InputError
+from commonweal.models import store
+from commonweal.models.gguf_files import Header, read_header
+from commonweal.types import Completion, Prompt, Sampling
+
+DEFAULT_WEIGHTS = "smollm2-135m-instruct"
+
+_MAX_BATCHED_TOKENS = 4096
+"""Most prompt tokens computed in one step. A longer prompt takes several."""
+
+
+class EmbeddedModel:
+    """A language model on this machine (the protocol ``LanguageModel``).
+
+    The same call (prompts, sampling and seeds) gives the same completions on the same machine. A
+    prompt alone may come out differently from the same prompt and seed in a larger batch, since
+    rounding differs with the size of the batch.
+
+    Args:
+        path: the GGUF file.
+        model_id: its name in records.
+        weights_hash: the file's sha256, where known; else it is computed when asked for.
+
+    Raises:
+        InputError: no such file.
+        EngineError: OpenVINO GenAI cannot load it.
+    """
+
+    def __init__(self, path: Path, *, model_id: str, weights_hash: str | None = None) -> None:
+        if not path.is_file():
+            raise InputError(
+                f"no model at {path}; expected a GGUF file, or leave the path out for the "
+                f"packaged {DEFAULT_WEIGHTS}"
+            )
+        self._path = path
+        self._model_id = model_id
+        self._known_hash = weights_hash
+        header = _whole_file_header(path)
+        self._pipeline = _load_pipeline(path, prefix_caching=True)
+        self._tokenizer: Any = self._pipeline.get_tokenizer()
+        # OpenVINO's GGUF tokenizer drops the start of a longer text without a word.
+        self._n_most_ids = len(self._token_ids(" a" * 2**17))
+        self._n_context = min(header.context_length or self._n_most_ids, self._n_most_ids)
+        self._n_requests = 0
+
+    @classmethod
+    def from_spec(cls, spec: str = "") -> EmbeddedModel:
+        """The model that follows ``embedded:``, a GGUF path; the packaged one where empty.
+
+        Raises:
+            InputError: no file at that path.
+            WeightsError: the packaged weights have not been pulled.
+        """
+        if spec:
+            return cls(Path(spec).expanduser(), model_id=f"embedded:{spec}")
+        file_name = store.known(DEFAULT_WEIGHTS).requantise or ""
+        return cls(
+            store.require(DEFAULT_WEIGHTS) / file_name,
+            model_id=f"embedded:{DEFAULT_WEIGHTS}",
+            weights_hash=store.file_sha256(DEFAULT_WEIGHTS, file_name),
+        )
+
+    @property
+    def model_id(self) -> str:
+        """The name in records: "embedded:smollm2-135m-instruct"."""
+        return self._model_id
+
+    @cached_property
+    def weights_hash(self) -> str:
+        """The sha256 of the GGUF file, in hex."""
+        return self._known_hash or store.sha256_of(self._path)
+
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        seeds: Sequence[int],
+        n_samples: int = 1,
+        sampling: Sampling | None = None,
+        on_done: Callable[[int], None] | None = None,
+    ) -> list[list[Completion]]:
+        """``n_samples`` completions for each prompt; see ``LanguageModel.generate``.
+
+        Raises:
+            EngineError: OpenVINO GenAI failed, or a prompt and its answer do not fit the model's
+                context.
+            InputError: the arguments do not fit together.
+        """
+        if len(seeds) != len(prompts) or n_samples < 1:
+            got = f"{len(prompts)} prompts, {len(seeds)} seeds, n_samples = {n_samples}"
+            raise InputError(f"generate: got {got}; expected a seed a prompt and n_samples >= 1")
+        sampling = sampling or Sampling()
+        tokens = [self._token_ids(self._chat_text(prompt)) for prompt in prompts]
+        for index, ids in enumerate(tokens):
+            self._check_context(index, len(ids), sampling.max_tokens)
+        jobs = [(ids, seeds[i] + j) for i, ids in enumerate(tokens) for j in range(n_samples)]
+        requests = [(ids, self._config(sampling, seed)) for ids, seed in jobs]
+        outputs = self._run(self._pipeline, requests, on_done)
+        found = [
+            self._completion(output, seed, len(ids), sampling)
+            for (ids, seed), output in zip(jobs, outputs, strict=True)
+        ]
+        return [found[i : i + n_samples] for i in range(0, len(found), n_samples)]
+
+    def count_tokens(self, text: str) -> int:
+        """The number of tokens in ``text``; beyond 8192 it may be off by a few."""
+        n_tokens = len(self._token_ids(text))
+        if n_tokens < self._n_most_ids:
+            return n_tokens
+        middle = text.rfind(" ", 1, len(text) // 2)
+        middle = middle if middle > 0 else len(text) // 2
+        return self.count_tokens(text[:middle]) + self.count_tokens(text[middle:])
+
+    def log_probabilities(
+        self, prompts: Sequence[Prompt], continuations: Sequence[str]
+    ) -> list[list[float]]:
+        """The log-probability of each token of each continuation; see ``LanguageModel``.
+
+        Raises:
+            EngineError: OpenVINO GenAI failed, or a prompt and its continuation do not fit the
+                model's context.
+            InputError: the numbers of prompts and continuations differ.
+        """
+        if len(prompts) != len(continuations):
+            got = f"{len(prompts)} prompts, {len(continuations)} continuations"
+            raise InputError(f"log_probabilities: got {got}; expected as many of each")
+        requests, n_tokens = [], []
+        for index, (prompt, continuation) in enumerate(zip(prompts, continuations, strict=True)):
+            before = self._chat_text(prompt)
+            whole = self._token_ids(before + continuation)
+            shared = self._token_ids(before)
+            while whole[: len(shared)] != shared:  # a token may join the two texts
+                shared.pop()
+            self._check_context(index, len(whole), 1)
+            n_tokens.append(len(whole) - len(shared))
+            config = self._config(Sampling(max_tokens=1, temperature=0), seed=0)
+            config.echo, config.logprobs = True, 1
+            requests.append((whole, config))
+        outputs = self._run(self._echo_pipeline, requests, None)
+        # The last is of the one token that had to be generated; those before it are the text's.
+        return [
+            [float(x) for x in output.generated_log_probs[-1 - n : -1]]
+            for n, output in zip(n_tokens, outputs, strict=True)
+        ]
+
+    def _chat_text(self, prompt: Prompt) -> str:
+        messages = [{"role": role, "content": self._as_data(text)} for role, text in prompt]
+        try:
+            text: str = self._tokenizer.apply_chat_template(messages, add_generation_prompt=True)
+        except RuntimeError as error:  # a template is a program, and may say no
+            roles = ", ".join(role for role, _ in prompt)
+            raise EngineError(
+                f"{self.model_id}: the model's chat template refused a prompt with the roles "
+                f"{roles}: {_last_line(error)}"
+            ) from error
+        return text
+
+    def _as_data(self, text: str) -> str:
+        """``text`` with the template's own marks broken, so that no opinion ends a turn."""
+        for mark in self._marks:
+            text = text.replace(mark, f"{mark[0]} {mark[1:]}")
+        return _encodable(text)
+
+    @cached_property
+    def _marks(self) -> list[str]:
+        """The special tokens, longest first: those that decoding leaves out unless told not to."""
+        ids = [[i] for i in self._tokenizer.get_vocab().values()]
+        kept = self._tokenizer.decode(ids, skip_special_tokens=False)
+        shown = self._tokenizer.decode(ids, skip_special_tokens=True)
+        marks = [k for k, s in zip(kept, shown, strict=True) if not s and len(k) > 1]
+        return sorted(marks, key=len, reverse=True)
+
+    def _token_ids(self, text: str) -> list[int]:
+        ids = self._tokenizer.encode(_encodable(text), add_special_tokens=False).input_ids.data
+        return [int(i) for i in ids.reshape(-1)]
+
+    def _check_context(self, index: int, n_prompt: int, n_answer: int) -> None:
+        if n_prompt + n_answer > self._n_context:
+            more = " or more" if n_prompt >= self._n_most_ids else ""
+            raise EngineError(
+                f"{self.model_id}: prompt {index + 1} has {n_prompt}{more} tokens and its answer "
+                f"up to {n_answer}, together more than the context of {self._n_context}. Give "
+                "fewer or shorter opinions, or a lower max_tokens"
+            )
+
+    def _completion(
+        self, output: Any, seed: int, n_prompt_tokens: int, sampling: Sampling
+    ) -> Completion:
+        # OpenVINO ends at a stop string but cuts whole tokens, now too few, now too many.
+        text: str = self._tokenizer.decode(output.generated_ids)
+        cuts = [text.index(stop) for stop in sampling.stop if stop and stop in text]
+        stopped = bool(cuts) or output.finish_reason.name == "STOP"
+        finish: Literal["stop", "length"] = "stop" if stopped else "length"
+        text = text[: min(cuts)] if cuts else text
+        return Completion(text, finish, seed, n_prompt_tokens, len(output.generated_ids))
+
+    def _config(self, sampling: Sampling, seed: int) -> Any:
+        import openvino_genai as genai
+
+        config = genai.GenerationConfig()
+        config.apply_chat_template = False
+        config.max_new_tokens = sampling.max_tokens
+        config.rng_seed = seed % 2**32  # what its generator makes of a longer seed
+        config.do_sample = sampling.temperature > 0
+        if config.do_sample:
+            config.temperature = sampling.temperature
+            config.top_p = sampling.top_p
+        config.frequency_penalty = sampling.frequency_penalty
+        config.stop_strings = {stop for stop in sampling.stop if stop}
+        config.include_stop_str_in_output = True
+        return config
+
+    @cached_property
+    def _echo_pipeline(self) -> Any:
+        """A second pipeline, for log-probabilities: what is cached is not computed, nor echoed."""
+        return _load_pipeline(self._path, prefix_caching=False)
+
+    def _run(
+        self,
+        pipeline: Any,
+        requests: Sequence[tuple[list[int], Any]],
+        on_done: Callable[[int], None] | None,
+    ) -> list[Any]:
+        """The one output of each (token ids, config), in order."""
+        import numpy as np
+        import openvino as ov
+
+        handles: list[Any] = []
+        outputs: dict[int, Any] = {}
+
+        def step() -> None:
+            pipeline.step()
+            n_before = len(outputs)
+            for index, handle in enumerate(handles):
+                if index not in outputs and handle.get_status().name != "RUNNING":
+                    outputs[index] = self._output(handle)
+            if on_done is not None and len(outputs) > n_before:
+                on_done(len(outputs))
+
+        try:
+            for ids, config in requests:
+                self._n_requests += 1
+                tensor = ov.Tensor(np.array([ids], dtype=np.int64))
+                handles.append(pipeline.add_request(self._n_requests, tensor, config))
+                for _ in range(-(-len(ids) // _MAX_BATCHED_TOKENS)):
+                    step()
+            while pipeline.has_non_finished_requests():
+                step()
+        except RuntimeError as error:
+            raise EngineError(
+                f"OpenVINO GenAI failed on {self.model_id}: {_last_line(error)}"
+            ) from error
+        finally:
+            # Ctrl-C or an error: nothing is left running in the batch.
+            if len(outputs) < len(handles):
+                for handle in handles:
+                    handle.cancel()
+                while pipeline.has_non_finished_requests():
+                    pipeline.step()
+        return [outputs[index] for index in range(len(handles))]
+
+    def _output(self, handle: Any) -> Any:
+        status = handle.get_status().name
+        outputs = handle.read_all()
+        if status != "FINISHED" or not outputs:
+            raise EngineError(
+                f"{self.model_id} ended a completion with status {status}: there may be too "
+                "little memory"
+            )
+        return outputs[0]
+
+
+def _whole_file_header(path: Path) -> Header:
+    """The header of a file that is all there: on one cut short OpenVINO ends the whole process."""
+    try:
+        header = read_header(path)
+    except ValueError as error:
+        raise EngineError(
+            f"{path} is not a GGUF file: {error}. Expected one, such as {DEFAULT_WEIGHTS}"
+        ) from error
+    n_bytes = path.stat().st_size
+    if n_bytes < header.n_bytes:
+        raise EngineError(
+            f"{path} has {n_bytes} bytes, expected {header.n_bytes} from its header: it was cut "
+            "short on its way; fetch it again"
+        )
+    return header
+
+
+def _load_pipeline(path: Path, *, prefix_caching: bool) -> Any:
+    import openvino_genai as genai
+
+    scheduler = genai.SchedulerConfig()
+    scheduler.enable_prefix_caching = prefix_caching
+    scheduler.max_num_batched_tokens = _MAX_BATCHED_TOKENS
+    try:
+        return genai.ContinuousBatchingPipeline(str(path), scheduler, "CPU", {}, {})
+    except RuntimeError as error:
+        raise EngineError(
+            f"OpenVINO GenAI cannot load {path}: {_last_line(error)}. Expected a .gguf file of an "
+            "architecture that it knows (Llama, Qwen, SmolLM); others run as "
+            "openai:BASE_URL#MODEL"
+        ) from error
+
+
+def _encodable(text: str) -> str:
+    """``text`` with lone surrogates (which no UTF-8 tokenizer takes) as replacement characters."""
+    return text.encode("utf-8", errors="replace").decode("utf-8")
+
+
+def _last_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]

@@ -1,0 +1,226 @@
+"""Sentence embeddings from MiniLM weights, run by OpenVINO, without torch.
+
+The graph is BERT (Devlin et al. 2019) in the shape of all-MiniLM-L6-v2 (Reimers & Gurevych 2019:
+mean pooling over tokens, then unit length), built operation by operation from the safetensors
+file, so that nothing but the published weights is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from commonweal.errors import WeightsError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    FloatArray32 = NDArray[np.float32]
+
+N_HEADS = 12
+LAYER_NORM_EPSILON = 1e-12
+WINDOW_TOKENS = 254
+"""Tokens of text in one window. With [CLS] and [SEP] that is 256, the length that the model was
+trained at; its position table would go to 512, but nothing beyond 256 was ever trained."""
+
+_BATCH_TOKENS = 4096
+_BATCH_ROWS = 64
+_PAD_TO = 16
+
+
+class SentenceEncoder:
+    """Texts in, unit vectors of 384 numbers out. Deterministic; not truncating.
+
+    A text longer than one window is split into consecutive windows of ``WINDOW_TOKENS`` tokens,
+    each is embedded, and the mean of their vectors, weighted by their number of tokens, is brought
+    back to unit length. So the end of a long text counts as much as its beginning.
+
+    Args:
+        folder: holds ``model.safetensors`` and ``tokenizer.json`` of all-MiniLM-L6-v2.
+        updates: what fine-tuning adds to the weights, by tensor name, in each tensor's shape.
+
+    Raises:
+        WeightsError: a file is missing or is not what its name says, or an update does not fit.
+    """
+
+    def __init__(self, folder: Path, *, updates: Mapping[str, FloatArray32] | None = None) -> None:
+        # Imported here: together these take most of a second, and importing commonweal must not.
+        from safetensors.numpy import load_file
+        from tokenizers import Tokenizer
+
+        weights_path, tokenizer_path = folder / "model.safetensors", folder / "tokenizer.json"
+        for path in (weights_path, tokenizer_path):
+            if not path.is_file():
+                raise WeightsError(
+                    f"no {path.name} in {folder}: expected the all-MiniLM-L6-v2 folder with "
+                    "model.safetensors and tokenizer.json; pull the weights again"
+                )
+        try:
+            tensors: dict[str, FloatArray32] = load_file(weights_path)
+            self._tokenizer: Any = Tokenizer.from_file(str(tokenizer_path))
+            vocabulary = self._tokenizer.get_vocab()
+            self._cls_id, self._sep_id = vocabulary["[CLS]"], vocabulary["[SEP]"]
+            for name, update in (updates or {}).items():
+                if name not in tensors or tensors[name].shape != update.shape:
+                    raise ValueError(f"an update of shape {update.shape} does not fit {name!r}")
+                tensors[name] = tensors[name] + update
+            self._compiled: Any = _compile(tensors)
+        except Exception as error:  # each of the three libraries raises its own kinds
+            raise WeightsError(
+                f"{folder} does not hold a readable all-MiniLM-L6-v2 ({error}); "
+                "pull the weights again"
+            ) from error
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self.n_dimensions = int(tensors["embeddings.word_embeddings.weight"].shape[1])
+
+    def encode(
+        self, texts: Sequence[str], *, on_done: Callable[[int], None] | None = None
+    ) -> FloatArray32:
+        """Returns unit vectors, float32 [n_texts, 384]; equal texts are embedded once.
+
+        ``on_done`` is called with the number of windows embedded so far, after each batch.
+        A text of nothing but blanks or control characters is embedded as the empty text.
+        """
+        if not texts:
+            return np.zeros((0, self.n_dimensions), dtype=np.float32)
+        position = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+        encodings = self._tokenizer.encode_batch(
+            [_encodable(text) for text in position], add_special_tokens=False
+        )
+        windows: list[list[int]] = []
+        owners: list[int] = []
+        for row, encoding in enumerate(encodings):
+            ids = encoding.ids
+            for start in range(0, max(1, len(ids)), WINDOW_TOKENS):
+                windows.append(ids[start : start + WINDOW_TOKENS])
+                owners.append(row)
+        vectors = self._encode_windows(windows, on_done)
+        # An empty window still counts as one token, so that its text gets a vector.
+        weights = np.array([[max(1, len(window))] for window in windows], dtype=np.float32)
+        sums = np.zeros((len(position), self.n_dimensions), dtype=np.float32)
+        np.add.at(sums, owners, vectors * weights)
+        unique = sums / np.linalg.norm(sums, axis=1, keepdims=True)
+        result: FloatArray32 = unique[[position[text] for text in texts]]
+        return result
+
+    def _encode_windows(
+        self, windows: Sequence[list[int]], on_done: Callable[[int], None] | None
+    ) -> FloatArray32:
+        vectors = np.zeros((len(windows), self.n_dimensions), dtype=np.float32)
+        # By length, so that a batch carries little padding; ties keep their order.
+        order = sorted(range(len(windows)), key=lambda i: len(windows[i]))
+        n_done = 0
+        while n_done < len(order):
+            batch = self._next_batch(order[n_done:], windows)
+            ids, mask = self._pad([windows[i] for i in batch])
+            vectors[batch] = self._compiled((ids, mask))[0]
+            n_done += len(batch)
+            if on_done is not None:
+                on_done(n_done)
+        return vectors
+
+    @staticmethod
+    def _next_batch(order: Sequence[int], windows: Sequence[list[int]]) -> list[int]:
+        batch: list[int] = []
+        for index in order[:_BATCH_ROWS]:
+            # Ascending lengths: this window sets the padded length of the whole batch.
+            if batch and (len(batch) + 1) * (len(windows[index]) + 2) > _BATCH_TOKENS:
+                break
+            batch.append(index)
+        return batch
+
+    def _pad(self, windows: Sequence[list[int]]) -> tuple[NDArray[np.int64], FloatArray32]:
+        longest = max(len(window) for window in windows) + 2
+        # Few distinct shapes, so that OpenVINO prepares its kernels a few times only.
+        width = min(-(-longest // _PAD_TO) * _PAD_TO, WINDOW_TOKENS + 2)
+        ids = np.zeros((len(windows), width), dtype=np.int64)
+        mask = np.zeros((len(windows), width), dtype=np.float32)
+        for row, window in enumerate(windows):
+            n_tokens = len(window) + 2
+            ids[row, :n_tokens] = [self._cls_id, *window, self._sep_id]
+            mask[row, :n_tokens] = 1
+        return ids, mask
+
+
+def _encodable(text: str) -> str:
+    """The text with lone surrogates (which no UTF-8 tokeniser takes) as replacement characters."""
+    return text.encode("utf-8", errors="replace").decode("utf-8")
+
+
+def _compile(tensors: dict[str, FloatArray32]) -> Any:
+    """The compiled graph: (ids int64 [n, t], mask float32 [n, t]) -> unit vectors [n, 384]."""
+    import openvino as ov
+    from openvino import opset13 as op
+
+    def constant(name: str) -> Any:
+        return op.constant(np.ascontiguousarray(tensors[name], dtype=np.float32))
+
+    def linear(x: Any, name: str) -> Any:
+        product = op.matmul(x, constant(f"{name}.weight"), False, True)
+        return op.add(product, constant(f"{name}.bias"))
+
+    def layer_norm(x: Any, name: str) -> Any:
+        last = op.constant(np.array([-1]))
+        normal = op.mvn(x, last, True, LAYER_NORM_EPSILON, "inside_sqrt")
+        return op.add(op.multiply(normal, constant(f"{name}.weight")), constant(f"{name}.bias"))
+
+    def scalar(value: float) -> Any:
+        return op.constant(np.array(value, dtype=np.float32))
+
+    width = tensors["embeddings.word_embeddings.weight"].shape[1]
+    split_heads = op.constant(np.array([0, 0, N_HEADS, width // N_HEADS]))
+    join_heads = op.constant(np.array([0, 0, width]))
+    heads_first = op.constant(np.array([0, 2, 1, 3]))
+
+    ids = op.parameter([-1, -1], np.int64, name="ids")
+    mask = op.parameter([-1, -1], np.float32, name="mask")
+    axis0, axis1 = op.constant(np.array(0)), op.constant(np.array(1))
+    n_tokens = op.gather(op.shape_of(ids), axis1, axis0)
+    positions = op.range(axis0, n_tokens, axis1, output_type="i64")
+    x = op.gather(constant("embeddings.word_embeddings.weight"), ids, axis0)
+    x = op.add(x, op.gather(constant("embeddings.position_embeddings.weight"), positions, axis0))
+    # One segment only: token type 0 everywhere.
+    segment = tensors["embeddings.token_type_embeddings.weight"][:1]
+    x = op.add(x, op.constant(np.ascontiguousarray(segment)))
+    x = layer_norm(x, "embeddings.LayerNorm")
+
+    # 0 for a token, a large negative number for padding: [n, 1, 1, t], added to attention scores.
+    padding = op.multiply(op.subtract(mask, scalar(1.0)), scalar(1e9))
+    padding = op.unsqueeze(padding, op.constant(np.array([1, 2])))
+    n_layers = len({name.split(".")[2] for name in tensors if name.startswith("encoder.layer.")})
+    for layer in range(n_layers):
+        prefix = f"encoder.layer.{layer}"
+        query, key, value = (
+            op.transpose(
+                op.reshape(linear(x, f"{prefix}.attention.self.{part}"), split_heads, True),
+                heads_first,
+            )
+            for part in ("query", "key", "value")
+        )
+        scores = op.matmul(query, key, False, True)
+        scores = op.multiply(scores, scalar((width // N_HEADS) ** -0.5))
+        attention = op.softmax(op.add(scores, padding), -1)
+        mixed = op.transpose(op.matmul(attention, value, False, False), heads_first)
+        mixed = op.reshape(mixed, join_heads, True)
+        mixed = linear(mixed, f"{prefix}.attention.output.dense")
+        x = layer_norm(op.add(x, mixed), f"{prefix}.attention.output.LayerNorm")
+        wide = op.gelu(linear(x, f"{prefix}.intermediate.dense"), "erf")
+        narrow = linear(wide, f"{prefix}.output.dense")
+        x = layer_norm(op.add(x, narrow), f"{prefix}.output.LayerNorm")
+
+    column = op.unsqueeze(mask, op.constant(np.array([2])))
+    pooled = op.divide(
+        op.reduce_sum(op.multiply(x, column), axis1, False),
+        op.reduce_sum(column, axis1, False),
+    )
+    unit = op.normalize_l2(pooled, axis1, 1e-24, "max")
+    model = ov.Model([unit], [ids, mask], "sentence_encoder")
+    # float32 also where the processor has bfloat16: the same text gets the same vector everywhere
+    # to rounding, and the reward head was fitted to these numbers.
+    return ov.Core().compile_model(
+        model, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    )

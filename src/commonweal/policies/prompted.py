@@ -1,0 +1,165 @@
+"""A policy that is a prompt template over a language model: zero_shot and few_shot."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from commonweal.errors import GenerationError, InputError
+from commonweal.policies.parsing import Parser
+from commonweal.policies.prompts import PromptTemplate, fit_opinions
+from commonweal.types import (
+    Candidate,
+    Completion,
+    Generation,
+    LanguageModel,
+    Opinion,
+    Question,
+    Rejection,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MAX_ATTEMPTS = 4
+"""How often completions are drawn: once, and up to three times more for those rejected."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Draw:
+    """One completion to come: its seed, and whose opinions its prompt holds in which order."""
+
+    seed: int
+    order: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PromptedPolicy:
+    """A language model with a prompt template (the protocol ``Policy``).
+
+    Every candidate sees the opinions in an order of its own, so that none is always first
+    (docs/decisions/007-randomness.md).
+    """
+
+    name: str
+    model: LanguageModel
+    template: PromptTemplate
+
+    def generate(
+        self,
+        question: Question,
+        opinions: Sequence[Opinion],
+        *,
+        n_candidates: int,
+        rng: np.random.Generator,
+        on_done: Callable[[int, int], None] | None = None,
+    ) -> Generation:
+        """Up to ``n_candidates`` candidates, fewer where too many completions were rejected.
+
+        ``on_done`` is called with (n_completions_drawn, n_completions_to_draw).
+
+        Raises:
+            InputError: no opinions, or fewer than one candidate asked for.
+            GenerationError: no completion became a candidate.
+            EngineError: the language model failed.
+        """
+        if n_candidates < 1:
+            raise InputError(f"n_candidates is {n_candidates}, expected at least 1")
+        if not opinions:
+            raise InputError("no opinion is left to write from; expected at least one")
+        texts, notes = fit_opinions(opinions, self.model.count_tokens)
+        parser = Parser(question.text, opinions, self.template.own_texts())
+        candidates: list[Candidate] = []
+        rejections: list[Rejection] = []
+        n_sampled = 0
+        for attempt in range(MAX_ATTEMPTS):
+            n_draws = _n_draws(n_candidates, len(candidates), n_sampled)
+            draws = [_draw(opinions, rng) for _ in range(n_draws)]
+            completions = self._complete(question, texts, draws, n_sampled, on_done)
+            n_sampled += n_draws
+            for draw, completion in zip(draws, completions, strict=True):
+                if len(candidates) == n_candidates:
+                    break
+                parsed = parser.parse(completion, [candidate.text for candidate in candidates])
+                if isinstance(parsed, Rejection):
+                    rejections.append(parsed)
+                else:
+                    candidates.append(self._candidate(parsed, draw, len(candidates), attempt))
+            if len(candidates) == n_candidates:
+                break
+        if not candidates:
+            raise GenerationError(
+                f"none of {n_sampled} completions by {self.model.model_id} can be shown to the "
+                f"group ({_counted(rejections)}); try another --seed, --policy or a larger "
+                "--model. The raw texts are in the error's `rejections`",
+                rejections,
+            )
+        if len(candidates) < n_candidates:
+            notes += (
+                f"{len(candidates)} candidates instead of {n_candidates}: "
+                f"{len(rejections)} of {n_sampled} completions were rejected "
+                f"({_counted(rejections)})",
+            )
+        return Generation(tuple(candidates), tuple(rejections), n_candidates, n_sampled, notes)
+
+    def _complete(
+        self,
+        question: Question,
+        texts: dict[str, str],
+        draws: Sequence[_Draw],
+        n_before: int,
+        on_done: Callable[[int, int], None] | None,
+    ) -> list[Completion]:
+        prompts = [
+            self.template.render(question.text, [texts[name] for name in draw.order])
+            for draw in draws
+        ]
+
+        def report(n_done: int) -> None:
+            if on_done is not None:
+                on_done(n_before + n_done, n_before + len(draws))
+
+        report(0)
+        answers = self.model.generate(
+            prompts,
+            seeds=[draw.seed for draw in draws],
+            sampling=self.template.sampling,
+            on_done=report,
+        )
+        return [samples[0] for samples in answers]
+
+    def _candidate(self, text: str, draw: _Draw, index: int, attempt: int) -> Candidate:
+        return Candidate(
+            id=f"c{index + 1:02d}",
+            text=text,
+            included_opinion_ids=draw.order,
+            policy=self.name,
+            model=self.model.model_id,
+            prompt_hash=self.template.hash,
+            seed=draw.seed,
+            attempt=attempt,
+        )
+
+
+def _n_draws(n_candidates: int, n_accepted: int, n_sampled: int) -> int:
+    """How many completions to draw next: as many as the share accepted so far makes likely to do,
+    but no more than twice the number of candidates.
+    """
+    n_missing = n_candidates - n_accepted
+    if n_sampled == 0:
+        return n_missing
+    share = max(n_accepted / n_sampled, 0.1)
+    return min(math.ceil(n_missing / share), 2 * n_candidates)
+
+
+def _draw(opinions: Sequence[Opinion], rng: np.random.Generator) -> _Draw:
+    order = tuple(opinions[int(i)].id for i in rng.permutation(len(opinions)))
+    return _Draw(seed=int(rng.integers(2**31)), order=order)
+
+
+def _counted(rejections: Sequence[Rejection]) -> str:
+    counts = Counter(rejection.reason for rejection in rejections)
+    return ", ".join(f"{n} {reason}" for reason, n in counts.most_common())

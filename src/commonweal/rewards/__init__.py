@@ -1,0 +1,82 @@
+"""Opinion-conditional reward models: predicted agreement from a person's own opinion (paper 3.3).
+
+A model gives raw rewards; its calibration turns them into expected ratings on the 7-point scale,
+which is what the welfare functions take (docs/decisions/001).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from commonweal.errors import InputError
+from commonweal.rewards.calibration import LogisticCalibration, fit_logistic_calibration
+from commonweal.rewards.first import FirstRewardModel
+from commonweal.rewards.scripted import ScriptedRewardModel
+from commonweal.types import RewardInput, RewardModel
+
+if TYPE_CHECKING:
+    from commonweal.types import FloatArray
+
+__all__ = [
+    "DEFAULT_REWARD_MODEL",
+    "REWARD_MODELS",
+    "FirstRewardModel",
+    "LogisticCalibration",
+    "ScriptedRewardModel",
+    "fit_logistic_calibration",
+    "load_reward_model",
+    "utility_profile",
+]
+
+REWARD_MODELS = ("first",)
+"""The names that ``load_reward_model`` knows."""
+
+DEFAULT_REWARD_MODEL = "first"
+
+
+def load_reward_model(
+    name: str = DEFAULT_REWARD_MODEL, *, encoder_folder: Path | None = None
+) -> RewardModel:
+    """The reward model of that name, ready to score.
+
+    Args:
+        name: one of ``REWARD_MODELS``.
+        encoder_folder: where all-MiniLM-L6-v2 lies; by default the weights store's.
+
+    Raises:
+        InputError: there is no model of that name.
+        WeightsError: its weights are missing or damaged.
+    """
+    if name not in REWARD_MODELS:
+        raise InputError(
+            f"no reward model named {name!r}: expected one of {', '.join(REWARD_MODELS)}"
+        )
+    if encoder_folder is None:
+        from commonweal.models import store
+
+        encoder_folder = store.require("all-minilm-l6-v2")
+    return FirstRewardModel(encoder_folder)
+
+
+def utility_profile(
+    model: RewardModel,
+    question: str,
+    opinions: Sequence[str],
+    statements: Sequence[str],
+    *,
+    on_done: Callable[[int], None] | None = None,
+) -> FloatArray:
+    """Expected ratings in (1, 7), float64 [n_participants, n_candidates], higher is more agreement.
+
+    Row i is the participant with ``opinions[i]``, column j the candidate ``statements[j]``. All
+    pairs are scored in one batch. Paper 3.3: the arguments of the welfare function, eq. 1.
+    """
+    inputs = [
+        RewardInput(question, opinion, statement)
+        for opinion in opinions
+        for statement in statements
+    ]
+    ratings = model.calibration.expected_rating(model.rewards(inputs, on_done=on_done))
+    return ratings.reshape(len(opinions), len(statements))

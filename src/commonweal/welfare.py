@@ -1,0 +1,264 @@
+"""Social welfare: from a utility profile to one number a candidate, and the choice among them.
+
+The isoelastic family of the paper (3.3, eq. 1), for utilities u_i > 0 and inequality aversion α:
+
+    W_α(u) = ( mean_i u_i^(1-α) )^(1/(1-α))     α ≥ 0, α ≠ 1
+    W_1(u) = exp( mean_i log u_i )               the Bernoulli-Nash welfare, the limit at 1
+    W_∞(u) = min_i u_i                           the Rawlsian welfare, the limit at infinity
+
+Eq. 1 of the paper is a sum; ours is the power mean, a monotone transform of it, which orders
+candidates the same way and is in the unit of the utilities (expected agreement, 1 to 7) for every
+α, so that one may read it and compare across groups of different sizes
+(docs/decisions/002-welfare.md).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from commonweal.errors import InputError, WelfareDomainError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    FloatArray = NDArray[np.float64]
+    BoolArray = NDArray[np.bool_]
+    IntArray = NDArray[np.int64]
+
+WELFARE_FUNCTIONS: dict[str, float] = {
+    "utilitarian": 0.0,
+    "bernoulli_nash": 1.0,
+    "rawlsian": math.inf,
+}
+"""The named members of the family and their α."""
+
+TIE_TOLERANCE = 1e-12
+"""Two welfares within this relative distance are tied: nearer than rounding can tell apart."""
+
+
+def resolve_alpha(welfare: str = "utilitarian", alpha: float | None = None) -> float:
+    """The inequality aversion meant by a welfare function's name, or by ``alpha`` where given.
+
+    Raises:
+        InputError: an unknown name.
+        WelfareDomainError: ``alpha`` is negative or not a number.
+
+    Example:
+        >>> resolve_alpha("rawlsian"), resolve_alpha(alpha=2)
+        (inf, 2.0)
+    """
+    if alpha is not None:
+        return _checked_alpha(alpha)
+    try:
+        return WELFARE_FUNCTIONS[welfare]
+    except KeyError:
+        known = ", ".join(WELFARE_FUNCTIONS)
+        raise InputError(
+            f"unknown welfare function {welfare!r}; expected one of {known}, or give an alpha"
+        ) from None
+
+
+def welfare_name(alpha: float) -> str:
+    """The name of the welfare function with this α: "rawlsian", or "isoelastic, α = 2".
+
+    Example:
+        >>> welfare_name(1), welfare_name(2.5)
+        ('bernoulli_nash', 'isoelastic, α = 2.5')
+    """
+    for name, known in WELFARE_FUNCTIONS.items():
+        if alpha == known:
+            return name
+    return f"isoelastic, α = {alpha:g}"
+
+
+def isoelastic(
+    utilities: ArrayLike, alpha: float, *, present: ArrayLike | None = None
+) -> FloatArray:
+    """The isoelastic welfare W_α of each candidate, shape [...], same unit as the utilities.
+
+    Args:
+        utilities: [..., n_participants, n_candidates], finite and above 0.
+        alpha: inequality aversion, at least 0; ``math.inf`` is the Rawlsian case.
+        present: booleans that broadcast to ``utilities``; False marks a missing utility, which is
+            left out of the mean (its value is never looked at). All present by default.
+
+    Returns:
+        [..., n_candidates]. NaN where nobody's utility is present: there is no welfare without
+        people, and ``rank`` refuses it.
+
+    Raises:
+        WelfareDomainError: ``alpha`` or a present utility lies outside the domain.
+
+    Source: paper 3.3, eq. 1. Computed from differences to the dominant log-utility, so that no
+    finite α overflows, and with expm1/log1p, so that it is smooth through α = 1.
+
+    Example:
+        >>> isoelastic([[2.0, 6.0], [5.0, 1.5]], alpha=0)
+        array([3.5 , 3.75])
+        >>> isoelastic([[2.0, 6.0], [5.0, 1.5]], alpha=math.inf)
+        array([2. , 1.5])
+    """
+    alpha = _checked_alpha(alpha)
+    u, mask = _checked_profile(utilities, present)
+    n_present = mask.sum(axis=-2)
+    low = np.where(mask, u, np.inf).min(axis=-2)
+    high = np.where(mask, u, -np.inf).max(axis=-2)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        if alpha == math.inf:
+            result = low
+        elif alpha == 0:
+            # Scaled by the largest, or the sum of huge utilities would overflow.
+            result = high * (np.where(mask, u, 0.0) / high[..., None, :]).sum(axis=-2) / n_present
+        else:
+            logs = np.log(np.where(mask, u, 1.0))
+            # The utility that dominates the mean: the smallest for α > 1, else the largest.
+            dominant = np.log(low if alpha > 1 else high)
+            gaps = np.where(mask, logs - dominant[..., None, :], 0.0)
+            if alpha == 1:
+                log_ratio = gaps.sum(axis=-2) / n_present
+            else:
+                powers = np.expm1((1 - alpha) * gaps)
+                log_ratio = np.log1p(powers.sum(axis=-2) / n_present) / (1 - alpha)
+            result = np.exp(dominant + log_ratio)
+    # A mean lies between its extremes; rounding must not carry it past them.
+    clipped: FloatArray = np.where(n_present > 0, np.clip(result, low, high), np.nan)
+    return clipped
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Candidates in the order of their welfare.
+
+    Attributes:
+        order: [n_candidates] indices, best first; ties in the order of generation.
+        ranks: [n_candidates] rank of each candidate, 1 for the best; tied candidates share the
+            better rank ("1, 1, 3").
+        tied_best: indices of all candidates that share the best welfare, as generated.
+    """
+
+    order: tuple[int, ...]
+    ranks: tuple[int, ...]
+    tied_best: tuple[int, ...]
+
+    @property
+    def best(self) -> int:
+        """The index of the chosen candidate: of those that tie, the one generated first."""
+        return self.tied_best[0]
+
+    @property
+    def is_tie(self) -> bool:
+        """Whether another candidate has the same welfare as the best."""
+        return len(self.tied_best) > 1
+
+
+def rank(welfare: ArrayLike) -> Ranking:
+    """The candidates of one round ranked by welfare [n_candidates], ties to the first generated.
+
+    Welfares are tied where they differ by less than ``TIE_TOLERANCE``, relatively, from the
+    highest of their tie.
+
+    Raises:
+        WelfareDomainError: no candidates, or one without a welfare.
+
+    Example:
+        >>> rank([3.5, 5.0, 5.0]).ranks
+        (3, 1, 1)
+    """
+    values = np.asarray(welfare, dtype=np.float64)
+    if values.ndim != 1 or values.size == 0:
+        raise WelfareDomainError(
+            f"got welfare of shape {values.shape}, expected [n_candidates] with at least one"
+        )
+    missing = np.flatnonzero(np.isnan(values))
+    if missing.size:
+        raise WelfareDomainError(
+            f"candidate {missing[0]} (counting from 0) has no welfare: nobody's utility is present"
+        )
+    # Sorted by value, then each run of near-equal values back into the order of generation.
+    runs: list[list[int]] = []
+    for index in np.argsort(-values, kind="stable"):
+        head = values[runs[-1][0]] if runs else math.inf
+        if runs and head - values[index] <= TIE_TOLERANCE * abs(head):
+            runs[-1].append(int(index))
+        else:
+            runs.append([int(index)])
+    ranks = [0] * values.size
+    order: list[int] = []
+    for run in runs:
+        for index in run:
+            ranks[index] = len(order) + 1
+        order.extend(sorted(run))
+    return Ranking(tuple(order), tuple(ranks), tuple(sorted(runs[0])))
+
+
+def best(welfare: ArrayLike) -> IntArray:
+    """The index of the best candidate of each round, [...] from welfare [..., n_candidates].
+
+    Ties go to the candidate generated first, as in ``rank``.
+
+    Raises:
+        WelfareDomainError: no candidates, or one without a welfare.
+
+    Example:
+        >>> best([[3.0, 5.0, 5.0], [4.0, 1.0, 2.0]])
+        array([1, 0])
+    """
+    values = np.asarray(welfare, dtype=np.float64)
+    if values.ndim == 0 or values.shape[-1] == 0:
+        raise WelfareDomainError(
+            f"got welfare of shape {values.shape}, expected [..., n_candidates] with at least one"
+        )
+    if np.isnan(values).any():
+        where = tuple(int(i) for i in np.argwhere(np.isnan(values))[0])
+        raise WelfareDomainError(f"no welfare at index {where}: nobody's utility is present")
+    highest = values.max(axis=-1, keepdims=True)
+    # argmax of booleans is the first True: the first generated of those that tie.
+    indices: IntArray = np.argmax(highest - values <= TIE_TOLERANCE * np.abs(highest), axis=-1)
+    return indices
+
+
+def _checked_alpha(alpha: float) -> float:
+    try:
+        value = float(alpha)
+    except (TypeError, ValueError):
+        value = math.nan
+    if math.isnan(value) or value < 0:
+        raise WelfareDomainError(
+            f"alpha is {alpha!r}, expected a number from 0 (utilitarian) up to inf (rawlsian)"
+        )
+    return value
+
+
+def _checked_profile(
+    utilities: ArrayLike, present: ArrayLike | None
+) -> tuple[FloatArray, BoolArray]:
+    u = np.asarray(utilities, dtype=np.float64)
+    if u.ndim < 2 or u.shape[-2] == 0:
+        raise WelfareDomainError(
+            f"got utilities of shape {u.shape}, expected [..., n_participants, n_candidates] "
+            "with at least one participant"
+        )
+    if present is None:
+        mask = np.ones(u.shape, dtype=bool)
+    else:
+        given = np.asarray(present)
+        if given.dtype != np.bool_:
+            raise WelfareDomainError(f"present has type {given.dtype}, expected booleans")
+        try:
+            mask = np.broadcast_to(given, u.shape)
+        except ValueError:
+            raise WelfareDomainError(
+                f"present has shape {given.shape}, which does not fit utilities of {u.shape}"
+            ) from None
+    bad = mask & ~((u > 0) & np.isfinite(u))
+    if bad.any():
+        where = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise WelfareDomainError(
+            f"utility at index {where} is {u[where]}, expected a finite number above 0; mark it as "
+            "missing with `present` if it is unknown"
+        )
+    return u, mask

@@ -1,0 +1,42 @@
+"""What every test may ask for: the real weights, which `make test` pulls first."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from commonweal.errors import WeightsError
+from commonweal.models import store
+from commonweal.models.embedded_engine import DEFAULT_WEIGHTS, EmbeddedModel
+
+# No deadline: the first example of a test may load a library. In CI every run draws the same.
+settings.register_profile("commonweal", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("commonweal")
+
+
+def _pulled(name: str) -> Path:
+    try:
+        return store.require(name)
+    except WeightsError as error:
+        pytest.fail(f"{error} (`commonweal models pull`, or `make test`, which does it first)")
+
+
+@pytest.fixture(scope="session")
+def smollm2_gguf() -> Path:
+    """SmolLM2-135M-Instruct as Q8_0, the packaged language model."""
+    return _pulled(DEFAULT_WEIGHTS) / (store.known(DEFAULT_WEIGHTS).requantise or "")
+
+
+@pytest.fixture(scope="session")
+def encoder_folder() -> Path:
+    """The folder of all-MiniLM-L6-v2, the packaged sentence encoder."""
+    return _pulled("all-minilm-l6-v2")
+
+
+@pytest.fixture(scope="session")
+def embedded_model(smollm2_gguf: Path) -> EmbeddedModel:
+    """The packaged language model, loaded once."""
+    return EmbeddedModel.from_spec("")
