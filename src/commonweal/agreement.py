@@ -61,6 +61,7 @@ def find_agreement(
     asked, everybody, notes = check_group(question, opinions)
     chosen_alpha = resolve_alpha(welfare, alpha)
     included = _included(everybody, omit)
+    _check_counts(n_candidates, seed)
     progress = on_progress or no_progress
     clock = _Clock()
 
@@ -109,6 +110,8 @@ def find_agreement(
 
 def _included(opinions: Sequence[Opinion], omit: Sequence[str]) -> list[Opinion]:
     """The opinions that the policy may see."""
+    if isinstance(omit, str):
+        raise InputError(f"omit is the text {omit!r}; expected a list of participant ids")
     ids = [opinion.id for opinion in opinions]
     for name in omit:
         if name not in ids:
@@ -119,6 +122,14 @@ def _included(opinions: Sequence[Opinion], omit: Sequence[str]) -> list[Opinion]
     if not included:
         raise InputError("every participant is omitted; expected at least one to write from")
     return included
+
+
+def _check_counts(n_candidates: int, seed: int) -> None:
+    """Refuses before any model is loaded what would be refused after."""
+    if n_candidates < 1:
+        raise InputError(f"n_candidates is {n_candidates}, expected at least 1")
+    if seed < 0:
+        raise InputError(f"seed is {seed}, expected a whole number from 0")
 
 
 def _provenance(

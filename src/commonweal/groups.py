@@ -22,7 +22,7 @@ import re
 import tomllib
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -88,7 +88,9 @@ def read_group(path: Path) -> Group:
     elif suffix == ".toml":
         try:
             data = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+        except RecursionError:
+            raise InputError(f"{path}: not a group: nested too deeply") from None
+        except ValueError as error:  # TOMLDecodeError, or a number with thousands of digits
             raise InputError(f"{path}: not valid TOML: {error}") from None
     elif suffix == ".json":
         try:
@@ -99,6 +101,8 @@ def read_group(path: Path) -> Group:
             ) from None
         except RecursionError:
             raise InputError(f"{path}: not a group: nested too deeply") from None
+        except ValueError as error:  # a number with thousands of digits
+            raise InputError(f"{path}: not valid JSON: {error}") from None
     else:
         raise InputError(f"{path}: expected a file that ends in .toml, .json or .csv")
     try:
@@ -131,11 +135,16 @@ def check_group(
     """
     notes: list[str] = []
     asked = question if isinstance(question, Question) else Question(question)
+    if not isinstance(asked.text, str):
+        raise InputError(f"the question is {asked.text!r}; expected a text")
     asked = Question(_cleaned(asked.text, "the question", notes), asked.id)
     if not asked.text:
         raise InputError("the question is blank; expected what the group was asked")
-    if isinstance(opinions, str | bytes):
-        raise InputError("opinions is one text; expected a list with one entry a participant")
+    if isinstance(opinions, str | bytes) or not isinstance(opinions, Iterable):
+        raise InputError(
+            f"opinions is one {type(opinions).__name__}; expected a list with one entry a "
+            "participant"
+        )
     given = [
         opinion if isinstance(opinion, Opinion) else Opinion(f"p{n}", opinion)
         for n, opinion in enumerate(opinions, start=1)
@@ -235,6 +244,8 @@ def _from_csv(path: Path, text: str) -> dict[str, Any]:
         header = [name.strip() for name in reader.fieldnames or ()]
         reader.fieldnames = header
         for name in header:
+            if header.count(name) > 1:
+                raise InputError(f"{path}, line 1: column {name!r} stands twice")
             if name not in columns:
                 raise InputError(
                     f"{path}, line 1: unknown column {name!r}{_nearest(name, columns)}"
@@ -268,9 +279,10 @@ def _from_csv(path: Path, text: str) -> dict[str, Any]:
 
 
 def _explain(path: Path, text: str, error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
+    # A misspelt field is both unknown and missing; the first of these says what to mend.
+    first = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
     where = " → ".join(
-        f"opinion {part + 1}" if isinstance(part, int) else str(part)
+        f"opinion {part + 1}" if isinstance(part, int) else _printable(part)
         for part in first["loc"]
         if part != "opinions" or len(first["loc"]) == 1
     )
@@ -291,6 +303,11 @@ def _explain(path: Path, text: str, error: ValidationError) -> str:
         return f"{place}: there are no opinions; expected at least two"
     got = type(first["input"]).__name__
     return f"{place}: got {got} {str(first['input'])[:60]!r}; {first['msg'].lower()}"
+
+
+def _printable(name: str) -> str:
+    """The name as it is, or with escapes for what would steer the terminal that shows it."""
+    return name if name.isprintable() else repr(name)
 
 
 def _line_of(text: str, error: ErrorDetails) -> int | None:

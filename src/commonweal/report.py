@@ -111,11 +111,12 @@ def _cell(rating: float) -> dict[str, str]:
     red, green, blue = (
         round(start + (stop - start) * strength) for start, stop in zip(_NEUTRAL, end, strict=True)
     )
-    dark = _luminance(red, green, blue) < 0.22
+    # Below this luminance white has more contrast than black; either then has at least 4.5.
+    dark = _luminance(red, green, blue) < 0.179
     return {
         "text": f"{rating:.1f}",
         "background": f"#{red:02x}{green:02x}{blue:02x}",
-        "ink": "#ffffff" if dark else "#1d2330",
+        "ink": "#ffffff" if dark else "#000000",
     }
 
 

@@ -38,6 +38,20 @@ class Dissent:
         """By how many points of the 7-point scale the expected rating falls short of neutral."""
         return RATING_NEUTRAL - self.expected_rating
 
+    @property
+    def shown_rating(self) -> str:
+        """The expected rating to one decimal, or to as many as tell it from neutral: "3.98"."""
+        return f"{self.expected_rating:.{self._n_decimals}f}"
+
+    @property
+    def shown_below_neutral(self) -> str:
+        """``below_neutral``, to as many decimals as ``shown_rating``."""
+        return f"{self.below_neutral:.{self._n_decimals}f}"
+
+    @property
+    def _n_decimals(self) -> int:
+        return next(n for n in range(1, 20) if round(self.expected_rating, n) < RATING_NEUTRAL)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Agreement:

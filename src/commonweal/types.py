@@ -208,6 +208,11 @@ class LanguageModel(Protocol):
         """The sha256 of the weights in hex, or None where the engine cannot know (a server)."""
         ...
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of how this engine took what was asked of it, in sentences."""
+        ...
+
     def generate(
         self,
         prompts: Sequence[Prompt],
@@ -317,7 +322,7 @@ class Policy(Protocol):
     ) -> Generation:
         """Writes up to ``n_candidates`` candidates from these opinions.
 
-        ``on_done`` is called with (n_candidates_so_far, n_candidates).
+        ``on_done`` is called with (n_completions_drawn, n_completions_to_draw).
 
         Raises:
             GenerationError: none survived parsing.

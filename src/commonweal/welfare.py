@@ -104,29 +104,76 @@ def isoelastic(
     """
     alpha = _checked_alpha(alpha)
     u, mask = _checked_profile(utilities, present)
-    n_present = mask.sum(axis=-2)
-    low = np.where(mask, u, np.inf).min(axis=-2)
-    high = np.where(mask, u, -np.inf).max(axis=-2)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        if alpha == math.inf:
-            result = low
-        elif alpha == 0:
-            # Scaled by the largest, or the sum of huge utilities would overflow.
-            result = high * (np.where(mask, u, 0.0) / high[..., None, :]).sum(axis=-2) / n_present
+    n_participants, n_candidates = u.shape[-2:]
+    rounds = u.reshape(-1, n_participants, n_candidates)
+    masks = None if mask is None else mask.reshape(rounds.shape)
+    result = np.empty((len(rounds), n_candidates))
+    # A block at a time, so that the steps in between stay in the processor's cache.
+    n_rounds = max(1, _BLOCK_ELEMENTS // max(1, n_participants * n_candidates))
+    for start in range(0, len(rounds), n_rounds):
+        block = slice(start, start + n_rounds)
+        try:
+            result[block] = _power_mean(
+                rounds[block], None if masks is None else masks[block], alpha
+            )
+        except _OutsideDomainError:
+            raise _domain_error(u, mask) from None
+    return result.reshape(*u.shape[:-2], n_candidates)
+
+
+_BLOCK_ELEMENTS = 1 << 15
+
+
+def _power_mean(u: FloatArray, mask: BoolArray | None, alpha: float) -> FloatArray:
+    """W_α over axis 1 of [n_rounds, n_participants, n_candidates]; NaN where nobody is present."""
+    n_people = u.shape[1]
+    n_present: IntArray | int = n_people if mask is None else mask.sum(axis=1)
+    low = _over_people(np.minimum, u if mask is None else np.where(mask, u, np.inf))
+    high = _over_people(np.maximum, u if mask is None else np.where(mask, u, 0.0))
+    # Not a number fails both comparisons, as it should.
+    if not ((low > 0) & (high < math.inf)).all():
+        raise _OutsideDomainError
+    if alpha == math.inf:
+        return low if mask is None else np.where(n_present > 0, low, np.nan)
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        if alpha == 0:
+            # Divided before they are added: the sum of huge utilities would overflow.
+            shares = (u if mask is None else np.where(mask, u, 0.0)) * (1 / n_people)
+            result = _over_people(np.add, shares) * (n_people / n_present)
+        elif alpha == 1:
+            logs = np.log(u if mask is None else np.where(mask, u, 1.0))
+            result = np.exp(_over_people(np.add, logs) / n_present)
         else:
-            logs = np.log(np.where(mask, u, 1.0))
-            # The utility that dominates the mean: the smallest for α > 1, else the largest.
-            dominant = np.log(low if alpha > 1 else high)
-            gaps = np.where(mask, logs - dominant[..., None, :], 0.0)
-            if alpha == 1:
-                log_ratio = gaps.sum(axis=-2) / n_present
+            # Relative to the utility that dominates the mean: the smallest for α > 1, else the
+            # largest. So no power overflows. Who is missing takes its place, and adds 1 - 1 = 0.
+            dominant = low if alpha > 1 else high
+            if mask is not None:
+                u = np.where(mask, u, dominant[:, None, :])
+            exponents = np.log(u)
+            exponents -= np.log(dominant)[:, None, :]
+            exponents *= 1 - alpha
+            if abs(1 - alpha) < _NEAR_ONE:
+                mean_less_one = _over_people(np.add, np.expm1(exponents, out=exponents)) / n_present
             else:
-                powers = np.expm1((1 - alpha) * gaps)
-                log_ratio = np.log1p(powers.sum(axis=-2) / n_present) / (1 - alpha)
-            result = np.exp(dominant + log_ratio)
+                mean_less_one = (
+                    _over_people(np.add, np.exp(exponents, out=exponents)) - n_people
+                ) / n_present
+            result = dominant * np.exp(np.log1p(mean_less_one) / (1 - alpha))
     # A mean lies between its extremes; rounding must not carry it past them.
-    clipped: FloatArray = np.where(n_present > 0, np.clip(result, low, high), np.nan)
-    return clipped
+    result = np.minimum(np.maximum(result, low), high)
+    return result if mask is None else np.where(n_present > 0, result, np.nan)
+
+
+_NEAR_ONE = 0.1
+"""Within this of α = 1 the plain exponential loses digits and expm1, slower, is used instead."""
+
+
+def _over_people(operation: np.ufunc, values: FloatArray) -> FloatArray:
+    """``operation`` over axis 1, in steps of whole slices: groups are small, rounds are many."""
+    result: FloatArray = values[:, 0].copy()
+    for person in range(1, values.shape[1]):
+        operation(result, values[:, person], out=result)
+    return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,30 +282,36 @@ def _checked_alpha(alpha: float) -> float:
 
 def _checked_profile(
     utilities: ArrayLike, present: ArrayLike | None
-) -> tuple[FloatArray, BoolArray]:
+) -> tuple[FloatArray, BoolArray | None]:
     u = np.asarray(utilities, dtype=np.float64)
     if u.ndim < 2 or u.shape[-2] == 0:
         raise WelfareDomainError(
             f"got utilities of shape {u.shape}, expected [..., n_participants, n_candidates] "
             "with at least one participant"
         )
-    if present is None:
-        mask = np.ones(u.shape, dtype=bool)
-    else:
-        given = np.asarray(present)
-        if given.dtype != np.bool_:
-            raise WelfareDomainError(f"present has type {given.dtype}, expected booleans")
-        try:
-            mask = np.broadcast_to(given, u.shape)
-        except ValueError:
-            raise WelfareDomainError(
-                f"present has shape {given.shape}, which does not fit utilities of {u.shape}"
-            ) from None
-    bad = mask & ~((u > 0) & np.isfinite(u))
-    if bad.any():
-        where = tuple(int(i) for i in np.argwhere(bad)[0])
+    return u, None if present is None else _checked_mask(present, u.shape)
+
+
+class _OutsideDomainError(Exception):
+    """Some utility is outside the domain; which one is sought only then."""
+
+
+def _domain_error(u: FloatArray, mask: BoolArray | None) -> WelfareDomainError:
+    bad = ~((u > 0) & np.isfinite(u))
+    where = tuple(int(i) for i in np.argwhere(bad if mask is None else bad & mask)[0])
+    return WelfareDomainError(
+        f"utility at index {where} is {u[where]}, expected a finite number above 0; mark it as "
+        "missing with `present` if it is unknown"
+    )
+
+
+def _checked_mask(present: ArrayLike, shape: tuple[int, ...]) -> BoolArray:
+    given = np.asarray(present)
+    if given.dtype != np.bool_:
+        raise WelfareDomainError(f"present has type {given.dtype}, expected booleans")
+    try:
+        return np.broadcast_to(given, shape)
+    except ValueError:
         raise WelfareDomainError(
-            f"utility at index {where} is {u[where]}, expected a finite number above 0; mark it as "
-            "missing with `present` if it is unknown"
-        )
-    return u, mask
+            f"present has shape {given.shape}, which does not fit utilities of {shape}"
+        ) from None

@@ -25,8 +25,17 @@ def encoder(encoder_folder):
 def test_vectors_are_those_of_transformers(encoder, encoder_folder):
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
-    tokenizer = transformers.AutoTokenizer.from_pretrained(encoder_folder)
-    reference = transformers.AutoModel.from_pretrained(encoder_folder).eval()
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_file=str(encoder_folder / "tokenizer.json"), pad_token="[PAD]"
+    )
+    config = transformers.BertConfig(
+        hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536
+    )
+    reference = transformers.BertModel(config).eval()
+    weights = pytest.importorskip("safetensors.torch").load_file(
+        encoder_folder / "model.safetensors"
+    )
+    assert reference.load_state_dict(weights, strict=False).missing_keys == []
     batch = tokenizer(
         TEXTS, padding=True, truncation=True, max_length=WINDOW_TOKENS + 2, return_tensors="pt"
     )

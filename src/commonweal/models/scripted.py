@@ -17,6 +17,7 @@ class ScriptedModel:
 
     model_id = "scripted"
     weights_hash = None
+    notes: tuple[str, ...] = ()
 
     def __init__(self, completions: Sequence[str | Completion]) -> None:
         self._script = list(completions)

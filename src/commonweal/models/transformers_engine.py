@@ -111,6 +111,11 @@ class TransformersModel:
                     digest.update(block)
         return digest.hexdigest()
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing: all that can be asked of it is done as asked."""
+        return ()
+
     def generate(
         self,
         prompts: Sequence[Prompt],

@@ -17,6 +17,8 @@ from commonweal.types import Completion, Opinion, Rejection, RejectionReason
 
 MAX_WORDS = 150
 MIN_WORDS = 8
+WORDS_PER_CHARACTER = 0.5
+"""What a character counts in a script that puts no blanks between words."""
 MAX_PROMPT_RUN = 6
 """Words in a row that a candidate may not share with the instructions or the worked examples."""
 MAX_OPINION_RUN = 12
@@ -28,27 +30,53 @@ MIN_DISTINCT_SHARE = 0.75
 NEAR_DUPLICATE = 0.9
 """Two candidates whose words match to this share are one."""
 
-# A word; in scripts that put no blanks between words (kana, Han, Thai, Lao, Khmer), a character.
-_WORD = re.compile(
-    r"[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]|[^\W_]+(?:['’][^\W_]+)*"
+# Scripts that put no blanks between words (Thai, Lao, Burmese, Khmer, kana, Han): a character each.
+_RUN_ON = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
+# Marks inside words that `re` does not take for letters: points, vowel signs, joiners.
+_MARK = (
+    r"[\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06dc"
+    r"\u0900-\u0963\u0966-\u0dff\u200c\u200d]"
 )
-_SENTENCE_END = re.compile(r"[.!?…。！？؟।።]['\"”’»)\]]*$")
+_LETTERS = rf"(?:(?!{_RUN_ON.pattern})[^\W_]{_MARK}*)+"
+_WORD = re.compile(rf"{_RUN_ON.pattern}|{_LETTERS}(?:['’]{_LETTERS})*")
+# Thai and Lao have no mark for the end of a sentence.
+_SENTENCE_END = re.compile(r"(?:[.!?…。！？｡؟۔।॥።။។։]|[\u0e00-\u0eff])['\"”“’»›)\]」』）】]*$")
 _MARKUP = re.compile(
-    r"</?\w+|<\||[‹›]|\[/?INST\]|^\W*(?:question|opinions?|statement|answer|system|user|assistant)\W*:",
+    r"</?\w+|<\||[‹›]|\[/?INST\]|```|\*\*|^#+ "
+    r"|^\W*(?:question|opinions?|statement|answer|system|user|assistant)\W*:",
     re.IGNORECASE | re.MULTILINE,
 )
 _REFUSAL = re.compile(
-    r"\b(?:i['’]?m sorry|i am sorry|i apologi[sz]e|as an ai|language model"
-    r"|i (?:can['’]?t|cannot|am unable to|am not able to|['’]?m unable to|won['’]?t) "
-    r"(?:help|assist|write|create|generate|provide|comply|fulfil|do that|answer))",
+    r"\b(?:i['’]?m sorry|i am sorry|i apologi[sz]e"
+    r"|as an? ai(?: (?:language )?model| assistant|(?=,))"
+    r"|(?:as|i am|i['’]m) an? (?:large )?language model|(?:i am|i['’]m) an? ai"
+    r"|i(?:['’]m| am) (?:unable|not able) to|i (?:must|have to) decline"
+    r"|i (?:can['’]?t|cannot|won['’]?t|will not) "
+    r"(?:help|assist|write|create|generate|provide|comply|fulfil|do that|answer)"
+    r"|lo siento|es tut mir leid|je suis désolée?|mi dispiace|mae['’]n ddrwg gen i)\b"
+    r"|申し訳|抱歉",
     re.IGNORECASE,
 )
-_SINGULAR = re.compile(r"\b(?:I|I['’](?:m|d|ve|ll))\b|\b(?:my|My|mine|myself)\b")
+_SINGULAR = re.compile(
+    # Not the numeral of "World War I" and "Phase I".
+    r"(?<!War )(?<!Phase )(?<!Type )(?<!Part )(?<!Tier )(?<!Class )(?<!Elizabeth )(?<!Charles )"
+    r"\bI\b|\b(?:[Mm]y|mine|myself)\b"
+)
+# "I" is Italian, Polish and Welsh, too, and "my" is Polish for "we".
+_ENGLISH = re.compile(
+    r"\b(?:the|and|of|is|are|was|am|be|been|have|has|had|not|that|this|it|with|for|would|should"
+    r"|will|can|do|don['’]t|think|believe|feel|like|want|know|we)\b",
+    re.IGNORECASE,
+)
+_SHORT_QUOTATION = re.compile(r"[“\"](?:[^\s”\"]+ ){0,5}[^\s”\"]+[”\"]")
 _META = re.compile(
-    r"^(?:sure|certainly|of course|okay|here(?:['’]s| is| are))\b"
-    r"|\b(?:the|these|those|this|first|second|third|above|following|other|last)"
-    r" (?:opinions?|statements?|prompt|text|answer)\b"
-    r"|\bopinion (?:\d|one|two|three)\b",
+    r"^(?:(?:sure|okay|ok)\b|(?:certainly|of course)(?:[!:.]|,? here\b)|here(?:['’]s| is| are)\b)"
+    r"|^(?:the|their|these) opinions?\b"
+    r"|\b(?:these|those|this|above|following) (?:opinions?|statements?|prompt|text|answer)\b"
+    r"|\bthe (?:(?:first|second|third|fourth|fifth|last|other|above|following|original|new) )?"
+    r"(?:opinions?|statements?)\b(?! (?:of|from)\b)"
+    r"|\bthe prompt (?:asks?|says?|is|was)\b"
+    r"|\bopinion (?:\d|one|two|three|four|five)\b",
     re.IGNORECASE,
 )
 _ADDRESS = re.compile(r"\byou(?:r|rs|rself|['’](?:d|ll|re|ve))?\b", re.IGNORECASE)
@@ -89,39 +117,42 @@ class Parser:
         # Against the raw text: there, labels stand at the beginning of a line.
         if found := _MARKUP.search(completion.text.strip()):
             return RejectionReason.ECHO_PROMPT, f"holds the prompt's markup {found[0]!r}"
-        if len(words) > MAX_WORDS:
-            return RejectionReason.OVER_LENGTH, f"{len(words)} words, at most {MAX_WORDS}"
+        n_words = _n_words(words)
+        if n_words > MAX_WORDS:
+            return RejectionReason.OVER_LENGTH, f"{n_words:g} words, at most {MAX_WORDS}"
         if completion.finish_reason == "length":
             return RejectionReason.UNFINISHED, "ended by the token limit"
         if not _SENTENCE_END.search(text):
             return RejectionReason.UNFINISHED, f"ends with {text[-20:]!r}"
-        if len(words) < MIN_WORDS:
-            return RejectionReason.UNDER_LENGTH, f"{len(words)} words, at least {MIN_WORDS}"
+        if n_words < MIN_WORDS:
+            return RejectionReason.UNDER_LENGTH, f"{n_words:g} words, at least {MIN_WORDS}"
+        if echo := self._echo(words):
+            return echo
         if found := _CONTROL.search(text):
             return RejectionReason.NOT_A_STATEMENT, f"holds the control character {found[0]!r}"
         if found := _META.search(text):
             return RejectionReason.NOT_A_STATEMENT, f"talks about the task: {found[0]!r}"
-        if found := _SINGULAR.search(text):
+        if found := _singular(text):
             return RejectionReason.NOT_A_STATEMENT, f"speaks as one person: {found[0]!r}"
         if found := _ADDRESS.search(text):
             return RejectionReason.NOT_A_STATEMENT, f"speaks to somebody: {found[0]!r}"
-        return self._copying_fault(text, words) or _duplicate_fault(words, accepted)
-
-    def _copying_fault(self, text: str, words: list[str]) -> tuple[RejectionReason, str] | None:
         runs = [tuple(words[i : i + 4]) for i in range(len(words) - 3)]
         if len(set(runs)) < MIN_DISTINCT_SHARE * len(runs):
             share = len(set(runs)) / len(runs)
             return RejectionReason.REPETITION, f"only {share:.0%} of its runs of words are distinct"
+        return self._invented_figure(text) or _duplicate(words, accepted)
+
+    def _echo(self, words: list[str]) -> tuple[RejectionReason, str] | None:
         if tokens(self.question) == words:
             return RejectionReason.ECHO_PROMPT, "is the question"
         for own in self.own_texts:
             run = _longest_run(words, tokens(own))
-            if len(run) >= MAX_PROMPT_RUN:
+            if _n_words(run) >= MAX_PROMPT_RUN:
                 return RejectionReason.ECHO_PROMPT, f"copies the prompt: {' '.join(run)!r}"
         for opinion in self.opinions:
             theirs = tokens(opinion.text)
             run = _longest_run(words, theirs)
-            if len(run) >= MAX_OPINION_RUN:
+            if _n_words(run) >= MAX_OPINION_RUN:
                 return (
                     RejectionReason.ECHO_OPINION,
                     f"copies {opinion.id!r}: {' '.join(run)!r}",
@@ -129,6 +160,9 @@ class Parser:
             share = _copied_share(words, theirs)
             if share > MAX_OPINION_SHARE:
                 return RejectionReason.ECHO_OPINION, f"{share:.0%} of it is from {opinion.id!r}"
+        return None
+
+    def _invented_figure(self, text: str) -> tuple[RejectionReason, str] | None:
         given = set(_FIGURE.findall(self.question))
         given.update(*(_FIGURE.findall(opinion.text) for opinion in self.opinions))
         invented = [figure for figure in _FIGURE.findall(text) if figure not in given]
@@ -157,6 +191,17 @@ def _evened(text: str) -> str:
     return even
 
 
+def _n_words(words: Sequence[str]) -> float:
+    return sum(WORDS_PER_CHARACTER if _RUN_ON.fullmatch(word) else 1 for word in words)
+
+
+def _singular(text: str) -> re.Match[str] | None:
+    """Where an English text speaks as one person; "not in my back yard" in quotes is a phrase."""
+    if len({found.casefold() for found in _ENGLISH.findall(text)}) < 2:
+        return None
+    return _SINGULAR.search(_SHORT_QUOTATION.sub(lambda quoted: quoted[0].replace("my", ""), text))
+
+
 def _longest_run(words: list[str], theirs: list[str]) -> list[str]:
     match = SequenceMatcher(None, words, theirs, autojunk=False).find_longest_match()
     return words[match.a : match.a + match.size]
@@ -171,9 +216,7 @@ def _copied_share(words: list[str], theirs: list[str]) -> float:
     return sum(copied) / len(words)
 
 
-def _duplicate_fault(
-    words: list[str], accepted: Iterable[str]
-) -> tuple[RejectionReason, str] | None:
+def _duplicate(words: list[str], accepted: Iterable[str]) -> tuple[RejectionReason, str] | None:
     for text in accepted:
         matcher = SequenceMatcher(None, words, tokens(text), autojunk=False)
         if matcher.real_quick_ratio() >= NEAR_DUPLICATE and matcher.ratio() >= NEAR_DUPLICATE:

@@ -93,8 +93,8 @@ class PromptedPolicy:
         if not candidates:
             raise GenerationError(
                 f"none of {n_sampled} completions by {self.model.model_id} can be shown to the "
-                f"group ({_counted(rejections)}); try another --seed, --policy or a larger "
-                "--model. The raw texts are in the error's `rejections`",
+                f"group ({_counted(rejections)}); try another seed, another policy or a larger "
+                "model",
                 rejections,
             )
         if len(candidates) < n_candidates:
@@ -103,6 +103,7 @@ class PromptedPolicy:
                 f"{len(rejections)} of {n_sampled} completions were rejected "
                 f"({_counted(rejections)})",
             )
+        notes += self.model.notes
         return Generation(tuple(candidates), tuple(rejections), n_candidates, n_sampled, notes)
 
     def _complete(

@@ -1,0 +1,169 @@
+"""Help, the weights and the doctor, through the installed command."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from typing import get_args
+
+import pytest
+from command_line import COMMAND, commonweal, environment
+
+from commonweal._version import __version__
+from commonweal.cli import agree
+from commonweal.models import store
+from commonweal.policies import POLICIES
+from commonweal.welfare import WELFARE_FUNCTIONS
+
+COMMANDS = [
+    [],
+    ["agree"],
+    ["doctor"],
+    ["models"],
+    ["models", "list"],
+    ["models", "pull"],
+    ["models", "verify"],
+]
+
+
+def registered() -> list[list[str]]:
+    """Every command there is, by asking the application."""
+    import typer
+
+    from commonweal.cli.app import app
+
+    def walk(group, path):
+        yield path
+        for name, one in getattr(group, "commands", {}).items():
+            yield from walk(one, [*path, name])
+
+    return list(walk(typer.main.get_command(app), []))
+
+
+def test_the_commands_are_all_tried():
+    assert sorted(COMMANDS) == sorted(registered())
+
+
+@pytest.mark.parametrize("names", COMMANDS, ids=" ".join)
+def test_help_has_an_example(names):
+    ran = commonweal(*names, "--help")
+    assert ran.returncode == 0
+    assert "Usage:" in ran.stdout
+    example = re.search(r"Example: (commonweal .*)", ran.stdout)
+    assert example
+    assert example[1].startswith(" ".join(["commonweal", *names]))
+
+
+def test_the_options_written_out_are_those_that_there_are():
+    assert set(get_args(agree.Welfare)) == set(WELFARE_FUNCTIONS)
+    assert set(get_args(agree.PolicyName)) == set(POLICIES)
+
+
+def test_version():
+    assert commonweal("--version").stdout == f"commonweal {__version__}\n"
+
+
+def test_an_unknown_command_is_the_users_to_mend():
+    ran = commonweal("agre")
+    assert ran.returncode == 2
+    assert "agre" in ran.stderr
+    assert ran.stdout == ""
+
+
+# ---------------------------------------------------------------------------------------- doctor
+
+
+def test_the_doctor_finds_nothing_in_an_empty_cache(tmp_path):
+    ran = commonweal("doctor", env={"COMMONWEAL_CACHE": str(tmp_path)})
+    assert ran.returncode == 1
+    for name in store.WEIGHTS:
+        assert f"✗ weights {name} → commonweal models pull {name}" in ran.stdout
+    assert "Not ready" in ran.stdout
+    assert str(tmp_path) in ran.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_doctor_is_content_with_the_weights(encoder_folder, smollm2_gguf):
+    ran = commonweal("doctor")
+    assert ran.returncode == 0, ran.stdout
+    assert "Ready: commonweal agree GROUP.toml" in ran.stdout
+    assert "✗" not in ran.stdout
+    assert "key not set" in ran.stdout
+
+
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "COMMONWEAL_OPENAI_API_KEY"])
+def test_the_doctor_names_the_variable_and_never_the_key(name):
+    ran = commonweal("doctor", env={name: "sk-do-not-tell"})
+    assert f"key from {name}" in ran.stdout
+    assert "do-not-tell" not in ran.stdout + ran.stderr
+
+
+def test_the_doctor_does_not_stumble_over_a_cache_that_is_a_file(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("")
+    ran = commonweal("doctor", env={"COMMONWEAL_CACHE": str(path)})
+    assert ran.returncode == 1
+    assert ran.stderr == ""
+    assert f"✗ weights are kept in {path}" in ran.stdout
+
+
+# ---------------------------------------------------------------------------------------- models
+
+
+def test_models_in_an_empty_cache(tmp_path):
+    env = {"COMMONWEAL_CACHE": str(tmp_path)}
+    listed = commonweal("models", "list", env=env)
+    assert listed.returncode == 0
+    for name in store.WEIGHTS:
+        assert f"{name}  [not pulled]" in listed.stdout
+    verified = commonweal("models", "verify", env=env)
+    assert verified.returncode == 1
+    assert "commonweal models pull" in verified.stderr
+    assert "Traceback" not in verified.stderr
+
+
+def test_models_that_are_there(encoder_folder, smollm2_gguf):
+    listed = commonweal("models", "list")
+    verified = commonweal("models", "verify")
+    assert verified.returncode == 0, verified.stdout
+    for name in store.WEIGHTS:
+        assert f"{name}  [pulled]" in listed.stdout
+        assert f"{name}: as it should be" in verified.stdout
+
+
+def test_models_that_nobody_knows(tmp_path):
+    for command in ("pull", "verify"):
+        ran = commonweal("models", command, "gpt-17", env={"COMMONWEAL_CACHE": str(tmp_path)})
+        assert ran.returncode == 2
+        assert "no weights named 'gpt-17'; expected one of" in ran.stderr
+
+
+def test_a_reader_that_has_gone_is_no_traceback():
+    with subprocess.Popen(
+        [COMMAND, "models", "list"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(PYTHONUNBUFFERED="1"),
+    ) as process:
+        process.stdout.close()
+        said = process.stderr.read()
+    assert process.returncode == 1
+    assert "Traceback" not in said
+
+
+def test_ctrl_c_while_the_libraries_load_is_130():
+    # A finder that interrupts where the application is imported stands in for the key.
+    code = (
+        "import sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'typer': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from commonweal.cli import main\n"
+        "main()\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 130
+    assert ran.stderr == ""

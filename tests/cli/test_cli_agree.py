@@ -1,0 +1,264 @@
+"""``commonweal agree`` as a user meets it: a process with arguments, files and an exit code."""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command_line import COMMAND, GROUPS, WORDS, commonweal, environment, put_group, serving
+
+BUSES = GROUPS / "bus-fares.toml"
+
+
+@pytest.fixture
+def server(encoder_folder):
+    del encoder_folder  # the reward model's weights: asked for so that their absence is explained
+    with serving() as running:
+        yield running
+
+
+@pytest.fixture
+def group(tmp_path):
+    return put_group(tmp_path / "group.json", ["The fares are too high.", "Nothing is free."])
+
+
+def hidden(folder):
+    return [path.name for path in folder.iterdir() if path.name.startswith(".")]
+
+
+# --------------------------------------------------------------------------------- what it brings
+
+
+def test_a_statement_on_the_screen_and_the_same_in_the_files(server, tmp_path):
+    ran = commonweal(
+        *("agree", BUSES, "--model", server.model, "--candidates", 4, "--policy", "zero_shot"),
+        *("--json", tmp_path / "r.json", "--report", tmp_path / "r.html", "--omit", "asha"),
+        *("--welfare", "rawlsian", "--seed", 3),
+    )
+    assert ran.returncode == 0, ran.stderr
+    told = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    assert told["statement"] in WORDS
+    assert {candidate["text"] for candidate in told["candidates"]} == set(WORDS)
+    assert told["welfare"] == {"name": "rawlsian", "alpha": "inf"}
+    assert told["provenance"]["seed"] == 3
+    for candidate in told["candidates"]:
+        assert "asha" not in candidate["included_opinion_ids"]
+        assert candidate["policy"] == "zero_shot"
+        assert set(candidate["expected_ratings"]) == {"asha", "gordon", "mei", "declan", "tomasz"}
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert told["statement"] in page
+    screen = " ".join(ran.stdout.replace("│", " ").split())
+    assert told["statement"] in screen
+    assert "asha (omitted)" in screen
+    assert "These are predictions by a model, not votes." in screen
+    assert "chosen by rawlsian welfare" in screen
+    assert "Writing candidates" not in ran.stdout
+    assert "Writing candidates" in ran.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["r.html", "r.json"]
+
+
+def test_json_on_the_screen_is_all_that_is_on_stdout(server, group):
+    ran = commonweal(
+        "agree", group, "--model", server.model, "--candidates", 2, "--alpha", "inf", "--json", "-"
+    )
+    assert ran.returncode == 0, ran.stderr
+    told = json.loads(ran.stdout)
+    assert told["welfare"]["alpha"] == "inf"
+    assert told["statement"] in " ".join(ran.stderr.replace("│", " ").split())
+
+
+def test_terminal_codes_do_not_reach_the_screen(server, tmp_path):
+    hostile = "\x1b]0;title\x07 \x1b[2J \x9b31m \u202eevil [bold red]markup[/] [link=x]y[/link]"
+    path = put_group(
+        tmp_path / "g.json", [f"Fares {hostile}", f"{hostile} buses"], f"Why? {hostile}"
+    )
+    server.words = [f"{WORDS[1][:-1]} \x1b[31mred\x1b[0m.", *WORDS]
+    ran = commonweal("agree", path, "--model", server.model, "--candidates", 1)
+    assert ran.returncode == 0, ran.stderr
+    for code in ("\x1b", "\x07", "\x9b", "\u202e"):
+        assert code not in ran.stdout + ran.stderr
+    assert "[bold red]markup[/]" in " ".join(ran.stdout.split())
+    assert "control character(s)" in ran.stdout
+
+
+def test_the_key_is_sent_and_never_shown(server, group, tmp_path):
+    ran = commonweal(
+        *("agree", group, "--model", server.model, "--candidates", 1),
+        *("--json", tmp_path / "r.json", "--report", tmp_path / "r.html"),
+        env={"COMMONWEAL_OPENAI_API_KEY": "sk-do-not-tell"},
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert set(server.keys) == {"Bearer sk-do-not-tell"}
+    files = "".join(path.read_text(encoding="utf-8") for path in tmp_path.glob("r.*"))
+    assert "do-not-tell" not in ran.stdout + ran.stderr + files
+
+
+def test_a_long_opinion_is_cut_and_that_is_said(server, tmp_path):
+    path = put_group(tmp_path / "g.json", ["Nothing is free. " * 2941, "The fares are high."])
+    ran = commonweal("agree", path, "--model", server.model, "--candidates", 1)
+    assert ran.returncode == 0, ran.stderr
+    assert "the opinion of 'p1' was cut from 49,996 to" in " ".join(ran.stdout.split())
+
+
+# ------------------------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "said"),
+    [
+        ('{"question": "q", "opinions": []}', [], "there are no opinions"),
+        ('{"question": "q", "opinions": [{"text": "a"}]}', [], "expected at least two"),
+        ('{"question": "q", "opinoins": []}', [], "did you mean 'opinions'"),
+        ('{"question": "q", "\\u001b[31m": 1}', [], "unknown field"),
+        (None, ["--alpha", "nan"], "alpha is nan"),
+        (None, ["--alpha=-1"], "alpha is -1.0"),
+        (None, ["--omit", "nobody"], "cannot omit 'nobody'"),
+        (None, ["--candidates", "0"], "--candidates"),
+        (None, ["--welfare", "nash"], "bernoulli_nash"),
+        (None, ["--policy", "best"], "few_shot"),
+        (None, ["--model", "embeded"], "cannot read the model 'embeded'"),
+        (None, ["--seed", "-1"], "--seed"),
+        (None, ["--json", "nowhere/r.json"], "there is no folder nowhere"),
+        (None, ["--report", "nowhere/r.html"], "there is no folder nowhere"),
+        (None, ["--report", "."], "it is a folder"),
+    ],
+)
+def test_what_the_user_can_mend_is_2_and_found_before_a_model_loads(
+    tmp_path, group, content, options, said
+):
+    if content is not None:
+        group.write_text(content, encoding="utf-8")
+    # Where a model was asked for, the missing weights would make this a 1.
+    ran = commonweal(
+        "agree", group, *options, cwd=tmp_path, env={"COMMONWEAL_CACHE": str(tmp_path / "none")}
+    )
+    assert ran.returncode == 2, ran.stderr
+    assert said in " ".join(ran.stderr.replace("│", " ").split())
+    assert "Traceback" not in ran.stderr
+    assert "\x1b" not in ran.stderr
+    assert ran.stdout == ""
+    assert hidden(tmp_path) == []
+
+
+def test_a_missing_file_is_2():
+    ran = commonweal("agree", "nobody.toml")
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("error: no file nobody.toml")
+
+
+def test_missing_weights_are_1_with_the_way_to_get_them(group, tmp_path):
+    ran = commonweal(
+        *("agree", group, "--json", tmp_path / "r.json"),
+        env={"COMMONWEAL_CACHE": str(tmp_path / "none")},
+    )
+    assert ran.returncode == 1
+    assert "fetch them once with: commonweal models pull" in " ".join(ran.stderr.split())
+    assert "Traceback" not in ran.stderr
+    assert not (tmp_path / "r.json").exists()
+
+
+def test_no_usable_completion_is_1_and_leaves_no_file(server, group, tmp_path):
+    server.words = ["I'm sorry, but I cannot help with that."] * 20
+    ran = commonweal(
+        *("agree", group, "--model", server.model, "--candidates", 1),
+        *("--json", tmp_path / "r.json"),
+    )
+    assert ran.returncode == 1
+    assert "none of 7 completions" in ran.stderr
+    assert "7 refusal" in ran.stderr
+    assert not (tmp_path / "r.json").exists()
+
+
+# ---------------------------------------------------------------------------- cut off in the middle
+
+
+def interrupted(process) -> tuple[str, str]:
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said[1]
+    return said
+
+
+def test_ctrl_c_while_a_server_writes_is_130_and_leaves_nothing(server, group, tmp_path):
+    server.hang = True
+    (tmp_path / "r.html").write_text("the old report")
+    arguments = ["agree", group, "--model", server.model]
+    arguments += ["--json", tmp_path / "r.json", "--report", tmp_path / "r.html"]
+    process = subprocess.Popen(
+        [COMMAND, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    assert server.asked.wait(60)
+    interrupted(process)
+    assert (tmp_path / "r.html").read_text() == "the old report"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["group.json", "r.html"]
+
+
+def test_ctrl_c_while_the_embedded_model_writes_is_130_and_leaves_nothing(
+    smollm2_gguf, encoder_folder, group, tmp_path
+):
+    # The command itself, but for a line on stderr where each stage begins.
+    code = (
+        "import sys\n"
+        "from commonweal.cli import agree, main\n"
+        "update = agree._Bars.update\n"
+        "def told(bars, stage, done, total):\n"
+        "    print('stage', stage, file=sys.stderr, flush=True)\n"
+        "    update(bars, stage, done, total)\n"
+        "agree._Bars.update = told\n"
+        "main()\n"
+    )
+    arguments = ["agree", group, "--json", tmp_path / "r.json", "--report", tmp_path / "r.html"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    while (line := process.stderr.readline()) and "stage generate" not in line:
+        pass
+    assert line, "it ended before it began to write"
+    interrupted(process)
+    assert [path.name for path in tmp_path.iterdir()] == ["group.json"]
+
+
+def test_a_full_disk_leaves_the_old_report(server, group, tmp_path):
+    """A limit on the size of a file stands in for the disk: writing fails in the middle."""
+    report = tmp_path / "r.html"
+    report.write_text("the old report")
+    ran = commonweal(
+        *("agree", group, "--model", server.model, "--candidates", 2, "--report", report),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
+    )
+    assert ran.returncode == 2
+    assert f"error: cannot write {report}: " in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert report.read_text() == "the old report"
+    assert hidden(tmp_path) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_under_stdout_is_no_success(server, group):
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            [COMMAND, "agree", str(group), "--model", server.model, "--candidates", "1"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(),
+            timeout=60,
+            check=False,
+        )
+    assert ran.returncode == 1
+    assert "No space left on device" in ran.stderr
+    assert "Traceback" not in ran.stderr

@@ -1,0 +1,234 @@
+"""A prompted policy draws, rejects, draws again, and says how it went."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from commonweal.errors import EngineError, GenerationError, InputError
+from commonweal.models.scripted import ScriptedModel
+from commonweal.policies import DEFAULT_POLICY, POLICIES, load_policy
+from commonweal.policies.prompted import MAX_ATTEMPTS
+from commonweal.types import Opinion, Policy, Question, RejectionReason
+
+BUSES = Question("Should local buses be free for everyone?")
+OPINIONS = [
+    Opinion("asha", "The fares eat up my wages."),
+    Opinion("gus", "Nothing is free: somebody pays."),
+    Opinion("mei", "Free for the young, perhaps."),
+]
+BAD = "I'm sorry, but I cannot help with that."
+
+
+def statement(n: int) -> str:
+    """A statement that is like no other."""
+    kind = "".join(chr(ord("a") + int(digit)) for digit in f"{n:03d}")
+    words = ("We", "want", "cheaper", "buses", "where", "people", "live", "now")
+    return " ".join(word + kind for word in words) + "."
+
+
+def generate(script, n_candidates=4, seed=0, opinions=OPINIONS, name="zero_shot", on_done=None):
+    model = ScriptedModel(script)
+    policy = load_policy(name, model)
+    rng = np.random.default_rng(seed)
+    made = policy.generate(BUSES, opinions, n_candidates=n_candidates, rng=rng, on_done=on_done)
+    return made, model
+
+
+def opinions_in(prompt) -> list[str]:
+    """The ids of the opinions in a prompt, in its order, by their texts."""
+    texts = re.findall("<opinion>(.*)</opinion>", prompt[-1].content)
+    ids = {opinion.text: opinion.id for opinion in OPINIONS}
+    return [ids[text] for text in texts]
+
+
+def test_the_default_is_a_policy():
+    policy = load_policy(DEFAULT_POLICY, ScriptedModel([]))
+    assert isinstance(policy, Policy)
+    assert policy.name == DEFAULT_POLICY
+
+
+def test_an_unknown_name_names_the_known():
+    with pytest.raises(InputError, match=f"'zeroshot'.*{', '.join(POLICIES)}"):
+        load_policy("zeroshot", ScriptedModel([]))
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_good_completions_become_candidates_in_order(name):
+    made, model = generate([statement(i) for i in range(4)], name=name)
+    assert [candidate.id for candidate in made.candidates] == ["c01", "c02", "c03", "c04"]
+    assert [candidate.text for candidate in made.candidates] == [statement(i) for i in range(4)]
+    assert {candidate.policy for candidate in made.candidates} == {name}
+    assert {candidate.model for candidate in made.candidates} == {"scripted"}
+    assert {candidate.prompt_hash for candidate in made.candidates} == {
+        load_policy(name, model).template.hash
+    }
+    assert len({candidate.seed for candidate in made.candidates}) == 4
+    assert (made.n_requested, made.n_sampled, made.rejections, made.notes) == (4, 4, (), ())
+
+
+def test_rejected_completions_are_drawn_again():
+    # First 4: two good. Half were good, so 4 more for the 2 missing: one good. 3 of 8 were good,
+    # so ceil(1 / (3 / 8)) = 3 more: the second is good and the third not looked at.
+    script = [statement(0), BAD, "", statement(1)]
+    script += [BAD, statement(1), statement(2), BAD]
+    script += [BAD, statement(3), statement(4)]
+    made, model = generate(script)
+    assert [candidate.text for candidate in made.candidates] == [statement(i) for i in range(4)]
+    assert [candidate.id for candidate in made.candidates] == ["c01", "c02", "c03", "c04"]
+    assert [candidate.attempt for candidate in made.candidates] == [0, 0, 1, 2]
+    assert [rejection.raw_text for rejection in made.rejections] == [
+        *(BAD, ""),
+        *(BAD, statement(1), BAD),
+        BAD,
+    ]
+    assert made.rejections[3].reason is RejectionReason.DUPLICATE
+    assert made.n_sampled == len(script) == len(model.prompts)
+    assert made.notes == ()
+
+
+def test_no_rejected_text_is_among_the_candidates():
+    script = [statement(i) if i % 3 == 0 else BAD for i in range(60)]
+    made, _ = generate(script, n_candidates=12)
+    accepted = {candidate.text for candidate in made.candidates}
+    assert not accepted & {rejection.raw_text for rejection in made.rejections}
+    assert len(accepted) == 12
+
+
+def test_fewer_than_asked_for_comes_with_a_note():
+    # 4 draws, then 8 (no more than twice what is asked for) in each of the three others.
+    script = [statement(0)] + [BAD] * 27
+    made, model = generate(script)
+    assert len(made.candidates) == 1
+    assert made.n_sampled == len(model.prompts) == 28
+    assert len(made.rejections) == 27
+    assert {rejection.reason for rejection in made.rejections} == {RejectionReason.REFUSAL}
+    (note,) = made.notes
+    assert note == "1 candidates instead of 4: 27 of 28 completions were rejected (27 refusal)"
+
+
+def test_none_left_raises_with_the_raw_texts():
+    script = [BAD, "", "We", statement(0)[:-1]] + [f"{BAD} {i}" for i in range(24)]
+    with pytest.raises(GenerationError, match=r"none of 28 completions by scripted") as caught:
+        generate(script)
+    assert [rejection.raw_text for rejection in caught.value.rejections] == script
+    assert "25 refusal" in str(caught.value)
+    assert "--model" in str(caught.value)
+
+
+def test_it_gives_up_after_the_limit():
+    n_calls = 0
+
+    class Counting(ScriptedModel):
+        def generate(self, prompts, **options):
+            nonlocal n_calls
+            n_calls += 1
+            return super().generate(prompts, **options)
+
+    policy = load_policy("zero_shot", Counting([BAD] * 100))
+    with pytest.raises(GenerationError):
+        policy.generate(BUSES, OPINIONS, n_candidates=1, rng=np.random.default_rng(0))
+    assert n_calls == MAX_ATTEMPTS
+
+
+def test_an_exhausted_script_is_an_error_not_a_shortage():
+    with pytest.raises(EngineError, match="exhausted"):
+        generate([statement(0), statement(1), BAD, BAD])
+
+
+@pytest.mark.parametrize(("n", "opinions"), [(0, OPINIONS), (-1, OPINIONS), (1, [])])
+def test_nothing_to_write_or_to_write_from_is_refused(n, opinions):
+    with pytest.raises(InputError, match="at least"):
+        generate([statement(0)], n_candidates=n, opinions=opinions)
+
+
+# ------------------------------------------------------------------------------ orders and seeds
+
+
+def test_the_recorded_order_is_the_order_in_the_prompt():
+    script = [statement(i) if i % 2 else BAD for i in range(40)]
+    made, model = generate(script, n_candidates=16)
+    prompt_of = dict(zip(script, model.prompts, strict=False))
+    orders = set()
+    for candidate in made.candidates:
+        sent = opinions_in(prompt_of[candidate.text])
+        assert list(candidate.included_opinion_ids) == sent
+        orders.add(candidate.included_opinion_ids)
+    assert len(orders) > 1
+
+
+def test_the_recorded_seed_is_the_seed_that_was_sent():
+    sent = []
+
+    class Listening(ScriptedModel):
+        def generate(self, prompts, *, seeds, **options):
+            sent.extend(seeds)
+            return super().generate(prompts, seeds=seeds, **options)
+
+    script = [BAD, *(statement(i) for i in range(10))]
+    policy = load_policy("zero_shot", Listening(script))
+    made = policy.generate(BUSES, OPINIONS, n_candidates=4, rng=np.random.default_rng(3))
+    assert [candidate.seed for candidate in made.candidates] == sent[1:5]
+    assert made.rejections[0].seed == sent[0]
+    assert len(set(sent)) == len(sent)
+    assert all(0 <= seed < 2**31 for seed in sent)
+
+
+def test_the_same_rng_gives_the_same_seeds_and_orders():
+    script = [statement(i) if i % 2 else BAD for i in range(40)]
+    one, model_one = generate(script, n_candidates=8, seed=5)
+    two, model_two = generate(script, n_candidates=8, seed=5)
+    other, _ = generate(script, n_candidates=8, seed=6)
+    assert one == two
+    assert model_one.prompts == model_two.prompts
+    assert [c.seed for c in one.candidates] != [c.seed for c in other.candidates]
+
+
+def test_orders_are_uniform():
+    """Chi-square over the 6 orders of 3 opinions: with 5 degrees of freedom, 20.5 is p = 0.001."""
+    n = 1200
+    made, model = generate([statement(i) for i in range(n)][:600], n_candidates=600, seed=1)
+    del made
+    _, model_two = generate([statement(i) for i in range(600)], n_candidates=600, seed=2)
+    counts = Counter(tuple(opinions_in(prompt)) for prompt in model.prompts + model_two.prompts)
+    expected = n / 6
+    orders = list(permutations(opinion.id for opinion in OPINIONS))
+    chi_square = sum((counts[order] - expected) ** 2 / expected for order in orders)
+    assert sum(counts.values()) == n
+    assert chi_square < 20.5
+
+
+# ------------------------------------------------------------------------------- what is said on
+
+
+def test_progress_never_goes_back_and_ends_at_the_end():
+    seen = []
+    script = [statement(0), BAD, BAD, statement(1), BAD, statement(2), statement(3), BAD]
+    generate(script, on_done=lambda done, total: seen.append((done, total)))
+    assert seen[0] == (0, 4)
+    assert seen[-1] == (8, 8)
+    done = [n for n, _ in seen]
+    assert done == sorted(done)
+    assert all(n <= total for n, total in seen)
+
+
+def test_a_cut_opinion_is_noted_and_the_rest_is_sent():
+    long = Opinion("long", "word " * 10_000)
+    made, model = generate([statement(0)], n_candidates=1, opinions=[long, OPINIONS[0]])
+    assert any("'long' was cut from" in note for note in made.notes)
+    sent = model.prompts[0][-1].content
+    assert OPINIONS[0].text in sent
+    assert 4000 < sent.count("word") < 4097
+
+
+def test_an_echo_is_found_in_what_was_cut_off_the_prompt():
+    """The parser compares with whole opinions."""
+    tail = "a last word that only the end of this opinion holds, far behind the cut."
+    long = Opinion("long", "word " * 10_000 + tail)
+    with pytest.raises(GenerationError) as caught:
+        generate([f"We hold {tail}"] * 7, n_candidates=1, opinions=[long, OPINIONS[0]])
+    assert caught.value.rejections[0].reason is RejectionReason.ECHO_OPINION

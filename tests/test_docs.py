@@ -1,0 +1,377 @@
+"""The docs say what is so: trees, links, commands, examples and fields are looked up or run."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.main import get_command
+
+from commonweal import find_agreement, load_policy, read_group
+from commonweal.cli.app import app
+from commonweal.models.scripted import ScriptedModel
+from commonweal.policies import parsing
+from commonweal.rewards import ScriptedRewardModel
+from commonweal.types import RejectionReason
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+IGNORED = {
+    line.strip("/\n") for line in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+}
+CHEAP = (
+    "commonweal doctor",
+    "commonweal models list",
+    "commonweal models pull",
+    "commonweal models verify",
+)
+
+
+def visible(path: Path) -> bool:
+    parts = path.relative_to(ROOT).parts
+    return not any(
+        part.startswith(".") or part in IGNORED or part.endswith(".egg-info") for part in parts
+    )
+
+
+PAGES = sorted(path for path in ROOT.rglob("*.md") if visible(path))
+OURS = [page for page in PAGES if page.parent == ROOT or DOCS in page.parents]
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def fences(page: Path, *languages: str) -> list[str]:
+    text = page.read_text(encoding="utf-8")
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [body for language, body in found if language in languages]
+
+
+def prose(page: Path) -> str:
+    return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+
+
+def inline_code(page: Path) -> list[str]:
+    return [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", prose(page))]
+
+
+def shell_lines(page: Path) -> Iterator[str]:
+    """Every command that a page tells to run, without prompt, comment and folder."""
+    lines = [line for body in fences(page, "sh") for line in body.splitlines()]
+    lines += inline_code(page)
+    if page.name == "cli.md":
+        lines += re.findall(r"Example: (commonweal .*)", page.read_text(encoding="utf-8"))
+    for line in lines:
+        command = line.strip().removeprefix("$ ").removeprefix(".venv/bin/")
+        if re.match(r"(commonweal|make)( |$)", command) and command != "commonweal":
+            yield command
+
+
+def reference() -> Any:
+    spec = importlib.util.spec_from_file_location("reference", DOCS / "make_cli_reference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONUTF8": "1", **environment},
+        capture_output=True,
+        encoding="utf-8",
+    )
+
+
+def run_python(code: str, tmp_path: Path) -> str:
+    done = run(sys.executable, "-c", code, TMPDIR=str(tmp_path))
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+# ----------------------------------------------------------------------------------- the tree
+
+
+def tree() -> tuple[set[str], dict[str, str]]:
+    """The paths in README's tree, and what it says of each."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^## The tree\n\n```text\n(.*?)^```$", text, re.M | re.S)
+    first, *rest = block.splitlines()
+    paths, said, parent = set(first.split()), {}, ""
+    for line in rest:
+        name, _, what = line.strip().partition(" ")
+        path = name if line[0] != " " else parent + name
+        parent = name if line[0] != " " else parent
+        paths.add(path)
+        said[path] = what.strip()
+    return paths, said
+
+
+def test_tree_names_only_what_is_there():
+    paths, said = tree()
+    for path in paths:
+        found = ROOT / path
+        assert found.is_dir() if path.endswith("/") else found.is_file(), path
+        for page in re.findall(r"\w+\.md", said.get(path, "")):
+            assert (found / page).is_file(), f"{path}{page}"
+
+
+def test_tree_names_all_that_is_there():
+    paths, _ = tree()
+    top = {path.split("/")[0] for path in paths}
+    package = {path.split("/")[2] for path in paths if path.startswith("src/commonweal/") and path}
+    assert {path.name for path in ROOT.iterdir() if visible(path)} <= top
+    unnamed = {"__main__.py", "_version.py", "py.typed"}
+    there = {path.name for path in (ROOT / "src" / "commonweal").iterdir() if visible(path)}
+    assert there - unnamed == package - {""}
+
+
+def test_counts_in_the_readme_are_right():
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    n_groups = len(list((ROOT / "examples" / "groups").glob("*.toml")))
+    assert f"{n_groups} groups written for this project" in text
+    card = (ROOT / "src/commonweal/rewards/first_card.md").read_text(encoding="utf-8")
+    (accuracy,) = re.findall(r"mean crossed accuracy (0\.\d+)", card)
+    said = "crossed accuracy (does it match *this* opinion with *this* statement?) is"
+    assert f"{said} {accuracy}" in text
+
+
+# ---------------------------------------------------------------------------------- the links
+
+
+def slug(heading: str) -> str:
+    plain = re.sub(r"\[([^\]]*)\]\([^)]*\)|[`*]", r"\1", heading).lower()
+    return re.sub(r"[^\w\- ]", "", plain).strip().replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_somewhere(page: Path):
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if re.match(r"https?:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path) if path else page
+        assert target.exists(), f"{link} in {page}"
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", prose(target), re.MULTILINE)
+            assert anchor in {slug(heading) for heading in headings}, f"{link} in {page}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_no_path_of_somebodys_machine(page: Path):
+    text = page.read_text(encoding="utf-8")
+    assert not re.findall(r"(?<![\w.~])/(?:root|home|work|Users|tmp)\b", text)
+
+
+# ------------------------------------------------------------------------------- the commands
+
+
+def check_commonweal(arguments: list[str]) -> None:
+    command, path = get_command(app), "commonweal"
+    while hasattr(command, "commands") and arguments and not arguments[0].startswith("-"):
+        path += f" {arguments[0]}"
+        assert arguments[0] in command.commands, f"there is no `{path}`"
+        command = command.commands[arguments.pop(0)]
+    if not arguments or set(arguments) <= {"--help", "-h", "--version"}:
+        return
+    assert not hasattr(command, "commands"), f"{path} {arguments}"
+    # A mention of an option alone ("agree --candidates 16") leaves the file out.
+    try:
+        command.make_context(path, arguments)
+    except typer.BadParameter as error:
+        if type(error).__name__ != "MissingParameter":
+            raise
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_commands_exist(page: Path):
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (targets,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    variables = re.findall(r"^(\w+) \?=", makefile, re.MULTILINE)
+    for line in shell_lines(page):
+        tool, *arguments = shlex.split(line, comments=True)
+        if tool == "commonweal":
+            check_commonweal(arguments)
+            continue
+        for argument in arguments:
+            name, assigned, _ = argument.partition("=")
+            assert name in (variables if assigned else targets.split()), line
+
+
+@pytest.mark.parametrize("line", CHEAP)
+@pytest.mark.usefixtures("smollm2_gguf", "encoder_folder")
+def test_cheap_commands_run(line: str):
+    assert any(line in shell_lines(page) for page in OURS), f"{line} is documented nowhere"
+    code = "import sys; sys.argv[0] = 'commonweal'; from commonweal.cli import main; main()"
+    done = run(sys.executable, "-c", code, *line.split()[1:])
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize("target", ["run", "test", "test-slow", "check", "bench", "docs", "lock"])
+def test_make_targets_are_documented_and_can_be_planned(target: str):
+    assert any(f"make {target}" in shell_lines(page) for page in OURS)
+    done = run("make", "--dry-run", target)
+    assert done.returncode == 0, done.stderr
+
+
+def test_command_reference_is_current():
+    written = (DOCS / "cli.md").read_text(encoding="utf-8")
+    assert written == reference().reference(), "run `make docs`"
+
+
+def test_every_command_is_in_the_guide():
+    documented = list(shell_lines(DOCS / "guide.md"))
+    module = reference()
+    paths = list(module.commands(get_command(app), ("commonweal",)))
+    leaves = [path for path in paths if not any(p[:-1] == path for p in paths)]
+    for path in leaves:
+        name = " ".join(path)
+        assert any(line.startswith(name) for line in documented), name
+
+
+def test_every_environment_variable_is_in_the_guide():
+    read = set()
+    for path in (ROOT / "src").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        if "environ" in text or "getenv" in text:
+            constants = (n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Constant))
+            read |= {
+                n.value
+                for n in constants
+                if isinstance(n.value, str)
+                and re.fullmatch(r"[A-Z]+(_[A-Z]+)*_(CACHE|KEY)", n.value)
+            }
+    assert "COMMONWEAL_CACHE" in read
+    text = (DOCS / "guide.md").read_text(encoding="utf-8")
+    table = set(re.findall(r"^\| `([A-Z_]+)` \|", text, re.MULTILINE))
+    assert table == read
+
+
+# ----------------------------------------------------------------------- examples and samples
+
+
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+@pytest.mark.usefixtures("smollm2_gguf", "encoder_folder")
+def test_examples_run(path: Path, tmp_path: Path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 25
+    done = run(sys.executable, str(path), TMPDIR=str(tmp_path))
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.strip()
+
+
+@pytest.mark.usefixtures("smollm2_gguf", "encoder_folder")
+def test_python_in_the_pages_runs(tmp_path: Path):
+    tested = {path.read_text(encoding="utf-8") for path in EXAMPLES}
+    codes = [code for page in OURS for code in fences(page, "python")]
+    assert tested & set(codes), "README shows an example"
+    for code in codes:
+        if code not in tested:
+            assert run_python(code, tmp_path).strip()
+
+
+def test_group_files_in_the_guide_are_the_same_group(tmp_path: Path):
+    groups = []
+    for kind in ("toml", "json", "csv"):
+        (text,) = fences(DOCS / "guide.md", kind)
+        path = tmp_path / f"group.{kind}"
+        path.write_text(text, encoding="utf-8")
+        groups.append(read_group(path))
+    assert groups[0] == groups[1] == groups[2]
+
+
+def test_every_field_of_the_json_is_in_the_guide():
+    said = "We want buses that people can afford, and we differ on who should pay for them."
+    result = find_agreement(
+        "Should local buses be free?",
+        ["Yes, please.", "No, thanks."],
+        policy=load_policy("zero_shot", ScriptedModel(["Sure.", said, said])),
+        reward=ScriptedRewardModel([1.0, -1.0]),
+        n_candidates=1,
+    )
+    text = (DOCS / "guide.md").read_text(encoding="utf-8")
+    section = text[text.index("### The JSON") : text.index("### What can be reproduced")]
+    data = result.to_dict()
+    assert data["rejections"]
+    assert data["predicted_dissent"]
+    assert f"`{data['schema']}`" in section
+    names = set(data) | set(data["provenance"]) | set(data["timings_seconds"])
+    for part in ("candidates", "opinions", "rejections", "predicted_dissent"):
+        names |= set(data[part][0])
+    assert [name for name in sorted(names) if f"`{name}`" not in section] == []
+
+
+def test_every_rejection_reason_is_explained():
+    glossary = (DOCS / "glossary.md").read_text(encoding="utf-8")
+    section = glossary[glossary.index("## Rejection reasons") :]
+    for reason in RejectionReason:
+        assert re.search(rf"^\|[^|]*\b{reason}\b[^|]*\|", section, re.MULTILINE), reason
+
+
+def test_parsing_limits_in_the_decision_are_those_of_the_code():
+    text = " ".join((DOCS / "decisions/005-parsing.md").read_text(encoding="utf-8").split())
+    for words in (
+        f"more than {parsing.MAX_WORDS} words, fewer than {parsing.MIN_WORDS}",
+        f"{parsing.MAX_PROMPT_RUN} words in a row from instructions",
+        f"{parsing.MAX_OPINION_RUN} words in a row, or over {parsing.MAX_OPINION_SHARE:.0%}",
+        f"under {parsing.MIN_DISTINCT_SHARE:.0%}",
+        f"to {parsing.NEAR_DUPLICATE:.0%}",
+    ):
+        assert words in text.replace(" %", "%")
+
+
+def test_every_base_dependency_is_explained():
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    text = (DOCS / "decisions/008-dependencies.md").read_text(encoding="utf-8")
+    for requirement in data["project"]["dependencies"]:
+        name = re.split(r"[<>=~!\[; ]", requirement)[0]
+        assert re.search(rf"^\|[^|]*\b{name}\b[^|]*\|", text, re.MULTILINE), name
+
+
+# -------------------------------------------------------------------------------- the paper map
+
+
+def test_paper_map_names_only_what_exists():
+    page = DOCS / "paper_map.md"
+    for code in inline_code(page):
+        if "/" in code and " " not in code:
+            assert (ROOT / code).exists(), code
+    text = prose(page)
+    for names, path in re.findall(r"((?:`[\w.]+`,? )+)in `([^`]+\.py)`", text):
+        source = (ROOT / path).read_text(encoding="utf-8")
+        for name in re.findall(r"`([\w.]+)`", names):
+            assert re.search(rf"\b{name.split('.')[-1]}\b", source), f"{name} in {path}"
+
+
+def test_paper_map_says_which_issue():
+    text = prose(DOCS / "paper_map.md")
+    issues = {"questions", "study", "reward model", "policies", "evaluation"}
+    assert set(re.findall(r"\(issue: ([^)]+)\)", text)) == issues | {"…"}
+    for row in re.findall(r"^\|.*not yet.*\|$", text, re.MULTILINE | re.IGNORECASE):
+        assert re.search(r"\(issue: ", row), row
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "decisions").glob("*.md")), ids=name_of)
+def test_decisions_are_short_and_numbered(page: Path):
+    lines = page.read_text(encoding="utf-8").splitlines()
+    assert lines[0].startswith(f"# {page.name[:3]}. ")
+    assert len(lines) <= 40

@@ -1,0 +1,89 @@
+"""A file is written whole or not at all, and what was there stays until then."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from commonweal.errors import InputError
+from commonweal.files import check_writable, write_whole
+
+
+def test_it_is_written_as_utf_8_over_what_was_there(tmp_path):
+    path = tmp_path / "page.html"
+    write_whole(path, "old")
+    write_whole(path, "Grüße 💚\n")
+    assert path.read_bytes() == "Grüße 💚\n".encode()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_it_is_as_readable_as_any_new_file(tmp_path):
+    (tmp_path / "plain").write_text("x")
+    write_whole(tmp_path / "whole", "x")
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert len(modes) == 1
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_what_was_there_stays_when_it_fails_at_the_end(tmp_path, monkeypatch, error):
+    path = tmp_path / "page.html"
+    path.write_text("old")
+
+    def fail(self, target):
+        raise error
+
+    monkeypatch.setattr(Path, "replace", fail)
+    expected = InputError if isinstance(error, OSError) else KeyboardInterrupt
+    with pytest.raises(expected) as caught:
+        write_whole(path, "new")
+    if expected is InputError:
+        assert str(caught.value) == f"cannot write {path}: No space left on device"
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_was_there_stays_when_the_disk_is_full(tmp_path):
+    """In a process that may write files of 1,000 bytes only."""
+    path = tmp_path / "page.html"
+    path.write_text("old")
+    code = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from commonweal.errors import InputError\n"
+        "from commonweal.files import write_whole\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try:\n"
+        "    write_whole(Path(sys.argv[1]), 'x' * 100_000)\n"
+        "except InputError as error:\n"
+        "    print(error)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-B", "-c", code, str(path)], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == f"cannot write {path}: File too large\n"
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_cannot_be_written_is_told_before(tmp_path):
+    with pytest.raises(InputError, match=r"it is a folder"):
+        check_writable(tmp_path)
+    with pytest.raises(InputError, match=r"there is no folder .*nowhere; make it first"):
+        check_writable(tmp_path / "nowhere" / "page.html")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match=r"there is no folder"):
+        write_whole(tmp_path / "file" / "page.html", "x")
+    check_writable(tmp_path / "page.html")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written_to(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(InputError, match="you may not write to the folder"):
+        check_writable(tmp_path / "page.html")

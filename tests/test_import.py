@@ -1,0 +1,86 @@
+"""`import commonweal` costs next to nothing, and every public name can be had from it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import commonweal
+
+HEAVY = {
+    *("torch", "transformers", "trl", "peft", "accelerate", "datasets"),
+    *("fastapi", "uvicorn", "sqlalchemy", "starlette"),
+    *("openvino", "openvino_genai", "openvino_tokenizers", "tokenizers", "safetensors", "gguf"),
+    *("numpy", "matplotlib", "pydantic", "httpx", "jinja2", "rich", "typer", "polars"),
+}
+
+
+def loaded_by(statement: str) -> set[str]:
+    """The top-level modules that a fresh process has after this statement and not before it."""
+    code = (
+        "import sys, json; before = set(sys.modules)\n"
+        f"{statement}\n"
+        "print(json.dumps(sorted(set(sys.modules) - before)))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert ran.stderr == ""
+    return set(json.loads(ran.stdout.splitlines()[-1]))
+
+
+def tops(modules: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in modules}
+
+
+def test_importing_loads_two_files_and_nothing_from_elsewhere():
+    loaded = loaded_by("import commonweal")
+    assert {name for name in loaded if name.startswith("commonweal")} == {
+        "commonweal",
+        "commonweal._version",
+    }
+    assert tops(loaded) - {"commonweal"} <= set(sys.stdlib_module_names)
+
+
+def test_the_records_need_no_package_from_elsewhere():
+    loaded = loaded_by(
+        "from commonweal import Candidate, CommonwealError, Opinion, Question, Round"
+    )
+    assert tops(loaded) - {"commonweal"} <= set(sys.stdlib_module_names)
+
+
+def test_the_main_job_is_there_without_an_engine():
+    loaded = loaded_by("from commonweal import find_agreement, read_group, load_policy")
+    assert not tops(loaded) & (HEAVY - {"numpy", "pydantic"})
+
+
+@pytest.mark.parametrize("statement", ["import commonweal.cli", "import commonweal.cli.app"])
+def test_the_command_line_loads_no_engine(statement):
+    assert not tops(loaded_by(statement)) & {
+        *("torch", "transformers", "openvino", "openvino_genai", "matplotlib", "httpx", "fastapi")
+    }
+
+
+def test_every_public_name_resolves():
+    assert len(set(commonweal.__all__)) == len(commonweal.__all__)
+    for name in commonweal.__all__:
+        found = getattr(commonweal, name)
+        home = getattr(found, "__module__", None)
+        if name != "__version__":
+            assert home == f"commonweal.{commonweal._HOMES[name]}" or home.startswith(
+                f"commonweal.{commonweal._HOMES[name]}."
+            )
+            assert found.__doc__
+
+
+def test_homes_and_all_say_the_same():
+    assert {*commonweal._HOMES, "__version__"} == set(commonweal.__all__)
+    assert dir(commonweal) == sorted(commonweal.__all__)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="find_agrement"):
+        commonweal.find_agrement  # noqa: B018

@@ -1,0 +1,160 @@
+"""The result says what was found, and another welfare function over it generates nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from commonweal.errors import InputError, WelfareDomainError
+from commonweal.result import Agreement
+from commonweal.types import Candidate, Opinion, Question, Rejection, RejectionReason
+from commonweal.welfare import WELFARE_FUNCTIONS, isoelastic, rank
+
+
+def made_agreement(utilities, *, alpha=0.0, ids=None, texts=None, statements=None, **more):
+    """An agreement with these utilities [n_participants, n_candidates]."""
+    profile = np.array(utilities, dtype=float)
+    n_participants, n_candidates = profile.shape
+    ids = ids or [f"p{i + 1}" for i in range(n_participants)]
+    texts = texts or [f"The opinion of {name}." for name in ids]
+    statements = statements or [f"We agree on statement number {i}." for i in range(n_candidates)]
+    welfare = isoelastic(profile, alpha)
+    known = {
+        "question": Question("Should local buses be free?"),
+        "omitted": (),
+        "rejections": (Rejection("Sorry.", RejectionReason.REFUSAL, "says 'Sorry'", 9),),
+        "notes": ("a note",),
+        "timings_seconds": {"load": 1.0, "generate": 2.0, "predict": 0.5},
+        "provenance": {
+            "commonweal_version": "0",
+            "n_completions_sampled": n_candidates + 1,
+            "model_weights_sha256": None,
+        },
+    }
+    return Agreement(
+        opinions=tuple(Opinion(*pair) for pair in zip(ids, texts, strict=True)),
+        candidates=tuple(
+            Candidate(f"c{i + 1:02d}", text, tuple(ids), "zero_shot", "scripted", "0" * 16, i)
+            for i, text in enumerate(statements)
+        ),
+        utilities=profile,
+        alpha=alpha,
+        welfare=welfare,
+        ranking=rank(welfare),
+        **known | more,
+    )
+
+
+# Means 4, 3.5 and 3.75; minima 1, 3 and 2; products 7, 12 and 11.
+SPLIT = [[7.0, 3.0, 5.5], [1.0, 4.0, 2.0]]
+
+
+def test_the_chosen_is_the_best_by_hand():
+    result = made_agreement(SPLIT)
+    assert result.chosen.id == "c01"
+    assert result.statement == "We agree on statement number 0."
+    assert result.welfare == pytest.approx([4, 3.5, 3.75])
+    assert result.welfare_name == "utilitarian"
+    assert not result.is_tie
+
+
+def test_under_another_welfare_function():
+    result = made_agreement(SPLIT)
+    nash, rawls = result.under("bernoulli_nash"), result.under("rawlsian")
+    assert nash.chosen.id == "c02"
+    assert nash.welfare == pytest.approx([math.sqrt(7), math.sqrt(12), math.sqrt(11)])
+    assert rawls.chosen.id == "c02"
+    assert rawls.welfare == pytest.approx([1, 3, 2])
+    assert (nash.alpha, rawls.alpha) == (1, math.inf)
+    assert rawls.candidates is result.candidates
+    assert rawls.utilities is result.utilities
+    assert rawls.under("utilitarian").chosen == result.chosen
+    # The first is as it was.
+    assert (result.alpha, result.chosen.id) == (0, "c01")
+
+
+def test_under_any_alpha():
+    result = made_agreement(SPLIT)
+    harmonic = result.under(alpha=2)
+    assert harmonic.welfare == pytest.approx([2 / (1 + 1 / 7), 24 / 7, 2 / (1 / 5.5 + 1 / 2)])
+    assert harmonic.welfare_name == "isoelastic, α = 2"
+    assert result.under("rawlsian", alpha=0).chosen == result.chosen
+
+
+def test_under_something_unknown():
+    result = made_agreement(SPLIT)
+    with pytest.raises(InputError, match=r"'nash'.*bernoulli_nash"):
+        result.under("nash")
+    for alpha in (-1, math.nan):
+        with pytest.raises(WelfareDomainError, match="alpha"):
+            result.under(alpha=alpha)
+
+
+def test_dissent_is_below_four_and_the_worst_comes_first():
+    ratings = [3.9, 4.0, 1.5, 6.0, 3.2]
+    result = made_agreement([[rating] for rating in ratings], ids=list("abcde"))
+    assert [(d.participant_id, d.expected_rating) for d in result.dissent] == [
+        ("c", 1.5),
+        ("e", 3.2),
+        ("a", 3.9),
+    ]
+    assert [d.below_neutral for d in result.dissent] == pytest.approx([2.5, 0.8, 0.1])
+
+
+def test_dissent_is_about_the_chosen_candidate():
+    result = made_agreement(SPLIT)
+    assert [d.participant_id for d in result.dissent] == ["p2"]
+    assert [d.participant_id for d in result.under("rawlsian").dissent] == ["p1"]
+
+
+def test_nobody_dissents():
+    assert made_agreement([[4.0, 1.0], [4.0, 1.0]]).dissent == ()
+
+
+def test_a_tie_goes_to_the_first_and_is_told():
+    result = made_agreement([[2.0, 5.0, 5.0], [2.0, 5.0, 5.0]])
+    assert result.is_tie
+    assert result.chosen.id == "c02"
+    assert result.to_dict()["tied"] == ["c02", "c03"]
+    assert made_agreement(SPLIT).to_dict()["tied"] == []
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0, 2.5, 1e9, math.inf])
+def test_the_dictionary_is_json(alpha):
+    result = made_agreement(SPLIT, alpha=alpha, omitted=("p2",))
+    told = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert told["welfare"]["alpha"] == ("inf" if alpha == math.inf else alpha)
+    assert told["schema"] == "commonweal/agreement/1"
+    assert told["statement"] == result.statement
+    assert told["chosen"] == result.chosen.id
+    assert [candidate["rank"] for candidate in told["candidates"]] == list(result.ranking.ranks)
+    by_hand = [[c["expected_ratings"][name] for c in told["candidates"]] for name in ("p1", "p2")]
+    assert by_hand == SPLIT
+    assert [opinion["omitted_from_generation"] for opinion in told["opinions"]] == [False, True]
+    assert told["other_welfare_functions"] == {
+        "utilitarian": "c01",
+        "bernoulli_nash": "c02",
+        "rawlsian": "c02",
+    }
+    assert set(told["other_welfare_functions"]) == set(WELFARE_FUNCTIONS)
+    assert told["rejections"][0]["reason"] == "refusal"
+    assert told["rejections"][0]["raw_text"] == "Sorry."
+    dissent = result.dissent[0]
+    assert told["predicted_dissent"][0] == {
+        "participant": dissent.participant_id,
+        "expected_rating": dissent.expected_rating,
+        "below_neutral": 4 - dissent.expected_rating,
+    }
+
+
+@given(st.floats(1, 4, exclude_max=True))
+def test_a_dissenter_is_never_shown_as_neutral(rating):
+    (dissent,) = made_agreement([[rating]]).dissent
+    assert float(dissent.shown_rating) < 4
+    assert float(dissent.shown_rating) == pytest.approx(rating, abs=0.05 + 1e-9)
+    assert float(dissent.shown_below_neutral) > 0 or rating > 3.9
