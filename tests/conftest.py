@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,10 @@ from hypothesis import settings
 from commonweal.errors import WeightsError
 from commonweal.models import store
 from commonweal.models.embedded_engine import DEFAULT_WEIGHTS, EmbeddedModel
+
+# A job that a shell started in the background inherits an ignored Ctrl-C, and so do its children;
+# the tests that press it need it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadline: the first example of a test may load a library. In CI every run draws the same.
 settings.register_profile("commonweal", deadline=None, derandomize="CI" in os.environ)

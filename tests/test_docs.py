@@ -364,7 +364,7 @@ def test_paper_map_names_only_what_exists():
 
 def test_paper_map_says_which_issue():
     text = prose(DOCS / "paper_map.md")
-    issues = {"questions", "study", "reward model", "policies", "evaluation"}
+    issues = {"study", "reward model", "policies", "evaluation"}
     assert set(re.findall(r"\(issue: ([^)]+)\)", text)) == issues | {"…"}
     for row in re.findall(r"^\|.*not yet.*\|$", text, re.MULTILINE | re.IGNORECASE):
         assert re.search(r"\(issue: ", row), row
@@ -374,4 +374,4 @@ def test_paper_map_says_which_issue():
 def test_decisions_are_short_and_numbered(page: Path):
     lines = page.read_text(encoding="utf-8").splitlines()
     assert lines[0].startswith(f"# {page.name[:3]}. ")
-    assert len(lines) <= 40
+    assert len(lines) <= 55

@@ -44,7 +44,8 @@ def find_agreement(
         welfare: "utilitarian", "bernoulli_nash" or "rawlsian".
         alpha: inequality aversion, instead of ``welfare``: any number from 0 to infinity.
         n_candidates: how many candidates to write (paper: 16).
-        seed: the same seed gives the same result with the same model on the same machine.
+        seed: the same seed gives the same result on the same machine, where the engine can promise
+            it (docs/decisions/007-randomness.md).
         omit: ids of participants whose opinions the policy must not see. They are scored all the
             same (paper 4.3).
         on_progress: called with (stage, n_done, n_total); the stages are "load", "generate" and

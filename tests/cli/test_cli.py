@@ -24,6 +24,11 @@ COMMANDS = [
     ["models", "list"],
     ["models", "pull"],
     ["models", "verify"],
+    ["questions"],
+    ["questions", "generate"],
+    ["questions", "screen"],
+    ["questions", "seeds"],
+    ["questions", "split"],
 ]
 
 

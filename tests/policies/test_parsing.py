@@ -77,7 +77,7 @@ REJECTED = [
     *((text, Why.ECHO_PROMPT) for text in load_template("few_shot").own_texts()[-1:]),
     ("We would limit fireworks to a few known nights, and buses to the day.", Why.ECHO_PROMPT),
     (
-        "We want the trains to run, and late evenings should be left to small shops.",
+        "We want the trains to run, and late evenings are left to small shops.",
         Why.ECHO_PROMPT,
     ),
     # Opinions.
@@ -164,10 +164,10 @@ def test_a_run_shorter_than_twelve_words_of_an_opinion_is_accepted():
 
 
 def test_a_run_shorter_than_six_words_of_the_prompt_is_accepted():
-    run = "a few known nights and make"
+    run = "to a few known nights, including"
     assert run in " ".join(OWN)
-    assert reason("We want buses on a few known nights and some by day as well.") is None
-    assert reason("We want buses on a few known nights and make no others free.") is Why.ECHO_PROMPT
+    assert reason("We want buses kept to a few known nights and some days as well.") is None
+    assert reason(f"We want buses kept {run} Mondays at the least.") is Why.ECHO_PROMPT
 
 
 def test_a_figure_that_somebody_gave_is_accepted():

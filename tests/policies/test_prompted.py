@@ -117,7 +117,7 @@ def test_none_left_raises_with_the_raw_texts():
         generate(script)
     assert [rejection.raw_text for rejection in caught.value.rejections] == script
     assert "25 refusal" in str(caught.value)
-    assert "--model" in str(caught.value)
+    assert "larger model" in str(caught.value)
 
 
 def test_it_gives_up_after_the_limit():

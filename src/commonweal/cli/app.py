@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from commonweal._version import __version__
-from commonweal.cli import agree, doctor, models
+from commonweal.cli import agree, doctor, models, questions
 
 app = typer.Typer(
     name="commonweal",
     help="Find a statement that a group of people with different views can stand behind.",
-    epilog="Example: commonweal models pull, then commonweal agree GROUP.toml",
+    epilog="Example: commonweal agree GROUP.toml",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -40,3 +40,4 @@ def _options(
 app.command("agree", epilog=agree.EXAMPLE)(agree.agree)
 app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
 app.add_typer(models.app, name="models")
+app.add_typer(questions.app, name="questions")

@@ -33,7 +33,8 @@ the cache grows in leaps and doubles the peak; within it, what no longer fits is
 class EmbeddedModel:
     """A language model on this machine (the protocol ``LanguageModel``).
 
-    The same call (prompts, sampling and seeds) gives the same completions on the same machine. A
+    The same call (prompts, sampling and seeds) on a model just loaded gives the same completions on
+    the same machine. Later calls may round differently where prompts are still in the cache. A
     prompt alone may come out differently from the same prompt and seed in a larger batch, since
     rounding differs with the size of the batch.
 

@@ -58,6 +58,19 @@ class _Job(NamedTuple):
     seed: int
 
 
+def _next(reports: queue.SimpleQueue[int | None]) -> int | None:
+    """The next report, waited for in short steps.
+
+    A wait without end can miss Ctrl-C: a signal that comes just before the wait begins, or to
+    another thread, does not end it.
+    """
+    while True:
+        try:
+            return reports.get(timeout=0.1)
+        except queue.Empty:
+            continue
+
+
 class OpenAIModel:
     """A model on an OpenAI-compatible server.
 
@@ -185,7 +198,7 @@ class OpenAIModel:
         thread = threading.Thread(target=run, name="commonweal-openai", daemon=True)
         thread.start()
         try:
-            for n_done in iter(reports.get, None):
+            while (n_done := _next(reports)) is not None:
                 if on_done:
                     on_done(n_done)
         except BaseException:  # Ctrl-C above all: the connections are closed, not waited for

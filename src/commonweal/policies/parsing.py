@@ -71,7 +71,7 @@ _ENGLISH = re.compile(
 _SHORT_QUOTATION = re.compile(r"[“\"](?:[^\s”\"]+ ){0,5}[^\s”\"]+[”\"]")
 _META = re.compile(
     r"^(?:(?:sure|okay|ok)\b|(?:certainly|of course)(?:[!:.]|,? here\b)|here(?:['’]s| is| are)\b)"
-    r"|^(?:the|their|these) opinions?\b"
+    r"|^(?:the|their) opinions? (?:of|in|from) (?:the|this) (?:group|people)\b"
     r"|\b(?:these|those|this|above|following) (?:opinions?|statements?|prompt|text|answer)\b"
     r"|\bthe (?:(?:first|second|third|fourth|fifth|last|other|above|following|original|new) )?"
     r"(?:opinions?|statements?)\b(?! (?:of|from)\b)"

@@ -1,0 +1,79 @@
+"""The one check that keeps questions held out for testing away from training.
+
+Whatever trains (a policy, a reward model, a round of iteration) calls ``refuse_test_questions``
+first, with all the questions that its data are about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from commonweal.errors import InputError
+from commonweal.questions.records import (
+    IID_TEST,
+    OOD_TEST,
+    QuestionRecord,
+    normal_form,
+    read_questions,
+)
+from commonweal.types import Question
+
+TEST_SPLITS = (IID_TEST, OOD_TEST)
+_N_NAMED = 5
+
+
+class HeldOutQuestionError(InputError):
+    """A question that is held out for testing was about to be trained on."""
+
+
+def refuse_test_questions(
+    training_questions: Iterable[Question | QuestionRecord | str],
+    split: Path | Sequence[QuestionRecord],
+) -> int:
+    """The number of questions that were checked; raises where one of them is held out for testing.
+
+    A question is the same as another where its words are (without case, marks and blanks) or where
+    its id is, so neither rewording under one id nor a new id for the same words gets it past. A
+    question reworded under a new id is not found: `commonweal questions split` reports the nearest.
+
+    Args:
+        training_questions: every question that is about to be trained on.
+        split: the file that `commonweal questions split` wrote, or its records.
+
+    Raises:
+        HeldOutQuestionError: one is in a test split.
+        InputError: the file is not a split question set.
+    """
+    records = read_questions(split) if isinstance(split, Path) else split
+    where = str(split) if isinstance(split, Path) else "the split"
+    held_out = [record for record in records if record.split in TEST_SPLITS]
+    if not any(record.split for record in records):
+        raise InputError(
+            f"{where} says of no question which split it is in; expected what "
+            "`commonweal questions split` wrote"
+        )
+    by_form = {normal_form(record.question): record for record in held_out}
+    by_id = {record.id: record for record in held_out}
+    found: list[str] = []
+    n_checked = 0
+    for given in training_questions:
+        n_checked += 1
+        text, name = _text_and_id(given)
+        match = by_form.get(normal_form(text)) or (by_id.get(name) if name else None)
+        if match is not None:
+            found.append(f"{match.id} ({match.split}) {match.question!r}")
+    if found:
+        named = "; ".join(found[:_N_NAMED]) + ("; ..." if len(found) > _N_NAMED else "")
+        raise HeldOutQuestionError(
+            f"{len(found)} of {n_checked} questions to train on are held out for testing in "
+            f"{where}: {named}. Take them out of the training data; a model that has seen a test "
+            "question cannot be tested on it"
+        )
+    return n_checked
+
+
+def _text_and_id(given: Question | QuestionRecord | str) -> tuple[str, str]:
+    if isinstance(given, str):
+        return given, ""
+    return (given.text if isinstance(given, Question) else given.question), given.id
