@@ -135,6 +135,19 @@ def test_vectorised_over_leading_axes(u: np.ndarray, alpha: float) -> None:
             np.testing.assert_allclose(whole[i, j], isoelastic(u[i, j], alpha), rtol=1e-15)
 
 
+@pytest.mark.parametrize("alpha", [0, 0.5, 0.95, 1, 3, math.inf])
+def test_many_rounds_are_as_one_at_a_time(alpha: float) -> None:
+    """Enough of them for several threads; one bad utility among them is found and named."""
+    u = np.random.default_rng(3).uniform(1, 7, (30_000, 5, 4))
+    whole = isoelastic(u, alpha)
+    for i in (0, 1, 14_999, 29_999):
+        np.testing.assert_allclose(whole[i], isoelastic(u[i], alpha), rtol=1e-14)
+    np.testing.assert_allclose(whole[::1000], [isoelastic(each, alpha) for each in u[::1000]])
+    u[20_001, 3, 2] = -1
+    with pytest.raises(WelfareDomainError, match=r"index \(20001, 3, 2\)"):
+        isoelastic(u, alpha)
+
+
 @pytest.mark.parametrize("alpha", [0, 0.5, 1, 1.5, 40, 1e300, math.inf])
 @pytest.mark.parametrize("scale", [1e-300, 1e-150, 1, 1e150, 1e300])
 def test_no_overflow_at_any_scale(alpha: float, scale: float) -> None:
