@@ -681,7 +681,7 @@ except KeyboardInterrupt:
 
 
 def test_ctrl_c_stops_promptly() -> None:
-    """In a process of its own: a signal to this one would reach all that other tests have loaded."""
+    """In a process of its own: here the signal would reach all that other tests have loaded."""
     with FaultyServer(ordinary=hang) as server:
         process = subprocess.Popen([sys.executable, "-c", ASK_FOR_EVER, server.url])
         assert server.arrived.wait(30)
