@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from commonweal.errors import InputError
-from commonweal.files import check_writable, write_whole
+from commonweal.files import check_outputs, check_writable, write_whole
 
 
 def test_it_is_written_as_utf_8_over_what_was_there(tmp_path):
@@ -87,3 +87,59 @@ def test_a_folder_that_may_not_be_written_to(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(InputError, match="you may not write to the folder"):
         check_writable(tmp_path / "page.html")
+
+
+# ----------------------------------------------------------------------- links, devices and pipes
+
+
+def test_a_symlink_stays_and_what_it_leads_to_is_replaced(tmp_path):
+    (tmp_path / "there").mkdir()
+    target, link = tmp_path / "there" / "page.html", tmp_path / "link.html"
+    link.symlink_to(target)
+    for text in ("new", "newer"):  # the link leads to nothing the first time
+        write_whole(link, text)
+        assert link.is_symlink()
+        assert target.read_text() == text
+    assert list(target.parent.iterdir()) == [target]
+    (tmp_path / "lost").symlink_to(tmp_path / "nowhere" / "page.html")
+    with pytest.raises(InputError, match=r"there is no folder .*nowhere; make it first"):
+        check_writable(tmp_path / "lost")
+
+
+def test_a_device_stays_a_device():
+    check_writable(Path(os.devnull))
+    write_whole(Path(os.devnull), "gone")
+    assert stat.S_ISCHR(Path(os.devnull).stat().st_mode)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_device_is_told():
+    with pytest.raises(InputError, match=r"cannot write /dev/full: No space left on device"):
+        write_whole(Path("/dev/full"), "x")
+
+
+def test_a_pipe_is_written_to():
+    read_end, write_end = os.pipe()
+    with os.fdopen(read_end, "rb") as reader:
+        write_whole(Path(f"/dev/fd/{write_end}"), "Grüße")
+        os.close(write_end)
+        assert reader.read() == "Grüße".encode()
+
+
+def test_two_outputs_on_one_file_or_one_on_an_input_are_told(tmp_path):
+    group, one = tmp_path / "group.toml", tmp_path / "r"
+    group.write_text("x")
+    (tmp_path / "link").symlink_to(one)
+    (tmp_path / "hard").hardlink_to(group)
+    read = {"the group's file": group}
+    for other in (one, tmp_path / "." / "r", tmp_path / "link"):
+        with pytest.raises(InputError, match=r"--report .* is the same file as --json"):
+            check_outputs({"--json": one, "--report": other}, inputs=read)
+    for other in (group, tmp_path / "hard"):
+        with pytest.raises(InputError, match=r"--json .* is the same file as the group's file"):
+            check_outputs({"--json": other, "--report": None}, inputs=read)
+    check_outputs({"--json": one, "--report": tmp_path / "s"}, inputs=read)
+    null = Path(os.devnull)
+    check_outputs({"--json": null, "--report": null}, inputs=read)
+    with pytest.raises(InputError, match="there is no folder"):
+        check_outputs({"--json": tmp_path / "nowhere" / "r"}, inputs=read)

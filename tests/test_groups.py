@@ -435,3 +435,11 @@ def test_nothing_that_steers_a_terminal_is_left(text):
             *("LRE", "RLE", "LRO", "RLO", "PDF"),
             *("LRI", "RLI", "FSI", "PDI"),
         )
+
+
+def test_the_path_may_be_a_text(tmp_path):
+    path = tmp_path / "g.csv"
+    path.write_text("question,opinion\nWhy?,Yes.\n,No.\n", encoding="utf-8")
+    assert read_group(str(path)) == read_group(path)
+    with pytest.raises(InputError, match=r"no file nobody\.toml"):
+        read_group("nobody.toml")

@@ -345,3 +345,8 @@ def test_every_number_of_the_large_heat_map_is_in_the_page(show):
     page = show(big_agreement())
     cells = page.locator("table.heat tbody td")
     assert cells.count() == 30 * 40
+
+
+def test_the_path_may_be_a_text(tmp_path):
+    write_report(made_agreement(SPLIT), str(tmp_path / "r.html"))
+    assert (tmp_path / "r.html").read_text(encoding="utf-8").startswith("<!")

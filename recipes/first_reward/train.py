@@ -34,6 +34,8 @@ from torch.nn import functional
 from transformers import AutoModel, AutoTokenizer
 
 from commonweal.models.encoder import SentenceEncoder
+from commonweal.questions.guard import refuse_test_questions
+from commonweal.questions.records import SPLITS, QuestionRecord, content_id
 from commonweal.rewards import FirstRewardModel, LogisticCalibration, fit_logistic_calibration
 from commonweal.rewards.first import ENCODER_FILES, Head
 from commonweal.types import RATING_NEUTRAL
@@ -144,12 +146,23 @@ def comparison_loss(scores: Tensor, answers: Tensor) -> Tensor:
     return sum((part.mean() for part in (within, crossed) if len(part)), torch.tensor(0.0))
 
 
+def published_split(data: Path) -> list[QuestionRecord]:
+    """All debate questions with the split that they were published in."""
+    path = data / "debate_questions" / "questions.json"
+    return [
+        QuestionRecord(content_id(debate.question), debate.question, split=split)
+        for split in SPLITS
+        for debate in contrast.read_debates(path, split)
+    ]
+
+
 def train(data: Path, folder: Path, settings: Settings) -> Trainee:
     """The fitted model."""
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
     model = Trainee(folder, settings)
     debates = contrast.read_debates(data / "debate_questions" / "questions.json", "train")
+    refuse_test_questions([debate.question for debate in debates], published_split(data))
     conversations = [votes.read_conversation(data / "polis" / name) for name in votes.TRAIN]
     share = np.sqrt([len(c.opinions) for c in conversations])
     share /= share.sum()  # or one conversation would be nearly all

@@ -1,7 +1,9 @@
 #!/bin/sh
 # Paper 3.1, whole: seeds -> generate -> screen -> split. Run it again to go on where it stopped.
 #
-#   MODEL=openai:BASE_URL#MODEL recipes/questions/run.sh FOLDER
+#   BY=NAME MODEL=openai:BASE_URL#MODEL recipes/questions/run.sh FOLDER
+#
+# BY is whoever reads the questions: every decision is kept with that name.
 set -eu
 folder=${1:?"usage: recipes/questions/run.sh FOLDER"}
 mkdir -p "$folder"
@@ -16,7 +18,8 @@ fi
 # "Questions likely to elicit extremist or discriminatory views are screened out" (3.1): by people.
 # Ends here with an error, and says so, while a question has no decision.
 if [ ! -e "$folder/kept.csv" ]; then
-  commonweal questions screen "$folder/questions.csv" --by "${USER:-somebody}"
+  : "${BY:?"expected BY=NAME: the person who screens; a decision is somebody's"}"
+  commonweal questions screen "$folder/questions.csv" --by "$BY"
   commonweal questions screen "$folder/questions.csv" --out "$folder/kept.csv"
 fi
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from commonweal.errors import InputError
@@ -13,27 +14,69 @@ def check_writable(path: Path) -> None:
     """Raises ``InputError`` where ``path`` cannot be written: asked before the work, not after.
 
     Raises:
-        InputError: its folder does not exist or may not be written to, or it is a folder itself.
+        InputError: its folder does not exist or may not be written to, it is a folder itself, or
+            it is a device or a pipe that may not be written to.
     """
     if path.is_dir():
         raise InputError(f"cannot write {path}: it is a folder; expected a file name")
-    if not path.parent.is_dir():
-        raise InputError(f"cannot write {path}: there is no folder {path.parent}; make it first")
-    if not os.access(path.parent, os.W_OK):
-        raise InputError(f"cannot write {path}: you may not write to the folder {path.parent}")
+    if _is_special(path):
+        if not os.access(path, os.W_OK):
+            raise InputError(f"cannot write {path}: you may not write to it")
+        return
+    folder = _target(path).parent
+    if not folder.is_dir():
+        raise InputError(f"cannot write {path}: there is no folder {folder}; make it first")
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"cannot write {path}: you may not write to the folder {folder}")
+
+
+def check_outputs(outputs: Mapping[str, Path | None], *, inputs: Mapping[str, Path]) -> None:
+    """Raises ``InputError`` where an output cannot be written or would overwrite another file.
+
+    Args:
+        outputs: the option's name to its path; None where it was not given.
+        inputs: what is read, in words, to its path.
+
+    Raises:
+        InputError: as ``check_writable``, or two outputs are one file, or one is an input.
+    """
+    given = {name: path for name, path in outputs.items() if path is not None}
+    taken = dict(inputs)
+    for name, path in given.items():
+        check_writable(path)
+        if _is_special(path):
+            continue  # a device or a pipe takes any number of texts
+        for other, other_path in taken.items():
+            if os.path.realpath(path) == os.path.realpath(other_path) or (
+                path.exists() and other_path.exists() and path.samefile(other_path)
+            ):
+                raise InputError(
+                    f"{name} {path} is the same file as {other}; expected a path of its own"
+                )
+        taken[name] = path
 
 
 def write_whole(path: Path, text: str) -> None:
     """Writes ``text`` to ``path`` in one step: a reader sees the old file or the new one.
 
+    A symlink stays and the file that it leads to is replaced. A device or a pipe (/dev/null, a
+    shell's process substitution) is written to as it is.
+
     Raises:
         InputError: it cannot be written (the folder, the disk); what was there is unchanged.
     """
     check_writable(path)
-    temporary = ""
+    if _is_special(path):
+        try:
+            with path.open("w", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+        return
+    target, temporary = _target(path), ""
     try:
         with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}-", delete=False
+            "w", encoding="utf-8", dir=target.parent, prefix=f".{target.name}-", delete=False
         ) as file:
             temporary = file.name
             file.write(text)
@@ -41,10 +84,21 @@ def write_whole(path: Path, text: str) -> None:
         mask = os.umask(0)
         os.umask(mask)
         Path(temporary).chmod(0o666 & ~mask)
-        Path(temporary).replace(path)
+        Path(temporary).replace(target)
     except BaseException as error:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise InputError(f"cannot write {path}: {error.strerror or error}") from error
         raise
+
+
+def _is_special(path: Path) -> bool:
+    """Whether there is something at the end of the path that cannot be replaced by a file."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _target(path: Path) -> Path:
+    """The path itself, or for a symlink the place that it leads to."""
+    # Not resolve(): it raises where links go round in a circle.
+    return Path(os.path.realpath(path)) if path.is_symlink() else path

@@ -74,13 +74,14 @@ class _GroupRecord(BaseModel):
     about: _AboutRecord = _AboutRecord()
 
 
-def read_group(path: Path) -> Group:
+def read_group(path: str | Path) -> Group:
     """The group in a ``.toml``, ``.json`` or ``.csv`` file.
 
     Raises:
         InputError: the file is missing, not UTF-8, malformed, or holds no usable group; the message
             says where (line, field, id) and what was expected.
     """
+    path = Path(path)
     text = _read_text(path)
     suffix = path.suffix.lower()
     if suffix == ".csv":

@@ -26,11 +26,11 @@ MEANS = {
 _DISAGREE, _NEUTRAL, _AGREE = (202, 92, 12), (255, 255, 255), (24, 90, 169)
 
 
-def write_report(result: Agreement, path: Path) -> None:
+def write_report(result: Agreement, path: str | Path) -> None:
     """Writes the page about ``result`` to ``path``, whole or not at all."""
     from commonweal.files import write_whole
 
-    write_whole(path, render_report(result))
+    write_whole(Path(path), render_report(result))
 
 
 def render_report(result: Agreement) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from numbers import Integral
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -113,10 +114,13 @@ class Rating:
         from commonweal.errors import InputError
 
         for field, value in (("agreement", self.agreement), ("quality", self.quality)):
-            if value is not None and not RATING_MIN <= value <= RATING_MAX:
+            if value is None:
+                continue
+            whole = isinstance(value, Integral) and not isinstance(value, bool)
+            if not whole or not RATING_MIN <= value <= RATING_MAX:
                 raise InputError(
                     f"rating of candidate {self.candidate_id!r} by participant "
-                    f"{self.participant_id!r}: {field} is {value}, expected a whole number from "
+                    f"{self.participant_id!r}: {field} is {value!r}, expected a whole number from "
                     f"{RATING_MIN} to {RATING_MAX}, or None where it is missing"
                 )
 

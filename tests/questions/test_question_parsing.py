@@ -45,6 +45,14 @@ FLAGS = resources.files("commonweal.questions") / "flags.toml"
         ("Question: Should buses be free?", QuestionFault.ECHO),
         ("Should you write questions for public debate on buses?", QuestionFault.ECHO),
         ("Should buses <|im_end|> be free?", QuestionFault.ECHO),
+        ("=should buses be free?", QuestionFault.NOT_YES_NO),
+        ("(Should buses be free?", QuestionFault.NOT_YES_NO),
+        ("As an AI language model, I ask: should buses be free?", QuestionFault.ECHO),
+        ("I am a large language model and should buses be free?", QuestionFault.ECHO),
+        ("Should every language model be taxed?", "Should every language model be taxed?"),
+        ("Should buses, trams etc. be free?", "Should buses, trams etc. be free?"),
+        ("Should we free buses, trams etc. Should we pay?", QuestionFault.SEVERAL_SENTENCES),
+        ("Should buses be free. should trams go?", QuestionFault.SEVERAL_SENTENCES),
     ],
 )
 def test_parse(text, expected):
@@ -75,6 +83,14 @@ def test_a_question_cut_by_the_token_limit_is_unfinished():
         ("Is there anything wrong with zoos?", None),
         ("Are large wind farms a good thing?", None),
         ("Should the work of carers be paid?", "The work of carers should be paid."),
+        ("Should the rules on how police use force change?", None),
+        (
+            "Should the rules on how police use force be changed?",
+            "The rules on how police use force should be changed.",
+        ),
+        ("Would you support free buses?", None),
+        ("Should cities ban cars or charge them?", None),
+        ("Should cities ban cars or trucks?", "Cities should ban cars or trucks."),
         ("Should the police crack down on the illegal use of fireworks?", None),
         ("Buses?", None),
     ],
@@ -111,6 +127,25 @@ def test_the_rule_against_the_published_statements(public_questions):
 )
 def test_position_fault(statement, said):
     found = position_fault("Should buses be free?", statement)
+    assert found is None if said is None else found is not None and said in found
+
+
+@pytest.mark.parametrize(
+    ("question", "statement", "said"),
+    [
+        ("Should smoking be banned?", "Smoking should be allowed.", "the question's words"),
+        ("Should buses be free?", "No buses should be free.", "denies"),
+        ("Should buses be free?", "Few buses should be free.", "denies"),
+        ("Should schools pay with cash?", "Schools should pay without cash.", "denies"),
+        ("Should anybody be free to vote?", "Nobody should be free to vote.", "denies"),
+        ("Should schools spend no money?", "Schools should spend no money.", None),
+        ("Does the state ban old cars?", "The state bans old cars.", None),
+        ("Does the minimum wage need to rise?", "The minimum wage needs to rise.", None),
+        ("Is smoking, vaping etc. harmful?", "Smoking, vaping etc. is harmful.", None),
+    ],
+)
+def test_a_statement_keeps_the_questions_words_and_denials(question, statement, said):
+    found = position_fault(question, statement)
     assert found is None if said is None else found is not None and said in found
 
 

@@ -117,6 +117,21 @@ def test_provenance_adds_up_and_says_where_a_set_was_edited(tmp_path):
     provenance_path(third).write_text("[]")
     with pytest.raises(InputError, match="not the provenance"):
         read_steps(third)
+    for shape in ('{"steps": 3}', '{"steps": ["split"]}', '{"steps": {"step": 1}}', "[" * 100_000):
+        provenance_path(third).write_text(shape)
+        with pytest.raises(InputError, match="not the provenance"):
+            read_steps(third)
+
+
+def test_where_the_last_step_is_unknown_nobody_says_that_the_set_was_edited(tmp_path):
+    source, out = tmp_path / "a.csv", tmp_path / "b.csv"
+    records = [QuestionRecord("a", "Should we?")]
+    write_questions(source, records)
+    for steps in (None, [], [{"step": "by hand"}]):
+        if steps is not None:
+            provenance_path(source).write_text(json.dumps({"steps": steps}))
+        write_with_provenance(out, records, {"step": "screen"}, source=source)
+        assert read_steps(out)[-1]["input_unchanged_since_last_step"] is None
 
 
 def test_a_split_is_taken_out_by_name():
@@ -142,6 +157,13 @@ def test_seed_sets_from_files(tmp_path):
     for text, said in (
         ("questions = []", "there are no questions"),
         ("[[questions", "not valid TOML"),
+        ("questions = " + "1" * 5000, "a number of thousands of digits"),
+        ("questions = " + "[" * 5000, "nested too deeply"),
+        ('[[questions]]\nquestion = "A \\u001b[31mb?"', "question 1: question holds the control"),
+        (
+            '[[questions]]\nquestion = "A b?"\ntopic = "\\u202e"',
+            "question 1: topic holds the control",
+        ),
         ('[[questions]]\nquestion = ""', "question 1: the question is blank"),
         ('[[questions]]\nq = "Should we?"', "question 1: expected the texts"),
         ('[[questions]]\nquestion = "A b?"\n[[questions]]\nquestion = "a b"', "question 2: "),

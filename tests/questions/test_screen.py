@@ -153,6 +153,32 @@ def test_a_queue_that_was_not_meant(tmp_path):
         read_queue(queue, RECORDS, {}, by="Ana")
 
 
+def test_two_different_decisions_on_one_question_are_refused(tmp_path):
+    queue = tmp_path / "queue.csv"
+    row = f"{RECORDS[0].id},{RECORDS[0].question}"
+    queue.write_text(f"id,question,decision\n{row},keep\n{row},\n{row},drop\n")
+    with pytest.raises(InputError, match=r"lines 2 and 4: .* has two decisions, keep and drop"):
+        read_queue(queue, RECORDS, {}, by="Ana")
+
+
+def test_no_cell_of_the_queue_is_a_formula(tmp_path):
+    queue = tmp_path / "queue.csv"
+    records = [
+        replace(
+            RECORDS[0], question=f"{start}should we paint?", position_statement="@SUM(A1)", id=name
+        )
+        for name, start in (("a", "="), ("b", "'+"), ("-c", ""))
+    ]
+    held = {"a": decide(records[0], "drop", by="Ana", reason="=1+1")}
+    write_queue(queue, records, held)
+    rows = list(csv.reader(queue.open(newline="")))
+    assert not [cell for row in rows for cell in row if cell[:1] in tuple("=+-@")]
+    assert read_queue(queue, records, held, by="Ben") == []
+    fill(queue, ["keep", "keep", "drop"])
+    decisions = read_queue(queue, records, held, by="Ben")
+    assert {(d.id, d.question) for d in decisions} == {(r.id, r.question) for r in records[1:]}
+
+
 def test_the_decisions_file_is_lines_of_json(question_set):
     kept_at = decisions_path(question_set)
     append_decisions(kept_at, [decide(RECORDS[0], "keep", by="Ána")])

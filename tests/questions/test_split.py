@@ -1,6 +1,7 @@
 """Topics and splits: partitions, whole topics, sizes, and twins that compute them naively."""
 
 from itertools import chain, combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -243,6 +244,13 @@ def test_training_on_a_test_question_is_refused(tmp_path):
     assert issubclass(HeldOutQuestionError, InputError)
 
 
+def test_the_reward_recipe_asks_the_guard_before_its_first_step():
+    recipe = Path(__file__).parents[2] / "recipes" / "first_reward" / "train.py"
+    text = recipe.read_text(encoding="utf-8")
+    call = "refuse_test_questions([debate.question for debate in debates], published_split(data))"
+    assert text.index("def train(") < text.index(call) < text.index("for step in range(")
+
+
 def test_the_guard_wants_a_split_file(tmp_path):
     path = tmp_path / "set.csv"
     write_questions(path, [QuestionRecord("a", "Should we?")])
@@ -250,6 +258,20 @@ def test_the_guard_wants_a_split_file(tmp_path):
         refuse_test_questions(["Should we?"], path)
     with pytest.raises(InputError, match="no file"):
         refuse_test_questions([], tmp_path / "none.csv")
+
+
+def test_the_guard_takes_a_name_as_text_and_uses_nothing_up(tmp_path):
+    path = tmp_path / "split.csv"
+    records = [
+        QuestionRecord("a", "Should we tax hats?", split=TRAIN),
+        QuestionRecord("b", "Should we tax ships?", split=IID_TEST),
+    ]
+    write_questions(path, records)
+    for split in (str(path), path, records, (record for record in records)):
+        with pytest.raises(HeldOutQuestionError, match="1 of 1 questions"):
+            refuse_test_questions((text for text in ["should we tax ships"]), split)
+    with pytest.raises(InputError, match="are one text, 'Should we tax ships"):
+        refuse_test_questions("Should we tax ships?", path)
 
 
 # ------------------------------------------------------------------------------ on real questions

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from contextlib import suppress
 
@@ -14,6 +15,11 @@ _N_SHOWN = 8
 
 def main() -> None:
     """Runs the ``commonweal`` command and exits."""
+    # What the encoding lacks is shown escaped. The encoding itself stays as it was asked for: who
+    # reads our output counts on it.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         # In here, for Ctrl-C while the libraries load.
         from commonweal.cli.app import app

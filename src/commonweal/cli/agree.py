@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -78,14 +79,15 @@ def agree(
     from rich.console import Console
 
     from commonweal.agreement import find_agreement
-    from commonweal.files import check_writable, write_whole
+    from commonweal.files import check_outputs, write_whole
     from commonweal.groups import read_group
     from commonweal.welfare import resolve_alpha
 
     json_on_screen = json_file is not None and str(json_file) == "-"
-    for path in (report, None if json_on_screen else json_file):
-        if path is not None:
-            check_writable(path)
+    check_outputs(
+        {"--json": None if json_on_screen else json_file, "--report": report},
+        inputs={"the group's file": group},
+    )
     chosen_alpha = resolve_alpha(welfare, alpha)
     read = read_group(group)
     # Markup is off: an opinion may hold square brackets.
@@ -103,9 +105,12 @@ def agree(
             omit=omit or (),
             on_progress=bars.update,
         )
-    _print_result(console, result, read.notes)
+    result = replace(result, notes=tuple(dict.fromkeys((*read.notes, *result.notes))))
+    _print_result(console, result)
     if json_file is not None:
-        text = json.dumps(result.to_dict(), ensure_ascii=False, indent=2, allow_nan=False)
+        # On a screen without UTF-8 JSON's own escapes: a program must be able to read it.
+        ascii_only = json_on_screen and "utf" not in sys.stdout.encoding.lower()
+        text = json.dumps(result.to_dict(), ensure_ascii=ascii_only, indent=2, allow_nan=False)
         if json_on_screen:
             sys.stdout.write(text + "\n")
         else:
@@ -148,7 +153,7 @@ class _Bars:
         self._progress.update(self._tasks[stage], completed=n_done, total=n_total)
 
 
-def _print_result(console: Console, result: Agreement, notes: tuple[str, ...]) -> None:
+def _print_result(console: Console, result: Agreement) -> None:
     from rich.panel import Panel
     from rich.text import Text
 
@@ -175,8 +180,8 @@ def _print_result(console: Console, result: Agreement, notes: tuple[str, ...]) -
     print_()
     print_(_people_table(result))
     print_(_candidates_table(result))
-    for note in dict.fromkeys((*notes, *result.notes)):
-        print_(f"Note: {note}.")
+    for note in result.notes:
+        print_(f"Note: {note.removesuffix('.')}.")
     if result.dissent:
         who = ", ".join(f"{d.participant_id} ({d.shown_rating})" for d in result.dissent)
         print_(f"Predicted to disagree: {who}.", style="bold")

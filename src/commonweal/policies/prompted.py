@@ -70,7 +70,8 @@ class PromptedPolicy:
             raise InputError(f"n_candidates is {n_candidates}, expected at least 1")
         if not opinions:
             raise InputError("no opinion is left to write from; expected at least one")
-        texts, notes = fit_opinions(opinions, self.model.count_tokens)
+        delimiters = self.template.opinion.format(text="") + "\n"
+        texts, notes = fit_opinions(opinions, self.model.count_tokens, delimiters=delimiters)
         parser = Parser(question.text, opinions, self.template.own_texts())
         candidates: list[Candidate] = []
         rejections: list[Rejection] = []

@@ -16,10 +16,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
 
+from commonweal.errors import InputError
 from commonweal.types import Message, Opinion, Prompt, Sampling
 
 MAX_OPINION_TOKENS = 4096
 """Most tokens of all opinions together in one prompt: our choice, half the embedded context."""
+
+MIN_OPINION_TOKENS = 20
+"""A shorter beginning of an opinion says too little to write from: our choice, a short sentence."""
 
 # The wide and small forms, too: some tokenizers make them the plain ones.
 _ANGLES = str.maketrans("<＜﹤>＞﹥", "‹‹‹›››")
@@ -102,17 +106,32 @@ def as_data(text: str) -> str:
 
 
 def fit_opinions(
-    opinions: Sequence[Opinion], count_tokens: Callable[[str], int | None]
+    opinions: Sequence[Opinion],
+    count_tokens: Callable[[str], int | None],
+    *,
+    delimiters: str = "",
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """The text of each opinion by id, cut so that all fit the prompt, and a note for each cut.
 
     Nobody's words are cut to make room for somebody who wrote more: every opinion may be as long as
-    the longest length at which all together fit ``MAX_OPINION_TOKENS``.
+    the longest length at which all together, each with its ``delimiters``, fit
+    ``MAX_OPINION_TOKENS``.
+
+    Raises:
+        InputError: so many opinions that some would be cut below ``MIN_OPINION_TOKENS``.
     """
     # As they will stand in the prompt: a replaced bracket may take more tokens than the plain one.
     texts = {opinion.id: as_data(opinion.text) for opinion in opinions}
     lengths = {name: _n_tokens(text, count_tokens) for name, text in texts.items()}
-    limit = _fair_limit(list(lengths.values()), MAX_OPINION_TOKENS)
+    n_around = _n_tokens(delimiters, count_tokens) if delimiters else 0
+    room = MAX_OPINION_TOKENS - n_around * len(opinions)
+    limit = _fair_limit(list(lengths.values()), room)
+    if limit < MIN_OPINION_TOKENS and limit < max(lengths.values()):
+        raise InputError(
+            f"{len(opinions):,} opinions do not fit one prompt: {MAX_OPINION_TOKENS:,} tokens for "
+            f"all leave {max(limit, 0)} for each, expected at least {MIN_OPINION_TOKENS}; give at "
+            f"most about {MAX_OPINION_TOKENS // (MIN_OPINION_TOKENS + n_around)} opinions"
+        )
     notes = []
     for name, n_tokens in lengths.items():
         if n_tokens > limit:

@@ -2,7 +2,7 @@
 
 Ten seeds, drawn at random, go into each prompt; what comes back is parsed, compared with all there
 is, and kept or counted under a reason. The whole run follows from one seed, and what the model said
-is on disk before it is used, so a run that was broken off ends in the same set.
+is on disk before it is used, so a run broken off goes on (decision 010).
 """
 
 from __future__ import annotations

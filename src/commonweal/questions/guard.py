@@ -1,12 +1,12 @@
 """The one check that keeps questions held out for testing away from training.
 
-Whatever trains (a policy, a reward model, a round of iteration) calls ``refuse_test_questions``
-first, with all the questions that its data are about.
+The rule for whatever trains (a policy, a reward model, a round of iteration): it calls
+``refuse_test_questions`` first, with all the questions that its data are about.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from commonweal.errors import InputError
@@ -29,7 +29,7 @@ class HeldOutQuestionError(InputError):
 
 def refuse_test_questions(
     training_questions: Iterable[Question | QuestionRecord | str],
-    split: Path | Sequence[QuestionRecord],
+    split: str | Path | Iterable[QuestionRecord],
 ) -> int:
     """The number of questions that were checked; raises where one of them is held out for testing.
 
@@ -43,10 +43,17 @@ def refuse_test_questions(
 
     Raises:
         HeldOutQuestionError: one is in a test split.
-        InputError: the file is not a split question set.
+        InputError: the file is not a split question set, or the questions are one text.
     """
-    records = read_questions(split) if isinstance(split, Path) else split
-    where = str(split) if isinstance(split, Path) else "the split"
+    if isinstance(training_questions, str):
+        raise InputError(
+            f"the questions to train on are one text, {training_questions[:80]!r}; expected a list "
+            "of questions"
+        )
+    if isinstance(split, str | Path):
+        where, records = str(split), read_questions(Path(split))
+    else:
+        where, records = "the split", tuple(split)
     held_out = [record for record in records if record.split in TEST_SPLITS]
     if not any(record.split for record in records):
         raise InputError(

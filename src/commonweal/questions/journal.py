@@ -48,10 +48,25 @@ class Journal:
             "model": model.model_id,
             "weights_hash": model.weights_hash,
         }
-        raw = self._whole_lines(path)
-        if raw:
-            self._read(path, raw, header)
-        else:
+        try:
+            raw = path.read_bytes()
+        except FileNotFoundError:
+            raw = b""
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+        # A last line that was being written when the run was broken off is left out: only after
+        # what stands before it has turned out to be a journal of this model.
+        whole = raw[: raw.rfind(b"\n") + 1]
+        if whole:
+            self._read(path, whole, header)
+        elif not _as_line(header).startswith(raw):
+            raise self._no_journal(path, 1)
+        if len(whole) < len(raw):
+            try:
+                os.truncate(path, len(whole))
+            except OSError as error:
+                raise InputError(f"cannot write {path}: {error.strerror or error}") from None
+        if not whole:
             self._append(header)
 
     def ask(
@@ -76,18 +91,11 @@ class Journal:
         return found
 
     @staticmethod
-    def _whole_lines(path: Path) -> bytes:
-        """The journal without a last line that was being written when the run was broken off."""
-        try:
-            raw = path.read_bytes()
-            whole = raw[: raw.rfind(b"\n") + 1]
-            if len(whole) < len(raw):
-                os.truncate(path, len(whole))
-        except FileNotFoundError:
-            return b""
-        except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-        return whole
+    def _no_journal(path: Path, n_line: int) -> InputError:
+        return InputError(
+            f"{path}, line {n_line}: not a line of a question journal; nothing was changed; move "
+            "the file away to begin anew, or name another output"
+        )
 
     def _read(self, path: Path, raw: bytes, header: dict[str, Any]) -> None:
         for n, line in enumerate(raw.splitlines(), start=1):
@@ -97,11 +105,8 @@ class Journal:
                     found = {name: entry[name] for name in header}
                 else:
                     self._calls[entry["call"]] = [Completion(**c) for c in entry["completions"]]
-            except (ValueError, KeyError, TypeError):
-                raise InputError(
-                    f"{path}, line {n}: not a line of a question journal; move the file away to "
-                    "begin anew, or name another output"
-                ) from None
+            except (ValueError, KeyError, TypeError, RecursionError):
+                raise self._no_journal(path, n) from None
             if n == 1 and found != header:
                 raise InputError(
                     f"{path} is the journal of {found['model']} (weights {found['weights_hash']}), "
@@ -113,7 +118,7 @@ class Journal:
     def _append(self, entry: dict[str, Any]) -> None:
         if self._path is None:
             return
-        line = (json.dumps(entry, ensure_ascii=False) + "\n").encode("utf-8", errors="replace")
+        line = _as_line(entry)
         try:
             with self._path.open("ab") as file:
                 if file.tell() != self._n_bytes:
@@ -130,6 +135,10 @@ class Journal:
                 "kept, and the same command goes on from there"
             ) from None
         self._n_bytes += len(line)
+
+
+def _as_line(entry: dict[str, Any]) -> bytes:
+    return (json.dumps(entry, ensure_ascii=False) + "\n").encode("utf-8", errors="replace")
 
 
 def _call_key(prompts: Sequence[Prompt], seeds: Sequence[int], sampling: Sampling) -> str:

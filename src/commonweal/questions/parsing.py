@@ -36,7 +36,9 @@ MIN_ECHO_RUN = 6
 _LIST_MARK = re.compile(r"^(?:[-*•–]|\(?\d{1,3}[.):])\s+")
 _META = re.compile(
     r"^\W*(?:questions?|answer|user|assistant|system|topic|example)\b[^?]{0,20}:|<\||[‹›<>{}\[\]]"
-    r"|\b(?:as an ai|language model|i(?: a|['’])m sorry|here is a|this question)\b",
+    r"|\b(?:i(?: a|['’])m sorry|here is a|this question)\b"
+    r"|\bas an? (?:ai|(?:(?:ai|large) )*language model|ai (?:model|assistant))(?:,| i\b)"
+    r"|\bi(?: a|['’])m an? (?:\w+ ){0,2}(?:ai|language model|assistant)\b",
     re.IGNORECASE,
 )
 
@@ -103,8 +105,10 @@ def _fault(text: str, was_cut: bool, instructions: str) -> tuple[QuestionFault, 
         return QuestionFault.TOO_SHORT, f"{len(words)} words, at least {MIN_WORDS}"
     if len(words) > MAX_WORDS:
         return QuestionFault.TOO_LONG, f"{len(words)} words, at most {MAX_WORDS}"
-    if re.search(r"[?!]|[a-z]{3}\.\s", text[:-1]):
+    if re.search(r"[?!]|[a-z]{3}(?<!\betc)\.\s|\betc\.\s+[A-Z]", text[:-1]):
         return QuestionFault.SEVERAL_SENTENCES, "a sentence ends before the last"
+    if not text[0].isalnum():
+        return QuestionFault.NOT_YES_NO, f"begins with {text[0]!r}"
     if words[0] not in YES_NO_STARTS:
         return QuestionFault.NOT_YES_NO, f"begins with {words[0]!r}"
     runs = [tuple(words[i : i + 4]) for i in range(len(words) - 3)]

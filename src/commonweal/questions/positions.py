@@ -26,18 +26,20 @@ if TYPE_CHECKING:
     from commonweal.questions.journal import Journal
 
 N_BATCH = 16
-MIN_SHARED_WORDS = 0.8
-"""Share of the question's words that a position statement must hold, and of its own that must come
-from the question; the words that a verb changes its form with are not counted."""
 
 _MODALS = word_set("should would will can could must may might shall ought")
 _MOVED_AFTER_PRONOUN = _MODALS | word_set("is are was were has have had")
-_FORM_WORDS = word_set("do does did is are was were be has have had")
-_CLAUSE = word_set("who which that whose where if when")
+_FORM_WORDS = word_set("do does did is are was were be has have had a an the")
+"""Words that a sentence may lose or gain as it is turned round, without saying anything else."""
+_CLAUSE = word_set("who which that whose where if when how what why whether")
 _BEFORE_OTHER_BE = word_set(
     "to should would will can could must may might cannot not never always also still"
 )
-_NEGATION = re.compile(r"\b(?:not|never|no longer|cannot)\b|n['’]t\b", re.IGNORECASE)
+_NEGATION = re.compile(
+    r"\b(?:not|never|no|nobody|none|nothing|neither|nor|without|cannot|few|fewer|less)\b|n['’]t\b",
+    re.IGNORECASE,
+)
+_ENDING = re.compile(r"(?<=\w{3})(?:e?s|i?ed|ing|y|ies|e)$")
 _CHOICE = re.compile(
     r"/(?!\s*(?:hour|hr|week|month|year|mile|kg|km)\b)|\band/or\b|,? or not\b|, or\b"
     r"|\bor (?:should|would|is|are|does|do|will)\b"
@@ -49,6 +51,9 @@ _CHOICE = re.compile(
     re.IGNORECASE,
 )
 """A choice between two: which of them would the statement affirm?"""
+_ASKS_THE_READER = word_set("would will do are have had were")
+"""Before "you" these ask what the reader does ("Would you support..."), not what is right."""
+_OBJECTS = word_set("a an the this that these those their its our it them us people")
 _EVER = re.compile(r"\b(?:ever|at all|one day)\b", re.IGNORECASE)
 _ANY = re.compile(r"\b(?:any(?:thing|one|body)?|yet)\b", re.IGNORECASE)
 """Words that do not survive the move from a question to a statement ("Is there any...")."""
@@ -126,7 +131,9 @@ def position_by_rule(question: str) -> str | None:
     if len(words) < 3 or not question.rstrip().endswith("?"):
         return None
     first, rest = words[0].lower(), words[1:]
-    if _CHOICE.search(question) or _EVER.search(question):
+    if _CHOICE.search(question) or _EVER.search(question) or _is_choice_of_deeds(words):
+        return None
+    if rest[0].lower() == "you" and first in _ASKS_THE_READER:
         return None
     if first != "should" and _ANY.search(question):
         return None
@@ -151,7 +158,7 @@ def position_fault(question: str, statement: str) -> str | None:
     ours, theirs = tokens(statement), tokens(question)
     if not ours:
         return "is empty"
-    if not statement.endswith(".") or "?" in statement or re.search(r"[.!]\s", statement):
+    if not statement.endswith(".") or "?" in statement or re.search(r"(?<!\betc)[.!]\s", statement):
         return "is not one sentence that ends with a full stop"
     if ours == theirs or (ours[0] in YES_NO_STARTS and ours[0] == theirs[0]):
         return "is still a question"
@@ -160,14 +167,15 @@ def position_fault(question: str, statement: str) -> str | None:
     if len(_NEGATION.findall(statement)) != len(_NEGATION.findall(question)):
         return "denies what the question asks"
     asked, said = _stems(theirs), _stems(ours)
-    if len(asked & said) < MIN_SHARED_WORDS * max(len(asked), len(said)):
+    if asked != said:
         return "does not keep the question's words"
     return None
 
 
 def _stems(words: Sequence[str]) -> set[str]:
     """The words without the endings that a verb or a noun changes."""
-    return {re.sub(r"(?:e?s|ed|ing|y|ies)$", "", word) for word in words} - _FORM_WORDS
+    kept = [word for word in words if word not in _FORM_WORDS]
+    return {re.sub(r"(.)\1$", r"\1", _ENDING.sub("", word)) for word in kept}
 
 
 def _subject_end(words: Sequence[str], *, is_modal: bool) -> int | None:
@@ -187,6 +195,8 @@ def _subject_end(words: Sequence[str], *, is_modal: bool) -> int | None:
             continue
         adverb = words[i].lower() in known["adverbs"] and i + 1 < len(words)
         verb = words[i + adverb].lower()
+        if _CLAUSE & {word.lower() for word in words[:i]}:
+            return bare_be
         if verb == "be":
             return i
         if verb in known["verbs"]:
@@ -195,6 +205,19 @@ def _subject_end(words: Sequence[str], *, is_modal: bool) -> int | None:
         if verb in known["doubtful"] and bare_be is None and _takes_verb(words, i + adverb):
             return i
     return None
+
+
+def _is_choice_of_deeds(words: Sequence[str]) -> bool:
+    """Whether two things to do stand with "or" between them ("ban cars or charge them")."""
+    known = _known()
+    return any(
+        words[i].lower() == "or"
+        and (
+            words[i + 1].lower() in known["verbs"]
+            or (words[i + 1].lower() in known["doubtful"] and words[i + 2].lower() in _OBJECTS)
+        )
+        for i in range(1, len(words) - 2)
+    )
 
 
 def _is_bare_be(words: Sequence[str], i: int) -> bool:

@@ -104,7 +104,7 @@ def read_questions(path: Path) -> tuple[QuestionRecord, ...]:
     records: list[QuestionRecord] = []
     lines: dict[str, int] = {}
     for line, row in rows:
-        record = _record(f"{path}, line {line}", row)
+        record = as_record(f"{path}, line {line}", row)
         if record.id in lines:
             raise InputError(
                 f"{path}, line {line}: id {record.id!r} stands on line {lines[record.id]} already; "
@@ -162,12 +162,14 @@ def read_steps(path: Path) -> list[dict[str, Any]]:
         return []
     try:
         steps = json.loads(beside.read_text(encoding="utf-8"))["steps"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
+            raise TypeError("its steps are not a list of objects")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             f"{beside} is not the provenance of a question set ({error}); move it away, and the "
             "set counts as one of unknown origin"
         ) from None
-    return list(steps)
+    return steps
 
 
 def write_with_provenance(
@@ -184,7 +186,8 @@ def write_with_provenance(
     """
     steps = read_steps(source) if source is not None else []
     if source is not None:
-        same = bool(steps) and steps[-1].get("file_sha256") == file_sha256(source)
+        written = steps[-1].get("file_sha256") if steps else None
+        same = None if written is None else written == file_sha256(source)  # None: not known
         step = step | {"input_unchanged_since_last_step": same}
     write_questions(path, records)
     step = step | {
@@ -293,8 +296,13 @@ def _check_header(
             raise InputError(f"{path}, line 1: there is no column {name!r}; expected one")
 
 
-def _record(place: str, row: dict[str, str]) -> QuestionRecord:
-    """The row as a record, or the error that names ``place``."""
+def as_record(place: str, row: dict[str, str]) -> QuestionRecord:
+    """The row, texts by column, as a record.
+
+    Raises:
+        InputError: a text holds a control character, the question is blank, or there is no such
+            split; the message names ``place``.
+    """
     values = {name: " ".join(value.split()) for name, value in row.items()}
     for name, value in values.items():
         if found := CONTROL.search(value):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -25,6 +26,10 @@ CHOICES: tuple[Choice, ...] = get_args(Choice)
 
 QUEUE_COLUMNS = ("id", "question", "position_statement", "flags", "decision", "reason")
 """The columns of the queue as CSV. A person fills in ``decision`` (keep, drop or nothing)."""
+
+_PREFIXED = re.compile(r"^'*[=+\-@]")
+"""What a spreadsheet would calculate instead of showing: such a cell goes out behind a "'"."""
+_PREFIX = re.compile(r"^'(?='*[=+\-@])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +209,8 @@ def write_queue(
         decision = held.get(record.id)
         flags = "; ".join(str(flag) for flag in flags_of(record))
         made = (decision.decision, decision.reason) if decision else ("", "")
-        rows.append((record.id, record.question, record.position_statement, flags, *made))
+        cells = (record.id, record.question, record.position_statement, flags, *made)
+        rows.append([_PREFIXED.sub(r"'\g<0>", cell) for cell in cells])
     write_whole(path, to_csv(QUEUE_COLUMNS, rows))
 
 
@@ -218,15 +224,17 @@ def read_queue(
     """The decisions in a filled-in queue that are new or differ from those that hold.
 
     Raises:
-        InputError: the file is malformed, holds an unknown id, words other than the set's, or a
-            decision that is neither keep nor drop.
+        InputError: the file is malformed, holds an unknown id, words other than the set's, a
+            decision that is neither keep nor drop, or two different ones on a question.
     """
     by_id = {record.id: record for record in records}
     rows = read_csv(
         path, read_csv_text(path), columns=QUEUE_COLUMNS, required=("id", "question", "decision")
     )
     decisions = []
-    for line, row in rows:
+    lines: dict[str, tuple[int, str]] = {}
+    for line, cells in rows:
+        row = {name: _PREFIX.sub("", cell) for name, cell in cells.items()}
         choice = row["decision"].strip().lower()
         if not choice:
             continue
@@ -244,6 +252,12 @@ def read_queue(
         if choice not in CHOICES:
             raise InputError(
                 f"{path}, line {line}: the decision is {choice!r}, expected keep, drop or nothing"
+            )
+        first, other = lines.setdefault(record.id, (line, choice))
+        if other != choice:
+            raise InputError(
+                f"{path}, lines {first} and {line}: question {record.id!r} has two decisions, "
+                f"{other} and {choice}; expected one"
             )
         reason = " ".join(row.get("reason", "").split())
         before = held.get(record.id)

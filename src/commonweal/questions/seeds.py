@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from commonweal.errors import InputError
-from commonweal.questions.records import QuestionRecord, content_id, normal_form, read_questions
+from commonweal.questions.records import QuestionRecord, as_record, normal_form, read_questions
 
 SEED_SETS = {
     "uk": "152 questions on life and policy in the United Kingdom",
@@ -48,6 +48,10 @@ def _from_toml(where: str, text: str) -> tuple[QuestionRecord, ...]:
         entries = tomllib.loads(text).get("questions")
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{where}: not valid TOML: {error}") from None
+    except ValueError:  # Python reads no number of more than 4,300 digits
+        raise InputError(f"{where}: holds a number of thousands of digits; expected text") from None
+    except RecursionError:
+        raise InputError(f"{where}: is nested too deeply; expected [[questions]] alone") from None
     if not isinstance(entries, list) or not entries:
         raise InputError(f"{where}: there are no questions; expected entries under [[questions]]")
     records: dict[str, QuestionRecord] = {}
@@ -60,17 +64,15 @@ def _from_toml(where: str, text: str) -> tuple[QuestionRecord, ...]:
             or not all(isinstance(value, str) for value in entry.values())
         ):
             raise InputError(f"{place}: expected the texts question, position and topic only")
-        question = " ".join(entry.get("question", "").split())
-        form = normal_form(question)
-        if not form:
-            raise InputError(f"{place}: the question is blank; expected its text")
+        row = {
+            "question": entry.get("question", ""),
+            "position_statement": entry.get("position", ""),
+            "topic": entry.get("topic", ""),
+            "source": "seed",
+        }
+        record = as_record(place, row)
+        form = normal_form(record.question)
         if form in records:
-            raise InputError(f"{place}: {question!r} stands in the set already")
-        records[form] = QuestionRecord(
-            id=content_id(question),
-            question=question,
-            position_statement=" ".join(entry.get("position", "").split()),
-            topic=entry.get("topic", ""),
-            source="seed",
-        )
+            raise InputError(f"{place}: {record.question!r} stands in the set already")
+        records[form] = record
     return tuple(records.values())

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_REWARD_MODEL",
     "REWARD_MODELS",
+    "REWARD_WEIGHTS",
     "FirstRewardModel",
     "LogisticCalibration",
     "ScriptedRewardModel",
@@ -34,6 +35,8 @@ REWARD_MODELS = ("first",)
 """The names that ``load_reward_model`` knows."""
 
 DEFAULT_REWARD_MODEL = "first"
+REWARD_WEIGHTS = "all-minilm-l6-v2"
+"""The packaged weights that it reads opinions and statements with."""
 
 
 def load_reward_model(
@@ -56,7 +59,7 @@ def load_reward_model(
     if encoder_folder is None:
         from commonweal.models import store
 
-        encoder_folder = store.require("all-minilm-l6-v2")
+        encoder_folder = store.require(REWARD_WEIGHTS)
     return FirstRewardModel(encoder_folder)
 
 
