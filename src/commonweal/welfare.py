@@ -121,47 +121,47 @@ def isoelastic(
     return result.reshape(*u.shape[:-2], n_candidates)
 
 
-_BLOCK_ELEMENTS = 1 << 15
+_BLOCK_ELEMENTS = 1 << 16
 
 
 def _power_mean(u: FloatArray, mask: BoolArray | None, alpha: float) -> FloatArray:
     """W_α over axis 1 of [n_rounds, n_participants, n_candidates]; NaN where nobody is present."""
-    n_people = u.shape[1]
-    n_present: IntArray | int = n_people if mask is None else mask.sum(axis=1)
-    low = _over_people(np.minimum, u if mask is None else np.where(mask, u, np.inf))
+    # People first, each person's numbers in one piece: numpy reduces that several times as fast.
+    u = np.ascontiguousarray(u.transpose(1, 0, 2))
+    n_people = len(u)
+    n_present: IntArray | int = n_people
+    if mask is not None:
+        mask = mask.transpose(1, 0, 2)
+        n_present = mask.sum(axis=0)
+    low = (u if mask is None else np.where(mask, u, np.inf)).min(axis=0)
     known = u if mask is None else np.where(mask, u, 0.0)
+    high = known.max(axis=0)
     # Not a number fails both comparisons, as it should.
-    if u.size and not (low.min() > 0 and known.max() < math.inf):
+    if not ((low > 0) & (high < math.inf)).all():
         raise _OutsideDomainError
     if alpha == math.inf:
         return low if mask is None else np.where(n_present > 0, low, np.nan)
-    high = _over_people(np.maximum, known)
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         if alpha == 0:
             # Divided before they are added: the sum of huge utilities would overflow.
-            shares = known * (1 / n_people)
-            result = _over_people(np.add, shares) * (n_people / n_present)
+            result = (known * (1 / n_people)).sum(axis=0) * (n_people / n_present)
         elif alpha == 1:
-            factors = u if mask is None else np.where(mask, u, 1.0)
-            if n_people * max(abs(np.log(factors.min())), abs(np.log(factors.max()))) < _SAFE_LOG:
-                log_product = np.log(_over_people(np.multiply, factors))
-            else:
-                log_product = _over_people(np.add, np.log(factors))
-            result = np.exp(log_product / n_present)
+            logs = np.log(u if mask is None else np.where(mask, u, 1.0))
+            result = np.exp(logs.sum(axis=0) / n_present)
         else:
             # Relative to the utility that dominates the mean: the smallest for α > 1, else the
             # largest. So no power overflows. Who is missing takes its place, and adds 1 - 1 = 0.
             dominant = low if alpha > 1 else high
             if mask is not None:
-                u = np.where(mask, u, dominant[:, None, :])
+                u = np.where(mask, u, dominant)
             exponents = np.log(u)
-            exponents -= np.log(dominant)[:, None, :]
+            exponents -= np.log(dominant)
             exponents *= 1 - alpha
             if abs(1 - alpha) < _NEAR_ONE:
-                mean_less_one = _over_people(np.add, np.expm1(exponents, out=exponents)) / n_present
+                mean_less_one = np.expm1(exponents, out=exponents).sum(axis=0) / n_present
             else:
                 mean_less_one = (
-                    _over_people(np.add, np.exp(exponents, out=exponents)) - n_people
+                    np.exp(exponents, out=exponents).sum(axis=0) - n_people
                 ) / n_present
             result = dominant * np.exp(np.log1p(mean_less_one) / (1 - alpha))
     # A mean lies between its extremes; rounding must not carry it past them.
@@ -169,19 +169,8 @@ def _power_mean(u: FloatArray, mask: BoolArray | None, alpha: float) -> FloatArr
     return result if mask is None else np.where(n_present > 0, result, np.nan)
 
 
-_SAFE_LOG = 600.0
-"""A product whose logarithm stays within this neither overflows nor underflows (e^709, e^-708)."""
-
 _NEAR_ONE = 0.1
 """Within this of α = 1 the plain exponential loses digits and expm1, slower, is used instead."""
-
-
-def _over_people(operation: np.ufunc, values: FloatArray) -> FloatArray:
-    """``operation`` over axis 1, in steps of whole slices: groups are small, rounds are many."""
-    result: FloatArray = values[:, 0].copy()
-    for person in range(1, values.shape[1]):
-        operation(result, values[:, person], out=result)
-    return result
 
 
 @dataclass(frozen=True, slots=True)
