@@ -263,11 +263,11 @@ def test_ctrl_c_while_the_embedded_model_writes_is_130_and_leaves_nothing(
     code = (
         "import sys\n"
         "from commonweal.cli import agree, main\n"
-        "update = agree._Bars.update\n"
+        "update = agree.StageBars.update\n"
         "def told(bars, stage, done, total):\n"
         "    print('stage', stage, file=sys.stderr, flush=True)\n"
         "    update(bars, stage, done, total)\n"
-        "agree._Bars.update = told\n"
+        "agree.StageBars.update = told\n"
         "main()\n"
     )
     arguments = ["agree", group, "--json", tmp_path / "r.json", "--report", tmp_path / "r.html"]

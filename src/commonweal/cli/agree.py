@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from commonweal.cli.progress import StageBars
 from commonweal.models import DEFAULT_MODEL
 from commonweal.policies import DEFAULT_POLICY
 from commonweal.welfare import WELFARE_FUNCTIONS
@@ -93,7 +94,7 @@ def agree(
     # Markup is off: an opinion may hold square brackets.
     console = Console(stderr=json_on_screen, markup=False, highlight=False, emoji=False)
     console.width = min(console.width, WIDTH)
-    with _Bars() as bars:
+    with StageBars(STAGES) as bars:
         result = find_agreement(
             read.question,
             read.opinions,
@@ -121,36 +122,6 @@ def agree(
 
         write_report(result, report)
         console.print(f"Wrote {report}", soft_wrap=True)
-
-
-class _Bars:
-    """A progress bar for each stage, on stderr, so that stdout holds the result alone."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-        from rich.progress import TimeElapsedColumn as Elapsed
-
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            Elapsed(),
-            console=Console(stderr=True),
-        )
-        self._tasks: dict[str, Any] = {}
-
-    def __enter__(self) -> _Bars:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._progress.stop()
-
-    def update(self, stage: str, n_done: int, n_total: int) -> None:
-        if stage not in self._tasks:
-            self._tasks[stage] = self._progress.add_task(f"{STAGES[stage]:<19}", total=n_total)
-        self._progress.update(self._tasks[stage], completed=n_done, total=n_total)
 
 
 def _print_result(console: Console, result: Agreement) -> None:

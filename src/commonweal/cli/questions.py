@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from commonweal.cli.progress import StageBars
 from commonweal.models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def generate(
     engine = load_language_model(model)
     journal = Journal(engine, out.with_name(f"{out.stem}.journal.jsonl"))
     encoder = SentenceEncoder(require(ENCODER))
-    with _Bars() as bars:
+    with StageBars(STAGES) as bars:
         result = generate_questions(
             start,
             journal,
@@ -266,7 +267,7 @@ def split(
     records = released(file, read_questions(file), unreviewed=unreviewed)
     config = SplitConfig(clusters, n_ood, n_iid, seed)
     encoder = SentenceEncoder(require(ENCODER))
-    with _Bars() as bars:
+    with StageBars(STAGES) as bars:
         result = split_questions(records, encoder.encode, config=config, on_progress=bars.update)
     step = split_step(result, config, encoder=ENCODER)
     write_with_provenance(out, result.records, step, source=file)
@@ -277,36 +278,6 @@ def split(
 
         write_split_report(result, report, seed=seed, facts=step)
         typer.echo(f"Wrote {report}")
-
-
-class _Bars:
-    """A progress bar for each stage, on stderr, so that stdout holds the result alone."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-        from rich.progress import TimeElapsedColumn as Elapsed
-
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            Elapsed(),
-            console=Console(stderr=True),
-        )
-        self._tasks: dict[str, Any] = {}
-
-    def __enter__(self) -> _Bars:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._progress.stop()
-
-    def update(self, stage: str, n_done: int, n_total: int) -> None:
-        if stage not in self._tasks:
-            self._tasks[stage] = self._progress.add_task(f"{STAGES[stage]:<24}", total=n_total)
-        self._progress.update(self._tasks[stage], completed=n_done, total=n_total)
 
 
 def _check_output(path: Path, overwrite: bool) -> None:

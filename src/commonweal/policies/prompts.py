@@ -15,6 +15,7 @@ import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
+from typing import Any
 
 from commonweal.errors import InputError
 from commonweal.types import Message, Opinion, Prompt, Sampling
@@ -54,8 +55,7 @@ class PromptTemplate:
     @property
     def hash(self) -> str:
         """The sha256 of everything in the template, first 16 hex digits."""
-        canonical = json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+        return template_hash(asdict(self))
 
     def render(self, question: str, opinions: Sequence[str]) -> Prompt:
         """The chat prompt for these opinions, in this order."""
@@ -89,9 +89,19 @@ def load_template(name: str) -> PromptTemplate:
             WorkedExample(e["question"], tuple(e["opinions"]), e["statement"])
             for e in listed["examples"]
         )
-    sampling = data.pop("sampling")
-    stop = tuple(sampling.pop("stop"))
-    return PromptTemplate(**data, sampling=Sampling(**sampling, stop=stop), examples=examples)
+    sampling = sampling_of(data.pop("sampling"))
+    return PromptTemplate(**data, sampling=sampling, examples=examples)
+
+
+def template_hash(parts: dict[str, Any]) -> str:
+    """The sha256 of all parts of a template, first 16 hex digits."""
+    canonical = json.dumps(parts, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def sampling_of(table: dict[str, Any]) -> Sampling:
+    """The sampling options in the table ``[sampling]`` of a template's file."""
+    return Sampling(**{**table, "stop": tuple(table["stop"])})
 
 
 def as_data(text: str) -> str:

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 
-from commonweal.policies.parsing import tokens
-from commonweal.questions.records import CONTROL
+from commonweal.policies.parsing import CONTROL, tokens
 from commonweal.types import Completion
 
 MIN_WORDS, MAX_WORDS = 4, 30

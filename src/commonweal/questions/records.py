@@ -16,7 +16,6 @@ import difflib
 import hashlib
 import io
 import json
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -25,7 +24,8 @@ from typing import Any
 from commonweal._version import __version__
 from commonweal.errors import InputError
 from commonweal.files import write_whole
-from commonweal.policies.parsing import tokens
+from commonweal.models.store import sha256_of
+from commonweal.policies.parsing import CONTROL, tokens
 from commonweal.types import Question
 
 SCHEMA = "commonweal/questions/1"
@@ -65,9 +65,6 @@ class QuestionRecord:
         """The question as the rest of commonweal takes it."""
         return Question(self.question, self.id)
 
-
-CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""Characters that steer a terminal or a reader's eye instead of being read."""
 
 COLUMNS = tuple(field.name for field in fields(QuestionRecord))
 
@@ -187,21 +184,16 @@ def write_with_provenance(
     steps = read_steps(source) if source is not None else []
     if source is not None:
         written = steps[-1].get("file_sha256") if steps else None
-        same = None if written is None else written == file_sha256(source)  # None: not known
+        same = None if written is None else written == sha256_of(source)  # None: not known
         step = step | {"input_unchanged_since_last_step": same}
     write_questions(path, records)
     step = step | {
         "n_questions": len(records),
-        "file_sha256": file_sha256(path),
+        "file_sha256": sha256_of(path),
         "commonweal_version": __version__,
     }
     whole = {"schema": SCHEMA, "steps": [*steps, step]}
     write_whole(provenance_path(path), json.dumps(whole, ensure_ascii=False, indent=2) + "\n")
-
-
-def file_sha256(path: Path) -> str:
-    """The sha256 of a file's bytes, in hex."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 # -------------------------------------------------------------------------------------------- CSV

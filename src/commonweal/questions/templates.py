@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
 
-from commonweal.policies.prompts import as_data
+from commonweal.policies.prompts import as_data, sampling_of, template_hash
 from commonweal.types import Message, Prompt, Sampling
 
 N_EXAMPLES = 10
@@ -28,8 +26,7 @@ class TurnsTemplate:
     @property
     def hash(self) -> str:
         """The sha256 of everything in the template, first 16 hex digits."""
-        canonical = json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+        return template_hash(asdict(self))
 
     def render(self, question: str = "", turns: Sequence[tuple[str, str]] = ()) -> Prompt:
         """The chat prompt: the template's own examples, these turns, then ``question``."""
@@ -45,7 +42,6 @@ def load_template(name: str) -> TurnsTemplate:
     """The template in ``questions/NAME.toml``."""
     file = resources.files("commonweal.questions") / f"{name}.toml"
     data = tomllib.loads(file.read_text(encoding="utf-8"))
-    sampling = data.pop("sampling")
-    stop = tuple(sampling.pop("stop"))
+    sampling = sampling_of(data.pop("sampling"))
     examples = tuple((e["question"], e["answer"]) for e in data.pop("examples", ()))
-    return TurnsTemplate(**data, sampling=Sampling(**sampling, stop=stop), examples=examples)
+    return TurnsTemplate(**data, sampling=sampling, examples=examples)
