@@ -80,8 +80,9 @@ def shell_lines(page: Path) -> Iterator[str]:
             yield command
 
 
-def reference() -> Any:
-    spec = importlib.util.spec_from_file_location("reference", DOCS / "make_cli_reference.py")
+def maker(name: str) -> Any:
+    """The module that makes a page of the docs."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -233,12 +234,17 @@ def test_make_targets_are_documented_and_can_be_planned(target: str):
 
 def test_command_reference_is_current():
     written = (DOCS / "cli.md").read_text(encoding="utf-8")
-    assert written == reference().reference(), "run `make docs`"
+    assert written == maker("make_cli_reference").reference(), "run `make docs`"
+
+
+def test_record_format_is_current():
+    written = (DOCS / "record_format.md").read_text(encoding="utf-8")
+    assert written == maker("make_record_format").page(), "run `make docs`"
 
 
 def test_every_command_is_in_the_guide():
     documented = list(shell_lines(DOCS / "guide.md"))
-    module = reference()
+    module = maker("make_cli_reference")
     paths = list(module.commands(get_command(app), ("commonweal",)))
     leaves = [path for path in paths if not any(p[:-1] == path for p in paths)]
     for path in leaves:

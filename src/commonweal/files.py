@@ -1,13 +1,51 @@
-"""Files written whole or not at all."""
+"""Files read with the fault named, and written whole or not at all."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from commonweal.errors import InputError
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_text(path: Path, *, expected: str, max_bytes: int) -> str:
+    """The file as text, without a byte-order mark.
+
+    Args:
+        path: the file.
+        expected: what it should be, for the error: "a question set as .csv".
+        max_bytes: a larger file is not what is expected, whatever it is.
+
+    Raises:
+        InputError: there is none, it is too large, or not UTF-8 (the message names the line).
+    """
+    try:
+        if (n_bytes := path.stat().st_size) > max_bytes:
+            raise InputError(
+                f"{path} has {n_bytes:,} bytes, expected {expected}, at most {max_bytes:,}"
+            )
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"no file {path}; expected {expected}") from None
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{path}, line {line}: byte 0x{raw[error.start]:02x} is not UTF-8; save the file as "
+            'UTF-8 (in a spreadsheet: "CSV UTF-8")'
+        ) from None
 
 
 def check_writable(path: Path) -> None:

@@ -31,6 +31,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from commonweal.errors import InputError
+from commonweal.files import read_text
 from commonweal.types import Opinion, Question
 
 MAX_FILE_BYTES = 20_000_000
@@ -82,7 +83,7 @@ def read_group(path: str | Path) -> Group:
             says where (line, field, id) and what was expected.
     """
     path = Path(path)
-    text = _read_text(path)
+    text = read_text(path, expected="a group as .toml, .json or .csv", max_bytes=MAX_FILE_BYTES)
     suffix = path.suffix.lower()
     if suffix == ".csv":
         data = _from_csv(path, text)
@@ -213,28 +214,6 @@ def _is_control(character: str) -> bool:
         or "\u202a" <= character <= "\u202e"
         or "\u2066" <= character <= "\u2069"
     )
-
-
-def _read_text(path: Path) -> str:
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise InputError(
-                f"{path} has {path.stat().st_size:,} bytes, expected a group's opinions, at most "
-                f"{MAX_FILE_BYTES:,}"
-            )
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"no file {path}; expected a group as .toml, .json or .csv") from None
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise InputError(
-            f"{path}, line {line}: byte 0x{raw[error.start]:02x} is not UTF-8; save the file "
-            "as UTF-8"
-        ) from None
 
 
 def _from_csv(path: Path, text: str) -> dict[str, Any]:

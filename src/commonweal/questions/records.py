@@ -23,17 +23,14 @@ from typing import Any
 
 from commonweal._version import __version__
 from commonweal.errors import InputError
-from commonweal.files import write_whole
-from commonweal.models.store import sha256_of
+from commonweal.files import read_text, sha256_of, write_whole
 from commonweal.policies.parsing import CONTROL, tokens
-from commonweal.types import Question
+from commonweal.types import SPLITS, Question
 
 SCHEMA = "commonweal/questions/1"
 """Name and version of the layout of the provenance file."""
 
-TRAIN, IID_TEST, OOD_TEST = "train", "iid_test", "ood_test"
-SPLITS = (TRAIN, IID_TEST, OOD_TEST)
-"""Training, within-distribution test, out-of-distribution test (paper 3.1)."""
+TRAIN, IID_TEST, OOD_TEST = SPLITS
 
 MAX_FILE_BYTES = 200_000_000
 """A larger file is not a question set: 100,000 questions take about 20 MB."""
@@ -209,30 +206,12 @@ def to_csv(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def read_csv_text(path: Path) -> str:
-    """The file as text, without a byte-order mark.
+    """A question set's file as text.
 
     Raises:
         InputError: there is none, it is too large, or not UTF-8.
     """
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise InputError(
-                f"{path} has {path.stat().st_size:,} bytes, expected a question set, at most "
-                f"{MAX_FILE_BYTES:,}"
-            )
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"no file {path}; expected a question set as .csv") from None
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise InputError(
-            f"{path}, line {line}: byte 0x{raw[error.start]:02x} is not UTF-8; save the file as "
-            '"CSV UTF-8"'
-        ) from None
+    return read_text(path, expected="a question set as .csv", max_bytes=MAX_FILE_BYTES)
 
 
 def read_csv(

@@ -19,13 +19,12 @@ from commonweal.questions.clusters import N_CLUSTERS, Clusters, cluster, topic_n
 from commonweal.questions.records import (
     IID_TEST,
     OOD_TEST,
-    SPLITS,
     TRAIN,
     QuestionRecord,
     normal_form,
 )
 from commonweal.questions.similar import NEAR_DUPLICATE, nearest_across
-from commonweal.types import Progress, no_progress
+from commonweal.types import SPLITS, Progress, no_progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from commonweal.errors import CommonwealError, WeightsError
+from commonweal.files import sha256_of
 from commonweal.rewards.calibration import LogisticCalibration
 from commonweal.types import RewardInput
 
@@ -249,8 +250,7 @@ class FirstRewardModel:
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise WeightsError(
             f"cannot read {path} ({error.strerror}); run `commonweal models pull all-minilm-l6-v2`"

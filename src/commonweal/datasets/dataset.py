@@ -1,0 +1,309 @@
+"""A dataset in memory and on disk: six tables and their manifest."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from commonweal._version import __version__
+from commonweal.datasets.schema import (
+    MANIFEST,
+    SCHEMA,
+    TABLES,
+    People,
+    Scale,
+    scale_named,
+)
+from commonweal.errors import InputError
+from commonweal.files import sha256_of
+
+Tables = Mapping[str, pl.DataFrame]
+
+
+class Step(BaseModel):
+    """One thing that was done to a dataset: for its datasheet.
+
+    Attributes:
+        what: in words: "imported from Polis".
+        options: what it was done with.
+        counts: what came in, what was dropped and why, what is left, in the order of the work.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    what: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    counts: dict[str, int] = Field(default_factory=dict)
+    commonweal_version: str = __version__
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a dataset is and where it came from.
+
+    Attributes:
+        name: short.
+        people: whether people rated these rounds; see ``schema.People``.
+        scale: what ratings mean.
+        source: where it came from, in words.
+        licence: under which it may be used; empty where unknown.
+        attribution: what its licence asks to be said.
+        steps: what was done to it, oldest first.
+    """
+
+    name: str
+    people: People
+    scale: Scale
+    source: str
+    licence: str = ""
+    attribution: str = ""
+    steps: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dataset:
+    """Rounds with their opinions, statements and ratings (columns: ``schema.TABLES``).
+
+    Attributes:
+        about: what it is.
+        rounds: one row a round; likewise the other tables. A table left out is empty.
+    """
+
+    about: About
+    rounds: pl.DataFrame
+    opinions: pl.DataFrame = field(default_factory=lambda: empty("opinions"))
+    candidates: pl.DataFrame = field(default_factory=lambda: empty("candidates"))
+    ratings: pl.DataFrame = field(default_factory=lambda: empty("ratings"))
+    position_ratings: pl.DataFrame = field(default_factory=lambda: empty("position_ratings"))
+    predictions: pl.DataFrame = field(default_factory=lambda: empty("predictions"))
+
+    def tables(self) -> dict[str, pl.DataFrame]:
+        """Table name to table, in the schema's order."""
+        return {name: getattr(self, name) for name in TABLES}
+
+    def with_step(self, step: Step) -> Dataset:
+        """The same dataset with one more step in its history."""
+        return replace(self, about=replace(self.about, steps=(*self.about.steps, step)))
+
+    def of_rounds(self, round_ids: Sequence[str]) -> Dataset:
+        """These rounds alone, in every table."""
+        wanted = pl.Series(list(round_ids), dtype=pl.String)
+        kept = {
+            name: table.filter(pl.col("round_id").is_in(wanted.implode()))
+            for name, table in self.tables().items()
+        }
+        return Dataset(self.about, **kept)
+
+    def of_split(self, split: str) -> Dataset:
+        """The rounds whose questions are in this split.
+
+        Raises:
+            InputError: there are none.
+        """
+        found = self.rounds.filter(pl.col("split") == split)
+        if found.is_empty():
+            there = sorted(self.rounds["split"].drop_nulls().unique())
+            raise InputError(
+                f"{self.about.name}: no round is in the split {split!r}; it has "
+                f"{', '.join(there) or 'no splits'}; `commonweal data split` makes them"
+            )
+        return self.of_rounds(found["round_id"].to_list())
+
+
+def empty(table: str) -> pl.DataFrame:
+    """A table of that name without rows."""
+    return pl.DataFrame(schema=TABLES[table].polars_schema())
+
+
+def frame(table: str, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """A table from rows; optional columns that a row leaves out are null."""
+    return pl.DataFrame(
+        [{name: row.get(name) for name in TABLES[table].polars_schema()} for row in rows],
+        schema=TABLES[table].polars_schema(),
+    )
+
+
+def completed(table: str, found: pl.DataFrame) -> pl.DataFrame:
+    """``found`` with the table's columns in order, those left out null, its own (x_) last.
+
+    Raises:
+        InputError: a column cannot be turned into the type that the schema gives it.
+    """
+    schema = TABLES[table].polars_schema()
+    own = [name for name in found.columns if name not in schema]
+    try:
+        return found.select(
+            *(
+                pl.col(name).cast(kind)
+                if name in found.columns
+                else pl.lit(None, dtype=kind).alias(name)
+                for name, kind in schema.items()
+            ),
+            *own,
+        )
+    except pl.exceptions.PolarsError as error:
+        raise InputError(f"table {table}: {error}") from None
+
+
+# ------------------------------------------------------------------------------------- on disk
+
+
+class _TableEntry(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    n_rows: int
+    sha256: str
+
+
+class _Manifest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    schema_: str = Field(validation_alias="schema", serialization_alias="schema")
+    name: str
+    people: People
+    scale: str
+    source: str
+    licence: str = ""
+    attribution: str = ""
+    steps: tuple[Step, ...] = ()
+    tables: dict[str, _TableEntry]
+
+
+def write_dataset(dataset: Dataset, folder: Path, *, overwrite: bool = False) -> None:
+    """Writes the dataset, whole or not at all: a reader sees the old one or the new one.
+
+    Raises:
+        InputError: it is not valid (``validation.check``), there is something in ``folder``
+            already that is not a dataset or may not be overwritten, or it cannot be written.
+    """
+    from commonweal.datasets.validation import check
+
+    check(dataset, Path(dataset.about.name))
+    check_output_folder(folder, overwrite=overwrite)
+    staging: Path | None = None
+    try:
+        staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+        entries = {}
+        for name, table in dataset.tables().items():
+            file = staging / TABLES[name].file_name
+            table.write_parquet(file)
+            entries[name] = {"n_rows": table.height, "sha256": sha256_of(file)}
+        about = dataset.about
+        manifest = {
+            "schema": SCHEMA,
+            **{name: getattr(about, name) for name in ("name", "people", "source", "licence")},
+            "attribution": about.attribution,
+            "scale": about.scale.name,
+            "steps": [step.model_dump() for step in about.steps],
+            "tables": entries,
+        }
+        as_json = json.dumps(manifest, ensure_ascii=False, indent=2)
+        (staging / MANIFEST).write_text(as_json + "\n", encoding="utf-8")
+        staging.chmod(0o755)
+        if folder.exists():
+            old = staging.with_name(f"{staging.name}-old")
+            folder.replace(old)
+            staging.replace(folder)
+            shutil.rmtree(old)
+        else:
+            staging.replace(folder)
+    except (OSError, pl.exceptions.PolarsError) as error:  # polars has errors of its own for a disk
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot write {folder}: {why}") from error
+    finally:
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def check_output_folder(folder: Path, *, overwrite: bool) -> None:
+    """Raises ``InputError`` where a dataset cannot be written there: asked before the work.
+
+    Raises:
+        InputError: its parent is missing, or something is there that may not be overwritten.
+    """
+    if not folder.parent.is_dir():
+        raise InputError(
+            f"cannot write {folder}: there is no folder {folder.parent}; make it first"
+        )
+    if not folder.exists():
+        return
+    if not (folder / MANIFEST).is_file():
+        raise InputError(
+            f"cannot write {folder}: it is there and is not a dataset; expected a new name"
+        )
+    if not overwrite:
+        raise InputError(f"{folder} is there already; give --overwrite, or another name")
+
+
+def read_dataset(folder: Path) -> Dataset:
+    """The dataset in this folder, checked (``validation.check``).
+
+    Raises:
+        InputError: there is none, it is of another version, a file is missing or changed, or its
+            rows break the format; the message names file, row and field.
+    """
+    from commonweal.datasets.validation import check
+
+    manifest = _read_manifest(folder)
+    tables = {name: _read_table(folder, name, entry) for name, entry in manifest.tables.items()}
+    about = About(
+        name=manifest.name,
+        people=manifest.people,
+        scale=scale_named(manifest.scale),
+        source=manifest.source,
+        licence=manifest.licence,
+        attribution=manifest.attribution,
+        steps=manifest.steps,
+    )
+    dataset = Dataset(about, **tables)
+    check(dataset, folder)
+    return dataset
+
+
+def _read_manifest(folder: Path) -> _Manifest:
+    path = folder / MANIFEST
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(
+            f"no dataset at {folder}: there is no {MANIFEST} in it; expected a folder that "
+            "`commonweal data import` or a study's export wrote"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read {path}: {error}") from None
+    try:
+        layout = json.loads(text).get("schema")
+        if layout != SCHEMA:
+            raise InputError(
+                f"{path}: schema is {layout!r}, expected {SCHEMA!r}; it was written by another "
+                "version of commonweal: import or export it again with this one"
+            )
+        manifest = _Manifest.model_validate_json(text)
+    except (ValueError, AttributeError, RecursionError) as error:
+        what = error.errors()[0] if isinstance(error, ValidationError) else {"msg": str(error)}
+        where = ".".join(str(part) for part in what.get("loc", ()))
+        raise InputError(f"{path}: {f'field {where}: ' if where else ''}{what['msg']}") from None
+    if set(manifest.tables) != set(TABLES):
+        wrong = sorted(set(manifest.tables) ^ set(TABLES))
+        raise InputError(f"{path}: tables differ from the format in {', '.join(wrong)}")
+    return manifest
+
+
+def _read_table(folder: Path, name: str, entry: _TableEntry) -> pl.DataFrame:
+    path = folder / TABLES[name].file_name
+    try:
+        if (got := sha256_of(path)) != entry.sha256:
+            raise InputError(
+                f"{path} has sha256 {got}, and {MANIFEST} says {entry.sha256}: it was changed or "
+                "cut short; import or export it again"
+            )
+        return pl.read_parquet(path)
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing; import or export the dataset again") from None
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise InputError(f"cannot read {path}: {error}") from None

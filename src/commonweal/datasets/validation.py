@@ -1,0 +1,165 @@
+"""Whether a dataset keeps the format; where it does not: the file, the row, the field, the fix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+from commonweal.datasets.dataset import Dataset
+from commonweal.datasets.schema import OWN_COLUMN, TABLES, Column, Scale, Table
+from commonweal.errors import InputError
+
+_ROW = "_row"
+_RATED = {
+    ("ratings", "agreement"),
+    ("ratings", "quality"),
+    ("position_ratings", "agreement"),
+}
+_NEVER_NEGATIVE = ("pass_index", "position", "attempt", "iteration", "duration_seconds", "alpha")
+
+
+def check(dataset: Dataset, folder: Path) -> None:
+    """Returns where the dataset keeps the format, and raises where it does not.
+
+    Raises:
+        InputError: the first problem, and how many more there are.
+    """
+    found = list(problems(dataset, folder))
+    if found:
+        more = f" (and {len(found) - 1} more problems)" if len(found) > 1 else ""
+        raise InputError(found[0] + more)
+
+
+def problems(dataset: Dataset, folder: Path) -> Iterator[str]:
+    """What breaks the format, one sentence each: at most one for a column and kind of problem.
+
+    Rows count from 1.
+    """
+    broken = False
+    for name, table in TABLES.items():
+        for problem in _column_problems(getattr(dataset, name), table, folder / table.file_name):
+            broken = True
+            yield problem
+    if broken:
+        return  # the rows cannot be looked at
+    for name, table in TABLES.items():
+        path = folder / table.file_name
+        rows = getattr(dataset, name).with_row_index(_ROW, offset=1)
+        yield from _value_problems(rows, table, path, dataset.about.scale)
+        yield from _key_problems(rows, table, path)
+        yield from _reference_problems(rows, table, path, dataset)
+    yield from _question_problems(dataset, folder / TABLES["rounds"].file_name)
+    yield from _opinion_problems(dataset, folder / TABLES["opinions"].file_name)
+
+
+def _column_problems(rows: pl.DataFrame, table: Table, path: Path) -> Iterator[str]:
+    for name, kind in table.polars_schema().items():
+        if name not in rows.columns:
+            yield f"{path}: there is no column {name!r}; expected one ({kind})"
+        elif rows.schema[name] != kind:
+            yield f"{path}: column {name!r} is {rows.schema[name]}, expected {kind}"
+    for name in rows.columns:
+        if name not in table.polars_schema() and not name.startswith(OWN_COLUMN):
+            yield (
+                f"{path}: unknown column {name!r}; expected those of docs/record_format.md, or a "
+                f"name that begins with {OWN_COLUMN!r} for a column of your own"
+            )
+
+
+def _value_problems(rows: pl.DataFrame, table: Table, path: Path, scale: Scale) -> Iterator[str]:
+    for column in table.columns:
+        value = pl.col(column.name)
+        if column.required:
+            yield from _first(rows, value.is_null(), path, column, "a value")
+        if column.kind == "text":
+            blank = value.str.strip_chars().str.len_chars() == 0
+            yield from _first(rows, blank, path, column, "text, or null where it is missing")
+        if column.one_of:
+            wrong = value.is_not_null() & ~value.is_in(list(column.one_of))
+            yield from _first(rows, wrong, path, column, f"one of {', '.join(column.one_of)}")
+        if (table.name, column.name) in _RATED:
+            outside = ~value.is_between(scale.low, scale.high)
+            yield from _first(
+                rows, outside, path, column, f"{scale} (scale {scale.name}), or null if missing"
+            )
+        if column.name in _NEVER_NEGATIVE:
+            yield from _first(rows, value < 0, path, column, "0 or more")
+        if column.kind == "number" and column.name != "alpha":  # alpha may be infinite
+            yield from _first(rows, ~value.is_finite(), path, column, "a finite number")
+
+
+def _first(
+    rows: pl.DataFrame, wrong: pl.Expr, path: Path, column: Column, expected: str
+) -> Iterator[str]:
+    found = rows.filter(wrong)
+    if not found.is_empty():
+        row, value = found[0, _ROW], found[0, column.name]
+        more = f" ({found.height} rows)" if found.height > 1 else ""
+        shown = "null" if value is None else repr(value)
+        yield f"{path}, row {row}: {column.name} is {shown}, expected {expected}{more}"
+
+
+def _key_problems(rows: pl.DataFrame, table: Table, path: Path) -> Iterator[str]:
+    again = rows.filter(~pl.struct(table.key).is_first_distinct())
+    if not again.is_empty():
+        named = ", ".join(f"{name} {again[0, name]!r}" for name in table.key)
+        yield (
+            f"{path}, row {again[0, _ROW]}: {named} is there already; expected "
+            f"{' and '.join(table.key)} to name one row ({again.height} are repeated)"
+        )
+
+
+def _reference_problems(
+    rows: pl.DataFrame, table: Table, path: Path, dataset: Dataset
+) -> Iterator[str]:
+    for column in table.columns:
+        if column.refers_to is None:
+            continue
+        target, name = column.refers_to.split(".")
+        keys = {"round_id": "round_id", column.name: name}  # a name is unique within its round
+        used = rows.explode(column.name) if column.kind == "texts" else rows
+        lost = used.drop_nulls(list(keys)).join(
+            getattr(dataset, target).select(set(keys.values())),
+            left_on=list(keys),
+            right_on=list(keys.values()),
+            how="anti",
+        )
+        if not lost.is_empty():
+            where = f" in round {lost[0, 'round_id']!r}" if len(keys) > 1 else ""
+            yield (
+                f"{path}, row {lost[0, _ROW]}: {column.name} is {lost[0, column.name]!r}{where}, "
+                f"expected one that {TABLES[target].file_name} has ({lost.height} are unknown)"
+            )
+
+
+def _question_problems(dataset: Dataset, path: Path) -> Iterator[str]:
+    """A question in two splits leaks from one into the other."""
+    per_question = dataset.rounds.group_by("question_id", maintain_order=True).agg(
+        splits=pl.col("split").fill_null("none").unique(maintain_order=True),
+        texts=pl.col("question").unique(maintain_order=True),
+    )
+    for row in per_question.filter(pl.col("splits").list.len() > 1).head(1).iter_rows(named=True):
+        yield (
+            f"{path}: question_id {row['question_id']!r} is in the splits "
+            f"{', '.join(row['splits'])}; expected one split for a question: a model could learn "
+            "its test"
+        )
+    for row in per_question.filter(pl.col("texts").list.len() > 1).head(1).iter_rows(named=True):
+        yield (
+            f"{path}: question_id {row['question_id']!r} stands for {len(row['texts'])} different "
+            "questions; expected one text for each id"
+        )
+
+
+def _opinion_problems(dataset: Dataset, path: Path) -> Iterator[str]:
+    again = dataset.opinions.with_row_index(_ROW, offset=1).filter(
+        ~pl.struct("round_id", "participant_id").is_first_distinct()
+    )
+    if not again.is_empty():
+        yield (
+            f"{path}, row {again[0, _ROW]}: participant {again[0, 'participant_id']!r} has an "
+            f"opinion in round {again[0, 'round_id']!r} already; expected one for a person and "
+            "round"
+        )
