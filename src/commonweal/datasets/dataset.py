@@ -249,6 +249,17 @@ def read_dataset(folder: Path) -> Dataset:
     """
     from commonweal.datasets.validation import check
 
+    dataset = read_unchecked(folder)
+    check(dataset, folder)
+    return dataset
+
+
+def read_unchecked(folder: Path) -> Dataset:
+    """The dataset in this folder, whose rows may break the format: to list what is wrong with it.
+
+    Raises:
+        InputError: there is none, it is of another version, or a file is missing or changed.
+    """
     manifest = _read_manifest(folder)
     tables = {name: _read_table(folder, name, entry) for name, entry in manifest.tables.items()}
     about = About(
@@ -260,9 +271,7 @@ def read_dataset(folder: Path) -> Dataset:
         attribution=manifest.attribution,
         steps=manifest.steps,
     )
-    dataset = Dataset(about, **tables)
-    check(dataset, folder)
-    return dataset
+    return Dataset(about, **tables)
 
 
 def _read_manifest(folder: Path) -> _Manifest:

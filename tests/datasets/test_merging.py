@@ -1,0 +1,91 @@
+"""Datasets as one, and the datasheet that says where each came from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from polis_making import small_export
+from rounds_making import about, small_dataset
+
+from commonweal.datasets.comparisons import count_comparisons
+from commonweal.datasets.datasheet import as_markdown, describe
+from commonweal.datasets.merging import merge
+from commonweal.datasets.polis import import_polis
+from commonweal.datasets.schema import VOTE
+from commonweal.datasets.splits import split_by_mapping
+from commonweal.datasets.validation import problems
+from commonweal.errors import InputError
+
+
+@pytest.fixture
+def parts(tmp_path):
+    return [
+        import_polis(
+            small_export(tmp_path / name, topic=f"About {name}"),
+            licence="CC BY 4.0",
+            attribution=f"by {name}",
+        )
+        for name in ("one", "two")
+    ]
+
+
+def test_all_rounds_are_in_it(parts):
+    both = merge(parts, name="both")
+    assert list(problems(both, Path("d"))) == []
+    for name, table in both.tables().items():
+        assert table.height == sum(getattr(part, name).height for part in parts)
+    assert both.about.licence == "CC BY 4.0"
+    assert both.about.attribution == "by one; by two"
+    assert [step.options.get("dataset") for step in both.about.steps] == ["one", "two", None]
+    assert both.rounds["x_description"].to_list() == ["More about it"] * 2
+
+
+def test_comparisons_of_both_are_those_of_each(parts):
+    counts = [count_comparisons(each) for each in (merge(parts, name="both"), *parts)]
+    for what, n in counts[0].items():
+        assert n == counts[1][what] + counts[2][what]
+
+
+def test_what_does_not_go_together_is_refused(parts):
+    with pytest.raises(InputError, match="round_id 'one' is in two of the datasets"):
+        merge([parts[0], parts[0]], name="both")
+    with pytest.raises(InputError, match="one is rated on the scale vote and made likert-7"):
+        merge([parts[0], small_dataset()], name="both")
+    votes = replace(small_dataset(), about=about(VOTE))
+    with pytest.raises(InputError, match="one is of people who are replayed and made simulated"):
+        merge([parts[0], votes], name="both")
+    with pytest.raises(InputError, match="no datasets to merge"):
+        merge([], name="both")
+
+
+def test_the_datasheet_counts_every_step(parts):
+    both = split_by_mapping(merge(parts, name="both"), {"one": "train", "two": "ood_test"})
+    sheet = describe(both)
+    assert json.loads(json.dumps(sheet)) == sheet
+    assert [step["what"] for step in sheet["steps"]] == [
+        "imported from Polis",
+        "imported from Polis",
+        "merged",
+        "split by question",
+    ]
+    assert sheet["counts"]["all"]["within-person pairs"] == (
+        sheet["counts"]["train"]["within-person pairs"]
+        + sheet["counts"]["ood_test"]["within-person pairs"]
+    )
+    assert sum(sheet["agreement"].values()) == both.ratings.height
+    text = as_markdown(sheet)
+    assert "- **Ratings:** replayed: real people's votes" in text
+    assert "- **Licence:** CC BY 4.0." in text
+    assert "   - votes dropped: on a comment dropped: 2" in text
+    assert "| ratings | 18 | 9 | 9 |" in text
+
+
+def test_the_datasheet_says_what_is_not_known():
+    text = as_markdown(describe(small_dataset()))
+    assert "simulated: nobody gave these ratings" in text
+    assert "not given; find out before you share it" in text
+    # Two statements rated twice, or one: kappa is there for whoever varies.
+    assert "Quadratic-weighted kappa between a person's two passes: median 1.00" in text
