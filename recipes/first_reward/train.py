@@ -4,8 +4,8 @@
 
 Needs torch and transformers (extra `train`) and the pulled all-MiniLM-L6-v2. Some minutes on two
 cores. Each step draws debate questions, with opposite opinions and opposite statements made by rule
-(contrast.py), and a handful of people and statements of one Polis conversation (votes.py). The loss
-is the cross-entropy of two kinds of comparison:
+(contrast.py), and a handful of people and statements of one Polis conversation (measure.py). The
+loss is the cross-entropy of two kinds of comparison:
 
 - within a person (paper 3.3): what they agreed with against what they disagreed with;
 - crossed: A agreed with 1 and not 2, B the reverse, so score(A,1) - score(A,2) - score(B,1) +
@@ -27,8 +27,6 @@ import contrast
 import measure
 import numpy as np
 import torch
-import votes
-from measure import Scorer
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoModel, AutoTokenizer
@@ -36,11 +34,15 @@ from transformers import AutoModel, AutoTokenizer
 from commonweal.models.encoder import SentenceEncoder
 from commonweal.questions.guard import refuse_test_questions
 from commonweal.questions.records import SPLITS, QuestionRecord, content_id
-from commonweal.rewards import FirstRewardModel, LogisticCalibration, fit_logistic_calibration
+from commonweal.rewards import FirstRewardModel, LogisticCalibration
+from commonweal.rewards.baselines import fit_welcome
 from commonweal.rewards.first import ENCODER_FILES, Head
-from commonweal.types import RATING_NEUTRAL
+from commonweal.rewards.scoring import RatedRound, fit_calibration, rated_rounds
+from commonweal.training.backbones import backbone_source
 
-DISAGREE_RATING, AGREE_RATING = 2.0, 6.0  # our decision: docs/decisions/001
+OPPOSITES = ((1.0, -1.0), (-1.0, 1.0))
+"""Opinion and statement of the same side agree, of opposite sides disagree."""
+
 CALIBRATED_TO = (
     "votes in two Polis conversations (disagree counted as 2, pass as 4, agree as 6) and "
     "statements made by rule for and against debate questions (own side counted as 6, other side "
@@ -87,8 +89,11 @@ class Trainee(nn.Module):
     def __init__(self, folder: Path, settings: Settings) -> None:
         super().__init__()
         self.settings = settings
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self.bert = AutoModel.from_pretrained(folder).eval().requires_grad_(False)
+        # The pulled weights have no config.json: transformers reads the same numbers from beside.
+        has_config = (folder / "config.json").is_file()
+        source = str(folder) if has_config else backbone_source(folder.name)
+        self.tokenizer = AutoTokenizer.from_pretrained(source)
+        self.bert = AutoModel.from_pretrained(source).eval().requires_grad_(False)
         self.updates: dict[str, LowRankUpdate] = {}
         for name, module in list(self.bert.named_modules()):
             is_layer = name.startswith("encoder.layer.") and isinstance(module, nn.Linear)
@@ -163,14 +168,14 @@ def train(data: Path, folder: Path, settings: Settings) -> Trainee:
     model = Trainee(folder, settings)
     debates = contrast.read_debates(data / "debate_questions" / "questions.json", "train")
     refuse_test_questions([debate.question for debate in debates], published_split(data))
-    conversations = [votes.read_conversation(data / "polis" / name) for name in votes.TRAIN]
+    conversations = measure.conversation_rounds(data, measure.TRAIN)
     share = np.sqrt([len(c.opinions) for c in conversations])
     share /= share.sum()  # or one conversation would be nearly all
     optimizer = torch.optim.AdamW(model.groups(), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda n: min(1.0, (n + 1) / 20) * (1 - 0.9 * n / settings.n_steps)
     )
-    opposites = torch.tensor(measure.OPPOSITES)
+    opposites = torch.tensor(OPPOSITES, dtype=torch.float64)
     start = time.perf_counter()
     for step in range(1, settings.n_steps + 1):
         texts = []
@@ -205,10 +210,10 @@ def train(data: Path, folder: Path, settings: Settings) -> Trainee:
 
 
 def _draw_votes(
-    conversation: votes.Conversation, settings: Settings, rng: np.random.Generator
+    conversation: RatedRound, settings: Settings, rng: np.random.Generator
 ) -> tuple[list[str], list[str], np.ndarray]:
     """A few opinions and statements of a conversation, and the votes between them."""
-    cast = conversation.votes
+    cast = conversation.ratings
     both = np.flatnonzero((cast == 1).any(axis=1) & (cast == -1).any(axis=1))
     rows = rng.choice(both, min(settings.n_people, len(both)), replace=False)
     n_votes = np.isfinite(cast[rows]).sum(axis=0) + 1e-3
@@ -221,19 +226,21 @@ def _draw_votes(
     )
 
 
-def finish(head: Head, data: Path, folder: Path, welcome_weight: float, out: Path) -> Scorer:
-    """Fits what comes after the gradient steps, stores the head, and returns it as a scorer.
+def finish(
+    head: Head, data: Path, folder: Path, welcome_weight: float, out: Path
+) -> FirstRewardModel:
+    """Fits what comes after the gradient steps, stores the head, and returns the model.
 
     First what makes a statement welcome to anybody, on the fine-tuned vectors: the steps see too
     few statements to learn that well, and a closed form sees all. Then the calibration.
     """
     encoder = SentenceEncoder(folder, updates=head.updates())
-    welcome = welcome_weight * measure.fit_welcome(data, encoder)
-    head = dataclasses.replace(head, welcome=welcome)
+    rounds = measure.conversation_rounds(data, measure.TRAIN)
+    head = dataclasses.replace(head, welcome=welcome_weight * fit_welcome(rounds, encoder))
     head.save(out)
-    scorer = measure.of_reward_model(FirstRewardModel(folder, head_path=out))
-    dataclasses.replace(head, calibration=calibrate(scorer, data)).save(out)
-    return scorer
+    calibration = calibrate(FirstRewardModel(folder, head_path=out), data)
+    dataclasses.replace(head, calibration=calibration).save(out)
+    return FirstRewardModel(folder, head_path=out)
 
 
 def to_head(model: Trainee, folder: Path) -> Head:
@@ -257,32 +264,19 @@ def to_head(model: Trainee, folder: Path) -> Head:
                     for name in ENCODER_FILES
                 },
                 "settings": dataclasses.asdict(model.settings),
-                "train": votes.TRAIN,
-                "tune_and_calibrate": votes.TUNE,
-                "test": votes.TEST,
+                "train": measure.TRAIN,
+                "tune_and_calibrate": measure.TUNE,
+                "test": measure.TEST,
             },
         )
 
 
-def calibrate(scorer: Scorer, data: Path) -> LogisticCalibration:
+def calibrate(model: FirstRewardModel, data: Path) -> LogisticCalibration:
     """The calibration to what the tuning data say; each of the two kinds weighs one half."""
-    kinds = (
-        [measure.polis_block(data, name) for name in votes.TUNE],
-        measure.debate_blocks(data, "iid_test"),
-    )
-    rewards, ratings, weights = [], [], []
-    for blocks in kinds:
-        n_kind = sum(int(np.isfinite(b.answers).sum()) for b in blocks)
-        for block in blocks:
-            known = np.isfinite(block.answers)
-            rewards.append(scorer(block.question, block.opinions, block.statements)[known])
-            half_span = AGREE_RATING - RATING_NEUTRAL
-            ratings.append(RATING_NEUTRAL + half_span * block.answers[known])
-            weights.append(np.full(int(known.sum()), 0.5 / n_kind))
-    return fit_logistic_calibration(
-        np.concatenate(rewards),
-        np.concatenate(ratings),
-        weights=np.concatenate(weights),
+    made = measure.debates(data, "iid_test", name="made")
+    return fit_calibration(
+        model.rewards,
+        (measure.conversation_rounds(data, measure.TUNE), rated_rounds(made)),
         fitted_to=CALIBRATED_TO,
     )
 
@@ -314,14 +308,15 @@ def main() -> None:
     model = train(data, folder, Settings(**args))
 
     head = to_head(model, folder)
-    scorer = finish(head, data, folder, model.settings.welcome_weight, out)
+    fitted = finish(head, data, folder, model.settings.welcome_weight, out)
     if tuning:
-        print(card.table(measure.measure_all(measure.tuning(data), {"first": scorer})))
+        card.show(measure.measure_all(measure.tuning(data), [fitted]))
         return
-    scorers = {**measure.baselines(data, folder), "first": scorer}
-    rows = measure.measure_all(measure.held_out(data), scorers)
-    card.write(out.with_name("first_card.md"), rows, FirstRewardModel(folder, head_path=out))
-    print(card.table(rows))
+    measured = measure.measure_all(
+        measure.held_out(data), [*measure.baselines(data, folder), fitted]
+    )
+    card.write(out.with_name("first_card.md"), measured, fitted)
+    card.show(measured)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from commonweal.errors import WeightsError
+from commonweal.models.batching import batches_by_length, padded_width
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -111,11 +112,10 @@ class SentenceEncoder:
         self, windows: Sequence[list[int]], on_done: Callable[[int], None] | None
     ) -> FloatArray32:
         vectors = np.zeros((len(windows), self.n_dimensions), dtype=np.float32)
-        # By length, so that a batch carries little padding; ties keep their order.
-        order = sorted(range(len(windows)), key=lambda i: len(windows[i]))
         n_done = 0
-        while n_done < len(order):
-            batch = self._next_batch(order[n_done:], windows)
+        for batch in batches_by_length(
+            [len(window) + 2 for window in windows], max_rows=_BATCH_ROWS, max_tokens=_BATCH_TOKENS
+        ):
             ids, mask = self._pad([windows[i] for i in batch])
             vectors[batch] = self._compiled((ids, mask))[0]
             n_done += len(batch)
@@ -123,20 +123,9 @@ class SentenceEncoder:
                 on_done(n_done)
         return vectors
 
-    @staticmethod
-    def _next_batch(order: Sequence[int], windows: Sequence[list[int]]) -> list[int]:
-        batch: list[int] = []
-        for index in order[:_BATCH_ROWS]:
-            # Ascending lengths: this window sets the padded length of the whole batch.
-            if batch and (len(batch) + 1) * (len(windows[index]) + 2) > _BATCH_TOKENS:
-                break
-            batch.append(index)
-        return batch
-
     def _pad(self, windows: Sequence[list[int]]) -> tuple[NDArray[np.int64], FloatArray32]:
         longest = max(len(window) for window in windows) + 2
-        # Few distinct shapes, so that OpenVINO prepares its kernels a few times only.
-        width = min(-(-longest // _PAD_TO) * _PAD_TO, WINDOW_TOKENS + 2)
+        width = padded_width(longest, step=_PAD_TO, limit=WINDOW_TOKENS + 2)
         ids = np.zeros((len(windows), width), dtype=np.int64)
         mask = np.zeros((len(windows), width), dtype=np.float32)
         for row, window in enumerate(windows):

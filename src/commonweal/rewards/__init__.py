@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from commonweal.errors import InputError
+from commonweal.rewards.cache import CachedRewardModel
 from commonweal.rewards.calibration import LogisticCalibration, fit_logistic_calibration
+from commonweal.rewards.exported import DESCRIPTION, ExportedRewardModel
 from commonweal.rewards.first import FirstRewardModel
 from commonweal.rewards.scripted import ScriptedRewardModel
 from commonweal.types import RewardInput, RewardModel
@@ -23,6 +25,8 @@ __all__ = [
     "DEFAULT_REWARD_MODEL",
     "REWARD_MODELS",
     "REWARD_WEIGHTS",
+    "CachedRewardModel",
+    "ExportedRewardModel",
     "FirstRewardModel",
     "LogisticCalibration",
     "ScriptedRewardModel",
@@ -45,7 +49,7 @@ def load_reward_model(
     """The reward model of that name, ready to score.
 
     Args:
-        name: one of ``REWARD_MODELS``.
+        name: one of ``REWARD_MODELS``, or the folder of an exported one.
         encoder_folder: where all-MiniLM-L6-v2 lies; by default the weights store's.
 
     Raises:
@@ -53,8 +57,12 @@ def load_reward_model(
         WeightsError: its weights are missing or damaged.
     """
     if name not in REWARD_MODELS:
+        folder = Path(name).expanduser()
+        if (folder / DESCRIPTION).is_file():
+            return ExportedRewardModel(folder)
         raise InputError(
-            f"no reward model named {name!r}: expected one of {', '.join(REWARD_MODELS)}"
+            f"no reward model named {name!r}: expected one of {', '.join(REWARD_MODELS)}, or a "
+            f"folder with a {DESCRIPTION}, which `commonweal train reward` exports"
         )
     if encoder_folder is None:
         from commonweal.models import store

@@ -1,0 +1,180 @@
+"""A trained reward model without torch: the folder that ``commonweal train reward`` exports.
+
+The folder holds the network as OpenVINO's files, the tokenizer, and ``reward.json``: the text
+template, the calibration, what it was trained on, and the sha256 of the other files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from commonweal.errors import CommonwealError, WeightsError
+from commonweal.files import sha256_of
+from commonweal.models.batching import batches_by_length, padded_width
+from commonweal.rewards.calibration import LogisticCalibration
+from commonweal.rewards.pair_text import PairText
+from commonweal.types import RewardInput
+
+if TYPE_CHECKING:
+    from commonweal.types import FloatArray
+
+SCHEMA = "commonweal/reward/1"
+DESCRIPTION = "reward.json"
+FILES = ("model.xml", "model.bin", "tokenizer.json")
+
+_BATCH_TOKENS = 4096
+_BATCH_ROWS = 64
+_PAD_TO = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What ``reward.json`` says.
+
+    Attributes:
+        name: the model's name, as recorded with what it scores.
+        pair_text: how its input is written.
+        pad_token_id: fills a batch up to its longest row.
+        calibration: from rewards to expected ratings.
+        sha256: file name to hash, for ``FILES``.
+        metadata: what it was trained on and how.
+    """
+
+    name: str
+    pair_text: PairText
+    pad_token_id: int
+    calibration: LogisticCalibration
+    sha256: Mapping[str, str]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def write(self, folder: Path) -> None:
+        """Writes it into ``folder``."""
+        text = json.dumps({"schema": SCHEMA, **asdict(self)}, ensure_ascii=False, indent=2)
+        (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> Description:
+        """What ``folder`` says of itself, its files compared with their hashes.
+
+        Raises:
+            WeightsError: a file is missing, changed or of another schema.
+        """
+        path = folder / DESCRIPTION
+        try:
+            said = json.loads(path.read_text(encoding="utf-8"))
+            if (schema := said.pop("schema", None)) != SCHEMA:
+                raise ValueError(f"its schema is {schema!r}, expected {SCHEMA!r}")
+            said["pair_text"] = PairText(**said["pair_text"])
+            said["calibration"] = LogisticCalibration(**said["calibration"])
+            description = cls(**said)
+            for name in FILES:
+                if sha256_of(folder / name) != description.sha256[name]:
+                    raise ValueError(f"{name} was changed or cut short")
+        except (OSError, ValueError, TypeError, KeyError, CommonwealError) as error:
+            raise WeightsError(
+                f"{folder} is not a readable reward model ({error}); expected the folder `runtime` "
+                "that `commonweal train reward` wrote; export or copy it again"
+            ) from None
+        return description
+
+
+class ExportedRewardModel:
+    """Scores (question, opinion, statement) with an exported network (paper 3.3).
+
+    Args:
+        folder: what ``commonweal train reward`` exported.
+
+    Raises:
+        WeightsError: the folder is not an exported reward model, or was changed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        # Imported here: importing commonweal must not load the runtime.
+        import openvino as ov
+        from tokenizers import Tokenizer
+
+        self._said = Description.read(folder)
+        self._tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        # float32 also where the processor has bfloat16: the same pair gets the same reward
+        # everywhere to rounding, and the calibration was fitted to these numbers.
+        self._compiled: Any = ov.Core().compile_model(
+            folder / "model.xml",
+            "CPU",
+            {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"},
+        )
+        whole = "".join(self._said.sha256[name] for name in FILES) + json.dumps(
+            asdict(self._said.pair_text), sort_keys=True
+        )
+        self._weights_hash = hashlib.sha256(whole.encode()).hexdigest()
+
+    @property
+    def name(self) -> str:
+        """The name that it was trained under."""
+        return self._said.name
+
+    @property
+    def weights_hash(self) -> str:
+        """The sha256, in hex, over network, tokenizer and template."""
+        return self._weights_hash
+
+    @property
+    def calibration(self) -> LogisticCalibration:
+        """From its rewards to expected ratings."""
+        return self._said.calibration
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What it was trained on and how."""
+        return self._said.metadata
+
+    def rewards(
+        self,
+        inputs: Sequence[RewardInput],
+        *,
+        on_done: Callable[[int], None] | None = None,
+    ) -> FloatArray:
+        """Returns one raw scalar for each input, float64 [n_inputs], higher is more agreement.
+
+        Equal inputs are scored once.
+
+        Raises:
+            CommonwealError: the network gave a number that is not finite.
+        """
+        position = {given: row for row, given in enumerate(dict.fromkeys(inputs))}
+        ids = self._said.pair_text.encode(self._tokenizer, list(position))
+        scores = np.zeros(len(position))
+        n_done = 0
+        for batch in batches_by_length(
+            [len(row) for row in ids], max_rows=_BATCH_ROWS, max_tokens=_BATCH_TOKENS
+        ):
+            scores[batch] = self._score([ids[row] for row in batch])
+            n_done += len(batch)
+            if on_done is not None:
+                on_done(n_done * len(inputs) // len(position))
+        if not np.isfinite(scores).all():
+            raise CommonwealError(
+                f"{self.name}: {int((~np.isfinite(scores)).sum())} of {len(scores)} rewards are "
+                "not finite; expected finite numbers only: the model is broken, train it again"
+            )
+        rewards: FloatArray = scores[[position[given] for given in inputs]]
+        return rewards
+
+    def _score(self, rows: Sequence[Sequence[int]]) -> FloatArray:
+        longest = max(map(len, rows))
+        width = padded_width(longest, step=_PAD_TO, limit=self._said.pair_text.max_tokens)
+        ids = np.full((len(rows), width), self._said.pad_token_id, dtype=np.int64)
+        mask = np.zeros((len(rows), width), dtype=np.int64)
+        for row, tokens in enumerate(rows):
+            ids[row, : len(tokens)] = tokens
+            mask[row, : len(tokens)] = 1
+        out = self._compiled({"input_ids": ids, "attention_mask": mask})[0]
+        return np.asarray(out, dtype=np.float64).reshape(len(rows))
