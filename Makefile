@@ -33,16 +33,17 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/commonweal models pull
 	set -e; for each in benchmarks/*.py; do echo "== $$each"; $(BIN)/python $$each; done
 
-# The part of the docs that is made from the code: the command-line help and the record format.
+# The part of the docs that is made from the code: command-line help, record format, configs.
 docs: $(VENV)/dev.stamp
 	$(BIN)/python docs/make_cli_reference.py
 	$(BIN)/python docs/make_record_format.py
+	$(BIN)/python docs/make_training_config.py
 
 # Newest versions within pyproject.toml's bounds, for every platform and Python. The CUDA libraries
 # that some builds of torch want are left to pip, so that a CPU build installs without them.
 lock: $(VENV)/dev.stamp
 	$(UV) pyproject.toml -o requirements/base.lock
-	echo 'torch==2.13.0' | $(UV) pyproject.toml --extra questions --extra stats --extra train --group dev \
+	echo 'torch==2.13.0' | $(UV) pyproject.toml --extra questions --extra stats --extra train --extra warm --group dev \
 		-c requirements/base.lock -c - -o requirements/dev.lock
 	sed -i -E '/^(nvidia|cuda|triton)/d' requirements/dev.lock
 

@@ -17,6 +17,7 @@ __all__ = [
     "EngineError",
     "GenerationError",
     "InputError",
+    "TrainingError",
     "UnsupportedByEngineError",
     "WeightsError",
     "WelfareDomainError",
@@ -45,6 +46,10 @@ class EngineError(CommonwealError):
 
 class UnsupportedByEngineError(EngineError):
     """This engine has no way to do what was asked (for example log-probabilities)."""
+
+
+class TrainingError(CommonwealError):
+    """A training run had to stop: a loss that is not finite, a checkpoint that cannot be kept."""
 
 
 class GenerationError(CommonwealError):

@@ -13,6 +13,7 @@ import typer
 from commonweal.cli.progress import StageBars
 from commonweal.models import DEFAULT_MODEL
 from commonweal.policies import DEFAULT_POLICY
+from commonweal.rewards import DEFAULT_REWARD_MODEL
 from commonweal.welfare import WELFARE_FUNCTIONS
 
 if TYPE_CHECKING:
@@ -55,6 +56,12 @@ def agree(
             help="The language model: embedded, embedded:PATH.gguf, openai:BASE_URL#MODEL, hf:PATH."
         ),
     ] = DEFAULT_MODEL,
+    reward_model: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|FOLDER", help="What predicts agreement: first, or an exported model."
+        ),
+    ] = DEFAULT_REWARD_MODEL,
     seed: Annotated[int, typer.Option(min=0, help="The same seed, the same result.")] = 0,
     omit: Annotated[
         list[str] | None,
@@ -100,6 +107,7 @@ def agree(
             read.opinions,
             policy=policy,
             model=model,
+            reward=reward_model,
             alpha=chosen_alpha,
             n_candidates=candidates,
             seed=seed,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from commonweal._version import __version__
-from commonweal.cli import agree, doctor, models, questions
+from commonweal.cli import agree, data, doctor, evaluate, models, power, questions, reward, train
 
 app = typer.Typer(
     name="commonweal",
@@ -39,5 +39,10 @@ def _options(
 
 app.command("agree", epilog=agree.EXAMPLE)(agree.agree)
 app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
+app.command("evaluate", epilog=evaluate.EXAMPLE)(evaluate.evaluate)
+app.command("power", epilog=power.EXAMPLE)(power.power)
+app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
 app.add_typer(questions.app, name="questions")
+app.add_typer(reward.app, name="reward")
+app.add_typer(train.app, name="train")

@@ -37,6 +37,7 @@ HEAD_PATH = Path(__file__).with_name("first.npz")
 SCHEMA_VERSION = 1
 ENCODER_FILES = ("model.safetensors", "tokenizer.json")
 _DOWN, _UP = "encoder.down/", "encoder.up/"
+_BLOCK = 4096
 
 
 @dataclass(frozen=True)
@@ -234,10 +235,13 @@ class FirstRewardModel:
                 on_done(len(inputs) * min(n_windows, len(unique) - 1) // len(unique))
 
         vectors = self._encoder.encode(unique, on_done=on_embedded).astype(np.float64)
-        rewards = self._head.score(
-            vectors[[row[one.opinion] for one in inputs]],
-            vectors[[row[one.statement] for one in inputs]],
-        )
+        rewards = np.zeros(len(inputs))
+        for start in range(0, len(inputs), _BLOCK):  # or memory would grow with the pairs
+            block = inputs[start : start + _BLOCK]
+            rewards[start : start + _BLOCK] = self._head.score(
+                vectors[[row[one.opinion] for one in block]],
+                vectors[[row[one.statement] for one in block]],
+            )
         if not np.isfinite(rewards).all():
             raise CommonwealError(
                 f"{int((~np.isfinite(rewards)).sum())} of {len(inputs)} rewards are not finite; "

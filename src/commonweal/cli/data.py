@@ -1,0 +1,281 @@
+"""``commonweal data``: import, fetch, check, split, describe (the record format)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from commonweal.datasets.dataset import Dataset
+
+app = typer.Typer(
+    name="data",
+    help="Other people's votes and ratings: bring them into one format, check and split them.",
+    epilog="Example: commonweal data import polis EXPORT_FOLDER --out buses",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+
+KINDS = {
+    "polis": "folders of Polis exports, one conversation each",
+    "deliberation": "deliberation ratings, .jsonl",
+    "habermas-machine": "a folder with the Habermas Machine's Parquet files",
+    "rounds": "a folder in the record format: a study's export, or another dataset",
+}
+
+Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="A dataset.")]
+Out = Annotated[Path, typer.Option(metavar="FOLDER", help="The dataset to write.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+
+
+@app.command(
+    name="import",
+    epilog='Example: commonweal data import polis exports/* --out votes --licence "CC BY 4.0"',
+)
+def import_(
+    kind: Annotated[str, typer.Argument(help="polis, deliberation, habermas-machine or rounds.")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="What to read; several become one.")
+    ],
+    out: Out,
+    name: Annotated[
+        str | None, typer.Option(help="The dataset's name; that of --out by default.")
+    ] = None,
+    opinions: Annotated[
+        str,
+        typer.Option(
+            help="Polis: a person's opinion is what they have written, or made from some of their "
+            "votes."
+        ),
+    ] = "written",
+    n_votes: Annotated[
+        int, typer.Option("--votes", min=1, help="Polis: votes in an opinion made from votes.")
+    ] = 5,
+    simulated: Annotated[
+        bool, typer.Option("--simulated", help="Polis: nobody cast these votes, a program did.")
+    ] = False,
+    licence: Annotated[str, typer.Option(help="Under which licence the data came.")] = "",
+    attribution: Annotated[str, typer.Option(help="What the licence asks to be said.")] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Chooses those votes.")] = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Read data of another form and write a dataset.
+
+    What was dropped on the way, and why, is counted and kept in the dataset.
+    """
+    from commonweal.datasets.dataset import check_output_folder, write_dataset
+    from commonweal.datasets.merging import merge
+    from commonweal.errors import InputError
+
+    if kind not in KINDS:
+        known = "; ".join(f"{each}: {what}" for each, what in KINDS.items())
+        raise InputError(f"no kind {kind!r} to import; expected one of: {known}")
+    check_output_folder(out, overwrite=overwrite)
+    said: dict[str, Any] = {"licence": licence, "attribution": attribution}
+    of_polis = {"opinions": opinions, "n_votes": n_votes, "seed": seed, "simulated": simulated}
+    found = [_read(kind, path, of_polis, said) for path in paths]
+    name = name or out.name
+    dataset = merge(found, name=name) if len(found) > 1 else found[0]
+    write_dataset(_named(dataset, name), out, overwrite=overwrite)
+    for each in found:
+        _say_last_step(each)
+    if len(found) > 1:
+        _say_last_step(dataset)
+    typer.echo(f"Wrote {out}")
+    if not dataset.about.licence:
+        typer.echo("No licence is given (--licence): find out before you share what is made of it")
+
+
+@app.command(epilog="Example: commonweal data fetch habermas-machine --to downloads")
+def fetch(
+    name: Annotated[str, typer.Argument(help="habermas-machine.")],
+    to: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Where to put the files; made if need be.")
+    ] = Path("habermas_machine"),
+) -> None:
+    """Download a public dataset, checked by size and sha256.
+
+    What was broken off goes on from there when the same command is given again.
+    """
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    from commonweal.datasets.download import fetch_files, source_named
+
+    source = source_named(name)
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+    ) as bar:
+        tasks = {
+            file.name: bar.add_task(file.name, total=file.n_bytes, start=False)
+            for file in source.files
+        }
+
+        def show(stage: str, n_done: int, n_total: int) -> None:
+            bar.start_task(tasks[stage])
+            bar.update(tasks[stage], completed=n_done, total=n_total)
+
+        fetch_files(source, to, on_progress=show)
+    typer.echo(f"{len(source.files)} files in {to}, sizes and sha256 as published")
+    typer.echo(f"Licence: {source.licence}. {source.attribution}")
+    typer.echo(f"Next: commonweal data import {name} {to} --out {name}")
+
+
+@app.command(epilog="Example: commonweal data check buses")
+def check(folder: Folder) -> None:
+    """List everything in a dataset that breaks the record format.
+
+    At most one line for each column and kind of problem. Ends with 2 where there is any.
+    """
+    from commonweal.datasets.dataset import read_unchecked
+    from commonweal.datasets.validation import problems
+
+    dataset = read_unchecked(folder)
+    found = list(problems(dataset, folder))
+    for problem in found:
+        typer.echo(problem)
+    if found:
+        raise typer.Exit(2)
+    sizes = ", ".join(
+        f"{table.height:,} {name.replace('_', ' ')}"
+        for name, table in dataset.tables().items()
+        if table.height
+    )
+    typer.echo(f"{folder} keeps the format: {sizes}")
+
+
+@app.command(
+    epilog="Example: commonweal data split votes --out split --to football=ood_test --rest train"
+)
+def split(
+    folder: Folder,
+    out: Out,
+    iid_test: Annotated[
+        float, typer.Option(help="Share of the questions for the within-distribution test.")
+    ] = 0.2,
+    ood_test: Annotated[
+        float,
+        typer.Option(help="Share for the out-of-distribution test: whole topics, which it needs."),
+    ] = 0.0,
+    to: Annotated[
+        list[str] | None,
+        typer.Option(metavar="QUESTION_ID=SPLIT", help="Give a question's split; may be repeated."),
+    ] = None,
+    rest: Annotated[
+        str | None, typer.Option(help="With --to: the split of the questions not named.")
+    ] = None,
+    questions: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Take the splits of a question set (.csv) instead."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed, the same split.")] = 0,
+    again: Annotated[bool, typer.Option("--again", help="Replace splits that are there.")] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Split a dataset by question, never by row: by shares, by name or by a question set."""
+    from commonweal.datasets.dataset import check_output_folder, read_dataset, write_dataset
+    from commonweal.datasets.splits import split_by_mapping, split_by_question_set, split_by_share
+    from commonweal.errors import InputError
+
+    if to and questions is not None:
+        raise InputError("--to and --questions both give splits; expected one of them")
+    if rest is not None and not to:
+        raise InputError("--rest is for the questions that no --to names; expected --to")
+    check_output_folder(out, overwrite=overwrite)
+    dataset = read_dataset(folder)
+    if to:
+        dataset = split_by_mapping(dataset, _mapping(dataset, to, rest), again=again)
+    elif questions is not None:
+        dataset = split_by_question_set(dataset, questions, again=again)
+    else:
+        dataset = split_by_share(
+            dataset, iid_test=iid_test, ood_test=ood_test, seed=seed, again=again
+        )
+    write_dataset(dataset, out, overwrite=overwrite)
+    _say_last_step(dataset)
+    typer.echo(f"Wrote {out}")
+
+
+@app.command(epilog="Example: commonweal data describe buses --out buses.md")
+def describe(
+    folder: Folder,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write it here: .md or .json.")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Show the datasheet: source, licence, what was dropped and why, what can be made of it."""
+    import json
+
+    from commonweal.datasets.dataset import read_dataset
+    from commonweal.datasets.datasheet import as_markdown
+    from commonweal.datasets.datasheet import describe as sheet_of
+    from commonweal.errors import InputError
+    from commonweal.files import check_writable, write_whole
+
+    if out is not None:
+        if out.suffix not in (".md", ".json"):
+            raise InputError(f"--out {out} ends in {out.suffix!r}, expected .md or .json")
+        check_writable(out)
+        if out.exists() and not overwrite:
+            raise InputError(f"{out} is there already; name another file, or say --overwrite")
+    sheet = sheet_of(read_dataset(folder))
+    if out is None:
+        typer.echo(as_markdown(sheet), nl=False)
+        return
+    as_json = json.dumps(sheet, ensure_ascii=False, indent=2) + "\n"
+    write_whole(out, as_json if out.suffix == ".json" else as_markdown(sheet))
+    typer.echo(f"Wrote {out}")
+
+
+def _read(kind: str, path: Path, of_polis: dict[str, Any], said: dict[str, Any]) -> Dataset:
+    from commonweal.datasets.dataset import read_dataset
+    from commonweal.datasets.deliberation import import_deliberation
+    from commonweal.datasets.habermas import import_habermas
+    from commonweal.datasets.polis import import_polis
+
+    if kind == "polis":
+        return import_polis(path, **of_polis, **said)
+    if kind == "deliberation":
+        return import_deliberation(path, **said)
+    if kind == "habermas-machine":
+        return import_habermas(path)
+    return read_dataset(path)
+
+
+def _named(dataset: Dataset, name: str) -> Dataset:
+    from dataclasses import replace
+
+    return replace(dataset, about=replace(dataset.about, name=name))
+
+
+def _mapping(dataset: Dataset, given: list[str], rest: str | None) -> dict[str, str]:
+    from commonweal.errors import InputError
+
+    splits: dict[str, str] = {}
+    for each in given:
+        name, equals, split = each.rpartition("=")
+        if not equals:
+            raise InputError(f"--to {each!r}: expected QUESTION_ID=SPLIT")
+        if splits.setdefault(name, split) != split:
+            raise InputError(f"--to names {name!r} twice: {splits[name]} and {split}")
+    if rest is not None:
+        splits = dict.fromkeys(dataset.rounds["question_id"], rest) | splits
+    return splits
+
+
+def _say_last_step(dataset: Dataset) -> None:
+    if not dataset.about.steps:
+        return
+    step = dataset.about.steps[-1]
+    typer.echo(f"{dataset.about.name}: {step.what}")
+    for what, n in step.counts.items():
+        if n:
+            typer.echo(f"  {n:>10,}  {what}")

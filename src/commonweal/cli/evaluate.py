@@ -1,0 +1,135 @@
+"""``commonweal evaluate``: every figure of the paper's section 4 on stored rounds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from commonweal.cli.progress import StageBars
+
+if TYPE_CHECKING:
+    from commonweal.evaluation.evaluate import Evaluation
+
+EXAMPLE = "Example: commonweal evaluate rounds/ --report evaluation.html"
+
+_STAGES = {"evaluate": "Figures", "sample": "Mixed models"}
+
+
+def evaluate(
+    rounds: Annotated[
+        Path, typer.Argument(metavar="ROUNDS", help="A dataset: the folder with dataset.json.")
+    ],
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page of HTML with plots.")
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write all figures as JSON.")
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="POLICY",
+            help="What the other policies are compared with; by default zero_shot, few_shot or "
+            "sft_base, the first that there is.",
+        ),
+    ] = None,
+    reliability: Annotated[
+        float,
+        typer.Option(
+            metavar="KAPPA", help="People whose two ratings agree less than this are left out."
+        ),
+    ] = 0.2,
+    resamples: Annotated[
+        int, typer.Option(min=1000, help="Resamples of groups behind each interval.")
+    ] = 10_000,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed, the same intervals.")] = 0,
+    regression: Annotated[
+        bool, typer.Option("--regression", help="Fit the mixed-effects models too: minutes.")
+    ] = False,
+) -> None:
+    r"""Measure what people made of the statements: win rates, divisiveness, reliability and more.
+
+    Every figure comes with its n, a 95 % interval from resampling whole groups, and a sentence that
+    says what it says. What cannot be computed from these rounds says why. The mixed-effects models
+    need bambi: pip install 'commonweal\[stats]'.
+    """
+    from commonweal.datasets.dataset import read_dataset
+    from commonweal.evaluation.evaluate import evaluate as evaluated
+    from commonweal.evaluation.page import write_json, write_page
+    from commonweal.files import check_outputs
+
+    check_outputs({"--report": report, "--json": json}, inputs={"ROUNDS": rounds})
+    dataset = read_dataset(rounds)
+    with StageBars(_STAGES) as bars:
+        found = evaluated(
+            dataset,
+            baseline=baseline,
+            n_resamples=resamples,
+            seed=seed,
+            threshold=reliability,
+            with_mixed_models=regression,
+            on_progress=bars.update,
+        )
+    _say(found)
+    if report is not None:
+        write_page(found, report)
+        typer.echo(f"Wrote {report}")
+    if json is not None:
+        write_json(found, json)
+        typer.echo(f"Wrote {json}")
+    failed = [f for key, f in found.figures.items() if key.startswith("mixed/") and f.unavailable]
+    if regression and failed:
+        for figure in failed:
+            typer.echo(f"error: {figure.title}: {figure.unavailable}", err=True)
+        raise typer.Exit(1)
+
+
+def _say(found: Evaluation) -> None:
+    """The headline figures as a table, then what could not be computed."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from commonweal.evaluation.canvas import WHOSE
+    from commonweal.evaluation.page import headlines
+
+    console = Console(markup=False, highlight=False, emoji=False)
+    counts = found.counts
+    console.print(f"{found.about.name} ({WHOSE[found.about.people]})", style="bold")
+    console.print(
+        f"{counts['rounds']:,} rounds of {counts['groups']:,} groups, "
+        f"{counts['people who rated']:,} people, {counts['statements shown']:,} statements, "
+        f"{counts['ratings']:,} ratings; baseline {found.facts['baseline']}\n"
+    )
+    shown = headlines(found)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("Figure")
+    for name in ("Here", "95 % interval", "n", "Paper"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for figure in shown:
+        if figure.value is not None:
+            table.add_row(
+                Text(figure.title),
+                figure.shown,
+                figure.interval or "none",
+                f"{figure.n:,}",
+                figure.published.text if figure.published else "",
+            )
+    if table.row_count:
+        console.print(table)
+    missing = [figure for figure in shown if figure.value is None]
+    without = [figure for figure in shown if figure.value is not None and figure.no_interval]
+    if missing or without:
+        console.print()
+    for figure in missing:
+        console.print(f"No figure: {figure.title}. {figure.unavailable.capitalize()}.")
+    for why in dict.fromkeys(figure.no_interval for figure in without):
+        n = sum(figure.no_interval == why for figure in without)
+        console.print(f"No interval for {n} of them: {why}.")
+    n_all, n_there = len(found.figures), sum(f.value is not None for f in found.figures.values())
+    console.print(
+        f"\n{n_there} figures could be computed, {n_all - n_there} could not; --report says what "
+        "each says and does not say."
+    )

@@ -1,0 +1,314 @@
+"""``commonweal reward``: measure a reward model on people's answers; rank statements with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from commonweal.cli.progress import StageBars
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from commonweal.datasets.dataset import Dataset
+    from commonweal.rewards.card import CardText
+    from commonweal.rewards.measuring import Measurement
+    from commonweal.types import RewardModel
+
+EXAMPLE = "Example: commonweal reward measure first rounds/ --split ood_test"
+app = typer.Typer(
+    name="reward",
+    help="Reward models: measure how well they predict agreement, and rank statements.",
+    epilog=EXAMPLE,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+
+STAGES = {"score": "Scoring"}
+
+
+@app.callback()
+def _group() -> None:
+    """Reward models: measure how well they predict agreement, and rank statements."""
+
+
+@app.command(epilog=EXAMPLE)
+def measure(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="The reward model: first, or an exported folder.")
+    ],
+    dataset: Annotated[
+        Path, typer.Argument(metavar="DATASET", help="A dataset's folder, with ratings.")
+    ],
+    split: Annotated[
+        str | None,
+        typer.Option(help="Only rounds of this split: train, iid_test or ood_test. Default: all."),
+    ] = None,
+    baselines: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DATASET",
+            help="Fit baselines on this dataset (its train split, if it has splits), and measure "
+            "them as well.",
+        ),
+    ] = None,
+    json_: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write every figure as JSON.")
+    ] = None,
+    card: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a model card (Markdown).")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.svg", help="Write a picture of the main figures.")
+    ] = None,
+    max_people: Annotated[
+        int, typer.Option(min=2, help="People measured in a round; of more, as many are drawn.")
+    ] = 500,
+    seed: Annotated[
+        int, typer.Option(min=0, help="The same seed, the same swaps, groups and intervals.")
+    ] = 20221128,
+) -> None:
+    """Measure a reward model on rounds that it was not fitted to. What each figure means:
+    docs/reward_model.md.
+    """
+    import json
+    import os
+
+    from commonweal.datasets.dataset import read_dataset
+    from commonweal.files import check_outputs, write_whole
+    from commonweal.rewards import load_reward_model, measuring
+    from commonweal.rewards.card import as_dict, write_card
+    from commonweal.rewards.measurement_plot import plot_measurement
+
+    check_outputs({"--json": json_, "--card": card, "--plot": plot}, inputs={})
+    whole = read_dataset(dataset)
+    chosen = whole if split is None else whole.of_split(split)
+    models: list[RewardModel] = [] if baselines is None else _baselines(baselines, chosen)
+    models.append(load_reward_model(model))
+    name = chosen.about.name if split is None else f"{chosen.about.name} ({split})"
+    with StageBars(STAGES) as bars:
+        found = [
+            measuring.measure(
+                one,
+                chosen,
+                name=name,
+                seed=seed,
+                max_people=max_people,
+                on_done=lambda n_done, n_total: bars.update("score", n_done, n_total),
+            )
+            for one in models
+        ]
+    _show(found)
+    if json_ is not None:
+        text = json.dumps([as_dict(one) for one in found], ensure_ascii=False, indent=2)
+        write_whole(json_, text + "\n")
+        typer.echo(f"Wrote {json_}")
+    if plot is not None:
+        write_whole(plot, plot_measurement(found[-1]))
+        typer.echo(f"Wrote {plot}")
+    if card is not None:
+        shown = None if plot is None else os.path.relpath(plot, card.parent)
+        write_card(card, models[-1], found, _card_text(models[-1], chosen), plot=shown)
+        typer.echo(f"Wrote {card}")
+
+
+@app.command(epilog="Example: commonweal reward rank first rounds/ --round buses")
+def rank(
+    model: Annotated[str, typer.Argument(help="first, or the folder of an exported model.")],
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset with ratings.")],
+    round_id: Annotated[
+        str | None, typer.Option("--round", help="Which round; needless where there is one.")
+    ] = None,
+    welfare: Annotated[
+        str, typer.Option(help="utilitarian, bernoulli_nash or rawlsian.")
+    ] = "utilitarian",
+    top: Annotated[int, typer.Option(min=1, help="How many statements to show.")] = 10,
+    min_rated: Annotated[
+        int, typer.Option(min=0, help="Only statements that so many people have rated.")
+    ] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed, the same ranking.")] = 0,
+) -> None:
+    """Rank a round's statements by welfare: ratings where people gave them, predictions elsewhere.
+
+    The predictions are warm: from opinions, and from who rated alike so far (extra `warm`).
+    """
+    import numpy as np
+    from rich.console import Console
+    from rich.table import Table
+
+    from commonweal.datasets.agreements import matrix
+    from commonweal.datasets.dataset import read_dataset
+    from commonweal.errors import InputError
+    from commonweal.rewards import load_reward_model
+    from commonweal.rewards.scoring import seven_points
+    from commonweal.rewards.warm import warm_profile
+    from commonweal.welfare import isoelastic, resolve_alpha
+    from commonweal.welfare import rank as ranked
+
+    alpha = resolve_alpha(welfare, None)
+    whole = read_dataset(dataset)
+    there = whole.rounds["round_id"].to_list()
+    if round_id is None and len(there) > 1:
+        raise InputError(
+            f"{dataset} has {len(there)} rounds; expected --round with one of "
+            f"{', '.join(there[:5])}"
+        )
+    found = matrix(whole, round_id or there[0], with_opinion=False)
+    scale = whole.about.scale
+    expected = warm_profile(load_reward_model(model), found, scale, seed=seed)
+    # Welfare is defined for positive utilities: the 7-point scale, as everywhere.
+    points = seven_points(expected, scale)
+    values = isoelastic(points, alpha)
+    n_rated = np.isfinite(found.agreement).sum(axis=0)
+    order = [column for column in ranked(values).order if n_rated[column] >= min_rated][:top]
+    if not order:
+        raise InputError(
+            f"{dataset}, round {found.round_id!r}: no statement was rated by {min_rated} people; "
+            "expected a lower --min-rated"
+        )
+    console = Console(markup=False, highlight=False, emoji=False)
+    console.print(f"{found.question}\n{whole.about.people} ratings; {welfare} welfare, 1 to 7\n")
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("welfare", "rated by", "least satisfied", "statement"):
+        table.add_column(heading)
+    for column in order:
+        table.add_row(
+            f"{values[column]:.2f}",
+            f"{n_rated[column]} of {len(found.participant_ids)}",
+            f"{points[:, column].min():.1f}",
+            found.statements[column],
+        )
+    console.print(table)
+    console.print("\nWhere somebody has not rated a statement, this is a guess. Ask them.")
+
+
+def _baselines(path: Path, measured: Dataset) -> list[RewardModel]:
+    """The baselines, fitted on rounds of other questions than those that are measured."""
+    from commonweal.datasets.dataset import read_dataset
+    from commonweal.errors import InputError
+    from commonweal.models import store
+    from commonweal.rewards import REWARD_WEIGHTS
+    from commonweal.rewards.baselines import (
+        ConstantRewardModel,
+        CosineRewardModel,
+        StatementOnlyRewardModel,
+    )
+    from commonweal.rewards.scoring import rated_rounds
+
+    train = read_dataset(path)
+    if train.rounds["split"].is_not_null().any():
+        train = train.of_split("train")
+    shared = set(train.rounds["question_id"]) & set(measured.rounds["question_id"])
+    if shared:
+        raise InputError(
+            f"--baselines {path}: question {min(shared)!r} is also measured "
+            f"({len(shared)} such questions); expected other questions: a baseline that has seen "
+            "the test proves nothing. Give --split, or another dataset"
+        )
+    rounds = rated_rounds(train)
+    folder = store.require(REWARD_WEIGHTS)
+    return [
+        ConstantRewardModel(),
+        StatementOnlyRewardModel(folder, rounds),
+        CosineRewardModel(folder, rounds),
+    ]
+
+
+def _card_text(model: RewardModel, measured: Dataset) -> CardText:
+    """What can be said of any model: what it says of itself, and what it was measured on."""
+    from commonweal.rewards.card import CardText
+
+    about = measured.about
+    metadata = getattr(model, "metadata", {})
+    return CardText(
+        written_by="commonweal reward measure",
+        what_it_is="It predicts from what one person wrote how far that person would agree with a "
+        "statement (Bakker et al. 2022, 3.3).",
+        how_made=tuple(f"{name}: {value}" for name, value in metadata.items())
+        or ("Not recorded with the model: ask whoever made it.",),
+        licences=(
+            f"Measured on {about.name}: {about.source}; licence {about.licence or 'not recorded'}. "
+            f"{about.attribution}".rstrip(),
+            "What it was made from: see above, and whoever made it.",
+        ),
+    )
+
+
+def _show(found: list[Measurement]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from commonweal.rewards.card import figure, signed, verdict
+
+    console = Console(markup=False, highlight=False, emoji=False)
+    one = found[-1]
+    console.print(
+        f"{one.data}: {one.whose}. {one.n_people} people with an opinion, "
+        f"{one.n_statements} statements, {one.n_ratings} ratings, {one.n_rounds} "
+        f"round{'' if one.n_rounds == 1 else 's'}."
+    )
+    console.print(f"\nOrdered rightly (a guess: 0.5; 95% intervals resample {one.resampled})")
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    for heading in ("", "crossed", "within person", "same statement"):
+        table.add_column(heading)
+    rows = [(measured.model, measured.own) for measured in found[:-1]]
+    rows += [
+        (one.model, one.own),
+        ("  another's opinion", one.swapped),
+        ("  no opinion", one.statement_only),
+    ]
+    for label, figures in rows:
+        table.add_row(
+            label,
+            figure(figures.crossed, 2),
+            figure(figures.within_person, 2),
+            figure(figures.same_statement, 2),
+        )
+    table.add_row("how often they agree", "", "", figure(one.leniency, 2))
+    console.print(table)
+    console.print(
+        f"\nCalibration error {figure(one.reliability.error, 2)} points of 7; predicted less "
+        f"observed {signed(one.reliability.bias, 2)} ({one.reliability.unit})."
+    )
+    length = one.by_length
+    console.print(
+        f"Within person, agreed with the longer statement {figure(length.longer_agreed, 2)}, with "
+        f"the shorter {figure(length.shorter_agreed, 2)}."
+    )
+    if one.own.correlation.n_comparisons:
+        console.print(f"Rank correlation within a question {signed(one.own.correlation, 2)}.")
+    _show_selection(console, one)
+    console.print("\n" + verdict([one]).replace("**", ""))
+
+
+def _show_selection(console: Console, one: Measurement) -> None:
+    from rich.table import Table
+
+    from commonweal.rewards.card import figure
+
+    if one.selection is None:
+        console.print(
+            "Selection not measured: no five people with an opinion rated the same 16 statements."
+        )
+        return
+    console.print(
+        f"\nPicks of 16 statements for {one.selection.n_groups} overlapping groups of five "
+        f"({one.selection.n_people} people), by their real answers"
+    )
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    for heading in ("pick by predicted", "real mean", "wins over random", "real minimum"):
+        table.add_column(heading)
+    rows = [("(at random)", one.selection.random)]
+    rows += list(one.selection.picks["own"].items())
+    rows += [
+        ("  another's opinion", one.selection.picks["swapped"]["utilitarian"]),
+        ("  no opinion", one.selection.picks["statement only"]["utilitarian"]),
+        ("(best there was)", one.selection.best),
+    ]
+    for label, pick in rows:
+        table.add_row(
+            label, figure(pick.mean, 2), figure(pick.mean_wins, 2), f"{pick.minimum.value:.2f}"
+        )
+    console.print(table)

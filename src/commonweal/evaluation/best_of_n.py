@@ -1,0 +1,312 @@
+"""What choosing the best of n by predicted welfare brings, from stored candidates (paper 3.4).
+
+Nothing is generated. Of N stored candidates of a policy in a round, the best of n is the best of a
+random n of them; its average over all such subsets has a closed form: the candidate ranked j by
+predicted welfare is the best of C(N - j, n - 1) of the C(N, n) subsets.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cache
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from commonweal.evaluation.bootstrap import Resampler, by_group
+from commonweal.evaluation.figures import VALUE, Figure, Section, Table, figure, unavailable
+from commonweal.evaluation.rated import SAME, Rated
+
+if TYPE_CHECKING:
+    from commonweal.evaluation.predicted import Predicted
+    from commonweal.evaluation.rated import IntArray
+    from commonweal.types import FloatArray
+
+CRITERIA = {0.0: ("utilitarian", "mean"), math.inf: ("rawlsian", "min")}
+"""Alpha to its name and the statistic of the group's ratings that it is after."""
+_TITLES = {"mean": "mean", "min": "minimum"}
+
+
+def win_rate_bound(n: int) -> float:
+    """The highest win rate that the best of n can have over one more draw: n / (n + 1)."""
+    return n / (n + 1)
+
+
+def kl_bound(n: int) -> float:
+    """The most that best of n differs from its policy, KL divergence in nats: log n - (n - 1) / n.
+
+    Example:
+        >>> kl_bound(1), round(kl_bound(16), 3)
+        (0.0, 1.835)
+    """
+    return math.log(n) - (n - 1) / n
+
+
+def best_of_n(rated: Rated, found: Predicted | None, resampler: Resampler) -> Section:
+    """Realised welfare and win rate of the best of n by people's ratings, and the predicted one.
+
+    Args:
+        rated: the rounds.
+        found: the predictions of the reward model that selects; None without any.
+        resampler: of its groups.
+    """
+    realised: list[Figure] = []
+    wins: list[Figure] = []
+    own: list[Figure] = []
+    if found is not None:
+        for policy, alpha in product(rated.machine_policies, CRITERIA):
+            realised += _realised(rated, found, resampler, policy, alpha)
+            wins += _wins(rated, found, resampler, policy, alpha)
+            own += _own(rated, found, resampler, policy, alpha)
+    if not realised:
+        reason = (
+            "the dataset holds no calibrated predictions, so nothing could have been picked"
+            if found is None
+            else "no policy has rounds with two candidates that have predictions and ratings"
+        )
+        realised = [unavailable("best_of_n", "Best of n", reason)]
+    tables = [
+        Table(
+            "Realised by people's ratings",
+            tuple(realised),
+            "Candidates that were chosen to be shown are no random draw of the policy's; the "
+            "figure then says what a second choice among them brings.",
+        )
+    ]
+    if wins:
+        tables.append(
+            Table(
+                "Win rate over one more draw",
+                tuple(wins),
+                "The bound holds for a perfect selector and independent draws. With few rounds the "
+                "figure may lie above it by chance.",
+            )
+        )
+    if own:
+        tables.append(
+            Table(
+                "As the selector sees it",
+                tuple(own),
+                "The selector is the grader here: this is the reward model's own score of its own "
+                "choice. It must rise with n, whether or not people agree more.",
+            )
+        )
+    by_whom = f" Selected by {found.reward_model}." if found else ""
+    return Section(
+        "best_of_n",
+        "Best of n",
+        "Paper 3.4",
+        "The best of n candidates of one policy by predicted welfare, averaged over all choices of "
+        "n among the stored ones, in rounds with at least the policy's median number of "
+        f"candidates.{by_whom}",
+        tuple(tables),
+        extra={
+            "bounds": {
+                str(n): {"win_rate": win_rate_bound(n), "kl_nats": kl_bound(n)}
+                for n in (1, 2, 4, 8, 16)
+            }
+        },
+    )
+
+
+def sizes(n_candidates: int) -> list[int]:
+    """The n that are looked at: powers of two, and all there are."""
+    powers = [1 << k for k in range(n_candidates.bit_length()) if 1 << k < n_candidates]
+    return [*powers, n_candidates]
+
+
+@cache
+def best_probabilities(n_candidates: int, n: int) -> tuple[float, ...]:
+    """With which probability each is the best of n drawn, by rank, best first.
+
+    Example:
+        >>> best_probabilities(3, 2)
+        (0.6666666666666666, 0.3333333333333333, 0.0)
+    """
+    all_subsets = math.comb(n_candidates, n)
+    return tuple(
+        math.comb(n_candidates - rank, n - 1) / all_subsets for rank in range(1, n_candidates + 1)
+    )
+
+
+def expected_best(values: FloatArray, n: int) -> FloatArray:
+    """The mean value of the best of n, [n_rounds]; values [n_rounds, N] by rank, best first."""
+    result: FloatArray = values @ np.array(best_probabilities(values.shape[1], n))
+    return result
+
+
+def won_and_lost(values: FloatArray, n: int) -> tuple[FloatArray, FloatArray]:
+    """How often the best of n has more, and less, than one of the others: two of [n_rounds].
+
+    Averaged over all n of the N and each one that is left over; values [n_rounds, N] by rank.
+    """
+    n_candidates = values.shape[1]
+    weight = np.zeros((n_candidates, n_candidates))  # [the best, the other one]
+    chances = np.array(best_probabilities(n_candidates - 1, n)) / n_candidates
+    for other in range(n_candidates):
+        weight[np.arange(n_candidates) != other, other] = chances
+    gap = values[:, :, None] - values[:, None, :]
+    return (
+        np.einsum("rjk,jk->r", (gap > SAME).astype(np.float64), weight),
+        np.einsum("rjk,jk->r", (gap < -SAME).astype(np.float64), weight),
+    )
+
+
+# ---------------------------------------------------------------------------------- from a study
+
+
+def ranked(
+    predicted: FloatArray, values: FloatArray, item_round: IntArray
+) -> dict[int, tuple[IntArray, FloatArray]]:
+    """By number of candidates N: the rounds, and their values [n_rounds, N] by rank, best first.
+
+    Args:
+        predicted: what is maximised, one a candidate; of ties the first in the order given.
+        values: one a candidate.
+        item_round: int, rising.
+    """
+    order = np.lexsort((-predicted, item_round))
+    item_round, values = item_round[order], values[order]
+    rounds, starts, counts = np.unique(item_round, return_index=True, return_counts=True)
+    return {
+        int(n): (rounds[counts == n], values[starts[counts == n][:, None] + np.arange(n)])
+        for n in np.unique(counts)
+    }
+
+
+def _of_policy(
+    rated: Rated, found: Predicted, policy: str, alpha: float, *, by_people: bool
+) -> dict[int, tuple[IntArray, FloatArray]]:
+    """``ranked`` for this policy, in rounds with at least the median number of candidates."""
+    welfare = found.welfare(alpha)
+    mine = np.array([name == policy for name in found.policy], dtype=bool) & ~np.isnan(welfare)
+    values = welfare
+    if by_people:
+        statistic = rated.group_agreement[CRITERIA[alpha][1]]
+        values = np.where(found.statement >= 0, statistic[found.statement], np.nan)
+        mine &= ~np.isnan(values)
+    by_size = ranked(welfare[mine], values[mine], found.round[mine])
+    counts = np.concatenate(
+        [np.full(len(rounds), n) for n, (rounds, _) in by_size.items()] or [np.zeros(1, int)]
+    )
+    enough = max(2, int(np.quantile(counts, 0.5, method="lower")))
+    return {n: found for n, found in by_size.items() if n >= enough}
+
+
+def _by_group(parts: Sequence[tuple[IntArray, FloatArray]], rated: Rated) -> FloatArray:
+    """Sums over the rounds of each group, [n_groups, n_columns], of parts (rounds, columns)."""
+    return sum(
+        (by_group(columns, rated.round_group[rounds], rated.n_groups) for rounds, columns in parts),
+        start=np.zeros((rated.n_groups, parts[0][1].shape[1])),
+    )
+
+
+def _realised(
+    rated: Rated, found: Predicted, resampler: Resampler, policy: str, alpha: float
+) -> list[Figure]:
+    by_size = _of_policy(rated, found, policy, alpha, by_people=True)
+    return _expected(
+        by_size,
+        rated,
+        resampler,
+        policy,
+        alpha,
+        key="realised",
+        says="of the group's ratings of it",
+    )
+
+
+def _own(
+    rated: Rated, found: Predicted, resampler: Resampler, policy: str, alpha: float
+) -> list[Figure]:
+    by_size = _of_policy(rated, found, policy, alpha, by_people=False)
+    return _expected(
+        by_size,
+        rated,
+        resampler,
+        policy,
+        alpha,
+        key="predicted",
+        says=f"of the ratings that {found.reward_model}, which selects, expects",
+    )
+
+
+def _expected(
+    by_size: dict[int, tuple[IntArray, FloatArray]],
+    rated: Rated,
+    resampler: Resampler,
+    policy: str,
+    alpha: float,
+    *,
+    key: str,
+    says: str,
+) -> list[Figure]:
+    if not by_size:
+        return []
+    name, statistic = CRITERIA[alpha]
+    ns = sizes(min(by_size))
+    parts = [
+        (rounds, np.stack([expected_best(values, n) for n in ns], axis=1))
+        for rounds, values in by_size.values()
+    ]
+    ones = [(rounds, np.ones_like(columns)) for rounds, columns in parts]
+    estimates = resampler.ratios(_by_group(parts, rated), _by_group(ones, rated))
+    n_rounds = sum(len(rounds) for rounds, _ in parts)
+    return [
+        figure(
+            estimate,
+            f"best_of_n/{key}/{statistic}/{policy}/{n}",
+            f"{policy}, best of {n}, {name}: {key} {_TITLES[statistic]}",
+            kind="points",
+            n=n_rounds,
+            unit="rounds",
+            says=f"Of {n} candidates of {policy} the best by {name} welfare has {VALUE} as the "
+            f"{_TITLES[statistic]} {says}.",
+            nothing="there are no rounds",
+            of={"policy": policy, "n": str(n), "statistic": statistic, "by": key},
+        )
+        for n, estimate in zip(ns, estimates, strict=True)
+    ]
+
+
+def _wins(
+    rated: Rated, found: Predicted, resampler: Resampler, policy: str, alpha: float
+) -> list[Figure]:
+    by_size = _of_policy(rated, found, policy, alpha, by_people=True)
+    # Against one more draw the best of one wins half the time, whatever the ratings.
+    ns = [n for n in sizes(min(by_size, default=1) - 1) if n > 1]
+    if not ns:
+        return []
+    name, statistic = CRITERIA[alpha]
+    won, decided = [], []
+    for rounds, values in by_size.values():
+        both = [won_and_lost(values, n) for n in ns]
+        won.append((rounds, np.stack([w for w, _ in both], axis=1)))
+        decided.append((rounds, np.stack([w + lost for w, lost in both], axis=1)))
+    estimates = resampler.ratios(_by_group(won, rated), _by_group(decided, rated))
+    n_rounds = sum(len(rounds) for rounds, _ in won)
+    return [
+        figure(
+            estimate,
+            f"best_of_n/win_rate/{statistic}/{policy}/{n}",
+            f"{policy}, best of {n} over one more, {name}",
+            kind="share",
+            n=n_rounds,
+            unit="rounds",
+            says=f"The best of {n} by {name} welfare has a higher {_TITLES[statistic]} rating than "
+            f"another candidate of {policy} in {VALUE} of choices that are not even; at most "
+            f"{win_rate_bound(n):.1%} is possible, at a KL divergence of at most "
+            f"{kl_bound(n):.2f} nats.",
+            nothing=f"all candidates of {policy} are even in their rounds",
+            of={
+                "policy": policy,
+                "n": str(n),
+                "statistic": statistic,
+                "bound_win_rate": f"{win_rate_bound(n):.4f}",
+                "bound_kl_nats": f"{kl_bound(n):.4f}",
+            },
+        )
+        for n, estimate in zip(ns, estimates, strict=True)
+    ]

@@ -1,0 +1,244 @@
+"""Whether statements divide a group less than the position statement did (paper D.6, D.7).
+
+How far a statement divides a group is the size of the smaller side: the smaller of how many agree
+and how many disagree, as a share of those who rated it. It is 0 where nobody agrees or nobody
+disagrees, and 0.5 where the group is split in two. Neutral is neither. A candidate is *less
+divisive* where its share is smaller than the position statement's (docs/decisions/013).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from commonweal.evaluation.bootstrap import Resampler, by_group
+from commonweal.evaluation.figures import (
+    VALUE,
+    Figure,
+    Published,
+    Section,
+    Table,
+    figure,
+    unavailable,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from commonweal.evaluation.rated import BoolArray, IntArray, Rated
+    from commonweal.types import FloatArray
+
+PAPER_LESS_DIVISIVE = Published("65.6 % [61.9, 69.3]", "D.6", 0.656, 0.619, 0.693)
+PAPER_UNANIMOUS = Published("40.8 % [35.4, 46.2]", "D.7", 0.408, 0.354, 0.462)
+MIN_RATERS = 2
+ALL = "all policies"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sides:
+    """Each candidate of a policy in a divisive round, in the order of statements; n of them.
+
+    Attributes:
+        statement: int [n], its index.
+        policy: int [n].
+        round: int [n].
+        group: int [n].
+        words: float [n].
+        is_less: float [n], 1 where it divides the group less than the position statement, else 0.
+        agrees: float [n], 1 where more people agree with it than disagree, else 0.
+        is_unanimous: float [n], 1 where everybody who rated it agrees, else 0.
+    """
+
+    statement: IntArray
+    policy: IntArray
+    round: IntArray
+    group: IntArray
+    words: FloatArray
+    is_less: FloatArray
+    agrees: FloatArray
+    is_unanimous: FloatArray
+
+
+def sides(rated: Rated) -> Sides:
+    """The candidates of policies in divisive rounds that at least two people rated."""
+    neutral, n = rated.about.scale.neutral, len(rated.words)
+    agreement = rated.agreement
+
+    def people(where: BoolArray) -> IntArray:
+        return np.bincount(rated.cell_statement[where], minlength=n)
+
+    agree, disagree = people(agreement > neutral), people(agreement < neutral)
+    raters = people(~np.isnan(agreement))
+    unanimous = people(agreement >= neutral + 1) == raters
+    chosen = np.flatnonzero(
+        (rated.is_divisive[rated.statement_round] == 1) & ~rated.is_human & (raters >= MIN_RATERS)
+    )
+    in_round = rated.statement_round[chosen]
+    share = np.minimum(agree, disagree)[chosen] / raters[chosen]
+    position = np.minimum(rated.position_agree, rated.position_disagree)[in_round]
+    position = position / rated.position_raters[in_round]
+    return Sides(
+        statement=chosen,
+        policy=rated.statement_policy[chosen],
+        round=in_round,
+        group=rated.statement_group[chosen],
+        words=rated.words[chosen],
+        is_less=(share < position - 1e-9).astype(np.float64),
+        agrees=(agree > disagree)[chosen].astype(np.float64),
+        is_unanimous=unanimous[chosen].astype(np.float64),
+    )
+
+
+def divisiveness(rated: Rated, resampler: Resampler) -> Section:
+    """How many candidates are less divisive, and how many divisive rounds reach unanimity."""
+    section = ("divisiveness", "Divisive rounds", "Paper D.6 and D.7", _RULE)
+    reason = nothing_divisive(rated)
+    if reason:
+        missing = (
+            unavailable(
+                "less_divisive/all",
+                "Candidates less divisive",
+                reason,
+                published=PAPER_LESS_DIVISIVE,
+            ),
+            unavailable(
+                "unanimous/all",
+                "Divisive rounds with a unanimous candidate",
+                reason,
+                published=PAPER_UNANIMOUS,
+            ),
+        )
+        return Section(*section, (Table("Less divisive, and unanimous", missing, ""),))
+    found = sides(rated)
+    names = [ALL, *rated.machine_policies]
+    index = [-1, *(rated.policies.index(name) for name in rated.machine_policies)]
+    mine = np.stack([(found.policy == i) | (i < 0) for i in index], axis=1)
+    return Section(
+        *section,
+        (
+            _less(rated, resampler, found, names, mine),
+            _unanimous(rated, resampler, found, names, mine),
+        ),
+        extra={
+            "n_rounds_divisive": int((rated.is_divisive == 1).sum()),
+            "n_rounds_not_divisive": int((rated.is_divisive == 0).sum()),
+            "n_rounds_unknown": int(np.isnan(rated.is_divisive).sum()),
+        },
+    )
+
+
+_RULE = (
+    "Ratings are binarised: above neutral agrees, below disagrees, neutral is neither. A round is "
+    "divisive where somebody agrees and somebody disagrees with its position statement. How far a "
+    "statement divides is the smaller side's share of all who rated it; a candidate is less "
+    "divisive where that is smaller than the position statement's. A candidate is unanimous where "
+    "everybody who rated it, at least two people, gives at least one point above neutral (5 of 7)."
+)
+
+
+def nothing_divisive(rated: Rated) -> str:
+    """Why nothing can be said; empty where something can."""
+    if not rated.machine_policies:
+        return "no statement was written by a policy: all are people's"
+    if np.isnan(rated.is_divisive).all():
+        return "in no round did two people rate a position statement"
+    if not (rated.is_divisive == 1).any():
+        return "no round is divisive: in none does one person agree and another disagree"
+    return ""
+
+
+def _less(
+    rated: Rated, resampler: Resampler, found: Sides, names: Sequence[str], mine: BoolArray
+) -> Table:
+    less = found.is_less[:, None] * mine
+    agrees = less * found.agrees[:, None]
+    above = by_group(np.concatenate([less, agrees], axis=1), found.group, rated.n_groups)
+    below = by_group(np.concatenate([mine, less], axis=1), found.group, rated.n_groups)
+    estimates = resampler.ratios(above, below)
+    figures: list[Figure] = []
+    for i, name in enumerate(names):
+        whose = "candidates" if name == ALL else f"candidates of {name}"
+        key = "all" if name == ALL else name
+        figures.append(
+            figure(
+                estimates[i],
+                f"less_divisive/{key}",
+                f"Less divisive than the position, {name}",
+                kind="share",
+                n=int(mine[:, i].sum()),
+                unit="candidates in divisive rounds",
+                says=f"{VALUE} of the {whose} in divisive rounds divided the group less than the "
+                "position statement did.",
+                nothing=f"no {whose} in divisive rounds were rated by two people",
+                of={"policy": name, "what": "less divisive"},
+                published=PAPER_LESS_DIVISIVE if name == ALL else None,
+            )
+        )
+    for i, name in enumerate(names):
+        key = "all" if name == ALL else name
+        figures.append(
+            figure(
+                estimates[len(names) + i],
+                f"less_divisive_agreed/{key}",
+                f"Of these, agreed with, {name}",
+                kind="share",
+                n=int(less[:, i].sum()),
+                unit="less divisive candidates",
+                says=f"In {VALUE} of the less divisive candidates ({name}) more people agree than "
+                "disagree; in the others the group is more of one mind because it rejects them, "
+                "or has no view.",
+                nothing=f"no candidate of {name} is less divisive",
+                of={"policy": name, "what": "agreed"},
+            )
+        )
+    return Table(
+        "Candidates less divisive than the position statement",
+        tuple(figures),
+        "A position statement takes a side on purpose, so a vaguer text divides less whatever it "
+        "says. A statement that everybody rejects divides nobody either.",
+    )
+
+
+def _unanimous(
+    rated: Rated, resampler: Resampler, found: Sides, names: Sequence[str], mine: BoolArray
+) -> Table:
+    n_rounds = len(rated.round_ids)
+
+    def rounds(where: NDArray[Any]) -> FloatArray:
+        """In how many candidates of each round this holds, [R, n_names]."""
+        return by_group(where, found.round, n_rounds)
+
+    asked = rounds(mine) > 0
+    reached = rounds(mine * found.is_unanimous[:, None]) > 0
+    estimates = resampler.ratios(
+        by_group(reached, rated.round_group, rated.n_groups),
+        by_group(asked, rated.round_group, rated.n_groups),
+    )
+    per_round = ", ".join(
+        f"{name} {rounds(mine)[:, i].sum() / max(asked[:, i].sum(), 1):.1f}"
+        for i, name in enumerate(names)
+    )
+    return Table(
+        "Divisive rounds with a unanimous candidate",
+        tuple(
+            figure(
+                estimate,
+                f"unanimous/{'all' if name == ALL else name}",
+                f"Some candidate is unanimous, {name}",
+                kind="share",
+                n=int(asked[:, i].sum()),
+                unit="divisive rounds",
+                says=f"In {VALUE} of the divisive rounds everybody who rated it agreed with some "
+                f"candidate ({name}).",
+                nothing=f"no candidate of {name} in a divisive round was rated by two people",
+                of={"policy": name, "what": "unanimous"},
+                published=PAPER_UNANIMOUS if name == ALL else None,
+            )
+            for i, (name, estimate) in enumerate(zip(names, estimates, strict=True))
+        ),
+        "The more candidates a round has, and the fewer people, the easier one is unanimous. "
+        f"Candidates a round here: {per_round}.",
+    )

@@ -1,0 +1,174 @@
+"""``evaluate``: from stored rounds to all figures, in the order of the paper's section 4."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from commonweal._version import __version__
+from commonweal.datasets.reliability import DEFAULT_THRESHOLD, drop_unreliable
+from commonweal.errors import InputError
+from commonweal.evaluation.best_of_n import best_of_n
+from commonweal.evaluation.bootstrap import N_RESAMPLES, Resampler
+from commonweal.evaluation.confounds import confounds
+from commonweal.evaluation.distributions import distributions
+from commonweal.evaluation.divisiveness import divisiveness
+from commonweal.evaluation.effects import effects
+from commonweal.evaluation.exclusion import exclusion
+from commonweal.evaluation.groups_needed import power
+from commonweal.evaluation.human_opinions import against_human_opinions
+from commonweal.evaluation.predicted import predicted, reward_models
+from commonweal.evaluation.rated import Rated, rated
+from commonweal.evaluation.raters import raters
+from commonweal.evaluation.reward_model import reward_model
+from commonweal.evaluation.welfare_compared import welfare_compared
+from commonweal.evaluation.win_rates import by_round, default_baseline, win_rates
+from commonweal.types import no_progress
+
+if TYPE_CHECKING:
+    from commonweal.datasets.dataset import About, Dataset
+    from commonweal.evaluation.figures import Figure, Section
+    from commonweal.evaluation.predicted import Predicted
+    from commonweal.types import Progress
+
+STAGE = "evaluate"
+"""The stage that ``evaluate`` reports its progress in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """All figures of one dataset.
+
+    Attributes:
+        about: what the dataset is, and whose ratings they are.
+        sections: in the order of the paper.
+        counts: how much there is, in words.
+        facts: what the figures were made with, by name.
+    """
+
+    about: About
+    sections: tuple[Section, ...]
+    counts: dict[str, int]
+    facts: dict[str, str | int | float]
+
+    @property
+    def figures(self) -> dict[str, Figure]:
+        """All figures by key."""
+        return {figure.key: figure for section in self.sections for figure in section.figures}
+
+
+def evaluate(
+    dataset: Dataset,
+    *,
+    baseline: str | None = None,
+    n_resamples: int = N_RESAMPLES,
+    seed: int = 0,
+    threshold: float = DEFAULT_THRESHOLD,
+    with_mixed_models: bool = False,
+    on_progress: Progress = no_progress,
+) -> Evaluation:
+    """All figures that these rounds can give, and for the others why not.
+
+    Args:
+        dataset: the rounds.
+        baseline: the policy that the others are compared with; by default the simplest.
+        n_resamples: resamples of groups behind each interval.
+        seed: the same seed, the same intervals.
+        threshold: people whose kappa is below it are left out.
+        with_mixed_models: fit the mixed-effects models too (minutes; extra ``stats``).
+        on_progress: called with ("evaluate", n_sections_done, n_sections); of mixed models also
+            with ("sample", n_draws_done, n_draws).
+
+    Raises:
+        InputError: nobody rated anything, no such baseline, everybody is unreliable, an option is
+            out of its range, or mixed models are wanted and cannot be fitted.
+    """
+    reliable = drop_unreliable(dataset, threshold=threshold)
+    found = rated(reliable)
+    baseline = _checked_baseline(found, baseline)
+    resampler = Resampler(found.n_groups, n_resamples, np.random.default_rng(seed))
+    models = reward_models(reliable)
+    selector = _selector(reliable, found, models)
+    best = _best_policy(found, baseline)
+    parts: list[Callable[[], Section]] = [
+        lambda: win_rates(found, resampler, baseline),
+        lambda: divisiveness(found, resampler),
+        lambda: distributions(found, resampler),
+        lambda: effects(
+            reliable,
+            baseline,
+            with_mixed_models=with_mixed_models,
+            seed=seed,
+            on_progress=on_progress,
+        ),
+        lambda: against_human_opinions(found, resampler),
+        lambda: exclusion(found, resampler),
+        lambda: raters(dataset, found, resampler, threshold=threshold),
+        lambda: reward_model(reliable, found, resampler),
+        lambda: welfare_compared(found, selector, resampler),
+        lambda: confounds(found, resampler, baseline),
+        lambda: best_of_n(found, selector, resampler),
+        lambda: power(reliable, best, baseline, seed=seed),
+    ]
+    sections = []
+    for n_done, part in enumerate(parts):
+        on_progress(STAGE, n_done, len(parts))
+        sections.append(part())
+    on_progress(STAGE, len(parts), len(parts))
+    return Evaluation(
+        dataset.about,
+        tuple(sections),
+        dict(_counts(reliable, found)),
+        {
+            "baseline": baseline or "none",
+            "resamples of groups": n_resamples,
+            "seed": seed,
+            "kappa below which people are left out": threshold,
+            "reward model that selects": selector.reward_model if selector else "none",
+            "commonweal version": __version__,
+        },
+    )
+
+
+def _checked_baseline(found: Rated, baseline: str | None) -> str | None:
+    if baseline is None:
+        return default_baseline(found)
+    if baseline not in found.machine_policies:
+        there = ", ".join(found.machine_policies) or "no policy: all statements are people's"
+        raise InputError(f"no statement that was shown is by {baseline!r}; expected one of {there}")
+    return baseline
+
+
+def _selector(dataset: Dataset, found: Rated, models: list[str]) -> Predicted | None:
+    """What the reward model with the most predictions expects; None without calibrated ones."""
+    for name in models:
+        one = predicted(dataset, found, name)
+        if len(one.round):
+            return one
+    return None
+
+
+def _best_policy(found: Rated, baseline: str | None) -> str | None:
+    """The policy with the highest mean agreement, the baseline left out."""
+    values = by_round(found, "mean")
+    known = ~np.isnan(values)
+    means = {
+        name: float(values[known[:, i], i].mean())
+        for i, name in enumerate(found.policies)
+        if name in found.machine_policies and name != baseline and known[:, i].any()
+    }
+    return max(means, key=lambda name: means[name]) if means else None
+
+
+def _counts(dataset: Dataset, found: Rated) -> Iterator[tuple[str, int]]:
+    yield "groups", found.n_groups
+    yield "rounds", len(found.round_ids)
+    yield "questions", dataset.rounds["question_id"].n_unique()
+    yield "people who rated", len(found.person_ids)
+    yield "statements shown", len(found.words)
+    yield from found.counts.items()
+    for step in dataset.about.steps[-1:]:
+        yield from ((name, n) for name, n in step.counts.items() if name.startswith("people: "))

@@ -1,0 +1,219 @@
+"""A figure and what it says: the one source of the page, the JSON and the summary."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from commonweal.evaluation.bootstrap import Estimate
+
+Kind = Literal["share", "points", "number", "count"]
+"""``share`` is shown as a percentage, ``points`` are of the rating scale, ``number`` has no unit,
+``count`` is whole."""
+
+VALUE = "{value}"
+"""Stands in a sentence for the figure's value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What the paper reports: ``text`` as printed there, ``section`` where, the rest for plots."""
+
+    text: str
+    section: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number, what it rests on, and what it says.
+
+    Attributes:
+        key: names it in the JSON, unique in an evaluation.
+        title: short, for tables.
+        kind: how it is shown.
+        value: None where it cannot be computed; ``unavailable`` then says why.
+        low: lower end of the 95 % interval over groups; None without one (``no_interval``).
+        high: upper end.
+        n: how many of ``unit`` it rests on.
+        unit: what is counted: "rounds".
+        n_groups: groups that it rests on.
+        says: what it says, one plain sentence.
+        of: what it is of, by name: {"policy": "sft_base"}.
+        published: the paper's figure, where there is one.
+        p_value: two-sided, where a test is asked for.
+        unavailable: why there is no value.
+        no_interval: why there is no interval.
+        warning: what to know before believing it.
+    """
+
+    key: str
+    title: str
+    kind: Kind
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    unit: str
+    n_groups: int
+    says: str
+    of: Mapping[str, str] = field(default_factory=dict)
+    published: Published | None = None
+    p_value: float | None = None
+    unavailable: str = ""
+    no_interval: str = ""
+    warning: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The value for reading: "65.6 %"."""
+        return "not available" if self.value is None else shown(self.value, self.kind)
+
+    @property
+    def interval(self) -> str:
+        """The interval for reading: "[61.9, 69.3]"; empty where there is none."""
+        if self.low is None or self.high is None:
+            return ""
+        ends = (shown(end, self.kind).removesuffix(" %") for end in (self.low, self.high))
+        return f"[{', '.join(ends)}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Figures of one kind. ``caution`` is what they do not say; every one of them is meant."""
+
+    title: str
+    figures: tuple[Figure, ...]
+    caution: str
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One part of the evaluation.
+
+    Attributes:
+        key: names it.
+        title: for reading.
+        source: where the paper has it.
+        rule: how the figures come about.
+        tables: the figures.
+        extra: numbers behind a plot that are not figures of their own, for the JSON.
+    """
+
+    key: str
+    title: str
+    source: str
+    rule: str
+    tables: tuple[Table, ...]
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """All figures of all tables."""
+        return tuple(figure for table in self.tables for figure in table.figures)
+
+
+def shown(value: float, kind: Kind) -> str:
+    """A number for reading: "65.6 %", "0.47", "12"; a true minus sign.
+
+    Example:
+        >>> shown(0.6561, "share"), shown(-0.125, "points"), shown(3.0, "count")
+        ('65.6 %', '−0.13', '3')
+    """
+    if kind == "share":
+        text = f"{100 * value:.1f} %"
+    elif kind == "count":
+        text = f"{value:,.0f}"
+    else:
+        text = f"{_half_away(value):.2f}"
+    if not any(digit in text for digit in "123456789"):
+        text = text.lstrip("-")  # no negative zero
+    return text.replace("-", "−")
+
+
+def _half_away(value: float) -> float:
+    """Rounded to two digits, halves away from zero, as people do."""
+    return math.copysign(math.floor(abs(value) * 100 + 0.5 + 1e-9) / 100, value)
+
+
+def figure(
+    estimate: Estimate,
+    key: str,
+    title: str,
+    *,
+    kind: Kind,
+    n: int,
+    unit: str,
+    says: str,
+    nothing: str,
+    of: Mapping[str, str] | None = None,
+    published: Published | None = None,
+    test: bool = False,
+    warning: str = "",
+) -> Figure:
+    """The estimate as a figure; one that says why where there is no value.
+
+    Args:
+        estimate: value and interval.
+        key: as in ``Figure``, like all that is not described here.
+        title: for tables.
+        kind: how it is shown.
+        n: how many.
+        unit: of what.
+        says: the sentence, with ``VALUE`` where the value for reading goes.
+        nothing: why there is no value, where there is none.
+        of: what it is of.
+        published: the paper's figure.
+        test: keep the p value.
+        warning: what to know before believing it.
+    """
+    if math.isnan(estimate.value):
+        return unavailable(key, title, nothing, of=of, published=published)
+    has_interval = not estimate.no_interval
+    return Figure(
+        key,
+        title,
+        kind,
+        estimate.value,
+        estimate.low if has_interval else None,
+        estimate.high if has_interval else None,
+        n,
+        unit,
+        estimate.n_groups,
+        says.replace(VALUE, shown(estimate.value, kind)),
+        of or {},
+        published,
+        p_value=estimate.p_value if test and has_interval else None,
+        no_interval=estimate.no_interval,
+        warning=warning,
+    )
+
+
+def unavailable(
+    key: str,
+    title: str,
+    reason: str,
+    *,
+    of: Mapping[str, str] | None = None,
+    published: Published | None = None,
+) -> Figure:
+    """A figure that cannot be computed, and why."""
+    return Figure(
+        key,
+        title,
+        "number",
+        None,
+        None,
+        None,
+        0,
+        "",
+        0,
+        f"Not available: {reason}.",
+        of or {},
+        published,
+        unavailable=reason,
+    )

@@ -1,0 +1,265 @@
+"""What each welfare function would have picked, and what people made of it (paper D.5)."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from commonweal.evaluation.bootstrap import Resampler, by_group, ratio
+from commonweal.evaluation.figures import VALUE, Section, Table, figure, unavailable
+from commonweal.evaluation.predicted import Predicted, welfare
+from commonweal.evaluation.rated import Rated, over_people
+from commonweal.welfare import TIE_TOLERANCE, welfare_name
+
+if TYPE_CHECKING:
+    from commonweal.evaluation.bootstrap import Estimate
+    from commonweal.evaluation.rated import BoolArray, IntArray
+    from commonweal.types import FloatArray
+
+ALPHAS = (0.0, 0.5, 1.0, 2.0, 4.0, math.inf)
+MIN_STATEMENTS = 2
+MIN_RANKED = 3
+"""A rank correlation of two statements is 1 or -1 and says little."""
+STATISTICS = {"mean": "mean", "min": "minimum"}
+
+
+def welfare_compared(rated: Rated, found: Predicted | None, resampler: Resampler) -> Section:
+    """Realised mean and minimum of what each alpha picks, and the ranks predicted and realised.
+
+    Args:
+        rated: the rounds.
+        found: the predictions of the reward model that selects; None without any.
+        resampler: of its groups.
+    """
+    reference = _reference(rated, resampler)
+    if found is None:
+        reason = "the dataset holds no calibrated predictions, so nothing could have been picked"
+        missing = tuple(
+            unavailable(f"welfare/{key}", title, reason)
+            for key, title in (("mean", "Realised mean"), ("min", "Realised minimum"))
+        )
+        tables = [Table("What each welfare function picks", missing, ""), reference]
+    else:
+        tables = [*_picks(rated, found, resampler), reference]
+    by_whom = f" Selected by {found.reward_model}, graded by people." if found else ""
+    return Section(
+        "welfare",
+        "Welfare functions compared",
+        "Paper D.5",
+        "Of the rated candidates of a round, of all policies together, each welfare function picks "
+        "the one with the highest predicted welfare; realised are the mean and the minimum of the "
+        f"group's own ratings of it. Where several tie, their mean counts.{by_whom}",
+        tuple(tables),
+    )
+
+
+def pick(predicted: FloatArray, realised: FloatArray, item_round: IntArray, n: int) -> FloatArray:
+    """What the pick of each round realised, float [n]; the mean over those that tie.
+
+    Args:
+        predicted: what is maximised, one a candidate.
+        realised: what counts, one a candidate.
+        item_round: int, the round of each candidate.
+        n: how many rounds there are.
+    """
+    best = over_people(predicted, item_round, n, "max")[item_round]
+    is_best = predicted >= best - TIE_TOLERANCE * np.abs(best)
+    return over_people(np.where(is_best, realised, np.nan), item_round, n, "mean")
+
+
+def rank_correlations(x: FloatArray, y: FloatArray, item_round: IntArray, n: int) -> FloatArray:
+    """Spearman's correlation within each round, float [n]; ties at their mean rank.
+
+    nan where a round has fewer than three, or all of one kind are the same.
+    """
+    a, b = _ranks(x, item_round), _ranks(y, item_round)
+
+    def total(values: FloatArray) -> FloatArray:
+        return by_group(values[:, None], item_round, n)[:, 0]
+
+    count = np.bincount(item_round, minlength=n).astype(np.float64)
+    covariance = total(a * b) - ratio(total(a) * total(b), count)
+    spread = (total(a * a) - ratio(total(a) ** 2, count)) * (
+        total(b * b) - ratio(total(b) ** 2, count)
+    )
+    enough = (count >= MIN_RANKED) & (spread > 1e-9)
+    return np.where(enough, ratio(covariance, np.sqrt(np.where(enough, spread, 0.0))), np.nan)
+
+
+def _ranks(values: FloatArray, item_round: IntArray) -> FloatArray:
+    """Mid-ranks within the round, float [n_items]; what differs by rounding is tied."""
+    values = np.round(values, 9)
+    order = np.lexsort((values, item_round))
+    sorted_values, sorted_round = values[order], item_round[order]
+    is_new = np.append(
+        True, (sorted_values[1:] != sorted_values[:-1]) | (sorted_round[1:] != sorted_round[:-1])
+    )[: len(values)]
+    starts = np.flatnonzero(is_new)
+    size = np.diff(np.append(starts, len(values)))
+    ranks = np.empty(len(values))
+    ranks[order] = np.repeat(starts + (size - 1) / 2, size)  # a shift a round cancels
+    return ranks
+
+
+def _candidates(rated: Rated, found: Predicted) -> tuple[IntArray, IntArray]:
+    """The candidates with predictions and ratings, in rounds with two or more.
+
+    Returns:
+        Their index in ``found`` and in ``rated``.
+    """
+    realised = rated.group_agreement["mean"]
+    index = np.flatnonzero(found.statement >= 0)
+    index = index[~np.isnan(realised[found.statement[index]])]
+    n_in_round = np.bincount(found.round[index], minlength=len(rated.round_ids))
+    index = index[n_in_round[found.round[index]] >= MIN_STATEMENTS]
+    return index, found.statement[index]
+
+
+def _picks(rated: Rated, found: Predicted, resampler: Resampler) -> tuple[Table, ...]:
+    index, statement = _candidates(rated, found)
+    rounds = rated.statement_round[statement]
+    n_rounds = len(rated.round_ids)
+    low = rated.about.scale.low
+    columns: list[FloatArray] = []
+    for alpha in ALPHAS:
+        predicted = found.welfare(alpha)[index]
+        columns += [
+            pick(predicted, rated.group_agreement[statistic][statement], rounds, n_rounds)
+            for statistic in STATISTICS
+        ]
+        # Eq. 1 needs utilities above 0: the lowest point of the scale counts as 1.
+        realised = welfare(
+            rated.agreement - low + 1, rated.cell_statement, len(rated.words), alpha
+        )[statement]
+        columns.append(rank_correlations(predicted, realised, rounds, n_rounds))
+    n_first = len(columns)
+    for i in range(3, n_first, 3):  # each pick less the utilitarian one
+        columns += [columns[i] - columns[0], columns[i + 1] - columns[1]]
+    values = np.stack(columns, axis=1)
+    estimates, ns = _means(values, rated, resampler)
+    nothing = "no round has two candidates with predictions and ratings"
+    picked, ranked, compared = [], [], []
+    for a, alpha in enumerate(ALPHAS):
+        name = welfare_name(alpha)
+        of = {"alpha": f"{alpha:g}", "welfare": name}
+        for s, (statistic, title) in enumerate(STATISTICS.items()):
+            i = 3 * a + s
+            picked.append(
+                figure(
+                    estimates[i],
+                    f"welfare/{statistic}/{alpha:g}",
+                    f"Realised {title}, {name}",
+                    kind="points",
+                    n=ns[i],
+                    unit="rounds",
+                    says=f"The {title} of the group's ratings of what {name} picks is {VALUE} on "
+                    "average.",
+                    nothing=nothing,
+                    of=of | {"statistic": statistic},
+                )
+            )
+            if a:
+                i = n_first + 2 * (a - 1) + s
+                compared.append(
+                    figure(
+                        estimates[i],
+                        f"welfare/{statistic}_minus_utilitarian/{alpha:g}",
+                        f"Realised {title}, {name} less utilitarian",
+                        kind="points",
+                        n=ns[i],
+                        unit="rounds",
+                        says=f"What {name} picks has a {title} rating {VALUE} points above that of "
+                        "what utilitarian picks in the same round.",
+                        nothing=nothing,
+                        of=of | {"statistic": statistic},
+                    )
+                )
+        ranked.append(
+            figure(
+                estimates[3 * a + 2],
+                f"welfare/rank_correlation/{alpha:g}",
+                f"Rank correlation, {name}",
+                kind="number",
+                n=ns[3 * a + 2],
+                unit=f"rounds with {MIN_RANKED} candidates or more that differ",
+                says=f"Within a round, candidates ranked by predicted and by realised welfare "
+                f"({name}) have a Spearman correlation of {VALUE} on average; 1 is the same order.",
+                nothing=f"no round has {MIN_RANKED} candidates that differ in both",
+                of=of,
+            )
+        )
+    return (
+        Table(
+            "What each welfare function picks",
+            tuple(picked),
+            "Only candidates that people rated could be picked here. Where they were shown because "
+            "a welfare function had picked them, there was less to choose between.",
+        ),
+        Table(
+            "Each pick less the utilitarian one",
+            tuple(compared),
+            "Most rounds have the same pick under both, and add 0.",
+        ),
+        Table(
+            "Predicted and realised order",
+            tuple(ranked),
+            "The mean of rounds, each counting the same; ranks of a few candidates are coarse.",
+        ),
+    )
+
+
+def _reference(rated: Rated, resampler: Resampler) -> Table:
+    """What there was to gain: a candidate drawn by lot, and the best by people's own ratings."""
+    n_rounds = len(rated.round_ids)
+    usable = ~rated.is_human & ~np.isnan(rated.group_agreement["mean"])
+    n_in_round = np.bincount(rated.statement_round[usable], minlength=n_rounds)
+    usable &= n_in_round[rated.statement_round] >= MIN_STATEMENTS
+    rounds = rated.statement_round[usable]
+    columns, names = [], []
+    for statistic, title in STATISTICS.items():
+        values = rated.group_agreement[statistic][usable]
+        for key, how, says in (
+            ("random", "mean", f"A candidate drawn by lot has a {title} rating of {VALUE}."),
+            (
+                "best",
+                "max",
+                f"The candidate with the highest {title} rating of its round has {VALUE}; no "
+                "selection can do better.",
+            ),
+        ):
+            columns.append(over_people(values, rounds, n_rounds, how))
+            names.append((statistic, key, title, says))
+    estimates, ns = _means(np.stack(columns, axis=1), rated, resampler)
+    return Table(
+        "What there was to gain",
+        tuple(
+            figure(
+                estimate,
+                f"welfare/{statistic}/{key}",
+                f"Realised {title}, {'by lot' if key == 'random' else 'best possible'}",
+                kind="points",
+                n=n,
+                unit="rounds",
+                says=says,
+                nothing="no round has two rated candidates of policies",
+                of={"statistic": statistic, "welfare": key},
+            )
+            for estimate, n, (statistic, key, title, says) in zip(estimates, ns, names, strict=True)
+        ),
+        "The best possible is picked by the ratings that grade it: it takes chance for merit, and "
+        "no selector could reach it on new ratings.",
+    )
+
+
+def _means(
+    values: FloatArray, rated: Rated, resampler: Resampler
+) -> tuple[list[Estimate], list[int]]:
+    """Means over rounds [R, n_columns] with intervals, and how many rounds each rests on."""
+    known: BoolArray = ~np.isnan(values)
+    estimates = resampler.ratios(
+        by_group(values, rated.round_group, rated.n_groups),
+        by_group(known, rated.round_group, rated.n_groups),
+    )
+    return estimates, known.sum(axis=0).tolist()

@@ -1,0 +1,311 @@
+"""Win rates: how often one policy's statements are rated above another's (paper 4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from commonweal.evaluation.bootstrap import Estimate, Resampler, by_group
+from commonweal.evaluation.figures import (
+    VALUE,
+    Figure,
+    Published,
+    Section,
+    Table,
+    figure,
+    unavailable,
+)
+from commonweal.evaluation.rated import Rated, over_policies, sign
+
+if TYPE_CHECKING:
+    from commonweal.evaluation.rated import BoolArray
+    from commonweal.types import FloatArray
+
+STATISTICS = {"mean": "mean", "median": "median", "min": "minimum"}
+PAPER_WIN_RATE = Published("above 70 %", "4.1", 0.7)
+SPLIT_TITLES = {
+    "train": "training questions",
+    "iid_test": "within distribution",
+    "ood_test": "out of distribution",
+}
+SIMPLEST_FIRST = ("zero_shot", "few_shot", "sft_base")
+"""The baseline is the first of these that there is, and else the first policy by name."""
+
+
+_NAMES = {**STATISTICS, "person": "each person"}
+
+
+class Subset(NamedTuple):
+    """Some of the rounds: ``where`` is bool [R]."""
+
+    key: str
+    title: str
+    where: BoolArray
+
+
+class Pair(NamedTuple):
+    """Two policies; a win is one of ``first`` over ``second``."""
+
+    first: str
+    second: str
+
+
+def subsets(rated: Rated) -> list[Subset]:
+    """All rounds, then those of each split, then the divisive ones and the others."""
+    found = [Subset("all", "all rounds", np.ones(len(rated.round_ids), dtype=bool))]
+    found += [
+        Subset(split, title, rated.round_split == split)
+        for split, title in SPLIT_TITLES.items()
+        if (rated.round_split == split).any()
+    ]
+    if not np.isnan(rated.is_divisive).all():
+        found.append(Subset("divisive", "divisive rounds", rated.is_divisive == 1))
+        found.append(Subset("not_divisive", "rounds that are not divisive", rated.is_divisive == 0))
+    return found
+
+
+def default_baseline(rated: Rated) -> str | None:
+    """What the other policies are compared with; None without policies."""
+    names = rated.machine_policies
+    known = [name for name in SIMPLEST_FIRST if name in names]
+    return next(iter([*known, *names]), None)
+
+
+def pairs_of(rated: Rated, baseline: str | None) -> list[Pair]:
+    """Each policy against the baseline, then the other pairs by name; without people."""
+    others = [name for name in rated.machine_policies if name != baseline]
+    against = [Pair(name, baseline) for name in others] if baseline is not None else []
+    return against + [Pair(a, b) for a, b in combinations(others, 2)]
+
+
+def by_round(rated: Rated, statistic: str) -> FloatArray:
+    """The group's agreement with a policy's statements in each round, float [R, n_policies].
+
+    The group's mean, min or median agreement with a statement, averaged over the policy's
+    statements in the round; nan where it has none that was rated.
+    """
+    return over_policies(
+        rated.group_agreement[statistic],
+        rated.statement_round,
+        rated.statement_policy,
+        (len(rated.round_ids), len(rated.policies)),
+    )
+
+
+def win_rates(rated: Rated, resampler: Resampler, baseline: str | None) -> Section:
+    """Win rates over all pairs of policies, by split and divisiveness, and of each person."""
+    pairs = pairs_of(rated, baseline)
+    tables = [_means(rated, resampler)]
+    if not pairs:
+        only = ", ".join(rated.machine_policies)
+        reason = (
+            f"a win rate compares two policies, and there is {only} alone"
+            if only
+            else "no statement was written by a policy: all are people's"
+        )
+        missing = unavailable("win_rate", "Win rate", reason, published=PAPER_WIN_RATE)
+        tables.append(Table("Win rates", (missing,), ""))
+        return _section(tables)
+    differences = {
+        statistic: _differences(rated, by_round(rated, statistic), pairs)
+        for statistic in STATISTICS
+    }
+    all_rounds, *parts = subsets(rated)
+    tables.append(
+        Table(
+            "Win rates over all rounds",
+            tuple(
+                one
+                for statistic in STATISTICS
+                for one in _win_figures(
+                    rated,
+                    resampler,
+                    differences[statistic],
+                    pairs,
+                    [all_rounds],
+                    statistic,
+                    baseline if statistic == "mean" else None,
+                )
+            ),
+            "A win rate counts how often, not by how much, and says nothing of what both policies "
+            "leave people disagreeing about.",
+        )
+    )
+    against = [i for i, pair in enumerate(pairs) if pair.second == baseline]
+    if parts:
+        tables.append(
+            Table(
+                "Win rates by split and by divisiveness",
+                tuple(
+                    _win_figures(
+                        rated,
+                        resampler,
+                        differences["mean"][:, against],
+                        [pairs[i] for i in against],
+                        parts,
+                        "mean",
+                    )
+                ),
+                "A difference between two parts of the rounds may come from their questions or "
+                "their people; nobody was assigned to them by lot.",
+            )
+        )
+    tables.append(
+        Table(
+            "Win rates of each person",
+            tuple(_person_figures(rated, resampler, pairs)),
+            "People who take part in many rounds count more often. It says nothing of the group.",
+        )
+    )
+    return _section(tables)
+
+
+def _section(tables: Sequence[Table]) -> Section:
+    return Section(
+        "win_rates",
+        "Win rates",
+        "Paper 4.1",
+        "A person's passes are averaged. The group's mean, minimum or median agreement is taken "
+        "for each statement, over those who rated it, and averaged over a policy's statements in a "
+        "round. Two policies are compared within a round; rounds where they are even are left out.",
+        tuple(tables),
+    )
+
+
+def _differences(rated: Rated, values: FloatArray, pairs: Sequence[Pair]) -> FloatArray:
+    """First minus second policy, float [n_items, n_pairs]."""
+    index = {name: i for i, name in enumerate(rated.policies)}
+    first, second = ([index[name] for name in side] for side in zip(*pairs, strict=True))
+    return values[:, first] - values[:, second]
+
+
+def _means(rated: Rated, resampler: Resampler) -> Table:
+    figures: list[Figure] = []
+    for statistic, title in STATISTICS.items():
+        values = by_round(rated, statistic)
+        known = ~np.isnan(values)
+        above = by_group(values, rated.round_group, rated.n_groups)
+        below = by_group(known, rated.round_group, rated.n_groups)
+        for i, (name, estimate) in enumerate(
+            zip(rated.policies, resampler.ratios(above, below), strict=True)
+        ):
+            n = int(known[:, i].sum())
+            figures.append(
+                figure(
+                    estimate,
+                    f"agreement/{statistic}/{name}",
+                    f"{title.capitalize()} agreement, {name}",
+                    kind="points",
+                    n=n,
+                    unit="rounds",
+                    says=(
+                        f"The group's {title} agreement with a statement of {name} is {VALUE} on "
+                        f"average, on the scale from {rated.about.scale.low} to "
+                        f"{rated.about.scale.high}."
+                    ),
+                    nothing=f"no statement of {name} was rated",
+                    of={"policy": name, "statistic": statistic},
+                )
+            )
+    return Table(
+        "Agreement by policy",
+        tuple(figures),
+        "Policies may have been rated in different rounds; the win rates compare within rounds.",
+    )
+
+
+def _win_figures(
+    rated: Rated,
+    resampler: Resampler,
+    difference: FloatArray,
+    pairs: Sequence[Pair],
+    parts: Sequence[Subset],
+    statistic: str,
+    published_against: str | None = None,
+) -> list[Figure]:
+    signs = np.concatenate(
+        [np.where(part.where[:, None], sign(difference), np.nan) for part in parts], axis=1
+    )
+    won, decided = signs == 1, np.abs(signs) == 1
+    estimates = resampler.ratios(
+        by_group(won, rated.round_group, rated.n_groups),
+        by_group(decided, rated.round_group, rated.n_groups),
+    )
+    return [
+        _win_figure(
+            estimate,
+            pair,
+            n=int(decided[:, i].sum()),
+            n_even=int((signs[:, i] == 0).sum()),
+            unit="rounds",
+            key=f"win_rate/{statistic}/{part.key}/{pair.first}/{pair.second}",
+            what=f"a higher group {STATISTICS[statistic]} agreement",
+            where="" if part.key == "all" else f" ({part.title})",
+            of={"statistic": statistic, "rounds": part.key},
+            published=PAPER_WIN_RATE if pair.second == published_against else None,
+        )
+        for i, (estimate, (part, pair)) in enumerate(
+            zip(estimates, ((part, pair) for part in parts for pair in pairs), strict=True)
+        )
+    ]
+
+
+def _win_figure(
+    estimate: Estimate,
+    pair: Pair,
+    *,
+    n: int,
+    n_even: int,
+    unit: str,
+    key: str,
+    what: str,
+    where: str,
+    of: Mapping[str, str],
+    published: Published | None = None,
+) -> Figure:
+    first, second = pair
+    return figure(
+        estimate,
+        key,
+        f"Win rate of {first} over {second}{where}, {_NAMES[of['statistic']]}",
+        kind="share",
+        n=n,
+        unit=f"{unit} that were not even",
+        says=(
+            f"In {VALUE} of the {n:,} {unit} that were not even{where}, the statements of {first} "
+            f"had {what} than those of {second}; {n_even:,} more were even."
+        ),
+        nothing=(
+            f"all {n_even:,} {unit}{where} with both were even"
+            if n_even
+            else f"there are no {unit}{where} with rated statements of both {first} and {second}"
+        ),
+        of={"policy": first, "against": second, **of},
+        published=published,
+    )
+
+
+def _person_figures(rated: Rated, resampler: Resampler, pairs: Sequence[Pair]) -> list[Figure]:
+    people = rated.person_rounds
+    signs = sign(_differences(rated, people.mean, pairs))
+    won, decided = signs == 1, np.abs(signs) == 1
+    estimates = resampler.ratios(
+        by_group(won, people.group, rated.n_groups), by_group(decided, people.group, rated.n_groups)
+    )
+    return [
+        _win_figure(
+            estimate,
+            pair,
+            n=int(decided[:, i].sum()),
+            n_even=int((signs[:, i] == 0).sum()),
+            unit="people in a round",
+            key=f"win_rate/person/all/{pair.first}/{pair.second}",
+            what="a higher mean rating from that person",
+            where="",
+            of={"statistic": "person", "rounds": "all"},
+        )
+        for i, (estimate, pair) in enumerate(zip(estimates, pairs, strict=True))
+    ]

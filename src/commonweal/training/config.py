@@ -1,0 +1,180 @@
+"""Config files of training runs: TOML, every field described once, unknown names refused."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from commonweal.errors import InputError
+from commonweal.files import read_text
+from commonweal.rewards.pair_text import PairText
+
+MAX_FILE_BYTES = 1_000_000
+_DEFAULT_TEXT = PairText()
+
+
+class Part(BaseModel):
+    """A table of a config file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RewardData(Part):
+    """``[data]``: what is learned from and what is kept back."""
+
+    datasets: tuple[Path, ...] = Field(
+        min_length=1, description="dataset folders, relative to the config file"
+    )
+    development: tuple[str, ...] = Field(
+        default=(),
+        description="question ids kept back from the training split for early stopping and the "
+        "calibration; empty: a share of the questions, drawn by the seed",
+    )
+    development_share: float = Field(
+        default=0.2, gt=0, lt=1, description="that share, where no ids are named"
+    )
+    question_split: Path | None = Field(
+        default=None,
+        description="a question set with splits: training stops where a test question is in the "
+        "data",
+    )
+    min_kappa: float | None = Field(
+        default=None,
+        ge=-1,
+        le=1,
+        description="people whose two passes agree less than this (quadratic-weighted kappa) are "
+        "left out; none: nobody is",
+    )
+    max_pairs_per_person: int = Field(
+        default=200, ge=1, description="comparisons of one person in one round, drawn by the seed"
+    )
+    max_crossed_per_round: int = Field(
+        default=5000, ge=0, description="crossed pairs of comparisons in one round, by the seed"
+    )
+
+
+class RewardModelPart(Part):
+    """``[model]``: the network and what it reads."""
+
+    backbone: str = Field(
+        default="all-minilm-l6-v2",
+        description="packaged weights by name, a folder of transformers, or an id on the hub",
+    )
+    template: str = Field(
+        default=_DEFAULT_TEXT.template,
+        description="the text that is read; {question}, {opinion} and {statement} are filled in",
+    )
+    max_tokens: int = Field(
+        default=_DEFAULT_TEXT.max_tokens, ge=16, description="longer opinions lose their end"
+    )
+    lora_rank: int = Field(
+        default=0, ge=0, description="rank of low-rank updates (PEFT); 0 trains every weight"
+    )
+
+
+class RewardTraining(Part):
+    """``[training]``: how it is learned. Each run is the same for the same seed and machine."""
+
+    seed: int = Field(default=0, ge=0, description="of everything that is drawn")
+    max_steps: int = Field(
+        default=1500, ge=1, description="optimiser steps (the paper's number, 3.4)"
+    )
+    batch_size: int = Field(default=8, ge=1, description="rows a device and step")
+    accumulate: int = Field(default=1, ge=1, description="steps of gradients added up to one")
+    learning_rate: float = Field(default=2e-5, gt=0, description="highest, after the warm-up")
+    warmup_share: float = Field(default=0.05, ge=0, lt=1, description="share of steps to warm up")
+    weight_decay: float = Field(default=0.01, ge=0, description="of AdamW")
+    crossed_weight: float = Field(
+        default=1.0, ge=0, description="weight of the crossed loss beside that within people"
+    )
+    centre: float = Field(
+        default=0.01, ge=0, description="weight that keeps rewards near zero (TRL)"
+    )
+    eval_steps: int = Field(default=100, ge=1, description="steps between evaluations and saves")
+    patience: int = Field(
+        default=5, ge=1, description="evaluations without a better loss before it stops"
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32", description="of the arithmetic; bfloat16 needs hardware that has it"
+    )
+    gradient_checkpointing: bool = Field(
+        default=False, description="less memory for more time, for large backbones"
+    )
+    fsdp: str = Field(default="", description="TRL's fsdp option, under torchrun: 'full_shard'")
+    tracker: str = Field(default="none", description="a tracker that transformers knows: wandb, …")
+
+
+class RewardConfig(Part):
+    """A reward model's training run."""
+
+    name: str = Field(description="the model's name", pattern=r"^[\w.-]+$")
+    out: Path = Field(description="the run's folder, relative to the config file")
+    data: RewardData
+    model: RewardModelPart = RewardModelPart()
+    training: RewardTraining = RewardTraining()
+
+
+Config = TypeVar("Config", bound=Part)
+
+
+def read_config(path: Path, kind: type[Config]) -> Config:
+    """The config in this TOML file; its relative paths are made to lead from the file's folder.
+
+    Raises:
+        InputError: no such file, not TOML, an unknown field or a value outside its range; the
+            message names the field.
+    """
+    text = read_text(path, expected="a training config as .toml", max_bytes=MAX_FILE_BYTES)
+    try:
+        raw = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not valid TOML: {error}") from None
+    try:
+        config = kind.model_validate(raw)
+    except ValidationError as error:
+        raise InputError(f"{path}: {_explained(error, kind)}") from None
+    return _rooted(config, path.parent)
+
+
+def described(kind: type[Part], prefix: str = "") -> list[tuple[str, str, str]]:
+    """(field, default, description) of every field, tables after their parents: for the docs."""
+    rows: list[tuple[str, str, str]] = []
+    for name, field in kind.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, Part):
+            rows += described(inner, f"{prefix}{name}.")
+        else:
+            default = "required" if field.is_required() else repr(field.default)
+            rows.append((prefix + name, default, field.description or ""))
+    return rows
+
+
+def _explained(error: ValidationError, kind: type[Part]) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    known = [name for name, _, _ in described(kind)]
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(where, known, n=1, cutoff=0.4)
+        meant = f"; did you mean {near[0]!r}?" if near else f"; expected one of {', '.join(known)}"
+        return f"unknown field {where!r}{meant}"
+    if first["type"] == "missing":
+        return f"field {where!r} is missing"
+    return f"field {where!r} is {first['input']!r}: {first['msg']}"
+
+
+def _rooted(config: Config, folder: Path) -> Config:
+    def rooted(value: Any) -> Any:
+        if isinstance(value, Part):
+            return value.model_copy(
+                update={name: rooted(getattr(value, name)) for name in type(value).model_fields}
+            )
+        if isinstance(value, tuple):
+            return tuple(map(rooted, value))
+        return folder / value.expanduser() if isinstance(value, Path) else value
+
+    result: Config = rooted(config)
+    return result

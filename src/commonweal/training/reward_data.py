@@ -1,0 +1,262 @@
+"""Training rows for a reward model, from datasets in the record format (paper 3.4 step 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from commonweal.datasets.comparisons import crossed_quadruples, within_person_pairs
+from commonweal.datasets.dataset import Dataset, read_dataset
+from commonweal.errors import InputError
+from commonweal.questions.guard import refuse_test_questions
+from commonweal.questions.records import TRAIN
+from commonweal.rewards.pair_text import PairText
+from commonweal.training.config import RewardData
+from commonweal.types import Question, RewardInput
+
+if TYPE_CHECKING:
+    import datasets
+
+MIN_COMPARISONS, MIN_DEVELOPMENT = 100, 20
+"""Fewer teach nothing, or cannot say when to stop. Ours: the paper has 10,000 times as many."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """Rounds and the comparisons drawn from them.
+
+    Attributes:
+        rounds: the datasets, each cut to these rounds.
+        rows: one row a comparison: dataset (its place in ``rounds``), round_id, participant_id,
+            chosen_id, rejected_id, other_participant_id: who preferred the reverse, or null.
+    """
+
+    rounds: tuple[Dataset, ...]
+    rows: pl.DataFrame
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """What a run learns from, and what it keeps back for early stopping and the calibration.
+
+    Attributes:
+        counts: what came in and what was left out, in the order of the work.
+    """
+
+    training: Part
+    development: Part
+    counts: dict[str, int]
+
+    @property
+    def development_questions(self) -> list[str]:
+        """Ids of the questions kept back."""
+        ids = [d.rounds["question_id"] for d in self.development.rounds]
+        return sorted(pl.concat(ids).unique())
+
+
+def read_split(config: RewardData, seed: int) -> Split:
+    """The training rounds of the config's datasets, whole questions of them kept back.
+
+    Rounds of a test split are never read; a dataset without splits is refused.
+
+    Raises:
+        InputError: a dataset cannot be read or has no training rounds, a question is held out for
+            testing in ``question_split``, a development question is unknown, or too little is left.
+    """
+    counts: dict[str, int] = {}
+
+    def count(what: str, n: int) -> None:
+        counts[what] = counts.get(what, 0) + n
+
+    found = []
+    for path in config.datasets:
+        dataset = read_dataset(path)
+        count("rounds", dataset.rounds.height)
+        dataset = dataset.of_split(TRAIN)
+        count("rounds in the training split", dataset.rounds.height)
+        if config.min_kappa is not None:
+            from commonweal.datasets.reliability import drop_unreliable
+
+            before = dataset.ratings["participant_id"].n_unique()
+            dataset = drop_unreliable(dataset, threshold=config.min_kappa)
+            count(
+                "people dropped: unreliable", before - dataset.ratings["participant_id"].n_unique()
+            )
+        found.append(dataset)
+    questions = pl.concat(
+        [dataset.rounds.select("question_id", "question") for dataset in found]
+    ).unique("question_id", maintain_order=True)
+    if config.question_split is not None:
+        asked = [Question(text, name) for name, text in questions.iter_rows()]
+        counts["questions compared with the test splits"] = refuse_test_questions(
+            asked, config.question_split
+        )
+    kept_back = _development_questions(questions["question_id"].to_list(), config, seed)
+    parts = []
+    for name, inside in (("training", False), ("development", True)):
+        rounds = tuple(
+            dataset.of_rounds(
+                dataset.rounds.filter(pl.col("question_id").is_in(kept_back) == inside)[
+                    "round_id"
+                ].to_list()
+            )
+            for dataset in found
+        )
+        part = Part(rounds, _comparisons(rounds, config, seed))
+        count(f"{name} rounds", sum(dataset.rounds.height for dataset in rounds))
+        count(f"{name} comparisons", part.rows.height)
+        count(f"{name} comparisons that are crossed", part.rows["other_participant_id"].count())
+        parts.append(part)
+    _check_enough(parts[0].rows.height, "training", MIN_COMPARISONS)
+    _check_enough(parts[1].rows.height, "development", MIN_DEVELOPMENT)
+    return Split(parts[0], parts[1], counts)
+
+
+def as_tokens(part: Part, tokenizer: Any, pair_text: PairText) -> datasets.Dataset:
+    """The rows as token ids, in the columns that ``CrossedRewardTrainer`` reads."""
+    import datasets
+
+    texts = [_Texts(dataset) for dataset in part.rounds]
+    place: dict[RewardInput, int] = {}
+    columns: dict[str, list[Any]] = {
+        "chosen_ids": [],
+        "rejected_ids": [],
+        "other_chosen_ids": [],
+        "other_rejected_ids": [],
+    }
+    for number, round_id, person, chosen, rejected, other in part.rows.iter_rows():
+        known = texts[number]
+        for who, better, worse, prefix in (
+            (person, chosen, rejected, ""),
+            (other, rejected, chosen, "other_"),
+        ):
+            for name, candidate in (("chosen_ids", better), ("rejected_ids", worse)):
+                given = None if who is None else known.input(round_id, who, candidate)
+                at = None if given is None else place.setdefault(given, len(place))
+                columns[prefix + name].append(at)
+    ids = pair_text.encode(tokenizer, list(place))
+    return datasets.Dataset.from_dict(
+        {
+            **{
+                name: [[] if at is None else ids[at] for at in column]
+                for name, column in columns.items()
+            },
+            "row": list(range(part.rows.height)),
+        }
+    )
+
+
+def inputs_of(part: Part) -> list[RewardInput]:
+    """Everything that the rows compare, each input once, in the rows' order."""
+    texts = [_Texts(dataset) for dataset in part.rounds]
+    found: dict[RewardInput, None] = {}
+    for number, round_id, person, *candidates, _ in part.rows.iter_rows():
+        for candidate in candidates:
+            found[texts[number].input(round_id, person, candidate)] = None
+    return list(found)
+
+
+class _Texts:
+    """Opinions and statements of a dataset by their names."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._questions = dict(dataset.rounds.select("round_id", "question").iter_rows())
+        self._opinions = {
+            (round_id, person): text
+            for round_id, person, text in dataset.opinions.select(
+                "round_id", "participant_id", "text"
+            ).iter_rows()
+        }
+        self._statements = {
+            (round_id, candidate): text
+            for round_id, candidate, text in dataset.candidates.select(
+                "round_id", "candidate_id", "text"
+            ).iter_rows()
+        }
+
+    def input(self, round_id: str, person: str, candidate: str) -> RewardInput:
+        return RewardInput(
+            self._questions[round_id],
+            self._opinions[round_id, person],
+            self._statements[round_id, candidate],
+        )
+
+
+def _development_questions(there: Sequence[str], config: RewardData, seed: int) -> list[str]:
+    unknown = [name for name in config.development if name not in there]
+    if unknown:
+        raise InputError(
+            f"data.development names the question {unknown[0]!r}, which is in no training round; "
+            f"expected some of {', '.join(there[:5])}{', …' if len(there) > 5 else ''}"
+        )
+    if config.development:
+        return list(config.development)
+    if len(there) < 2:
+        raise InputError(
+            f"the training rounds ask {len(there)} question; expected at least 2, so that one can "
+            "be kept back to say when to stop"
+        )
+    n_kept = min(max(1, round(config.development_share * len(there))), len(there) - 1)
+    drawn = np.random.default_rng(seed).choice(len(there), n_kept, replace=False)
+    return [there[place] for place in sorted(drawn)]
+
+
+def _comparisons(rounds: Sequence[Dataset], config: RewardData, seed: int) -> pl.DataFrame:
+    """Within-person pairs, then crossed pairs of comparisons, in an order drawn by ``seed``."""
+    frames = []
+    for number, dataset in enumerate(rounds):
+        place = pl.lit(number, dtype=pl.Int64).alias("dataset")
+        frames += [
+            pairs.select(
+                place,
+                "round_id",
+                "participant_id",
+                "chosen_id",
+                "rejected_id",
+                pl.lit(None, dtype=pl.String).alias("other_participant_id"),
+            )
+            for pairs in within_person_pairs(dataset, cap=config.max_pairs_per_person, seed=seed)
+        ]
+        if config.max_crossed_per_round:
+            frames += [
+                quadruples.select(
+                    place,
+                    "round_id",
+                    participant_id="person_a",
+                    chosen_id="candidate_1",
+                    rejected_id="candidate_2",
+                    other_participant_id="person_b",
+                )
+                for quadruples in crossed_quadruples(dataset, cap=1, seed=seed)
+            ]
+    if not frames:
+        return pl.DataFrame(schema=_ROW_SCHEMA)
+    whole = pl.concat(frames).sample(fraction=1, shuffle=True, seed=seed)
+    turn = pl.int_range(pl.len()).over("dataset", "round_id", "is_crossed")
+    return (
+        whole.with_columns(is_crossed=pl.col("other_participant_id").is_not_null())
+        .filter(~pl.col("is_crossed") | (turn < config.max_crossed_per_round))
+        .drop("is_crossed")
+    )
+
+
+_ROW_SCHEMA = {
+    "dataset": pl.Int64,
+    "round_id": pl.String,
+    "participant_id": pl.String,
+    "chosen_id": pl.String,
+    "rejected_id": pl.String,
+    "other_participant_id": pl.String,
+}
+
+
+def _check_enough(n_found: int, what: str, n_needed: int) -> None:
+    if n_found < n_needed:
+        raise InputError(
+            f"there are {n_found} {what} comparisons, expected at least {n_needed}: add rounds "
+            "with ratings, keep back fewer questions, or allow more pairs a person"
+        )

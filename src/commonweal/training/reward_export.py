@@ -1,0 +1,222 @@
+"""From a trained network to a folder that runs without torch, compared with the network itself."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from commonweal.errors import InputError, TrainingError
+from commonweal.files import sha256_of
+from commonweal.rewards.calibration import LogisticCalibration
+from commonweal.rewards.exported import FILES, Description, ExportedRewardModel
+from commonweal.rewards.pair_text import PairText
+from commonweal.types import RewardInput
+
+if TYPE_CHECKING:
+    from commonweal.types import FloatArray
+
+MIN_ORDER_AGREEMENT = 0.99
+"""Of pairs of inputs, the share that export and network must put in the same order."""
+
+Weights = Literal["int8", "float16", "float32"]
+_UNCALIBRATED = LogisticCalibration(1.0, 0.0, "nothing: not calibrated yet")
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What came of an export.
+
+    Attributes:
+        model: ready to score.
+        order_agreement: share of pairs of inputs in the same order as the network has them.
+        largest_difference: between two rewards of the same input.
+        n_inputs: that were compared.
+        n_bytes: of the folder.
+        weights: how they are stored.
+    """
+
+    model: ExportedRewardModel
+    weights: Weights
+    order_agreement: float
+    largest_difference: float
+    n_inputs: int
+    n_bytes: int
+
+
+def export_smallest(network_folder: Path, folder: Path, **options: Any) -> Export:
+    """The smallest export that orders inputs as the network does: int8, else float16, else float32.
+
+    A network that tells inputs apart by little, because it learned little, needs the larger ones.
+
+    Args:
+        network_folder: as for ``export_reward_model``; likewise the others.
+        folder: where the export goes.
+        **options: all others but ``weights``.
+
+    Raises:
+        TrainingError: not even float32 orders them the same.
+    """
+    smaller: tuple[Weights, ...] = ("int8", "float16")
+    for weights in smaller:
+        try:
+            return export_reward_model(network_folder, folder, weights=weights, **options)
+        except TrainingError:
+            continue
+    return export_reward_model(network_folder, folder, weights="float32", **options)
+
+
+def export_reward_model(
+    network_folder: Path,
+    folder: Path,
+    *,
+    name: str,
+    pair_text: PairText,
+    compare_on: Sequence[RewardInput],
+    weights: Weights = "int8",
+    metadata: dict[str, Any] | None = None,
+) -> Export:
+    """Writes the network as OpenVINO's files and checks that it still orders inputs the same.
+
+    Args:
+        network_folder: what ``fit_reward_model`` left, or any sequence classifier with one output.
+        folder: where the export goes; replaced.
+        name: the model's.
+        pair_text: what it reads.
+        compare_on: at least two inputs that both score.
+        weights: how the network's weights are stored; ``int8`` is a quarter of float32.
+        metadata: kept in the export.
+
+    Raises:
+        InputError: fewer than two different inputs to compare on.
+        TrainingError: the export orders more than one in a hundred pairs differently.
+    """
+    if len(set(compare_on)) < 2:
+        raise InputError("an export is compared with its network on at least 2 different inputs")
+    scorer = TorchScorer(network_folder, pair_text)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    _write_network(scorer.network, folder, weights)
+    scorer.tokenizer.save(str(folder / "tokenizer.json"))
+    Description(
+        name=name,
+        pair_text=pair_text,
+        pad_token_id=scorer.pad_token_id,
+        calibration=_UNCALIBRATED,
+        sha256={file: sha256_of(folder / file) for file in FILES},
+        metadata=metadata or {},
+    ).write(folder)
+    model = ExportedRewardModel(folder)
+    inputs = list(dict.fromkeys(compare_on))
+    theirs, ours = scorer.rewards(inputs), model.rewards(inputs)
+    agreement = order_agreement(theirs, ours)
+    if agreement < MIN_ORDER_AGREEMENT:
+        raise TrainingError(
+            f"the {weights} export orders {agreement:.1%} of the pairs of {len(inputs)} inputs as "
+            f"the network does, expected at least {MIN_ORDER_AGREEMENT:.0%}; store larger weights"
+        )
+    return Export(
+        model,
+        weights,
+        agreement,
+        float(np.abs(theirs - ours).max()),
+        len(inputs),
+        sum(path.stat().st_size for path in folder.iterdir()),
+    )
+
+
+def calibrate_export(folder: Path, calibration: LogisticCalibration) -> ExportedRewardModel:
+    """The exported model with this calibration, stored with it."""
+    replace(Description.read(folder), calibration=calibration).write(folder)
+    return ExportedRewardModel(folder)
+
+
+def order_agreement(first: FloatArray, second: FloatArray) -> float:
+    """The share of pairs of inputs that two scorers put in the same order; a tie counts one half.
+
+    Both are [n_inputs].
+    """
+    i, j = np.triu_indices(len(first), 1)
+    product = np.sign(first[i] - first[j]) * np.sign(second[i] - second[j])
+    return float(np.mean(0.5 + 0.5 * product))
+
+
+class TorchScorer:
+    """A network's own rewards, by torch: on a GPU where there is one.
+
+    Args:
+        folder: a sequence classifier with one output, as transformers saves it.
+        pair_text: what it reads.
+    """
+
+    def __init__(self, folder: Path, pair_text: PairText) -> None:
+        self.network: Any = AutoModelForSequenceClassification.from_pretrained(
+            folder, dtype=torch.float32
+        ).eval()
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(folder).backend_tokenizer
+        self.tokenizer.no_truncation()
+        self.tokenizer.no_padding()
+        self.pad_token_id: int = self.network.config.pad_token_id
+        self._pair_text = pair_text
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+
+    def rewards(self, inputs: Sequence[RewardInput], *, batch_size: int = 32) -> FloatArray:
+        """Returns one raw reward for each input, float64 [n_inputs]."""
+        ids = self._pair_text.encode(self.tokenizer, inputs)
+        order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
+        rewards = np.zeros(len(ids))
+        self.network.to(self._device)
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            batch = nn.utils.rnn.pad_sequence(
+                [torch.tensor(ids[row]) for row in rows],
+                batch_first=True,
+                padding_value=self.pad_token_id,
+            )
+            mask = nn.utils.rnn.pad_sequence(
+                [torch.ones(len(ids[row]), dtype=torch.long) for row in rows], batch_first=True
+            )
+            with torch.inference_mode():
+                out = self.network(
+                    input_ids=batch.to(self._device), attention_mask=mask.to(self._device)
+                )
+            rewards[rows] = out.logits.squeeze(-1).double().cpu().numpy()
+        return rewards
+
+
+class _Logits(nn.Module):  # type: ignore[misc]
+    """The network with tensors alone going in and coming out, which is what can be traced."""
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.network = network
+        # A decoder would hand out its cache, which is no tensor.
+        self.options = {"use_cache": False} if hasattr(network.config, "use_cache") else {}
+
+    def forward(self, input_ids: Any, attention_mask: Any) -> Any:
+        return self.network(
+            input_ids=input_ids, attention_mask=attention_mask, **self.options
+        ).logits
+
+
+def _write_network(network: Any, folder: Path, weights: Weights) -> None:
+    import openvino as ov
+
+    ids = torch.ones((2, 8), dtype=torch.long)
+    traced = ov.convert_model(
+        _Logits(network.cpu()), example_input={"input_ids": ids, "attention_mask": ids.clone()}
+    )
+    if weights == "int8":
+        import nncf
+
+        nncf.set_log_level(logging.ERROR)
+        traced = nncf.compress_weights(traced, mode=nncf.CompressWeightsMode.INT8_SYM)
+    ov.save_model(traced, folder / "model.xml", compress_to_fp16=weights == "float16")

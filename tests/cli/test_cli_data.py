@@ -1,0 +1,161 @@
+"""``commonweal data`` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+from command_line import commonweal
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "datasets"))
+from habermas_making import position_rows, put_files
+from polis_making import small_export
+from rounds_making import small_dataset
+
+from commonweal.datasets.dataset import read_dataset, write_dataset
+
+
+@pytest.fixture(scope="module")
+def exports(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exports")
+    return [small_export(folder / name, topic=f"More {name}") for name in ("buses", "trains")]
+
+
+@pytest.fixture(scope="module")
+def votes(exports, tmp_path_factory):
+    """Two conversations as one dataset."""
+    out = tmp_path_factory.mktemp("imported") / "votes"
+    ran = commonweal("data", "import", "polis", *exports, "--out", out, "--licence", "CC BY 4.0")
+    assert ran.returncode == 0, ran.stderr
+    assert "buses: imported from Polis" in ran.stdout
+    assert "2  votes dropped: on a comment dropped" in ran.stdout
+    assert "votes: merged" in ran.stdout
+    assert ran.stdout.endswith(f"Wrote {out}\n")
+    return out
+
+
+def test_several_conversations_become_one_dataset(votes):
+    dataset = read_dataset(votes)
+    assert dataset.about.name == "votes"
+    assert dataset.rounds["round_id"].to_list() == ["buses", "trains"]
+
+
+def test_opinions_made_from_votes(exports, tmp_path):
+    out = tmp_path / "d"
+    more = ("--opinions", "votes", "--votes", 2, "--seed", 3)
+    ran = commonweal("data", "import", "polis", exports[0], "--out", out, *more)
+    assert ran.returncode == 0, ran.stderr
+    assert "No licence is given" in ran.stdout
+    assert set(read_dataset(out).opinions["source"]) == {"votes"}
+
+
+def test_the_habermas_machines_files(tmp_path):
+    put_files(tmp_path / "files", positions=position_rows())
+    out = tmp_path / "d"
+    ran = commonweal("data", "import", "habermas-machine", tmp_path / "files", "--out", out)
+    assert ran.returncode == 0, ran.stderr
+    assert read_dataset(out).about.licence == "CC BY 4.0"
+
+
+def test_a_dataset_is_imported_as_it_is(votes, tmp_path):
+    ran = commonweal("data", "import", "rounds", votes, "--out", tmp_path / "again")
+    assert ran.returncode == 0, ran.stderr
+    assert read_dataset(tmp_path / "again").ratings.equals(read_dataset(votes).ratings)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (
+            ["import", "kialo", "x", "--out", "OUT"],
+            "no kind 'kialo' to import; expected one of: po",
+        ),
+        (["import", "polis", "nowhere", "--out", "OUT"], "no folder nowhere; expected a Polis"),
+        (["import", "rounds", "nowhere", "--out", "OUT"], "no dataset at nowhere"),
+        (["import", "polis", "x", "--out", "nowhere/d"], "there is no folder nowhere"),
+        (["fetch", "imdb"], "no dataset 'imdb' to fetch"),
+        (["check", "nowhere"], "no dataset at nowhere"),
+        (["describe", "nowhere"], "no dataset at nowhere"),
+        (["describe", "nowhere", "--out", "sheet.doc"], "ends in '.doc', expected .md or .json"),
+        (["split", "nowhere", "--out", "OUT", "--rest", "train"], "--rest is for the questions"),
+    ],
+)
+def test_what_cannot_be_done_is_said(arguments, expected, tmp_path):
+    arguments = [str(tmp_path / "out") if each == "OUT" else each for each in arguments]
+    ran = commonweal("data", *arguments, cwd=tmp_path)
+    assert ran.returncode == 2
+    assert expected in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_overwritten_unasked(votes, exports):
+    arguments = ("data", "import", "polis", *exports, "--out", votes)
+    refused = commonweal(*arguments)
+    assert refused.returncode == 2
+    assert "is there already; give --overwrite" in refused.stderr
+    assert commonweal(*arguments, "--overwrite").returncode == 0
+
+
+def test_check_lists_every_problem(votes, tmp_path):
+    ran = commonweal("data", "check", votes)
+    assert (ran.returncode, ran.stdout) == (
+        0,
+        f"{votes} keeps the format: 2 rounds, 4 opinions, 6 candidates, 18 ratings\n",
+    )
+    folder = tmp_path / "broken"
+    write_dataset(small_dataset(), folder)
+    break_table(folder, "ratings", pl.lit(9).alias("agreement"), pl.lit(0).alias("quality"))
+    broken = commonweal("data", "check", folder)
+    assert broken.returncode == 2
+    assert "ratings.parquet, row 1: agreement is 9, expected likert-7" in broken.stdout
+    assert "ratings.parquet, row 1: quality is 0, expected likert-7" in broken.stdout
+
+
+def break_table(folder: Path, name: str, *columns: pl.Expr) -> None:
+    """Other values in a table, with a manifest that says so."""
+    from commonweal.files import sha256_of
+
+    path = folder / f"{name}.parquet"
+    schema = pl.read_parquet_schema(path)
+    rows = pl.read_parquet(path).with_columns(*columns).cast(dict(schema))
+    rows.write_parquet(path)
+    manifest = json.loads((folder / "dataset.json").read_text())
+    manifest["tables"][name]["sha256"] = sha256_of(path)
+    (folder / "dataset.json").write_text(json.dumps(manifest))
+
+
+def test_splits_by_name_and_describes(votes, tmp_path):
+    out = tmp_path / "split"
+    more = ("--to", "trains=ood_test", "--rest", "train")
+    ran = commonweal("data", "split", votes, "--out", out, *more)
+    assert ran.returncode == 0, ran.stderr
+    assert dict(read_dataset(out).rounds.select("round_id", "split").iter_rows()) == {
+        "buses": "train",
+        "trains": "ood_test",
+    }
+    shown = commonweal("data", "describe", out)
+    assert shown.stdout.startswith("# Datasheet: votes\n")
+    sheet = tmp_path / "sheet.md"
+    assert commonweal("data", "describe", out, "--out", sheet).returncode == 0
+    assert sheet.read_text() == shown.stdout
+    as_json = tmp_path / "sheet.json"
+    assert commonweal("data", "describe", out, "--out", as_json).returncode == 0
+    assert json.loads(as_json.read_text())["counts"]["all"]["rounds"] == 2
+    again = commonweal("data", "describe", out, "--out", sheet)
+    assert again.returncode == 2
+    assert "is there already" in again.stderr
+
+
+def test_splits_by_share_and_not_twice(votes, tmp_path):
+    out = tmp_path / "split"
+    ran = commonweal("data", "split", votes, "--out", out, "--iid-test", 0.5, "--seed", 1)
+    assert ran.returncode == 0, ran.stderr
+    assert "1  questions in iid_test" in ran.stdout
+    assert set(read_dataset(out).rounds["split"]) == {"train", "iid_test"}
+    again = commonweal("data", "split", out, "--out", tmp_path / "again", "--iid-test", 0.5)
+    assert again.returncode == 2
+    assert "2 rounds have a split already" in again.stderr

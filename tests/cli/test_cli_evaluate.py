@@ -1,0 +1,85 @@
+"""``commonweal evaluate``, through the installed command."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from command_line import commonweal
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "evaluation"))
+
+from known_truth import simulate_study
+
+
+@pytest.fixture(scope="module")
+def rounds(tmp_path_factory):
+    import numpy as np
+
+    from commonweal.datasets.dataset import write_dataset
+
+    folder = tmp_path_factory.mktemp("evaluate") / "rounds"
+    dataset, _ = simulate_study(np.random.default_rng(51), n_groups=10, human_effect=-0.2)
+    write_dataset(dataset, folder)
+    return folder
+
+
+def test_the_summary_the_page_and_the_json(rounds, tmp_path):
+    report, data = tmp_path / "page.html", tmp_path / "figures.json"
+    ran = commonweal(
+        *("evaluate", rounds, "--report", report, "--json", data, "--resamples", "1000")
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "known truth (simulated: nobody's ratings)" in ran.stdout
+    assert "30 rounds of 10 groups" in ran.stdout
+    assert "65.6 % [61.9, 69.3]" in ran.stdout
+    assert f"Wrote {report}" in ran.stdout
+    figures = {
+        figure["key"]: figure
+        for section in json.loads(data.read_text(encoding="utf-8"))["sections"]
+        for table in section["tables"]
+        for figure in table["figures"]
+    }
+    value = figures["less_divisive/all"]["value"]
+    assert f"{100 * value:.1f} %" in ran.stdout
+    assert f"{100 * value:.1f} %" in report.read_text(encoding="utf-8")
+
+
+def test_the_options_are_used(rounds, tmp_path):
+    def values(*options):
+        file = tmp_path / "figures.json"
+        ran = commonweal("evaluate", rounds, "--json", file, "--resamples", "1000", *options)
+        assert ran.returncode == 0, ran.stderr
+        return json.loads(file.read_text(encoding="utf-8"))
+
+    plain = values()
+    assert values()["sections"] == plain["sections"]
+    other = values("--seed", "4", "--baseline", "sft_base", "--reliability", "0.5")
+    assert other["facts"]["seed"] == 4
+    assert other["facts"]["baseline"] == "sft_base"
+    assert other["counts"]["people: unreliable"] > plain["counts"]["people: unreliable"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--baseline", "gpt"], "no statement that was shown is by 'gpt'; expected one of"),
+        (["--reliability", "3"], "threshold is 3.0, expected a kappa from -1 to 1"),
+        (["--resamples", "10"], "1000"),
+        (["--report", "no/such/folder.html"], "there is no folder"),
+        (["--json", "same.html", "--report", "same.html"], "is the same file as"),
+    ],
+)
+def test_what_the_user_can_mend_is_2(rounds, tmp_path, options, said):
+    ran = commonweal("evaluate", rounds, *options, cwd=tmp_path)
+    assert ran.returncode == 2
+    assert said in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_no_dataset(tmp_path):
+    ran = commonweal("evaluate", tmp_path / "none")
+    assert ran.returncode == 2
+    assert "no dataset at" in ran.stderr

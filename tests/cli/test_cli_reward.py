@@ -1,0 +1,162 @@
+"""``commonweal reward``, through the installed command."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+from command_line import commonweal
+
+from commonweal.datasets.dataset import About, Dataset, frame, write_dataset
+from commonweal.datasets.schema import VOTE
+
+SAID = ["Buses should be free.", "Cars need more lanes.", "Trains should run at night."]
+SAID += ["Cycling needs its own paths.", "Parking must cost more.", "Fuel tax should fall."]
+
+
+def a_dataset(question: str, split: str | None = None) -> Dataset:
+    """Six people who wrote one statement each and voted on the others', and 18 more statements."""
+    rng = np.random.default_rng(len(question))
+    texts = SAID + [f"{text[:-1]}, in part {n}." for n in (1, 2, 3) for text in SAID]
+    opinions, candidates, ratings = [], [], []
+    for i, text in enumerate(SAID):
+        person = {"round_id": question, "participant_id": f"{question}/{i}"}
+        opinions.append({**person, "opinion_id": str(i), "text": text, "source": "written"})
+        ratings += [
+            {**person, "candidate_id": f"{j:02}", "pass_index": 0, "agreement": int(vote)}
+            for j, vote in enumerate(rng.choice([-1, 1], len(texts)))
+            if j != i
+        ]
+    for j, text in enumerate(texts):
+        candidates.append(
+            {
+                "round_id": question,
+                "candidate_id": f"{j:02}",
+                "text": text,
+                "policy": "human",
+                "shown": True,
+            }
+        )
+    return Dataset(
+        About(name=question, people="simulated", scale=VOTE, source="made for a test"),
+        rounds=frame(
+            "rounds",
+            [
+                {
+                    "round_id": question,
+                    "group_id": "g",
+                    "question_id": question,
+                    "question": f"{question}?",
+                    "split": split,
+                }
+            ],
+        ),
+        opinions=frame("opinions", opinions),
+        candidates=frame("candidates", candidates),
+        ratings=frame("ratings", ratings),
+    )
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    base = tmp_path_factory.mktemp("rounds")
+    write_dataset(a_dataset("test", "ood_test"), base / "test")
+    write_dataset(a_dataset("other", "train"), base / "other")
+    return base
+
+
+def test_it_says_and_writes_what_it_measured(folders, encoder_folder, tmp_path):
+    files = {name: tmp_path / name for name in ("f.json", "card.md", "plot.svg")}
+    ran = commonweal(
+        *("reward", "measure", "first", folders / "test", "--split", "ood_test"),
+        *("--baselines", folders / "other", "--json", files["f.json"]),
+        *("--card", files["card.md"], "--plot", files["plot.svg"]),
+    )
+    assert ran.returncode == 0, ran.stderr
+    for words in ("crossed", "how often they agree", "another's opinion", "rawlsian", "best there"):
+        assert words in ran.stdout
+    assert "made by rule" in ran.stdout
+    found = json.loads(files["f.json"].read_text())
+    assert [one["model"] for one in found] == [
+        "constant",
+        "statement only",
+        "cosine of opinion and statement",
+        "first",
+    ]
+    assert found[0]["own"]["crossed"]["value"] == 0.5
+    assert f"{found[3]['own']['crossed']['value']:.2f} (" in ran.stdout
+    assert found[3]["data"] == "test (ood_test)"
+    card = files["card.md"].read_text()
+    assert found[3]["weights_hash"] in card
+    assert "](plot.svg)" in card
+    assert files["plot.svg"].read_text().startswith("<?xml")
+    again = commonweal("reward", "measure", "first", folders / "test", "--json", files["f.json"])
+    assert again.returncode == 0
+    assert json.loads(files["f.json"].read_text())[0]["own"] == found[3]["own"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["first", "none"], "no dataset at"),
+        (["nobody", "test"], "nobody"),
+        (["first", "test", "--split", "iid_test"], "no round is in the split 'iid_test'"),
+        (["first", "other", "--baselines", "other"], "question 'other' is also measured"),
+        (["first", "test", "--card", "none/card.md"], "there is no folder"),
+        (["first", "test", "--card", "a.md", "--json", "a.md"], "same file"),
+    ],
+)
+def test_what_the_user_can_mend_is_2(arguments, words, folders, encoder_folder):
+    ran = commonweal("reward", "measure", *arguments, cwd=folders)
+    assert ran.returncode == 2, ran.stderr
+    assert words in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert ran.stdout == ""
+
+
+# --------------------------------------------------------------------------------------- ranking
+
+
+@pytest.mark.usefixtures("encoder_folder")
+def test_a_round_is_ranked_by_what_people_said(tmp_path):
+    """Everybody agrees with one statement and disagrees with another: first and last."""
+    made = a_dataset("Buses")
+    liked, disliked = made.candidates["candidate_id"][6], made.candidates["candidate_id"][7]
+    sure = (
+        pl.when(pl.col("candidate_id") == liked)
+        .then(1)
+        .when(pl.col("candidate_id") == disliked)
+        .then(-1)
+        .otherwise("agreement")
+    )
+    write_dataset(replace(made, ratings=made.ratings.with_columns(agreement=sure)), tmp_path / "d")
+    texts = dict(made.candidates.select("candidate_id", "text").iter_rows())
+    for welfare in ("utilitarian", "rawlsian"):
+        ran = commonweal("reward", "rank", "first", tmp_path / "d", "--welfare", welfare)
+        assert ran.returncode == 0, ran.stderr
+        shown = " ".join(ran.stdout.split())
+        assert "simulated ratings" in shown
+        assert f"6.00 6 of 6 6.0 {texts[liked]}" in shown
+        assert shown.index(texts[liked]) < shown.index("Where somebody has not rated")
+        if welfare == "utilitarian":  # not among the best ten; the worst-off tie at 2 elsewhere
+            assert texts[disliked] not in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--welfare", "mine"], "welfare"),
+        (["--round", "none"], "has no round 'none'"),
+        (["--min-rated", "99"], "no statement was rated by 99 people"),
+    ],
+)
+@pytest.mark.usefixtures("encoder_folder")
+def test_what_cannot_be_ranked_is_named(tmp_path, arguments, expected):
+    write_dataset(a_dataset("Buses"), tmp_path / "d")
+    ran = commonweal("reward", "rank", "first", tmp_path / "d", *arguments)
+    assert ran.returncode == 2
+    assert expected in ran.stderr
+    assert "Traceback" not in ran.stderr

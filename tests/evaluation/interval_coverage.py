@@ -1,0 +1,119 @@
+"""How often the 95 % intervals hold the truth, over simulated studies whose truth is known.
+
+    python tests/evaluation/interval_coverage.py [--studies 500] [--groups 6 10 20 40 80]
+
+Prints, for each number of groups, the share of studies whose interval holds the population's value
+(``known_figures``), with its Monte-Carlo standard error, beside what plain percentiles would give.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from unittest.mock import patch
+
+import numpy as np
+from known_figures import figures as true_figures
+from known_truth import Design, simulate_study
+
+from commonweal.evaluation import bootstrap
+from commonweal.evaluation.bootstrap import Resampler
+from commonweal.evaluation.distributions import distributions
+from commonweal.evaluation.exclusion import exclusion
+from commonweal.evaluation.figures import Figure
+from commonweal.evaluation.human_opinions import against_human_opinions
+from commonweal.evaluation.rated import rated
+from commonweal.evaluation.win_rates import win_rates
+
+DESIGN = Design(
+    n_rounds_per_group=2,
+    group_size=(4, 5),
+    policies=(("sft_base", 0.4), ("zero_shot", 0.0)),
+    human_effect=-0.3,
+    inclusion_effect_agreement=0.5,
+    inclusion_effect_quality=0.1,
+    missing_share=0.05,
+    sd_prediction=None,
+)
+N_RESAMPLES = 2000
+
+# The figure's key, and the name of its truth.
+FIGURES = {
+    "win_rate/mean/all/sft_base/zero_shot": ("win", "mean", "sft_base", "zero_shot"),
+    "win_rate/median/all/sft_base/zero_shot": ("win", "median", "sft_base", "zero_shot"),
+    "win_rate/min/all/sft_base/zero_shot": ("win", "min", "sft_base", "zero_shot"),
+    "win_rate/person/all/sft_base/zero_shot": ("person_win", "sft_base", "zero_shot"),
+    "distribution/sft_base/agree": ("agrees", "sft_base"),
+    "distribution/zero_shot/4": ("share", "zero_shot", "4"),
+    "against_human/mean/all/sft_base": ("against_human", "mean", "sft_base"),
+    "against_human/best/all/zero_shot": ("against_human", "best", "zero_shot"),
+    "inclusion/agreement": ("inclusion", "agreement"),
+    "inclusion/quality": ("inclusion", "quality"),
+}
+
+
+def estimated(n_groups: int, seed: int, n_resamples: int = N_RESAMPLES) -> dict[str, Figure]:
+    """The figures of one simulated study."""
+    rng = np.random.default_rng([seed, n_groups])
+    found = rated(simulate_study(rng, **vars(replace(DESIGN, n_groups=n_groups)))[0])
+    resampler = Resampler(found.n_groups, n_resamples, rng)
+    sections = (
+        win_rates(found, resampler, "zero_shot"),
+        distributions(found, resampler),
+        against_human_opinions(found, resampler),
+        exclusion(found, resampler),
+    )
+    return {one.key: one for section in sections for one in section.figures if one.key in FIGURES}
+
+
+def coverage(
+    n_groups: int, n_studies: int, n_resamples: int = N_RESAMPLES
+) -> dict[str, tuple[int, int]]:
+    """For each figure: how many intervals held the truth, and how many there were."""
+    truth = true_figures(DESIGN)
+    counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for seed in range(n_studies):
+        for key, one in estimated(n_groups, seed, n_resamples).items():
+            if one.low is not None and one.high is not None:
+                counts[key][0] += one.low <= truth[FIGURES[key]].value <= one.high
+                counts[key][1] += 1
+    return {key: (held, n) for key, (held, n) in counts.items()}
+
+
+def rows(n_groups: int, n_studies: int) -> Iterator[str]:
+    start = time.perf_counter()
+    ours = coverage(n_groups, n_studies)
+    with patch.object(bootstrap, "_tail", lambda _: 0.025):
+        plain = coverage(n_groups, n_studies)
+    for key, (held, n) in ours.items():
+        error = math.sqrt(0.95 * 0.05 / n)
+        yield (
+            f"| {n_groups} | {key} | {held / n:.1%} (of {n}) | {plain[key][0] / plain[key][1]:.1%} "
+            f"| {error:.1%} |"
+        )
+    held, n = (sum(each) for each in zip(*ours.values(), strict=True))
+    plain_held, plain_n = (sum(each) for each in zip(*plain.values(), strict=True))
+    yield f"| {n_groups} | **all** | **{held / n:.1%}** | **{plain_held / plain_n:.1%}** | |"
+    print(f"{n_groups} groups: {time.perf_counter() - start:.0f} s", file=sys.stderr)
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--studies", type=int, default=500)
+    parser.add_argument("--groups", type=int, nargs="+", default=[6, 10, 20, 40, 80])
+    args = parser.parse_args()
+    print("| groups | figure | holds the truth | plain percentiles | Monte-Carlo error |")
+    print("|---|---|---|---|---|")
+    for n_groups in args.groups:
+        for row in rows(n_groups, args.studies):
+            print(row, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""The 95 % intervals hold the truth in 95 % of studies."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from interval_coverage import FIGURES, coverage
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("n_groups", [10, 40])
+def test_intervals_hold_the_truth_in_95_per_cent_of_500_studies(n_groups):
+    found = coverage(n_groups, 500)
+    assert found.keys() == FIGURES.keys()
+    for key, (held, n) in found.items():
+        # Three standard errors: ten figures are looked at.
+        assert abs(held / n - 0.95) < 3 * math.sqrt(0.95 * 0.05 / n), f"{key}: {held} of {n}"
+
+
+def test_intervals_hold_the_truth_most_of_the_time():
+    """The same on few studies, quickly: far from 95 % would be seen."""
+    found = coverage(20, 40, n_resamples=1000)
+    held, n = (sum(each) for each in zip(*found.values(), strict=True))
+    assert n == 40 * len(FIGURES)
+    assert 0.90 < held / n < 0.99

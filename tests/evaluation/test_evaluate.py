@@ -1,0 +1,193 @@
+"""What a study lacks costs the figures that need it, and each says so; the rest is computed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+from known_truth import simulate_study
+
+from commonweal.datasets.dataset import Dataset, empty
+from commonweal.datasets.schema import VOTE
+from commonweal.errors import InputError
+from commonweal.evaluation import groups_needed
+from commonweal.evaluation.evaluate import evaluate
+
+pytestmark = pytest.mark.usefixtures("quick_power")
+
+
+def study(**design: object) -> Dataset:
+    return simulate_study(np.random.default_rng(41), **{"n_groups": 8, **design})[0]
+
+
+def figures(dataset: Dataset, **more: object):
+    return evaluate(dataset, n_resamples=1000, **more).figures
+
+
+def test_one_policy_has_no_win_rate_and_keeps_the_rest():
+    found = figures(study(policies={"few_shot": 0.0}))
+    assert found["win_rate"].unavailable == (
+        "a win rate compares two policies, and there is few_shot alone"
+    )
+    assert found["win_rate"].published.text == "above 70 %"
+    assert found["less_divisive/all"].value is not None
+    assert found["inclusion/agreement"].value is not None
+    assert "two policies" in found["power/pilot"].unavailable
+    assert found["power/assumed/0.75"].value > 0
+
+
+def test_no_repeats_has_no_reliability_and_keeps_everybody():
+    dataset = study(n_passes=1, unreliable_share=0.5)
+    found = evaluate(dataset, n_resamples=1000)
+    assert found.figures["unreliable"].unavailable == ("no statement was rated twice by one person")
+    assert found.counts["people who rated"] == dataset.ratings["participant_id"].n_unique()
+    assert found.figures["win_rate/mean/all/sft_base/zero_shot"].value is not None
+
+
+def test_nobody_rated_a_position():
+    dataset = replace(study(), position_ratings=empty("position_ratings"))
+    found = figures(dataset)
+    assert "position statement" in found["less_divisive/all"].unavailable
+    assert "position statement" in found["unanimous/all"].unavailable
+    assert not any("/divisive/" in key for key in found)
+
+
+def test_no_divisive_round():
+    found = figures(study(divisive_share=0.0))
+    assert "no round is divisive" in found["less_divisive/all"].unavailable
+    assert found["win_rate/mean/divisive/sft_base/zero_shot"].value is None
+
+
+def test_no_predictions():
+    found = figures(study(sd_prediction=None))
+    for key in ("accuracy/within", "accuracy/crossed", "calibration/error", "welfare/mean"):
+        assert "no" in found[key].unavailable
+    assert found["best_of_n"].unavailable
+    assert found["welfare/mean/best"].value > found["welfare/mean/random"].value
+
+
+def test_rewards_without_calibration():
+    dataset = study()
+    predictions = dataset.predictions.with_columns(expected_rating=pl.lit(None, pl.Float64))
+    found = figures(replace(dataset, predictions=predictions))
+    assert found["accuracy/within/simulated"].value > 0.6
+    assert "no calibrated predictions" in found["calibration/error/simulated"].unavailable
+    assert found["best_of_n"].unavailable
+
+
+def test_two_reward_models_are_both_judged_and_the_one_with_more_predictions_selects():
+    dataset = study()
+    other = dataset.predictions.head(100).with_columns(reward_model=pl.lit("a-smaller-one"))
+    both = replace(dataset, predictions=pl.concat([other, dataset.predictions]))
+    found = evaluate(both, n_resamples=1000)
+    assert found.figures["accuracy/within/a-smaller-one"].value is not None
+    assert found.facts["reward model that selects"] == "simulated"
+
+
+def test_everybody_was_included():
+    found = figures(study(n_omitted=(0,)))
+    assert "with the opinions of all" in found["inclusion/agreement"].unavailable
+
+
+def test_votes_have_shares_and_no_calibration():
+    dataset = study()
+    vote = (pl.col("agreement") - 4).sign()
+    dataset = replace(
+        dataset,
+        about=replace(dataset.about, scale=VOTE),
+        ratings=dataset.ratings.with_columns(vote, pl.lit(None, pl.Int64).alias("quality")),
+        position_ratings=dataset.position_ratings.with_columns(vote),
+    )
+    found = figures(dataset, threshold=-1)
+    assert "rated on vote" in found["calibration/error/simulated"].unavailable
+    assert "distribution/sft_base/-1" in found
+    assert "distribution/sft_base/4" not in found
+    assert found["inclusion/quality"].value is None
+    assert found["inclusion/agreement_minus_quality"].unavailable
+    assert -1 <= found["agreement/mean/sft_base"].value <= 1
+
+
+def test_one_group_has_values_and_no_interval():
+    found = figures(study(n_groups=1))
+    figure = found["win_rate/person/all/sft_base/zero_shot"]
+    assert figure.value is not None
+    assert figure.low is None
+    assert "one group" in figure.no_interval
+    assert "group" in found["effect/agreement"].unavailable
+
+
+def test_a_policy_that_nobody_rated_is_named():
+    dataset = study()
+    unrated = dataset.candidates.filter(pl.col("policy") == "sft_base").select(
+        "round_id", "candidate_id"
+    )
+    ratings = dataset.ratings.join(unrated, on=["round_id", "candidate_id"], how="anti")
+    found = figures(replace(dataset, ratings=ratings))
+    assert "sft_base" in found["win_rate/mean/all/sft_base/zero_shot"].unavailable
+    assert "sft_base" in found["agreement/mean/sft_base"].unavailable
+
+
+def test_ratings_that_are_not_counted_are_counted():
+    dataset = study(human_effect=0.0, missing_share=0.1)
+    # Somebody rated their own opinion and a statement that was not shown.
+    mine = dataset.candidates.filter(pl.col("policy") == "human").row(0, named=True)
+    hidden = dataset.candidates.row(0, named=True)
+    extra = [
+        {**dataset.ratings.row(0, named=True), "round_id": c["round_id"],
+         "candidate_id": c["candidate_id"], "participant_id": who, "pass_index": 5, "agreement": 7}
+        for c, who in ((mine, mine["author_id"]), (hidden, mine["author_id"]))
+    ]  # fmt: skip
+    candidates = dataset.candidates.with_columns(
+        shown=(pl.col("round_id") != hidden["round_id"])
+        | (pl.col("candidate_id") != hidden["candidate_id"])
+    )
+    ratings = pl.concat([dataset.ratings, pl.DataFrame(extra, schema=dataset.ratings.schema)])
+    counts = evaluate(
+        replace(dataset, candidates=candidates, ratings=ratings), n_resamples=1000
+    ).counts
+    assert counts["ratings"] == ratings.height
+    assert counts["ratings left out: of one's own statement"] == 1
+    n_hidden = ratings.filter(
+        (pl.col("round_id") == hidden["round_id"])
+        & (pl.col("candidate_id") == hidden["candidate_id"])
+    ).height
+    assert counts["ratings left out: of statements that were not shown"] == n_hidden
+    assert counts["ratings without an answer"] > 0
+
+
+def test_the_baseline_is_the_simplest_policy_or_the_one_asked_for():
+    dataset = study()
+    assert evaluate(dataset, n_resamples=1000).facts["baseline"] == "zero_shot"
+    found = figures(dataset, baseline="sft_base")
+    assert "win_rate/mean/all/zero_shot/sft_base" in found
+    with pytest.raises(InputError, match=r"by 'gpt'; expected one of sft_base, sft_utilitarian"):
+        evaluate(dataset, baseline="gpt")
+    with pytest.raises(InputError, match="'human'"):
+        evaluate(study(human_effect=0.0), baseline="human")
+
+
+def test_nothing_rated_is_the_users_to_mend():
+    dataset = study()
+    for ratings in (
+        dataset.ratings.clear(),
+        dataset.ratings.with_columns(agreement=pl.lit(None, pl.Int64)),
+    ):
+        with pytest.raises(InputError, match="nobody has rated a statement that was shown"):
+            evaluate(replace(dataset, ratings=ratings), n_resamples=1000)
+
+
+def test_progress_is_told():
+    told = []
+    evaluate(study(), n_resamples=1000, on_progress=lambda *each: told.append(each))
+    assert told == [("evaluate", n, 12) for n in range(13)]
+
+
+def test_power_is_simulated_from_the_pilot_and_from_assumptions(monkeypatch):
+    monkeypatch.setattr(groups_needed, "WIN_RATES", (0.7, 0.8))
+    found = figures(study(n_groups=30))
+    for source in ("pilot", "assumed"):
+        easy, hard = (found[f"power/{source}/{rate}"] for rate in ("0.8", "0.7"))
+        assert 0 < easy.value < hard.value
+        assert hard.low <= hard.value <= hard.high

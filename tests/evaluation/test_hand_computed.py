@@ -1,0 +1,166 @@
+"""Tiny studies whose figures are worked out by hand, with the working beside them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from rounds_by_hand import hand_study
+
+from commonweal.evaluation.best_of_n import (
+    best_probabilities,
+    expected_best,
+    kl_bound,
+    win_rate_bound,
+    won_and_lost,
+)
+from commonweal.evaluation.evaluate import evaluate
+from commonweal.evaluation.raters import coincidences, krippendorff_alpha
+from commonweal.evaluation.welfare_compared import pick, rank_correlations
+
+pytestmark = pytest.mark.usefixtures("quick_power")
+
+
+@pytest.fixture
+def figures(quick_power):
+    return evaluate(hand_study(), baseline="zero", n_resamples=1000).figures
+
+
+# The study (tests/evaluation/rounds_by_hand.py), each person's mean over passes:
+#
+#   round 1, position 6 2 5 (one of three disagrees)    round 2, position 6 6 7 (not divisive)
+#             ana  ben  cleo   mean  min  median                 dan  eve   mean  min  median
+#   sft  c1    6    5    5     16/3   5    5            sft  c1   7    4    5.5    4   5.5
+#   sft  c2    4    6    7     17/3   4    6
+#   zero c3    2    7    6      5     2    6            zero c2   6    6     6     6    6
+#
+# c1 of round 1 was written without ben's opinion, c2 without ana's, c3 with everybody's.
+
+
+def test_agreement_by_policy(figures):
+    # sft in round 1: (16/3 + 17/3) / 2 = 5.5, in round 2: 5.5. zero: (5 + 6) / 2.
+    assert figures["agreement/mean/sft"].value == pytest.approx(5.5)
+    assert figures["agreement/mean/zero"].value == pytest.approx(5.5)
+    assert figures["agreement/min/sft"].value == pytest.approx((4.5 + 4) / 2)
+    assert figures["agreement/median/sft"].value == pytest.approx((5.5 + 5.5) / 2)
+
+
+def test_win_rates(figures):
+    # Mean: round 1 5.5 > 5 won, round 2 5.5 < 6 lost. Median: 5.5 < 6 lost, 5.5 < 6 lost.
+    # Minimum: 4.5 > 2 won, 4 < 6 lost.
+    assert figures["win_rate/mean/all/sft/zero"].value == 0.5
+    assert figures["win_rate/median/all/sft/zero"].value == 0
+    assert figures["win_rate/min/all/sft/zero"].value == 0.5
+    assert figures["win_rate/mean/divisive/sft/zero"].value == 1
+    assert figures["win_rate/mean/not_divisive/sft/zero"].value == 0
+    # People: ana 5 > 2, ben 5.5 < 7, cleo 6 = 6 (even, left out), dan 7 > 6, eve 4 < 6.
+    assert figures["win_rate/person/all/sft/zero"].value == 0.5
+    assert figures["win_rate/person/all/sft/zero"].n == 4
+
+
+def test_divisiveness(figures):
+    # Round 1 only. The position: smaller side 1 of 3. c1: 0 of 3, less. c2: ana is neutral, 0 of 3,
+    # less. c3: ana against, 1 of 3, the same: not less.
+    assert figures["less_divisive/all"].value == pytest.approx(2 / 3)
+    assert figures["less_divisive/zero"].value == 0
+    assert figures["less_divisive_agreed/all"].value == 1
+    # Unanimous: c1 (6 5 5). c2 is not: ana's 4 is below 5.
+    assert figures["unanimous/all"].value == 1
+    assert figures["unanimous/zero"].value == 0
+    assert figures["unanimous/all"].n == 1
+
+
+def test_distribution(figures):
+    # Ratings of zero, passes apart: round 1: 2 2, 7 7, 6 6; round 2: 6 6, 6 6.
+    assert figures["distribution/zero/6"].value == pytest.approx(6 / 10)
+    assert figures["distribution/zero/2"].value == pytest.approx(2 / 10)
+    assert figures["distribution/zero/1"].value == 0
+    assert figures["distribution/zero/agree"].value == pytest.approx(8 / 10)
+    assert figures["distribution/zero/6"].n == 10
+
+
+def test_inclusion(figures):
+    # c1: median(6, 5) - 5 = 0.5. c2: median(6, 7) - 4 = 2.5. Round 2 records nothing.
+    assert figures["inclusion/agreement"].value == pytest.approx(1.5)
+    assert figures["inclusion/agreement"].n == 2
+    # Quality is 5 throughout.
+    assert figures["inclusion/quality"].value == 0
+    assert figures["inclusion/agreement_minus_quality"].value == pytest.approx(1.5)
+
+
+def test_the_reward_model(figures):
+    # Rewards in round 1 (ana 1 2 3, ben 1 2 3, cleo 3 2 2), none in round 2.
+    # ana rated 6 4 2: each pair is ordered wrongly, 0 of 3. ben 5 6 7: 3 of 3. cleo 5 7 6: c1 c2
+    # wrong, c1 c3 wrong, c2 c3 equal rewards, one half: 0.5 of 3.
+    assert figures["accuracy/within/model"].value == pytest.approx(3.5 / 9)
+    # Agreed against disagreed: ana c1 (6) against c3 (2) alone, wrong.
+    assert figures["accuracy/agreed/model"].value == 0
+    assert figures["accuracy/crossed/model"].value is None
+
+
+def test_reliability_and_missing(figures):
+    # Everybody's second rating is the first one, but for ana's first statement: 7 and 5.
+    assert figures["unreliable"].value is None  # nobody rated four statements twice
+    assert "nobody rated 4 statements twice" in figures["kappa/agreement"].unavailable
+
+
+def test_no_interval_from_two_groups(figures):
+    assert all(
+        figure.low is None and figure.no_interval
+        for key, figure in figures.items()
+        if figure.value is not None and not key.startswith(("power/", "effect/"))
+    )
+
+
+def test_best_of_n_by_hand():
+    # Of three, best of two: the best is in two of the three pairs, the second best in one.
+    assert best_probabilities(3, 2) == pytest.approx((2 / 3, 1 / 3, 0))
+    assert best_probabilities(4, 1) == pytest.approx((0.25,) * 4)
+    assert best_probabilities(4, 4) == pytest.approx((1, 0, 0, 0))
+    values = np.array([[6.0, 3.0, 5.0]])  # by rank of prediction: the second pick is poor
+    assert expected_best(values, 2) == pytest.approx([2 / 3 * 6 + 1 / 3 * 3])
+    # Best of two against the third: {6,3} -> 6 > 5 won; {6,5} -> 6 > 3 won; {3,5} -> 3 < 6 lost.
+    won, lost = won_and_lost(values, 2)
+    assert (won[0], lost[0]) == pytest.approx((2 / 3, 1 / 3))
+    assert win_rate_bound(4) == 0.8
+    assert kl_bound(4) == pytest.approx(np.log(4) - 0.75)
+
+
+def test_a_perfect_selector_reaches_the_bound():
+    """The best of n of N different values beats one of the others with n / (n + 1)."""
+    values = np.arange(9, 0, -1, dtype=float)[None]
+    for n in range(1, 9):
+        won, lost = won_and_lost(values, n)
+        assert won[0] / (won[0] + lost[0]) == pytest.approx(win_rate_bound(n))
+
+
+def test_pick_shares_a_tie():
+    predicted = np.array([3.0, 3.0, 1.0, 5.0])
+    realised = np.array([2.0, 4.0, 7.0, 1.0])
+    assert pick(predicted, realised, np.array([0, 0, 0, 2]), 3) == pytest.approx(
+        [3, np.nan, 1], nan_ok=True
+    )
+
+
+def test_rank_correlation_with_ties():
+    # Ranks 1.5 1.5 3 and 1 2 3: covariance 1.5, variances 1.5 and 2 (sums of squares).
+    x, y = np.array([1.0, 1.0, 2.0]), np.array([1.0, 2.0, 3.0])
+    assert rank_correlations(x, y, np.zeros(3, int), 1) == pytest.approx([1.5 / np.sqrt(3)])
+
+
+def test_krippendorffs_own_example():
+    """Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability", C: interval 0.849, ordinal
+    0.815 (four observers, twelve units, values missing).
+    """
+    nan = np.nan
+    table = np.array(
+        [
+            [1, 2, 3, 3, 2, 1, 4, 1, 2, nan, nan, nan],
+            [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, nan, 3],
+            [nan, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, nan],
+            [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, nan],
+        ]
+    )
+    counts = np.stack([(table == point).sum(axis=0) for point in range(1, 6)], axis=1).astype(float)
+    sums = coincidences(counts, np.zeros(12, dtype=np.int64), 1)[0]
+    assert krippendorff_alpha(sums, "interval") == pytest.approx(0.849, abs=5e-4)
+    assert krippendorff_alpha(sums, "ordinal") == pytest.approx(0.815, abs=5e-4)

@@ -1,0 +1,394 @@
+"""Reward models on tiny networks: trained, broken off and gone on with, exported, calibrated."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from accelerate import Accelerator
+from tiny_models import WORDS, made_rounds, write_decoder, write_encoder, write_rounds
+
+from commonweal.datasets.dataset import read_dataset, write_dataset
+from commonweal.errors import InputError, TrainingError
+from commonweal.rewards import load_reward_model
+from commonweal.rewards.pair_text import PairText
+from commonweal.training import reward_export, run_folder
+from commonweal.training.config import RewardConfig
+from commonweal.training.reward import fit_reward_model
+from commonweal.training.reward_data import as_tokens, inputs_of, read_split
+from commonweal.training.reward_export import TorchScorer, order_agreement
+from commonweal.training.reward_run import run_reward
+from commonweal.training.reward_trainer import COLUMNS, CrossedCollator, CrossedRewardTrainer
+from commonweal.types import RewardInput
+
+QUESTION = "Which?"
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def rounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_rounds(tmp_path_factory.mktemp("data") / "made")
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+def config(rounds: Path, backbone: Path, out: Path, **more: Any) -> RewardConfig:
+    training = {"max_steps": 20, "eval_steps": 10, "batch_size": 16, "learning_rate": 2e-3}
+    return RewardConfig.model_validate(
+        {
+            "name": "tiny",
+            "out": out,
+            "data": {"datasets": [rounds], **more.pop("data", {})},
+            "model": {"backbone": str(backbone), "max_tokens": 32, **more.pop("model", {})},
+            "training": training | more,
+        }
+    )
+
+
+def fit(made: RewardConfig) -> Any:
+    made.out.mkdir(parents=True, exist_ok=True)
+    return fit_reward_model(made)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(folder / "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def finished(rounds, encoder, tmp_path_factory) -> tuple[Path, list[str]]:
+    """A whole run, long enough to learn who wants what."""
+    out = tmp_path_factory.mktemp("run") / "tiny"
+    return out, list(run_reward(config(rounds, encoder, out, max_steps=300, eval_steps=100)))
+
+
+# --------------------------------------------------------------------------------- a whole run
+
+
+def test_it_learns_whose_opinion_fits_which_statement(finished):
+    out, _ = finished
+    model = load_reward_model(str(out / "runtime"))
+    for wanted in WORDS:
+        opinion = f"We want more {wanted}"
+        inputs = [RewardInput(QUESTION, opinion, f"We need {word}") for word in WORDS]
+        ratings = model.calibration.expected_rating(model.rewards(inputs))
+        assert WORDS[int(ratings.argmax())] == wanted
+        assert ratings.max() > 4 > np.median(ratings)
+
+
+def test_export_and_network_agree(finished, rounds, encoder):
+    out, _ = finished
+    dataset = read_dataset(rounds)
+    texts = dataset.candidates["text"].unique().to_list()
+    inputs = [
+        RewardInput(QUESTION, opinion, text)
+        for opinion in dataset.opinions["text"].unique()
+        for text in texts
+    ]
+    network = TorchScorer(out / "model", PairText(max_tokens=32)).rewards(inputs)
+    export = load_reward_model(str(out / "runtime")).rewards(inputs)
+    assert order_agreement(network, export) >= 0.99
+    # Eight bits for each weight: near, and not the same.
+    assert np.abs(network - export).max() < 0.1 * np.ptp(network)
+
+
+def test_an_export_that_loses_the_order_takes_more_room(finished, tmp_path, monkeypatch):
+    """With a demand that eight bits do not meet on this network, and sixteen do."""
+    out, _ = finished
+    opinions = [f"We want {a} more {b}" for a in WORDS for b in WORDS]
+    inputs = [RewardInput(QUESTION, o, f"We need {w}") for o in opinions for w in WORDS]
+    options = {"name": "t", "pair_text": PairText(max_tokens=32), "compare_on": inputs}
+    small = reward_export.export_reward_model(out / "model", tmp_path / "a", **options)
+    assert small.weights == "int8"
+    assert small.order_agreement < 1
+    monkeypatch.setattr(reward_export, "MIN_ORDER_AGREEMENT", (small.order_agreement + 1) / 2)
+    with pytest.raises(TrainingError, match="int8 export orders"):
+        reward_export.export_reward_model(out / "model", tmp_path / "a", **options)
+    large = reward_export.export_smallest(out / "model", tmp_path / "b", **options)
+    assert large.weights != "int8"
+    assert large.order_agreement > small.order_agreement
+
+
+def test_a_run_leaves_what_the_docs_say(finished):
+    out, lines = finished
+    names = {path.name for path in out.iterdir()} - {".lock"}
+    assert names == {
+        *("config.json", "comparisons.parquet", "metrics.jsonl", "checkpoints"),
+        *("model", "runtime", "card.md"),
+    }
+    metrics = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert any("eval_crossed_accuracy" in entry for entry in metrics)
+    card = (out / "card.md").read_text()
+    assert "made (simulated)" in card
+    assert "made (ood_test)" in card
+    assert any("made (ood_test): 1.000" in line for line in lines)
+
+
+def test_a_finished_run_is_not_repeated(finished, rounds, encoder):
+    out, _ = finished
+    again = run_reward(config(rounds, encoder, out, max_steps=300, eval_steps=100))
+    assert list(again) == [f"{out} is done already"]
+
+
+# ------------------------------------------------------------------------------------ training
+
+
+def test_the_same_seed_gives_the_same_weights(rounds, encoder, tmp_path):
+    first, second = (fit(config(rounds, encoder, tmp_path / name)).model for name in "ab")
+    one, two = weights(first), weights(second)
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(rounds, encoder, tmp_path):
+    """kill -9 in the middle of the second checkpoint: the first is whole, and the run goes on."""
+    whole = fit(config(rounds, encoder, tmp_path / "whole"))
+    broken = config(rounds, encoder, tmp_path / "broken")
+    broken.out.mkdir()
+    code = (
+        "import os, signal, sys\n"
+        "import torch\n"
+        "torch.set_num_threads(1)\n"
+        "from commonweal.training import reward, run_folder\n"
+        "from commonweal.training.config import RewardConfig\n"
+        "mark = run_folder.mark_whole\n"
+        "def killed(checkpoint):\n"
+        "    if checkpoint.name == 'checkpoint-20': os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    mark(checkpoint)\n"
+        "run_folder.mark_whole = killed\n"
+        "reward.fit_reward_model(RewardConfig.model_validate_json(sys.argv[1]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, broken.model_dump_json()], capture_output=True
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+    assert (broken.out / "checkpoints" / "checkpoint-20").is_dir()
+    assert run_folder.last_checkpoint(broken.out).name == "checkpoint-10"
+    assert not (broken.out / "checkpoints" / "checkpoint-20").exists()
+    resumed = fit(broken)
+    one, two = weights(whole.model), weights(resumed.model)
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert [e.get("loss") for e in whole.history] == [e.get("loss") for e in resumed.history]
+
+
+@pytest.mark.parametrize("fsdp", ["", pytest.param("full_shard auto_wrap", marks=pytest.mark.slow)])
+def test_two_processes_learn_what_one_does(rounds, encoder, tmp_path, fsdp):
+    """The same rows a step, in one process and in two under torchrun, whole or sharded."""
+    one = fit(config(rounds, encoder, tmp_path / "one"))
+    two = config(rounds, encoder, tmp_path / "two", batch_size=8, fsdp=fsdp)
+    two.out.mkdir()
+    code = tmp_path / "run.py"
+    code.write_text(
+        "import sys\n"
+        "from commonweal.training.config import RewardConfig\n"
+        "from commonweal.training.reward import fit_reward_model\n"
+        "fit_reward_model(RewardConfig.model_validate_json(sys.argv[1]))\n"
+    )
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"),
+            *("--master-port=0", "--standalone", str(code), two.model_dump_json()),
+        ],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    lines = (two.out / "metrics.jsonl").read_text().splitlines()
+    logged = [json.loads(line) for line in lines]
+    losses = [e["loss"] for e in one.history if "loss" in e]
+    assert np.allclose(losses, [e["loss"] for e in logged if "loss" in e], rtol=1e-4)
+
+
+def test_a_decoder_with_low_rank_updates(rounds, tmp_path):
+    decoder = write_decoder(tmp_path / "decoder")
+    made = config(rounds, decoder, tmp_path / "out", model={"lora_rank": 4})
+    lines = list(run_reward(made))
+    assert any("Exported" in line for line in lines)
+    inputs = [RewardInput(QUESTION, "We want more drums", f"We need {word}") for word in WORDS]
+    assert np.isfinite(load_reward_model(str(made.out / "runtime")).rewards(inputs)).all()
+
+
+# --------------------------------------------------------------------------------- the objective
+
+
+class _Fixed(torch.nn.Module):
+    """Gives each row the reward that its first token names."""
+
+    def forward(self, input_ids: torch.Tensor, **_: Any) -> Any:
+        from types import SimpleNamespace
+
+        return SimpleNamespace(logits=input_ids[:, :1].float())
+
+
+def test_the_loss_is_that_of_the_paper_plus_the_crossed_one():
+    """Worked out by hand from four rewards a crossed row and two a plain one."""
+    rows = [
+        ([5], [3], [2], [4], 0),  # A: 5 over 3, and B: 2 over 4
+        ([1], [4], [], [], 1),
+    ]
+    batch = CrossedCollator(0)([dict(zip(COLUMNS, row, strict=True)) for row in rows])
+    trainer = CrossedRewardTrainer.__new__(CrossedRewardTrainer)
+    trainer.model, trainer._crossed_weight, trainer._centre = _Fixed().eval(), 0.5, 0.1
+    trainer._metrics = {"eval": defaultdict(list)}
+    trainer.accelerator = Accelerator(cpu=True)
+    loss = trainer.compute_loss(trainer.model, batch)
+    softplus = lambda x: np.log1p(np.exp(x))  # noqa: E731
+    # Within: 5 over 3 (A), 1 over 4 (plain), 2 over 4 (B). Crossed: (5 - 3) + (2 - 4).
+    within = np.mean([softplus(-(5 - 3)), softplus(-(1 - 4)), softplus(-(2 - 4))])
+    crossed = softplus(-((5 - 3) + (2 - 4)))
+    centre = np.mean([(5 + 3) ** 2, (1 + 4) ** 2, (2 + 4) ** 2])
+    assert loss.item() == pytest.approx(within + 0.5 * crossed + 0.1 * centre, rel=1e-6)
+    assert trainer._metrics["eval"] == {
+        "accuracy": [pytest.approx(1 / 3)],
+        "margin": [pytest.approx((2 - 3 - 2) / 3)],
+        "crossed_accuracy": [0.5],
+    }
+
+
+def test_a_loss_that_is_no_number_names_its_rows(rounds, encoder, tmp_path):
+    with pytest.raises(TrainingError, match=r"the loss is .* on rows \d+, .* of comparisons"):
+        fit(config(rounds, encoder, tmp_path / "out", learning_rate=1e30))
+
+
+# -------------------------------------------------------------------------------------- the data
+
+
+def test_no_question_is_trained_on_and_kept_back(rounds, encoder, tmp_path):
+    made = config(rounds, encoder, tmp_path)
+    split = read_split(made.data, seed=3)
+    training = {q for d in split.training.rounds for q in d.rounds["question_id"]}
+    assert training.isdisjoint(split.development_questions)
+    assert len(training) + len(split.development_questions) == 6
+    assert not any(q.startswith("ood") for q in training)
+
+
+def test_rows_are_what_people_said(rounds, encoder, tmp_path):
+    """Each row is a true comparison, and each crossed row an opposite pair of them."""
+    split = read_split(config(rounds, encoder, tmp_path).data, seed=0)
+    said = {
+        (row["round_id"], row["participant_id"], row["candidate_id"]): row["agreement"]
+        for row in read_dataset(rounds).ratings.iter_rows(named=True)
+    }
+    rows = split.training.rows.rows(named=True)
+    for row in rows:
+        at, one, two = row["round_id"], row["chosen_id"], row["rejected_id"]
+        assert said[at, row["participant_id"], one] > said[at, row["participant_id"], two]
+        if other := row["other_participant_id"]:
+            assert said[at, other, one] < said[at, other, two]
+    assert {row["other_participant_id"] is None for row in rows} == {True, False}
+    assert len(inputs_of(split.training)) == len(set(inputs_of(split.training)))
+
+
+def test_tokens_are_those_of_the_runtime(rounds, encoder, tmp_path):
+    from tokenizers import Tokenizer
+
+    split = read_split(config(rounds, encoder, tmp_path).data, seed=0)
+    tokenizer = Tokenizer.from_file(str(encoder / "tokenizer.json"))
+    text = PairText(max_tokens=32)
+    tokens = as_tokens(split.training, tokenizer, text)
+    for number, row in enumerate(split.training.rows.head(20).rows(named=True)):
+        dataset = split.training.rounds[row["dataset"]]
+        opinion = dataset.opinions.filter(
+            (pl.col("round_id") == row["round_id"])
+            & (pl.col("participant_id") == row["participant_id"])
+        )["text"].item()
+        statement = f"We need {WORDS[int(row['chosen_id'][1:])]}"
+        (ids,) = text.encode(tokenizer, [RewardInput(QUESTION, opinion, statement)])
+        assert tokens[number]["chosen_ids"] == ids
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({"development": ["nowhere"]}, "names the question 'nowhere', which is in no training"),
+        ({"development_share": 0.99}, "there are .* training comparisons|there are 0"),
+    ],
+)
+def test_too_little_data_is_named(encoder, tmp_path, data, expected):
+    write_dataset(made_rounds(2, n_people=3), tmp_path / "few")
+    made = config(tmp_path / "few", encoder, tmp_path / "out", data=data)
+    with pytest.raises(InputError, match=expected):
+        read_split(made.data, seed=0)
+
+
+def test_data_without_splits_is_refused(encoder, tmp_path):
+    dataset = made_rounds(2)
+    blank = pl.lit(None, dtype=pl.String).alias("split")
+    from dataclasses import replace
+
+    write_dataset(replace(dataset, rounds=dataset.rounds.with_columns(blank)), tmp_path / "d")
+    with pytest.raises(InputError, match="no round is in the split 'train'; it has no splits"):
+        read_split(config(tmp_path / "d", encoder, tmp_path / "out").data, seed=0)
+
+
+def test_a_test_question_is_refused(rounds, encoder, tmp_path):
+    questions = tmp_path / "questions.csv"
+    questions.write_text("id,question,split\nx,which?,ood_test\n")
+    made = config(rounds, encoder, tmp_path / "out", data={"question_split": questions})
+    with pytest.raises(InputError, match="held out for testing"):
+        read_split(made.data, seed=0)
+
+
+# ------------------------------------------------------------------------------------ the folder
+
+
+def test_two_runs_do_not_share_a_folder(rounds, encoder, tmp_path):
+    made = config(rounds, encoder, tmp_path / "out")
+    with (
+        run_folder.opened(made.out, made),
+        pytest.raises(InputError, match="another run is at work"),
+    ):
+        next(iter(run_reward(made)))
+
+
+def test_another_config_does_not_take_over_a_run(rounds, encoder, tmp_path):
+    made = config(rounds, encoder, tmp_path / "out")
+    with run_folder.opened(made.out, made):
+        (made.out / "metrics.jsonl").write_text("{}")
+    other = config(rounds, encoder, tmp_path / "out", seed=1)
+    with pytest.raises(InputError, match="begun with another config"):
+        next(iter(run_reward(other)))
+    with run_folder.opened(made.out, other, overwrite=True):
+        assert not (made.out / "metrics.jsonl").exists()
+
+
+def test_what_is_not_a_run_is_left_alone(rounds, encoder, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    made = config(rounds, encoder, tmp_path)
+    with pytest.raises(InputError, match=r"holds thesis.txt and is not a training run"):
+        next(iter(run_reward(made, overwrite=True)))
+
+
+def test_a_full_disk_keeps_the_last_whole_checkpoint(rounds, encoder, tmp_path, monkeypatch):
+    """Saving the second checkpoint fails in the middle, as a full disk would have it."""
+    save = torch.save
+
+    def full(what, path, *more, **options):
+        if "checkpoint-20" in str(path):
+            Path(path).write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(what, path, *more, **options)
+
+    made = config(rounds, encoder, tmp_path / "out")
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(
+        TrainingError, match=r"No space left on device.*checkpoint-10 is kept: make"
+    ):
+        fit(made)
+    monkeypatch.setattr(torch, "save", save)
+    assert fit(made).history[-1]["step"] == 20

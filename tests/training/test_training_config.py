@@ -1,0 +1,62 @@
+"""Config files of training runs: read whole, refused with the field's name, described once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from commonweal.errors import InputError
+from commonweal.training.config import RewardConfig, described, read_config
+
+GOOD = """
+name = "mine"
+out = "runs/mine"
+[data]
+datasets = ["polis", "/abs"]
+"""
+
+
+def read(tmp_path: Path, text: str) -> RewardConfig:
+    path = tmp_path / "c.toml"
+    path.write_text(text, encoding="utf-8")
+    return read_config(path, RewardConfig)
+
+
+def test_paths_lead_from_the_config(tmp_path):
+    config = read(tmp_path, GOOD)
+    assert config.out == tmp_path / "runs" / "mine"
+    assert config.data.datasets == (tmp_path / "polis", Path("/abs"))
+
+
+def test_the_papers_number_of_steps_is_the_default(tmp_path):
+    assert read(tmp_path, GOOD).training.max_steps == 1500  # paper 3.4
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "field 'name' is missing"),
+        ("name = ", "not valid TOML: Invalid value"),
+        (GOOD + "dataset = 1", "unknown field 'data.dataset'; did you mean 'data.datasets'"),
+        (GOOD + "[training]\nlearning_rat = 1.0", "did you mean 'training.learning_rate'"),
+        (GOOD + "[training]\nmax_steps = 0", "field 'training.max_steps' is 0: .*greater than or"),
+        (GOOD + "[training]\nprecision = 'int4'", "field 'training.precision' is 'int4'"),
+        (GOOD.replace('"mine"', '"my run"'), "field 'name' is 'my run'"),
+        (GOOD.replace('["polis", "/abs"]', "[]"), r"field 'data.datasets' is \[\]"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path, text, expected):
+    with pytest.raises(InputError, match=expected):
+        read(tmp_path, text)
+
+
+def test_no_file_is_named(tmp_path):
+    with pytest.raises(InputError, match="expected a training config as"):
+        read_config(tmp_path / "none.toml", RewardConfig)
+
+
+def test_every_field_is_described():
+    rows = described(RewardConfig)
+    assert all(description for name, _, description in rows if name not in {"name", "out"})
+    assert len({name for name, _, _ in rows}) == len(rows) > 20
