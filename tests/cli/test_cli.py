@@ -30,6 +30,14 @@ COMMANDS = [
     ["questions", "screen"],
     ["questions", "seeds"],
     ["questions", "split"],
+    ["study"],
+    ["study", "export"],
+    ["study", "invite"],
+    ["study", "new"],
+    ["study", "quick"],
+    ["study", "researcher"],
+    ["study", "serve"],
+    ["study", "simulate"],
 ]
 
 

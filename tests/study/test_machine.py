@@ -229,7 +229,7 @@ def test_answers_to_other_pages_change_nothing(place):
     with place.turn() as turn:
         me, other = (turn.db.get(Participant, i) for i in ids[:2])
         assert not answers.rate(turn, other, page.presentation.id, 4, None)  # somebody else's
-        assert answers.write_opinion(turn, me, page.round.id, OPINION) is None  # not yet
+        assert answers.write_opinion(turn, me, page.round.id, OPINION) == "not_asked"  # not yet
         assert answers.rate(turn, me, page.presentation.id, 4, None)
         assert not answers.rate(turn, me, page.presentation.id, 1, None)  # sent twice
         assert not answers.leave_result(turn, me, page.round.id)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from commonweal._version import __version__
-from commonweal.cli import agree, doctor, models, questions
+from commonweal.cli import agree, doctor, models, questions, study
 
 app = typer.Typer(
     name="commonweal",
@@ -41,3 +41,4 @@ app.command("agree", epilog=agree.EXAMPLE)(agree.agree)
 app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
 app.add_typer(models.app, name="models")
 app.add_typer(questions.app, name="questions")
+app.add_typer(study.app, name="study")

@@ -126,11 +126,11 @@ def save_draft(turn: Turn, person: Participant, round_id: int, text: str) -> boo
 
 
 def write_opinion(turn: Turn, person: Participant, round_id: int, text: str) -> str | None:
-    """What is wrong with the opinion ("too_short", "too_long"); None where it was kept or where
-    none is asked for now. One that is not kept stays as a draft.
+    """What is wrong with the opinion ("too_short", "too_long"), or "not_asked"; None where it was
+    kept. One of the wrong length stays as a draft.
     """
     if not _is_writing(turn, person, round_id):
-        return None
+        return "not_asked"
     text = clean(text)
     limits = turn.config.opinion
     if not limits.min_characters <= len(text) <= limits.max_characters:

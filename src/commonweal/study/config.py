@@ -141,7 +141,7 @@ class GenerationConfig(_Part):
 
 
 class ModerationConfig(_Part):
-    """With "automatic" what is flagged is not shown; with "review" people approve each statement."""
+    """Mode "automatic" shows nothing that is flagged; in "review" people approve each statement."""
 
     mode: Literal["automatic", "review", "off"] = "automatic"
 
