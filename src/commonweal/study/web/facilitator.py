@@ -72,6 +72,7 @@ def session(visit: Visit) -> Response:
         return visit.page(
             "session.html.j2",
             group=group,
+            version=group.version if group else turn.study.lobby_version,
             stage=group.stage if group else "lobby",
             n_people=len(people) if group else n_waiting or 0,
             n_late=n_waiting or 0,
@@ -145,7 +146,7 @@ async def events(site: Site, request: Request) -> Response:
     if key is None:
         return Response(status_code=204)
     return StreamingResponse(
-        site.live.stream(key),
+        site.live.stream(key, partial(site.live.version, key)),
         media_type="text/event-stream",
         headers={"X-Accel-Buffering": "no"},
     )

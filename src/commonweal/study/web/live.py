@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
 from sqlalchemy import select, update
@@ -59,12 +59,19 @@ class Live:
                     await run_in_threadpool(self._note_present, there)
             await asyncio.sleep(0.05)  # a burst of changes is one change
 
-    async def stream(self, key: int, participant_id: int | None = None) -> AsyncIterator[str]:
-        """Events of a group or the waiting room, for one listener."""
+    async def stream(
+        self, key: int, find_version: Callable[[], int], participant_id: int | None = None
+    ) -> AsyncIterator[str]:
+        """Events of a group or the waiting room, for one listener.
+
+        The first tells the version as it is once changes are listened for: a page that was made
+        from an older one looks again, so that nothing falls between the page and its stream.
+        """
         mine = asyncio.Event()
         self._listeners[key].add(mine)
         try:
-            yield "retry: 2000\n\nevent: ready\ndata: 1\n\n"
+            version = await run_in_threadpool(find_version)
+            yield f"retry: 2000\n\nevent: ready\ndata: {version}\n\n"
             while not self.is_closing:
                 if participant_id is not None:
                     self._present.add(participant_id)
@@ -79,6 +86,13 @@ class Live:
             self._listeners[key].discard(mine)
             if not self._listeners[key]:
                 del self._listeners[key]
+
+    def version(self, key: int) -> int:
+        """The version of a group or of the waiting room."""
+        with self._store.read() as db:
+            if key == LOBBY:
+                return db.get_one(Study, self._study_id).lobby_version
+            return db.get_one(Group, key).version
 
     def close(self) -> None:
         """Ends all streams."""

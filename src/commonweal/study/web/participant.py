@@ -54,6 +54,8 @@ def routes(site: Site) -> list[Route]:
         route("/here/device", "POST", new_device),
         route("/here/leave", "GET", leave_page),
         route("/here/{action}", "POST", act),
+        # Where a form came back with something missing, a reload of its address finds the page.
+        route("/here/{action}", "GET", lambda visit: visit.go("/here")),
     ]
 
 
@@ -202,6 +204,7 @@ def _show(
         values=range(RATING_MIN, RATING_MAX + 1),
         code=turn.config.code(page.person.outcome) if page.person.outcome else "",
         quote=quote,
+        version=page.group.version if page.group else turn.study.lobby_version,
         stale="stale" in visit.request.query_params,
         can_extend=page.person.n_extensions < people.MAX_EXTENSIONS,
     )
@@ -328,8 +331,9 @@ async def events(site: Site, request: Request) -> Response:
     found = await run_in_threadpool(find)
     if found is None:
         return Response(status_code=204)  # tells the browser not to come back
+    key, person_id = found
     return StreamingResponse(
-        site.live.stream(*found),
+        site.live.stream(key, partial(site.live.version, key), person_id),
         media_type="text/event-stream",
         headers={"X-Accel-Buffering": "no"},
     )

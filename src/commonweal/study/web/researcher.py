@@ -146,7 +146,7 @@ def group_page(visit: Visit) -> Response:
                 .where(Participant.group_id == group.id)
                 .order_by(Participant.seat)
             ).all(),
-            events=db.scalars(
+            logged=db.scalars(
                 select(Event)
                 .where(Event.group_id == group.id)
                 .order_by(Event.id.desc())
@@ -209,13 +209,13 @@ def audit(visit: Visit) -> Response:
     with visit.site.store.read() as db:
         turn = visit.site.reading(db)
         who = _who(visit, turn)
-        events = db.scalars(
+        logged = db.scalars(
             select(Event)
             .where(Event.study_id == turn.study.id)
             .order_by(Event.id.desc())
             .limit(N_EVENTS)
         ).all()
-        return visit.page("audit.html.j2", events=events, who=who)
+        return visit.page("audit.html.j2", logged=logged, who=who)
 
 
 def _group(visit: Visit, turn: Turn) -> Group:

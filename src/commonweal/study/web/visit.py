@@ -139,7 +139,8 @@ def endpoint(site: Site, handler: Handler, *, cookie: str = FORM_COOKIE) -> Any:
                     site.limits.count(f"token {visit.token}", site.limits.per_token)
                 visit.form = await _read_form(request)
                 _check_origin(request)
-                if not hmac.compare_digest(visit.text("csrf"), visit.csrf):
+                sent = visit.text("csrf").encode("utf-8", "replace")
+                if not hmac.compare_digest(sent, visit.csrf.encode()):
                     raise RefusedError(403, "error.form")
             response = await run_in_threadpool(partial(handler, visit))
         except RefusedError as refused:

@@ -25,6 +25,7 @@
         begin();
       } else {
         // The same page: only its living parts, so that nobody loses what they are writing.
+        main().dataset.version = next.dataset.version || "";
         for (const part of next.querySelectorAll("[data-part]")) {
           const old = main().querySelector(`[data-part="${part.dataset.part}"]`);
           if (old && old.innerHTML !== part.innerHTML && !old.contains(document.activeElement)) {
@@ -42,8 +43,7 @@
     const address = main().dataset.events;
     if (!address) return;
     source = new EventSource(address);
-    let first = true;
-    source.addEventListener("ready", () => { if (!first) look(); first = false; });
+    source.addEventListener("ready", (event) => { if (event.data !== main().dataset.version) look(); });
     source.addEventListener("changed", look);
   }
 
