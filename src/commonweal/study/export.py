@@ -161,7 +161,7 @@ def _add_round(
         .outerjoin(Rating)
         .where(Presentation.round_id == row.id, Presentation.shown_at.is_not(None))
         .order_by(Presentation.id)
-    ).tuples():
+    ):
         person = people[shown.participant_id].public_id
         # Shown and not answered is a missing answer: null, not left out.
         agreement, quality = (rating.agreement, rating.quality) if rating else (None, None)
@@ -187,7 +187,7 @@ def _add_round(
         .join(Statement, Prediction.statement_id == Statement.id)
         .where(Statement.round_id == row.id)
         .order_by(Prediction.statement_id, Prediction.participant_id)
-    ).tuples():
+    ):
         tables["predictions"].append(
             {
                 "round_id": row.public_id,
@@ -238,7 +238,7 @@ def payments(store: Store, study_id: int) -> str:
             .join(Participant, RecruiterIds.participant_id == Participant.id)
             .where(Participant.study_id == study_id)
             .order_by(RecruiterIds.recruiter_participant)
-        ).tuples():
+        ):
             code = config.code(person.outcome) if person.outcome else ""
             cells = (
                 ids.recruiter_participant,

@@ -117,15 +117,12 @@ class Live:
 
     def _read_versions(self) -> dict[int, int]:
         with self._store.read() as db:
-            found = dict(
-                db.execute(
-                    select(Group.id, Group.version).where(
-                        Group.study_id == self._study_id, Group.stage.not_in(ENDED)
-                    )
+            rows = db.execute(
+                select(Group.id, Group.version).where(
+                    Group.study_id == self._study_id, Group.stage.not_in(ENDED)
                 )
-                .tuples()
-                .all()
             )
+            found: dict[int, int] = dict(rows.all())  # type: ignore[arg-type]
             lobby = select(Study.lobby_version).where(Study.id == self._study_id)
             found[LOBBY] = db.scalars(lobby).one()
         return found
