@@ -46,7 +46,16 @@ def live(bot: Bot, until: float) -> None:
                 continue
 
 
-def test_nothing_acknowledged_is_lost(database_url):
+def test_nothing_acknowledged_is_lost(tmp_path):
+    be_killed(f"sqlite:///{tmp_path}/study.db")
+
+
+@pytest.mark.slow
+def test_nothing_acknowledged_is_lost_on_postgresql(postgres_url):
+    be_killed(postgres_url)
+
+
+def be_killed(database_url):
     rng = random.Random(0)
     port = free_port()
     Store(database_url).close()

@@ -225,9 +225,10 @@ def _opinion_check(turn: Turn, group: Group) -> bool:
     if held is not None and turn.now < group.deadline:
         return False
     timings = turn.config.timings_seconds
-    n_attempts = turn.config.generation.attempts + bool(turn.config.generation.fallback)
-    # Somewhat more than its attempts can take together: whatever becomes of the job, this ends.
-    _stage(turn, group, "generating", timings.generation * (n_attempts + 1) + 60)
+    generation = turn.config.generation
+    n_writings = generation.attempts * len(turn.config.arms) + bool(generation.fallback)
+    # Somewhat more than all of it can take: whatever becomes of the job, this stage ends.
+    _stage(turn, group, "generating", timings.generation * (n_writings + 1) + 60)
     turn.db.add(Job(round_id=group.round_id, status="queued", created_at=turn.now))
     return True
 

@@ -44,6 +44,6 @@ def qr_svg(address: str) -> Markup:
     """The address as a QR code: SVG without style or script."""
     out = io.BytesIO()
     segno.make(address, error="m").save(
-        out, kind="svg", scale=6, border=2, xmldecl=False, svgns=True, dark="#000", light="#fff"
+        out, kind="svg", border=2, xmldecl=False, omitsize=True, dark="#000", light="#fff"
     )
     return Markup(out.getvalue().decode())  # noqa: S704 - made by the library from numbers alone

@@ -122,7 +122,7 @@ class Live:
                     Group.study_id == self._study_id, Group.stage.not_in(ENDED)
                 )
             )
-            found: dict[int, int] = dict(rows.all())  # type: ignore[arg-type]
+            found: dict[int, int] = dict(rows.all())
             lobby = select(Study.lobby_version).where(Study.id == self._study_id)
             found[LOBBY] = db.scalars(lobby).one()
         return found
