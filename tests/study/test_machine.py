@@ -98,10 +98,21 @@ def test_a_late_joiner_waits_for_the_next_group(place):
 
 def test_at_the_waiting_rooms_deadline_a_smaller_group_will_do(place):
     ids = place.join(3)
-    place.clock.move_to(place.clock.now() + 601)
+    place.clock.move_to(place.clock.now() + 560)
+    assert [place.page(i).kind for i in ids] == ["lobby"] * 3
+    place.clock.move_to(place.clock.now() + 41)
     with place.turn() as turn:
         machine.sweep(turn)
     assert [place.page(i).kind for i in ids] == ["position"] * 3
+
+
+def test_who_has_closed_the_page_is_put_into_no_group(place):
+    gone = place.join(2)
+    place.clock.move_to(place.clock.now() + 100)
+    there = place.join(3)
+    assert [place.page(i).kind for i in there] == ["lobby"] * 3
+    assert place.page(gone[0]).kind == "position"  # is back, and makes the group of four
+    assert place.page(there[0]).kind == "position"
 
 
 def test_too_few_at_the_waiting_rooms_deadline_are_released(place):

@@ -235,6 +235,20 @@ def test_the_recruiters_participant_joins_once(tmp_path):
     assert (ids.recruiter_participant, ids.recruiter_session) == ("abc123", "<s>")
 
 
+def test_who_presses_twice_joins_once(served):
+    browser = served.browser()
+    browser.get("/join")
+    fields = {**browser.forms["/join"].fields, "decision": "agree"}
+    client = browser._client
+    # Both are sent before the first answer has brought its cookie.
+    for _ in range(2):
+        client.cookies.pop("cw_here", None)
+        client.post("/join", data=fields, follow_redirects=False)
+    assert served.count(Participant) == 1
+    browser.get("/here")
+    assert browser.headings == ["How it works"]
+
+
 def test_a_restart_resumes(tmp_path):
     served = Served(tmp_path)
     browsers = served.joined(4)

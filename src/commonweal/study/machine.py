@@ -37,6 +37,8 @@ from commonweal.study.tables import (
 
 ENDED = ("finished", "dissolved")
 EXTENDABLE = ("opinions", "rating", "result")
+PRESENT_SECONDS = 90
+"""Whoever was seen no longer ago than this is there: only they are put into a new group."""
 POSITION_PASS = -1
 """``pass_index`` of the position statement's presentation."""
 
@@ -119,14 +121,13 @@ def match(turn: Turn) -> None:
     if settings.start == "facilitator":
         _release_lobby(turn)
         return
-    while len(waiting := _waiting(turn)) >= settings.size:
-        if not _found_group(turn, waiting[: settings.size]):
+    while len(there := _there(turn)) >= settings.size:
+        if not _found_group(turn, there[: settings.size]):
             break
     expired = turn.now - turn.config.timings_seconds.lobby
-    if waiting and waiting[0].stage_since <= expired:
-        if len(waiting) >= settings.minimum:
-            _found_group(turn, waiting[: settings.size])
-        _release_lobby(turn)
+    if any(person.stage_since <= expired for person in there) and len(there) >= settings.minimum:
+        _found_group(turn, there[: settings.size])
+    _release_lobby(turn)
 
 
 def start_by_facilitator(turn: Turn) -> bool:
@@ -147,6 +148,13 @@ def _waiting(turn: Turn) -> list[Participant]:
             .order_by(Participant.stage_since, Participant.id)
         )
     )
+
+
+def _there(turn: Turn) -> list[Participant]:
+    """Those who wait and have the page open: somebody who is gone would hold a group up."""
+    return [
+        person for person in _waiting(turn) if person.last_seen_at >= turn.now - PRESENT_SECONDS
+    ]
 
 
 def _release_lobby(turn: Turn) -> None:

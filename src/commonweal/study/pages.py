@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import func, select
 
 from commonweal.study.answers import next_presentation
+from commonweal.study.machine import PRESENT_SECONDS
 from commonweal.study.results import Rated, rated_statements
 from commonweal.study.store import Turn
 from commonweal.study.tables import (
@@ -20,9 +21,6 @@ from commonweal.study.tables import (
     Round,
     Statement,
 )
-
-PRESENT_SECONDS = 45
-"""Somebody who was seen no longer ago than this is there."""
 
 _RANKS = {"consent": 0, "instructions": 1, "check": 2, "lobby": 20} | {
     "position": 10,
@@ -234,6 +232,7 @@ def _n_in_lobby(turn: Turn) -> int:
                 Participant.study_id == turn.study.id,
                 Participant.stage == "lobby",
                 Participant.outcome.is_(None),
+                Participant.last_seen_at >= turn.now - PRESENT_SECONDS,
             )
         )
         or 0

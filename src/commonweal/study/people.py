@@ -26,19 +26,31 @@ def join(
     *,
     language: str = "en",
     recruiter: Mapping[str, str] | None = None,
+    browser: str = "",
     is_simulated: bool = False,
 ) -> Participant:
-    """A new participant, before consent.
+    """A new participant, before consent; the one that this browser joined as before, if any.
 
     Args:
         turn: the transaction.
         language: of the pages.
         recruiter: "participant", "study" and "session", as the recruiter's link gave them.
+        browser: a secret of the browser: who presses twice, or whose answer is lost, joins once.
         is_simulated: whether a program stands in for a person.
 
     Raises:
         AlreadyJoinedError: the recruiter's participant has joined before.
     """
+    browser_hash = hashed(f"join:{browser}") if browser else None
+    before = turn.db.scalars(
+        select(Participant).where(
+            Participant.study_id == turn.study.id,
+            Participant.browser_hash == browser_hash,
+            Participant.browser_hash.is_not(None),
+        )
+    ).one_or_none()
+    if before is not None:
+        return before
     known = (recruiter or {}).get("participant", "")
     if known and turn.db.scalar(
         select(RecruiterIds.participant_id).where(
@@ -55,6 +67,7 @@ def join(
         stage_since=turn.now,
         language=language,
         is_simulated=is_simulated,
+        browser_hash=browser_hash,
         joined_at=turn.now,
         last_seen_at=turn.now,
     )
@@ -178,6 +191,9 @@ def more_time(turn: Turn, person: Participant, *, actor: str = "participant") ->
 def saw(turn: Turn, person: Participant) -> None:
     """Notes that the person is there, and moves the group where its time has come."""
     person.last_seen_at = turn.now
+    if person.outcome is None and person.stage == "lobby":
+        turn.db.flush()
+        machine.match(turn)
     if person.group_id is not None and person.outcome is None:
         machine.advance(turn, turn.db.get_one(Group, person.group_id))
 

@@ -64,6 +64,7 @@ class Participant(Base):
     """A person. ``outcome`` is null while they take part."""
 
     __tablename__ = "participants"
+    __table_args__ = (UniqueConstraint("study_id", "browser_hash"),)
     id: Mapped[int] = mapped_column(primary_key=True)
     study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), index=True)
     public_id: Mapped[str] = mapped_column(unique=True)
@@ -75,6 +76,7 @@ class Participant(Base):
     ended_at: Mapped[float | None] = mapped_column(default=None)
     language: Mapped[str] = mapped_column(default="en")
     is_simulated: Mapped[bool] = mapped_column(default=False)
+    browser_hash: Mapped[str | None] = mapped_column(default=None)
     joined_at: Mapped[float]
     last_seen_at: Mapped[float]
     consented_at: Mapped[float | None] = mapped_column(default=None)
@@ -292,6 +294,12 @@ class ResearcherSitting(Base):
     researcher_id: Mapped[int] = mapped_column(ForeignKey("researchers.id", ondelete="CASCADE"))
     created_at: Mapped[float]
     expires_at: Mapped[float]
+
+
+# SQLite would give the id of a deleted row to the next one, and an old form would then fit it.
+for _table in Base.metadata.tables.values():
+    if [column.name for column in _table.primary_key] == ["id"]:
+        _table.dialect_options["sqlite"]["autoincrement"] = True
 
 
 def _forbid_update(table: str, *, allowed: str = "") -> None:

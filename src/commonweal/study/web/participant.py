@@ -107,6 +107,7 @@ def join(visit: Visit) -> Response:
                 turn,
                 language=visit.language,
                 recruiter=_recruiter(visit),
+                browser="" if visit.is_new else visit.token,
                 is_simulated=visit.site.simulated,
             )
             _agree(turn, person, text, visit.site.kind)
