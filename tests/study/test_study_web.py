@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 
@@ -257,6 +258,23 @@ def test_a_restart_resumes(tmp_path):
     again = Site(served.place.store, served.place.study_id, in_background=False)
     client = TestClient(again.app, cookies={"cw_here": cookie})
     assert "What do you think?" in client.get("/here").text
+
+
+def test_an_idle_server_rests(served, monkeypatch):
+    n_turns = 0
+    turn = served.place.store.turn
+
+    def counted(study_id):
+        nonlocal n_turns
+        n_turns += 1
+        return turn(study_id)
+
+    monkeypatch.setattr(served.place.store, "turn", counted)
+    served.site.in_background = True
+    with TestClient(served.site.app) as client:
+        client.get("/health")
+        time.sleep(2.5)
+    assert 1 <= n_turns <= 6  # a sweep a second; a worker that wakes itself makes hundreds
 
 
 # ----------------------------------------------------------------------------------- attacks

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import or_, select
+from sqlalchemy import Select, or_, select
 
 from commonweal.errors import CommonwealError
 from commonweal.study import machine
@@ -40,20 +40,7 @@ class Claimed:
 
 def claim(turn: Turn) -> Claimed | None:
     """The next job to do: queued, or left by a worker that is gone; None where there is none."""
-    job = turn.db.scalars(
-        select(Job)
-        .join(Round, Job.round_id == Round.id)
-        .join(Group, Round.group_id == Group.id)
-        .where(
-            Group.study_id == turn.study.id,
-            or_(
-                Job.status == "queued",
-                (Job.status == "running") & (Job.lease_until <= turn.now),
-            ),
-        )
-        .order_by(Job.id)
-        .limit(1)
-    ).one_or_none()
+    job = turn.db.scalars(_open_jobs(turn.study.id, turn.now)).one_or_none()
     if job is None:
         return None
     job.status, job.claim = "running", new_token()
@@ -62,6 +49,20 @@ def claim(turn: Turn) -> Claimed | None:
     turn.db.flush()
     timeout = turn.config.timings_seconds.generation
     return Claimed(job.id, job.claim, _tasks(turn, job), timeout)
+
+
+def _open_jobs(study_id: int, now: float) -> Select[Job]:
+    return (
+        select(Job)
+        .join(Round, Job.round_id == Round.id)
+        .join(Group, Round.group_id == Group.id)
+        .where(
+            Group.study_id == study_id,
+            or_(Job.status == "queued", (Job.status == "running") & (Job.lease_until <= now)),
+        )
+        .order_by(Job.id)
+        .limit(1)
+    )
 
 
 def renew(turn: Turn, claimed: Claimed) -> bool:
@@ -230,6 +231,9 @@ class Worker:
 
     def run_once(self) -> bool:
         """Whether there was a job; it was finished, or its attempt noted as failed."""
+        with self._store.read() as db:
+            if db.scalars(_open_jobs(self._study_id, self._store.clock.now())).first() is None:
+                return False  # without a lock: this is asked all the time
         with self._store.turn(self._study_id) as turn:
             claimed = claim(turn)
         if claimed is None:

@@ -79,12 +79,14 @@ class Turn:
         study: the study's row, locked.
         config: what the study is.
         now: the time of everything that happens in it.
+        is_touched: whether what somebody sees has changed.
     """
 
     db: Session
     study: StudyRow
     config: StudyConfig
     now: float
+    is_touched: bool = False
 
     def log(
         self,
@@ -110,6 +112,7 @@ class Turn:
 
     def touch(self, group: Group | None) -> None:
         """Says that what people of the group (or of the lobby) see has changed."""
+        self.is_touched = True
         if group is None:
             self.study.lobby_version += 1
         else:
@@ -190,9 +193,10 @@ class Store:
             study = db.scalars(
                 select(StudyRow).where(StudyRow.id == study_id).with_for_update()
             ).one()
-            yield Turn(db, study, self.config_of(study), self.clock.now())
+            yield (turn := Turn(db, study, self.config_of(study), self.clock.now()))
             db.commit()
-        self.on_change()
+        if turn.is_touched:
+            self.on_change()
 
     @contextmanager
     def write(self) -> Iterator[Session]:
