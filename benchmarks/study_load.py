@@ -108,6 +108,8 @@ async def rate(client: httpx.AsyncClient, cookie: str, start: float, n: int) -> 
     import re
 
     headers = {"cookie": f"cw_here={cookie}"}
+    # Everybody comes in their own time too: a crowd at the door is another measurement.
+    await asyncio.sleep(max(0.0, start - EVERY_SECONDS - time.monotonic()))
     page = (await client.get("/here", headers=headers)).text
     took = []
     for i in range(n):
@@ -131,7 +133,7 @@ async def load(port: int, cookies: list[str], n_ratings: int) -> list[float]:
     async with httpx.AsyncClient(
         base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=60
     ) as client:
-        start = time.monotonic() + 3
+        start = time.monotonic() + 1 + EVERY_SECONDS
         jobs = [rate(client, c, start + rng.uniform(0, EVERY_SECONDS), n_ratings) for c in cookies]
         return [took for each in await asyncio.gather(*jobs) for took in each]
 

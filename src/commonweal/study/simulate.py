@@ -39,7 +39,7 @@ LATENCY_SECONDS = {
 """The median time that people take on a page; on a waiting page, until they look again."""
 
 
-TICK_SECONDS = 5.0
+TICK_SECONDS = 10.0
 """How often the sweep runs and jobs are done, in simulated time."""
 
 

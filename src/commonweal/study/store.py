@@ -8,7 +8,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -153,8 +153,9 @@ class Store:
             raise InputError(
                 f"the database is {parsed.get_backend_name()}; expected sqlite or postgresql"
             )
-        # SQLite has one writer; threads that wait here are woken at once, its own waiting polls.
-        self._writer: Any = threading.Lock() if self.is_sqlite else nullcontext()
+        # Threads of this process queue here, in front of the database's own lock: SQLite's waiting
+        # polls, and on PostgreSQL each that waits would hold a connection.
+        self._writer = threading.Lock()
         self._read_engine = (
             self.engine
             if self.is_sqlite  # one snapshot a transaction, as it is
