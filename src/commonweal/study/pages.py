@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import func, select
 
 from commonweal.study.answers import next_presentation
-from commonweal.study.machine import PRESENT_SECONDS
+from commonweal.study.lobby import PRESENT_SECONDS
 from commonweal.study.results import Rated, rated_statements
 from commonweal.study.store import Turn
 from commonweal.study.tables import (

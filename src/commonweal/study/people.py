@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from commonweal.errors import InputError
-from commonweal.study import machine
+from commonweal.study import lobby, machine, rounds
 from commonweal.study.store import Turn, hashed, new_public_id, new_token
 from commonweal.study.tables import Group, Link, Participant, RecruiterIds, Sitting
 
@@ -139,7 +139,7 @@ def read_instructions(turn: Turn, person: Participant) -> None:
         if turn.config.checks:
             _stage(turn, person, "check")
         else:
-            machine.enter_lobby(turn, person)
+            lobby.enter(turn, person)
 
 
 def answer_check(turn: Turn, person: Participant, answers: Sequence[int | None]) -> bool:
@@ -150,9 +150,9 @@ def answer_check(turn: Turn, person: Participant, answers: Sequence[int | None])
     person.n_check_attempts += 1
     turn.log("check answered", actor="participant", person=person, right=right)
     if right:
-        machine.enter_lobby(turn, person)
+        lobby.enter(turn, person)
     elif person.n_check_attempts >= turn.config.check_attempts:
-        machine.end(turn, person, "failed_check")
+        rounds.end(turn, person, "failed_check")
     return right
 
 
@@ -166,7 +166,7 @@ def leave(turn: Turn, person: Participant, *, outcome: str = "left", actor: str 
     group = turn.db.get(Group, person.group_id) if person.group_id else None
     if outcome == "left" and person.n_rounds_completed:
         outcome = "partial"
-    machine.end(turn, person, outcome, actor=actor or "participant")
+    rounds.end(turn, person, outcome, actor=actor or "participant")
     if group is not None:
         machine.advance(turn, group)
 
@@ -193,7 +193,7 @@ def saw(turn: Turn, person: Participant) -> None:
     person.last_seen_at = turn.now
     if person.outcome is None and person.stage == "lobby":
         turn.db.flush()
-        machine.match(turn)
+        lobby.match(turn)
     if person.group_id is not None and person.outcome is None:
         machine.advance(turn, turn.db.get_one(Group, person.group_id))
 

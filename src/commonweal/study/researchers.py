@@ -10,7 +10,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from commonweal.errors import InputError
-from commonweal.study import machine, people
+from commonweal.study import machine, people, rounds
 from commonweal.study.store import Store, Turn, hashed, new_token
 from commonweal.study.tables import Group, Participant, Researcher, ResearcherSitting
 
@@ -109,7 +109,7 @@ def release(turn: Turn, group: Group, *, actor: str) -> None:
     for person in turn.db.scalars(
         select(Participant).where(Participant.group_id == group.id, Participant.outcome.is_(None))
     ).all():
-        machine.end(turn, person, "partial", actor=actor)
+        rounds.end(turn, person, "partial", actor=actor)
     group.paused_at = None
     machine.advance(turn, group)
 

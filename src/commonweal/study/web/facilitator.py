@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from commonweal.study import machine
+from commonweal.study import lobby, machine
 from commonweal.study.pages import companions
 from commonweal.study.quick import MINIMUM, close_stage, group_of
 from commonweal.study.results import rated_statements
@@ -93,7 +93,7 @@ def act(visit: Visit) -> Response:
         _checked(visit, turn)
         group = group_of(turn)
         if action == "start" and group is None:
-            machine.start_by_facilitator(turn)
+            lobby.start_by_facilitator(turn)
         elif group is None:
             pass
         elif action == "close" and visit.text("stage") == group.stage:
