@@ -42,7 +42,7 @@ docs: $(VENV)/dev.stamp
 # that some builds of torch want are left to pip, so that a CPU build installs without them.
 lock: $(VENV)/dev.stamp
 	$(UV) pyproject.toml -o requirements/base.lock
-	echo 'torch==2.13.0' | $(UV) pyproject.toml --extra questions --extra stats --extra train --group dev \
+	echo 'torch==2.13.0' | $(UV) pyproject.toml --extra questions --extra stats --extra study --extra train --group dev \
 		-c requirements/base.lock -c - -o requirements/dev.lock
 	sed -i -E '/^(nvidia|cuda|triton)/d' requirements/dev.lock
 

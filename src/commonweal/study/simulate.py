@@ -235,6 +235,8 @@ def _step(bot: Bot, profile: Profile) -> float | None:
     if chance < profile.vanish + profile.away:
         return float(rng.uniform(30, 300))
     if chance < profile.vanish + profile.away + profile.leave:
+        if bot.kind() == "consent":
+            return None  # before joining there is nothing to leave
         bot.browser.get("/here/leave")
         if "/here/leave" in bot.browser.forms:
             bot.browser.send("/here/leave")
