@@ -137,6 +137,13 @@ def test_deleting_takes_everything_of_a_person_and_nothing_else(place, tmp_path)
     assert step.counts["participants_who_deleted_their_data"] == 1
 
 
+def test_an_id_is_never_given_again(place):
+    (last,) = place.join(1)
+    with place.turn() as turn:
+        privacy.delete_data(turn, turn.db.get(Participant, last))
+    assert place.join(1) > [last]
+
+
 def test_withdrawing_keeps_what_was_given(place):
     ids = recruited(place)
     play(place, ids, until="rate")

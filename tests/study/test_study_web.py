@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 
@@ -19,6 +20,7 @@ from commonweal.study.researchers import log_in, set_researcher
 from commonweal.study.tables import Opinion, Participant, Rating, RecruiterIds, Sitting
 from commonweal.study.web.app import Site
 from commonweal.study.web.limits import CONTENT_SECURITY_POLICY
+from commonweal.study.web.live import LOBBY
 from commonweal.study.web.texts import catalogue, check_texts
 from commonweal.study.web.visit import MAX_BODY_BYTES
 
@@ -258,6 +260,22 @@ def test_a_restart_resumes(tmp_path):
     again = Site(served.place.store, served.place.study_id, in_background=False)
     client = TestClient(again.app, cookies={"cw_here": cookie})
     assert "What do you think?" in client.get("/here").text
+
+
+def test_a_stream_begins_with_the_version_so_that_no_change_is_missed(served):
+    served.joined(1)
+
+    async def first():
+        stream = served.site.live.stream(LOBBY, lambda: served.site.live.version(LOBBY))
+        said = await anext(stream)
+        await stream.aclose()
+        return said
+
+    (browser,) = served.joined(1)
+    (shown,) = re.findall(r'data-version="(\d+)"', browser.html)
+    assert f"event: ready\ndata: {shown}\n" in asyncio.run(first())
+    served.joined(1)
+    assert f"event: ready\ndata: {shown}\n" not in asyncio.run(first())
 
 
 def test_an_idle_server_rests(served, monkeypatch):
