@@ -42,9 +42,8 @@ docs: $(VENV)/dev.stamp
 # Newest versions within pyproject.toml's bounds, for every platform and Python. The CUDA libraries
 # that some builds of torch want are left to pip, so that a CPU build installs without them.
 lock: $(VENV)/dev.stamp
-	$(UV) pyproject.toml -o requirements/base.lock
-	echo 'torch==2.13.0' | $(UV) pyproject.toml --extra questions --extra stats --extra train --extra warm --group dev \
-		-c requirements/base.lock -c - -o requirements/dev.lock
+	echo 'torch==2.13.0' | $(UV) pyproject.toml --all-extras --group dev -c - -o requirements/dev.lock
+	$(UV) pyproject.toml -c requirements/dev.lock -o requirements/base.lock
 	sed -i -E '/^(nvidia|cuda|triton)/d' requirements/dev.lock
 
 $(VENV)/base.stamp: requirements/base.lock pyproject.toml

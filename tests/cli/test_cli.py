@@ -43,6 +43,14 @@ COMMANDS = [
     ["reward", "rank"],
     ["train"],
     ["train", "reward"],
+    ["study"],
+    ["study", "export"],
+    ["study", "invite"],
+    ["study", "new"],
+    ["study", "quick"],
+    ["study", "researcher"],
+    ["study", "serve"],
+    ["study", "simulate"],
 ]
 
 

@@ -33,7 +33,7 @@ batch_size = 16
         (None, "no file"),
         ("name = 1", "field 'name'"),
         (CONFIG.format(data="nowhere", backbone="x"), "no dataset at"),
-        (CONFIG.format(data="rounds", backbone="./nowhere"), "no model at nowhere"),
+        (CONFIG.format(data="rounds", backbone="./nowhere"), "no model at "),
     ],
 )
 def test_mistakes_are_named(tmp_path, config, expected):

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from commonweal.training.reward_run import run_reward
 from commonweal.training.reward_trainer import COLUMNS, CrossedCollator, CrossedRewardTrainer
 from commonweal.types import RewardInput
 
-QUESTION = "Which?"
+QUESTION = "Which one?"
 HERE = Path(__file__).parent
 
 
@@ -128,7 +129,7 @@ def test_a_run_leaves_what_the_docs_say(finished):
     out, lines = finished
     names = {path.name for path in out.iterdir()} - {".lock"}
     assert names == {
-        *("config.json", "comparisons.parquet", "metrics.jsonl", "checkpoints"),
+        *("run.json", "comparisons.parquet", "metrics.jsonl", "fit.json", "checkpoints"),
         *("model", "runtime", "card.md"),
     }
     metrics = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
@@ -178,7 +179,6 @@ def test_a_killed_run_goes_on_to_the_same_weights(rounds, encoder, tmp_path):
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
     assert (broken.out / "checkpoints" / "checkpoint-20").is_dir()
     assert run_folder.last_checkpoint(broken.out).name == "checkpoint-10"
-    assert not (broken.out / "checkpoints" / "checkpoint-20").exists()
     resumed = fit(broken)
     one, two = weights(whole.model), weights(resumed.model)
     assert all(torch.equal(one[name], two[name]) for name in one)
@@ -329,8 +329,6 @@ def test_too_little_data_is_named(encoder, tmp_path, data, expected):
 def test_data_without_splits_is_refused(encoder, tmp_path):
     dataset = made_rounds(2)
     blank = pl.lit(None, dtype=pl.String).alias("split")
-    from dataclasses import replace
-
     write_dataset(replace(dataset, rounds=dataset.rounds.with_columns(blank)), tmp_path / "d")
     with pytest.raises(InputError, match="no round is in the split 'train'; it has no splits"):
         read_split(config(tmp_path / "d", encoder, tmp_path / "out").data, seed=0)
@@ -338,7 +336,7 @@ def test_data_without_splits_is_refused(encoder, tmp_path):
 
 def test_a_test_question_is_refused(rounds, encoder, tmp_path):
     questions = tmp_path / "questions.csv"
-    questions.write_text("id,question,split\nx,which?,ood_test\n")
+    questions.write_text("id,question,split\nx,which train1?,ood_test\n")
     made = config(rounds, encoder, tmp_path / "out", data={"question_split": questions})
     with pytest.raises(InputError, match="held out for testing"):
         read_split(made.data, seed=0)
@@ -386,9 +384,68 @@ def test_a_full_disk_keeps_the_last_whole_checkpoint(rounds, encoder, tmp_path, 
 
     made = config(rounds, encoder, tmp_path / "out")
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(
-        TrainingError, match=r"No space left on device.*checkpoint-10 is kept: make"
-    ):
+    with pytest.raises(TrainingError, match=r"No space left on device.*checkpoint-10 is kept"):
         fit(made)
     monkeypatch.setattr(torch, "save", save)
     assert fit(made).history[-1]["step"] == 20
+
+
+def test_a_stopped_run_stays_as_it_is(rounds, encoder, tmp_path, monkeypatch):
+    """What comes after the fit failed: the same command does not train again."""
+    made = config(rounds, encoder, tmp_path / "out")
+    first = fit(made)
+    before = weights(first.model)
+    monkeypatch.setattr(CrossedRewardTrainer, "train", lambda *_, **__: pytest.fail("trained"))
+    again = fit(made)
+    assert (again.best_step, again.history) == (first.best_step, first.history)
+    assert all(torch.equal(before[name], value) for name, value in weights(again.model).items())
+
+
+def test_overwrite_deletes_what_a_run_made_and_nothing_else(rounds, encoder, tmp_path):
+    made = config(rounds, encoder, tmp_path / "out")
+    with run_folder.opened(made.out, made):
+        (made.out / "metrics.jsonl").write_text("{}")
+        (made.out / "my notes.txt").write_text("years of work")
+    other = config(rounds, encoder, tmp_path / "out", seed=1)
+    with run_folder.opened(made.out, other, overwrite=True):
+        assert {path.name for path in made.out.iterdir()} == {".lock", "run.json", "my notes.txt"}
+    with pytest.raises(InputError, match="is not a training run"):
+        next(iter(run_reward(config(rounds, encoder, encoder), overwrite=True)))
+    assert (encoder / "model.safetensors").is_file()
+
+
+def test_a_question_that_another_dataset_tests_on_is_refused(rounds, encoder, tmp_path):
+    # It has a round to train on too, or it would be refused for having none.
+    both = made_rounds(3)
+    kept = both.rounds.with_columns(
+        split=pl.when(pl.col("round_id") == "train2")
+        .then(pl.lit("train"))
+        .otherwise(pl.lit("ood_test")),
+        question_id=pl.lit("other ") + pl.col("question_id"),
+    )
+    write_dataset(replace(both, rounds=kept), tmp_path / "test")
+    write_dataset(made_rounds(3), tmp_path / "train")
+    made = config(rounds, encoder, tmp_path / "out")
+    data = made.data.model_copy(update={"datasets": (tmp_path / "train", tmp_path / "test")})
+    with pytest.raises(InputError, match="held out for testing"):
+        read_split(data, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"model": {"max_tokens": 999}}, "max_tokens is 999, .* reads at most 64"),
+        ({"fsdp": "full_shard"}, "run it under torchrun"),
+        ({"tracker": "nosuch"}, "the training settings do not work here: .*nosuch"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_named(rounds, encoder, tmp_path, more, expected):
+    with pytest.raises(InputError, match=expected):
+        fit(config(rounds, encoder, tmp_path / "out", **more))
+
+
+def test_order_agreement_by_hand():
+    one = np.array([1.0, 2.0, 2.0])
+    assert order_agreement(one, one) == 1
+    assert order_agreement(one, -one) == pytest.approx(1 / 3)  # the tie is one in both
+    assert order_agreement(one, np.array([1.0, 2.0, 3.0])) == pytest.approx(2.5 / 3)

@@ -92,7 +92,7 @@ def made_rounds(n_rounds: int = 6, n_people: int = 12, split: str = "train") -> 
                 "round_id": name,
                 "group_id": name,
                 "question_id": name,
-                "question": "Which?",
+                "question": f"Which {name}?",
                 "split": split,
             }
         )

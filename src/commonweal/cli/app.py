@@ -7,7 +7,18 @@ from typing import Annotated
 import typer
 
 from commonweal._version import __version__
-from commonweal.cli import agree, data, doctor, evaluate, models, power, questions, reward, train
+from commonweal.cli import (
+    agree,
+    data,
+    doctor,
+    evaluate,
+    models,
+    power,
+    questions,
+    reward,
+    study,
+    train,
+)
 
 app = typer.Typer(
     name="commonweal",
@@ -45,4 +56,5 @@ app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
 app.add_typer(questions.app, name="questions")
 app.add_typer(reward.app, name="reward")
+app.add_typer(study.app, name="study")
 app.add_typer(train.app, name="train")

@@ -19,6 +19,8 @@ import numpy as np
 from commonweal.errors import EngineError, InputError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from commonweal.datasets.agreements import RoundMatrix
     from commonweal.datasets.schema import Scale
     from commonweal.types import FloatArray, RewardModel
@@ -66,8 +68,7 @@ def warm_ratings(
     n_rated = known.sum(axis=1, keepdims=True)
     lean = np.nansum(residual, axis=1, keepdims=True) / (n_rated + _SHRINK)
     expected = cold + lean
-    columns = np.flatnonzero(known.sum(axis=0) >= MIN_RATINGS)
-    rows = np.flatnonzero(known[:, columns].sum(axis=1) >= MIN_RATINGS)
+    columns, rows = _enough(known)
     if len(columns) >= 2 and len(rows) >= 2:
         block = np.ix_(rows, columns)
         expected[block] = cold[block] + _imputed(residual[block], seed)
@@ -83,7 +84,8 @@ def warm_profile(
     People without an opinion start from the mean of what others are expected to say.
 
     Args:
-        model: predicts from text, on the 7-point scale; brought to ``scale`` by its ends.
+        model: predicts from text, on the 7-point scale; brought to ``scale`` by the convention of
+            ``scoring.seven_points``.
         matrix: the round, with the ratings so far.
         scale: of its ratings.
         seed: see ``warm_ratings``.
@@ -92,7 +94,8 @@ def warm_profile(
         InputError: nobody in the round has an opinion.
     """
     from commonweal.rewards import utility_profile
-    from commonweal.types import RATING_MAX, RATING_MIN
+    from commonweal.rewards.scoring import seven_points
+    from commonweal.types import RATING_NEUTRAL
 
     with_opinion = [row for row, text in enumerate(matrix.opinions) if text is not None]
     if not with_opinion:
@@ -102,11 +105,23 @@ def warm_profile(
         )
     texts = [matrix.opinions[row] or "" for row in with_opinion]
     points = utility_profile(model, matrix.question, texts, matrix.statements)
-    share = (points - RATING_MIN) / (RATING_MAX - RATING_MIN)
-    cold = np.tile(share.mean(axis=0), (len(matrix.opinions), 1))
-    cold[with_opinion] = share
-    cold = scale.low + cold * (scale.high - scale.low)
-    return warm_ratings(matrix.agreement, cold, scale, seed=seed)
+    # The way back from the convention by which the scale's ratings are read on seven points.
+    low, high = seven_points(np.array([scale.low, scale.high]), scale)
+    own = scale.neutral + (points - RATING_NEUTRAL) * (scale.high - scale.low) / (high - low)
+    cold = np.tile(own.mean(axis=0), (len(matrix.opinions), 1))
+    cold[with_opinion] = own
+    return warm_ratings(matrix.agreement, cold.clip(scale.low, scale.high), scale, seed=seed)
+
+
+def _enough(known: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Statements and people with ``MIN_RATINGS`` ratings each, of each other."""
+    columns, rows = np.arange(known.shape[1]), np.arange(known.shape[0])
+    while True:
+        kept = columns[known[np.ix_(rows, columns)].sum(axis=0) >= MIN_RATINGS]
+        left = rows[known[np.ix_(rows, kept)].sum(axis=1) >= MIN_RATINGS]
+        if len(kept) == len(columns) and len(left) == len(rows):
+            return kept, left
+        columns, rows = kept, left
 
 
 def _imputed(residual: FloatArray, seed: int) -> FloatArray:

@@ -174,7 +174,9 @@ def _rooted(config: Config, folder: Path) -> Config:
             )
         if isinstance(value, tuple):
             return tuple(map(rooted, value))
-        return folder / value.expanduser() if isinstance(value, Path) else value
+        if isinstance(value, str) and value.startswith(("./", "../", "~/")):  # a backbone's folder
+            return str((folder / Path(value).expanduser()).resolve())
+        return (folder / value.expanduser()).resolve() if isinstance(value, Path) else value
 
     result: Config = rooted(config)
     return result

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from polars.exceptions import PolarsError
+from safetensors import SafetensorError
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -35,14 +39,12 @@ class Trained:
     """Where a finished run left its work.
 
     Attributes:
-        folder: the run's.
         model: the network as transformers reads it.
         split: what it was trained on.
         best_step: the step that was kept, by the loss on the development questions.
         history: what was logged.
     """
 
-    folder: Path
     model: Path
     split: Split
     best_step: int
@@ -60,38 +62,43 @@ def fit_reward_model(config: RewardConfig, *, on_progress: Progress = no_progres
         TrainingError: a loss was not finite, or a checkpoint could not be written.
     """
     split = read_split(config.data, config.training.seed)
-    split.training.rows.write_parquet(config.out / run_folder.ROWS)
+    model, done = config.out / run_folder.MODEL, config.out / run_folder.FIT
+    if done.is_file():
+        lines = (config.out / run_folder.METRICS).read_text(encoding="utf-8").splitlines()
+        best_step = json.loads(done.read_text(encoding="utf-8"))["best_step"]
+        return Trained(model, split, best_step, [json.loads(line) for line in lines])
     # What a user should do about something we say ourselves, and the progress is the caller's.
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     trainer = _trainer(config, split, on_progress)
-    resume = run_folder.last_checkpoint(config.out)
+    is_first = trainer.is_world_process_zero()
     try:
+        if is_first:
+            split.training.rows.write_parquet(config.out / run_folder.ROWS)
+            run_folder.remove_partial_checkpoints(config.out)
+        trainer.accelerator.wait_for_everyone()
+        resume = run_folder.last_checkpoint(config.out)
         trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
-    except (OSError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "write" not in str(error).lower():
-            raise
+        history = trainer.state.log_history
+        network = trainer.model.merge_and_unload() if config.model.lora_rank else trainer.model
+        if config.training.fsdp:
+            trainer.save_model(str(model))  # gathers what the processes hold
+        elif is_first:
+            network.save_pretrained(model)
+        best = trainer.state.best_model_checkpoint
+        best_step = int(Path(best).name.split("-")[1]) if best else trainer.state.global_step
+        if is_first:
+            trainer.processing_class.save_pretrained(model)
+            _write_metrics(config.out, history)
+            done.write_text(json.dumps({"best_step": best_step}), encoding="utf-8")
+    except (OSError, SafetensorError, PolarsError) as error:
         last = run_folder.last_checkpoint(config.out)
         kept = f"{last.name} is kept" if last else "nothing was kept yet"
         raise TrainingError(
-            f"could not write to {config.out} ({error}); {kept}: make room and run the same "
-            "command again"
+            f"training in {config.out} stopped: {error}; {kept}. Where the disk is full make room, "
+            "and run the same command again"
         ) from error
-    history = trainer.state.log_history
-    model = config.out / run_folder.MODEL
-    if trainer.is_world_process_zero():
-        _write_metrics(config.out, history)
-    network = trainer.model
-    if config.model.lora_rank:
-        network = network.merge_and_unload()
-    if config.training.fsdp:
-        trainer.save_model(str(model))
-    elif trainer.is_world_process_zero():
-        network.save_pretrained(model)
-        trainer.processing_class.save_pretrained(model)
-    best = trainer.state.best_model_checkpoint
-    best_step = int(Path(best).name.split("-")[1]) if best else trainer.state.global_step
-    return Trained(config.out, model, split, best_step, history)
+    return Trained(model, split, best_step, history)
 
 
 def pair_text(config: RewardConfig) -> PairText:
@@ -109,6 +116,7 @@ def _trainer(config: RewardConfig, split: Split, on_progress: Progress) -> Cross
     tokenizer.padding_side = "right"
     network = _loaded(AutoModelForSequenceClassification, source, num_labels=1, dtype=torch.float32)
     network.config.pad_token_id = tokenizer.pad_token_id
+    _check(config, network)
     plain = tokenizer.backend_tokenizer
     plain.no_truncation()
     plain.no_padding()
@@ -150,12 +158,13 @@ def _trainer(config: RewardConfig, split: Split, on_progress: Progress) -> Cross
         **({"gradient_checkpointing": True} if training.gradient_checkpointing else {}),
         fsdp=training.fsdp,
         report_to=training.tracker,
+        restore_callback_states_from_checkpoint=True,  # patience goes on where it was
         disable_tqdm=True,
         run_name=config.name,
         use_cpu=not torch.cuda.is_available(),
         dataloader_pin_memory=torch.cuda.is_available(),
     )
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _mistakes_explained():
         warnings.simplefilter("ignore", FutureWarning)
         trainer = CrossedRewardTrainer(
             crossed_weight=training.crossed_weight,
@@ -171,6 +180,25 @@ def _trainer(config: RewardConfig, split: Split, on_progress: Progress) -> Cross
         )
     trainer.remove_callback(PrinterCallback)  # the metrics are in a file, the progress is ours
     return trainer
+
+
+def _check(config: RewardConfig, network: Any) -> None:
+    """Raises ``InputError`` where config, backbone and machine do not go together."""
+    limit = getattr(network.config, "max_position_embeddings", None)
+    if limit is not None and config.model.max_tokens > limit:
+        raise InputError(
+            f"model.max_tokens is {config.model.max_tokens}, and {config.model.backbone} reads at "
+            f"most {limit}; expected no more"
+        )
+    if config.training.fsdp and "RANK" not in os.environ:
+        raise InputError(
+            "training.fsdp shards a network over processes; run it under torchrun, or leave it out"
+        )
+    if config.training.fsdp and config.model.lora_rank:
+        raise InputError(
+            "training.fsdp with model.lora_rank was never tried, and its export would hold the "
+            "updates alone; leave one of them out"
+        )
 
 
 class _Keeper(TrainerCallback):  # type: ignore[misc]
@@ -195,6 +223,16 @@ def _write_metrics(folder: Path, history: list[dict[str, float]]) -> None:
     (folder / run_folder.METRICS).write_text(lines, encoding="utf-8")
 
 
+@contextmanager
+def _mistakes_explained() -> Iterator[None]:
+    """What the trainer refuses (an unknown tracker, too many devices) as the user's to mend."""
+    try:
+        yield
+    except (ValueError, ImportError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(f"the training settings do not work here: {reason}") from error
+
+
 def _loaded(kind: Any, source: str, **options: Any) -> Any:
     try:
         return kind.from_pretrained(source, **options)
@@ -204,7 +242,3 @@ def _loaded(kind: Any, source: str, **options: Any) -> Any:
             f"model.backbone is {source!r}, and transformers could not load it ({reason}); "
             "expected a folder, a hub id that can be reached, or packaged weights"
         ) from error
-
-
-# Tokenizers warn when a process that used them forks; TRL's data loading forks nothing here.
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")

@@ -13,7 +13,7 @@ from commonweal.datasets.comparisons import crossed_quadruples, within_person_pa
 from commonweal.datasets.dataset import Dataset, read_dataset
 from commonweal.errors import InputError
 from commonweal.questions.guard import refuse_test_questions
-from commonweal.questions.records import TRAIN
+from commonweal.questions.records import TRAIN, QuestionRecord, normal_form
 from commonweal.rewards.pair_text import PairText
 from commonweal.training.config import RewardData
 from commonweal.types import Question, RewardInput
@@ -72,10 +72,15 @@ def read_split(config: RewardData, seed: int) -> Split:
     def count(what: str, n: int) -> None:
         counts[what] = counts.get(what, 0) + n
 
-    found = []
+    found, held_out = [], []
     for path in config.datasets:
         dataset = read_dataset(path)
         count("rounds", dataset.rounds.height)
+        held_out += [
+            QuestionRecord("", text, split=split)
+            for text, split in dataset.rounds.select("question", "split").iter_rows()
+            if split
+        ]
         dataset = dataset.of_split(TRAIN)
         count("rounds in the training split", dataset.rounds.height)
         if config.min_kappa is not None:
@@ -89,20 +94,24 @@ def read_split(config: RewardData, seed: int) -> Split:
         found.append(dataset)
     questions = pl.concat(
         [dataset.rounds.select("question_id", "question") for dataset in found]
-    ).unique("question_id", maintain_order=True)
+    ).unique(maintain_order=True)
+    asked = [Question(text, name) for name, text in questions.iter_rows()]
+    # Another dataset may test on what this one trains on; an id means its own dataset's question.
+    refuse_test_questions((question.text for question in asked), held_out)
     if config.question_split is not None:
-        asked = [Question(text, name) for name, text in questions.iter_rows()]
         counts["questions compared with the test splits"] = refuse_test_questions(
             asked, config.question_split
         )
-    kept_back = _development_questions(questions["question_id"].to_list(), config, seed)
+    kept_back = _development_questions(asked, config, seed)
     parts = []
     for name, inside in (("training", False), ("development", True)):
         rounds = tuple(
             dataset.of_rounds(
-                dataset.rounds.filter(pl.col("question_id").is_in(kept_back) == inside)[
-                    "round_id"
-                ].to_list()
+                [
+                    name
+                    for name, text in dataset.rounds.select("round_id", "question").iter_rows()
+                    if (normal_form(text) in kept_back) == inside
+                ]
             )
             for dataset in found
         )
@@ -186,7 +195,11 @@ class _Texts:
         )
 
 
-def _development_questions(there: Sequence[str], config: RewardData, seed: int) -> list[str]:
+def _development_questions(
+    asked: Sequence[Question], config: RewardData, seed: int
+) -> frozenset[str]:
+    """Normal forms of the questions kept back: two ids that ask the same go together."""
+    there = list(dict.fromkeys(question.id for question in asked))
     unknown = [name for name in config.development if name not in there]
     if unknown:
         raise InputError(
@@ -194,15 +207,16 @@ def _development_questions(there: Sequence[str], config: RewardData, seed: int) 
             f"expected some of {', '.join(there[:5])}{', …' if len(there) > 5 else ''}"
         )
     if config.development:
-        return list(config.development)
-    if len(there) < 2:
+        return frozenset(normal_form(q.text) for q in asked if q.id in config.development)
+    forms = sorted({normal_form(question.text) for question in asked})
+    if len(forms) < 2:
         raise InputError(
-            f"the training rounds ask {len(there)} question; expected at least 2, so that one can "
+            f"the training rounds ask {len(forms)} question; expected at least 2, so that one can "
             "be kept back to say when to stop"
         )
-    n_kept = min(max(1, round(config.development_share * len(there))), len(there) - 1)
-    drawn = np.random.default_rng(seed).choice(len(there), n_kept, replace=False)
-    return [there[place] for place in sorted(drawn)]
+    n_kept = min(max(1, round(config.development_share * len(forms))), len(forms) - 1)
+    drawn = np.random.default_rng(seed).choice(len(forms), n_kept, replace=False)
+    return frozenset(forms[place] for place in drawn)
 
 
 def _comparisons(rounds: Sequence[Dataset], config: RewardData, seed: int) -> pl.DataFrame:

@@ -140,13 +140,15 @@ def calibrate_export(folder: Path, calibration: LogisticCalibration) -> Exported
 
 
 def order_agreement(first: FloatArray, second: FloatArray) -> float:
-    """The share of pairs of inputs that two scorers put in the same order; a tie counts one half.
+    """The share of pairs of inputs that two scorers put in the same order.
+
+    A tie in both is the same order; a tie in one of them counts one half.
 
     Both are [n_inputs].
     """
     i, j = np.triu_indices(len(first), 1)
-    product = np.sign(first[i] - first[j]) * np.sign(second[i] - second[j])
-    return float(np.mean(0.5 + 0.5 * product))
+    one, two = np.sign(first[i] - first[j]), np.sign(second[i] - second[j])
+    return float(np.mean(1 - 0.5 * np.abs(one - two)))
 
 
 class TorchScorer:

@@ -69,9 +69,9 @@ def run_reward(
 
 
 def calibrated_on(model: ExportedRewardModel, rounds: tuple[Dataset, ...]) -> LogisticCalibration:
-    """The calibration to what people of these rounds said; nobody in them was trained on.
+    """The calibration to what people said of these questions, none of which was trained on.
 
-    Each person counts the same, however many statements they rated.
+    Each person of a round counts the same, however many statements they rated.
 
     Raises:
         InputError: their ratings fall as the rewards rise, or there are too few.

@@ -98,9 +98,11 @@ class CrossedRewardTrainer(RewardTrainer):  # type: ignore[misc]
         if n_crossed:
             loss = loss - self._crossed_weight * functional.logsigmoid(crossed).sum() / n_crossed
         if not math.isfinite(loss.item()):
+            training = self.model.training
+            where = "comparisons.parquet in the run's folder" if training else "what is kept back"
             raise TrainingError(
                 f"the loss is {loss.item()} at step {self.state.global_step}, on rows "
-                f"{', '.join(map(str, row.tolist()))} of comparisons.parquet in the run's folder; "
+                f"{', '.join(map(str, row.tolist()))} of {where}; "
                 "try a lower learning_rate, float32, or take these rows out"
             )
         return (loss, outputs) if return_outputs else loss

@@ -13,8 +13,11 @@ from pydantic import BaseModel
 from commonweal.errors import InputError
 from commonweal.files import write_whole
 
-CONFIG, METRICS, ROWS = "config.json", "metrics.jsonl", "comparisons.parquet"
+RUN, METRICS, ROWS, FIT = "run.json", "metrics.jsonl", "comparisons.parquet", "fit.json"
 CHECKPOINTS, MODEL, RUNTIME, CARD = "checkpoints", "model", "runtime", "card.md"
+OURS = (CHECKPOINTS, MODEL, RUNTIME, CARD, METRICS, ROWS, FIT, RUN)
+"""All that a run makes, its config last: nothing else in the folder is ever deleted."""
+
 _WHOLE = "whole"
 
 
@@ -39,35 +42,37 @@ def opened(
     if not hold:
         yield
         return
-    said = json.dumps(config.model_dump(mode="json"), ensure_ascii=False, indent=2) + "\n"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make {folder}: {error.strerror or error}") from error
+    # Where the folder lies is no part of what is done in it.
+    said = json.dumps(config.model_dump(mode="json", exclude={"out"}), indent=2) + "\n"
     lock = FileLock(folder / ".lock")
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
         raise InputError(
             f"another run is at work in {folder}; wait for it, stop it, or give another `out`"
         ) from None
+    except OSError as error:
+        raise InputError(f"cannot use {folder}: {error.strerror or error}") from error
     try:
         there = [path.name for path in folder.iterdir() if path.name != ".lock"]
-        if there and CONFIG not in there:
+        if there and RUN not in there:
             raise InputError(
                 f"{folder} holds {there[0]} and is not a training run; expected a new or empty "
                 "folder as `out`"
             )
-        if there and (folder / CONFIG).read_text(encoding="utf-8") != said:
+        if there and (folder / RUN).read_text(encoding="utf-8") != said:
             if not overwrite:
                 raise InputError(
-                    f"{folder} was begun with another config (its {CONFIG}); give another `out`, "
+                    f"{folder} was begun with another config (its {RUN}); give another `out`, "
                     "or --overwrite to begin anew"
                 )
-            for name in there:
-                path = folder / name
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-        write_whole(folder / CONFIG, said)
+            for path in (folder / name for name in OURS):
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
+        write_whole(folder / RUN, said)
         yield
     finally:
         lock.release()
@@ -79,14 +84,13 @@ def mark_whole(checkpoint: Path) -> None:
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The newest whole checkpoint of the run; those cut short by a full disk or a kill are removed.
+    """The newest whole checkpoint of the run; None where there is none."""
+    found = [path.parent for path in (folder / CHECKPOINTS).glob(f"checkpoint-*/{_WHOLE}")]
+    return max(found, key=lambda path: int(path.name.split("-")[1]), default=None)
 
-    None where there is none.
-    """
-    found = sorted(
-        (folder / CHECKPOINTS).glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1])
-    )
-    for path in found:
+
+def remove_partial_checkpoints(folder: Path) -> None:
+    """Removes checkpoints that a full disk or a kill cut short."""
+    for path in (folder / CHECKPOINTS).glob("checkpoint-*"):
         if not (path / _WHOLE).is_file():
             shutil.rmtree(path)
-    return next((path for path in reversed(found) if path.is_dir()), None)

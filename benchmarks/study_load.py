@@ -1,0 +1,237 @@
+"""How many people one server process holds: one rating every 15 seconds each, on both databases.
+
+    python benchmarks/study_load.py --people 50 100 200
+
+For each database and number of people: the p50 and p95 of a rating (the form sent, and the page
+that comes next fetched), in milliseconds, and the processor time of the server for one rating. Then
+1,000 event streams are held, and the memory of each is told. The people are programs in one other
+process on the same machine, which takes its share. PostgreSQL is left out, with a line that says
+so, where COMMONWEAL_DATABASE is not the URL of an empty database.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import resource
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+import numpy as np
+
+EVERY_SECONDS = 15.0
+N_SHOWN = 10
+N_STREAMS = 1000
+
+
+def study(name: str):
+    from commonweal.study.config import StudyConfig
+
+    return StudyConfig.model_validate(
+        {
+            "name": name,
+            "title": "Load",
+            "group": {"size": 5, "minimum": 2},
+            "rounds": {"count": 1, "passes": 2},
+            "timings_seconds": {"rating": 3600, "opinion": 3600},
+            "questions": [{"text": "Should buses be free?"}],
+            "arms": [{"name": "one", "candidates": N_SHOWN, "shown": N_SHOWN}],
+        }
+    )
+
+
+class LongWriter:
+    """Ten different sentences at once: what is measured is the pages."""
+
+    def write(self, task, *, timeout_seconds):  # noqa: ARG002 - the protocol
+        from commonweal.study.writer import Draft, Written
+
+        n = task.arm.candidates
+        names = tuple(name for name, _ in task.opinions)
+        words = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+        rows = tuple(tuple(4.0 + i / 10 for i in range(n)) for _ in names)
+        drafts = tuple(
+            Draft(f"We agree on plan {words[i]}, for buses.", names, "none", "none", "0", i, 0)
+            for i in range(n)
+        )
+        return Written(drafts, rows, rows, (), {"reward_model": "none"})
+
+
+def serve(url: str, name: str, port: int) -> None:
+    from commonweal.study import server
+    from commonweal.study.store import Store
+    from commonweal.study.web.app import Site
+
+    store = Store(url)
+    site = Site(store, store.open_study(study(name)), writer=LongWriter())
+    site.limits.per_address = site.limits.per_token = 10**9
+    server.serve(site, host="127.0.0.1", port=port)
+
+
+def prepare(url: str, name: str, n_people: int) -> list[str]:
+    """Cookies of people who are at their first statement."""
+    from sqlalchemy import select
+
+    from commonweal.study import answers, people
+    from commonweal.study.jobs import Worker
+    from commonweal.study.store import Store
+    from commonweal.study.tables import Group, Participant
+
+    store = Store(url)
+    study_id = store.open_study(study(name))
+    cookies = []
+    for _ in range(n_people):
+        with store.turn(study_id) as turn:
+            person = people.join(turn)
+            people.consent(turn, person, "")
+            people.read_instructions(turn, person)
+            cookies.append(people.sit_down(turn, person))
+    with store.turn(study_id) as turn:
+        for person in turn.db.scalars(select(Participant).where(Participant.group_id.is_not(None))):
+            group = turn.db.get(Group, person.group_id)
+            answers.write_opinion(turn, person, group.round_id, "A" * 60)
+    worker = Worker(store, study_id, LongWriter())
+    while worker.run_once():
+        pass
+    store.close()
+    return cookies
+
+
+async def rate(client: httpx.AsyncClient, cookie: str, start: float, n: int) -> list[float]:
+    """Seconds that each of ``n`` ratings took."""
+    import re
+
+    headers = {"cookie": f"cw_here={cookie}"}
+    # Everybody comes in their own time too: a crowd at the door is another measurement.
+    await asyncio.sleep(max(0.0, start - EVERY_SECONDS - time.monotonic()))
+    page = (await client.get("/here", headers=headers)).text
+    took = []
+    for i in range(n):
+        await asyncio.sleep(max(0.0, start + i * EVERY_SECONDS - time.monotonic()))
+        fields = dict(re.findall(r'name="(csrf|presentation)" value="([^"]+)"', page))
+        began = time.monotonic()
+        await client.post(
+            "/here/rate", headers=headers, data={**fields, "agreement": "5", "quality": "5"}
+        )
+        answer = await client.get("/here", headers=headers)
+        took.append(time.monotonic() - began)
+        page = answer.text
+        if answer.status_code != 200 or f"Statement {i + 2} of" not in page:
+            raise RuntimeError(f"rating {i + 1} was not taken (status {answer.status_code})")
+    return took
+
+
+async def load(port: int, cookies: list[str], n_ratings: int) -> list[float]:
+    rng = np.random.default_rng(0)
+    limits = httpx.Limits(max_connections=len(cookies))
+    async with httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=60
+    ) as client:
+        start = time.monotonic() + 1 + EVERY_SECONDS
+        jobs = [rate(client, c, start + rng.uniform(0, EVERY_SECONDS), n_ratings) for c in cookies]
+        return [took for each in await asyncio.gather(*jobs) for took in each]
+
+
+async def streams(port: int, cookies: list[str], pid: int) -> float:
+    """Kilobytes of the server's memory for one held stream."""
+    before = memory_kilobytes(pid)
+    held = []
+    for i in range(N_STREAMS):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        cookie = cookies[i % len(cookies)]
+        writer.write(
+            f"GET /here/events HTTP/1.1\r\nHost: x\r\nCookie: cw_here={cookie}\r\n\r\n".encode()
+        )
+        await writer.drain()
+        held.append((reader, writer))
+    for reader, _ in held:
+        await asyncio.wait_for(reader.readuntil(b"event: ready"), 60)
+    used = memory_kilobytes(pid) - before
+    for _, writer in held:
+        writer.close()
+    return used / N_STREAMS
+
+
+def memory_kilobytes(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(status.split("VmRSS:")[1].split()[0])
+
+
+def processor_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def measure(url: str, n_people: int, n_ratings: int, *, with_streams: bool) -> dict[str, float]:
+    name = f"load-{n_people}-{time.time_ns() % 10**9}"
+    cookies = prepare(url, name, n_people)
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    command = [sys.executable, __file__, "--serve", url, name, str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        for _ in range(300):
+            try:
+                httpx.get(f"http://127.0.0.1:{port}/health")
+                break
+            except httpx.TransportError:
+                time.sleep(0.1)
+        before = processor_seconds(process.pid)
+        took = np.array(asyncio.run(load(port, cookies, n_ratings))) * 1000
+        used = processor_seconds(process.pid) - before
+        found = {
+            "p50": float(np.quantile(took, 0.5)),
+            "p95": float(np.quantile(took, 0.95)),
+            "cpu_ms": 1000 * used / len(took),
+        }
+        if with_streams:
+            found["stream_kb"] = asyncio.run(streams(port, cookies, process.pid))
+        return found
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--serve", nargs=3)
+    parser.add_argument("--people", nargs="+", type=int, default=[50, 100])
+    parser.add_argument("--ratings", type=int, default=3)
+    chosen = parser.parse_args()
+    if chosen.serve:
+        serve(chosen.serve[0], chosen.serve[1], int(chosen.serve[2]))
+        return
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65_536), hard))
+    with tempfile.TemporaryDirectory() as folder:
+        databases = {"sqlite": f"sqlite:///{folder}/load.db"}
+        if postgres := os.environ.get("COMMONWEAL_DATABASE"):
+            databases["postgresql"] = postgres
+        else:
+            print("PostgreSQL is left out: COMMONWEAL_DATABASE is not set")
+        for n_people in chosen.people:
+            p95 = {}
+            for kind, url in databases.items():
+                last = n_people == chosen.people[-1]
+                found = measure(url, n_people, chosen.ratings, with_streams=last)
+                p95[kind] = found["p95"]
+                print(
+                    f"{kind:11} {n_people:5} people  p50 {found['p50']:6.0f} ms  "
+                    f"p95 {found['p95']:6.0f} ms  server {found['cpu_ms']:5.1f} ms a rating"
+                    + (f"  {found['stream_kb']:.0f} KB a stream" if last else "")
+                )
+            if len(p95) == 2:
+                print(
+                    f"            p95 sqlite / postgresql {p95['sqlite'] / p95['postgresql']:.2f}"
+                )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,292 @@
+"""``commonweal study``: groups write opinions and rate statements in their browsers (paper 3.2)."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from commonweal.models import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from commonweal.study.folder import Opened
+
+app = typer.Typer(
+    name="study",
+    help="Run a study or a quick session: people write opinions and rate statements by browser.",
+    epilog='Example: commonweal study quick "Should local buses be free?"',
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+
+Folder = Annotated[Path, typer.Argument(metavar="NAME", help="The study's folder.")]
+Database = Annotated[
+    str,
+    typer.Option(
+        metavar="URL",
+        envvar="COMMONWEAL_DATABASE",
+        help="PostgreSQL instead of NAME/study.db: postgresql://USER@HOST/DATABASE.",
+        show_default=False,
+    ),
+]
+Host = Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 is all.")]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")]
+BaseUrl = Annotated[
+    str, typer.Option(metavar="URL", help="The address that people see, where it is another.")
+]
+Role = Literal["owner", "researcher", "moderator"]
+ProfileName = Literal["usual", "steady", "bad line"]
+
+
+@app.command(epilog="Example: commonweal study new buses")
+def new(name: Annotated[Path, typer.Argument(help="A new folder for the study.")]) -> None:
+    """Write a study file to start from, in a new folder."""
+    _needs_extra()
+    from commonweal.study.folder import new_study
+
+    path = new_study(name)
+    typer.echo(f"Wrote {path}. Edit it, then: commonweal study serve {name}")
+
+
+@app.command(epilog="Example: commonweal study serve buses --port 8000")
+def serve(
+    name: Folder,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    database: Database = "",
+    base_url: BaseUrl = "",
+    tls_certificate: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Serve over TLS, with --tls-key.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="The key.")] = None,
+    trusted_proxy: Annotated[
+        str,
+        typer.Option(metavar="ADDRESS", help="Believe X-Forwarded headers of this proxy."),
+    ] = "",
+) -> None:
+    """Serve a study until Ctrl-C. People join under /join, researchers log in under /researcher."""
+    opened = _opened(name, database)
+    from commonweal.errors import InputError
+    from commonweal.study import server
+    from commonweal.study.web.app import Site
+
+    if (tls_certificate is None) != (tls_key is None):
+        raise InputError("--tls-certificate and --tls-key go together; one of them is missing")
+    site = Site(opened.store, opened.study_id, base_url=base_url.rstrip("/"))
+    scheme = "https" if tls_key else "http"
+    shown = base_url.rstrip("/") or f"{scheme}://{host}:{port}"
+    if not server.is_local(host) and scheme == "http" and not trusted_proxy:
+        typer.echo(
+            "Warning: this is not encrypted. Use --tls-certificate and --tls-key, or a proxy "
+            "with TLS and --trusted-proxy.",
+            err=True,
+        )
+
+    def ready() -> None:
+        typer.echo(f"{opened.config.title}\nPeople join:  {shown}/join")
+        typer.echo(f"Researchers:  {shown}/researcher   (Ctrl-C stops; everything is kept)")
+
+    server.serve(
+        site,
+        host=host,
+        port=port,
+        tls_certificate=tls_certificate,
+        tls_key=tls_key,
+        trusted_proxy=trusted_proxy,
+        on_ready=ready,
+    )
+
+
+@app.command(epilog='Example: commonweal study quick "Should local buses be free?"')
+def quick(
+    question: Annotated[str, typer.Argument(help="What you ask the people.")],
+    model: Annotated[
+        str,
+        typer.Option(
+            help="The language model: embedded, embedded:PATH.gguf, openai:BASE_URL#MODEL, hf:PATH."
+        ),
+    ] = DEFAULT_MODEL,
+    language: Annotated[Literal["en", "de"], typer.Option(help="Of the pages.")] = "en",
+    host: Host = "0.0.0.0",  # noqa: S104 - phones in the same network must reach it
+    port: Port = 8000,
+    base_url: BaseUrl = "",
+    keep: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Keep the session's data here; by default nothing is."),
+    ] = None,
+) -> None:
+    """Ask a group in the room: they join by phone, write, rate, and all see the statement.
+
+    Prints a link and a QR code for the people and a private link for you. For 2 to 50 people.
+    """
+    _needs_extra()
+    import tempfile
+
+    import segno
+
+    from commonweal.errors import InputError
+    from commonweal.study import server
+    from commonweal.study.quick import open_session, quick_study
+    from commonweal.study.store import Store
+    from commonweal.study.web.app import Site
+
+    if keep is not None and keep.exists():
+        raise InputError(f"{keep} is there already; expected a new file")
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(f"sqlite:///{keep or Path(folder) / 'session.db'}")
+        config = quick_study(question, model=model, language=language)
+        study_id, token = open_session(store, config)
+        seen_as = server.address_in_the_network() if host == "0.0.0.0" else host  # noqa: S104
+        address = base_url.rstrip("/") or f"http://{seen_as}:{port}"
+        site = Site(store, study_id, base_url=address)
+
+        def ready() -> None:
+            segno.make(f"{address}/join", error="m").terminal(out=sys.stdout, compact=True)
+            typer.echo(f"People join:       {address}/join")
+            typer.echo(f"You (keep secret): {address}/f/{token}")
+            typer.echo("Ctrl-C ends the session" + ("" if keep else " and deletes its data") + ".")
+
+        server.serve(site, host=host, port=port, on_ready=ready)
+
+
+@app.command(epilog="Example: commonweal study invite buses --n 20 --base-url https://example.org")
+def invite(
+    name: Folder,
+    n: Annotated[int, typer.Option(min=1, max=10_000, help="How many links.")] = 1,
+    base_url: BaseUrl = "http://127.0.0.1:8000",
+    database: Database = "",
+) -> None:
+    """Print private links, one a person; each works once."""
+    opened = _opened(name, database)
+    from commonweal.study import people
+
+    for _ in range(n):
+        with opened.store.turn(opened.study_id) as turn:
+            token = people.new_link(turn, people.join(turn))
+        typer.echo(f"{base_url.rstrip('/')}/i/{token}")
+
+
+@app.command(epilog="Example: commonweal study researcher buses ada --role owner")
+def researcher(
+    name: Folder,
+    user: Annotated[str, typer.Argument(help="Who logs in.")],
+    role: Annotated[Role, typer.Option(help="moderator: the moderation queue alone.")] = "owner",
+    database: Database = "",
+) -> None:
+    """Make an account for the researcher's pages, or give it another password and role."""
+    opened = _opened(name, database)
+    from commonweal.study.researchers import set_researcher
+
+    password = typer.prompt("Password", hide_input=True, confirmation_prompt=sys.stdin.isatty())
+    set_researcher(opened.store, user, password, role)
+    typer.echo(f"{user} ({role}) can log in under /researcher")
+
+
+@app.command(epilog="Example: commonweal study export buses --out buses-data")
+def export(
+    name: Folder,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="The dataset to write.")],
+    payments_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--payments", metavar="FILE", help="Also write who is to be paid, as CSV: personal."
+        ),
+    ] = None,
+    database: Database = "",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the dataset if it is there.")
+    ] = False,
+) -> None:
+    """Write a study in the record format, without anything that names a person."""
+    opened = _opened(name, database)
+    from commonweal.files import write_whole
+    from commonweal.study.export import export_study, payments
+
+    dataset = export_study(opened.store, opened.study_id, out, overwrite=overwrite)
+    typer.echo(
+        f"Wrote {out}: {dataset.rounds.height} rounds, {dataset.opinions.height} opinions, "
+        f"{dataset.ratings.height} ratings of statements ({dataset.about.people})"
+    )
+    if payments_file is not None:
+        write_whole(payments_file, payments(opened.store, opened.study_id))
+        typer.echo(f"Wrote {payments_file}: it names people; keep it apart from the data")
+
+
+@app.command(epilog="Example: commonweal study simulate buses --people 60")
+def simulate(
+    name: Folder,
+    people: Annotated[int, typer.Option(min=1, max=2000, help="How many join.")] = 60,
+    profile: Annotated[ProfileName, typer.Option(help="How they are.")] = "usual",
+    seed: Annotated[int, typer.Option(min=0, help="The same seed, the same order.")] = 0,
+    writer: Annotated[
+        Literal["stock", "arms"],
+        typer.Option(help="stock: ready sentences, no model. arms: what the study names."),
+    ] = "stock",
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write the records, marked as simulated."),
+    ] = None,
+) -> None:
+    """Try a study with simulated people, on a copy: a real server, a clock that need not wait."""
+    _needs_extra()
+    import tempfile
+
+    from commonweal.study.config import read_study
+    from commonweal.study.export import export_study
+    from commonweal.study.folder import FILE
+    from commonweal.study.simulate import PROFILES, StockWriter, simulate
+    from commonweal.study.store import ManualClock, Store
+    from commonweal.study.web.app import Site
+
+    config = read_study(name / FILE)
+    with tempfile.TemporaryDirectory() as folder:
+        clock = ManualClock()
+        store = Store(f"sqlite:///{folder}/simulated.db", clock=clock)
+        study_id = store.open_study(config)
+        site = Site(
+            store,
+            study_id,
+            writer=StockWriter() if writer == "stock" else None,
+            in_background=False,
+            simulated=True,
+        )
+        report = simulate(site, clock, n_people=people, profile=PROFILES[profile], seed=seed)
+        if out is not None:
+            export_study(store, study_id, out)
+    typer.echo(
+        f"{people} simulated people, {report.n_requests} requests, "
+        f"{report.simulated_seconds / 60:.0f} simulated minutes in {report.wall_seconds:.0f} s"
+    )
+    for outcome, n in report.outcomes.most_common():
+        typer.echo(f"  {n:5} {outcome}")
+    typer.echo(f"{report.n_opinions} opinions, {report.n_ratings} ratings")
+    typer.echo(f"Stuck: {len(report.stuck)}. Lost: {len(report.lost)}.")
+    if out is not None:
+        typer.echo(f"Wrote {out} (simulated)")
+    if report.stuck or report.lost:
+        for line in (*report.stuck, *report.lost)[:20]:
+            typer.echo(f"  {line}", err=True)
+        raise typer.Exit(1)
+
+
+def _opened(name: Path, database: str) -> Opened:
+    _needs_extra()
+    from commonweal.study.folder import open_folder
+
+    return open_folder(name, database)
+
+
+def _needs_extra() -> None:
+    """Says how to get the web framework, where it is not installed."""
+    from importlib.util import find_spec
+
+    from commonweal.errors import InputError
+
+    missing = [each for each in ("sqlalchemy", "starlette", "uvicorn") if find_spec(each) is None]
+    if missing:
+        raise InputError(
+            f"{', '.join(missing)} is not installed; the study needs: "
+            "pip install 'commonweal[study]'"
+        )

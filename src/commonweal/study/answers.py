@@ -1,0 +1,203 @@
+"""What people submit in a round. Each names what it answers; what is not asked now changes nothing.
+
+So a form sent twice, from a second tab, or from a page that the browser kept, does no harm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+
+from commonweal.study import machine
+from commonweal.study.screening import flags_of, screen_opinion
+from commonweal.study.store import Turn
+from commonweal.study.tables import (
+    Draft,
+    Group,
+    Member,
+    Opinion,
+    Participant,
+    Presentation,
+    Rating,
+    Statement,
+)
+from commonweal.types import RATING_MAX, RATING_MIN
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """How an answer came, as the page's script saw it; None without a script."""
+
+    first_input_at: float | None = None
+    n_changes: int | None = None
+
+
+def clean(text: str) -> str:
+    """The text with plain line ends, without control characters, blanks at its ends and what no
+    database can hold.
+    """
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    kept = "".join(c if c in "\n\t" or c.isprintable() or ord(c) > 159 else " " for c in lines)
+    return kept.encode("utf-8", "replace").decode("utf-8").strip()
+
+
+def next_presentation(turn: Turn, person: Participant) -> Presentation | None:
+    """What the person is to rate now: the position statement, or a statement of the first pass,
+    then of the second; None where nothing is left.
+    """
+    group = _group(turn, person)
+    if group is None or group.stage not in ("opinions", "rating"):
+        return None
+    passes = Presentation.pass_index
+    return turn.db.scalars(
+        select(Presentation)
+        .outerjoin(Rating)
+        .where(
+            Presentation.round_id == group.round_id,
+            Presentation.participant_id == person.id,
+            Rating.presentation_id.is_(None),
+            passes < 0 if group.stage == "opinions" else passes >= 0,
+        )
+        .order_by(passes, Presentation.place)
+        .limit(1)
+    ).one_or_none()
+
+
+def show(turn: Turn, person: Participant) -> None:
+    """Notes when what the person is to rate, or the result, was first shown to them."""
+    presentation = next_presentation(turn, person)
+    if presentation is not None and presentation.shown_at is None:
+        presentation.shown_at = turn.now
+    group = _group(turn, person)
+    if group is not None and group.stage == "result":
+        member = turn.db.get(Member, (group.round_id, person.id))
+        if member is not None and member.result_shown_at is None:
+            member.result_shown_at = turn.now
+
+
+def rate(
+    turn: Turn,
+    person: Participant,
+    presentation_id: int,
+    agreement: int,
+    quality: int | None,
+    handled: Handled | None = None,
+) -> bool:
+    """Whether this rating was kept: it is for what the person is shown now, and is whole."""
+    handled = handled or Handled()
+    group, asked = _group(turn, person), next_presentation(turn, person)
+    if group is None or asked is None or asked.id != presentation_id or asked.shown_at is None:
+        return False
+    wants_quality = asked.pass_index >= 0
+    for value in (agreement, quality) if wants_quality else (agreement,):
+        if value is None or not RATING_MIN <= value <= RATING_MAX:
+            return False
+    first = handled.first_input_at
+    turn.db.add(
+        Rating(
+            presentation_id=asked.id,
+            agreement=agreement,
+            quality=quality if wants_quality else None,
+            shown_at=asked.shown_at,
+            # A browser's clock may be wrong by anything: only what is possible is kept.
+            first_input_at=first if first and asked.shown_at <= first <= turn.now else None,
+            submitted_at=turn.now,
+            n_changes=handled.n_changes,
+        )
+    )
+    _moved(turn, group)
+    return True
+
+
+def save_draft(turn: Turn, person: Participant, round_id: int, text: str) -> bool:
+    """Whether the draft was kept: the person is writing in this round."""
+    if not _is_writing(turn, person, round_id):
+        return False
+    text = text.encode("utf-8", "replace").decode().replace("\x00", " ")[:20_000]
+    draft = turn.db.get(Draft, (round_id, person.id))
+    if draft is None:
+        turn.db.add(
+            Draft(round_id=round_id, participant_id=person.id, text=text, saved_at=turn.now)
+        )
+    else:
+        draft.text, draft.saved_at = text, turn.now
+    return True
+
+
+def write_opinion(turn: Turn, person: Participant, round_id: int, text: str) -> str | None:
+    """What is wrong with the opinion ("too_short", "too_long"), or "not_asked"; None where it was
+    kept. One of the wrong length stays as a draft.
+    """
+    if not _is_writing(turn, person, round_id):
+        return "not_asked"
+    text = clean(text)
+    limits = turn.config.opinion
+    if not limits.min_characters <= len(text) <= limits.max_characters:
+        save_draft(turn, person, round_id, text)
+        return "too_short" if len(text) < limits.min_characters else "too_long"
+    n_before = turn.db.scalar(select(func.count(Opinion.id)).where(Opinion.round_id == round_id))
+    flags = flags_of(text)
+    turn.db.add(
+        Opinion(
+            round_id=round_id,
+            participant_id=person.id,
+            name=f"o{(n_before or 0) + 1}",
+            text=text,
+            submitted_at=turn.now,
+            screening=screen_opinion(turn.config, flags),
+            flags=flags,
+        )
+    )
+    draft = turn.db.get(Draft, (round_id, person.id))
+    if draft is not None:
+        turn.db.delete(draft)
+    _moved(turn, turn.db.get_one(Group, person.group_id))
+    return None
+
+
+def leave_result(turn: Turn, person: Participant, round_id: int) -> bool:
+    """Whether the person has now read this round's result."""
+    group = _group(turn, person)
+    if group is None or group.stage != "result" or group.round_id != round_id:
+        return False
+    member = turn.db.get(Member, (round_id, person.id))
+    if member is None or member.result_left_at is not None:
+        return False
+    member.result_left_at = turn.now
+    _moved(turn, group)
+    return True
+
+
+def statement_of(turn: Turn, presentation: Presentation) -> Statement | None:
+    """The statement of a presentation; None for the position statement."""
+    if presentation.statement_id is None:
+        return None
+    return turn.db.get_one(Statement, presentation.statement_id)
+
+
+def _is_writing(turn: Turn, person: Participant, round_id: int) -> bool:
+    group = _group(turn, person)
+    return (
+        group is not None
+        and group.stage == "opinions"
+        and group.round_id == round_id
+        and next_presentation(turn, person) is None
+        and turn.db.scalar(
+            select(Opinion.id).where(
+                Opinion.round_id == round_id, Opinion.participant_id == person.id
+            )
+        )
+        is None
+    )
+
+
+def _group(turn: Turn, person: Participant) -> Group | None:
+    if person.outcome is not None or person.group_id is None:
+        return None
+    return turn.db.get_one(Group, person.group_id)
+
+
+def _moved(turn: Turn, group: Group) -> None:
+    turn.touch(group)
+    machine.advance(turn, group)

@@ -1,0 +1,308 @@
+"""What a study is: a TOML file, checked, with the line of what is wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from commonweal.errors import InputError
+from commonweal.files import read_text
+from commonweal.groups import _nearest
+from commonweal.models import DEFAULT_MODEL
+from commonweal.policies import DEFAULT_POLICY, POLICIES
+from commonweal.rewards import DEFAULT_REWARD_MODEL, REWARD_MODELS
+from commonweal.welfare import WELFARE_FUNCTIONS
+
+LANGUAGES = ("en", "de")
+"""Languages with a catalogue of texts (``texts/*.toml``)."""
+
+OUTCOMES = ("complete", "partial", "no_group", "timed_out", "left", "removed", "failed_check")
+"""How a participant's part can end; each has a completion code."""
+
+_NAME = r"^[a-z0-9][a-z0-9_-]{0,39}$"
+Text = Annotated[str, Field(min_length=1, max_length=20_000)]
+Seconds = Annotated[float, Field(gt=0, le=7 * 86_400)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class QuestionConfig(_Part):
+    """A question. Without a position statement people rate none."""
+
+    id: Annotated[str, Field(pattern=_NAME)] | Literal[""] = ""
+    text: Annotated[str, Field(min_length=1, max_length=1000)]
+    position: Annotated[str, Field(max_length=1000)] = ""
+    topic: str = ""
+    split: Literal["", "train", "iid_test", "ood_test"] = ""
+
+    @property
+    def key(self) -> str:
+        """The question's id; where the file gives none, one made from its words."""
+        words = " ".join(self.text.casefold().split())
+        return self.id or f"q-{hashlib.sha256(words.encode()).hexdigest()[:10]}"
+
+
+class GroupConfig(_Part):
+    """Who makes a group, and what happens when people are missing.
+
+    ``start``: "full" when enough wait, "facilitator" when the facilitator says so. ``late``:
+    whoever is not done at a deadline is released, or kept. ``shortfall``: what becomes of people
+    whose group is too small.
+    """
+
+    size: Annotated[int, Field(ge=2, le=50)] = 5
+    minimum: Annotated[int, Field(ge=2, le=50)] = 3
+    start: Literal["full", "facilitator"] = "full"
+    late: Literal["release", "keep"] = "release"
+    shortfall: Literal["regroup", "release"] = "regroup"
+
+
+class RoundsConfig(_Part):
+    """How many rounds a person goes through, in which order, and how often each rates."""
+
+    count: Annotated[int, Field(ge=1, le=50)] = 2
+    order: Literal["random", "as given"] = "random"
+    passes: Annotated[int, Field(ge=1, le=2)] = 2
+    welfare: Literal["utilitarian", "bernoulli_nash", "rawlsian"] = "utilitarian"
+
+
+class OpinionConfig(_Part):
+    """Lengths in characters."""
+
+    min_characters: Annotated[int, Field(ge=1)] = 40
+    max_characters: Annotated[int, Field(le=10_000)] = 1500
+
+
+class TimingsConfig(_Part):
+    """Seconds. ``rating`` is for one statement; ``extension`` is what "more time" adds."""
+
+    entry: Seconds = 3600
+    lobby: Seconds = 600
+    opinion: Seconds = 480
+    rating: Seconds = 60
+    result: Seconds = 180
+    moderation: Seconds = 180
+    generation: Seconds = 120
+    extension: Seconds = 60
+
+
+class AlphaConfig(_Part):
+    """A log-normal distribution of α, one draw a shown statement (paper 3.4 step 3)."""
+
+    mu: float = 0.0
+    sigma: Annotated[float, Field(ge=0)] = 1.0
+
+
+class ArmConfig(_Part):
+    """One way of writing. ``alpha`` instead of ``welfare`` draws an α for each statement shown."""
+
+    name: Annotated[str, Field(pattern=_NAME)]
+    policy: str = DEFAULT_POLICY
+    model: str = DEFAULT_MODEL
+    reward: str = DEFAULT_REWARD_MODEL
+    welfare: Literal["utilitarian", "bernoulli_nash", "rawlsian"] | None = None
+    alpha: AlphaConfig | None = None
+    candidates: Annotated[int, Field(ge=1, le=64)] = 16
+    shown: Annotated[int, Field(ge=1, le=10)] = 1
+
+    @model_validator(mode="after")
+    def _known(self) -> ArmConfig:
+        if self.policy not in POLICIES:
+            raise ValueError(f"unknown policy {self.policy!r}; expected {', '.join(POLICIES)}")
+        if self.reward not in REWARD_MODELS:
+            raise ValueError(f"unknown reward {self.reward!r}; expected {', '.join(REWARD_MODELS)}")
+        if self.welfare is not None and self.alpha is not None:
+            raise ValueError("welfare and alpha are both given; expected one of them")
+        if self.shown > self.candidates:
+            raise ValueError(f"shown is {self.shown}, more than the {self.candidates} candidates")
+        return self
+
+    def draw_alpha(self, rng: np.random.Generator) -> float:
+        """The α under which the next statement is picked."""
+        if self.alpha is None:
+            return WELFARE_FUNCTIONS[self.welfare or "utilitarian"]
+        return float(math.exp(rng.normal(self.alpha.mu, self.alpha.sigma)))
+
+
+class GenerationConfig(_Part):
+    """How often writing is tried, and which arm stands in after the last attempt ("" is none)."""
+
+    attempts: Annotated[int, Field(ge=1, le=5)] = 2
+    fallback: str = ""
+
+
+class ModerationConfig(_Part):
+    """Mode "automatic" shows nothing that is flagged; in "review" people approve each statement."""
+
+    mode: Literal["automatic", "review", "off"] = "automatic"
+
+
+class CheckConfig(_Part):
+    """A comprehension question. ``answer`` counts the choices from 1."""
+
+    question: Text
+    choices: Annotated[list[Text], Field(min_length=2, max_length=8)]
+    answer: Annotated[int, Field(ge=1)]
+
+    @model_validator(mode="after")
+    def _there(self) -> CheckConfig:
+        if self.answer > len(self.choices):
+            raise ValueError(f"answer is {self.answer}; there are {len(self.choices)} choices")
+        return self
+
+
+class RecruiterConfig(_Part):
+    """The names of the URL's parameters, and where people are sent back to ("{code}" is filled)."""
+
+    participant: str = ""
+    study: str = ""
+    session: str = ""
+    return_url: Annotated[str, Field(pattern=r"^(https://[^\s\"'<>]+)?$")] = ""
+
+
+class StudyConfig(_Part):
+    """A study, as in its TOML file."""
+
+    name: Annotated[str, Field(pattern=_NAME)]
+    title: Annotated[str, Field(min_length=1, max_length=200)]
+    contact: Annotated[str, Field(max_length=500)] = ""
+    languages: Annotated[list[Literal["en", "de"]], Field(min_length=1)] = ["en"]
+    group: GroupConfig = GroupConfig()
+    rounds: RoundsConfig = RoundsConfig()
+    opinion: OpinionConfig = OpinionConfig()
+    timings_seconds: TimingsConfig = TimingsConfig()
+    generation: GenerationConfig = GenerationConfig()
+    moderation: ModerationConfig = ModerationConfig()
+    recruiter: RecruiterConfig = RecruiterConfig()
+    questions: Annotated[list[QuestionConfig], Field(min_length=1)]
+    arms: Annotated[list[ArmConfig], Field(min_length=1)]
+    checks: list[CheckConfig] = []
+    check_attempts: Annotated[int, Field(ge=1, le=5)] = 2
+    codes: dict[Literal[OUTCOMES], str] = {}  # type: ignore[valid-type]
+    texts: dict[Literal["en", "de"], dict[str, str]] = {}
+
+    @model_validator(mode="after")
+    def _whole(self) -> StudyConfig:
+        if self.group.minimum > self.group.size:
+            raise ValueError(
+                f"group.minimum is {self.group.minimum}, more than group.size {self.group.size}"
+            )
+        if self.opinion.min_characters > self.opinion.max_characters:
+            raise ValueError("opinion.min_characters is more than opinion.max_characters")
+        names = [arm.name for arm in self.arms]
+        if len(set(names)) < len(names):
+            raise ValueError("two arms have one name; expected a name of its own for each")
+        if self.generation.fallback and self.generation.fallback not in names:
+            raise ValueError(
+                f"generation.fallback is {self.generation.fallback!r}; expected one of "
+                f"{', '.join(names)}"
+            )
+        ids = [question.key for question in self.questions]
+        if len(set(ids)) < len(ids):
+            raise ValueError("a question stands twice; expected different questions and ids")
+        if self.rounds.count > len(self.questions):
+            raise ValueError(
+                f"rounds.count is {self.rounds.count} and there are {len(self.questions)} "
+                "questions; expected a question for each round"
+            )
+        return self
+
+    def question(self, key: str) -> QuestionConfig:
+        """The question of that id."""
+        return next(each for each in self.questions if each.key == key)
+
+    def code(self, outcome: str) -> str:
+        """The completion code for an outcome; without one in the file, the outcome's name."""
+        return self.codes.get(outcome, "") or f"{self.name}-{outcome}".upper()
+
+    def to_json(self) -> str:
+        """The study as JSON, for the database."""
+        return self.model_dump_json()
+
+    @property
+    def sha256(self) -> str:
+        """The hash that tells two versions of a study apart."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+
+def read_study(path: Path) -> StudyConfig:
+    """The study in this TOML file.
+
+    Raises:
+        InputError: there is none, or something in it is wrong; the message says where.
+    """
+    text = read_text(path, expected="a study as TOML", max_bytes=5_000_000)
+    try:
+        data = tomllib.loads(text)
+    except RecursionError:
+        raise InputError(f"{path}: not a study: nested too deeply") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not valid TOML: {error}") from None
+    try:
+        return StudyConfig.model_validate(data)
+    except ValidationError as error:
+        raise InputError(_explain(path, text, error)) from None
+
+
+def _explain(path: Path, text: str, error: ValidationError) -> str:
+    # A misspelt field is both unknown and missing; the first of these says what to mend.
+    first = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
+    loc = first["loc"]
+    line = line_of(text, loc)
+    where = ".".join(f"{part + 1}" if isinstance(part, int) else str(part) for part in loc)
+    place = f"{path}{f', line {line}' if line else ''}{f': {where}' if where else ''}"
+    if first["type"] == "extra_forbidden":
+        return f"{place}: unknown field{_nearest(str(loc[-1]), _fields(loc[:-1]))}"
+    if first["type"] == "missing":
+        return f"{place}: missing; expected it to be given"
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "value_error":
+        return f"{place}: {message}"
+    return f"{place}: got {first['input']!r:.80}; {message[0].lower()}{message[1:]}"
+
+
+def _fields(loc: tuple[int | str, ...]) -> tuple[str, ...]:
+    """The names that the table at ``loc`` may hold."""
+    model: Any = StudyConfig
+    for part in loc:
+        if isinstance(part, str) and isinstance(model, type) and issubclass(model, BaseModel):
+            found = model.model_fields[part].annotation
+            inner = [each for each in getattr(found, "__args__", ()) if isinstance(each, type)]
+            model = inner[0] if inner else found
+    is_model = isinstance(model, type) and issubclass(model, BaseModel)
+    return tuple(model.model_fields) if is_model else ()
+
+
+def line_of(text: str, loc: tuple[int | str, ...]) -> int | None:
+    """The line of the field at ``loc``, counted from 1, where it can be told.
+
+    The parser keeps no line numbers: the table's heading is sought, then the key below it.
+    """
+    lines = text.splitlines()
+    start, heading = 0, ""
+    for part in loc:
+        if isinstance(part, int):
+            head = re.compile(rf"\s*\[\[\s*{heading}\s*\]\]")
+            heads = [i for i, line in enumerate(lines) if head.match(line)]
+            start = heads[part] if part < len(heads) else start
+            continue
+        heading = rf"{heading}\s*\.\s*{re.escape(part)}" if heading else re.escape(part)
+        table = re.compile(rf"\s*\[\[?\s*{heading}\s*\]")
+        key = re.compile(rf"""(^|[{{,])\s*["']?{re.escape(part)}["']?\s*=""")
+        below = range(start, len(lines))
+        found = next((i for i in below if table.match(lines[i])), None)
+        if found is None:
+            found = next((i for i in below if key.search(lines[i])), None)
+        if found is None:
+            break
+        start = found
+    return start + 1 if start else None

@@ -1,0 +1,256 @@
+"""A study in the record format, anonymous by construction; and who is to be paid, apart from it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from commonweal.datasets.dataset import About, Dataset, Step, frame, write_dataset
+from commonweal.datasets.schema import LIKERT_7, TABLES
+from commonweal.files import write_whole
+from commonweal.study.config import StudyConfig
+from commonweal.study.store import Store
+from commonweal.study.tables import (
+    Event,
+    Group,
+    Opinion,
+    Participant,
+    Prediction,
+    Presentation,
+    Rating,
+    RecruiterIds,
+    Round,
+    Statement,
+    Study,
+)
+
+DICTIONARY = "data_dictionary.md"
+_FORMULA = re.compile(r"^[\s']*[=+\-@\t\r]")
+
+
+def export_study(store: Store, study_id: int, folder: Path, *, overwrite: bool = False) -> Dataset:
+    """The study as a dataset, written to ``folder`` with a data dictionary.
+
+    Recruiter's ids are not read: a participant is a random name. Rounds are ordered by that name,
+    not by time.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    with store.read() as db:
+        config = store.config_of(db.get_one(Study, study_id))
+        dataset = _dataset(db, study_id, config)
+    write_dataset(dataset, folder, overwrite=overwrite)
+    write_whole(folder / DICTIONARY, data_dictionary(dataset))
+    return dataset
+
+
+def _dataset(db: Session, study_id: int, config: StudyConfig) -> Dataset:
+    people = {
+        person.id: person
+        for person in db.scalars(select(Participant).where(Participant.study_id == study_id))
+    }
+    rows = db.execute(
+        select(Round, Group.public_id)
+        .join(Group, Round.group_id == Group.id)
+        .where(Group.study_id == study_id)
+        .order_by(Round.public_id)
+    ).all()
+    tables: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
+    n_incomplete = 0
+    for row, group_name in rows:
+        question = config.question(row.question_id)
+        tables["rounds"].append(
+            {
+                "round_id": row.public_id,
+                "group_id": group_name,
+                "question_id": row.question_id,
+                "question": row.question,
+                "position_statement": row.position.strip() or None,
+                "topic": question.topic.strip() or None,
+                "split": question.split or None,
+            }
+        )
+        n_incomplete += _add_round(db, row, people, tables)
+    n_deleted = len(
+        db.scalars(
+            select(Event.id).where(Event.study_id == study_id, Event.kind == "data deleted")
+        ).all()
+    )
+    outcomes = Counter(person.outcome or "taking_part" for person in people.values())
+    n_simulated = sum(person.is_simulated for person in people.values())
+    about = About(
+        name=config.name,
+        people="simulated" if n_simulated else "human",
+        scale=LIKERT_7,
+        source=f"the study {config.title!r}, collected with commonweal",
+        steps=(
+            Step(
+                what="exported from a study",
+                options={"config_sha256": config.sha256, "passes": config.rounds.passes},
+                counts={
+                    "participants": len(people),
+                    "simulated": n_simulated,
+                    "rounds": len(rows),
+                    "candidates_whose_opinions_are_incomplete": n_incomplete,
+                    "participants_who_deleted_their_data": n_deleted,
+                    **{f"outcome_{name}": n for name, n in sorted(outcomes.items())},
+                },
+            ),
+        ),
+    )
+    return Dataset(about, **{name: frame(name, table) for name, table in tables.items()})
+
+
+def _add_round(
+    db: Session,
+    row: Round,
+    people: dict[int, Participant],
+    tables: dict[str, list[dict[str, Any]]],
+) -> int:
+    """Adds a round's rows; the number of candidates written from opinions since deleted."""
+    n_incomplete = 0
+    there = set()
+    for opinion in db.scalars(
+        select(Opinion).where(Opinion.round_id == row.id).order_by(Opinion.id)
+    ):
+        there.add(opinion.name)
+        tables["opinions"].append(
+            {
+                "round_id": row.public_id,
+                "opinion_id": opinion.name,
+                "participant_id": people[opinion.participant_id].public_id,
+                "text": opinion.text,
+                "source": "written",
+            }
+        )
+    names = {}
+    for each in db.scalars(
+        select(Statement).where(Statement.round_id == row.id).order_by(Statement.id)
+    ):
+        names[each.id] = each.name
+        complete = there.issuperset(each.included)
+        n_incomplete += not complete
+        tables["candidates"].append(
+            {
+                "round_id": row.public_id,
+                "candidate_id": each.name,
+                "text": each.text,
+                "policy": each.policy,
+                "shown": each.shown,
+                # Of deleted opinions not even the names are given; a part would be untrue.
+                "included_opinion_ids": each.included if complete else None,
+                "model": each.model,
+                "prompt_hash": each.prompt_hash,
+                "seed": each.seed,
+                "attempt": each.attempt,
+                "alpha": each.alpha,
+                "welfare": each.welfare,
+                "rank": each.rank,
+            }
+        )
+    for shown, rating in db.execute(
+        select(Presentation, Rating)
+        .outerjoin(Rating)
+        .where(Presentation.round_id == row.id, Presentation.shown_at.is_not(None))
+        .order_by(Presentation.id)
+    ):
+        person = people[shown.participant_id].public_id
+        # Shown and not answered is a missing answer: null, not left out.
+        agreement, quality = (rating.agreement, rating.quality) if rating else (None, None)
+        if shown.statement_id is None:
+            tables["position_ratings"].append(
+                {"round_id": row.public_id, "participant_id": person, "agreement": agreement}
+            )
+            continue
+        tables["ratings"].append(
+            {
+                "round_id": row.public_id,
+                "participant_id": person,
+                "candidate_id": names[shown.statement_id],
+                "pass_index": shown.pass_index,
+                "agreement": agreement,
+                "quality": quality,
+                "position": shown.place,
+                "duration_seconds": rating.submitted_at - rating.shown_at if rating else None,
+            }
+        )
+    for prediction, name in db.execute(
+        select(Prediction, Statement.name)
+        .join(Statement, Prediction.statement_id == Statement.id)
+        .where(Statement.round_id == row.id)
+        .order_by(Prediction.statement_id, Prediction.participant_id)
+    ):
+        tables["predictions"].append(
+            {
+                "round_id": row.public_id,
+                "participant_id": people[prediction.participant_id].public_id,
+                "candidate_id": name,
+                "reward_model": prediction.reward_model,
+                "reward": prediction.reward,
+                "expected_rating": prediction.expected_rating,
+            }
+        )
+    return n_incomplete
+
+
+def data_dictionary(dataset: Dataset) -> str:
+    """What the files hold, for a reader who has only the folder."""
+    about = dataset.about
+    lines = [f"# Data dictionary of {about.name}", "", f"Source: {about.source}.", ""]
+    whose = {
+        "human": "People rated these statements in these rounds.",
+        "simulated": "SIMULATED: programs stood in for some or all people. Not human data.",
+    }
+    lines += [
+        whose[about.people],
+        "",
+        f"Ratings: {about.scale}; neutral {about.scale.neutral}.",
+        "",
+    ]
+    for step in about.steps:
+        lines += [f"- {name}: {n}" for name, n in step.counts.items()]
+    for name, table in TABLES.items():
+        n_rows = dataset.tables()[name].height
+        lines += ["", f"## {table.file_name}: {n_rows} rows", "", table.meaning, ""]
+        lines += ["| column | holds | meaning |", "|---|---|---|"]
+        lines += [f"| {each.name} | {each.kind} | {each.meaning} |" for each in table.columns]
+    lines += ["", "Checksums (sha256) of every file are in dataset.json."]
+    return "\n".join(lines) + "\n"
+
+
+def payments(store: Store, study_id: int) -> str:
+    """Who is to be paid for what, as CSV: the only place where recruiter's ids are given out."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(("recruiter_participant", "recruiter_session", "outcome", "code", "n_rounds"))
+    with store.read() as db:
+        config = store.config_of(db.get_one(Study, study_id))
+        for ids, person in db.execute(
+            select(RecruiterIds, Participant)
+            .join(Participant, RecruiterIds.participant_id == Participant.id)
+            .where(Participant.study_id == study_id)
+            .order_by(RecruiterIds.recruiter_participant)
+        ):
+            code = config.code(person.outcome) if person.outcome else ""
+            cells = (
+                ids.recruiter_participant,
+                ids.recruiter_session,
+                person.outcome or "taking part",
+                code,
+                str(person.n_rounds_completed),
+            )
+            writer.writerow([safe_cell(cell) for cell in cells])
+    return out.getvalue()
+
+
+def safe_cell(cell: str) -> str:
+    """The cell, behind a "'" where a spreadsheet would calculate it."""
+    return f"'{cell}" if _FORMULA.match(cell) else cell

@@ -1,0 +1,279 @@
+"""How a group moves: one function, ``advance``, called on everything that happens.
+
+Stages of a round, each with a deadline:
+
+    opinions          everybody rates the position statement and writes an opinion
+    opinion_check     a person looks at opinions that the screen has held
+    generating        a job writes the statements
+    statement_check   a person looks at statements that the screen has held
+    rating            everybody rates every statement, in two passes
+    result            everybody reads how the group rated
+
+then the next round, or ``finished``; ``dissolved`` where too few were left. What is written here
+happens in the caller's transaction, and only there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from sqlalchemy import select
+
+from commonweal.study import lobby, rounds
+from commonweal.study.results import choose_statement
+from commonweal.study.store import Turn
+from commonweal.study.tables import (
+    Group,
+    Job,
+    Member,
+    Opinion,
+    Participant,
+    Presentation,
+    Rating,
+    Round,
+    Statement,
+)
+
+ENDED = ("finished", "dissolved")
+EXTENDABLE = ("opinions", "rating", "result")
+
+
+def advance(turn: Turn, group: Group) -> None:
+    """Moves the group as far as it can go now.
+
+    Called on every submission, leaving, removal, reconnection, finished job, and by the sweep.
+    """
+    turn.db.flush()
+    while group.paused_at is None and group.stage not in ENDED:
+        if not rounds.active(turn, group):
+            rounds.begin_stage(turn, group, "finished", 0)
+        elif not _STEPS[group.stage](turn, group):
+            return
+        turn.db.flush()
+
+
+def sweep(turn: Turn) -> None:
+    """Moves everything whose time has come: groups, the waiting room, people who never began."""
+    entry = turn.config.timings_seconds.entry
+    for person in turn.db.scalars(
+        select(Participant).where(
+            Participant.study_id == turn.study.id,
+            Participant.outcome.is_(None),
+            Participant.stage.in_(("consent", "instructions", "check")),
+            Participant.stage_since <= turn.now - entry,
+            Participant.consented_at.is_not(None),
+        )
+    ):
+        rounds.end(turn, person, "timed_out")
+    for group in turn.db.scalars(
+        select(Group).where(
+            Group.study_id == turn.study.id,
+            Group.stage.not_in(ENDED),
+            Group.paused_at.is_(None),
+            Group.deadline <= turn.now,
+        )
+    ):
+        advance(turn, group)
+    lobby.match(turn)
+
+
+def pause(turn: Turn, group: Group, *, actor: str) -> None:
+    """Stops the group's clock."""
+    if group.paused_at is None and group.stage not in ENDED:
+        group.paused_at = turn.now
+        turn.log("paused", actor=actor, group=group)
+        turn.touch(group)
+
+
+def resume(turn: Turn, group: Group, *, actor: str) -> None:
+    """Lets the group's clock go on, with as much time left as there was."""
+    if group.paused_at is not None:
+        group.deadline += turn.now - group.paused_at
+        group.paused_at = None
+        turn.log("resumed", actor=actor, group=group)
+        turn.touch(group)
+        advance(turn, group)
+
+
+# --------------------------------------------------------------------------------- the steps
+
+
+def _opinions(turn: Turn, group: Group) -> bool:
+    active = rounds.active(turn, group)
+    written = set(
+        turn.db.scalars(select(Opinion.participant_id).where(Opinion.round_id == group.round_id))
+    )
+    done = [person for person in active if person.id in written]
+    is_over = turn.now >= group.deadline
+    keeps = turn.config.group.late == "keep"
+    # Fewer than the minimum can only become fewer still: there is nothing to wait for.
+    if len(active) < turn.config.group.minimum:
+        _dissolve(turn, group, active)
+    elif len(done) == len(active) or (is_over and len(done) >= turn.config.group.minimum):
+        if not keeps:
+            _release_late(turn, [person for person in active if person.id not in written])
+        rounds.begin_stage(turn, group, "opinion_check", turn.config.timings_seconds.moderation)
+    elif is_over:
+        if not keeps:
+            _release_late(turn, [person for person in active if person.id not in written])
+        _dissolve(turn, group, done if not keeps else active)
+    else:
+        return False
+    return True
+
+
+def _opinion_check(turn: Turn, group: Group) -> bool:
+    held = turn.db.scalars(
+        select(Opinion.id).where(Opinion.round_id == group.round_id, Opinion.screening == "held")
+    ).first()
+    if held is not None and turn.now < group.deadline:
+        return False
+    timings = turn.config.timings_seconds
+    generation = turn.config.generation
+    n_writings = generation.attempts * len(turn.config.arms) + bool(generation.fallback)
+    # Somewhat more than all of it can take: whatever becomes of the job, this stage ends.
+    rounds.begin_stage(turn, group, "generating", timings.generation * (n_writings + 1) + 60)
+    turn.db.add(Job(round_id=group.round_id, status="queued", created_at=turn.now))
+    return True
+
+
+def _generating(turn: Turn, group: Group) -> bool:
+    job = turn.db.scalars(select(Job).where(Job.round_id == group.round_id)).one()
+    if job.status in ("queued", "running"):
+        if turn.now < group.deadline:
+            return False
+        job.status, job.claim, job.finished_at = "failed", None, turn.now
+        job.error = job.error or "the stage's deadline passed"
+        turn.log("generation given up", group=group, error=job.error)
+    if job.status == "failed":
+        _result(turn, group)
+    else:
+        rounds.begin_stage(turn, group, "statement_check", turn.config.timings_seconds.moderation)
+    return True
+
+
+def _statement_check(turn: Turn, group: Group) -> bool:
+    picked = list(
+        turn.db.scalars(
+            select(Statement)
+            .where(Statement.round_id == group.round_id, Statement.pick.is_not(None))
+            .order_by(Statement.pick)
+        )
+    )
+    if any(each.screening == "held" for each in picked) and turn.now < group.deadline:
+        return False
+    shown = [each for each in picked if each.screening in ("clear", "approved")]
+    for each in shown:
+        each.shown = True
+    if not shown:
+        _result(turn, group)
+        return True
+    passes = turn.config.rounds.passes
+    seconds = turn.config.timings_seconds.rating * len(shown) * passes
+    rounds.begin_stage(turn, group, "rating", seconds)
+    seed = turn.db.get_one(Round, group.round_id).seed
+    for person in rounds.active(turn, group):
+        rng = np.random.default_rng([seed, person.id])
+        for pass_index in range(passes):
+            for place, index in enumerate(rng.permutation(len(shown))):
+                turn.db.add(
+                    Presentation(
+                        round_id=group.round_id,
+                        participant_id=person.id,
+                        statement_id=shown[index].id,
+                        pass_index=pass_index,
+                        place=place,
+                        written_at=turn.now,
+                    )
+                )
+    return True
+
+
+def _rating(turn: Turn, group: Group) -> bool:
+    unrated = set(
+        turn.db.scalars(
+            select(Presentation.participant_id)
+            .outerjoin(Rating)
+            .where(
+                Presentation.round_id == group.round_id,
+                Presentation.pass_index >= 0,
+                Rating.presentation_id.is_(None),
+            )
+        )
+    )
+    late = [person for person in rounds.active(turn, group) if person.id in unrated]
+    if late and turn.now < group.deadline:
+        return False
+    if turn.config.group.late == "release":
+        _release_late(turn, late)
+    _result(turn, group)
+    return True
+
+
+def _result_step(turn: Turn, group: Group) -> bool:
+    left = set(
+        turn.db.scalars(
+            select(Member.participant_id).where(
+                Member.round_id == group.round_id, Member.result_left_at.is_not(None)
+            )
+        )
+    )
+    active = rounds.active(turn, group)
+    if turn.now < group.deadline and not all(person.id in left for person in active):
+        return False
+    for person in active:
+        person.n_rounds_completed += 1
+        if person.n_rounds_completed >= turn.config.rounds.count:
+            rounds.end(turn, person, "complete")
+    remaining = rounds.active(turn, group)
+    if not remaining:
+        rounds.begin_stage(turn, group, "finished", 0)
+    elif len(remaining) < turn.config.group.minimum or not rounds.fresh_questions(turn, remaining):
+        _dissolve(turn, group, remaining)
+    else:
+        rounds.next_round(turn, group)
+    return True
+
+
+_STEPS: dict[str, Callable[[Turn, Group], bool]] = {
+    "opinions": _opinions,
+    "opinion_check": _opinion_check,
+    "generating": _generating,
+    "statement_check": _statement_check,
+    "rating": _rating,
+    "result": _result_step,
+}
+
+
+# ----------------------------------------------------------------------------------- the pieces
+
+
+def _result(turn: Turn, group: Group) -> None:
+    """Chooses the statement, if there is one, and shows the result."""
+    row = turn.db.get_one(Round, group.round_id)
+    turn.db.flush()
+    row.statement_id = choose_statement(turn.db, row, turn.config.rounds.welfare)
+    row.ended_at = turn.now
+    rounds.begin_stage(turn, group, "result", turn.config.timings_seconds.result)
+
+
+def _dissolve(turn: Turn, group: Group, people: list[Participant]) -> None:
+    """Ends the group: its people wait for another one, or are released with the partial code."""
+    rounds.begin_stage(turn, group, "dissolved", 0)
+    regroup = turn.config.group.shortfall == "regroup"
+    for person in people:
+        if regroup and rounds.fresh_questions(turn, [person]):
+            person.group_id = None
+            person.stage, person.stage_since = "lobby", turn.now
+            turn.log("regrouped", group=group, person=person)
+        else:
+            rounds.end(turn, person, "partial")
+    turn.touch(None)
+    turn.db.flush()
+    lobby.match(turn)
+
+
+def _release_late(turn: Turn, people: list[Participant]) -> None:
+    for person in people:
+        rounds.end(turn, person, "timed_out")

@@ -1,0 +1,243 @@
+"""What a participant sees now: a function of what is stored, and of nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sqlalchemy import func, select
+
+from commonweal.study.answers import next_presentation
+from commonweal.study.lobby import PRESENT_SECONDS
+from commonweal.study.results import Rated, rated_statements
+from commonweal.study.store import Turn
+from commonweal.study.tables import (
+    Draft,
+    Group,
+    Member,
+    Opinion,
+    Participant,
+    Presentation,
+    Rating,
+    Round,
+    Statement,
+)
+
+_RANKS = {"consent": 0, "instructions": 1, "check": 2, "lobby": 20} | {
+    "position": 10,
+    "opinion": 11,
+    "rate": 15,
+    "result": 17,
+}
+_WAITING_RANKS = {
+    "opinions": 12,
+    "opinion_check": 12,
+    "generating": 13,
+    "statement_check": 14,
+    "rating": 16,
+    "result": 18,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Companion:
+    """Somebody of the group as the others see them: a seat, whether there, whether done."""
+
+    seat: int
+    is_you: bool
+    is_present: bool
+    is_done: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What to show.
+
+    Attributes:
+        kind: consent, instructions, check, lobby, position, opinion, waiting, rate, result, end.
+        key: names the page; a form carries it, and the browser reloads when it changes.
+        rank: never becomes smaller for a person: (rounds entered, stage, place in the stage).
+        waiting_for: the group's stage, on a waiting page.
+        round_number, n_rounds: "round 1 of 2".
+        place, n_places: "statement 3 of 8".
+        deadline: when this stage ends, seconds since 1970.
+    """
+
+    kind: str
+    key: str
+    rank: tuple[int, int, int]
+    person: Participant
+    group: Group | None = None
+    round: Round | None = None
+    waiting_for: str = ""
+    round_number: int = 0
+    n_rounds: int = 0
+    presentation: Presentation | None = None
+    statement: Statement | None = None
+    place: int = 0
+    n_places: int = 0
+    deadline: float | None = None
+    draft: str = ""
+    own_opinion: Opinion | None = None
+    companions: tuple[Companion, ...] = ()
+    n_waiting: int = 0
+    results: tuple[Rated, ...] = field(default=())
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the clock stands."""
+        return self.group is not None and self.group.paused_at is not None
+
+
+def current_page(turn: Turn, person: Participant) -> Page:
+    """The page that this person is on. Changes nothing."""
+    entered = person.n_rounds_entered
+    if person.outcome is not None:
+        return Page(
+            "end", f"end-{person.outcome}", (10**6, 0, 0), person, group=_group(turn, person)
+        )
+    if person.stage == "lobby":
+        return Page(
+            "lobby",
+            f"lobby-{entered}",
+            (entered, _RANKS["lobby"], 0),
+            person,
+            deadline=person.stage_since + turn.config.timings_seconds.lobby,
+            n_waiting=_n_in_lobby(turn),
+        )
+    group = _group(turn, person)
+    if group is None or group.round_id is None:
+        return Page(person.stage, person.stage, (entered, _RANKS[person.stage], 0), person)
+    return _round_page(turn, person, group, turn.db.get_one(Round, group.round_id))
+
+
+def _round_page(turn: Turn, person: Participant, group: Group, row: Round) -> Page:
+    own = turn.db.scalars(
+        select(Opinion).where(Opinion.round_id == row.id, Opinion.participant_id == person.id)
+    ).one_or_none()
+    presentation = next_presentation(turn, person)
+    kind, place, n_places, draft, statement = "waiting", 0, 0, "", None
+    results: tuple[Rated, ...] = ()
+    if group.stage == "opinions" and presentation is not None:
+        kind = "position"
+    elif group.stage == "opinions" and own is None:
+        kind = "opinion"
+        kept = turn.db.get(Draft, (row.id, person.id))
+        draft = kept.text if kept else ""
+    elif group.stage == "rating" and presentation is not None:
+        kind = "rate"
+        statement = turn.db.get(Statement, presentation.statement_id)
+        place, n_places = _place(turn, person, row)
+    elif group.stage == "result":
+        member = turn.db.get(Member, (row.id, person.id))
+        if member is not None and member.result_left_at is None:
+            kind = "result"
+            results = tuple(rated_statements(turn.db, row.id, turn.config.rounds.welfare))
+    rank = _RANKS[kind] if kind != "waiting" else _WAITING_RANKS[group.stage]
+    return Page(
+        kind=kind,
+        key=f"{row.public_id}-{kind}-{place if kind == 'rate' else group.stage}",
+        rank=(person.n_rounds_entered, rank, place),
+        person=person,
+        group=group,
+        round=row,
+        waiting_for=group.stage if kind == "waiting" else "",
+        round_number=person.n_rounds_entered,
+        n_rounds=max(turn.config.rounds.count, person.n_rounds_entered),
+        presentation=presentation,
+        statement=statement,
+        place=place,
+        n_places=n_places,
+        deadline=group.deadline,
+        draft=draft,
+        own_opinion=own,
+        companions=companions(turn, group, you=person) if kind == "waiting" else (),
+        results=results,
+    )
+
+
+def companions(
+    turn: Turn, group: Group, *, you: Participant | None = None
+) -> tuple[Companion, ...]:
+    """Who is in the group now, by seat."""
+    people = turn.db.scalars(
+        select(Participant)
+        .where(Participant.group_id == group.id, Participant.outcome.is_(None))
+        .order_by(Participant.seat)
+    ).all()
+    busy = _busy(turn, group)
+    return tuple(
+        Companion(
+            seat=person.seat,
+            is_you=you is not None and person.id == you.id,
+            is_present=person.last_seen_at >= turn.now - PRESENT_SECONDS,
+            is_done=person.id not in busy,
+        )
+        for person in people
+    )
+
+
+def _busy(turn: Turn, group: Group) -> set[int]:
+    """Whom the group waits for."""
+    if group.stage == "opinions":
+        everybody = set(
+            turn.db.scalars(select(Participant.id).where(Participant.group_id == group.id))
+        )
+        return everybody - set(
+            turn.db.scalars(
+                select(Opinion.participant_id).where(Opinion.round_id == group.round_id)
+            )
+        )
+    if group.stage == "rating":
+        return set(
+            turn.db.scalars(
+                select(Presentation.participant_id)
+                .outerjoin(Rating)
+                .where(
+                    Presentation.round_id == group.round_id,
+                    Presentation.pass_index >= 0,
+                    Rating.presentation_id.is_(None),
+                )
+            )
+        )
+    if group.stage == "result":
+        return set(
+            turn.db.scalars(
+                select(Member.participant_id).where(
+                    Member.round_id == group.round_id, Member.result_left_at.is_(None)
+                )
+            )
+        )
+    return set()
+
+
+def _place(turn: Turn, person: Participant, row: Round) -> tuple[int, int]:
+    """(The number of the statement that comes now, how many there are), over both passes."""
+    n_places, n_rated = turn.db.execute(
+        select(func.count(Presentation.id), func.count(Rating.presentation_id))
+        .select_from(Presentation)
+        .outerjoin(Rating)
+        .where(
+            Presentation.round_id == row.id,
+            Presentation.participant_id == person.id,
+            Presentation.pass_index >= 0,
+        )
+    ).one()
+    return n_rated + 1, n_places
+
+
+def _n_in_lobby(turn: Turn) -> int:
+    return (
+        turn.db.scalar(
+            select(func.count(Participant.id)).where(
+                Participant.study_id == turn.study.id,
+                Participant.stage == "lobby",
+                Participant.outcome.is_(None),
+                Participant.last_seen_at >= turn.now - PRESENT_SECONDS,
+            )
+        )
+        or 0
+    )
+
+
+def _group(turn: Turn, person: Participant) -> Group | None:
+    return turn.db.get(Group, person.group_id) if person.group_id else None

@@ -1,0 +1,202 @@
+"""Who joins a study, agrees to it, waits, asks for time, leaves or is removed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from commonweal.errors import InputError
+from commonweal.study import lobby, machine, rounds
+from commonweal.study.store import Turn, hashed, new_public_id, new_token
+from commonweal.study.tables import Group, Link, Participant, RecruiterIds, Sitting
+
+MAX_EXTENSIONS = 10
+"""How often a person may ask for more time in one round (WCAG 2.2, 2.2.1: at least ten times)."""
+
+
+class AlreadyJoinedError(InputError):
+    """The recruiter's participant has joined before, perhaps in another browser."""
+
+
+def join(
+    turn: Turn,
+    *,
+    language: str = "en",
+    recruiter: Mapping[str, str] | None = None,
+    browser: str = "",
+    is_simulated: bool = False,
+) -> Participant:
+    """A new participant, before consent; the one that this browser joined as before, if any.
+
+    Args:
+        turn: the transaction.
+        language: of the pages.
+        recruiter: "participant", "study" and "session", as the recruiter's link gave them.
+        browser: a secret of the browser: who presses twice, or whose answer is lost, joins once.
+        is_simulated: whether a program stands in for a person.
+
+    Raises:
+        AlreadyJoinedError: the recruiter's participant has joined before.
+    """
+    browser_hash = hashed(f"join:{browser}") if browser else None
+    before = turn.db.scalars(
+        select(Participant).where(
+            Participant.study_id == turn.study.id,
+            Participant.browser_hash == browser_hash,
+            Participant.browser_hash.is_not(None),
+        )
+    ).one_or_none()
+    if before is not None:
+        return before
+    known = (recruiter or {}).get("participant", "")
+    if known and turn.db.scalar(
+        select(RecruiterIds.participant_id).where(
+            RecruiterIds.study_id == turn.study.id, RecruiterIds.recruiter_participant == known
+        )
+    ):
+        raise AlreadyJoinedError(
+            "this participant has joined already; expected to go on in the same browser"
+        )
+    person = Participant(
+        study_id=turn.study.id,
+        public_id=new_public_id("p"),
+        stage="consent",
+        stage_since=turn.now,
+        language=language,
+        is_simulated=is_simulated,
+        browser_hash=browser_hash,
+        joined_at=turn.now,
+        last_seen_at=turn.now,
+    )
+    turn.db.add(person)
+    turn.db.flush()
+    if recruiter and known:
+        turn.db.add(
+            RecruiterIds(
+                participant_id=person.id,
+                study_id=turn.study.id,
+                recruiter_participant=known,
+                recruiter_study=recruiter.get("study", ""),
+                recruiter_session=recruiter.get("session", ""),
+            )
+        )
+    turn.log("joined", actor="participant", person=person)
+    return person
+
+
+def new_link(turn: Turn, person: Participant) -> str:
+    """The token of a new private link for this person; only its hash is stored."""
+    token = new_token()
+    turn.db.add(Link(token_hash=hashed(token), participant_id=person.id, created_at=turn.now))
+    return token
+
+
+def exchange(turn: Turn, token: str) -> str | None:
+    """The token of a cookie for a private link that was not used before; otherwise None."""
+    link = turn.db.get(Link, hashed(token))
+    if link is None or link.used_at is not None:
+        return None
+    person = turn.db.get_one(Participant, link.participant_id)
+    if person.study_id != turn.study.id:
+        return None
+    link.used_at = turn.now
+    turn.log("link used", actor="participant", person=person)
+    return sit_down(turn, person)
+
+
+def sit_down(turn: Turn, person: Participant) -> str:
+    """The token of a cookie for this person's browser."""
+    token = new_token()
+    turn.db.add(Sitting(token_hash=hashed(token), participant_id=person.id, created_at=turn.now))
+    turn.db.flush()
+    return token
+
+
+def of_cookie(db: Session, study_id: int, token: str) -> Participant | None:
+    """Whose cookie it is, if anybody's in this study."""
+    return db.scalars(
+        select(Participant)
+        .join(Sitting, Sitting.participant_id == Participant.id)
+        .where(Sitting.token_hash == hashed(token), Participant.study_id == study_id)
+    ).one_or_none()
+
+
+def consent(turn: Turn, person: Participant, text: str) -> None:
+    """Records that the person agreed to this text, and goes on to the instructions."""
+    if person.outcome is None and person.stage == "consent":
+        person.consented_at = turn.now
+        person.consent_sha256 = hashlib.sha256(text.encode()).hexdigest()
+        turn.log("consented", actor="participant", person=person, sha256=person.consent_sha256)
+        _stage(turn, person, "instructions")
+
+
+def read_instructions(turn: Turn, person: Participant) -> None:
+    """Goes on from the instructions: to the comprehension check, or where there is none to wait."""
+    if person.outcome is None and person.stage == "instructions":
+        if turn.config.checks:
+            _stage(turn, person, "check")
+        else:
+            lobby.enter(turn, person)
+
+
+def answer_check(turn: Turn, person: Participant, answers: Sequence[int | None]) -> bool:
+    """Whether every answer (counted from 1) is right; after the last attempt the part ends."""
+    if person.outcome is not None or person.stage != "check":
+        return True
+    right = [check.answer for check in turn.config.checks] == list(answers)
+    person.n_check_attempts += 1
+    turn.log("check answered", actor="participant", person=person, right=right)
+    if right:
+        lobby.enter(turn, person)
+    elif person.n_check_attempts >= turn.config.check_attempts:
+        rounds.end(turn, person, "failed_check")
+    return right
+
+
+def leave(turn: Turn, person: Participant, *, outcome: str = "left", actor: str = "") -> None:
+    """Ends the person's part; the group goes on without them.
+
+    Somebody who has a round behind them is paid for a part: the outcome is then "partial".
+    """
+    if person.outcome is not None:
+        return
+    group = turn.db.get(Group, person.group_id) if person.group_id else None
+    if outcome == "left" and person.n_rounds_completed:
+        outcome = "partial"
+    rounds.end(turn, person, outcome, actor=actor or "participant")
+    if group is not None:
+        machine.advance(turn, group)
+
+
+def more_time(turn: Turn, person: Participant, *, actor: str = "participant") -> bool:
+    """Whether the group's deadline was put off (by ``timings_seconds.extension``)."""
+    group = turn.db.get(Group, person.group_id) if person.group_id else None
+    if (
+        person.outcome is not None
+        or group is None
+        or group.stage not in machine.EXTENDABLE
+        or person.n_extensions >= MAX_EXTENSIONS
+    ):
+        return False
+    person.n_extensions += 1
+    group.deadline += turn.config.timings_seconds.extension
+    turn.log("more time", actor=actor, group=group, person=person)
+    turn.touch(group)
+    return True
+
+
+def saw(turn: Turn, person: Participant) -> None:
+    """Notes that the person is there, and moves the group where its time has come."""
+    person.last_seen_at = turn.now
+    if person.outcome is None and person.stage == "lobby":
+        turn.db.flush()
+        lobby.match(turn)
+    if person.group_id is not None and person.outcome is None:
+        machine.advance(turn, turn.db.get_one(Group, person.group_id))
+
+
+def _stage(turn: Turn, person: Participant, stage: str) -> None:
+    person.stage, person.stage_since = stage, turn.now

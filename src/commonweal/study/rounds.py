@@ -1,0 +1,95 @@
+"""The pieces that groups are moved with: a round begins, a stage begins, a person's part ends."""
+
+from __future__ import annotations
+
+import secrets
+
+import numpy as np
+from sqlalchemy import func, select
+
+from commonweal.study.store import Turn, new_public_id
+from commonweal.study.tables import Group, Member, Participant, Presentation, Round
+
+POSITION_PASS = -1
+"""``pass_index`` of the position statement's presentation."""
+
+
+def next_round(turn: Turn, group: Group) -> None:
+    """Begins the group's next round, on a question that nobody in it has had."""
+    people = active(turn, group)
+    fresh = fresh_questions(turn, people)
+    seed = secrets.randbits(31)
+    chosen = fresh[0]
+    if turn.config.rounds.order == "random":
+        chosen = fresh[int(np.random.default_rng(seed).integers(len(fresh)))]
+    question = turn.config.question(chosen)
+    n_before = turn.db.scalar(select(func.count(Round.id)).where(Round.group_id == group.id)) or 0
+    row = Round(
+        public_id=new_public_id("r"),
+        group_id=group.id,
+        number=n_before + 1,
+        question_id=chosen,
+        question=question.text,
+        position=question.position,
+        seed=seed,
+        started_at=turn.now,
+        notes=[],
+        provenance={},
+    )
+    turn.db.add(row)
+    turn.db.flush()
+    group.round_id = row.id
+    for person in people:
+        person.n_rounds_entered += 1
+        person.n_extensions = 0
+        turn.db.add(Member(round_id=row.id, participant_id=person.id))
+        if question.position:
+            turn.db.add(
+                Presentation(
+                    round_id=row.id,
+                    participant_id=person.id,
+                    pass_index=POSITION_PASS,
+                    place=0,
+                    written_at=turn.now,
+                )
+            )
+    begin_stage(turn, group, "opinions", turn.config.timings_seconds.opinion)
+
+
+def fresh_questions(turn: Turn, people: list[Participant]) -> list[str]:
+    """The questions that none of these people has had, in the order of the study."""
+    had = set(
+        turn.db.scalars(
+            select(Round.question_id)
+            .join(Member, Member.round_id == Round.id)
+            .where(Member.participant_id.in_([person.id for person in people]))
+        )
+    )
+    return [question.key for question in turn.config.questions if question.key not in had]
+
+
+def end(turn: Turn, person: Participant, outcome: str, *, actor: str = "machine") -> None:
+    """Ends a person's part. Their group is not moved: the caller does that."""
+    person.outcome, person.ended_at = outcome, turn.now
+    turn.log("ended", actor=actor, person=person, outcome=outcome)
+    group = turn.db.get(Group, person.group_id) if person.group_id else None
+    turn.touch(group)
+    turn.db.flush()
+
+
+def active(turn: Turn, group: Group) -> list[Participant]:
+    """Who is in the group and takes part, by seat."""
+    return list(
+        turn.db.scalars(
+            select(Participant)
+            .where(Participant.group_id == group.id, Participant.outcome.is_(None))
+            .order_by(Participant.seat)
+        )
+    )
+
+
+def begin_stage(turn: Turn, group: Group, stage: str, seconds: float) -> None:
+    """Puts the group into a stage that ends after so many seconds."""
+    group.stage, group.stage_since, group.deadline = stage, turn.now, turn.now + seconds
+    turn.log("stage", group=group, stage=stage)
+    turn.touch(group)

@@ -1,0 +1,96 @@
+"""Serving a study: one process, on an address of this machine."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from commonweal.errors import InputError
+from commonweal.study.web.app import Site
+
+
+def serve(
+    site: Site,
+    *,
+    host: str,
+    port: int,
+    tls_certificate: Path | None = None,
+    tls_key: Path | None = None,
+    trusted_proxy: str = "",
+    on_ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Serves until Ctrl-C.
+
+    Args:
+        site: the study.
+        host: the address to listen on.
+        port: the port to listen on.
+        tls_certificate: with ``tls_key``, serve over TLS.
+        tls_key: its key.
+        trusted_proxy: the address of a proxy whose X-Forwarded headers are believed; "" is none.
+        on_ready: called when the port is open.
+
+    Raises:
+        InputError: the port cannot be used.
+    """
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
+    found = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((host, port))
+    except OSError as error:
+        raise InputError(
+            f"cannot listen on {host}, port {port}: {error.strerror}; give another --port"
+        ) from None
+    options: dict[str, Any] = {}
+    if tls_certificate is not None and tls_key is not None:
+        options = {"ssl_certfile": str(tls_certificate), "ssl_keyfile": str(tls_key)}
+    config = uvicorn.Config(
+        site.app,
+        log_level="warning",
+        access_log=False,  # addresses of private links are secrets
+        server_header=False,
+        proxy_headers=bool(trusted_proxy),
+        forwarded_allow_ips=trusted_proxy or "127.0.0.1",
+        timeout_graceful_shutdown=3,
+        **options,
+    )
+    on_ready()
+    server = _Server(config, site)
+    server.run(sockets=[found])
+
+
+class _Server(uvicorn.Server):
+    """Ends the event streams when it is told to stop: they would keep it for ever."""
+
+    def __init__(self, config: uvicorn.Config, site: Site) -> None:
+        super().__init__(config)
+        self._site = site
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._site.live.close()
+        await super().shutdown(sockets)
+
+
+def is_local(host: str) -> bool:
+    """Whether only this machine can reach the address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def address_in_the_network() -> str:
+    """This machine's address as others in its network see it; 127.0.0.1 where there is none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing: only asks which way it would go
+            return str(probe.getsockname()[0])
+        except OSError:
+            return "127.0.0.1"

@@ -1,0 +1,278 @@
+"""A study with simulated people: a real server, real forms, a clock that need not wait.
+
+Events come in the order of simulated time; between two of them the clock is moved on. So an hour
+of sixty people takes seconds, and the same seed gives the same order of events.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import httpx
+import numpy as np
+import uvicorn
+from sqlalchemy import func, select
+
+from commonweal.errors import CommonwealError
+from commonweal.study.bots import Bot, Browser, seed_of
+from commonweal.study.store import ManualClock
+from commonweal.study.tables import Opinion, Participant, Presentation, Rating
+from commonweal.study.web.app import Site
+from commonweal.study.writer import Draft, Task, Written
+
+LATENCY_SECONDS = {
+    "consent": 25.0,
+    "instructions": 30.0,
+    "check": 20.0,
+    "opinion": 100.0,
+    "rate": 12.0,
+    "result": 15.0,
+    "waiting": 20.0,
+}
+"""The median time that people take on a page; on a waiting page, until they look again."""
+
+
+TICK_SECONDS = 10.0
+"""How often the sweep runs and jobs are done, in simulated time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How people are: chances for each page that is not a waiting page, and their pace.
+
+    Attributes:
+        vanish: closes the page and never comes back.
+        away: is gone for half a minute to five minutes.
+        leave: leaves by the link.
+        reload: loads the page again before acting.
+        twice: sends the last rating a second time.
+        spread: standard deviation of the log of the times.
+        arrival_seconds: people come within this time.
+    """
+
+    vanish: float = 0.005
+    away: float = 0.02
+    leave: float = 0.003
+    reload: float = 0.1
+    twice: float = 0.05
+    spread: float = 0.5
+    arrival_seconds: float = 300.0
+
+
+STEADY = Profile(vanish=0, away=0, leave=0)
+PROFILES = {
+    "usual": Profile(),
+    "steady": STEADY,
+    "bad line": Profile(vanish=0.02, away=0.05, leave=0.01, reload=0.3, twice=0.15, spread=0.9),
+}
+
+
+@dataclass
+class Report:
+    """What came of a simulation.
+
+    Attributes:
+        outcomes: how many people ended how.
+        n_requests: page loads and forms sent.
+        simulated_seconds, wall_seconds: how long it took there and here.
+        lost: what the server had acknowledged and does not hold; should be empty.
+        stuck: people without an end; should be empty.
+    """
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    n_opinions: int = 0
+    n_ratings: int = 0
+    n_requests: int = 0
+    simulated_seconds: float = 0.0
+    wall_seconds: float = 0.0
+    lost: list[str] = field(default_factory=list)
+    stuck: list[str] = field(default_factory=list)
+
+
+class StockWriter:
+    """Writes stock sentences, without any model: for simulations, and for nothing else."""
+
+    def write(self, task: Task, *, timeout_seconds: float) -> Written:  # noqa: ARG002 - the protocol
+        """Statements that lean one way or the other, with predictions drawn by chance."""
+        rng = np.random.default_rng(task.seed)
+        starts = ("We support this, since it would help", "We are against this, since it costs")
+        ends = ("people who have little", "those who live here", "everybody in the end")
+        texts = [f"{a} {b}." for a, b in itertools.product(starts, ends)]
+        order = rng.permutation(len(texts))[: task.arm.candidates]
+        names = tuple(name for name, _ in task.opinions if name not in task.omit)
+        if not names:
+            raise CommonwealError("every opinion is held back: there is nothing to write from")
+        expected = 1.5 + 5 * rng.random((len(task.opinions), len(order)))
+        rows = tuple(tuple(map(float, row)) for row in expected)
+        return Written(
+            drafts=tuple(
+                Draft(texts[i], names, "stock", "stock sentences", "0" * 16, task.seed + n, 0)
+                for n, i in enumerate(order)
+            ),
+            rewards=rows,
+            expected=rows,
+            notes=("stock sentences, written by no model",),
+            provenance={"model": "stock sentences", "reward_model": "chance", "seed": task.seed},
+        )
+
+
+@contextmanager
+def served(site: Site) -> Iterator[str]:
+    """The address of the site, served for as long as the context lasts."""
+    config = uvicorn.Config(
+        site.app, host="127.0.0.1", port=0, log_level="error", access_log=False, lifespan="on"
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    until = time.monotonic() + 20
+    while not server.started:
+        if time.monotonic() > until or not thread.is_alive():
+            raise CommonwealError("the server did not start in 20 seconds")
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(timeout=10)
+
+
+def simulate(
+    site: Site,
+    clock: ManualClock,
+    *,
+    n_people: int,
+    profile: Profile,
+    seed: int = 0,
+    max_hours: float = 24.0,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """What becomes of ``n_people`` simulated people in this study.
+
+    The site must have been made with this clock, ``in_background=False`` and ``simulated=True``.
+    """
+    report, began = Report(), time.perf_counter()
+    start = clock.now()
+    rng = np.random.default_rng(seed)
+    answers = tuple(check.answer for check in site.config.checks)
+    # One address stands for sixty people here, each a hundred times as fast as people are.
+    site.limits.per_address = site.limits.per_token = 10**9
+    with served(site) as address:
+        clients = [httpx.Client(base_url=address, timeout=30) for _ in range(n_people)]
+        bots = [
+            Bot(Browser(client), np.random.default_rng(seed_of(seed, n)), answers)
+            for n, client in enumerate(clients)
+        ]
+        order = itertools.count()
+        queue = [
+            (start + float(rng.uniform(0, profile.arrival_seconds)), next(order), bot)
+            for bot in bots
+        ]
+        heapq.heapify(queue)
+        n_ended, ticked = 0, start
+        while queue and clock.now() < start + 3600 * max_hours:
+            when, _, bot = heapq.heappop(queue)
+            while clock.now() + TICK_SECONDS < when or clock.now() > ticked + TICK_SECONDS:
+                clock.move_to(min(when, clock.now() + TICK_SECONDS))
+                _background(site)
+                ticked = clock.now()
+            clock.move_to(when)
+            delay = _step(bot, profile)
+            report.n_requests += 1
+            if delay is not None:
+                heapq.heappush(queue, (clock.now() + delay, next(order), bot))
+            else:
+                n_ended += 1
+                if on_progress is not None:
+                    on_progress(n_ended, n_people)
+        # Whoever vanished holds nobody up: deadlines end what they left open.
+        while clock.now() < start + 3600 * max_hours and _n_open(site):
+            clock.move_to(clock.now() + 30)
+            _background(site)
+        for client in clients:
+            client.close()
+    report.simulated_seconds = clock.now() - start
+    report.wall_seconds = time.perf_counter() - began
+    _count(site, bots, report)
+    return report
+
+
+def _n_open(site: Site) -> int:
+    with site.store.read() as db:
+        return (
+            db.scalar(
+                select(func.count(Participant.id)).where(
+                    Participant.study_id == site.study_id, Participant.outcome.is_(None)
+                )
+            )
+            or 0
+        )
+
+
+def _background(site: Site) -> None:
+    site.sweep()
+    while site.worker.run_once():
+        pass
+
+
+def _step(bot: Bot, profile: Profile) -> float | None:
+    """Seconds until the bot acts again; None where it has ended or is gone for good."""
+    rng = bot.rng
+    if not bot.browser.status:
+        bot.browser.get("/join")
+        return float(rng.lognormal(np.log(LATENCY_SECONDS["consent"]), profile.spread))
+    chance = rng.random() if bot.kind() != "waiting" else 1.0
+    if chance < profile.vanish:
+        return None
+    if chance < profile.vanish + profile.away:
+        return float(rng.uniform(30, 300))
+    if chance < profile.vanish + profile.away + profile.leave:
+        if bot.kind() == "consent":
+            return None  # before joining there is nothing to leave
+        bot.browser.get("/here/leave")
+        if "/here/leave" in bot.browser.forms:
+            bot.browser.send("/here/leave")
+            return None
+    if rng.random() < profile.reload and bot.kind() != "consent":
+        bot.browser.get("/here")
+    if rng.random() < profile.twice:
+        bot.send_again()
+    bot.act()
+    kind = bot.kind()
+    if kind == "end":
+        return None
+    return float(rng.lognormal(np.log(LATENCY_SECONDS[kind]), profile.spread))
+
+
+def _count(site: Site, bots: list[Bot], report: Report) -> None:
+    with site.store.read() as db:
+        people = db.scalars(select(Participant).where(Participant.study_id == site.study_id)).all()
+        report.outcomes = Counter(person.outcome or "none" for person in people)
+        report.stuck = [
+            f"{person.public_id} is in {person.stage}" for person in people if not person.outcome
+        ]
+        report.n_opinions = db.scalar(select(func.count(Opinion.id))) or 0
+        held = {
+            str(number): (agreement, quality)
+            for number, agreement, quality in db.execute(
+                select(Presentation.id, Rating.agreement, Rating.quality).join(Rating)
+            )
+        }
+        report.n_ratings = len(held)
+        n_written = sum(len(bot.written) for bot in bots)
+        if n_written != report.n_opinions:
+            report.lost.append(f"{n_written} opinions were acknowledged, {report.n_opinions} held")
+        for bot in bots:
+            for number, fields in bot.sent:
+                kept = held.get(number)
+                quality = fields.get("quality")
+                if kept != (int(fields["agreement"]), int(quality) if quality else None):
+                    report.lost.append(f"rating {number}: sent {fields}, held {kept}")

@@ -1,0 +1,273 @@
+"""The database of a study: an SQLite file, or PostgreSQL by URL; one transaction a move."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, create_engine, event, inspect, select
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from commonweal.errors import InputError
+from commonweal.study.config import StudyConfig
+from commonweal.study.tables import SCHEMA_VERSION, Base, Event, Group, Participant, SchemaInfo
+from commonweal.study.tables import Study as StudyRow
+
+
+class Clock(Protocol):
+    """What time it is, in seconds since 1970."""
+
+    def now(self) -> float:
+        """The time now."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now(self) -> float:
+        """The time now."""
+        return time.time()
+
+
+class ManualClock:
+    """A clock that stands until it is moved: for simulations and tests."""
+
+    def __init__(self, start: float = 1_700_000_000.0) -> None:
+        self._now = start
+
+    def now(self) -> float:
+        """The time that it was set to."""
+        return self._now
+
+    def move_to(self, when: float) -> None:
+        """Sets the time; it never goes back."""
+        self._now = max(self._now, when)
+
+
+def new_token() -> str:
+    """256 random bits for a link or a cookie."""
+    return secrets.token_urlsafe(32)
+
+
+def hashed(token: str) -> str:
+    """What is stored of a token. It is random, so a plain sha256 cannot be turned round."""
+    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
+
+
+def new_public_id(prefix: str) -> str:
+    """A random name of 80 bits that says nothing of when or in which order it was made."""
+    return f"{prefix}-{secrets.token_hex(10)}"
+
+
+@dataclass
+class Turn:
+    """One transaction on one study, which nobody else moves meanwhile.
+
+    Attributes:
+        db: the session.
+        study: the study's row, locked.
+        config: what the study is.
+        now: the time of everything that happens in it.
+        is_touched: whether what somebody sees has changed.
+    """
+
+    db: Session
+    study: StudyRow
+    config: StudyConfig
+    now: float
+    is_touched: bool = False
+
+    def log(
+        self,
+        kind: str,
+        *,
+        actor: str = "machine",
+        group: Group | None = None,
+        person: Participant | None = None,
+        **details: Any,
+    ) -> None:
+        """Appends an event to the audit."""
+        self.db.add(
+            Event(
+                study_id=self.study.id,
+                at=self.now,
+                actor=actor,
+                kind=kind,
+                group_id=group.id if group else None,
+                participant_id=person.id if person else None,
+                details=details,
+            )
+        )
+
+    def touch(self, group: Group | None) -> None:
+        """Says that what people of the group (or of the lobby) see has changed."""
+        self.is_touched = True
+        if group is None:
+            self.study.lobby_version += 1
+        else:
+            group.version += 1
+
+
+class Store:
+    """A database with its clock.
+
+    Args:
+        url: an SQLAlchemy URL: "sqlite:///FILE" or "postgresql+psycopg://...".
+        clock: what the time is.
+
+    Raises:
+        InputError: the URL cannot be used, or the database is of another version.
+    """
+
+    def __init__(self, url: str, *, clock: Clock | None = None) -> None:
+        try:
+            parsed = make_url(url)
+        except ArgumentError:
+            raise InputError(
+                "cannot read the database URL; expected sqlite:///FILE or "
+                "postgresql+psycopg://USER@HOST/NAME"
+            ) from None
+        if parsed.get_backend_name() == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        self.clock: Clock = clock or SystemClock()
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        self.on_change: Callable[[], None] = lambda: None
+        if self.is_sqlite:
+            self.engine = create_engine(parsed, connect_args={"check_same_thread": False})
+            event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
+        elif parsed.get_backend_name() == "postgresql":
+            self.engine = create_engine(parsed, pool_size=10, max_overflow=30, pool_pre_ping=True)
+        else:
+            raise InputError(
+                f"the database is {parsed.get_backend_name()}; expected sqlite or postgresql"
+            )
+        # Threads of this process queue here, in front of the database's own lock: SQLite's waiting
+        # polls, and on PostgreSQL each that waits would hold a connection.
+        self._writer = threading.Lock()
+        self._read_engine = (
+            self.engine
+            if self.is_sqlite  # one snapshot a transaction, as it is
+            else self.engine.execution_options(isolation_level="REPEATABLE READ")
+        )
+        self._write_engine = self.engine.execution_options(commonweal_write=True)
+        self._configs: dict[str, StudyConfig] = {}
+        try:
+            self._prepare()
+        except SQLAlchemyError as error:
+            reason = str(getattr(error, "orig", error)).splitlines()[0]
+            raise InputError(f"cannot open the database: {reason}") from None
+
+    def _prepare(self) -> None:
+        with self._writer, self._write_engine.begin() as connection:
+            if not inspect(connection).has_table("schema_info"):
+                Base.metadata.create_all(connection)
+                connection.execute(SchemaInfo.__table__.insert().values(version=SCHEMA_VERSION))  # type: ignore[attr-defined]
+            found = connection.execute(select(SchemaInfo.version)).scalar_one()
+        if found != SCHEMA_VERSION:
+            raise InputError(
+                f"the database has version {found} of the study's tables, expected "
+                f"{SCHEMA_VERSION}: export it with the version of commonweal that made it"
+            )
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session that changes nothing."""
+        with Session(self._read_engine) as db:
+            yield db
+
+    @contextmanager
+    def turn(self, study_id: int) -> Iterator[Turn]:
+        """A transaction that holds the study: committed at the end, undone on an error."""
+        with self._writer, Session(self._write_engine, expire_on_commit=False) as db:
+            study = db.scalars(
+                select(StudyRow).where(StudyRow.id == study_id).with_for_update()
+            ).one()
+            yield (turn := Turn(db, study, self.config_of(study), self.clock.now()))
+            db.commit()
+        if turn.is_touched:
+            self.on_change()
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A transaction outside any study: studies and researchers."""
+        with self._writer, Session(self._write_engine, expire_on_commit=False) as db:
+            yield db
+            db.commit()
+
+    def config_of(self, study: StudyRow) -> StudyConfig:
+        """What the study is, as it was when it was opened."""
+        if study.config_sha256 not in self._configs:
+            self._configs[study.config_sha256] = StudyConfig.model_validate(
+                json.loads(study.config)
+            )
+        return self._configs[study.config_sha256]
+
+    def open_study(
+        self, config: StudyConfig, *, kind: str = "study", facilitator_hash: str | None = None
+    ) -> int:
+        """The id of the study of this name, made where there is none.
+
+        Raises:
+            InputError: there is one of another content: what people consented to must not change.
+        """
+        with self.write() as db:
+            found = db.scalars(select(StudyRow).where(StudyRow.name == config.name)).one_or_none()
+            if found is None:
+                found = StudyRow(
+                    name=config.name,
+                    kind=kind,
+                    config=config.to_json(),
+                    config_sha256=config.sha256,
+                    created_at=self.clock.now(),
+                    facilitator_hash=facilitator_hash,
+                )
+                db.add(found)
+                db.flush()
+            elif found.config_sha256 != config.sha256:
+                n_people = db.scalar(
+                    select(Participant.id).where(Participant.study_id == found.id).limit(1)
+                )
+                if n_people is not None:
+                    raise InputError(
+                        f"the study {config.name!r} was changed after people joined it; expected "
+                        "the file as it was: give the changed study another name"
+                    )
+                found.config, found.config_sha256 = config.to_json(), config.sha256
+            return found.id
+
+    @cached_property
+    def dialect(self) -> str:
+        """The database's kind."""
+        return self.engine.dialect.name
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self.engine.dispose()
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # transactions are begun by ``_begin_sqlite``
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",  # what was acknowledged survives a power cut
+        "foreign_keys=ON",
+        "busy_timeout=15000",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    write = connection.get_execution_options().get("commonweal_write")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

@@ -1,0 +1,166 @@
+"""The application: routes, templates, and what runs beside the pages (sweep, worker, events)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from sqlalchemy.orm import Session
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from commonweal.study import machine
+from commonweal.study.config import StudyConfig
+from commonweal.study.jobs import Worker
+from commonweal.study.store import Store, Turn
+from commonweal.study.tables import Study
+from commonweal.study.web import facilitator, formats, participant, researcher
+from commonweal.study.web.limits import Headers, Limits
+from commonweal.study.web.live import Live
+from commonweal.study.web.texts import check_texts, choose_language, speaker
+from commonweal.study.web.visit import _visit, endpoint, refuse
+from commonweal.study.writer import ProcessWriter, Writer
+
+SWEEP_SECONDS = 1.0
+log = logging.getLogger("commonweal.study")
+
+
+class Site:
+    """One study on the web.
+
+    Args:
+        store: its database.
+        study_id: which study.
+        writer: what writes statements; by default the arms' models in a child process.
+        base_url: the address that links begin with; by default that of the request.
+        in_background: whether to sweep and to write; a simulation does both itself.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        study_id: int,
+        *,
+        writer: Writer | None = None,
+        base_url: str = "",
+        in_background: bool = True,
+        simulated: bool = False,
+    ) -> None:
+        self.store, self.study_id, self.base_url = store, study_id, base_url
+        self.simulated = simulated
+        with store.turn(study_id) as turn:
+            self.config: StudyConfig = turn.config
+            self.kind = turn.study.kind
+        check_texts(self.config)
+        self.limits = Limits()
+        self.live = Live(store, study_id)
+        self.worker = Worker(store, study_id, writer or ProcessWriter())
+        self.in_background = in_background
+        self.templates = _templates()
+        self.templates.globals["site"] = self
+        self.speaker = cache(lambda language: speaker(self.config, language))
+        self.app = self._app()
+
+    def choose_language(self, asked: str, accepted: str) -> str:
+        """The language for a visitor."""
+        return choose_language(self.config, asked, accepted)
+
+    def reading(self, db: Session) -> Turn:
+        """A turn that is only read from: nothing is locked, and nothing of it is kept."""
+        study = db.get_one(Study, self.study_id)
+        return Turn(db, study, self.config, self.store.clock.now())
+
+    def _app(self) -> Starlette:
+        routes: list[Any] = [Mount("/static", StaticFiles(packages=[(__package__, "static")]))]
+        routes += [Route("/health", _health), *participant.routes(self)]
+        if self.kind == "quick":
+            routes += facilitator.routes(self)
+        routes += researcher.routes(self)
+        return Starlette(
+            routes=routes,
+            lifespan=self._lifespan,
+            middleware=[Middleware(Headers)],
+            exception_handlers={404: self._not_found, 405: self._not_found, 500: self._fault},
+        )
+
+    @asynccontextmanager
+    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(self.live.run())]
+        self.store.on_change = self._changed
+        if self.in_background:
+            self.worker.start()
+            tasks.append(asyncio.create_task(self._sweep()))
+        try:
+            yield
+        finally:
+            self.live.close()
+            for task in tasks:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+            if self.in_background:
+                await run_in_threadpool(self.worker.stop)
+
+    def _changed(self) -> None:
+        self.live.poke()
+        self.worker.wake()
+
+    async def _sweep(self) -> None:
+        while True:
+            try:
+                await run_in_threadpool(self.sweep)
+            except Exception:
+                log.exception("the sweep goes on after an error")
+            await asyncio.sleep(SWEEP_SECONDS)
+
+    def sweep(self) -> None:
+        """Moves everything whose time has come."""
+        with self.store.turn(self.study_id) as turn:
+            machine.sweep(turn)
+
+    async def _not_found(self, request: Request, _error: Exception) -> Response:
+        visit = _visit(self, request, "cw_here")
+        return refuse(visit, getattr(_error, "status_code", 404), "error.not_found")
+
+    async def _fault(self, request: Request, _error: Exception) -> Response:
+        # The path may hold a token: only its first part is noted.
+        log.error("a fault at /%s", request.url.path.strip("/").partition("/")[0])
+        return refuse(_visit(self, request, "cw_here"), 500, "error.fault")
+
+
+async def _health(_request: Request) -> Response:
+    return PlainTextResponse("ok")
+
+
+def _templates() -> jinja2.Environment:
+    folder = Path(str(resources.files("commonweal.study.web") / "templates"))
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        paragraphs=formats.paragraphs,
+        clock=formats.clock,
+        iso=formats.iso,
+        date=formats.date,
+        number=formats.number,
+    )
+    return environment
+
+
+__all__ = ["Site", "endpoint"]

@@ -1,0 +1,400 @@
+"""A participant's pages. There is one address, /here, and it shows what comes now."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from commonweal.study import answers, people, privacy
+from commonweal.study.config import StudyConfig
+from commonweal.study.pages import Page, current_page
+from commonweal.study.store import Turn, hashed
+from commonweal.study.tables import Link, Participant
+from commonweal.study.web.formats import qr_svg
+from commonweal.study.web.live import LOBBY
+from commonweal.study.web.visit import Handler, RefusedError, Visit, endpoint
+from commonweal.types import RATING_MAX, RATING_MIN
+
+if TYPE_CHECKING:
+    from commonweal.study.web.app import Site
+
+COOKIE = "cw_here"
+STALE = "stale"
+"""An answer to a page that is over, or one sent twice: it changes nothing, and they are told."""
+SEEN_SECONDS = 15.0
+"""How old "last seen" may be before a page that is looked at writes it anew."""
+
+
+def routes(site: Site) -> list[Route]:
+    """The participants' addresses."""
+
+    def route(path: str, method: str, handler: Handler, *, form: bool = False) -> Route:
+        # Pages that are there before the person's own cookie are tied to another one.
+        wrapped = endpoint(site, handler) if form else endpoint(site, handler, cookie=COOKIE)
+        return Route(path, wrapped, methods=[method])
+
+    return [
+        route("/", "GET", lambda visit: visit.go("/join")),
+        route("/join", "GET", join_page, form=True),
+        route("/join", "POST", join, form=True),
+        route("/i/{token}", "GET", link_page, form=True),
+        route("/i/{token}", "POST", link, form=True),
+        route("/here", "GET", here),
+        Route("/here/events", partial(events, site), methods=["GET"]),
+        route("/here/data", "GET", data),
+        route("/here/data.json", "GET", data_file),
+        route("/here/device", "GET", device),
+        route("/here/device", "POST", new_device),
+        route("/here/leave", "GET", leave_page),
+        route("/here/{action}", "POST", act),
+        # Where a form came back with something missing, a reload of its address finds the page.
+        route("/here/{action}", "GET", lambda visit: visit.go("/here")),
+    ]
+
+
+# ------------------------------------------------------------------------------------- coming in
+
+
+def consent_text(config: StudyConfig, visit: Visit, kind: str) -> str:
+    """What the person agrees to, in full."""
+    if kind == "quick":
+        return visit.speak("quick.information", question=config.questions[0].text)
+    n = config.rounds.count
+    questions = visit.speak("consent.one_question" if n == 1 else "consent.some_questions", n=n)
+    return visit.speak("consent.information", title=config.title, n_questions=questions)
+
+
+def _consent_page(visit: Visit, action: str, *, status: int = 200, problem: str = "") -> Response:
+    kind = visit.site.kind
+    return visit.page(
+        "consent.html.j2",
+        status=status,
+        information=consent_text(visit.site.config, visit, kind),
+        kind=kind,
+        action=action,
+        problem=problem,
+        recruiter=_recruiter(visit),
+    )
+
+
+def join_page(visit: Visit) -> Response:
+    """Information and consent, before anything is stored."""
+    if _cookie_of_somebody(visit):
+        return visit.go("/here")
+    with visit.site.store.turn(visit.site.study_id) as turn:
+        if turn.study.closed_at is not None:
+            return _message(visit, "link.closed_title", "link.closed")
+    return _consent_page(visit, "/join")
+
+
+def join(visit: Visit) -> Response:
+    """Somebody agrees, or does not, in which case nothing is stored."""
+    if visit.text("decision") != "agree":
+        return _message(visit, "consent.declined_title", "consent.declined")
+    text = consent_text(visit.site.config, visit, visit.site.kind)
+    try:
+        with visit.site.store.turn(visit.site.study_id) as turn:
+            if turn.study.closed_at is not None:
+                return _message(visit, "link.closed_title", "link.closed")
+            person = people.join(
+                turn,
+                language=visit.language,
+                recruiter=_recruiter(visit),
+                browser="" if visit.is_new else visit.token,
+                is_simulated=visit.site.simulated,
+            )
+            _agree(turn, person, text, visit.site.kind)
+            cookie = people.sit_down(turn, person)
+    except people.AlreadyJoinedError:
+        return _message(visit, "link.already_title", "link.already", status=409)
+    visit.set_cookie(COOKIE, cookie)
+    return visit.go("/here")
+
+
+def _agree(turn: Turn, person: Participant, text: str, kind: str) -> None:
+    people.consent(turn, person, text)
+    if kind == "quick":
+        people.read_instructions(turn, person)
+
+
+def _recruiter(visit: Visit) -> dict[str, str]:
+    """The recruiter's ids, from the link, or from the form that the link's page made."""
+    names = visit.site.config.recruiter
+    found = {}
+    for part in ("participant", "study", "session"):
+        name = getattr(names, part)
+        if name:
+            value = visit.text(part) or visit.request.query_params.get(name, "")
+            found[part] = answers.clean(value)[:200]
+    return found
+
+
+def link_page(visit: Visit) -> Response:
+    """A private link: a button first, so that a preview of the link does not use it up."""
+    if _cookie_of_somebody(visit):
+        return visit.go("/here")
+    visit.site.limits.check(f"failures {visit.address}", visit.site.limits.failures)
+    token = visit.request.path_params["token"]
+    with visit.site.store.read() as db:
+        found = db.get(Link, hashed(token))
+    if found is None:
+        visit.site.limits.count(f"failures {visit.address}", visit.site.limits.failures)
+        raise RefusedError(404, "error.not_found")
+    if found.used_at is not None:
+        return _message(visit, "link.used_title", "link.used", status=410)
+    return visit.page("link.html.j2", token=token)
+
+
+def link(visit: Visit) -> Response:
+    """Exchanges a private link for a cookie, once."""
+    visit.site.limits.check(f"failures {visit.address}", visit.site.limits.failures)
+    with visit.site.store.turn(visit.site.study_id) as turn:
+        cookie = people.exchange(turn, visit.request.path_params["token"])
+    if cookie is None:
+        visit.site.limits.count(f"failures {visit.address}", visit.site.limits.failures)
+        return _message(visit, "link.used_title", "link.used", status=410)
+    visit.set_cookie(COOKIE, cookie)
+    return visit.go("/here")
+
+
+# ------------------------------------------------------------------------------------- the page
+
+
+def here(visit: Visit) -> Response:
+    """What the person is to do now. Written to only where there is something to note."""
+    store, study_id = visit.site.store, visit.site.study_id
+    with store.read() as db:
+        turn = visit.site.reading(db)
+        person = _person(visit, turn)
+        page = current_page(turn, person)
+        fresh = person.last_seen_at > turn.now - SEEN_SECONDS
+        due = page.group is not None and page.group.deadline <= turn.now and not page.is_paused
+        unseen = page.kind == "result" or (
+            page.presentation is not None and page.presentation.shown_at is None
+        )
+        if fresh and not due and not unseen:
+            return _show(visit, turn, page)
+    with store.turn(study_id) as turn:
+        person = _person(visit, turn)
+        people.saw(turn, person)
+        answers.show(turn, person)
+        turn.db.flush()
+        return _show(visit, turn, current_page(turn, person))
+
+
+def _show(
+    visit: Visit, turn: Turn, page: Page, *, status: int = 200, problem: str = ""
+) -> Response:
+    visit.language = page.person.language
+    if page.kind == "consent":
+        return _consent_page(visit, "/here/consent", status=status, problem=problem)
+    return visit.page(
+        f"{page.kind}.html.j2",
+        status=status,
+        page=page,
+        problem=problem,
+        now=turn.now,
+        kind=visit.site.kind,
+        values=range(RATING_MIN, RATING_MAX + 1),
+        code=turn.config.code(page.person.outcome) if page.person.outcome else "",
+        quote=quote,
+        version=page.group.version if page.group else turn.study.lobby_version,
+        stale="stale" in visit.request.query_params,
+        can_extend=page.person.n_extensions < people.MAX_EXTENSIONS,
+    )
+
+
+def act(visit: Visit) -> Response:
+    """Whatever a form of the page sends."""
+    action = visit.request.path_params["action"]
+    if action not in _ACTIONS:
+        raise RefusedError(404, "error.not_found")
+    with visit.site.store.turn(visit.site.study_id) as turn:
+        person = _person(visit, turn)
+        person.last_seen_at = turn.now
+        answer = _ACTIONS[action](visit, turn, person)
+        if answer == STALE:
+            return visit.go("/here?stale=1")
+        if isinstance(answer, str):
+            # The form again, with what is missing; what was written is kept.
+            turn.db.flush()
+            return _show(visit, turn, current_page(turn, person), status=422, problem=answer)
+    return answer or visit.go("/here")
+
+
+def _consent(visit: Visit, turn: Turn, person: Participant) -> Response | None:
+    if visit.text("decision") == "agree":
+        text = consent_text(visit.site.config, visit, visit.site.kind)
+        _agree(turn, person, text, visit.site.kind)
+        return None
+    if person.stage == "consent":
+        privacy.delete_data(turn, person)
+        visit.set_cookie(COOKIE, None)
+        return _message(visit, "consent.declined_title", "consent.declined")
+    return None
+
+
+def _check(visit: Visit, turn: Turn, person: Participant) -> str | None:
+    given = [visit.whole(f"answer{n}") for n in range(len(turn.config.checks))]
+    if person.stage == "check" and None in given:
+        return "check.missing"
+    right = people.answer_check(turn, person, given)
+    return None if right or person.outcome is not None else "check.wrong"
+
+
+def _rate(visit: Visit, turn: Turn, person: Participant) -> str | None:
+    asked = answers.next_presentation(turn, person)
+    number = visit.whole("presentation")
+    if asked is None or number != asked.id:
+        return STALE
+    agreement, quality = visit.whole("agreement"), visit.whole("quality")
+    if agreement is None or (quality is None and asked.pass_index >= 0):
+        return "rate.missing" if asked.pass_index >= 0 else "rate.missing_one"
+    # The script says how long ago the first input was: the browser's clock is not needed.
+    ago, changes = visit.whole("first_input_ago"), visit.whole("n_changes")
+    handled = answers.Handled(turn.now - ago / 1000 if ago is not None else None, changes)
+    kept = answers.rate(turn, person, asked.id, agreement, quality, handled)
+    return None if kept else "rate.missing"
+
+
+def _opinion(visit: Visit, turn: Turn, person: Participant) -> str | None:
+    problem = answers.write_opinion(turn, person, visit.whole("round") or 0, visit.text("text"))
+    if problem == "not_asked":
+        return STALE
+    return f"opinion.{problem}" if problem else None
+
+
+def _draft(visit: Visit, turn: Turn, person: Participant) -> Response:
+    kept = answers.save_draft(turn, person, visit.whole("round") or 0, visit.text("text"))
+    return Response(status_code=204 if kept else 409)
+
+
+def _continue(visit: Visit, turn: Turn, person: Participant) -> str | None:
+    left = answers.leave_result(turn, person, visit.whole("round") or 0)
+    return None if left else STALE
+
+
+def _instructions(_visit: Visit, turn: Turn, person: Participant) -> None:
+    people.read_instructions(turn, person)
+
+
+def _more_time(_visit: Visit, turn: Turn, person: Participant) -> None:
+    people.more_time(turn, person)
+
+
+def _leave(_visit: Visit, turn: Turn, person: Participant) -> None:
+    privacy.withdraw(turn, person)
+
+
+def _delete(visit: Visit, turn: Turn, person: Participant) -> Response:
+    if visit.text("sure") != "yes":
+        return visit.go("/here/data")
+    privacy.delete_data(turn, person)
+    visit.set_cookie(COOKIE, None)
+    return _message(visit, "data.deleted_title", "data.deleted")
+
+
+_ACTIONS = {
+    "consent": _consent,
+    "instructions": _instructions,
+    "check": _check,
+    "rate": _rate,
+    "opinion": _opinion,
+    "draft": _draft,
+    "continue": _continue,
+    "more-time": _more_time,
+    "leave": _leave,
+    "delete": _delete,
+}
+
+
+# ------------------------------------------------------------------------------ beside the page
+
+
+async def events(site: Site, request: Request) -> Response:
+    """The stream that says when the person's page has changed."""
+    token = request.cookies.get(COOKIE, "")
+
+    def find() -> tuple[int, int] | None:
+        with site.store.read() as db:
+            person = people.of_cookie(db, site.study_id, token)
+            if person is None:
+                return None
+            return (LOBBY if person.group_id is None else person.group_id, person.id)
+
+    found = await run_in_threadpool(find)
+    if found is None:
+        return Response(status_code=204)  # tells the browser not to come back
+    key, person_id = found
+    return StreamingResponse(
+        site.live.stream(key, partial(site.live.version, key), person_id),
+        media_type="text/event-stream",
+        headers={"X-Accel-Buffering": "no"},
+    )
+
+
+def data(visit: Visit) -> Response:
+    """Everything about the person, and the form to delete it."""
+    with visit.site.store.read() as db:
+        turn = visit.site.reading(db)
+        person = _person(visit, turn)
+        return visit.page("data.html.j2", data=privacy.data_of(turn, person))
+
+
+def data_file(visit: Visit) -> Response:
+    """The same as JSON."""
+    with visit.site.store.read() as db:
+        turn = visit.site.reading(db)
+        found = privacy.data_of(turn, _person(visit, turn))
+    return Response(
+        json.dumps(found, ensure_ascii=False, indent=2) + "\n",
+        media_type="application/json",
+        headers={"Content-Disposition": 'attachment; filename="my-data.json"'},
+    )
+
+
+def device(visit: Visit) -> Response:
+    """Offers a private link for another device."""
+    with visit.site.store.read() as db:
+        _person(visit, visit.site.reading(db))
+    return visit.page("device.html.j2", address="", qr="")
+
+
+def new_device(visit: Visit) -> Response:
+    """A private link for another device; shown now and never again."""
+    with visit.site.store.turn(visit.site.study_id) as turn:
+        token = people.new_link(turn, _person(visit, turn))
+    address = visit.url(f"/i/{token}")
+    return visit.page("device.html.j2", address=address, qr=qr_svg(address))
+
+
+def leave_page(visit: Visit) -> Response:
+    """Asks once more before somebody leaves."""
+    with visit.site.store.read() as db:
+        _person(visit, visit.site.reading(db))
+    return visit.page("leave.html.j2")
+
+
+def _person(visit: Visit, turn: Turn) -> Participant:
+    person = people.of_cookie(turn.db, turn.study.id, visit.token)
+    if person is None:
+        raise RefusedError(401, "link.lost")
+    visit.language = person.language
+    return person
+
+
+def _cookie_of_somebody(visit: Visit) -> bool:
+    token = visit.request.cookies.get(COOKIE, "")
+    with visit.site.store.read() as db:
+        return bool(token) and people.of_cookie(db, visit.site.study_id, token) is not None
+
+
+def _message(visit: Visit, title: str, text: str, *, status: int = 200) -> Response:
+    return visit.page("message.html.j2", status=status, title=title, text=text)

@@ -1,0 +1,230 @@
+"""The researcher's pages: live groups, what can be done to them, moderation, audit. In English."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+from starlette.responses import Response
+from starlette.routing import Route
+
+from commonweal.study import machine, researchers, screening
+from commonweal.study.pages import companions
+from commonweal.study.store import Turn
+from commonweal.study.tables import Event, Group, Job, Participant, Researcher, Round
+from commonweal.study.web.visit import RefusedError, Visit, endpoint
+
+if TYPE_CHECKING:
+    from commonweal.study.web.app import Site
+
+COOKIE = "cw_researcher"
+MAX_GUESSES = 8
+"""Wrong passwords for one name in a minute."""
+N_EVENTS = 200
+
+
+def routes(site: Site) -> list[Route]:
+    """The researchers' addresses."""
+    wrap = partial(endpoint, site, cookie=COOKIE)
+    return [
+        Route("/researcher/login", endpoint(site, login_page), methods=["GET"]),
+        Route("/researcher/login", endpoint(site, login), methods=["POST"]),
+        Route("/researcher/logout", wrap(logout), methods=["POST"]),
+        Route("/researcher", wrap(dashboard), methods=["GET"]),
+        Route("/researcher/audit", wrap(audit), methods=["GET"]),
+        Route("/researcher/moderation", wrap(moderation), methods=["GET"]),
+        Route("/researcher/moderation", wrap(decide), methods=["POST"]),
+        Route("/researcher/groups/{group}", wrap(group_page), methods=["GET"]),
+        Route("/researcher/groups/{group}/{action}", wrap(act), methods=["POST"]),
+    ]
+
+
+def login_page(visit: Visit) -> Response:
+    """Name and password."""
+    return visit.page("login.html.j2", problem="", name="")
+
+
+def login(visit: Visit) -> Response:
+    """Checks them; a few wrong ones a minute are enough."""
+    limits, name = visit.site.limits, visit.text("name")[:100]
+    for key, limit in ((visit.address, limits.failures), (name, MAX_GUESSES)):
+        limits.check(f"failures {key}", limit)
+    token = researchers.log_in(visit.site.store, name, visit.text("password")[:1000])
+    if token is None:
+        for key, limit in ((visit.address, limits.failures), (name, MAX_GUESSES)):
+            limits.count(f"failures {key}", limit)
+        problem = "Name and password do not belong together."
+        return visit.page("login.html.j2", status=403, problem=problem, name=name)
+    visit.set_cookie(COOKIE, token)
+    return visit.go("/researcher")
+
+
+def logout(visit: Visit) -> Response:
+    """Ends the sitting."""
+    researchers.log_out(visit.site.store, visit.token)
+    visit.set_cookie(COOKIE, None)
+    return visit.go("/researcher/login")
+
+
+def _who(visit: Visit, turn: Turn, *, moderators: bool = False) -> Researcher:
+    """Who is logged in.
+
+    Raises:
+        RefusedError: nobody, or somebody whose role does not allow this page.
+    """
+    found = researchers.of_cookie(turn.db, visit.token, turn.now)
+    if found is None or (found.role == "moderator" and not moderators):
+        raise RefusedError(403 if found else 404, "error.not_found")
+    return found
+
+
+def dashboard(visit: Visit) -> Response:
+    """Every group with its stage and people, the stuck ones first, and how people ended."""
+    with visit.site.store.read() as db:
+        turn = visit.site.reading(db)
+        if researchers.of_cookie(db, visit.token, turn.now) is None:
+            return visit.go("/researcher/login")
+        who = _who(visit, turn, moderators=True)
+        if who.role == "moderator":
+            return visit.go("/researcher/moderation")
+        groups = db.scalars(
+            select(Group).where(Group.study_id == turn.study.id).order_by(Group.id.desc())
+        ).all()
+        rows = [_row(turn, group) for group in groups]
+        people = db.execute(
+            select(Participant.stage, Participant.outcome).where(
+                Participant.study_id == turn.study.id
+            )
+        ).all()
+        counts = Counter(outcome or f"now: {stage}" for stage, outcome in people)
+        return visit.page(
+            "dashboard.html.j2",
+            rows=sorted(rows, key=lambda row: (not row["alarm"], row["ended"])),
+            counts=sorted(counts.items()),
+            n_people=len(people),
+            n_waiting=len(screening.waiting_texts(turn)),
+            who=who,
+            now=turn.now,
+            join_address=visit.url("/join"),
+        )
+
+
+def _row(turn: Turn, group: Group) -> dict[str, object]:
+    job = turn.db.scalars(select(Job).where(Job.round_id == group.round_id)).one_or_none()
+    row = turn.db.get(Round, group.round_id) if group.round_id else None
+    ended = group.stage in machine.ENDED
+    alarm = ""
+    if not ended and group.paused_at is None:
+        if group.deadline < turn.now - 5:
+            alarm = "past its deadline"
+        elif group.stage == "generating" and job is not None and job.n_attempts:
+            alarm = f"writing failed {job.n_attempts} times: {job.error}"
+        elif group.stage.endswith("_check"):
+            alarm = "waits for moderation"
+    return {
+        "group": group,
+        "round": row,
+        "people": companions(turn, group),
+        "alarm": alarm,
+        "ended": ended,
+    }
+
+
+def group_page(visit: Visit) -> Response:
+    """One group: its people, what can be done, what has happened."""
+    with visit.site.store.read() as db:
+        turn = visit.site.reading(db)
+        who = _who(visit, turn)
+        group = _group(visit, turn)
+        return visit.page(
+            "group.html.j2",
+            row=_row(turn, group),
+            members=db.scalars(
+                select(Participant)
+                .where(Participant.group_id == group.id)
+                .order_by(Participant.seat)
+            ).all(),
+            logged=db.scalars(
+                select(Event)
+                .where(Event.group_id == group.id)
+                .order_by(Event.id.desc())
+                .limit(N_EVENTS)
+            ).all(),
+            who=who,
+            now=turn.now,
+        )
+
+
+def act(visit: Visit) -> Response:
+    """Pause, resume, extend, message, release, remove: each with its line in the audit."""
+    action = visit.request.path_params["action"]
+    with visit.site.store.turn(visit.site.study_id) as turn:
+        actor = _who(visit, turn).name
+        group = _group(visit, turn)
+        if action == "pause":
+            machine.pause(turn, group, actor=actor)
+        elif action == "resume":
+            machine.resume(turn, group, actor=actor)
+        elif action == "extend":
+            minutes = min(max(visit.whole("minutes") or 0, 0), 24 * 60)
+            researchers.extend(turn, group, 60.0 * minutes, actor=actor)
+        elif action == "message":
+            researchers.send_message(turn, group, visit.text("text"), actor=actor)
+        elif action == "release" and visit.text("sure") == "yes":
+            researchers.release(turn, group, actor=actor)
+        elif action == "remove":
+            person = turn.db.scalars(
+                select(Participant).where(
+                    Participant.group_id == group.id,
+                    Participant.public_id == visit.text("person"),
+                )
+            ).one_or_none()
+            if person is not None:
+                researchers.remove(turn, person, actor=actor)
+    return visit.go(f"/researcher/groups/{group.public_id}")
+
+
+def moderation(visit: Visit) -> Response:
+    """What waits for somebody to look at it."""
+    with visit.site.store.read() as db:
+        turn = visit.site.reading(db)
+        who = _who(visit, turn, moderators=True)
+        waiting = screening.waiting_texts(turn)
+        return visit.page("moderation.html.j2", waiting=waiting, who=who, now=turn.now)
+
+
+def decide(visit: Visit) -> Response:
+    """Approves or rejects one text."""
+    with visit.site.store.turn(visit.site.study_id) as turn:
+        actor = _who(visit, turn, moderators=True).name
+        kind, number = visit.text("kind"), visit.whole("id")
+        screening.decide(turn, kind, number or 0, visit.text("decision"), actor=actor)
+    return visit.go("/researcher/moderation")
+
+
+def audit(visit: Visit) -> Response:
+    """The last things that happened in the study."""
+    with visit.site.store.read() as db:
+        turn = visit.site.reading(db)
+        who = _who(visit, turn)
+        logged = db.scalars(
+            select(Event)
+            .where(Event.study_id == turn.study.id)
+            .order_by(Event.id.desc())
+            .limit(N_EVENTS)
+        ).all()
+        return visit.page("audit.html.j2", logged=logged, who=who)
+
+
+def _group(visit: Visit, turn: Turn) -> Group:
+    found = turn.db.scalars(
+        select(Group).where(
+            Group.study_id == turn.study.id,
+            Group.public_id == visit.request.path_params["group"],
+        )
+    ).one_or_none()
+    if found is None:
+        raise RefusedError(404, "error.not_found")
+    return found

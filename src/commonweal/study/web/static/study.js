@@ -1,0 +1,126 @@
+// Everything works without this. It follows the server's events, keeps drafts, counts characters,
+// warns before a deadline and notes how an answer came.
+"use strict";
+(() => {
+  let source = null;
+  const main = () => document.querySelector("main");
+  const say = (text) => { const live = document.getElementById("live"); if (live) live.textContent = text; };
+
+  // ---- the page follows the server
+  let busy = false, again = false;
+  async function look() {
+    if (busy) { again = true; return; }
+    busy = true;
+    try {
+      const answer = await fetch(location.href, { credentials: "same-origin" });
+      if (answer.status >= 500) return;
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const next = fresh.querySelector("main");
+      if (!next) return;
+      if (next.dataset.key !== main().dataset.key) {
+        main().replaceWith(document.adoptNode(next));
+        document.title = fresh.title;
+        const h1 = main().querySelector("h1");
+        if (h1) { h1.tabIndex = -1; h1.focus(); window.scrollTo(0, 0); }
+        begin();
+      } else {
+        // The same page: only its living parts, so that nobody loses what they are writing.
+        main().dataset.version = next.dataset.version || "";
+        for (const part of next.querySelectorAll("[data-part]")) {
+          const old = main().querySelector(`[data-part="${part.dataset.part}"]`);
+          if (old && old.innerHTML !== part.innerHTML && !old.contains(document.activeElement)) {
+            old.replaceWith(document.adoptNode(part));
+          }
+        }
+        times();
+      }
+    } catch { /* no connection: the stream tries again by itself */ }
+    finally { busy = false; if (again) { again = false; look(); } }
+  }
+
+  function listen() {
+    if (source) { source.close(); source = null; }
+    const address = main().dataset.events;
+    if (!address) return;
+    source = new EventSource(address);
+    source.addEventListener("ready", (event) => { if (event.data !== main().dataset.version) look(); });
+    source.addEventListener("changed", look);
+  }
+
+  // ---- times as the reader's clock has them, and a warning before a deadline
+  function times() {
+    for (const time of document.querySelectorAll("time[data-clock]")) {
+      time.textContent = new Date(time.dateTime).toLocaleTimeString(document.documentElement.lang,
+        { hour: "2-digit", minute: "2-digit" });
+    }
+  }
+  let warned = "";
+  function tick() {
+    const bar = main().querySelector("[data-seconds-left]");
+    if (!bar) return;
+    if (!bar.dataset.ends) bar.dataset.ends = String(Date.now() + 1000 * Number(bar.dataset.secondsLeft));
+    const left = (Number(bar.dataset.ends) - Date.now()) / 1000;
+    if (left < 60 && bar.dataset.paused !== "yes") {
+      bar.classList.add("soon");
+      const mark = main().dataset.key + bar.dataset.until;
+      if (warned !== mark) { warned = mark; say(bar.dataset.warning); }
+    }
+    if (left < -1 && left > -8) look();
+  }
+
+  // ---- opinions: counter and draft
+  let timer = 0, last = null;
+  function opinion() {
+    const area = main().querySelector("textarea[data-draft]");
+    if (!area) return;
+    const form = area.form, counter = main().querySelector("[data-counter]");
+    const state = main().querySelector("[data-draft-state]");
+    const count = () => {
+      if (counter) counter.textContent = counter.dataset.counter.replace("{n}", String([...area.value.trim()].length));
+    };
+    const save = async () => {
+      if (area.value === last || !area.isConnected) return;
+      const text = area.value;
+      try {
+        const answer = await fetch(area.dataset.draft, { method: "POST", keepalive: true,
+          credentials: "same-origin", body: new URLSearchParams(new FormData(form)) });
+        if (answer.ok) { last = text; state.textContent = state.dataset.saved; }
+      } catch { state.textContent = state.dataset.unsaved; timer = setTimeout(save, 5000); }
+    };
+    last = area.value;
+    area.addEventListener("input", () => { count(); clearTimeout(timer); timer = setTimeout(save, 1500); });
+    area.addEventListener("blur", save);
+    form.addEventListener("submit", () => clearTimeout(timer));
+    count();
+  }
+
+  // ---- how an answer came
+  function handling() {
+    const form = main().querySelector("form[data-rating]");
+    if (!form) return;
+    let first = 0, changes = 0;
+    form.addEventListener("change", () => { if (first) changes += 1; else first = performance.now(); });
+    form.addEventListener("submit", () => {
+      for (const [name, value] of [["first_input_ago", first ? Math.round(performance.now() - first) : ""],
+        ["n_changes", changes]]) {
+        const field = document.createElement("input");
+        field.type = "hidden"; field.name = name; field.value = String(value);
+        form.append(field);
+      }
+    });
+  }
+
+  // ---- a form is sent once
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.dataset.sent) { event.preventDefault(); return; }
+    form.dataset.sent = "yes";
+    setTimeout(() => { delete form.dataset.sent; }, 4000);
+  });
+
+  function begin() { listen(); times(); opinion(); handling(); }
+  window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+  document.addEventListener("visibilitychange", () => { if (!document.hidden && source) look(); });
+  setInterval(tick, 1000);
+  begin();
+})();

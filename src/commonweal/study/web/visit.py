@@ -1,0 +1,220 @@
+"""One request as the pages see it: who asks, the form, the language; and the answer to it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlencode
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from commonweal.study.store import new_token
+from commonweal.study.web.limits import TooMuchError
+
+if TYPE_CHECKING:
+    from commonweal.study.web.app import Site
+
+MAX_BODY_BYTES = 128 * 1024
+"""An opinion of 10,000 characters, each of four bytes written as %XX, is 120,000."""
+MAX_FIELDS = 60
+FORM_COOKIE = "cw_form"
+"""Before somebody has a cookie of their own, forms are tied to this one."""
+
+
+class RefusedError(Exception):
+    """A request that is refused: a status, and the key of the text that says why."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status, self.text = status, text
+
+
+@dataclass
+class Visit:
+    """A request: what was sent, and by whom.
+
+    Attributes:
+        site: the application.
+        form: the fields of a POST.
+        cookie_name: the cookie that this kind of page is tied to.
+        token: its value; a new one where the browser brought none.
+        is_new: whether ``token`` was made just now.
+    """
+
+    site: Site
+    request: Request
+    form: dict[str, str]
+    cookie_name: str
+    token: str
+    is_new: bool
+    language: str
+    set_cookies: dict[str, str | None] = field(default_factory=dict)
+
+    @property
+    def csrf(self) -> str:
+        """What a form of this browser must carry: nobody without the cookie can know it."""
+        return csrf_of(self.token)
+
+    @property
+    def address(self) -> str:
+        """The address that the request came from."""
+        return self.request.client.host if self.request.client else ""
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether it came over TLS."""
+        return self.request.url.scheme == "https"
+
+    def url(self, path: str) -> str:
+        """The full address of a page here."""
+        return f"{self.site.base_url or str(self.request.base_url).rstrip('/')}{path}"
+
+    def text(self, name: str) -> str:
+        """A field of the form; "" where it is missing."""
+        return self.form.get(name, "")
+
+    def whole(self, name: str) -> int | None:
+        """A field as a whole number; None where it is none."""
+        value = self.form.get(name, "")
+        return int(value) if value.isascii() and value.isdigit() and len(value) < 15 else None
+
+    def speak(self, key: str, **filled: object) -> str:
+        """A text in the visitor's language."""
+        return self.site.speaker(self.language)(key, **filled)
+
+    def page(self, template: str, *, status: int = 200, **values: Any) -> Response:
+        """The page that a template makes."""
+        html = self.site.templates.get_template(template).render(
+            t=self.site.speaker(self.language),
+            language=self.language,
+            other_languages=self._other_languages(),
+            csrf=self.csrf,
+            config=self.site.config,
+            path=self.request.url.path,
+            **values,
+        )
+        return HTMLResponse(html, status)
+
+    def _other_languages(self) -> list[tuple[str, str]]:
+        """(language, address of this page in it), for those that the study offers besides."""
+        query = dict(self.request.query_params)
+        return [
+            (each, f"?{urlencode(query | {'lang': each})}")
+            for each in self.site.config.languages
+            if each != self.language
+        ]
+
+    def go(self, path: str) -> Response:
+        """A redirect to a page here, to be fetched with GET."""
+        return RedirectResponse(path, 303)
+
+    def set_cookie(self, name: str, token: str | None) -> None:
+        """Gives the browser a cookie with the answer, or takes it away."""
+        self.set_cookies[name] = token
+
+
+Handler = Callable[[Visit], Response]
+
+
+def csrf_of(token: str) -> str:
+    """The form token that belongs to a cookie."""
+    return hashlib.sha256(f"form:{token}".encode("utf-8", "replace")).hexdigest()
+
+
+def endpoint(site: Site, handler: Handler, *, cookie: str = FORM_COOKIE) -> Any:
+    """The handler as Starlette calls it: form read and checked, run in a thread."""
+
+    async def answer(request: Request) -> Response:
+        visit = _visit(site, request, cookie)
+        try:
+            site.limits.count(f"address {visit.address}", site.limits.per_address)
+            if request.method == "POST":
+                if not visit.is_new:
+                    site.limits.count(f"token {visit.token}", site.limits.per_token)
+                visit.form = await _read_form(request)
+                _check_origin(request)
+                sent = visit.text("csrf").encode("utf-8", "replace")
+                if not hmac.compare_digest(sent, visit.csrf.encode()):
+                    raise RefusedError(403, "error.form")
+            response = await run_in_threadpool(partial(handler, visit))
+        except RefusedError as refused:
+            response = refuse(visit, refused.status, refused.text)
+        except TooMuchError:
+            response = refuse(visit, 429, "error.too_many")
+            response.headers["Retry-After"] = "60"
+        if visit.is_new and cookie == FORM_COOKIE and FORM_COOKIE not in visit.set_cookies:
+            visit.set_cookie(FORM_COOKIE, visit.token)
+        if (asked := request.query_params.get("lang", "")) in site.config.languages:
+            visit.set_cookie("cw_language", asked)
+        for name, token in visit.set_cookies.items():
+            if token is None:
+                response.delete_cookie(name, path="/")
+            else:
+                response.set_cookie(
+                    name,
+                    token,
+                    max_age=90 * 86_400,
+                    path="/",
+                    httponly=True,
+                    samesite="lax",
+                    secure=visit.is_secure,
+                )
+        return response
+
+    return answer
+
+
+def refuse(visit: Visit, status: int, text: str) -> Response:
+    """A page that says in plain words why a request was refused."""
+    return visit.page("message.html.j2", status=status, title="page.error_title", text=text)
+
+
+def _visit(site: Site, request: Request, cookie: str) -> Visit:
+    token = request.cookies.get(cookie, "")
+    is_new = not 20 <= len(token) <= 100 or not token.isascii()
+    asked = request.query_params.get("lang", "") or request.cookies.get("cw_language", "")
+    return Visit(
+        site=site,
+        request=request,
+        form={},
+        cookie_name=cookie,
+        token=new_token() if is_new else token,
+        is_new=is_new,
+        language=site.choose_language(asked, request.headers.get("accept-language", "")),
+    )
+
+
+async def _read_form(request: Request) -> dict[str, str]:
+    """The fields of an urlencoded form of bounded size. The last of a name counts."""
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if kind != "application/x-www-form-urlencoded":
+        raise RefusedError(415, "error.form")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise RefusedError(413, "error.too_large")
+    try:
+        fields = parse_qsl(
+            bytes(body).decode("ascii", "replace"),
+            keep_blank_values=True,
+            max_num_fields=MAX_FIELDS,
+            encoding="utf-8",
+            errors="replace",
+        )
+    except ValueError:
+        raise RefusedError(400, "error.form") from None
+    return dict(fields)
+
+
+def _check_origin(request: Request) -> None:
+    """Refuses a form that another site's page has sent (browsers say so)."""
+    site = request.headers.get("sec-fetch-site", "")
+    if site and site not in ("same-origin", "none"):
+        raise RefusedError(403, "error.form")

@@ -1,0 +1,243 @@
+"""From a round's opinions to its statements, for one arm: the main job, in a process of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from commonweal.errors import CommonwealError, EngineError
+from commonweal.study.config import ArmConfig
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+    from commonweal.types import FloatArray, Policy, RewardInput, RewardModel
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What one arm is to write from.
+
+    Attributes:
+        arm: policy, model, reward model and number of candidates.
+        question: what was asked.
+        opinions: (name, text) of everybody.
+        omit: names of opinions that the policy must not see.
+        seed: of all chance.
+    """
+
+    arm: ArmConfig
+    question: str
+    opinions: tuple[tuple[str, str], ...]
+    omit: tuple[str, ...]
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A candidate as it comes from the writer; see ``types.Candidate``."""
+
+    text: str
+    included: tuple[str, ...]
+    policy: str
+    model: str
+    prompt_hash: str
+    seed: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What came of a task.
+
+    Attributes:
+        drafts: the candidates, in the order of generation.
+        rewards: [n_opinions][n_candidates], raw.
+        expected: likewise, the expected ratings, 1 to 7.
+        notes: what a reader should know of how it went.
+        provenance: versions, models, hashes, seed.
+    """
+
+    drafts: tuple[Draft, ...]
+    rewards: tuple[tuple[float, ...], ...]
+    expected: tuple[tuple[float, ...], ...]
+    notes: tuple[str, ...]
+    provenance: dict[str, Any]
+
+
+class Writer(Protocol):
+    """Whatever writes a round's statements."""
+
+    def write(self, task: Task, *, timeout_seconds: float) -> Written:
+        """The statements for this task.
+
+        Raises:
+            CommonwealError: there are none, or they took too long.
+        """
+        ...
+
+
+class EngineWriter:
+    """Writes with the arm's own policy and models, each loaded once, in this process.
+
+    It cannot be broken off: ``ProcessWriter`` can.
+    """
+
+    def __init__(self) -> None:
+        self._policies: dict[tuple[str, str], Policy] = {}
+        self._models: dict[str, Any] = {}
+        self._rewards: dict[str, RewardModel] = {}
+
+    def write(self, task: Task, *, timeout_seconds: float) -> Written:  # noqa: ARG002 - the protocol
+        """The statements for this task.
+
+        Raises:
+            CommonwealError: as ``find_agreement``.
+        """
+        from commonweal.models import load_language_model
+        from commonweal.policies import load_policy
+        from commonweal.rewards import load_reward_model
+
+        arm = task.arm
+        if arm.model not in self._models:
+            self._models[arm.model] = load_language_model(arm.model)
+        if (arm.policy, arm.model) not in self._policies:
+            policy = load_policy(arm.policy, self._models[arm.model])
+            self._policies[arm.policy, arm.model] = policy
+        if arm.reward not in self._rewards:
+            self._rewards[arm.reward] = load_reward_model(arm.reward)
+        return written_by(task, self._policies[arm.policy, arm.model], self._rewards[arm.reward])
+
+
+def written_by(task: Task, policy: Policy, reward: RewardModel) -> Written:
+    """What this policy writes and this reward model predicts for the task.
+
+    Raises:
+        CommonwealError: as ``find_agreement``.
+    """
+    from commonweal.agreement import find_agreement
+    from commonweal.types import Opinion
+
+    remembering = _Remembering(reward)
+    result = find_agreement(
+        task.question,
+        [Opinion(name, text) for name, text in task.opinions],
+        policy=policy,
+        reward=remembering,
+        n_candidates=task.arm.candidates,
+        seed=task.seed,
+        omit=task.omit,
+    )
+    rewards = remembering.last.reshape(result.utilities.shape)
+    return Written(
+        drafts=tuple(
+            Draft(
+                each.text,
+                each.included_opinion_ids,
+                each.policy,
+                each.model,
+                each.prompt_hash,
+                each.seed,
+                each.attempt,
+            )
+            for each in result.candidates
+        ),
+        rewards=tuple(tuple(map(float, row)) for row in rewards),
+        expected=tuple(tuple(map(float, row)) for row in result.utilities),
+        notes=result.notes,
+        provenance={**result.provenance, "timings_seconds": result.timings_seconds},
+    )
+
+
+class _Remembering:
+    """A reward model that keeps the rewards it gave last: ``find_agreement`` returns ratings."""
+
+    def __init__(self, inner: RewardModel) -> None:
+        self._inner = inner
+        self.name, self.weights_hash = inner.name, inner.weights_hash
+        self.calibration = inner.calibration
+
+    def rewards(
+        self, inputs: Sequence[RewardInput], *, on_done: Callable[[int], None] | None = None
+    ) -> FloatArray:
+        self.last = self._inner.rewards(inputs, on_done=on_done)
+        return self.last
+
+
+class ProcessWriter:
+    """Writes in a child process, which is ended when it takes too long or dies.
+
+    Args:
+        make_writer: makes the writer in the child; a top-level function or class.
+    """
+
+    def __init__(self, make_writer: Callable[[], Writer] = EngineWriter) -> None:
+        self._make_writer = make_writer
+        self._context = multiprocessing.get_context("spawn")
+        self._child: Any = None
+        self._pipe: Connection | None = None
+
+    def write(self, task: Task, *, timeout_seconds: float) -> Written:
+        """The statements for this task.
+
+        Raises:
+            CommonwealError: the writer says so, takes too long, or its process has died.
+        """
+        if self._child is None or not self._child.is_alive():
+            self._start()
+        pipe = self._pipe
+        assert pipe is not None  # noqa: S101 - for the type checker: ``_start`` made it
+        try:
+            pipe.send((task, timeout_seconds))
+            if not pipe.poll(timeout_seconds):
+                raise EngineError(f"nothing was written in {timeout_seconds:g} seconds")
+            answer = pipe.recv()
+        except (EOFError, OSError) as error:
+            self.close()
+            raise EngineError(f"the writing process died ({error!r})") from None
+        except EngineError:
+            self.close()
+            raise
+        if isinstance(answer, str):
+            raise EngineError(answer)
+        return answer  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Ends the child process."""
+        if self._child is not None:
+            self._child.kill()
+            self._child.join()
+            self._child = None
+        if self._pipe is not None:
+            self._pipe.close()
+            self._pipe = None
+
+    def _start(self) -> None:
+        self.close()
+        self._pipe, theirs = self._context.Pipe()
+        self._child = self._context.Process(
+            target=_serve, args=(theirs, self._make_writer), daemon=True
+        )
+        self._child.start()
+        theirs.close()
+
+
+def _serve(pipe: Connection, make_writer: Callable[[], Writer]) -> None:
+    """The child: answers tasks until the parent is gone."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    writer = make_writer()
+    while True:
+        try:
+            task, timeout_seconds = pipe.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            pipe.send(writer.write(task, timeout_seconds=timeout_seconds))
+        except CommonwealError as error:
+            pipe.send(str(error))
+        except Exception as error:  # a fault of an engine must not end the study
+            pipe.send(f"{type(error).__name__}: {error}")

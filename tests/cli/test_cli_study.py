@@ -1,0 +1,89 @@
+"""``commonweal study`` as its users meet it."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from command_line import commonweal
+
+from commonweal.study.config import read_study
+
+pytest.importorskip("starlette", reason="the extra `study` is not installed")
+
+
+@pytest.fixture
+def study(tmp_path):
+    ran = commonweal("study", "new", str(tmp_path / "buses"))
+    assert ran.returncode == 0, ran.stderr
+    return tmp_path / "buses"
+
+
+def test_a_new_study_can_be_read_and_is_not_overwritten(study):
+    config = read_study(study / "study.toml")
+    assert config.name == "buses"
+    again = commonweal("study", "new", str(study))
+    assert again.returncode == 2
+    assert "is there already" in again.stderr
+
+
+def test_a_name_that_cannot_be_one(tmp_path):
+    ran = commonweal("study", "new", str(tmp_path / "My Study"))
+    assert ran.returncode == 2
+    assert "small letters" in ran.stderr
+
+
+def test_what_is_wrong_in_the_file_is_said_with_its_line(study):
+    path = study / "study.toml"
+    path.write_text(path.read_text(encoding="utf-8").replace("size = 5", "sise = 5"))
+    ran = commonweal("study", "export", str(study), "--out", str(study / "data"))
+    assert ran.returncode == 2
+    assert "line 10: group.sise: unknown field; did you mean 'size'?" in ran.stderr
+
+
+def test_simulate_then_the_records_are_marked(study):
+    out = study / "data"
+    path = study / "study.toml"
+    path.write_text(path.read_text(encoding="utf-8").replace("count = 2", "count = 1"))
+    ran = commonweal(
+        *("study", "simulate", str(study), "--people", "5", "--profile", "steady"),
+        *("--out", str(out)),
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "5 complete" in ran.stdout
+    assert "Stuck: 0. Lost: 0." in ran.stdout
+    assert '"people": "simulated"' in (out / "dataset.json").read_text(encoding="utf-8")
+    assert not (study / "study.db").exists()
+
+
+def test_invitations_and_an_export_without_rounds(study):
+    ran = commonweal("study", "invite", str(study), "--n", "2", "--base-url", "https://a.example/")
+    links = ran.stdout.split()
+    assert len(set(links)) == 2
+    assert all(link.startswith("https://a.example/i/") and len(link) > 60 for link in links)
+    out = commonweal("study", "export", str(study), "--out", str(study / "data"))
+    assert "0 rounds" in out.stdout
+
+
+def test_serving_where_the_port_is_taken(study):
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        ran = commonweal("study", "serve", str(study), "--port", port)
+    assert ran.returncode == 2
+    assert "give another --port" in ran.stderr
+
+
+def test_asking_for_help_loads_no_web_framework():
+    import subprocess
+
+    code = (
+        "import sys\n"
+        "from commonweal.cli.app import app\n"
+        "print([m for m in ('starlette', 'sqlalchemy', 'uvicorn') if m in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"

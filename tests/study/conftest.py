@@ -1,0 +1,89 @@
+"""The databases that the study is tested on: SQLite, and a PostgreSQL started here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("sqlalchemy", reason="the extra `study` is not installed")
+
+from sqlalchemy import create_engine, text
+
+
+def _postgres_programs() -> Path | None:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if found:
+        return found[-1].parent
+    on_path = shutil.which("initdb")
+    return Path(on_path).parent if on_path else None
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """The socket folder of a PostgreSQL that lives as long as the tests."""
+    programs = _postgres_programs()
+    if programs is None:
+        pytest.skip("there is no PostgreSQL to start (Debian: apt-get install postgresql)")
+    # A short path: a socket's name has about 100 characters at most.
+    folder = Path(tempfile.mkdtemp(prefix="cw-pg-"))
+    data = folder / "data"
+    as_user = []
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+        if shutil.which("runuser") is None:
+            pytest.skip("PostgreSQL does not run as root, and there is no runuser")
+        as_user = ["runuser", "-u", "postgres", "--"]
+        shutil.chown(folder, "postgres")
+    else:
+        as_user = []
+    run = {"check": True, "capture_output": True, "cwd": "/"}
+    subprocess.run(
+        [*as_user, programs / "initdb", "-D", data, "-U", "study", "-A", "trust", "-E", "UTF8"],
+        **run,
+    )
+    options = f"-k {folder} -c listen_addresses= -c fsync=off -c max_connections=100"
+    subprocess.run(
+        [
+            *as_user,
+            programs / "pg_ctl",
+            "-D",
+            data,
+            "-w",
+            "-o",
+            options,
+            "-l",
+            folder / "log",
+            "start",
+        ],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+    )
+    yield folder
+    subprocess.run([*as_user, programs / "pg_ctl", "-D", data, "-m", "immediate", "stop"], **run)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres_url(postgres_server):
+    """The URL of an empty database."""
+    address = f"postgresql+psycopg://study@/{{}}?host={postgres_server}"
+    engine = create_engine(address.format("postgres"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text("DROP DATABASE IF EXISTS study WITH (FORCE)"))
+        connection.execute(text("CREATE DATABASE study"))
+    engine.dispose()
+    return address.format("study")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request, tmp_path):
+    """The URL of an empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/study.db"
+    return request.getfixturevalue("postgres_url")

@@ -1,0 +1,138 @@
+"""Studies for tests: small ones, people who act on whatever page they are on, a scripted writer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from commonweal.errors import EngineError
+from commonweal.study import answers, people
+from commonweal.study.config import ArmConfig, QuestionConfig, StudyConfig
+from commonweal.study.pages import current_page
+from commonweal.study.store import ManualClock, Store
+from commonweal.study.tables import Participant
+from commonweal.study.writer import Draft, Task, Written
+
+OPINION = "Buses should cost less, because many people have no car and still have to get to work."
+
+
+def small_study(**changes):
+    """A study of groups of 4 (at least 3), two rounds, statements of two arms."""
+    data = {
+        "name": "buses",
+        "title": "Local buses",
+        "languages": ["en", "de"],
+        "group": {"size": 4, "minimum": 3},
+        "rounds": {"count": 2},
+        "questions": [
+            {"text": f"Should local buses be number {n}?", "position": f"Buses should be {n}."}
+            for n in range(6)
+        ],
+        "arms": [
+            {"name": "first", "candidates": 4, "shown": 2},
+            {"name": "second", "candidates": 4, "welfare": "rawlsian"},
+        ],
+        "checks": [{"question": "How often?", "choices": ["Once", "Twice"], "answer": 2}],
+    }
+    return StudyConfig.model_validate(data | changes)
+
+
+class ScriptedWriter:
+    """Writes n numbered sentences, with predictions that favour the later ones; or fails.
+
+    Attributes:
+        tasks: what it was asked for.
+        failures: messages to fail with, used up in order.
+    """
+
+    def __init__(self, failures=(), text="We agree on plan {n} of {arm}."):
+        self.tasks: list[Task] = []
+        self.failures = list(failures)
+        self.text = text
+
+    def write(self, task: Task, *, timeout_seconds: float) -> Written:
+        self.tasks.append(task)
+        if self.failures:
+            raise EngineError(self.failures.pop(0))
+        n = task.arm.candidates
+        expected = tuple(
+            tuple(3.0 + 0.1 * i + 0.01 * j for i in range(n)) for j in range(len(task.opinions))
+        )
+        names = tuple(name for name, _ in task.opinions if name not in task.omit)
+        return Written(
+            drafts=tuple(
+                Draft(
+                    self.text.format(n=i, arm=task.arm.name, seed=task.seed),
+                    names,
+                    task.arm.policy,
+                    "scripted",
+                    "0" * 16,
+                    task.seed + i,
+                    0,
+                )
+                for i in range(n)
+            ),
+            rewards=expected,
+            expected=expected,
+            notes=(),
+            provenance={"reward_model": "scripted", "seed": task.seed},
+        )
+
+
+class Place:
+    """A study in a database, with a clock of its own."""
+
+    def __init__(self, url: str, config: StudyConfig | None = None, kind: str = "study") -> None:
+        self.clock = ManualClock()
+        self.store = Store(url, clock=self.clock)
+        self.config = config or small_study()
+        self.study_id = self.store.open_study(self.config, kind=kind)
+
+    def turn(self):
+        return self.store.turn(self.study_id)
+
+    def join(self, n: int = 1, upto: str = "lobby", **how) -> list[int]:
+        """Ids of ``n`` new people, each gone as far as ``upto``."""
+        ids = []
+        for _ in range(n):
+            with self.turn() as turn:
+                person = people.join(turn, **how)
+                ids.append(person.id)
+                if upto == "consent":
+                    continue
+                people.consent(turn, person, "the text")
+                if upto == "instructions":
+                    continue
+                people.read_instructions(turn, person)
+                people.answer_check(turn, person, [2])
+        return ids
+
+    def page(self, person_id: int):
+        """The page of a person, shown to them now."""
+        with self.turn() as turn:
+            person = turn.db.get(Participant, person_id)
+            people.saw(turn, person)
+            answers.show(turn, person)
+            turn.db.flush()
+            return current_page(turn, person)
+
+    def act(self, person_id: int, *, agreement: int = 6, quality: int = 5) -> str:
+        """Does what the person's page asks for; says which page it was."""
+        page = self.page(person_id)
+        with self.turn() as turn:
+            person = turn.db.get(Participant, person_id)
+            if page.kind == "consent":
+                people.consent(turn, person, "the text")
+            elif page.kind == "instructions":
+                people.read_instructions(turn, person)
+            elif page.kind == "check":
+                people.answer_check(turn, person, [2])
+            elif page.kind in ("position", "rate"):
+                assert answers.rate(turn, person, page.presentation.id, agreement, quality)
+            elif page.kind == "opinion":
+                assert answers.write_opinion(turn, person, page.round.id, OPINION) is None
+            elif page.kind == "result":
+                assert answers.leave_result(turn, person, page.round.id)
+        return page.kind
+
+
+__all__ = ["OPINION", "ArmConfig", "Place", "QuestionConfig", "ScriptedWriter", "replace"]

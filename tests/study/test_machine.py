@@ -1,0 +1,321 @@
+"""How a group moves: whole rounds, shortfall, lateness, pauses, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import DBAPIError
+from study_making import OPINION, Place, ScriptedWriter, small_study
+
+from commonweal.study import answers, machine, people
+from commonweal.study.jobs import Worker
+from commonweal.study.pages import current_page
+from commonweal.study.tables import (
+    Event,
+    Group,
+    Job,
+    Member,
+    Participant,
+    Presentation,
+    Rating,
+    Round,
+    Statement,
+)
+
+
+@pytest.fixture
+def place(database_url):
+    made = Place(database_url)
+    yield made
+    made.store.close()
+
+
+def play(place, ids, writer=None, until="end", limit=400):
+    """Everybody acts in turn until all are at ``until``."""
+    worker = Worker(place.store, place.study_id, writer or ScriptedWriter())
+    for _ in range(limit):
+        kinds = [place.act(person) for person in ids]
+        worker.run_once()
+        place.clock.move_to(place.clock.now() + 1)
+        if all(kind == until for kind in kinds):
+            return
+    raise AssertionError(f"still at {kinds}")
+
+
+def outcomes(place, ids):
+    with place.store.read() as db:
+        return [db.get(Participant, i).outcome for i in ids]
+
+
+def count(place, what, *where):
+    with place.store.read() as db:
+        return db.scalar(select(func.count()).select_from(what).where(*where))
+
+
+def test_two_whole_rounds(place):
+    ids = place.join(4)
+    writer = ScriptedWriter()
+    play(place, ids, writer)
+    assert outcomes(place, ids) == ["complete"] * 4
+    assert count(place, Round) == 2
+    # Two arms a round, three statements shown, two passes of four people, and the position.
+    assert len(writer.tasks) == 4
+    assert count(place, Rating) == 2 * (4 * 3 * 2 + 4)
+    assert count(place, Statement, Statement.shown) == 6
+    with place.store.read() as db:
+        questions = db.scalars(select(Round.question_id)).all()
+        assert len(set(questions)) == 2
+        for row in db.scalars(select(Round)):
+            assert row.statement_id is not None
+            assert set(row.provenance) == {"first", "second"}
+        for shown in db.scalars(select(Statement).where(Statement.shown)):
+            assert shown.alpha is not None
+            assert shown.rank is not None
+
+
+def test_the_same_statement_is_picked_once_and_the_next_best_after_it(place):
+    ids = place.join(4)
+    play(place, ids, until="rate")
+    with place.store.read() as db:
+        picked = db.scalars(
+            select(Statement).where(Statement.pick.is_not(None)).order_by(Statement.pick)
+        ).all()
+    # The writer's predictions rise with the number: c04 and c03 of the first arm, c08 of the other.
+    assert [(each.name, each.rank) for each in picked] == [("c04", 1), ("c03", 2), ("c08", 1)]
+
+
+def test_a_late_joiner_waits_for_the_next_group(place):
+    ids = place.join(4)
+    (late,) = place.join(1)
+    play(place, ids, until="rate")
+    assert place.page(late).kind == "lobby"
+    assert count(place, Member, Member.participant_id == late) == 0
+    others = place.join(3)
+    assert [place.page(i).kind for i in (late, *others)] == ["position"] * 4
+
+
+def test_at_the_waiting_rooms_deadline_a_smaller_group_will_do(place):
+    ids = place.join(3)
+    place.clock.move_to(place.clock.now() + 560)
+    assert [place.page(i).kind for i in ids] == ["lobby"] * 3
+    place.clock.move_to(place.clock.now() + 41)
+    with place.turn() as turn:
+        machine.sweep(turn)
+    assert [place.page(i).kind for i in ids] == ["position"] * 3
+
+
+def test_who_has_closed_the_page_is_put_into_no_group(place):
+    gone = place.join(2)
+    place.clock.move_to(place.clock.now() + 100)
+    there = place.join(3)
+    assert [place.page(i).kind for i in there] == ["lobby"] * 3
+    assert place.page(gone[0]).kind == "position"  # is back, and makes the group of four
+    assert place.page(there[0]).kind == "position"
+
+
+def test_too_few_at_the_waiting_rooms_deadline_are_released(place):
+    ids = place.join(2)
+    place.clock.move_to(place.clock.now() + 601)
+    with place.turn() as turn:
+        machine.sweep(turn)
+    assert outcomes(place, ids) == ["no_group"] * 2
+
+
+def test_whoever_is_late_with_the_opinion_is_released_and_three_go_on(place):
+    ids = place.join(4)
+    for person in ids[:3]:
+        place.act(person)
+        place.act(person)
+    place.clock.move_to(place.clock.now() + 481)
+    with place.turn() as turn:
+        machine.sweep(turn)
+    assert outcomes(place, ids) == [None, None, None, "timed_out"]
+    assert place.page(ids[0]).waiting_for == "generating"
+    assert place.page(ids[3]).kind == "end"
+
+
+def test_two_that_are_left_are_regrouped_and_get_no_question_twice(place):
+    ids = place.join(4)
+    play(place, ids, until="result")
+    for person in ids[:2]:
+        with place.turn() as turn:
+            people.leave(turn, turn.db.get(Participant, person))
+    for person in ids[2:]:
+        place.act(person)
+    assert [place.page(i).kind for i in ids[2:]] == ["lobby"] * 2
+    others = place.join(2)
+    play(place, [*ids[2:], *others], until="result")
+    for person in (*ids[2:], *others):
+        place.act(person)
+    # The first two have their two rounds after one more; the others then lack a group.
+    assert outcomes(place, ids[2:]) == ["complete"] * 2
+    assert [place.page(i).kind for i in others] == ["lobby"] * 2
+    with place.store.read() as db:
+        had = db.scalars(
+            select(Round.question_id).join(Member).where(Member.participant_id == ids[2])
+        ).all()
+    assert len(had) == len(set(had))
+
+
+def test_who_leaves_after_a_round_gets_the_partial_code(place):
+    ids = place.join(4)
+    play(place, ids, until="result")
+    for person in ids:
+        place.act(person)
+    assert place.page(ids[0]).round_number == 2
+    with place.turn() as turn:
+        people.leave(turn, turn.db.get(Participant, ids[0]))
+    assert outcomes(place, ids)[0] == "partial"
+
+
+def test_everybody_waits_only_for_those_who_are_there(place):
+    ids = place.join(4)
+    for person in ids[:3]:
+        place.act(person)
+        place.act(person)
+    with place.turn() as turn:
+        people.leave(turn, turn.db.get(Participant, ids[3]), outcome="removed", actor="ada")
+    assert place.page(ids[0]).waiting_for == "generating"
+    assert outcomes(place, ids)[3] == "removed"
+
+
+def test_more_time_is_given_ten_times(place):
+    ids = place.join(4)
+    before = place.page(ids[0]).deadline
+    with place.turn() as turn:
+        person = turn.db.get(Participant, ids[0])
+        given = [people.more_time(turn, person) for _ in range(12)]
+    assert given == [True] * 10 + [False] * 2
+    assert place.page(ids[1]).deadline == before + 600
+
+
+def test_a_paused_group_stands_still(place):
+    ids = place.join(4)
+    with place.turn() as turn:
+        group = turn.db.scalars(select(Group)).one()
+        group.paused_at = turn.now
+    place.clock.move_to(place.clock.now() + 10_000)
+    with place.turn() as turn:
+        machine.sweep(turn)
+    assert [place.page(i).kind for i in ids] == ["position"] * 4
+
+
+def test_dead_models_strand_nobody(place):
+    ids = place.join(4)
+    play(place, ids, ScriptedWriter(failures=["dead"] * 10), until="result")
+    page = place.page(ids[0])
+    assert page.results == ()
+    assert page.round.statement_id is None
+    with place.store.read() as db:
+        job = db.scalars(select(Job)).one()
+        assert (job.status, job.n_attempts, job.error) == ("failed", 2, "dead")
+
+
+def test_a_worker_that_hangs_for_ever_strands_nobody(place):
+    ids = place.join(4)
+    for person in ids:
+        place.act(person)
+        place.act(person)
+    page = place.page(ids[0])
+    place.clock.move_to(page.deadline)
+    with place.turn() as turn:
+        machine.sweep(turn)
+    assert [place.page(i).kind for i in ids] == ["result"] * 4
+
+
+def test_the_fallback_arm_writes_after_the_last_attempt(database_url):
+    place = Place(database_url, small_study(generation={"attempts": 1, "fallback": "second"}))
+    ids = place.join(4)
+    writer = ScriptedWriter(failures=["dead"])
+    play(place, ids, writer, until="rate")
+    assert [task.arm.name for task in writer.tasks] == ["first", "second"]
+    assert count(place, Statement, Statement.shown) == 1
+
+
+def test_answers_to_other_pages_change_nothing(place):
+    ids = place.join(4)
+    page = place.page(ids[0])
+    with place.turn() as turn:
+        me, other = (turn.db.get(Participant, i) for i in ids[:2])
+        assert not answers.rate(turn, other, page.presentation.id, 4, None)  # somebody else's
+        assert answers.write_opinion(turn, me, page.round.id, OPINION) == "not_asked"  # not yet
+        assert answers.rate(turn, me, page.presentation.id, 4, None)
+        assert not answers.rate(turn, me, page.presentation.id, 1, None)  # sent twice
+        assert not answers.leave_result(turn, me, page.round.id)
+        for value in (0, 8, -1):
+            assert not answers.rate(turn, other, page.presentation.id, value, None)
+    assert count(place, Rating) == 1
+    assert place.page(ids[0]).kind == "opinion"
+
+
+def test_an_opinion_of_the_wrong_length_stays_as_a_draft(place):
+    ids = place.join(4)
+    place.act(ids[0])
+    page = place.page(ids[0])
+    with place.turn() as turn:
+        person = turn.db.get(Participant, ids[0])
+        assert answers.write_opinion(turn, person, page.round.id, "Short.") == "too_short"
+        assert answers.write_opinion(turn, person, page.round.id, "x" * 1501) == "too_long"
+        turn.db.flush()
+        assert current_page(turn, person).draft == "x" * 1501
+
+
+def test_ratings_and_events_cannot_be_changed(place):
+    ids = place.join(4)
+    place.act(ids[0])
+    for statement in (
+        update(Rating).values(agreement=1),
+        update(Event).values(actor="nobody"),
+        update(Presentation).values(shown_at=0.0),
+    ):
+        with pytest.raises(DBAPIError, match="append-only"), place.turn() as turn:
+            turn.db.execute(statement)
+
+
+def test_every_rating_has_its_times(place):
+    ids = place.join(4)
+    play(place, ids)
+    with place.store.read() as db:
+        rows = db.execute(select(Presentation, Rating).join(Rating)).all()
+        assert rows
+        for presentation, rating in rows:
+            assert presentation.written_at <= presentation.shown_at == rating.shown_at
+            assert rating.shown_at <= rating.submitted_at
+
+
+def test_people_at_once(database_url):
+    """Threads, one a person, as fast as they can: nobody is lost, nothing is stored twice."""
+    place = Place(database_url)
+    ids = place.join(8)
+    worker = Worker(place.store, place.study_id, ScriptedWriter())
+    failed = []
+
+    def live(person):
+        try:
+            for _ in range(300):
+                if place.act(person) == "end":
+                    return
+            failed.append(f"{person} is at {place.page(person).kind}")
+        except Exception as error:
+            failed.append(repr(error))
+
+    threads = [threading.Thread(target=live, args=(i,)) for i in ids]
+    done = threading.Event()
+
+    def work():
+        while not done.is_set():
+            if not worker.run_once():
+                done.wait(0.005)
+
+    threads.append(writing := threading.Thread(target=work))
+    for thread in threads:
+        thread.start()
+    for thread in threads[:-1]:
+        thread.join(60)
+    done.set()
+    writing.join(10)
+    assert not failed
+    assert outcomes(place, ids) == ["complete"] * 8
+    assert count(place, Rating) == 4 * (4 * 3 * 2 + 4)

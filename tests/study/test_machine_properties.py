@@ -1,0 +1,322 @@
+"""Many people in any order of events: the promises of the state machine hold after each."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from sqlalchemy import func, select
+from study_making import OPINION, Place, ScriptedWriter, small_study
+
+from commonweal.errors import EngineError
+from commonweal.study import answers, jobs, machine, people, privacy, screening
+from commonweal.study.tables import (
+    Group,
+    Job,
+    Member,
+    Opinion,
+    Participant,
+    Presentation,
+    Rating,
+    Round,
+    Statement,
+)
+
+MODES = st.sampled_from(["automatic", "review"])
+
+
+class Groups(RuleBasedStateMachine):
+    """People join, act, act twice, leave, delete; workers write, fail, die and return."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.place: Place | None = None
+        self.people: list[int] = []
+        self.seen: dict[int, list[str]] = {}
+        self.ranks: dict[int, tuple[int, int, int]] = {}
+        self.ratings: dict[int, tuple] = {}
+        self.members: dict[int, set[int]] = {}
+        self.old_forms: dict[int, list[tuple]] = {}
+        self.claimed: list[jobs.Claimed] = []
+        self.finished_rounds: set[int] = set()
+        self.paused = False
+
+    def teardown(self) -> None:
+        if self.place is not None:
+            self.place.store.close()
+        self.folder.cleanup()
+
+    @precondition(lambda self: self.place is None)
+    @rule(
+        mode=MODES,
+        late=st.sampled_from(["release", "keep"]),
+        shortfall=st.booleans(),
+        n_acts=st.integers(0, 9),
+        written=st.booleans(),
+    )
+    def begin(self, mode, late, shortfall, n_acts, written):
+        config = small_study(
+            group={
+                "size": 4,
+                "minimum": 3,
+                "late": late,
+                "shortfall": "regroup" if shortfall else "release",
+            },
+            rounds={"count": 2, "passes": 2},
+            arms=[{"name": "first", "candidates": 2}],
+            moderation={"mode": mode},
+        )
+        self.place = Place(f"sqlite:///{Path(self.folder.name)}/study.db", config)
+        # Durability is tested elsewhere; here thousands of moves want to be quick.
+        from sqlalchemy import event
+
+        event.listen(
+            self.place.store.engine, "connect", lambda c, _: c.execute("PRAGMA synchronous=OFF")
+        )
+        self.place.store.engine.dispose()
+        self.join(4)
+        # Some begin in the middle of a round, so that every stage is come to often.
+        self.everybody_acts(n_acts)
+        if written:
+            self.a_worker_does_all_there_is()
+            self.a_moderator_decides(approved=True)
+
+    @precondition(lambda self: self.place is not None and len(self.people) < 14)
+    @rule(n=st.integers(1, 4))
+    def join(self, n):
+        for person in self.place.join(n):
+            self.people.append(person)
+            self.seen[person] = []
+
+    def _person(self, data):
+        return data.draw(st.sampled_from(self.people))
+
+    @precondition(lambda self: self.people)
+    @rule(data=st.data(), n=st.integers(1, 12))
+    def act(self, data, n):
+        person = self._person(data)
+        for _ in range(n):
+            page = self._look(person)
+            if page.presentation is not None:
+                self.old_forms.setdefault(person, []).append(("rate", page.presentation.id))
+            elif page.kind in ("opinion", "result"):
+                self.old_forms.setdefault(person, []).append((page.kind, page.round.id))
+            self.place.act(person)
+
+    @precondition(lambda self: self.people)
+    @rule(n=st.integers(1, 12))
+    def everybody_acts(self, n):
+        for _ in range(n):
+            for person in self.people:
+                self._look(person)
+                self.place.act(person)
+
+    @precondition(lambda self: any(self.old_forms.values()))
+    @rule(data=st.data())
+    def send_an_old_form_again(self, data):
+        person = data.draw(st.sampled_from([p for p, old in self.old_forms.items() if old]))
+        kind, number = data.draw(st.sampled_from(self.old_forms[person]))
+        page = self._look(person)
+        with self.place.turn() as turn:
+            row = turn.db.get(Participant, person)
+            before = turn.db.scalar(select(func.count()).select_from(Rating))
+            if kind == "rate" and not (page.presentation and page.presentation.id == number):
+                assert not answers.rate(turn, row, number, 1, 1)
+                assert turn.db.scalar(select(func.count()).select_from(Rating)) == before
+            elif kind == "opinion" and not (page.kind == kind and page.round.id == number):
+                n_before = turn.db.scalar(select(func.count()).select_from(Opinion))
+                assert answers.write_opinion(turn, row, number, OPINION) == "not_asked"
+                assert turn.db.scalar(select(func.count()).select_from(Opinion)) == n_before
+            elif kind == "result" and not (page.kind == kind and page.round.id == number):
+                assert not answers.leave_result(turn, row, number)
+
+    @precondition(lambda self: self.people)
+    @rule(data=st.data(), removed=st.booleans())
+    def leave(self, data, removed):
+        with self.place.turn() as turn:
+            row = turn.db.get(Participant, self._person(data))
+            people.leave(turn, row, outcome="removed" if removed else "left")
+
+    @precondition(lambda self: len(self.people) > 3)
+    @rule(data=st.data())
+    def delete(self, data):
+        person = self._person(data)
+        with self.place.turn() as turn:
+            gone = set(
+                turn.db.scalars(
+                    select(Presentation.id).where(Presentation.participant_id == person)
+                )
+            )
+            privacy.delete_data(turn, turn.db.get(Participant, person))
+        self.people.remove(person)
+        self.old_forms.pop(person, None)
+        for each in gone:
+            self.ratings.pop(each, None)
+
+    @precondition(lambda self: self.people)
+    @rule(data=st.data())
+    def more_time(self, data):
+        with self.place.turn() as turn:
+            people.more_time(turn, turn.db.get(Participant, self._person(data)))
+
+    @precondition(lambda self: self.place is not None)
+    @rule(seconds=st.sampled_from([1, 20, 60, 200, 500, 1000]))
+    def time_passes(self, seconds):
+        self.place.clock.move_to(self.place.clock.now() + seconds)
+        with self.place.turn() as turn:
+            machine.sweep(turn)
+
+    @precondition(lambda self: self.place is not None)
+    @rule()
+    def pause_or_go_on(self):
+        with self.place.turn() as turn:
+            for group in turn.db.scalars(select(Group).where(Group.stage.not_in(machine.ENDED))):
+                if group.paused_at is None:
+                    machine.pause(turn, group, actor="ada")
+                else:
+                    machine.resume(turn, group, actor="ada")
+
+    @precondition(lambda self: self.place is not None)
+    @rule()
+    def a_worker_claims(self):
+        with self.place.turn() as turn:
+            if (found := jobs.claim(turn)) is not None:
+                self.claimed.append(found)
+
+    @precondition(lambda self: self.claimed)
+    @rule(data=st.data(), failing=st.integers(0, 3))
+    def a_worker_returns(self, data, failing):
+        """Also one whose lease ran out long ago, and one that returns twice."""
+        claimed = data.draw(st.sampled_from(self.claimed))
+        with self.place.turn() as turn:
+            try:
+                writer = ScriptedWriter(["dead"] if failing == 0 else [])
+                written = {
+                    task.arm.name: writer.write(task, timeout_seconds=1) for task in claimed.tasks
+                }
+            except EngineError as error:
+                jobs.fail(turn, claimed, str(error))
+                return
+            round_id = turn.db.get(Job, claimed.job_id).round_id
+            if jobs.finish(turn, claimed, written):
+                assert round_id not in self.finished_rounds
+                self.finished_rounds.add(round_id)
+
+    @precondition(lambda self: self.place is not None)
+    @rule()
+    def a_worker_does_all_there_is(self):
+        worker = jobs.Worker(self.place.store, self.place.study_id, ScriptedWriter())
+        while worker.run_once():
+            pass
+        with self.place.store.read() as db:
+            self.finished_rounds |= set(
+                db.scalars(select(Job.round_id).where(Job.status == "done"))
+            )
+
+    @precondition(lambda self: self.place is not None)
+    @rule(approved=st.booleans())
+    def a_moderator_decides(self, approved):
+        with self.place.turn() as turn:
+            for kind, row, _ in screening.waiting_texts(turn):
+                decision = "approved" if approved else "rejected"
+                assert screening.decide(turn, kind, row.id, decision, actor="ada")
+                turn.db.flush()
+
+    # ------------------------------------------------------------------------- what must hold
+
+    def _look(self, person):
+        page = self.place.page(person)
+        assert page.rank >= self.ranks.get(person, (-1, 0, 0)), "a stage out of order"
+        self.ranks[person] = page.rank
+        keys = self.seen[person]
+        if not keys or keys[-1] != page.key:
+            assert page.key not in keys, f"{page.key} is seen twice"
+            keys.append(page.key)
+        if page.presentation is not None:
+            # The page that shows it is made after the row is written.
+            assert page.presentation.shown_at is not None
+        return page
+
+    @invariant()
+    def nobody_waits_past_a_deadline(self):
+        if self.place is None:
+            return
+        now = self.place.clock.now()
+        lobby = self.place.config.timings_seconds.lobby
+        with self.place.turn() as turn:
+            machine.sweep(turn)
+        with self.place.store.read() as db:
+            for group in db.scalars(select(Group).where(Group.stage.not_in(machine.ENDED))):
+                assert group.paused_at is not None or group.deadline > now
+                active = db.scalars(
+                    select(Participant.id).where(
+                        Participant.group_id == group.id, Participant.outcome.is_(None)
+                    )
+                ).all()
+                assert active or group.paused_at is not None, "a group of nobody goes on"
+            for person in db.scalars(
+                select(Participant).where(
+                    Participant.stage == "lobby", Participant.outcome.is_(None)
+                )
+            ):
+                assert person.stage_since + lobby > now
+            for person in db.scalars(
+                select(Participant).where(
+                    Participant.stage == "group", Participant.outcome.is_(None)
+                )
+            ):
+                assert db.get(Group, person.group_id).stage not in machine.ENDED, "stranded"
+
+    @invariant()
+    def ratings_are_append_only_and_were_shown(self):
+        if self.place is None:
+            return
+        with self.place.store.read() as db:
+            now = {}
+            for rating, shown in db.execute(select(Rating, Presentation).join(Presentation)):
+                assert shown.written_at <= shown.shown_at <= rating.submitted_at
+                if shown.statement_id is not None:
+                    statement = db.get(Statement, shown.statement_id)
+                    assert statement.shown
+                    assert statement.screening in ("clear", "approved")
+                now[rating.presentation_id] = (rating.agreement, rating.quality)
+        for key, value in self.ratings.items():
+            assert now[key] == value
+        self.ratings = now
+
+    @invariant()
+    def rounds_keep_their_people(self):
+        if self.place is None:
+            return
+        with self.place.store.read() as db:
+            for row in db.scalars(select(Round)):
+                there = set(
+                    db.scalars(select(Member.participant_id).where(Member.round_id == row.id))
+                )
+                before = self.members.setdefault(row.id, there)
+                assert there <= before, "somebody entered a running round"
+                self.members[row.id] = there
+            n_jobs = db.execute(select(Job.round_id, func.count()).group_by(Job.round_id)).all()
+            assert all(n == 1 for _, n in n_jobs)
+            twice = db.execute(
+                select(Member.participant_id, Round.question_id)
+                .join(Round)
+                .group_by(Member.participant_id, Round.question_id)
+                .having(func.count() > 1)
+            ).all()
+            assert not twice, "a question twice"
+
+
+class SlowGroups(Groups):
+    """The same, for longer."""
+
+
+TestGroups = Groups.TestCase
+TestGroups.settings = settings(max_examples=12, stateful_step_count=40, deadline=None)
+TestSlowGroups = pytest.mark.slow(SlowGroups.TestCase)
+TestSlowGroups.settings = settings(max_examples=100, stateful_step_count=60, deadline=None)

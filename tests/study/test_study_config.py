@@ -1,0 +1,111 @@
+"""A study's file: what is wrong in it is named with its line."""
+
+from __future__ import annotations
+
+import pytest
+from study_making import small_study
+
+from commonweal.errors import InputError
+from commonweal.study.config import read_study
+from commonweal.study.store import Store
+
+GOOD = """
+name = "buses"
+title = "Local buses"
+
+[group]
+size = 5
+
+[rounds]
+count = 1
+
+[[questions]]
+text = "Should buses be free?"
+
+[[questions]]
+text = "Should trains be free?"
+
+[[arms]]
+name = "few"
+policy = "few_shot"
+
+[[arms]]
+name = "zero"
+policy = "zero_shot"
+alpha = { mu = 0.0, sigma = 1.0 }
+
+[[checks]]
+question = "How often?"
+choices = ["Once", "Twice"]
+answer = 2
+"""
+
+
+def read(tmp_path, text):
+    path = tmp_path / "study.toml"
+    path.write_text(text, encoding="utf-8")
+    return read_study(path)
+
+
+def test_a_good_file(tmp_path):
+    study = read(tmp_path, GOOD)
+    assert study.group.minimum == 3
+    assert [arm.name for arm in study.arms] == ["few", "zero"]
+    assert study.questions[0].key.startswith("q-")
+    assert study.code("partial") == "BUSES-PARTIAL"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "says"),
+    [
+        ("size = 5", "sise = 5", 6, "did you mean 'size'"),
+        ("size = 5", "size = 500", 6, "less than or equal to 50"),
+        ("size = 5", "size = 5\nminimum = 6", None, "more than group.size"),
+        ("count = 1", 'count = "1"', 9, "'1'"),
+        ('policy = "zero_shot"', 'policy = "zero"', 21, "unknown policy 'zero'"),
+        ('policy = "zero_shot"', 'polcy = "zero_shot"', 23, "did you mean 'policy'"),
+        ("sigma = 1.0", "sigma = -1.0", 24, "greater than or equal to 0"),
+        ("answer = 2", "answer = 3", 26, "there are 2 choices"),
+        ("trains", "buses", None, "a question stands twice"),
+        ("count = 1", "count = 3", None, "a question for each round"),
+        ('name = "zero"', 'name = "few"', None, "two arms have one name"),
+        ("[group]", "[grup]", 5, "did you mean 'group'"),
+        ("size = 5", "size = ", 6, "not valid TOML"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_line(tmp_path, old, new, line, says):
+    with pytest.raises(InputError) as caught:
+        read(tmp_path, GOOD.replace(old, new, 1))
+    message = str(caught.value)
+    assert says in message
+    assert line is None or f"line {line}" in message, message
+
+
+def test_a_study_is_not_changed_after_people_joined(tmp_path):
+    from study_making import Place
+
+    place = Place(f"sqlite:///{tmp_path}/study.db")
+    changed = small_study(title="Other buses")
+    assert place.store.open_study(changed) == place.study_id  # nobody is there yet
+    place.join(1)
+    assert place.store.open_study(changed) == place.study_id
+    with pytest.raises(InputError, match="after people joined"):
+        place.store.open_study(small_study())
+
+
+def test_a_database_of_another_version_is_refused(tmp_path):
+    url = f"sqlite:///{tmp_path}/study.db"
+    store = Store(url)
+    with store.write() as db:
+        from sqlalchemy import text
+
+        db.execute(text("UPDATE schema_info SET version = 0"))
+    with pytest.raises(InputError, match="has version 0"):
+        Store(url)
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql://a/b", "sqlite:////nowhere/at/all/x.db"])
+def test_a_database_that_cannot_be_used_is_the_users_to_mend(url):
+    with pytest.raises((InputError, ModuleNotFoundError)) as caught:
+        Store(url)
+    assert caught.type is InputError

@@ -1,0 +1,163 @@
+"""kill -9 at random moments: what was acknowledged is there, jobs are done exactly once."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+
+import pytest
+
+pytest.importorskip("starlette", reason="the extra `study` is not installed")
+
+import httpx
+import numpy as np
+from serving import free_port, start
+from sqlalchemy import select
+from study_making import ScriptedWriter, small_study
+
+from commonweal.errors import CommonwealError, EngineError
+from commonweal.study.bots import Bot, Browser
+from commonweal.study.jobs import LEASE_SECONDS, Worker, claim, finish
+from commonweal.study.store import Store
+from commonweal.study.tables import Job, Opinion, Participant, Presentation, Rating, Statement
+from commonweal.study.writer import ProcessWriter, Task
+
+
+def live(bot: Bot, until: float) -> None:
+    """Takes part as fast as it can, whatever becomes of the server."""
+    bot.rng = np.random.default_rng(bot.rng.integers(2**31))
+    while time.monotonic() < until:
+        try:
+            if not bot.browser.status:
+                bot.browser.get("/join")
+            elif bot.kind() == "waiting":
+                time.sleep(0.1)
+                bot.browser.get("/here")
+            elif bot.act() == "end" or bot.kind() == "end":
+                return
+        except (httpx.TransportError, CommonwealError):
+            time.sleep(0.1)
+            bot.browser.status = bot.browser.status and 1
+            try:
+                bot.browser.get("/here" if bot.browser._client.cookies.get("cw_here") else "/join")
+            except httpx.TransportError:
+                continue
+
+
+def test_nothing_acknowledged_is_lost(tmp_path):
+    be_killed(f"sqlite:///{tmp_path}/study.db")
+
+
+@pytest.mark.slow
+def test_nothing_acknowledged_is_lost_on_postgresql(postgres_url):
+    be_killed(postgres_url)
+
+
+def be_killed(database_url):
+    rng = random.Random(0)
+    port = free_port()
+    Store(database_url).close()
+    server = start(database_url, port)
+    clients = [httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) for _ in range(8)]
+    bots = [
+        Bot(Browser(client), np.random.default_rng(n), (2,)) for n, client in enumerate(clients)
+    ]
+    until = time.monotonic() + 80
+    n_busy = []
+    threads = [threading.Thread(target=live, args=(bot, until)) for bot in bots]
+    try:
+        for thread in threads:
+            thread.start()
+        for _ in range(4):
+            time.sleep(rng.uniform(0.6, 2.0))
+            n_busy.append(sum(thread.is_alive() for thread in threads))
+            server.kill()
+            server.wait()
+            server = start(database_url, port)
+        assert n_busy[1], "everybody was done before the second kill"
+        for thread in threads:
+            thread.join(90)
+        assert not any(thread.is_alive() for thread in threads)
+    finally:
+        server.kill()
+        server.wait()
+    store = Store(database_url)
+    with store.read() as db:
+        people = db.scalars(select(Participant)).all()
+        held = {
+            str(number): (str(agreement), quality)
+            for number, agreement, quality in db.execute(
+                select(Presentation.id, Rating.agreement, Rating.quality).join(Rating)
+            )
+        }
+        for bot in bots:
+            for number, fields in bot.sent:
+                assert held[number][0] == fields["agreement"]
+        assert sum(len(bot.written) for bot in bots) <= len(db.scalars(select(Opinion.id)).all())
+        jobs = db.scalars(select(Job)).all()
+        assert {job.status for job in jobs} == {"done"}
+        # Two arms of four candidates each, once, however often a worker was killed in the middle.
+        per_round = Counter(db.scalars(select(Statement.round_id)))
+        assert set(per_round.values()) == {8}
+        # Somebody may have joined twice, where the answer with the cookie was lost.
+        assert sum(person.outcome == "complete" for person in people) >= 4
+    store.close()
+
+
+def test_a_job_of_a_dead_worker_is_done_once(database_url):
+    from test_machine import Place
+
+    place = Place(database_url)
+    ids = place.join(4)
+    for person in ids:
+        place.act(person)
+        place.act(person)
+    with place.turn() as turn:
+        dead = claim(turn)
+        assert claim(turn) is None  # leased
+    place.clock.move_to(place.clock.now() + LEASE_SECONDS + 1)
+    assert Worker(place.store, place.study_id, ScriptedWriter()).run_once()
+    written = {
+        task.arm.name: ScriptedWriter().write(task, timeout_seconds=1) for task in dead.tasks
+    }
+    with place.turn() as turn:
+        assert not finish(turn, dead, written)  # it was not dead after all, and comes too late
+    with place.store.read() as db:
+        assert len(db.scalars(select(Statement.id)).all()) == 8
+
+
+class Hanging:
+    """A writer that hangs, or dies, as the question says."""
+
+    def write(self, task, *, timeout_seconds):
+        if task.question == "hang":
+            time.sleep(60)
+        if task.question == "die":
+            import os
+
+            os._exit(9)
+        if task.question == "fail":
+            raise ValueError("a fault of the engine")
+        return ScriptedWriter().write(task, timeout_seconds=timeout_seconds)
+
+
+def test_the_writing_process_is_ended_and_begun_again():
+    writer = ProcessWriter(Hanging)
+    arm = small_study().arms[0]
+    good = Task(arm, "good", (("o1", "a"), ("o2", "b")), (), 1)
+    try:
+        for question, says in (
+            ("hang", "nothing was written in 1 seconds"),
+            ("die", "the writing process died"),
+            ("fail", "ValueError: a fault of the engine"),
+        ):
+            bad = Task(arm, question, good.opinions, (), 1)
+            # A new process loads this module first; only what hangs is to run into the limit.
+            writer.write(good, timeout_seconds=60)
+            with pytest.raises(EngineError, match=says):
+                writer.write(bad, timeout_seconds=1 if question == "hang" else 60)
+        assert len(writer.write(good, timeout_seconds=60).drafts) == 4
+    finally:
+        writer.close()

@@ -1,0 +1,45 @@
+"""Sixty simulated people through a real server: nobody is stuck, nothing is lost."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("starlette", reason="the extra `study` is not installed")
+
+from study_making import small_study
+
+from commonweal.study.simulate import PROFILES, StockWriter, simulate
+from commonweal.study.store import ManualClock, Store
+from commonweal.study.web.app import Site
+
+
+def run(url, n_people, profile, seed=0, **changes):
+    clock = ManualClock()
+    store = Store(url, clock=clock)
+    study_id = store.open_study(small_study(**changes))
+    site = Site(store, study_id, writer=StockWriter(), in_background=False, simulated=True)
+    report = simulate(site, clock, n_people=n_people, profile=PROFILES[profile], seed=seed)
+    store.close()
+    assert report.stuck == []
+    assert report.lost == []
+    return report
+
+
+def test_steady_people_all_finish(database_url):
+    report = run(database_url, 8, "steady", rounds={"count": 1})
+    assert report.outcomes == {"complete": 8}
+    assert report.n_opinions == 8
+    assert report.n_ratings == 8 * (1 + 3 * 2)
+
+
+def test_sixty_people_as_people_are(tmp_path):
+    report = run(f"sqlite:///{tmp_path}/study.db", 60, "usual", rounds={"count": 1, "passes": 1})
+    assert report.outcomes["complete"] > 30
+    assert report.simulated_seconds > 600
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", ["usual", "bad line"])
+def test_many_people_for_long(database_url, profile):
+    report = run(database_url, 60, profile, seed=1)
+    assert report.outcomes["complete"]
