@@ -11,7 +11,7 @@ from votes_making import TableModel, made_rounds, opinion, some_votes, statement
 
 from commonweal.datasets.schema import LIKERT_5, LIKERT_7, VOTE
 from commonweal.errors import CommonwealError, InputError
-from commonweal.rewards import load_reward_model
+from commonweal.rewards import fit_logistic_calibration, load_reward_model
 from commonweal.rewards.accuracy import crossed_accuracy, leniency, same_statement_accuracy
 from commonweal.rewards.baselines import (
     ConstantRewardModel,
@@ -23,6 +23,7 @@ from commonweal.rewards.measuring import measure
 from commonweal.rewards.scoring import (
     N_MEAN_OPINIONS,
     N_SWAPS,
+    RatedRound,
     derangement,
     fit_calibration,
     rated_rounds,
@@ -139,6 +140,29 @@ def test_a_calibration_is_right_on_average_whatever_the_kind_weighs(rng):
         predicted = found.expected_rating(scores[known])
         off.append((predicted - seven_points(rated.ratings[known], VOTE)).mean())
     assert sum(off) == pytest.approx(0, abs=1e-3)
+
+
+def test_by_person_is_each_person_once_however_much_they_rated():
+    """A person with two ratings weighs as much as one with eight."""
+    rng = np.random.default_rng(1)
+    ratings = rng.choice([-1.0, 1.0], (3, 8))
+    ratings[0, 2:] = np.nan
+    texts = tuple(f"o{n}" for n in range(3)), tuple(f"s{n}" for n in range(8))
+    rated = RatedRound("r", "q", None, "Q?", *texts, ratings, VOTE)
+    rewards = {(o, s): float(rng.normal()) for o in texts[0] for s in texts[1]}
+
+    def score(inputs):
+        return np.array([rewards[one.opinion, one.statement] for one in inputs])
+
+    found = fit_calibration(score, [[rated]], fitted_to="votes", by_person=True)
+    rows, columns = np.nonzero(np.isfinite(ratings))
+    expected = fit_logistic_calibration(
+        np.array([rewards[texts[0][i], texts[1][j]] for i, j in zip(rows, columns, strict=True)]),
+        seven_points(ratings[rows, columns], VOTE),
+        weights=np.array([1 / 2 if i == 0 else 1 / 8 for i in rows]),
+        fitted_to="votes",
+    )
+    assert (found.slope, found.intercept) == pytest.approx((expected.slope, expected.intercept))
 
 
 # ---------------------------------------------------------------------------------------- figures

@@ -88,6 +88,13 @@ class RatedRound:
         opinions = tuple(self.opinions[row] for row in rows)
         return replace(self, opinions=opinions, ratings=self.ratings[rows])
 
+    def of_raters(self, max_people: int, rng: np.random.Generator) -> RatedRound:
+        """The same round with those who rated, or as many as ``max_people`` of them, drawn."""
+        rows = np.flatnonzero(np.isfinite(self.ratings).any(axis=1))
+        if len(rows) > max_people:
+            rows = np.sort(rng.choice(rows, max_people, replace=False))
+        return self.of_people(rows)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoredRound:
@@ -179,6 +186,7 @@ def fit_calibration(
     kinds: Sequence[Sequence[RatedRound]],
     *,
     fitted_to: str,
+    by_person: bool = False,
 ) -> LogisticCalibration:
     """The calibration of a model's rewards to what people said in these rounds.
 
@@ -186,6 +194,7 @@ def fit_calibration(
         rewards: scores inputs, [n_inputs].
         kinds: rounds by kind; each kind counts the same, and each rating within it.
         fitted_to: in words, what the ratings are.
+        by_person: instead, each person of a round counts the same.
 
     Raises:
         InputError: as ``fit_logistic_calibration``.
@@ -201,7 +210,8 @@ def fit_calibration(
             ]
             scores.append(rewards(inputs))
             ratings.append(seven_points(rated.ratings[rows, columns], rated.scale))
-            weights.append(np.full(len(rows), 1 / (len(kinds) * n_kind)))
+            n_each = np.bincount(rows, minlength=len(rated.ratings))[rows]
+            weights.append(1 / (n_each if by_person else np.full(len(rows), len(kinds) * n_kind)))
     return fit_logistic_calibration(
         np.concatenate(scores),
         np.concatenate(ratings),
@@ -240,11 +250,8 @@ class _Asked:
 
     @classmethod
     def of(cls, rated: RatedRound, max_people: int, rng: np.random.Generator) -> _Asked:
-        rows = np.flatnonzero(np.isfinite(rated.ratings).any(axis=1))
-        if len(rows) > max_people:
-            rows = np.sort(rng.choice(rows, max_people, replace=False))
-        rated = rated.of_people(rows)
-        n = len(rows)
+        rated = rated.of_raters(max_people, rng)
+        n = len(rated.opinions)
         others = tuple(derangement(n, rng) for _ in range(N_SWAPS if n > 1 else 0))
         return cls(rated, others, rng.permutation(n)[:N_MEAN_OPINIONS])
 

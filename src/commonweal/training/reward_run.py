@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-import numpy as np
-
 from commonweal.datasets.dataset import Dataset, read_dataset
 from commonweal.questions.records import IID_TEST, OOD_TEST
-from commonweal.rewards.calibration import LogisticCalibration, fit_logistic_calibration
+from commonweal.rewards.calibration import LogisticCalibration
 from commonweal.rewards.card import CardText, write_card
 from commonweal.rewards.exported import ExportedRewardModel
 from commonweal.rewards.measuring import Measurement, measure
-from commonweal.rewards.scoring import UNITS, score_rounds, seven_points
+from commonweal.rewards.scoring import (
+    MAX_PEOPLE,
+    SEED,
+    UNITS,
+    fit_calibration,
+    rated_rounds,
+    rng_of,
+)
 from commonweal.training import run_folder
 from commonweal.training.config import RewardConfig
 from commonweal.training.reward import Trained, fit_reward_model, pair_text
@@ -76,22 +81,18 @@ def calibrated_on(model: ExportedRewardModel, rounds: tuple[Dataset, ...]) -> Lo
     Raises:
         InputError: their ratings fall as the rewards rise, or there are too few.
     """
-    rewards, ratings, weights = [], [], []
-    for dataset in rounds:
-        if dataset.ratings.is_empty():
-            continue
-        for scored in score_rounds(model, dataset):
-            known = np.isfinite(scored.rated.ratings)
-            per_person = known / np.maximum(known.sum(axis=1, keepdims=True), 1)
-            rewards.append(scored.own[known])
-            ratings.append(seven_points(scored.rated.ratings, scored.rated.scale)[known])
-            weights.append(per_person[known])
+    rated = [
+        one.of_raters(MAX_PEOPLE, rng_of(SEED, "people", one.round_id))
+        for dataset in rounds
+        if not dataset.ratings.is_empty()
+        for one in rated_rounds(dataset)
+    ]
     units = sorted({UNITS[dataset.about.scale.name] for dataset in rounds})
-    return fit_logistic_calibration(
-        np.concatenate(rewards),
-        np.concatenate(ratings),
-        weights=np.concatenate(weights),
+    return fit_calibration(
+        model.rewards,
+        [rated],
         fitted_to=f"ratings by people of questions that were kept back ({'; '.join(units)})",
+        by_person=True,
     )
 
 
