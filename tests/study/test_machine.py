@@ -13,6 +13,7 @@ from commonweal.study import answers, machine, people
 from commonweal.study.jobs import Worker
 from commonweal.study.pages import current_page
 from commonweal.study.tables import (
+    Draft,
     Event,
     Group,
     Job,
@@ -260,6 +261,20 @@ def test_an_opinion_of_the_wrong_length_stays_as_a_draft(place):
         assert answers.write_opinion(turn, person, page.round.id, "x" * 1501) == "too_long"
         turn.db.flush()
         assert current_page(turn, person).draft == "x" * 1501
+
+
+def test_a_draft_that_arrives_after_its_opinion_is_not_a_mistake(place):
+    ids = place.join(4)
+    place.act(ids[0])
+    round_id = place.page(ids[0]).round.id
+    with place.turn() as turn:
+        person = turn.db.get(Participant, ids[0])
+        assert answers.write_opinion(turn, person, round_id, "word " * 20) is None
+        turn.db.flush()
+        assert answers.save_draft(turn, person, round_id, "word " * 19)
+        assert not answers.save_draft(turn, person, round_id + 1, "another round's")
+        turn.db.flush()
+        assert turn.db.scalar(select(func.count()).select_from(Draft)) == 0
 
 
 def test_ratings_and_events_cannot_be_changed(place):

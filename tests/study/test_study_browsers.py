@@ -12,6 +12,7 @@ pytest.importorskip("starlette", reason="the extra `study` is not installed")
 pytest.importorskip("playwright", reason="playwright is not installed")
 
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import sync_playwright
 from sqlalchemy import func, select
 from study_making import OPINION, small_study
@@ -66,18 +67,32 @@ class Somebody:
     def look(self):
         """Waits for nothing; reloads and checks the page, where this person does."""
         if self.reloads:
-            self.page.reload()
+            self.insist(self.page.reload)
         if not self.script:
-            self.page.goto(f"{self.address}/here")
+            self.insist(self.page.goto, f"{self.address}/here")
         heading = re.sub(r"\d+", "n", self.page.text_content("h1"))
         if self.checks and heading not in self.checked:
             self.checked.add(heading)
             check(self.page)
         return heading
 
+    def insist(self, move, *where):
+        """A person's reload or address, again where the page was just on its way to another: the
+        browser then lets go of the first of the two, whichever that is.
+        """
+        until = time.monotonic() + 40
+        while True:
+            try:
+                return move(*where)
+            except BrowserError as error:
+                under_way = re.search(r"Not attached|interrupted|ERR_ABORTED", str(error))
+                if not under_way or time.monotonic() > until:
+                    raise
+                self.page.wait_for_timeout(100)
+
     def press(self, selector="main form button"):
-        self.page.locator(selector).last.click()
-        self.page.wait_for_load_state()
+        with self.page.expect_navigation():  # a reload before it begins would take it back
+            self.page.locator(selector).last.click()
 
     def wait_for(self, heading):
         until = time.monotonic() + 40
@@ -87,7 +102,7 @@ class Somebody:
 
     def join(self):
         self.page.goto(f"{self.address}/join")
-        self.page.click("button[value=agree]")
+        self.press("button[value=agree]")
         self.look()
         self.press()
         self.look()
@@ -95,8 +110,8 @@ class Somebody:
         if self.script:
             self.page.focus("input[name=answer0]")
             self.page.keyboard.press("ArrowDown")
-            self.page.keyboard.press("Enter")
-            self.page.wait_for_url("**/here")
+            with self.page.expect_navigation():
+                self.page.keyboard.press("Enter")
         else:
             self.page.check("input[name=answer0][value='2']")
             self.press()
@@ -109,7 +124,7 @@ class Somebody:
         self.page.fill("textarea", OPINION)
         if self.reloads:  # the draft is kept by the server
             self.page.wait_for_selector("text=Draft saved")
-            self.page.reload()
+            self.insist(self.page.reload)
             assert self.page.input_value("textarea") == OPINION
         self.press("form[action='/here/opinion'] button")
 
@@ -227,7 +242,7 @@ def test_a_quick_session(chromium, tmp_path):
         for each in people:
             each.page.goto(f"{address}/join")
             check(each.page)
-            each.page.click("button[value=agree]")
+            each.press("button[value=agree]")
         facilitator.wait_for_selector("text=Begin with 2 people", timeout=20_000)
         check(facilitator)
         facilitator.click("text=Begin with 2 people")

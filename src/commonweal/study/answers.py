@@ -111,9 +111,11 @@ def rate(
 
 
 def save_draft(turn: Turn, person: Participant, round_id: int, text: str) -> bool:
-    """Whether the draft was kept: the person is writing in this round."""
+    """Whether nothing is lost: the person is writing in this round and the draft was kept, or the
+    opinion was sent while its last draft was still under way.
+    """
     if not _is_writing(turn, person, round_id):
-        return False
+        return _has_written(turn, person, round_id)
     text = text.encode("utf-8", "replace").decode().replace("\x00", " ")[:20_000]
     draft = turn.db.get(Draft, (round_id, person.id))
     if draft is None:
@@ -183,13 +185,15 @@ def _is_writing(turn: Turn, person: Participant, round_id: int) -> bool:
         and group.stage == "opinions"
         and group.round_id == round_id
         and next_presentation(turn, person) is None
-        and turn.db.scalar(
-            select(Opinion.id).where(
-                Opinion.round_id == round_id, Opinion.participant_id == person.id
-            )
-        )
-        is None
+        and not _has_written(turn, person, round_id)
     )
+
+
+def _has_written(turn: Turn, person: Participant, round_id: int) -> bool:
+    written = select(Opinion.id).where(
+        Opinion.round_id == round_id, Opinion.participant_id == person.id
+    )
+    return turn.db.scalar(written) is not None
 
 
 def _group(turn: Turn, person: Participant) -> Group | None:
