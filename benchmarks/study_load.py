@@ -50,7 +50,7 @@ class LongWriter:
     """Ten different sentences at once: what is measured is the pages."""
 
     def write(self, task, *, timeout_seconds):  # noqa: ARG002 - the protocol
-        from commonweal.study.writer import Draft, Written
+        from commonweal.study.writer import Draft, Drawn, Written
 
         n = task.arm.candidates
         names = tuple(name for name, _ in task.opinions)
@@ -60,7 +60,8 @@ class LongWriter:
             Draft(f"We agree on plan {words[i]}, for buses.", names, "none", "none", "0", i, 0)
             for i in range(n)
         )
-        return Written(drafts, rows, rows, (), {"reward_model": "none"})
+        alphas = task.arm.draw_alphas(task.seed)
+        return Written((Drawn(drafts, alphas, rows, rows),), (), {"reward_model": "none"})
 
 
 def serve(url: str, name: str, port: int) -> None:

@@ -4,29 +4,34 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from commonweal.training.config import RewardConfig, described
+from commonweal.training.config import Part, RewardConfig, SftConfig, described
+from commonweal.training.iterate_config import IteratePlan
 
 TARGET = Path(__file__).with_name("training_config.md")
 HEADER = """\
-# Fields of a training config
+# Fields of training configs and plans
 
-Made by `make docs` from `src/commonweal/training/config.py`; do not edit. How to train:
-[training.md](training.md).
-
-## Reward model
-
-| field | default | what |
-|---|---|---|
+Made by `make docs` from `src/commonweal/training/`; do not edit. How to train: a reward model
+([training.md](training.md)), a policy ([policies.md](policies.md)), both in turn
+([iterate.md](iterate.md)).
 """
+PAGES: dict[str, type[Part]] = {
+    "Reward model (`commonweal train reward`)": RewardConfig,
+    "Policy (`commonweal train sft`)": SftConfig,
+    "Training loop (`commonweal iterate`)": IteratePlan,
+}
 
 
 def page() -> str:
     """The whole page as markdown."""
-    rows = [
-        f"| `{name}` | `{default}` | {description} |\n"
-        for name, default, description in described(RewardConfig)
-    ]
-    return HEADER + "".join(row.replace("\\n", " ⏎ ") for row in rows)
+    parts = [HEADER]
+    for title, kind in PAGES.items():
+        parts.append(f"\n## {title}\n\n| field | default | what |\n|---|---|---|\n")
+        parts += [
+            f"| `{name}` | `{default}` | {description} |\n".replace("\\n", " ⏎ ")
+            for name, default, description in described(kind)
+        ]
+    return "".join(parts)
 
 
 if __name__ == "__main__":

@@ -4,31 +4,46 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from commonweal._version import __version__
 from commonweal.errors import InputError
 from commonweal.groups import check_group
-from commonweal.models import DEFAULT_MODEL, load_language_model
-from commonweal.policies import DEFAULT_POLICY, load_policy
+from commonweal.models import DEFAULT_MODEL
+from commonweal.policies import NamedPolicy, default_policy, load_policy, read_policy_name
 from commonweal.result import Agreement
 from commonweal.rewards import DEFAULT_REWARD_MODEL, load_reward_model, utility_profile
-from commonweal.types import Opinion, Policy, Progress, Question, RewardModel, no_progress
+from commonweal.types import (
+    LanguageModel,
+    Opinion,
+    Policy,
+    Progress,
+    Question,
+    RewardModel,
+    no_progress,
+)
 from commonweal.welfare import isoelastic, rank, resolve_alpha
+
+if TYPE_CHECKING:
+    from commonweal.policies.prompts import WorkedExample
+
+N_CANDIDATES = 16
+"""How many candidates a policy writes (paper 3.4 step 1)."""
 
 
 def find_agreement(
     question: str | Question,
     opinions: Sequence[str | Opinion],
     *,
-    policy: str | Policy = DEFAULT_POLICY,
+    policy: str | Policy | None = None,
     model: str = DEFAULT_MODEL,
+    examples: Sequence[WorkedExample] = (),
     reward: str | RewardModel = DEFAULT_REWARD_MODEL,
-    welfare: str = "utilitarian",
+    welfare: str | None = None,
     alpha: float | None = None,
-    n_candidates: int = 16,
+    n_candidates: int | None = None,
     seed: int = 0,
     omit: Sequence[str] = (),
     on_progress: Progress | None = None,
@@ -38,12 +53,16 @@ def find_agreement(
     Args:
         question: what the group was asked.
         opinions: one a participant, at least two; plain texts get the ids p1, p2, ...
-        policy: what writes the candidates, by name or as an object.
+        policy: what writes the candidates, by name ("sft", "few_shot", "sft_rawlsian": see
+            ``policies.names``), as a policy folder's path, or as an object; by default "sft" with
+            the embedded model and "few_shot" with others.
         model: the language model of a policy given by name: "embedded", "openai:URL#MODEL", ...
+        examples: for "few_shot", which is then the default: worked examples instead of its own
+            (``policies.collected_examples.worked_examples`` takes them from rated rounds).
         reward: what predicts agreement, by name or as an object.
-        welfare: "utilitarian", "bernoulli_nash" or "rawlsian".
+        welfare: "utilitarian" (where nothing else is said), "bernoulli_nash" or "rawlsian".
         alpha: inequality aversion, instead of ``welfare``: any number from 0 to infinity.
-        n_candidates: how many candidates to write (paper: 16).
+        n_candidates: how many candidates to write; 16 (the paper's), or 1 for a "..._base" policy.
         seed: the same seed gives the same result on the same machine, where the engine can promise
             it (docs/decisions/007-randomness.md).
         omit: ids of participants whose opinions the policy must not see. They are scored all the
@@ -60,14 +79,17 @@ def find_agreement(
     Source: paper 3.4 step 3, figure 1.
     """
     asked, everybody, notes = check_group(question, opinions)
-    chosen_alpha = resolve_alpha(welfare, alpha)
+    named = _named(policy, model, examples)
+    chosen_alpha, n_candidates = _selection(named, welfare, alpha, n_candidates)
     included = _included(everybody, omit)
     _check_counts(n_candidates, seed)
     progress = on_progress or no_progress
     clock = _Clock()
 
     progress("load", 0, 2)
-    writer = load_policy(policy, load_language_model(model)) if isinstance(policy, str) else policy
+    writer = (
+        policy if isinstance(policy, Policy) else load_policy(named or "", model, examples=examples)
+    )
     progress("load", 1, 2)
     predictor = load_reward_model(reward) if isinstance(reward, str) else reward
     progress("load", 2, 2)
@@ -105,8 +127,48 @@ def find_agreement(
         rejections=generation.rejections,
         notes=(*notes, *generation.notes),
         timings_seconds=clock.laps_seconds,
-        provenance=_provenance(writer, predictor, seed, n_candidates, generation.n_sampled),
+        provenance=_provenance(
+            named or writer.name, writer.model, predictor, seed, n_candidates, generation.n_sampled
+        ),
     )
+
+
+def _named(
+    policy: str | Policy | None, model: str, examples: Sequence[WorkedExample]
+) -> str | None:
+    """The name by which the policy is to be loaded; None where it is an object."""
+    if isinstance(policy, Policy):
+        if examples:
+            raise InputError(
+                f"worked examples were given beside the policy object {policy.name!r}, which has a "
+                "prompt of its own; give them with the name few_shot"
+            )
+        return None
+    return policy or ("few_shot" if examples else default_policy(model))
+
+
+def _selection(
+    named: str | None, welfare: str | None, alpha: float | None, n_candidates: int | None
+) -> tuple[float, int]:
+    """Alpha and the number of candidates, where the policy's name may say them, too."""
+    rule = NamedPolicy("") if named is None else read_policy_name(named)
+    if rule.is_base and n_candidates not in (None, 1):
+        raise InputError(
+            f"the policy {named} is one sample, and {n_candidates} candidates were asked for; "
+            "expected 1, or a policy that picks among them, such as sft"
+        )
+    n_candidates = n_candidates if n_candidates is not None else 1 if rule.is_base else N_CANDIDATES
+    if rule.alpha is None:
+        return resolve_alpha(welfare or "utilitarian", alpha), n_candidates
+    if (welfare or alpha is not None) and resolve_alpha(
+        welfare or "utilitarian", alpha
+    ) != rule.alpha:
+        raise InputError(
+            f"the policy {named} picks by alpha {rule.alpha:g}, and "
+            f"{f'alpha {alpha:g}' if alpha is not None else welfare} was asked for; give one of "
+            "the two"
+        )
+    return rule.alpha, n_candidates
 
 
 def _included(opinions: Sequence[Opinion], omit: Sequence[str]) -> list[Opinion]:
@@ -134,16 +196,21 @@ def _check_counts(n_candidates: int, seed: int) -> None:
 
 
 def _provenance(
-    writer: Policy, predictor: RewardModel, seed: int, n_candidates: int, n_sampled: int
+    policy: str,
+    model: LanguageModel,
+    predictor: RewardModel,
+    seed: int,
+    n_candidates: int,
+    n_sampled: int,
 ) -> dict[str, Any]:
     return {
         "commonweal_version": __version__,
         "seed": seed,
         "n_candidates_requested": n_candidates,
         "n_completions_sampled": n_sampled,
-        "policy": writer.name,
-        "model": writer.model.model_id,
-        "model_weights_sha256": writer.model.weights_hash,
+        "policy": policy,
+        "model": model.model_id,
+        "model_weights_sha256": model.weights_hash,
         "reward_model": predictor.name,
         "reward_model_weights_sha256": predictor.weights_hash,
         "participants": "real or as given by the caller; agreement is predicted, nobody voted",

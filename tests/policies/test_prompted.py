@@ -11,7 +11,7 @@ import pytest
 
 from commonweal.errors import EngineError, GenerationError, InputError
 from commonweal.models.scripted import ScriptedModel
-from commonweal.policies import DEFAULT_POLICY, POLICIES, load_policy
+from commonweal.policies import WRITERS, load_policy
 from commonweal.policies.prompted import MAX_ATTEMPTS
 from commonweal.types import Opinion, Policy, Question, RejectionReason
 
@@ -47,17 +47,17 @@ def opinions_in(prompt) -> list[str]:
 
 
 def test_the_default_is_a_policy():
-    policy = load_policy(DEFAULT_POLICY, ScriptedModel([]))
+    policy = load_policy("few_shot", ScriptedModel([]))
     assert isinstance(policy, Policy)
-    assert policy.name == DEFAULT_POLICY
+    assert policy.name == "few_shot"
 
 
 def test_an_unknown_name_names_the_known():
-    with pytest.raises(InputError, match=f"'zeroshot'.*{', '.join(POLICIES)}"):
+    with pytest.raises(InputError, match=f"'zeroshot'.*{', '.join(WRITERS)}"):
         load_policy("zeroshot", ScriptedModel([]))
 
 
-@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize("name", WRITERS)
 def test_good_completions_become_candidates_in_order(name):
     made, model = generate([statement(i) for i in range(4)], name=name)
     assert [candidate.id for candidate in made.candidates] == ["c01", "c02", "c03", "c04"]

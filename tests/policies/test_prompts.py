@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commonweal.errors import InputError
-from commonweal.policies import POLICIES
 from commonweal.policies import prompts as module
 from commonweal.policies.prompts import (
     MAX_OPINION_TOKENS,
+    TEMPLATES,
     WorkedExample,
     as_data,
     fit_opinions,
@@ -52,7 +52,7 @@ def test_no_bracket_and_no_line_end_survives(text):
 
 @given(st.lists(HOSTILE, min_size=1, max_size=4), HOSTILE)
 def test_an_opinion_cannot_close_its_delimiter(opinions, question):
-    for name in POLICIES:
+    for name in TEMPLATES:
         template = load_template(name)
         *before, last = template.render(question, opinions)
         assert last.role == "user"
@@ -81,10 +81,10 @@ def test_braces_in_an_opinion_are_not_filled_in():
 
 
 def test_every_policy_has_a_template_with_a_hash_of_its_own():
-    hashes = {name: load_template(name).hash for name in POLICIES}
-    assert len(set(hashes.values())) == len(POLICIES)
+    hashes = {name: load_template(name).hash for name in TEMPLATES}
+    assert len(set(hashes.values())) == len(TEMPLATES)
     assert all(len(value) == 16 and int(value, 16) >= 0 for value in hashes.values())
-    assert hashes == {name: load_template(name).hash for name in POLICIES}
+    assert hashes == {name: load_template(name).hash for name in TEMPLATES}
 
 
 def test_the_hash_changes_with_every_part():

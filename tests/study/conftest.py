@@ -87,3 +87,13 @@ def database_url(request, tmp_path):
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/study.db"
     return request.getfixturevalue("postgres_url")
+
+
+@pytest.fixture
+def served(tmp_path):
+    """A site of a small study on SQLite."""
+    from web_making import Served  # needs starlette, which not every test here does
+
+    made = Served(tmp_path)
+    yield made
+    made.place.store.close()

@@ -10,7 +10,7 @@ from commonweal.study.config import ArmConfig, QuestionConfig, StudyConfig
 from commonweal.study.pages import current_page
 from commonweal.study.store import ManualClock, Store
 from commonweal.study.tables import Participant
-from commonweal.study.writer import Draft, Task, Written
+from commonweal.study.writer import Draft, Drawn, Task, Written
 
 OPINION = "Buses should cost less, because many people have no car and still have to get to work."
 
@@ -58,21 +58,20 @@ class ScriptedWriter:
             tuple(3.0 + 0.1 * i + 0.01 * j for i in range(n)) for j in range(len(task.opinions))
         )
         names = tuple(name for name, _ in task.opinions if name not in task.omit)
+        drafts = tuple(
+            Draft(
+                self.text.format(n=i, arm=task.arm.name, seed=task.seed),
+                names,
+                task.arm.policy,
+                "scripted",
+                "0" * 16,
+                task.seed + i,
+                0,
+            )
+            for i in range(n)
+        )
         return Written(
-            drafts=tuple(
-                Draft(
-                    self.text.format(n=i, arm=task.arm.name, seed=task.seed),
-                    names,
-                    task.arm.policy,
-                    "scripted",
-                    "0" * 16,
-                    task.seed + i,
-                    0,
-                )
-                for i in range(n)
-            ),
-            rewards=expected,
-            expected=expected,
+            draws=(Drawn(drafts, task.arm.draw_alphas(task.seed), expected, expected),),
             notes=(),
             provenance={"reward_model": "scripted", "seed": task.seed},
         )

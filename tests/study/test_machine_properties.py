@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from study_making import OPINION, Place, ScriptedWriter, small_study
 
 from commonweal.errors import EngineError
-from commonweal.study import answers, jobs, machine, people, privacy, screening
+from commonweal.study import answers, held_texts, jobs, machine, people, privacy
 from commonweal.study.tables import (
     Group,
     Job,
@@ -222,9 +222,9 @@ class Groups(RuleBasedStateMachine):
     @rule(approved=st.booleans())
     def a_moderator_decides(self, approved):
         with self.place.turn() as turn:
-            for kind, row, _ in screening.waiting_texts(turn):
+            for kind, row, _ in held_texts.waiting_texts(turn):
                 decision = "approved" if approved else "rejected"
-                assert screening.decide(turn, kind, row.id, decision, actor="ada")
+                assert held_texts.decide(turn, kind, row.id, decision, actor="ada")
                 turn.db.flush()
 
     # ------------------------------------------------------------------------- what must hold

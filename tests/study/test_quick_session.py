@@ -15,11 +15,13 @@ from commonweal.study.quick import open_session, quick_study
 from commonweal.study.store import ManualClock, Store
 from commonweal.study.web.app import Site
 
+QUESTIONS = ["Should buses be free?"]
+
 
 @pytest.fixture
-def session(tmp_path):
+def session(tmp_path, request):
     store = Store(f"sqlite:///{tmp_path}/quick.db", clock=ManualClock())
-    study_id, token = open_session(store, quick_study("Should buses be free?"))
+    study_id, token = open_session(store, quick_study(getattr(request, "param", QUESTIONS)))
     site = Site(
         store, study_id, writer=ScriptedWriter(), base_url="http://here", in_background=False
     )
@@ -75,6 +77,52 @@ def test_a_whole_session(session):
     assert other.headings == ["This study is closed"]
 
 
+@pytest.mark.parametrize(
+    "session", [["Should buses be free?", "Should shops be shut on Sundays?"]], indirect=True
+)
+def test_a_session_of_two_questions(session):
+    site, facilitator = session
+    first = Browser(TestClient(site.app))
+    first.get("/join")
+    assert "Should shops be shut on Sundays?" in first.html
+    people = joined(site, 3)
+    assert people[0].headings == ["Should buses be free? (+1)"]
+    facilitator.get("/facilitator")
+    facilitator.send("/facilitator/start")
+    (late,) = joined(site, 1)
+    for number, question in enumerate(("Should buses be free?", "Should shops be shut"), start=1):
+        facilitator.get("/facilitator")
+        assert facilitator.headings[0].startswith(question)
+        assert f"Question {number} of 2" in facilitator.html
+        assert ("/facilitator/report" in facilitator.html) == (number > 1)
+        for n, each in enumerate(people):
+            each.get("/here")
+            assert f"Round {number} of 2" in each.html
+            each.send("/here/opinion", text=f"{OPINION} Person {n} on question {number}.")
+        site.worker.run_once()
+        for each in people:
+            each.get("/here")
+            for _ in range(3):
+                each.send("/here/rate", agreement="6", quality="5")
+        facilitator.get("/facilitator")
+        assert "3 of 3 agree" in facilitator.html
+        # Who has read the result waits for the others; the facilitator need not.
+        people[0].get("/here")
+        people[0].send("/here/continue")
+        assert ("End the session" if number == 2 else "Next question") in facilitator.html
+        facilitator.send("/facilitator/close")
+        late.get("/here")
+        assert late.key.startswith("lobby")
+    for each in people:
+        each.get("/here")
+        assert each.key == "end-complete"
+    facilitator.get("/facilitator/report")
+    for number in (1, 2):
+        assert f"Person 0 on question {number}." in facilitator.html
+    assert facilitator.html.count("3 people took part. 3 wrote an opinion.") == 2
+    assert "This study is closed" in Browser(TestClient(site.app)).get("/join").text
+
+
 def test_opinions_are_not_closed_before_there_are_two(session):
     site, facilitator = session
     people = joined(site, 2)
@@ -98,7 +146,17 @@ def test_nobody_else_is_the_facilitator(session):
     assert person.get("/facilitator/events").status_code == 204
 
 
-@pytest.mark.parametrize("question", ["", "  ", "x" * 1001])
-def test_a_question_that_cannot_be_asked(question):
-    with pytest.raises(InputError, match="1 to 1,000"):
-        quick_study(question)
+@pytest.mark.parametrize(
+    ("questions", "says"),
+    [
+        ([""], "1 to 1,000"),
+        (["Why?", "  "], "1 to 1,000"),
+        (["x" * 1001], "1 to 1,000"),
+        ([], "got 0 questions"),
+        (["Free buses?", "free  BUSES"], "that are different"),
+        ([f"Plan {n}?" for n in range(21)], "1 to 20"),
+    ],
+)
+def test_questions_that_cannot_be_asked(questions, says):
+    with pytest.raises(InputError, match=says):
+        quick_study(questions)

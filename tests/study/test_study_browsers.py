@@ -20,7 +20,8 @@ from study_making import OPINION, small_study
 from commonweal.study import machine
 from commonweal.study.quick import open_session, quick_study
 from commonweal.study.researchers import set_researcher
-from commonweal.study.simulate import StockWriter, served
+from commonweal.study.simulate import served
+from commonweal.study.stock import StockWriter
 from commonweal.study.store import Store
 from commonweal.study.tables import Group, Participant, Rating
 from commonweal.study.web.app import Site
@@ -232,7 +233,8 @@ def test_the_researchers_pages(chromium, site):
 @pytest.mark.slow
 def test_a_quick_session(chromium, tmp_path):
     store = Store(f"sqlite:///{tmp_path}/quick.db")
-    study_id, token = open_session(store, quick_study("Should local buses be free for everyone?"))
+    questions = ["Should local buses be free for everyone?", "Should shops be shut on Sundays?"]
+    study_id, token = open_session(store, quick_study(questions))
     site = Site(store, study_id, writer=StockWriter())
     with served(site) as address:
         facilitator = chromium.new_context(viewport={"width": 1000, "height": 700}).new_page()
@@ -246,14 +248,18 @@ def test_a_quick_session(chromium, tmp_path):
         facilitator.wait_for_selector("text=Begin with 2 people", timeout=20_000)
         check(facilitator)
         facilitator.click("text=Begin with 2 people")
-        for each in people:
-            each.wait_for("What do you think?")
-            each.page.fill("textarea", OPINION)
-            each.press("form[action='/here/opinion'] button")
-        for each in people:
-            each.rate(3)
-        facilitator.wait_for_selector("text=2 of 2 agree", timeout=20_000)
-        check(facilitator)
+        for number, question in enumerate(questions, start=1):
+            facilitator.wait_for_selector(f"text={question}", timeout=20_000)
+            for each in people:
+                each.wait_for("What do you think?")
+                each.page.fill("textarea", OPINION)
+                each.press("form[action='/here/opinion'] button")
+            for each in people:
+                each.rate(3)
+            facilitator.wait_for_selector("text=2 of 2 agree", timeout=20_000)
+            check(facilitator)
+            if number < len(questions):
+                facilitator.click("text=Next question")
         facilitator.click("main a.button")
         check(facilitator)
         assert OPINION in facilitator.text_content("main")

@@ -6,7 +6,8 @@ import pytest
 from study_making import small_study
 
 from commonweal.errors import InputError
-from commonweal.study.config import read_study
+from commonweal.questions.records import content_id
+from commonweal.study.config import ArmConfig, read_study
 from commonweal.study.store import Store
 
 GOOD = """
@@ -51,7 +52,7 @@ def test_a_good_file(tmp_path):
     study = read(tmp_path, GOOD)
     assert study.group.minimum == 3
     assert [arm.name for arm in study.arms] == ["few", "zero"]
-    assert study.questions[0].key.startswith("q-")
+    assert study.questions[0].key == content_id("Should buses be free?")
     assert study.code("partial") == "BUSES-PARTIAL"
 
 
@@ -109,3 +110,38 @@ def test_a_database_that_cannot_be_used_is_the_users_to_mend(url):
     with pytest.raises((InputError, ModuleNotFoundError)) as caught:
         Store(url)
     assert caught.type is InputError
+
+
+def test_trained_models_are_named_by_folders_that_are_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arm = {"name": "one", "policy": "./policy", "reward": "runtime"}
+    with pytest.raises(ValueError, match=r"unknown reward 'runtime'.*folder of an exported one"):
+        ArmConfig.model_validate(arm)
+    (tmp_path / "runtime").mkdir()
+    (tmp_path / "runtime" / "reward.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"no policy in './policy'.*policy\.json"):
+        ArmConfig.model_validate(arm)
+    (tmp_path / "policy").mkdir()
+    (tmp_path / "policy" / "policy.json").write_text("{}")
+    assert ArmConfig.model_validate(arm).policy == "./policy"
+
+
+@pytest.mark.parametrize(
+    ("policy", "welfare", "candidates"),
+    [
+        ("sft_base", None, 1),
+        ("sft_rawlsian", "rawlsian", 16),
+        ("few_shot_nash", "bernoulli_nash", 16),
+    ],
+)
+def test_a_policys_name_may_say_how_it_is_picked(policy, welfare, candidates):
+    arm = ArmConfig.model_validate({"name": "one", "policy": policy})
+    assert (arm.welfare, arm.candidates) == (welfare, candidates)
+    assert ArmConfig.model_validate({"name": "one", "policy": "sft_alpha_2.5"}).draw_alphas(
+        3
+    ) == pytest.approx((2.5,))
+    with pytest.raises(ValueError, match=r"give one of them|expected candidates = 1"):
+        ArmConfig.model_validate(
+            {"name": "one", "policy": policy, "candidates": 4 if welfare is None else 16}
+            | ({"welfare": "utilitarian"} if welfare else {})
+        )

@@ -8,17 +8,21 @@ pytest.importorskip("starlette", reason="the extra `study` is not installed")
 
 from study_making import small_study
 
-from commonweal.study.simulate import PROFILES, StockWriter, simulate
+from commonweal.study.export import export_study
+from commonweal.study.simulate import PROFILES, simulate
+from commonweal.study.stock import StockWriter
 from commonweal.study.store import ManualClock, Store
 from commonweal.study.web.app import Site
 
 
-def run(url, n_people, profile, seed=0, **changes):
+def run(url, n_people, profile, seed=0, out=None, **changes):
     clock = ManualClock()
     store = Store(url, clock=clock)
     study_id = store.open_study(small_study(**changes))
     site = Site(store, study_id, writer=StockWriter(), in_background=False, simulated=True)
     report = simulate(site, clock, n_people=n_people, profile=PROFILES[profile], seed=seed)
+    if out is not None:
+        export_study(store, study_id, out)
     store.close()
     assert report.stuck == []
     assert report.lost == []

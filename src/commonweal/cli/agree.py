@@ -12,13 +12,13 @@ import typer
 
 from commonweal.cli.progress import StageBars
 from commonweal.models import DEFAULT_MODEL
-from commonweal.policies import DEFAULT_POLICY
 from commonweal.rewards import DEFAULT_REWARD_MODEL
 from commonweal.welfare import WELFARE_FUNCTIONS
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from commonweal.policies.prompts import WorkedExample
     from commonweal.result import Agreement
 
 EXAMPLE = (
@@ -31,9 +31,8 @@ WIDTH = 100
 N_SHOWN = 5
 """Candidates shown on screen; all are in --json and --report."""
 
-# Written out, since a type must be; a test compares them with WELFARE_FUNCTIONS and POLICIES.
+# Written out, since a type must be; a test compares them with WELFARE_FUNCTIONS.
 Welfare = Literal["utilitarian", "bernoulli_nash", "rawlsian"]
-PolicyName = Literal["few_shot", "zero_shot"]
 
 
 def agree(
@@ -42,20 +41,40 @@ def agree(
         typer.Argument(help="The question and the opinions: a .toml, .json or .csv file."),
     ],
     welfare: Annotated[
-        Welfare, typer.Option(help="What counts as best for the group.")
-    ] = "utilitarian",
+        Welfare | None,
+        typer.Option(help="What counts as best for the group; utilitarian where nothing is said."),
+    ] = None,
     alpha: Annotated[
         float | None,
         typer.Option(help="Inequality aversion instead of --welfare: 0 up to inf."),
     ] = None,
-    candidates: Annotated[int, typer.Option(min=1, help="How many candidates to write.")] = 16,
-    policy: Annotated[PolicyName, typer.Option(help="What writes them.")] = DEFAULT_POLICY,
+    candidates: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="How many candidates to write: 16, where the policy does not say 1."
+        ),
+    ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FOLDER",
+            help="What writes them: sft (with the embedded model the default), few_shot or "
+            "zero_shot; with a rule, as sft_rawlsian or sft_base; or a folder from train sft.",
+        ),
+    ] = None,
     model: Annotated[
         str,
         typer.Option(
             help="The language model: embedded, embedded:PATH.gguf, openai:BASE_URL#MODEL, hf:PATH."
         ),
     ] = DEFAULT_MODEL,
+    examples: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DATASET",
+            help="Rated rounds, whose best statements are few_shot's worked examples.",
+        ),
+    ] = None,
     reward_model: Annotated[
         str,
         typer.Option(
@@ -89,14 +108,12 @@ def agree(
     from commonweal.agreement import find_agreement
     from commonweal.files import check_outputs, write_whole
     from commonweal.groups import read_group
-    from commonweal.welfare import resolve_alpha
 
     json_on_screen = json_file is not None and str(json_file) == "-"
     check_outputs(
         {"--json": None if json_on_screen else json_file, "--report": report},
         inputs={"the group's file": group},
     )
-    chosen_alpha = resolve_alpha(welfare, alpha)
     read = read_group(group)
     # Markup is off: an opinion may hold square brackets.
     console = Console(stderr=json_on_screen, markup=False, highlight=False, emoji=False)
@@ -107,8 +124,10 @@ def agree(
             read.opinions,
             policy=policy,
             model=model,
+            examples=_worked_examples(examples) if examples else (),
             reward=reward_model,
-            alpha=chosen_alpha,
+            welfare=welfare,
+            alpha=alpha,
             n_candidates=candidates,
             seed=seed,
             omit=omit or (),
@@ -132,6 +151,13 @@ def agree(
         console.print(f"Wrote {report}", soft_wrap=True)
 
 
+def _worked_examples(dataset: Path) -> tuple[WorkedExample, ...]:
+    from commonweal.datasets.dataset import read_dataset
+    from commonweal.policies.collected_examples import worked_examples
+
+    return worked_examples(read_dataset(dataset))
+
+
 def _print_result(console: Console, result: Agreement) -> None:
     from rich.panel import Panel
     from rich.text import Text
@@ -149,10 +175,14 @@ def _print_result(console: Console, result: Agreement) -> None:
         if name != result.welfare_name
     ]
     welfare = result.welfare[result.ranking.best]
-    print_(
-        f"{result.chosen.id} of {len(result.candidates)} candidates, chosen by "
-        f"{result.welfare_name} welfare ({welfare:.2f} of 7); {', '.join(others)}."
-    )
+    if len(result.candidates) == 1:
+        name = result.welfare_name
+        print_(f"One candidate was written; its {name} welfare is {welfare:.2f} of 7.")
+    else:
+        print_(
+            f"{result.chosen.id} of {len(result.candidates)} candidates, chosen by "
+            f"{result.welfare_name} welfare ({welfare:.2f} of 7); {', '.join(others)}."
+        )
     if result.is_tie:
         tied = ", ".join(result.candidates[i].id for i in result.ranking.tied_best)
         print_(f"There was a tie ({tied}): the one written first was taken.")

@@ -12,6 +12,7 @@ from commonweal.cli import (
     data,
     doctor,
     evaluate,
+    iterate,
     models,
     power,
     questions,
@@ -53,6 +54,7 @@ app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
 app.command("evaluate", epilog=evaluate.EXAMPLE)(evaluate.evaluate)
 app.command("power", epilog=power.EXAMPLE)(power.power)
 app.add_typer(data.app, name="data")
+app.add_typer(iterate.app, name="iterate")
 app.add_typer(models.app, name="models")
 app.add_typer(questions.app, name="questions")
 app.add_typer(reward.app, name="reward")

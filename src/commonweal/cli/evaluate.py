@@ -72,7 +72,7 @@ def evaluate(
             with_mixed_models=regression,
             on_progress=bars.update,
         )
-    _say(found)
+    say(found)
     if report is not None:
         write_page(found, report)
         typer.echo(f"Wrote {report}")
@@ -86,7 +86,7 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def _say(found: Evaluation) -> None:
+def say(found: Evaluation) -> None:
     """The headline figures as a table, then what could not be computed."""
     from rich.console import Console
     from rich.table import Table

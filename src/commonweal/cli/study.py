@@ -101,7 +101,10 @@ def serve(
 
 @app.command(epilog='Example: commonweal study quick "Should local buses be free?"')
 def quick(
-    question: Annotated[str, typer.Argument(help="What you ask the people.")],
+    questions: Annotated[
+        list[str],
+        typer.Argument(metavar="QUESTION...", help="What you ask the people, one after the other."),
+    ],
     model: Annotated[
         str,
         typer.Option(
@@ -136,7 +139,7 @@ def quick(
         raise InputError(f"{keep} is there already; expected a new file")
     with tempfile.TemporaryDirectory() as folder:
         store = Store(f"sqlite:///{keep or Path(folder) / 'session.db'}")
-        config = quick_study(question, model=model, language=language)
+        config = quick_study(questions, model=model, language=language)
         study_id, token = open_session(store, config)
         seen_as = server.address_in_the_network() if host == "0.0.0.0" else host  # noqa: S104
         address = base_url.rstrip("/") or f"http://{seen_as}:{port}"
@@ -236,7 +239,8 @@ def simulate(
     from commonweal.study.config import read_study
     from commonweal.study.export import export_study
     from commonweal.study.folder import FILE
-    from commonweal.study.simulate import PROFILES, StockWriter, simulate
+    from commonweal.study.simulate import PROFILES, simulate
+    from commonweal.study.stock import StockWriter
     from commonweal.study.store import ManualClock, Store
     from commonweal.study.web.app import Site
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +12,7 @@ import typer
 from commonweal.cli.progress import StageBars
 
 EXAMPLE = "Example: commonweal train reward CONFIG.toml"
+EXAMPLE_SFT = "Example: commonweal train sft CONFIG.toml"
 app = typer.Typer(
     help="Train models on rated rounds (extra `train`).", epilog=EXAMPLE, no_args_is_help=True
 )
@@ -27,17 +30,48 @@ def reward(
 
     A run that was broken off goes on where it stopped: give the same command again.
     """
-    from commonweal.errors import EngineError
     from commonweal.training.config import RewardConfig, read_config
 
     read = read_config(config, RewardConfig)
-    try:
+    with extra_needed():
         from commonweal.training.reward_run import run_reward
+    with StageBars({"train": "Training"}) as bars:
+        for line in run_reward(read, overwrite=overwrite, on_progress=bars.update):
+            typer.echo(line)
+
+
+@app.command("sft", epilog=EXAMPLE_SFT)
+def sft(
+    config: Annotated[Path, typer.Argument(help="The run's config, TOML.", show_default=False)],
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Begin anew in a folder begun with another config."),
+    ] = False,
+) -> None:
+    """Fine-tune a policy on statements that people rated high, and export it (paper 3.4 step 2).
+
+    The result runs without torch where its base is the packaged model. A run that was broken off
+    goes on where it stopped: give the same command again.
+    """
+    from commonweal.training.config import SftConfig, read_config
+
+    read = read_config(config, SftConfig)
+    with extra_needed():
+        from commonweal.training.sft_run import run_sft
+    with StageBars({"train": "Training", "merge": "Merging"}) as bars:
+        for line in run_sft(read, overwrite=overwrite, on_progress=bars.update):
+            typer.echo(line)
+
+
+@contextmanager
+def extra_needed() -> Iterator[None]:
+    """Says what to install where the packages of the extra ``train`` are not there."""
+    from commonweal.errors import EngineError
+
+    try:
+        yield
     except ImportError as error:
         raise EngineError(
             f"training needs packages that are not installed ({error.name}); "
             "run `pip install 'commonweal[train]'`"
         ) from error
-    with StageBars({"train": "Training"}) as bars:
-        for line in run_reward(read, overwrite=overwrite, on_progress=bars.update):
-            typer.echo(line)

@@ -7,9 +7,14 @@ import struct
 from collections.abc import Callable
 from math import prod
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    FloatArray32 = NDArray[np.float32]
 
 
 class Header(NamedTuple):
@@ -103,7 +108,26 @@ def requantise_to_q8_0(
     """
     import gguf
 
-    reader = gguf.GGUFReader(source)
+    rewrite_as_q8_0(gguf.GGUFReader(source), target, on_progress=on_progress)
+
+
+def rewrite_as_q8_0(
+    reader: Any,
+    target: Path,
+    *,
+    change: Callable[[str, FloatArray32], FloatArray32] | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Writes ``target`` as ``requantise_to_q8_0`` does, from a file that is open already.
+
+    Args:
+        reader: the ``gguf.GGUFReader`` of the source.
+        target: the file to write.
+        change: called with each tensor's name and values; returns the values to write.
+        on_progress: called with (n_tensors_done, n_tensors).
+    """
+    import gguf
+
     writer: Any = gguf.GGUFWriter(target, reader.fields["general.architecture"].contents())
     own = {"general.architecture", "general.file_type", "general.quantization_version"}
     for field in reader.fields.values():
@@ -119,7 +143,7 @@ def requantise_to_q8_0(
     q8_0 = gguf.GGMLQuantizationType.Q8_0
     # Told first, filled after: so that one tensor at a time is in memory.
     for tensor in reader.tensors:
-        shape = tuple(int(n) for n in reversed(tensor.shape))
+        shape = shape_of(tensor)
         if len(shape) == 1:
             writer.add_tensor_info(tensor.name, shape, np.dtype(np.float32), 4 * shape[0])
         else:
@@ -127,12 +151,32 @@ def requantise_to_q8_0(
             writer.add_tensor_info(
                 tensor.name, packed, np.dtype(np.uint8), int(np.prod(packed)), raw_dtype=q8_0
             )
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_ti_data_to_file()
-    for n_done, tensor in enumerate(reader.tensors, start=1):
-        values = gguf.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
-        writer.write_tensor_data(values if values.ndim == 1 else gguf.quantize(values, q8_0))
-        if on_progress is not None:
-            on_progress(n_done, len(reader.tensors))
-    writer.close()
+    try:
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+        for n_done, tensor in enumerate(reader.tensors, start=1):
+            values = gguf.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
+            values = change(tensor.name, values) if change is not None else values
+            writer.write_tensor_data(values if values.ndim == 1 else gguf.quantize(values, q8_0))
+            if on_progress is not None:
+                on_progress(n_done, len(reader.tensors))
+    finally:
+        writer.close()
+
+
+def n_bytes_as_q8_0(reader: Any) -> int:
+    """Bytes that ``rewrite_as_q8_0`` will write, to within the gaps between tensors."""
+    import gguf
+
+    n_in_block, n_block_bytes = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType.Q8_0]
+    shapes = [shape_of(tensor) for tensor in reader.tensors]
+    return int(reader.data_offset) + sum(
+        4 * shape[0] if len(shape) == 1 else prod(shape) // n_in_block * n_block_bytes
+        for shape in shapes
+    )
+
+
+def shape_of(tensor: Any) -> tuple[int, ...]:
+    """The shape of a tensor of ``gguf.GGUFReader`` as numpy counts it: rows first."""
+    return tuple(int(n) for n in reversed(tensor.shape))

@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from commonweal.errors import InputError
+from commonweal.models import DEFAULT_MODEL
+from commonweal.policies.names import WRITERS, NamedPolicy, read_policy_name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from commonweal.policies.prompts import WorkedExample
     from commonweal.types import LanguageModel, Policy
 
-POLICIES = {
-    "few_shot": "three worked examples before the group's own opinions (paper 4.1)",
-    "zero_shot": "instructions only (paper 4.1)",
-}
-"""The policies by name, with what each is."""
+__all__ = [
+    "WRITERS",
+    "NamedPolicy",
+    "default_policy",
+    "load_policy",
+    "read_policy_name",
+]
 
-DEFAULT_POLICY: Final = "few_shot"
 
-
-def load_policy(name: str, model: LanguageModel) -> Policy:
-    """The policy of this name over a language model.
-
-    Raises:
-        InputError: an unknown name.
+def default_policy(model: str = DEFAULT_MODEL) -> str:
+    """What writes where nobody says: ``sft`` with the packaged weights that it was made from, else
+    ``few_shot``.
     """
-    from commonweal.policies.prompted import PromptedPolicy
-    from commonweal.policies.prompts import load_template
+    return "sft" if model == DEFAULT_MODEL else "few_shot"
 
-    if name not in POLICIES:
-        raise InputError(f"unknown policy {name!r}; expected one of {', '.join(POLICIES)}")
-    return PromptedPolicy(name, model, load_template(name))
+
+def load_policy(
+    name: str,
+    model: str | LanguageModel = DEFAULT_MODEL,
+    *,
+    examples: Sequence[WorkedExample] = (),
+    load_model: Callable[[str], LanguageModel] | None = None,
+) -> Policy:
+    """The policy of this name or folder over a language model: see ``loading.load_policy``."""
+    from commonweal.models import load_language_model
+    from commonweal.policies import loading  # what it imports takes longer than a name should
+
+    return loading.load_policy(
+        name, model, examples=examples, load_model=load_model or load_language_model
+    )

@@ -83,6 +83,8 @@ _META = re.compile(
 _ADDRESS = re.compile(r"\byou(?:r|rs|rself|['’](?:d|ll|re|ve))?\b", re.IGNORECASE)
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Characters that steer a terminal or a reader's eye instead of being read."""
+SPEAKS_AS_GROUP = re.compile(r"\b(?:[Ww]e|us|[Oo]urs?|ourselves)\b")
+"""Words of the first person plural; not the US."""
 _FIGURE = re.compile(r"\d+(?:[.,:]\d+)*")
 
 
@@ -133,7 +135,7 @@ class Parser:
         # Against the raw text: there, labels stand at the beginning of a line.
         if found := _MARKUP.search(completion.text.strip()):
             return RejectionReason.ECHO_PROMPT, f"holds the prompt's markup {found[0]!r}"
-        n_words = _n_words(words)
+        n_words = count_words(words)
         if n_words > MAX_WORDS:
             return RejectionReason.OVER_LENGTH, f"{n_words:g} words, at most {MAX_WORDS}"
         if completion.finish_reason == "length":
@@ -162,17 +164,17 @@ class Parser:
         if tokens(self.question) == words:
             return RejectionReason.ECHO_PROMPT, "is the question"
         for own in self._own_words:
-            run = _longest_run(words, own)
-            if _n_words(run) >= MAX_PROMPT_RUN:
+            run = longest_shared_run(words, own)
+            if count_words(run) >= MAX_PROMPT_RUN:
                 return RejectionReason.ECHO_PROMPT, f"copies the prompt: {' '.join(run)!r}"
         for opinion, theirs in zip(self.opinions, self._opinion_words, strict=True):
-            run = _longest_run(words, theirs)
-            if _n_words(run) >= MAX_OPINION_RUN:
+            run = longest_shared_run(words, theirs)
+            if count_words(run) >= MAX_OPINION_RUN:
                 return (
                     RejectionReason.ECHO_OPINION,
                     f"copies {opinion.id!r}: {' '.join(run)!r}",
                 )
-            share = _copied_share(words, theirs)
+            share = copied_share(words, [theirs])
             if share > MAX_OPINION_SHARE:
                 return RejectionReason.ECHO_OPINION, f"{share:.0%} of it is from {opinion.id!r}"
         return None
@@ -204,7 +206,8 @@ def _evened(text: str) -> str:
     return even
 
 
-def _n_words(words: Sequence[str]) -> float:
+def count_words(words: Sequence[str]) -> float:
+    """The number of words, where a character of a script without blanks counts as half a one."""
     return sum(WORDS_PER_CHARACTER if _RUN_ON.fullmatch(word) else 1 for word in words)
 
 
@@ -215,13 +218,15 @@ def _singular(text: str) -> re.Match[str] | None:
     return _SINGULAR.search(_SHORT_QUOTATION.sub(lambda quoted: quoted[0].replace("my", ""), text))
 
 
-def _longest_run(words: list[str], theirs: list[str]) -> list[str]:
+def longest_shared_run(words: list[str], theirs: list[str]) -> list[str]:
+    """The longest run of words in a row that stands in both, the first of them in ``words``."""
     match = SequenceMatcher(None, words, theirs, autojunk=False).find_longest_match()
     return words[match.a : match.a + match.size]
 
 
-def _copied_share(words: list[str], theirs: list[str]) -> float:
-    runs = {tuple(theirs[i : i + 4]) for i in range(len(theirs) - 3)}
+def copied_share(words: list[str], sources: Iterable[list[str]]) -> float:
+    """The share of ``words`` in runs of four or more that stand in one of the sources."""
+    runs = {tuple(theirs[i : i + 4]) for theirs in sources for i in range(len(theirs) - 3)}
     copied = [False] * len(words)
     for i in range(len(words) - 3):
         if tuple(words[i : i + 4]) in runs:

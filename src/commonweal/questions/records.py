@@ -121,14 +121,23 @@ def write_questions(path: Path, records: Iterable[QuestionRecord]) -> None:
 
 
 def of_split(records: Iterable[QuestionRecord], split: str) -> tuple[Question, ...]:
-    """The questions of one split, ready for a study or for training.
+    """The questions of one split, ready for training.
+
+    Raises:
+        InputError: there is no such split, or no question in it.
+    """
+    return tuple(record.as_question() for record in records_of_split(records, split))
+
+
+def records_of_split(records: Iterable[QuestionRecord], split: str) -> tuple[QuestionRecord, ...]:
+    """The records of one split, with position statements and topics: ready for a study.
 
     Raises:
         InputError: there is no such split, or no question in it.
     """
     if split not in SPLITS:
         raise InputError(f"no split named {split!r}; expected one of {', '.join(SPLITS)}")
-    found = tuple(record.as_question() for record in records if record.split == split)
+    found = tuple(record for record in records if record.split == split)
     if not found:
         raise InputError(
             f"no question is in the split {split!r}; expected a file that "

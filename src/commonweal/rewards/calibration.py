@@ -23,6 +23,10 @@ _HIGHEST = float(np.nextafter(RATING_MAX, RATING_MIN))
 _SPAN = RATING_MAX - RATING_MIN
 
 
+class ReverseRewardError(InputError):
+    """A reward model whose rewards rise where people's ratings fall: it must not choose."""
+
+
 @dataclass(frozen=True, slots=True)
 class LogisticCalibration:
     """Expected rating = 1 + 6 · sigmoid(slope · reward + intercept).
@@ -121,7 +125,7 @@ def fit_logistic_calibration(
             break
     slope = float(beta[0] / spread)
     if slope <= 0:
-        raise InputError(
+        raise ReverseRewardError(
             f"calibration found slope {slope:.3g}: these ratings fall as the rewards rise, so the "
             "reward model predicts the reverse of agreement here; train it again before fitting"
         )

@@ -10,15 +10,28 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from commonweal.collection import ALPHA_MU, ALPHA_SIGMA, MAX_LOG_ALPHA, CollectionPlan
 from commonweal.errors import InputError
 from commonweal.files import read_text
 from commonweal.groups import _nearest
 from commonweal.models import DEFAULT_MODEL
-from commonweal.policies import DEFAULT_POLICY, POLICIES
+from commonweal.policies import WRITERS, default_policy, read_policy_name
+from commonweal.policies.folder import FILE as POLICY_FILE
+from commonweal.questions.guard import HeldOutQuestionError
 from commonweal.rewards import DEFAULT_REWARD_MODEL, REWARD_MODELS
+from commonweal.rewards.exported import DESCRIPTION as REWARD_FILE
+from commonweal.study.question_set import (
+    STRICT,
+    QuestionConfig,
+    QuestionSetConfig,
+    check_purpose,
+)
 from commonweal.welfare import WELFARE_FUNCTIONS
+
+NO_REWARD = "none"
+"""The ``reward`` of an arm that has no reward model, which the collection plan allows."""
 
 LANGUAGES = ("en", "de")
 """Languages with a catalogue of texts (``texts/*.toml``)."""
@@ -32,23 +45,7 @@ Seconds = Annotated[float, Field(gt=0, le=7 * 86_400)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class QuestionConfig(_Part):
-    """A question. Without a position statement people rate none."""
-
-    id: Annotated[str, Field(pattern=_NAME)] | Literal[""] = ""
-    text: Annotated[str, Field(min_length=1, max_length=1000)]
-    position: Annotated[str, Field(max_length=1000)] = ""
-    topic: str = ""
-    split: Literal["", "train", "iid_test", "ood_test"] = ""
-
-    @property
-    def key(self) -> str:
-        """The question's id; where the file gives none, one made from its words."""
-        words = " ".join(self.text.casefold().split())
-        return self.id or f"q-{hashlib.sha256(words.encode()).hexdigest()[:10]}"
+    model_config = STRICT
 
 
 class GroupConfig(_Part):
@@ -98,39 +95,111 @@ class TimingsConfig(_Part):
 class AlphaConfig(_Part):
     """A log-normal distribution of α, one draw a shown statement (paper 3.4 step 3)."""
 
-    mu: float = 0.0
-    sigma: Annotated[float, Field(ge=0)] = 1.0
+    mu: Annotated[float, Field(ge=-MAX_LOG_ALPHA, le=MAX_LOG_ALPHA)] = ALPHA_MU
+    sigma: Annotated[float, Field(ge=0, le=MAX_LOG_ALPHA)] = ALPHA_SIGMA
 
 
 class ArmConfig(_Part):
-    """One way of writing. ``alpha`` instead of ``welfare`` draws an α for each statement shown."""
+    """One way of writing. ``alpha`` instead of ``welfare`` draws an α for each statement shown.
+
+    ``plan``: "best" writes from everybody's opinions and shows the best; "collection" follows the
+    collection plan (``collection.CollectionPlan``), and may do without a reward model ("none").
+    """
 
     name: Annotated[str, Field(pattern=_NAME)]
-    policy: str = DEFAULT_POLICY
+    policy: str = default_policy()
     model: str = DEFAULT_MODEL
     reward: str = DEFAULT_REWARD_MODEL
+    plan: Literal["best", "collection"] = "best"
     welfare: Literal["utilitarian", "bernoulli_nash", "rawlsian"] | None = None
     alpha: AlphaConfig | None = None
     candidates: Annotated[int, Field(ge=1, le=64)] = 16
     shown: Annotated[int, Field(ge=1, le=10)] = 1
 
+    @model_validator(mode="before")
+    @classmethod
+    def _as_named(cls, given: Any) -> Any:
+        """The rule that a policy's name may hold, as the fields that say the same."""
+        if not isinstance(given, dict):
+            return given
+        if "policy" not in given and isinstance(given.get("model"), str):
+            given = {**given, "policy": default_policy(given["model"])}
+        if not isinstance(given.get("policy"), str):
+            return given
+        try:
+            named = read_policy_name(given["policy"])
+        except InputError as error:
+            raise ValueError(str(error)) from None
+        said: dict[str, Any] = {"candidates": 1} if named.is_base else {}
+        if named.alpha is not None:
+            rules = {alpha: name for name, alpha in WELFARE_FUNCTIONS.items()}
+            name = rules.get(named.alpha)
+            alpha = {"mu": math.log(named.alpha), "sigma": 0.0} if name is None else {}
+            said = {"alpha": alpha} if alpha else {"welfare": name}
+            differ = [field for field in said if given.get(field) != said[field]]
+            if differ and (given.get("welfare") or given.get("alpha")):
+                raise ValueError(
+                    f"the policy {given['policy']} says how its candidates are picked, and welfare "
+                    "or alpha says otherwise; give one of them"
+                )
+        if named.is_base and given.get("candidates", 1) != 1:
+            raise ValueError(f"the policy {given['policy']} is one sample; expected candidates = 1")
+        return {**given, **said}
+
     @model_validator(mode="after")
     def _known(self) -> ArmConfig:
-        if self.policy not in POLICIES:
-            raise ValueError(f"unknown policy {self.policy!r}; expected {', '.join(POLICIES)}")
-        if self.reward not in REWARD_MODELS:
-            raise ValueError(f"unknown reward {self.reward!r}; expected {', '.join(REWARD_MODELS)}")
+        self._check_folders()
+        if self.plan == "collection":
+            return self._collects()
         if self.welfare is not None and self.alpha is not None:
             raise ValueError("welfare and alpha are both given; expected one of them")
         if self.shown > self.candidates:
             raise ValueError(f"shown is {self.shown}, more than the {self.candidates} candidates")
         return self
 
-    def draw_alpha(self, rng: np.random.Generator) -> float:
-        """The α under which the next statement is picked."""
+    def _check_folders(self) -> None:
+        """What a trained policy or reward model is named by must be there before people are."""
+        known = (*REWARD_MODELS, NO_REWARD) if self.plan == "collection" else REWARD_MODELS
+        if self.reward not in known and not (Path(self.reward) / REWARD_FILE).is_file():
+            raise ValueError(
+                f"unknown reward {self.reward!r}; expected {', '.join(known)}, or the folder of an "
+                f"exported one (with {REWARD_FILE}), as seen from where the study is served"
+            )
+        writer = read_policy_name(self.policy).writer
+        if writer not in WRITERS and not (Path(writer) / POLICY_FILE).is_file():
+            raise ValueError(
+                f"no policy in {writer!r}; expected a folder with {POLICY_FILE}, as seen from "
+                "where the study is served"
+            )
+
+    def _collects(self) -> ArmConfig:
+        if self.shown != 1:  # the default: a study kept in a database has every field
+            raise ValueError("shown is given and the plan is collection, which sets it")
+        if self.welfare is not None:
+            raise ValueError(
+                "the plan is collection, which draws α itself; expected no welfare, and a policy "
+                "whose name says no rule"
+            )
+        if self.reward == NO_REWARD and self.alpha is not None:
+            raise ValueError("alpha is given without a reward model, where picks are random")
+        if self.candidates < (n_shown := CollectionPlan().n_shown):
+            raise ValueError(
+                f"candidates is {self.candidates}, fewer than the {n_shown} shown of each draw"
+            )
+        return self
+
+    @property
+    def collection_plan(self) -> CollectionPlan:
+        """The plan that an arm with ``plan = "collection"`` follows."""
+        alpha = self.alpha or AlphaConfig()
+        return CollectionPlan(self.candidates, mu=alpha.mu, sigma=alpha.sigma)
+
+    def draw_alphas(self, seed: int) -> tuple[float, ...]:
+        """The α under which each of the ``shown`` statements of a "best" arm is picked."""
         if self.alpha is None:
-            return WELFARE_FUNCTIONS[self.welfare or "utilitarian"]
-        return float(math.exp(rng.normal(self.alpha.mu, self.alpha.sigma)))
+            return (WELFARE_FUNCTIONS[self.welfare or "utilitarian"],) * self.shown
+        rng = np.random.default_rng([seed, 1])
+        return tuple(map(float, rng.lognormal(self.alpha.mu, self.alpha.sigma, self.shown)))
 
 
 class GenerationConfig(_Part):
@@ -170,11 +239,16 @@ class RecruiterConfig(_Part):
 
 
 class StudyConfig(_Part):
-    """A study, as in its TOML file."""
+    """A study, as in its TOML file.
+
+    ``purpose`` "training" refuses questions that are held out for testing; who asks those says
+    "evaluation".
+    """
 
     name: Annotated[str, Field(pattern=_NAME)]
     title: Annotated[str, Field(min_length=1, max_length=200)]
     contact: Annotated[str, Field(max_length=500)] = ""
+    purpose: Literal["", "training", "evaluation"] = ""
     languages: Annotated[list[Literal["en", "de"]], Field(min_length=1)] = ["en"]
     group: GroupConfig = GroupConfig()
     rounds: RoundsConfig = RoundsConfig()
@@ -214,6 +288,10 @@ class StudyConfig(_Part):
                 f"rounds.count is {self.rounds.count} and there are {len(self.questions)} "
                 "questions; expected a question for each round"
             )
+        try:
+            check_purpose(self.purpose, self.questions)
+        except HeldOutQuestionError as error:
+            raise ValueError(str(error)) from None
         return self
 
     def question(self, key: str) -> QuestionConfig:
@@ -247,21 +325,29 @@ def read_study(path: Path) -> StudyConfig:
         raise InputError(f"{path}: not a study: nested too deeply") from None
     except ValueError as error:
         raise InputError(f"{path}: not valid TOML: {error}") from None
+    part: tuple[type[BaseModel], tuple[str, ...]] = (QuestionSetConfig, ("questions",))
     try:
+        if isinstance(data.get("questions"), dict):
+            data["questions"] = QuestionSetConfig.model_validate(data["questions"]).read(
+                path.parent
+            )
+        part = (StudyConfig, ())
         return StudyConfig.model_validate(data)
     except ValidationError as error:
-        raise InputError(_explain(path, text, error)) from None
+        raise InputError(_explain(path, text, error, *part)) from None
 
 
-def _explain(path: Path, text: str, error: ValidationError) -> str:
+def _explain(
+    path: Path, text: str, error: ValidationError, model: type[BaseModel], at: tuple[str, ...]
+) -> str:
     # A misspelt field is both unknown and missing; the first of these says what to mend.
     first = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
-    loc = first["loc"]
+    loc = at + first["loc"]
     line = line_of(text, loc)
     where = ".".join(f"{part + 1}" if isinstance(part, int) else str(part) for part in loc)
     place = f"{path}{f', line {line}' if line else ''}{f': {where}' if where else ''}"
     if first["type"] == "extra_forbidden":
-        return f"{place}: unknown field{_nearest(str(loc[-1]), _fields(loc[:-1]))}"
+        return f"{place}: unknown field{_nearest(str(loc[-1]), _fields(model, first['loc'][:-1]))}"
     if first["type"] == "missing":
         return f"{place}: missing; expected it to be given"
     message = first["msg"].removeprefix("Value error, ")
@@ -270,9 +356,8 @@ def _explain(path: Path, text: str, error: ValidationError) -> str:
     return f"{place}: got {first['input']!r:.80}; {message[0].lower()}{message[1:]}"
 
 
-def _fields(loc: tuple[int | str, ...]) -> tuple[str, ...]:
-    """The names that the table at ``loc`` may hold."""
-    model: Any = StudyConfig
+def _fields(model: Any, loc: tuple[int | str, ...]) -> tuple[str, ...]:
+    """The names that the table at ``loc`` of this part may hold."""
     for part in loc:
         if isinstance(part, str) and isinstance(model, type) and issubclass(model, BaseModel):
             found = model.model_fields[part].annotation

@@ -9,11 +9,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from commonweal.datasets.dataset import About, Dataset, Step, frame, write_dataset
-from commonweal.datasets.schema import LIKERT_7, TABLES
+from commonweal.datasets.schema import LIKERT_7, TABLES, Column
 from commonweal.files import write_whole
 from commonweal.study.config import StudyConfig
 from commonweal.study.store import Store
@@ -32,6 +33,16 @@ from commonweal.study.tables import (
 )
 
 DICTIONARY = "data_dictionary.md"
+OWN_COLUMNS = (
+    Column("x_arm", "text", "the study's arm that wrote it"),
+    Column(
+        "x_draw",
+        "whole",
+        "counts the arm's draws from 0; those of one draw are written from the same opinions and "
+        "ranked together",
+    ),
+)
+"""What a study's ``candidates`` hold beyond the record format."""
 _FORMULA = re.compile(r"^[\s']*[=+\-@\t\r]")
 
 
@@ -94,7 +105,11 @@ def _dataset(db: Session, study_id: int, config: StudyConfig) -> Dataset:
         steps=(
             Step(
                 what="exported from a study",
-                options={"config_sha256": config.sha256, "passes": config.rounds.passes},
+                options={
+                    "config_sha256": config.sha256,
+                    "passes": config.rounds.passes,
+                    "purpose": config.purpose or "not said",
+                },
                 counts={
                     "participants": len(people),
                     "simulated": n_simulated,
@@ -106,7 +121,12 @@ def _dataset(db: Session, study_id: int, config: StudyConfig) -> Dataset:
             ),
         ),
     )
-    return Dataset(about, **{name: frame(name, table) for name, table in tables.items()})
+    frames = {name: frame(name, table) for name, table in tables.items()}
+    frames["candidates"] = frames["candidates"].with_columns(
+        pl.Series(name, [row[name] for row in tables["candidates"]], dtype)
+        for name, dtype in (("x_arm", pl.String), ("x_draw", pl.Int64))
+    )
+    return Dataset(about, **frames)
 
 
 def _add_round(
@@ -154,6 +174,8 @@ def _add_round(
                 "alpha": each.alpha,
                 "welfare": each.welfare,
                 "rank": each.rank,
+                "x_arm": each.arm,
+                "x_draw": each.draw,
             }
         )
     for shown, rating in db.execute(
@@ -221,7 +243,8 @@ def data_dictionary(dataset: Dataset) -> str:
         n_rows = dataset.tables()[name].height
         lines += ["", f"## {table.file_name}: {n_rows} rows", "", table.meaning, ""]
         lines += ["| column | holds | meaning |", "|---|---|---|"]
-        lines += [f"| {each.name} | {each.kind} | {each.meaning} |" for each in table.columns]
+        columns = table.columns + (OWN_COLUMNS if name == "candidates" else ())
+        lines += [f"| {each.name} | {each.kind} | {each.meaning} |" for each in columns]
     lines += ["", "Checksums (sha256) of every file are in dataset.json."]
     return "\n".join(lines) + "\n"
 

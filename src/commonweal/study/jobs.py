@@ -13,16 +13,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from sqlalchemy import Select, or_, select
 
 from commonweal.errors import CommonwealError
 from commonweal.study import machine
-from commonweal.study.screening import flags_of, screen_statement
+from commonweal.study.statements import store_statements
 from commonweal.study.store import Store, Turn, new_token
-from commonweal.study.tables import Group, Job, Opinion, Prediction, Round, Statement
+from commonweal.study.tables import Group, Job, Opinion, Round
 from commonweal.study.writer import Task, Writer, Written
-from commonweal.welfare import isoelastic, rank
 
 LEASE_SECONDS = 20.0
 log = logging.getLogger("commonweal.study")
@@ -80,7 +78,8 @@ def finish(turn: Turn, claimed: Claimed, written: dict[str, Written]) -> bool:
     if job.claim != claimed.claim or job.status != "running":
         return False
     row = turn.db.get_one(Round, job.round_id)
-    _store(turn, row, claimed, written)
+    names = tuple(name for name, _ in claimed.tasks[0].opinions)
+    store_statements(turn, row, names, written)
     job.status, job.claim, job.finished_at = "done", None, turn.now
     group = turn.db.get_one(Group, row.group_id)
     turn.log("statements written", group=group, n_attempts=job.n_attempts)
@@ -141,77 +140,6 @@ def _tasks(turn: Turn, job: Job) -> tuple[Task, ...]:
         )
         for index, arm in enumerate(arms)
     )
-
-
-def _store(turn: Turn, row: Round, claimed: Claimed, written: dict[str, Written]) -> None:
-    """Stores candidates and predictions, and picks those to be shown.
-
-    Whoever deleted their data while the model wrote leaves no predictions and no weight behind.
-    """
-    people = {
-        opinion.name: opinion.participant_id
-        for opinion in turn.db.scalars(select(Opinion).where(Opinion.round_id == row.id))
-    }
-    names = [name for name, _ in claimed.tasks[0].opinions]
-    there = [index for index, name in enumerate(names) if name in people]
-    rng = np.random.default_rng([row.seed, 1])
-    taken: set[str] = set()
-    n_before, n_picked = 0, 0
-    row.provenance, row.notes = {}, []
-    for arm in turn.config.arms:
-        if arm.name not in written:
-            continue
-        result = written[arm.name]
-        row.provenance = {**row.provenance, arm.name: result.provenance}
-        row.notes = [*row.notes, *(f"{arm.name}: {note}" for note in result.notes)]
-        statements = []
-        for index, draft in enumerate(result.drafts):
-            flags = flags_of(draft.text)
-            statement = Statement(
-                round_id=row.id,
-                name=f"c{n_before + index + 1:02d}",
-                arm=arm.name,
-                text=draft.text,
-                policy=draft.policy,
-                model=draft.model,
-                prompt_hash=draft.prompt_hash,
-                seed=draft.seed,
-                attempt=draft.attempt,
-                included=list(draft.included),
-                screening=screen_statement(turn.config, flags),
-                flags=flags,
-            )
-            turn.db.add(statement)
-            statements.append(statement)
-        turn.db.flush()
-        n_before += len(statements)
-        for index in there:
-            pairs = zip(statements, result.rewards[index], result.expected[index], strict=True)
-            turn.db.add_all(
-                Prediction(
-                    statement_id=statement.id,
-                    participant_id=people[names[index]],
-                    reward_model=str(result.provenance.get("reward_model", arm.reward)),
-                    reward=reward,
-                    expected_rating=rating,
-                )
-                for statement, reward, rating in pairs
-            )
-        if not there:
-            continue
-        for _ in range(arm.shown):
-            alpha = arm.draw_alpha(rng)
-            welfare = isoelastic(np.array(result.expected)[there], alpha)
-            ranking = rank(welfare)
-            # A statement that is taken or rejected makes room for the next best (design, 3).
-            for index in ranking.order:
-                statement = statements[index]
-                if statement.screening != "rejected" and statement.text not in taken:
-                    taken.add(statement.text)
-                    statement.pick, n_picked = n_picked, n_picked + 1
-                    statement.alpha, statement.welfare = alpha, float(welfare[index])
-                    statement.rank = ranking.ranks[index]
-                    break
 
 
 class Worker:

@@ -1,35 +1,47 @@
-"""The facilitator's quick session: one question, no accounts, 2 to 50 people."""
+"""The facilitator's quick session: a question or a few, no accounts, 2 to 50 people."""
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 
 from sqlalchemy import select
 
 from commonweal.errors import InputError
 from commonweal.models import DEFAULT_MODEL
+from commonweal.questions.records import content_id
 from commonweal.study import machine
 from commonweal.study.config import StudyConfig
 from commonweal.study.store import Store, Turn, hashed, new_token
-from commonweal.study.tables import Group, Opinion
+from commonweal.study.tables import Group, Opinion, Round
 
 MINIMUM = 2
+"""People in a session, at least."""
+
+MAXIMUM = 20
+"""Questions of a session, at most."""
 
 
-def quick_study(question: str, *, model: str = DEFAULT_MODEL, language: str = "en") -> StudyConfig:
-    """The study of a quick session on this question.
+def quick_study(
+    questions: Sequence[str], *, model: str = DEFAULT_MODEL, language: str = "en"
+) -> StudyConfig:
+    """The study of a quick session on these questions, asked one after the other.
 
     Raises:
-        InputError: the question is blank or too long.
+        InputError: there is none, one is blank or too long, or one stands twice.
     """
-    question = " ".join(question.split())
-    if not 1 <= len(question) <= 1000:
-        raise InputError(f"the question has {len(question)} characters, expected 1 to 1,000")
+    asked = [" ".join(question.split()) for question in questions]
+    for question in asked:
+        if not 1 <= len(question) <= 1000:
+            raise InputError(f"the question has {len(question)} characters, expected 1 to 1,000")
+    if not 1 <= len({content_id(question) for question in asked}) == len(asked) <= MAXIMUM:
+        raise InputError(f"got {len(asked)} questions, expected 1 to {MAXIMUM} that are different")
+    more = f" (+{len(asked) - 1})" if len(asked) > 1 else ""
     others = [each for each in ("en", "de") if each != language]
     return StudyConfig.model_validate(
         {
             "name": f"quick-{secrets.token_hex(4)}",
-            "title": question[:200],
+            "title": asked[0][: 200 - len(more)] + more,
             "languages": [language, *others],
             "group": {
                 "size": 50,
@@ -38,7 +50,7 @@ def quick_study(question: str, *, model: str = DEFAULT_MODEL, language: str = "e
                 "late": "keep",
                 "shortfall": "release",
             },
-            "rounds": {"count": 1, "passes": 1, "order": "as given"},
+            "rounds": {"count": len(asked), "passes": 1, "order": "as given"},
             "opinion": {"min_characters": 10, "max_characters": 1500},
             "timings_seconds": {
                 "lobby": 86_400,
@@ -47,7 +59,7 @@ def quick_study(question: str, *, model: str = DEFAULT_MODEL, language: str = "e
                 "result": 86_400,
                 "generation": 300,
             },
-            "questions": [{"text": question}],
+            "questions": [{"text": question} for question in asked],
             "arms": [{"name": "quick", "model": model, "shown": 3}],
         }
     )
@@ -65,6 +77,11 @@ def group_of(turn: Turn) -> Group | None:
     return turn.db.scalars(select(Group).where(Group.study_id == turn.study.id)).first()
 
 
+def is_last(turn: Turn, group: Group) -> bool:
+    """Whether the group is on the session's last question."""
+    return turn.db.get_one(Round, group.round_id).number >= turn.config.rounds.count
+
+
 def close_stage(turn: Turn, group: Group) -> bool:
     """Whether the stage was ended now, as if its time were over.
 
@@ -79,7 +96,7 @@ def close_stage(turn: Turn, group: Group) -> bool:
     turn.log("stage closed", actor="facilitator", group=group, stage=group.stage)
     if group.paused_at is not None:
         machine.resume(turn, group, actor="facilitator")
-    if group.stage == "result":
+    if group.stage == "result" and is_last(turn, group):
         turn.study.closed_at = turn.now
     group.deadline = turn.now
     machine.advance(turn, group)

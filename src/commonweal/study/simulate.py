@@ -25,7 +25,6 @@ from commonweal.study.bots import Bot, Browser, seed_of
 from commonweal.study.store import ManualClock
 from commonweal.study.tables import Opinion, Participant, Presentation, Rating
 from commonweal.study.web.app import Site
-from commonweal.study.writer import Draft, Task, Written
 
 LATENCY_SECONDS = {
     "consent": 25.0,
@@ -94,33 +93,6 @@ class Report:
     wall_seconds: float = 0.0
     lost: list[str] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
-
-
-class StockWriter:
-    """Writes stock sentences, without any model: for simulations, and for nothing else."""
-
-    def write(self, task: Task, *, timeout_seconds: float) -> Written:  # noqa: ARG002 - the protocol
-        """Statements that lean one way or the other, with predictions drawn by chance."""
-        rng = np.random.default_rng(task.seed)
-        starts = ("We support this, since it would help", "We are against this, since it costs")
-        ends = ("people who have little", "those who live here", "everybody in the end")
-        texts = [f"{a} {b}." for a, b in itertools.product(starts, ends)]
-        order = rng.permutation(len(texts))[: task.arm.candidates]
-        names = tuple(name for name, _ in task.opinions if name not in task.omit)
-        if not names:
-            raise CommonwealError("every opinion is held back: there is nothing to write from")
-        expected = 1.5 + 5 * rng.random((len(task.opinions), len(order)))
-        rows = tuple(tuple(map(float, row)) for row in expected)
-        return Written(
-            drafts=tuple(
-                Draft(texts[i], names, "stock", "stock sentences", "0" * 16, task.seed + n, 0)
-                for n, i in enumerate(order)
-            ),
-            rewards=rows,
-            expected=rows,
-            notes=("stock sentences, written by no model",),
-            provenance={"model": "stock sentences", "reward_model": "chance", "seed": task.seed},
-        )
 
 
 @contextmanager

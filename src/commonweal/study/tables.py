@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import DDL, JSON, Double, ForeignKey, Text, UniqueConstraint, event
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised with every change of the tables."""
 
 
@@ -178,7 +178,9 @@ class Opinion(Base):
 
 
 class Statement(Base):
-    """A candidate. ``pick`` orders those to be shown, from 0; null is not picked."""
+    """A candidate. ``pick`` orders those to be shown, from 0; null is not picked. ``draw`` counts
+    the arm's draws from 0, each from other opinions. What replaces a rejected one has its ``pick``.
+    """
 
     __tablename__ = "statements"
     __table_args__ = (UniqueConstraint("round_id", "name"),)
@@ -186,6 +188,7 @@ class Statement(Base):
     round_id: Mapped[int] = mapped_column(ForeignKey("rounds.id"), index=True)
     name: Mapped[str]
     arm: Mapped[str]
+    draw: Mapped[int]
     text: Mapped[str]
     policy: Mapped[str]
     model: Mapped[str]

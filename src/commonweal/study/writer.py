@@ -7,13 +7,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from commonweal.errors import CommonwealError, EngineError
-from commonweal.study.config import ArmConfig
+from commonweal.errors import CommonwealError, EngineError, InputError
+from commonweal.study.config import NO_REWARD, ArmConfig
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-    from commonweal.types import FloatArray, Policy, RewardInput, RewardModel
+    from commonweal.types import (
+        Candidate,
+        FloatArray,
+        LanguageModel,
+        Policy,
+        RewardInput,
+        RewardModel,
+    )
+
+Table = tuple[tuple[float, ...], ...]
+"""Rows of numbers: plain, so that they go between processes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +31,7 @@ class Task:
     """What one arm is to write from.
 
     Attributes:
-        arm: policy, model, reward model and number of candidates.
+        arm: policy, model, reward model, plan and number of candidates.
         question: what was asked.
         opinions: (name, text) of everybody.
         omit: names of opinions that the policy must not see.
@@ -49,20 +59,34 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
+class Drawn:
+    """Candidates written from the same opinions, of which some are to be shown.
+
+    Attributes:
+        drafts: the candidates, in the order of generation.
+        alphas: one for each statement to be shown, which is the best under it; None is one at
+            random.
+        rewards: [n_opinions][n_candidates], raw; None without a reward model.
+        expected: likewise, the expected ratings, 1 to 7.
+    """
+
+    drafts: tuple[Draft, ...]
+    alphas: tuple[float | None, ...]
+    rewards: Table | None = None
+    expected: Table | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Written:
     """What came of a task.
 
     Attributes:
-        drafts: the candidates, in the order of generation.
-        rewards: [n_opinions][n_candidates], raw.
-        expected: likewise, the expected ratings, 1 to 7.
+        draws: one, or of a collection plan one for each number of omitted opinions.
         notes: what a reader should know of how it went.
         provenance: versions, models, hashes, seed.
     """
 
-    drafts: tuple[Draft, ...]
-    rewards: tuple[tuple[float, ...], ...]
-    expected: tuple[tuple[float, ...], ...]
+    draws: tuple[Drawn, ...]
     notes: tuple[str, ...]
     provenance: dict[str, Any]
 
@@ -87,7 +111,7 @@ class EngineWriter:
 
     def __init__(self) -> None:
         self._policies: dict[tuple[str, str], Policy] = {}
-        self._models: dict[str, Any] = {}
+        self._models: dict[str, LanguageModel] = {}
         self._rewards: dict[str, RewardModel] = {}
 
     def write(self, task: Task, *, timeout_seconds: float) -> Written:  # noqa: ARG002 - the protocol
@@ -96,27 +120,48 @@ class EngineWriter:
         Raises:
             CommonwealError: as ``find_agreement``.
         """
-        from commonweal.models import load_language_model
+        return written_by(task, self._policy(task.arm), self._reward(task.arm))
+
+    def _policy(self, arm: ArmConfig) -> Policy:
         from commonweal.policies import load_policy
+
+        if (arm.policy, arm.model) not in self._policies:
+            policy = load_policy(arm.policy, arm.model, load_model=self._model)
+            self._policies[arm.policy, arm.model] = policy
+        return self._policies[arm.policy, arm.model]
+
+    def _model(self, spec: str) -> LanguageModel:
+        """The language model, which policies of several arms may share."""
+        from commonweal.models import load_language_model
+
+        if spec not in self._models:
+            self._models[spec] = load_language_model(spec)
+        return self._models[spec]
+
+    def _reward(self, arm: ArmConfig) -> RewardModel | None:
         from commonweal.rewards import load_reward_model
 
-        arm = task.arm
-        if arm.model not in self._models:
-            self._models[arm.model] = load_language_model(arm.model)
-        if (arm.policy, arm.model) not in self._policies:
-            policy = load_policy(arm.policy, self._models[arm.model])
-            self._policies[arm.policy, arm.model] = policy
+        if arm.reward == NO_REWARD:
+            return None
         if arm.reward not in self._rewards:
             self._rewards[arm.reward] = load_reward_model(arm.reward)
-        return written_by(task, self._policies[arm.policy, arm.model], self._rewards[arm.reward])
+        return self._rewards[arm.reward]
 
 
-def written_by(task: Task, policy: Policy, reward: RewardModel) -> Written:
-    """What this policy writes and this reward model predicts for the task.
+def written_by(task: Task, policy: Policy, reward: RewardModel | None) -> Written:
+    """What this policy writes and this reward model predicts for the task, by the arm's plan.
 
     Raises:
-        CommonwealError: as ``find_agreement``.
+        CommonwealError: as ``find_agreement`` and ``collect``.
     """
+    if task.arm.plan == "collection":
+        return _collected(task, policy, reward)
+    if reward is None:
+        raise InputError(f"the arm {task.arm.name!r} has no reward model to choose with")
+    return _best(task, policy, reward)
+
+
+def _best(task: Task, policy: Policy, reward: RewardModel) -> Written:
     from commonweal.agreement import find_agreement
     from commonweal.types import Opinion
 
@@ -130,25 +175,54 @@ def written_by(task: Task, policy: Policy, reward: RewardModel) -> Written:
         seed=task.seed,
         omit=task.omit,
     )
-    rewards = remembering.last.reshape(result.utilities.shape)
-    return Written(
-        drafts=tuple(
-            Draft(
-                each.text,
-                each.included_opinion_ids,
-                each.policy,
-                each.model,
-                each.prompt_hash,
-                each.seed,
-                each.attempt,
-            )
-            for each in result.candidates
-        ),
-        rewards=tuple(tuple(map(float, row)) for row in rewards),
-        expected=tuple(tuple(map(float, row)) for row in result.utilities),
-        notes=result.notes,
-        provenance={**result.provenance, "timings_seconds": result.timings_seconds},
+    drawn = Drawn(
+        drafts=_drafts(result.candidates),
+        alphas=task.arm.draw_alphas(task.seed),
+        rewards=_table(remembering.last.reshape(result.utilities.shape)),
+        expected=_table(result.utilities),
     )
+    provenance = {**result.provenance, "timings_seconds": result.timings_seconds}
+    return Written((drawn,), result.notes, provenance)
+
+
+def _collected(task: Task, policy: Policy, reward: RewardModel | None) -> Written:
+    from commonweal.collection import collect
+    from commonweal.types import Opinion
+
+    found = collect(
+        task.question,
+        [Opinion(name, text) for name, text in task.opinions],
+        policy=policy,
+        reward=reward,
+        plan=task.arm.collection_plan,
+        seed=task.seed,
+        withheld=task.omit,
+    )
+    draws = tuple(
+        Drawn(_drafts(draw.candidates), draw.alphas, _table(draw.rewards), _table(draw.utilities))
+        for draw in found.draws
+    )
+    provenance = {**found.provenance, "timings_seconds": found.timings_seconds}
+    return Written(draws, found.notes, provenance)
+
+
+def _drafts(candidates: Sequence[Candidate]) -> tuple[Draft, ...]:
+    return tuple(
+        Draft(
+            each.text,
+            each.included_opinion_ids,
+            each.policy,
+            each.model,
+            each.prompt_hash,
+            each.seed,
+            each.attempt,
+        )
+        for each in candidates
+    )
+
+
+def _table(values: FloatArray | None) -> Table | None:
+    return None if values is None else tuple(tuple(map(float, row)) for row in values)
 
 
 class _Remembering:

@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from commonweal.errors import InputError
 from commonweal.models import store
 
@@ -47,17 +49,19 @@ def backbone_source(name: str) -> str:
 def _converted(name: str) -> Path:
     weights = store.require(name)
     done = store.cache_folder().parent / "transformers" / name
-    if (done / "config.json").is_file():
-        return done
-    part = done.with_name(f"{name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    if name == MINILM:
-        _write_minilm(weights, part)
-    else:
-        _write_gguf(weights, part)
-    shutil.rmtree(done, ignore_errors=True)
-    part.replace(done)
+    done.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(done.with_name(f"{name}.lock")):  # processes of one run begin at once
+        if (done / "config.json").is_file():
+            return done
+        part = done.with_name(f"{name}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        if name == MINILM:
+            _write_minilm(weights, part)
+        else:
+            _write_gguf(weights, part)
+        shutil.rmtree(done, ignore_errors=True)
+        part.replace(done)
     return done
 
 

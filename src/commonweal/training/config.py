@@ -76,24 +76,16 @@ class RewardModelPart(Part):
     )
 
 
-class RewardTraining(Part):
+class Training(Part):
     """``[training]``: how it is learned. Each run is the same for the same seed and machine."""
 
     seed: int = Field(default=0, ge=0, description="of everything that is drawn")
-    max_steps: int = Field(
-        default=1500, ge=1, description="optimiser steps (the paper's number, 3.4)"
-    )
+    max_steps: int = Field(default=200, ge=1, description="optimiser steps (the paper's, 3.4)")
     batch_size: int = Field(default=8, ge=1, description="rows a device and step")
     accumulate: int = Field(default=1, ge=1, description="steps of gradients added up to one")
     learning_rate: float = Field(default=2e-5, gt=0, description="highest, after the warm-up")
     warmup_share: float = Field(default=0.05, ge=0, lt=1, description="share of steps to warm up")
     weight_decay: float = Field(default=0.01, ge=0, description="of AdamW")
-    crossed_weight: float = Field(
-        default=1.0, ge=0, description="weight of the crossed loss beside that within people"
-    )
-    centre: float = Field(
-        default=0.01, ge=0, description="weight that keeps rewards near zero (TRL)"
-    )
     eval_steps: int = Field(default=100, ge=1, description="steps between evaluations and saves")
     patience: int = Field(
         default=5, ge=1, description="evaluations without a better loss before it stops"
@@ -102,10 +94,22 @@ class RewardTraining(Part):
         default="float32", description="of the arithmetic; bfloat16 needs hardware that has it"
     )
     gradient_checkpointing: bool = Field(
-        default=False, description="less memory for more time, for large backbones"
+        default=False, description="less memory for more time, for large networks"
     )
     fsdp: str = Field(default="", description="TRL's fsdp option, under torchrun: 'full_shard'")
     tracker: str = Field(default="none", description="a tracker that transformers knows: wandb, …")
+
+
+class RewardTraining(Training):
+    """``[training]`` of a reward model."""
+
+    max_steps: int = Field(default=1500, ge=1, description="optimiser steps (the paper's, 3.4)")
+    crossed_weight: float = Field(
+        default=1.0, ge=0, description="weight of the crossed loss beside that within people"
+    )
+    centre: float = Field(
+        default=0.01, ge=0, description="weight that keeps rewards near zero (TRL)"
+    )
 
 
 class RewardConfig(Part):
@@ -116,6 +120,107 @@ class RewardConfig(Part):
     data: RewardData
     model: RewardModelPart = RewardModelPart()
     training: RewardTraining = RewardTraining()
+
+
+class SftData(Part):
+    """``[data]``: the statements that are learned from, and what is kept back."""
+
+    datasets: tuple[Path, ...] = Field(
+        default=(), description="dataset folders of rated rounds, relative to the config file"
+    )
+    starter_set: bool = Field(
+        default=False, description="learn from the starter set written for this project"
+    )
+    starter_held_out: int = Field(
+        default=40,
+        ge=1,
+        description="examples of the starter set that are never seen, in whole topics: to judge by",
+    )
+    min_quality: float = Field(
+        default=6.0,
+        ge=1,
+        le=7,
+        description="least mean quality of a statement: over raters, of each one's mean over both "
+        "passes (the paper's, 3.4); agreement is never used to filter",
+    )
+    min_kappa: float | None = Field(
+        default=None,
+        ge=-1,
+        le=1,
+        description="people whose two passes agree less than this (quadratic-weighted kappa) are "
+        "left out; none: nobody is",
+    )
+    development: tuple[str, ...] = Field(
+        default=(),
+        description="question ids kept back from the training split for early stopping; empty: a "
+        "share of the questions (of the topics of the starter set), drawn by the seed",
+    )
+    development_share: float = Field(
+        default=0.1, gt=0, lt=1, description="that share, where no ids are named"
+    )
+    question_split: Path | None = Field(
+        default=None,
+        description="a question set with splits: training stops where a test question is in the "
+        "data",
+    )
+    orders: int = Field(
+        default=1,
+        ge=1,
+        description="rows for each statement, each with its opinions in another order",
+    )
+
+
+class SftModelPart(Part):
+    """``[model]``: the network that is fine-tuned and the prompt that it learns to answer."""
+
+    base: str = Field(
+        default="smollm2-135m-instruct",
+        description="packaged weights by name, a folder of transformers, or an id on the hub",
+    )
+    template: str = Field(
+        default="sft", description="the prompt: zero_shot, few_shot, sft, or a .toml of that form"
+    )
+    start: str = Field(
+        default="",
+        description="a policy of the same base and rank to go on from: `sft`, which comes with "
+        "commonweal, or a policy folder; empty: from the base",
+    )
+    lora_rank: int = Field(
+        default=8, ge=0, description="rank of low-rank updates (PEFT); 0 trains every weight"
+    )
+    merge: bool = Field(
+        default=False,
+        description="write all weights with the updates in them, for transformers and servers, "
+        "instead of the updates alone",
+    )
+    lora_dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout of the updates")
+    max_tokens: int = Field(
+        default=2048, ge=64, description="rows of more tokens are left out and counted"
+    )
+    padding_free: bool = Field(
+        default=False,
+        description="rows of a batch one after the other, without padding (FlashAttention 2)",
+    )
+
+
+class SftTraining(Training):
+    """``[training]`` of a policy."""
+
+    learning_rate: float = Field(default=2e-4, gt=0, description="highest, after the warm-up")
+    eval_steps: int = Field(default=20, ge=1, description="steps between evaluations and saves")
+    group_by_length: bool = Field(
+        default=True, description="batches of rows of like length: less padding to compute"
+    )
+
+
+class SftConfig(Part):
+    """A policy's training run."""
+
+    name: str = Field(description="the policy's name", pattern=r"^[\w.-]+$")
+    out: Path = Field(description="the run's folder, relative to the config file")
+    data: SftData
+    model: SftModelPart = SftModelPart()
+    training: SftTraining = SftTraining()
 
 
 Config = TypeVar("Config", bound=Part)
@@ -174,7 +279,7 @@ def _rooted(config: Config, folder: Path) -> Config:
             )
         if isinstance(value, tuple):
             return tuple(map(rooted, value))
-        if isinstance(value, str) and value.startswith(("./", "../", "~/")):  # a backbone's folder
+        if isinstance(value, str) and value.startswith(("./", "../", "~/")):  # a network's folder
             return str((folder / Path(value).expanduser()).resolve())
         return (folder / value.expanduser()).resolve() if isinstance(value, Path) else value
 

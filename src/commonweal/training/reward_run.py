@@ -40,7 +40,9 @@ def run_reward(
     """
     runtime = config.out / run_folder.RUNTIME
     is_first = int(os.environ.get("RANK", "0")) == 0  # torchrun's number of this process
-    with run_folder.opened(config.out, config, overwrite=overwrite, hold=is_first):
+    with run_folder.opened(
+        config.out, config, datasets=config.data.datasets, overwrite=overwrite, hold=is_first
+    ):
         if (config.out / run_folder.CARD).is_file():
             yield f"{config.out} is done already"
             return

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import BaseModel
 
+from commonweal.datasets.schema import MANIFEST
 from commonweal.errors import InputError
-from commonweal.files import write_whole
+from commonweal.files import sha256_of, write_whole
 
 RUN, METRICS, ROWS, FIT = "run.json", "metrics.jsonl", "comparisons.parquet", "fit.json"
-CHECKPOINTS, MODEL, RUNTIME, CARD = "checkpoints", "model", "runtime", "card.md"
-OURS = (CHECKPOINTS, MODEL, RUNTIME, CARD, METRICS, ROWS, FIT, RUN)
+CHECKPOINTS, MODEL, CARD = "checkpoints", "model", "card.md"
+RUNTIME, POLICY = "runtime", "policy"
+OURS = (CHECKPOINTS, MODEL, RUNTIME, POLICY, CARD, METRICS, ROWS, FIT, RUN)
 """All that a run makes, its config last: nothing else in the folder is ever deleted."""
 
 _WHOLE = "whole"
@@ -23,27 +25,74 @@ _WHOLE = "whole"
 
 @contextmanager
 def opened(
-    folder: Path, config: BaseModel, *, overwrite: bool = False, hold: bool = True
+    folder: Path,
+    config: BaseModel,
+    *,
+    datasets: Sequence[Path] = (),
+    overwrite: bool = False,
+    hold: bool = True,
 ) -> Iterator[None]:
     """The run's folder, made or gone on with, and held by this process alone.
 
     Args:
         folder: the run's.
         config: what it is begun with.
+        datasets: the folders that it learns from: a run does not go on with other data.
         overwrite: whether a run begun with another config is replaced.
         hold: False for the helpers of a process that holds it: they leave the folder alone.
 
     Raises:
-        InputError: another process is at work in it, it was begun with another config, it holds
-            something else, or it cannot be written.
+        InputError: another process is at work in it, it was begun with another config or other
+            data, it holds something else, or it cannot be written.
     """
-    from filelock import FileLock, Timeout
-
     if not hold:
         yield
         return
     # Where the folder lies is no part of what is done in it.
-    said = json.dumps(config.model_dump(mode="json", exclude={"out"}), indent=2) + "\n"
+    begun = {
+        "config": config.model_dump(mode="json", exclude={"out"}),
+        # A manifest holds the hashes of its tables.
+        "data": {
+            str(path): sha256_of(path / MANIFEST)
+            for path in datasets
+            if (path / MANIFEST).is_file()
+        },
+    }
+    with locked(folder):
+        there = [path.name for path in folder.iterdir() if path.name != ".lock"]
+        if there and RUN not in there:
+            raise InputError(
+                f"{folder} holds {there[0]} and is not a training run; expected a new or empty "
+                "folder as `out`"
+            )
+        before = json.loads((folder / RUN).read_text(encoding="utf-8")) if there else begun
+        if before != begun:
+            if not overwrite:
+                other = (
+                    "another config" if before.get("config") != begun["config"] else "other data"
+                )
+                raise InputError(
+                    f"{folder} was begun with {other} (its {RUN}); give another `out`, or "
+                    "--overwrite to begin anew"
+                )
+            for path in (folder / name for name in OURS):
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
+        write_whole(folder / RUN, json.dumps(begun, indent=2) + "\n")
+        yield
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """The folder, made where it is not there, and held by this process alone.
+
+    Raises:
+        InputError: another process is at work in it, or it cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
     lock = FileLock(folder / ".lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -55,24 +104,6 @@ def opened(
     except OSError as error:
         raise InputError(f"cannot use {folder}: {error.strerror or error}") from error
     try:
-        there = [path.name for path in folder.iterdir() if path.name != ".lock"]
-        if there and RUN not in there:
-            raise InputError(
-                f"{folder} holds {there[0]} and is not a training run; expected a new or empty "
-                "folder as `out`"
-            )
-        if there and (folder / RUN).read_text(encoding="utf-8") != said:
-            if not overwrite:
-                raise InputError(
-                    f"{folder} was begun with another config (its {RUN}); give another `out`, "
-                    "or --overwrite to begin anew"
-                )
-            for path in (folder / name for name in OURS):
-                if path.is_dir():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink(missing_ok=True)
-        write_whole(folder / RUN, said)
         yield
     finally:
         lock.release()

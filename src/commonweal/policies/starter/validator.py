@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
-from commonweal.policies.parsing import Parser, tokens
+from commonweal.policies.parsing import SPEAKS_AS_GROUP, Parser, tokens
 from commonweal.policies.prompts import load_template
 from commonweal.policies.starter import StarterExample
 from commonweal.types import Completion, Opinion, Rejection
@@ -32,7 +32,6 @@ MAX_OPENING_SHARE = 0.1
 NEAR_QUESTION, NEAR_TEXT = 0.5, 0.5
 """Content words that two questions, or two texts, share of all that they hold (Jaccard)."""
 
-_PLURAL = re.compile(r"\b(?:[Ww]e|us|[Oo]urs?|ourselves)\b")  # not the US
 _TASK = re.compile(
     r"\b(?:the group|group members?|participants?|respondents?|opinions?|the question|statements?"
     r"|consensus)\b",
@@ -144,7 +143,7 @@ def _of_one(example: StarterExample, own_texts: Sequence[str]) -> Iterator[str]:
 
 
 def _of_statement(example: StarterExample, statement: str) -> Iterator[str]:
-    if not _PLURAL.search(statement):
+    if not SPEAKS_AS_GROUP.search(statement):
         yield "does not say we, us or our"
     if task := _TASK.search(statement):
         yield f"talks about the task: {task[0]!r}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 from starlette.concurrency import run_in_threadpool
@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from commonweal.study import lobby, machine
 from commonweal.study.pages import companions
-from commonweal.study.quick import MINIMUM, close_stage, group_of
+from commonweal.study.quick import MINIMUM, close_stage, group_of, is_last
 from commonweal.study.results import rated_statements
 from commonweal.study.store import Turn, hashed
 from commonweal.study.tables import Member, Opinion, Participant, Round, Statement
@@ -81,7 +81,11 @@ def session(visit: Visit) -> Response:
             address=address,
             qr=qr_svg(address),
             results=rated_statements(turn.db, row.id, welfare) if row and row.ended_at else [],
-            question=turn.config.questions[0].text,
+            question=row.question if row else turn.config.title,
+            round_number=row.number if row else 0,
+            n_rounds=turn.config.rounds.count,
+            has_report=row is not None and (row.number > 1 or row.ended_at is not None),
+            is_last=group is not None and group.round_id is not None and is_last(turn, group),
             now=turn.now,
         )
 
@@ -106,28 +110,38 @@ def act(visit: Visit) -> Response:
 
 
 def report(visit: Visit) -> Response:
-    """The statement, how it was rated, everything else that was said: a page to print."""
+    """For each question that is done: the statement, how it was rated, everything else that was
+    said. A page to print.
+    """
     with visit.site.store.read() as db:
         turn = _checked(visit, visit.site.reading(db))
         group = group_of(turn)
-        row = turn.db.get(Round, group.round_id) if group and group.round_id else None
-        if row is None or row.ended_at is None:
+        rows = turn.db.scalars(
+            select(Round)
+            .where(Round.group_id == (group.id if group else 0), Round.ended_at.is_not(None))
+            .order_by(Round.number)
+        ).all()
+        if not rows:
             return visit.go("/facilitator")
-        statements = turn.db.scalars(select(Statement).where(Statement.round_id == row.id)).all()
-        return visit.page(
-            "session_report.html.j2",
-            row=row,
-            results=rated_statements(turn.db, row.id, turn.config.rounds.welfare),
-            opinions=turn.db.scalars(
-                select(Opinion).where(Opinion.round_id == row.id).order_by(Opinion.id)
-            ).all(),
-            n_people=turn.db.scalar(
-                select(func.count()).select_from(Member).where(Member.round_id == row.id)
-            ),
-            n_candidates=len(statements),
-            n_shown=sum(each.shown for each in statements),
-            model=statements[0].model if statements else "–",
-        )
+        return visit.page("session_report.html.j2", parts=[_part(turn, row) for row in rows])
+
+
+def _part(turn: Turn, row: Round) -> dict[str, Any]:
+    """What the report says of one question."""
+    statements = turn.db.scalars(select(Statement).where(Statement.round_id == row.id)).all()
+    return {
+        "row": row,
+        "results": rated_statements(turn.db, row.id, turn.config.rounds.welfare),
+        "opinions": turn.db.scalars(
+            select(Opinion).where(Opinion.round_id == row.id).order_by(Opinion.id)
+        ).all(),
+        "n_people": turn.db.scalar(
+            select(func.count()).select_from(Member).where(Member.round_id == row.id)
+        ),
+        "n_candidates": len(statements),
+        "n_shown": sum(each.shown for each in statements),
+        "model": statements[0].model if statements else "–",
+    }
 
 
 async def events(site: Site, request: Request) -> Response:

@@ -65,7 +65,8 @@ def routes(site: Site) -> list[Route]:
 def consent_text(config: StudyConfig, visit: Visit, kind: str) -> str:
     """What the person agrees to, in full."""
     if kind == "quick":
-        return visit.speak("quick.information", question=config.questions[0].text)
+        asked = "\n\n".join(question.text for question in config.questions)
+        return visit.speak("quick.information", question=asked)
     n = config.rounds.count
     questions = visit.speak("consent.one_question" if n == 1 else "consent.some_questions", n=n)
     return visit.speak("consent.information", title=config.title, n_questions=questions)

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from starlette.responses import Response
 from starlette.routing import Route
 
-from commonweal.study import machine, researchers, screening
+from commonweal.study import held_texts, machine, researchers
 from commonweal.study.pages import companions
 from commonweal.study.store import Turn
 from commonweal.study.tables import Event, Group, Job, Participant, Researcher, Round
@@ -104,7 +104,7 @@ def dashboard(visit: Visit) -> Response:
             rows=sorted(rows, key=lambda row: (not row["alarm"], row["ended"])),
             counts=sorted(counts.items()),
             n_people=len(people),
-            n_waiting=len(screening.waiting_texts(turn)),
+            n_waiting=len(held_texts.waiting_texts(turn)),
             who=who,
             now=turn.now,
             join_address=visit.url("/join"),
@@ -191,7 +191,7 @@ def moderation(visit: Visit) -> Response:
     with visit.site.store.read() as db:
         turn = visit.site.reading(db)
         who = _who(visit, turn, moderators=True)
-        waiting = screening.waiting_texts(turn)
+        waiting = held_texts.waiting_texts(turn)
         return visit.page("moderation.html.j2", waiting=waiting, who=who, now=turn.now)
 
 
@@ -200,7 +200,7 @@ def decide(visit: Visit) -> Response:
     with visit.site.store.turn(visit.site.study_id) as turn:
         actor = _who(visit, turn, moderators=True).name
         kind, number = visit.text("kind"), visit.whole("id")
-        screening.decide(turn, kind, number or 0, visit.text("decision"), actor=actor)
+        held_texts.decide(turn, kind, number or 0, visit.text("decision"), actor=actor)
     return visit.go("/researcher/moderation")
 
 

@@ -1,0 +1,107 @@
+"""``commonweal iterate``: the whole training loop, and how far it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from commonweal.cli.progress import StageBars
+from commonweal.cli.train import extra_needed
+
+if TYPE_CHECKING:
+    from commonweal.training.iterate import Loop
+
+EXAMPLE = "Example: commonweal iterate PLAN.toml"
+_STAGES = {
+    "opinions": "Opinions",
+    "generate": "Writing statements",
+    "read": "Reading statements",
+    "rate": "Rating",
+    "train": "Training",
+    "merge": "Merging",
+    "evaluate": "Evaluating",
+}
+
+
+class _RunByDefault(TyperGroup):
+    """``iterate PLAN.toml`` is ``iterate run PLAN.toml``."""
+
+    default = "run"
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        known = args and (args[0] in self.commands or args[0].startswith("-"))
+        return super().resolve_command(ctx, args if known else [self.default, *args])
+
+
+app = typer.Typer(
+    cls=_RunByDefault,
+    help="Generate, rate, fine-tune, train the reward model, again, and evaluate (paper 3.4).",
+    epilog=EXAMPLE,
+    no_args_is_help=True,
+)
+Plan = Annotated[Path, typer.Argument(help="The loop's plan, TOML.", show_default=False)]
+
+
+@app.command("run", epilog="Example: commonweal iterate run PLAN.toml")
+def run(plan: Plan) -> None:
+    """Do what is not done of a training loop; `run` may be left out.
+
+    A stage that was broken off goes on where it stopped. Where the plan changed, what depends on
+    the change is done again, and nothing else.
+    """
+    loop = _loop(plan)
+    with StageBars(_STAGES) as bars:
+        for line in loop.run(on_progress=bars.update):
+            typer.echo(line)
+    evaluation = loop.plan.out / "evaluate"
+    if (evaluation / "stage.json").is_file():
+        from commonweal.cli.evaluate import say
+        from commonweal.datasets.dataset import read_dataset
+        from commonweal.evaluation.evaluate import evaluate
+
+        found = evaluate(
+            read_dataset(evaluation / "rated"),
+            n_resamples=loop.plan.evaluation.n_resamples,
+            seed=loop.plan.seed,
+        )
+        typer.echo("")
+        say(found)
+        typer.echo(f"The whole report: {evaluation / 'report.html'}")
+
+
+@app.command("status", epilog="Example: commonweal iterate status PLAN.toml")
+def status(plan: Plan) -> None:
+    """Say how far a training loop is: what is done, begun, out of date, or waits for people."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    loop = _loop(plan)
+    from commonweal.training.iterate import described
+
+    table = Table(box=box.SIMPLE)
+    for name in ("Stage", "What", "State", "Done at (UTC)", "Counts"):
+        table.add_column(name)
+    for state in loop.states():
+        table.add_row(
+            state.name,
+            state.what,
+            state.state,
+            state.done_at.removesuffix("+00:00").replace("T", " "),
+            described(state.counts or {}),
+        )
+    Console(markup=False, highlight=False, emoji=False).print(table)
+
+
+def _loop(plan: Path) -> Loop:
+    from commonweal.training.config import read_config
+    from commonweal.training.iterate_config import IteratePlan
+
+    read = read_config(plan, IteratePlan)
+    with extra_needed():
+        from commonweal.training.iterate import Loop
+
+        return Loop(read)

@@ -1,0 +1,175 @@
+"""The candidates of a round as they are stored, and which of them are to be shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sqlalchemy import select
+
+from commonweal.collection import pick
+from commonweal.study.screening import flags_of, screen_statement
+from commonweal.study.store import Turn
+from commonweal.study.tables import Opinion, Prediction, Round, Statement
+from commonweal.study.writer import Drawn, Written
+
+if TYPE_CHECKING:
+    from commonweal.types import FloatArray
+
+
+def store_statements(
+    turn: Turn, row: Round, names: Sequence[str], written: Mapping[str, Written]
+) -> None:
+    """Stores candidates and predictions of each arm, and picks those to be shown.
+
+    A candidate that is taken or rejected makes room for the next best (design, decision 3).
+    Whoever deleted their data while the model wrote leaves no predictions and no weight behind.
+
+    Args:
+        turn: the transaction.
+        row: the round.
+        names: of the opinions, in the order of the predictions' rows.
+        written: what was written for each arm.
+    """
+    people = {
+        opinion.name: opinion.participant_id
+        for opinion in turn.db.scalars(select(Opinion).where(Opinion.round_id == row.id))
+    }
+    # Rows of the predictions, with whose they are.
+    there = {index: people[name] for index, name in enumerate(names) if name in people}
+    rng = np.random.default_rng([row.seed, 1])
+    picked: list[Statement] = []
+    n_stored = 0
+    row.provenance, row.notes = {}, []
+    for arm in turn.config.arms:
+        if arm.name not in written:
+            continue
+        result = written[arm.name]
+        row.provenance = {**row.provenance, arm.name: result.provenance}
+        row.notes = [*row.notes, *(f"{arm.name}: {note}" for note in result.notes)]
+        reward_model = str(result.provenance.get("reward_model", arm.reward))
+        for number, drawn in enumerate(result.draws):
+            statements = _stored(turn, row, arm.name, number, drawn, n_stored)
+            n_stored += len(statements)
+            _store_predictions(turn, statements, drawn, there, reward_model)
+            if not there:
+                continue
+            rejected = [each.text for each in statements if each.screening == "rejected"]
+            utilities = np.array(drawn.expected)[list(there)] if drawn.expected else None
+            for found in pick(
+                [each.text for each in statements],
+                drawn.alphas,
+                utilities,
+                rng=rng,
+                avoid=[*rejected, *(each.text for each in picked)],
+            ):
+                statement = statements[found.index]
+                statement.pick = len(picked)
+                statement.alpha, statement.welfare = found.alpha, found.welfare
+                statement.rank = found.rank
+                picked.append(statement)
+
+
+def replace_rejected(turn: Turn, rejected: Statement) -> Statement | None:
+    """The next best candidate in the place of one that a person rejected; None where none is left.
+
+    It is the best that remains of the same draw, under the same α, and is screened like any other.
+    """
+    if rejected.pick is None:
+        return None
+    everything = list(
+        turn.db.scalars(
+            select(Statement).where(Statement.round_id == rejected.round_id).order_by(Statement.id)
+        )
+    )
+    draw = [each for each in everything if (each.arm, each.draw) == (rejected.arm, rejected.draw)]
+    utilities = _predicted(turn, draw)
+    if rejected.alpha is not None and utilities is None:
+        return None  # everybody whose agreement was predicted has deleted their data
+    seed = turn.db.get_one(Round, rejected.round_id).seed
+    picks = pick(
+        [each.text for each in draw],
+        [rejected.alpha],
+        utilities,
+        rng=np.random.default_rng([seed, 2, rejected.id]),
+        avoid=[
+            each.text
+            for each in everything
+            if each.pick is not None or each.screening == "rejected"
+        ],
+    )
+    if not picks:
+        return None
+    (found,) = picks
+    statement = draw[found.index]
+    statement.pick, statement.alpha = rejected.pick, found.alpha
+    statement.welfare, statement.rank = found.welfare, found.rank
+    return statement
+
+
+def _stored(
+    turn: Turn, row: Round, arm: str, number: int, drawn: Drawn, n_before: int
+) -> list[Statement]:
+    statements = []
+    for index, draft in enumerate(drawn.drafts, start=n_before + 1):
+        flags = flags_of(draft.text)
+        statements.append(
+            Statement(
+                round_id=row.id,
+                name=f"c{index:02d}",
+                arm=arm,
+                draw=number,
+                text=draft.text,
+                policy=draft.policy,
+                model=draft.model,
+                prompt_hash=draft.prompt_hash,
+                seed=draft.seed,
+                attempt=draft.attempt,
+                included=list(draft.included),
+                screening=screen_statement(turn.config, flags),
+                flags=flags,
+            )
+        )
+    turn.db.add_all(statements)
+    turn.db.flush()
+    return statements
+
+
+def _store_predictions(
+    turn: Turn,
+    statements: Sequence[Statement],
+    drawn: Drawn,
+    there: Mapping[int, int],
+    reward_model: str,
+) -> None:
+    if drawn.rewards is None or drawn.expected is None:
+        return
+    for index, participant_id in there.items():
+        pairs = zip(statements, drawn.rewards[index], drawn.expected[index], strict=True)
+        turn.db.add_all(
+            Prediction(
+                statement_id=statement.id,
+                participant_id=participant_id,
+                reward_model=reward_model,
+                reward=reward,
+                expected_rating=rating,
+            )
+            for statement, reward, rating in pairs
+        )
+
+
+def _predicted(turn: Turn, statements: Sequence[Statement]) -> FloatArray | None:
+    """Expected ratings [n_participants, n_statements] as stored; None where there are none."""
+    place = {each.id: index for index, each in enumerate(statements)}
+    given: dict[int, dict[int, float]] = {}
+    for prediction in turn.db.scalars(
+        select(Prediction)
+        .where(Prediction.statement_id.in_(place))
+        .order_by(Prediction.participant_id)
+    ):
+        row = given.setdefault(prediction.participant_id, {})
+        row[place[prediction.statement_id]] = prediction.expected_rating
+    if not given:
+        return None
+    return np.array([[row[index] for index in range(len(place))] for row in given.values()])

@@ -1,0 +1,153 @@
+"""The plan of a training loop: what is asked of whom, and what is trained how."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from commonweal.training.config import (
+    Part,
+    RewardData,
+    RewardModelPart,
+    RewardTraining,
+    SftData,
+    SftModelPart,
+    SftTraining,
+)
+
+
+class PeoplePart(Part):
+    """``[people]``: who writes opinions and rates."""
+
+    kind: Literal["latent", "llm", "study"] = Field(
+        description="latent: simulated, with a hidden position; llm: simulated, played by a "
+        "language model; study: people, whose exported rounds the loop waits for"
+    )
+    settings: dict[str, float] = Field(
+        default={}, description="of latent people: noise, leniency, … (docs/participants.md)"
+    )
+    considerations: tuple[Path, ...] = Field(
+        default=(), description="files of questions for latent people; by default the packaged ones"
+    )
+    model: str = Field(
+        default="embedded", description="the language model that plays people, as --model"
+    )
+    descriptions: Path | None = Field(
+        default=None, description="who is played; by default descriptions made of latent people"
+    )
+    questions: Path | None = Field(
+        default=None, description="for llm people: a question set with splits"
+    )
+    exports: tuple[Path, ...] = Field(
+        default=(), description="of a study: the exported rounds of each iteration, in order"
+    )
+    evaluation_export: Path | None = Field(
+        default=None, description="of a study: the exported rounds of the evaluation"
+    )
+
+
+class GroupsPart(Part):
+    """``[groups]``: how many there are in each iteration."""
+
+    n_groups: int = Field(default=12, ge=1, description="groups")
+    group_size: int = Field(default=5, ge=2, description="people in each (paper 3.2: 4 or 5)")
+    rounds_per_group: int = Field(default=3, ge=1, description="questions that each is asked")
+
+
+class CollectionPart(Part):
+    """``[collection]``: what they are shown (paper 3.4 step 1)."""
+
+    n_candidates: int = Field(default=16, ge=1, description="written from each subset")
+    omitted: tuple[int, ...] = Field(
+        default=(0, 1, 2), description="how many opinions are left out; a subset for each"
+    )
+    n_shown: int = Field(default=2, ge=1, description="statements shown of each subset")
+    mu: float = Field(default=0.0, description="mean of log alpha (ours)")
+    sigma: float = Field(default=1.0, ge=0, description="standard deviation of log alpha (ours)")
+
+
+class PolicyPart(Part):
+    """``[policy]``: what writes before anything is trained."""
+
+    name: str = Field(default="few_shot", description="a policy's name, as --policy")
+    model: str = Field(default="embedded", description="its language model, as --model")
+
+
+class SftStage(Part):
+    """``[sft]``: see the fields of a policy's training; rated rounds are added to its datasets."""
+
+    data: SftData = SftData()
+    model: SftModelPart = SftModelPart()
+    training: SftTraining = SftTraining()
+
+
+class RewardStageData(RewardData):
+    """``[reward.data]``: rated rounds are added to its datasets."""
+
+    datasets: tuple[Path, ...] = Field(default=(), description="further dataset folders")
+
+
+class RewardStage(Part):
+    """``[reward]``: see the fields of a reward model's training."""
+
+    fallback: str = Field(
+        default="",
+        description="the reward model (a name or a folder) that predicts where the trained one "
+        "turns out to predict the reverse of agreement; empty: the loop stops there",
+    )
+    data: RewardStageData = RewardStageData()
+    model: RewardModelPart = RewardModelPart()
+    training: RewardTraining = RewardTraining()
+
+
+class EvaluationPart(Part):
+    """``[evaluation]``: on questions that nothing was trained on (paper 4.1)."""
+
+    n_groups: int = Field(default=12, ge=1, description="groups")
+    rounds_per_group: int = Field(default=3, ge=1, description="questions that each is asked")
+    split: Literal["iid_test", "ood_test"] = Field(
+        default="ood_test", description="which test questions"
+    )
+    policies: tuple[str, ...] = Field(
+        default=("zero_shot", "few_shot", "sft_base", "sft_utilitarian"),
+        min_length=1,
+        description="each writes one statement a round; a bare name takes one sample",
+    )
+    n_candidates: int = Field(
+        default=16, ge=1, description="that a policy with a rule picks from (paper 4.1)"
+    )
+    n_resamples: int = Field(default=10_000, ge=1000, description="resamples behind intervals")
+
+
+class IteratePlan(Part):
+    """A training loop: iterations of generate, rate, fine-tune, reward model; then evaluation."""
+
+    name: str = Field(description="the loop's name", pattern=r"^[\w.-]+$")
+    out: Path = Field(description="the loop's folder, relative to the plan")
+    seed: int = Field(default=0, ge=0, description="of everything that is drawn")
+    iterations: int = Field(default=2, ge=1, description="turns of the loop (paper 3.4: two)")
+    people: PeoplePart
+    groups: GroupsPart = GroupsPart()
+    collection: CollectionPart = CollectionPart()
+    policy: PolicyPart = PolicyPart()
+    sft: SftStage = SftStage()
+    reward: RewardStage = RewardStage()
+    evaluation: EvaluationPart = EvaluationPart()
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.people.kind == "study":
+            if len(self.people.exports) != self.iterations:
+                raise ValueError(
+                    f"people.exports names {len(self.people.exports)} folders; expected one for "
+                    f"each of the {self.iterations} iterations: where its export will lie"
+                )
+            if self.people.evaluation_export is None:
+                raise ValueError(
+                    "people.evaluation_export is missing: where the evaluation's export will lie"
+                )
+        if self.people.kind == "llm" and self.people.questions is None and self.people.descriptions:
+            raise ValueError("people.questions is missing: a question set to ask people of a file")
+        return self

@@ -1,0 +1,89 @@
+"""Who takes part in a loop, from the plan's ``[people]``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from commonweal.errors import InputError
+from commonweal.training.iterate_config import IteratePlan
+
+if TYPE_CHECKING:
+    from commonweal.participants import Asked, Crowd
+    from commonweal.participants.latent import LatentCrowd
+
+
+def crowd_of(plan: IteratePlan, turn: int) -> Crowd:
+    """The crowd of this turn: other people in each, and the same whenever it is asked for.
+
+    Raises:
+        InputError: the plan's people are a study's, or a file of theirs cannot be used.
+    """
+    people = plan.people
+    if people.kind == "study":
+        raise InputError("people of a study are not made: their rounds are read from its export")
+    latent = _latent(plan, turn)
+    if people.kind == "latent":
+        return latent
+    from commonweal.models import load_language_model
+    from commonweal.participants.llm import Cast, FileCast, LatentCast, LlmCrowd
+
+    cast: Cast = LatentCast(latent)
+    if people.descriptions is not None:
+        cast = FileCast(people.descriptions)
+    return LlmCrowd(
+        load_language_model(people.model), cast, _questions(plan, latent), seed=latent.seed
+    )
+
+
+def check_people(plan: IteratePlan) -> None:
+    """Refuses a plan whose people cannot be asked, before anything is done.
+
+    Raises:
+        InputError: a setting or a file of theirs cannot be used, or there are no questions of a
+            split.
+    """
+    people = plan.people
+    if people.kind == "study":
+        return
+    latent = _latent(plan, 0)
+    asked = _questions(plan, latent) if people.kind == "llm" else [one.asked for one in latent.bank]
+    for split, n_needed in (
+        ("train", plan.groups.rounds_per_group),
+        (plan.evaluation.split, plan.evaluation.rounds_per_group),
+    ):
+        n_there = sum(one.split == split for one in asked)
+        if n_there < n_needed:
+            raise InputError(
+                f"there are {n_there} questions of the split {split!r}, expected at least "
+                f"{n_needed}: one for each round of a group. Nothing is trained and tested on the "
+                "same questions"
+            )
+
+
+def _latent(plan: IteratePlan, turn: int) -> LatentCrowd:
+    from commonweal.participants.considerations import load_bank
+    from commonweal.participants.latent import LatentCrowd, latent_settings
+    from commonweal.training.iterate_rounds import seed_of
+
+    return LatentCrowd(
+        seed_of(plan.seed, "people", turn),
+        latent_settings(plan.people.settings),
+        bank=load_bank(plan.people.considerations),
+    )
+
+
+def _questions(plan: IteratePlan, latent: LatentCrowd) -> list[Asked]:
+    from commonweal.participants import Asked
+    from commonweal.questions.records import read_questions
+
+    if plan.people.questions is None:
+        return [one.asked for one in latent.bank]
+    return [
+        Asked(
+            record.as_question(),
+            record.position_statement or None,
+            record.topic or None,
+            record.split or None,
+        )
+        for record in read_questions(plan.people.questions)
+    ]

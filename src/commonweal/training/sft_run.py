@@ -1,0 +1,162 @@
+"""A whole fine-tuning run: fit, export as updates and as GGUF, card."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from commonweal.files import write_whole
+from commonweal.models import store
+from commonweal.policies.folder import WEIGHTS, read_policy_folder, write_policy_file
+from commonweal.training import run_folder
+from commonweal.training.config import SftConfig
+from commonweal.training.sft import TrainedPolicy, fit_policy
+from commonweal.types import Progress, no_progress
+
+
+def run_sft(
+    config: SftConfig, *, overwrite: bool = False, on_progress: Progress = no_progress
+) -> Iterator[str]:
+    """Does the run of this config, and says in lines what was done and where it lies.
+
+    Raises:
+        InputError: the data, the base or the folder cannot be used.
+        TrainingError: training went wrong; the same command goes on where it stopped.
+    """
+    policy = config.out / run_folder.POLICY
+    is_first = int(os.environ.get("RANK", "0")) == 0  # torchrun's number of this process
+    with run_folder.opened(
+        config.out, config, datasets=config.data.datasets, overwrite=overwrite, hold=is_first
+    ):
+        if (config.out / run_folder.CARD).is_file():
+            yield f"{config.out} is done already"
+            return
+        trained = fit_policy(config, on_progress=on_progress)
+        if not is_first:
+            return
+        yield (
+            f"Trained on {len(trained.split.training)} statements: step {trained.best_step} of "
+            f"{config.training.max_steps} was best"
+        )
+        write_policy(config, trained, policy)
+        kind = "low-rank updates" if _is_lora(config) else "all weights"
+        n_bytes = sum(path.stat().st_size for path in policy.iterdir())
+        yield f"Exported: {policy} ({kind}, {n_bytes / 1e6:.1f} MB)"
+        if _is_lora(config) and config.model.base in store.WEIGHTS:
+            from commonweal.policies.loading import merged_file
+
+            merged = merged_file(read_policy_folder(policy), on_progress=on_progress)
+            yield f"Merged for the embedded engine: {merged}"
+        write_whole(config.out / run_folder.CARD, _card(config, trained))
+        write_whole(policy / "README.md", _card(config, trained))
+        yield f"Wrote {config.out / run_folder.CARD}"
+        yield f"Use it: commonweal agree GROUP.toml --policy {policy}"
+
+
+def write_policy(config: SftConfig, trained: TrainedPolicy, folder: Path) -> None:
+    """The policy folder of a trained policy: weights, PEFT's config, ``policy.json``."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    if _is_lora(config):
+        _copy_updates(trained.weights, folder, config.model.base)
+    else:
+        shutil.copytree(trained.weights, folder, dirs_exist_ok=True)
+    write_policy_file(
+        folder,
+        name=config.name,
+        base=config.model.base,
+        weights="lora" if _is_lora(config) else "whole",
+        template=trained.template,
+        made={
+            "config": config.model_dump(mode="json", exclude={"out": True, "data": {"datasets"}}),
+            "best_step": trained.best_step,
+            "counts": trained.split.counts,
+        },
+    )
+
+
+def _is_lora(config: SftConfig) -> bool:
+    """Whether the updates alone are the policy's weights."""
+    return config.model.lora_rank > 0 and not config.model.merge
+
+
+def _copy_updates(weights: Path, folder: Path, base: str) -> None:
+    """The updates at half precision: what is lost is far below what they were learned to."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    (name,) = WEIGHTS["lora"]
+    found = load_file(weights / name)
+    halved = {key: tensor.to(torch.float16).contiguous() for key, tensor in found.items()}
+    save_file(halved, folder / name)
+    said = json.loads((weights / "adapter_config.json").read_text(encoding="utf-8"))
+    said["base_model_name_or_path"] = base  # not where it lay on the machine that trained it
+    write_whole(folder / "adapter_config.json", json.dumps(said, indent=2, sort_keys=True) + "\n")
+
+
+def _card(config: SftConfig, trained: TrainedPolicy) -> str:
+    split, training = trained.split, config.training
+    losses = [
+        (int(entry["step"]), entry["eval_loss"])
+        for entry in trained.history
+        if "eval_loss" in entry
+    ]
+    curve = "\n".join(f"| {step} | {loss:.3f} |" for step, loss in losses)
+    counts = "\n".join(f"- {what}: {n:,}" for what, n in split.counts.items())
+    sources = "\n".join(f"- {source}" for source in split.sources)
+    on = f", going on from {config.model.start}" if config.model.start else ""
+    kind = (
+        f"low-rank updates of rank {config.model.lora_rank} (PEFT){on}"
+        if config.model.lora_rank
+        else "every weight was trained"
+    )
+    fields = "\n".join(
+        f"- {part}.{name}: {value}"
+        for part in ("model", "training")
+        for name, value in getattr(config, part).model_dump(mode="json").items()
+    )
+    return f"""\
+# {config.name}
+
+Written by `commonweal train sft`.
+
+A policy: `{config.model.base}`, fine-tuned to write a statement that a group could stand
+behind from the group's question and opinions: {kind}
+(Bakker et al. 2022, 3.4 step 2). The loss was taken on the statements alone.
+
+## Learned from
+
+{sources}
+
+Statements that were rated needed a mean quality of {config.data.min_quality:g} of 7; agreement was
+not used. Counts:
+
+{counts}
+
+## How
+
+Seed {training.seed}; prompt template `{config.model.template}` (hash `{trained.template.hash}`),
+without which it refuses to be used. Step {trained.best_step} had the lowest loss on the
+statements kept back (whole questions or topics):
+
+| step | loss on the statements kept back |
+|---:|---:|
+{curve}
+
+Settings:
+
+{fields}
+
+## How far to trust it
+
+A lower loss is no proof that people like its statements better: only people who rate them can say.
+It may leave out a person, misstate a view, or add what nobody said. `commonweal evaluate` on rated
+rounds measures it beside other policies.
+
+## Licence
+
+The base `{config.model.base}` is under its own licence; so is each source above.
+"""

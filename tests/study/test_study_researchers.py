@@ -1,0 +1,103 @@
+"""The researchers' pages: who comes in, and what each may do."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+pytest.importorskip("starlette", reason="the extra `study` is not installed")
+
+from study_making import OPINION, small_study
+from web_making import PASSWORD, Served, logged_in, to_opinions
+
+from commonweal.errors import InputError
+from commonweal.study.researchers import log_in, set_researcher
+
+
+def test_nobody_comes_in_without_a_password(served):
+    browser = served.browser()
+    for path in ("/researcher/audit", "/researcher/moderation", "/researcher/groups/g-1"):
+        assert browser.get(path).status_code == 404
+    browser.get("/researcher")
+    assert browser.headings == ["Log in"]
+    for name, password in (("", ""), ("ada", ""), ("ada", PASSWORD)):
+        browser.send("/researcher/login", name=name, password=password)
+        assert browser.status == 403
+    with pytest.raises(InputError, match="at least 12"):
+        set_researcher(served.place.store, "ada", "short", "owner")
+
+
+def test_passwords_are_argon2_and_guesses_are_few(served):
+    set_researcher(served.place.store, "ada", PASSWORD, "owner")
+    assert log_in(served.place.store, "ada", PASSWORD)
+    assert log_in(served.place.store, "ada", PASSWORD + "!") is None
+    browser = served.browser()
+    browser.get("/researcher/login")
+    csrf = browser.forms["/researcher/login"].fields["csrf"]
+    statuses = []
+    for _ in range(10):
+        browser.post("/researcher/login", {"csrf": csrf, "name": "ada", "password": "wrong"})
+        statuses.append(browser.status)
+    assert statuses == [403] * 8 + [429] * 2
+    browser.post("/researcher/login", {"csrf": csrf, "name": "ada", "password": PASSWORD})
+    assert browser.status == 429
+
+
+def test_pause_extend_message_remove_release_are_done_and_audited(served):
+    people = served.joined(4)
+    owner = logged_in(served)
+    owner.get("/researcher")
+    (path,) = set(re.findall(r"/researcher/groups/g-\w+", owner.html))
+    for action, says in (
+        ("pause", "The study is paused"),
+        ("resume", "Time until"),
+        ("message", "Message from the team"),
+    ):
+        owner.get(path)
+        fields = {"text": "Hello <b>all</b>"} if action == "message" else {}
+        owner.send(f"{path}/{action}", **fields)
+        people[0].get("/here")
+        assert says in people[0].html
+    assert "Hello &lt;b&gt;all&lt;/b&gt;" in people[0].html
+    owner.get(path)
+    owner.send(f"{path}/extend")
+    owner.send(f"{path}/remove")
+    owner.get(path)
+    owner.send(f"{path}/release", sure="yes")
+    ends = []
+    for each in people:
+        each.get("/here")
+        ends.append(each.key)
+    assert sorted(ends) == ["end-partial"] * 3 + ["end-removed"]
+    owner.get("/researcher/audit")
+    for kind in ("paused", "resumed", "extended", "message", "released"):
+        assert f"<td>{kind}</td>" in owner.html
+
+
+def test_a_moderator_moderates_and_nothing_else(tmp_path):
+    served = Served(tmp_path, small_study(moderation={"mode": "review"}))
+    people = served.joined(4)
+    to_opinions(people)
+    for each in people[1:]:
+        each.send("/here/opinion", text=OPINION)
+    people[0].send("/here/opinion", text=f"{OPINION} Write to me at jane@example.org, please.")
+    people[0].get("/here")
+    assert people[0].headings[0] == "A person is looking at an opinion"
+    moderator = logged_in(served, "moderator")
+    moderator.get("/researcher")
+    assert moderator.headings[0] == "Moderation"
+    assert "personal data" in moderator.headings[1]
+    assert moderator.get("/researcher/audit").status_code == 403
+    moderator.get("/researcher/moderation")
+    moderator.send("/researcher/moderation", button="rejected")
+    served.site.worker.run_once()
+    writer = served.site.worker._writer
+    assert len(writer.tasks[0].omit) == 1
+    people[0].get("/here")
+    assert people[0].headings[0] == "A person is looking at the statements"
+    for _ in range(3):
+        moderator.get("/researcher/moderation")
+        moderator.send("/researcher/moderation", button="approved")
+    people[0].get("/here")
+    assert people[0].headings[0] == "Statement 1 of 6"

@@ -1,0 +1,69 @@
+"""A study's pages without a browser, for tests: a site, and browsers that have no scripts."""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select
+from starlette.testclient import TestClient
+from study_making import OPINION, Place, ScriptedWriter
+
+from commonweal.study.bots import Browser
+from commonweal.study.researchers import set_researcher
+from commonweal.study.web.app import Site
+from commonweal.study.web.limits import Limits
+
+PASSWORD = "correct horse battery staple"
+
+
+class Served:
+    """A site with its place, and as many browsers as are wanted."""
+
+    def __init__(self, tmp_path, config=None, kind="study"):
+        self.place = Place(f"sqlite:///{tmp_path}/study.db", config, kind)
+        self.site = Site(
+            self.place.store, self.place.study_id, writer=ScriptedWriter(), in_background=False
+        )
+        # What is counted in a minute is: on a slow machine a test may go from one into the next.
+        self.site.limits = Limits(clock=lambda: 0.0)
+
+    def client(self, **headers):
+        return TestClient(self.site.app, headers=headers, raise_server_exceptions=True)
+
+    def browser(self, **headers):
+        return Browser(self.client(**headers))
+
+    def joined(self, n=1, path="/join"):
+        """Browsers of people who are in the waiting room, or beyond it."""
+        browsers = [self.browser() for _ in range(n)]
+        for each in browsers:
+            each.get(path)
+            each.send("/join", button="agree")
+            each.send("/here/instructions")
+            each.send("/here/check", answer0="2")
+        return browsers
+
+    def count(self, what):
+        with self.place.store.read() as db:
+            return db.scalar(select(func.count()).select_from(what))
+
+
+def to_opinions(browsers):
+    for each in browsers:
+        each.get("/here")
+        each.send("/here/rate", agreement="5")
+
+
+def to_ratings(served, browsers):
+    to_opinions(browsers)
+    for each in browsers:
+        each.send("/here/opinion", text=OPINION)
+    served.site.worker.run_once()
+    for each in browsers:
+        each.get("/here")
+
+
+def logged_in(served, role="owner"):
+    set_researcher(served.place.store, role, PASSWORD, role)
+    browser = served.browser()
+    browser.get("/researcher/login")
+    browser.send("/researcher/login", name=role, password=PASSWORD)
+    return browser

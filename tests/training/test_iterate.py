@@ -1,0 +1,309 @@
+"""The training loop: stages, what is done again and what is not, people who are waited for.
+
+Networks are not trained here (a slow test and recipes/smoke.sh do that): the two training stages
+are replaced by ones that write down what they were given.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from commonweal.collection import CollectionPlan
+from commonweal.datasets.dataset import read_dataset, write_dataset
+from commonweal.errors import EngineError, GenerationError, InputError
+from commonweal.models.scripted import ScriptedModel
+from commonweal.participants.considerations import load_bank
+from commonweal.rewards import LogisticCalibration
+from commonweal.training import iterate, run_folder
+from commonweal.training.config import read_config
+from commonweal.training.iterate import Loop
+from commonweal.training.iterate_config import IteratePlan
+from commonweal.training.iterate_rounds import collected, seed_of
+from commonweal.types import Candidate, Generation, Opinion, Question, Round
+
+BANK = {each.asked.question.text: each for each in load_bank()}
+
+
+@dataclass
+class Speaker:
+    """A policy without a model: two arguments of the bank in each statement, drawn by the seed."""
+
+    name: str = "spoken"
+    model: Any = field(default_factory=lambda: ScriptedModel([]))
+    n_calls: int = 0
+    fails_at: int | None = None
+
+    def generate(self, question, opinions, *, n_candidates, rng, on_done=None):
+        self.n_calls += 1
+        if self.n_calls == self.fails_at:
+            raise EngineError("the power went")
+        arguments = [a for c in BANK[question.text].considerations for s in c.arguments for a in s]
+        candidates = []
+        for index in range(n_candidates):
+            first, second = (arguments[int(i)] for i in rng.permutation(len(arguments))[:2])
+            candidates.append(
+                Candidate(
+                    f"c{index + 1:02d}",
+                    f"We see that {first[:-1]}, and also that {second}",
+                    tuple(opinion.id for opinion in opinions),
+                    self.name,
+                    "scripted",
+                    "0" * 16,
+                    int(rng.integers(2**31)),
+                )
+            )
+        return Generation(tuple(candidates), (), n_candidates, n_candidates)
+
+
+class Taster:
+    """A reward model that likes short statements, and longer opinions a little more."""
+
+    name = "taste"
+    weights_hash = "0" * 64
+    calibration = LogisticCalibration(1.0, 0.0, "nothing: made for the tests")
+
+    def rewards(self, inputs, *, on_done=None):
+        return np.array([len(i.opinion) / 500 - len(i.statement) / 100 for i in inputs])
+
+
+def plan(out: Path, **more: Any) -> IteratePlan:
+    return IteratePlan.model_validate(
+        {
+            "name": "tiny",
+            "out": out,
+            "people": {"kind": "latent"},
+            "groups": {"n_groups": 2, "group_size": 4, "rounds_per_group": 2},
+            "collection": {"n_candidates": 3},
+            "evaluation": {
+                "n_groups": 2,
+                "rounds_per_group": 2,
+                "policies": ["few_shot", "sft_base", "sft_utilitarian"],
+                "n_candidates": 3,
+                "n_resamples": 1000,
+            },
+        }
+        | more
+    )
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """What the training stages were given, in order; the policy and reward model are ours."""
+    calls: list[tuple[str, int, list[Path]]] = []
+    speaker = Speaker()
+
+    def train(kind: str):
+        def done(given, turn, folder, progress):
+            calls.append((kind, turn, list(iterate._rated_so_far(given, turn))))
+            return {"best step": 1}
+
+        return done
+
+    monkeypatch.setattr(iterate, "_sft", train("sft"))
+    monkeypatch.setattr(iterate, "_reward", train("reward"))
+    monkeypatch.setattr(iterate, "_first_policy", lambda _: speaker)
+    monkeypatch.setattr(iterate, "_trained", lambda *_: (speaker, Taster()))
+    monkeypatch.setattr(iterate, "load_policy", lambda *_: speaker)
+    return calls, speaker
+
+
+def states(made: IteratePlan) -> dict[str, str]:
+    return {each.name: each.state for each in Loop(made).states()}
+
+
+def test_the_whole_loop_and_a_second_run_that_does_nothing(trained, tmp_path):
+    calls, speaker = trained
+    made = plan(tmp_path / "loop")
+    assert set(states(made).values()) == {"to do"}
+    lines = list(Loop(made).run())
+    assert [line.split(":")[0] for line in lines] == [
+        *("0-generate", "0-rate", "0-sft", "0-reward"),
+        *("1-generate", "1-rate", "1-sft", "1-reward", "evaluate"),
+    ]
+    # Each turn learns from all rounds rated so far.
+    assert [(kind, turn, len(paths)) for kind, turn, paths in calls] == [
+        *(("sft", 0, 1), ("reward", 0, 1), ("sft", 1, 2), ("reward", 1, 2))
+    ]
+    assert set(states(made).values()) == {"done"}
+    assert (made.out / "evaluate" / "report.html").is_file()
+    n_calls = speaker.n_calls
+    (line,) = Loop(made).run()
+    assert "done already" in line
+    assert speaker.n_calls == n_calls
+
+
+def test_what_a_loop_leaves_is_called_simulated_and_kept_apart(trained, tmp_path):
+    made = plan(tmp_path / "loop")
+    list(Loop(made).run())
+    rated = [read_dataset(made.out / f"{turn}-rate" / "rated") for turn in (0, 1)]
+    tested = read_dataset(made.out / "evaluate" / "rated")
+    for dataset in (*rated, tested):
+        assert dataset.about.people == "simulated"
+    trained_on = {q for dataset in rated for q in dataset.rounds["question"]}
+    assert not trained_on & set(tested.rounds["question"])
+    assert set(tested.rounds["split"]) == {"ood_test"}
+    assert not set(rated[0].rounds["round_id"]) & set(rated[1].rounds["round_id"])
+    # The first turn has no reward model: shown at random. The second has one, and says what it did.
+    first, second = (d.candidates.filter(pl.col("shown")) for d in rated)
+    assert first["alpha"].null_count() == first.height
+    assert second["alpha"].null_count() == 0
+    assert rated[1].predictions["reward_model"].unique().to_list() == ["taste"]
+    # Six statements a round, of which some leave somebody out.
+    assert set(second.group_by("round_id").len()["len"]) == {6}
+    assert set(second["included_opinion_ids"].list.len()) == {4, 3, 2}
+    # In the evaluation each policy shows one statement a round, and what it picked from is kept.
+    shown = tested.candidates.filter(pl.col("shown"))
+    assert set(shown.group_by("round_id", "policy").len()["len"]) == {1}
+    kept = tested.candidates.group_by("round_id", "policy").len()
+    assert {(p, n) for _, p, n in kept.iter_rows()} == {
+        *(("few_shot", 1), ("sft_base", 1), ("sft_utilitarian", 3))
+    }
+
+
+def test_a_changed_plan_does_again_what_depends_on_it_and_nothing_else(trained, tmp_path):
+    calls, _ = trained
+    made = plan(tmp_path / "loop")
+    list(Loop(made).run())
+    calls.clear()
+    reward = plan(made.out, reward={"training": {"max_steps": 7}})
+    assert states(reward) == {
+        **dict.fromkeys(("0-generate", "0-rate", "0-sft"), "done"),
+        # The second turn writes with the first one's reward model.
+        **dict.fromkeys(("0-reward", "1-generate", "1-rate", "1-sft"), "out of date"),
+        **dict.fromkeys(("1-reward", "evaluate"), "out of date"),
+    }
+    evaluation = plan(made.out, evaluation=made.evaluation.model_dump() | {"n_groups": 3})
+    assert [name for name, state in states(evaluation).items() if state != "done"] == ["evaluate"]
+    lines = list(Loop(evaluation).run())
+    assert [line.split(":")[0] for line in lines] == ["evaluate"]
+    assert calls == []
+    assert read_dataset(made.out / "evaluate" / "rated").rounds.height == 6
+
+
+def test_a_loop_that_was_broken_off_goes_on_with_the_next_round(trained, tmp_path):
+    _, speaker = trained
+    whole = plan(tmp_path / "whole")
+    list(Loop(whole).run())
+    n_calls = speaker.n_calls
+    broken = plan(tmp_path / "broken")
+    speaker.n_calls, speaker.fails_at = 0, 5  # in the second of four rounds
+    with pytest.raises(EngineError, match="the power went"):
+        list(Loop(broken).run())
+    assert states(broken)["0-generate"] == "begun"
+    # As if the process had been killed while it wrote the next line.
+    with (broken.out / "0-generate" / "journal.jsonl").open("a") as file:
+        file.write('{"round_id": "i0-')
+    speaker.fails_at = None
+    list(Loop(broken).run())
+    # Of the broken round the first draw is done again, of whole rounds nothing.
+    assert speaker.n_calls == n_calls + 2
+    for stage in ("1-rate", "evaluate"):
+        one, two = (read_dataset(made.out / stage / "rated") for made in (whole, broken))
+        assert all(one.tables()[name].equals(two.tables()[name]) for name in one.tables())
+
+
+def test_people_of_a_study_are_waited_for(trained, tmp_path):
+    simulated = plan(tmp_path / "simulated")
+    list(Loop(simulated).run())
+    exports = [tmp_path / "export0", tmp_path / "export1"]
+    people = {"kind": "study", "exports": exports, "evaluation_export": tmp_path / "export2"}
+    made = plan(tmp_path / "study", people=people)
+    (line,) = Loop(made).run()
+    assert "waiting for people" in line
+    assert str(exports[0]) in line
+    assert states(made)["0-rate"] == "waiting"
+    for stage, export in zip(
+        ("0-rate", "1-rate", "evaluate"), (*exports, tmp_path / "export2"), strict=True
+    ):
+        shutil.copytree(simulated.out / stage / "rated", export)
+        list(Loop(made).run())
+    assert set(states(made).values()) == {"done"}
+    # Another export in its place: what was learned from it is out of date.
+    dataset = read_dataset(exports[0])
+    write_dataset(dataset.of_rounds(dataset.rounds["round_id"][:2]), exports[0], overwrite=True)
+    assert states(made)["0-rate"] == "out of date"
+
+
+def test_two_loops_do_not_share_a_folder(trained, tmp_path):
+    made = plan(tmp_path / "loop")
+    with (
+        run_folder.locked(made.out),
+        pytest.raises(InputError, match="another run is at work"),
+    ):
+        next(Loop(made).run())
+
+
+def test_what_is_not_a_loop_is_left_alone(trained, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match=r"holds thesis\.txt and is not a training loop's"):
+        next(Loop(plan(tmp_path)).run())
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"people": {"kind": "study"}}, "one for each of the 2 iterations"),
+        ({"people": {"kind": "replay"}}, "people.kind"),
+        ({"people": {"kind": "latent", "settings": {"mood": 1}}}, "mood"),
+        ({"policy": {"name": "best"}}, "unknown policy 'best'"),
+        ({"evaluation": {"policies": ["sft_best"]}}, "unknown policy 'sft_best'"),
+        ({"groups": {"rounds_per_group": 99}}, "questions of the split 'train'"),
+        ({"evaluation": {"rounds_per_group": 99}}, "questions of the split 'ood_test'"),
+        ({"sft": {"training": {"steps": 3}}}, r"sft.training.steps.*max_steps"),
+    ],
+)
+def test_a_plan_that_cannot_be_done_is_refused(tmp_path, more, expected):
+    import tomllib
+
+    parts = {"name": "x", "out": "out", "people": {"kind": "latent"}} | more
+    lines = [f"{key} = {json.dumps(value)}" for key, value in parts.items() if type(value) is str]
+    for key, table in parts.items():
+        if isinstance(table, dict):
+            lines.append(f"[{key}]")
+            for name, value in table.items():
+                if isinstance(value, dict):
+                    inner = ", ".join(f"{k} = {json.dumps(v)}" for k, v in value.items())
+                    lines.append(f"{name} = {{ {inner} }}")
+                else:
+                    lines.append(f"{name} = {json.dumps(value)}")
+    path = tmp_path / "plan.toml"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    assert tomllib.loads(path.read_text(encoding="utf-8"))
+    with pytest.raises(InputError, match=expected):
+        Loop(read_config(path, IteratePlan))
+
+
+def test_a_policy_that_writes_nothing_ends_no_loop():
+    class Silent(Speaker):
+        def generate(self, *_: Any, **__: Any) -> Generation:
+            raise GenerationError("nothing can be shown", [])
+
+    question = next(iter(BANK))
+    one = Round("r", "g", Question(question), tuple(Opinion(p, f"{p} thinks.") for p in "abcd"))
+    found = collected(one, Silent(), None, CollectionPlan(), 0)
+    assert found.candidates == []
+    assert "no completion can be shown" in found.failures[0]
+
+
+def test_seeds_are_their_names_own():
+    seeds = {seed_of(0, name) for name in range(1000)}
+    assert len(seeds) == 1000
+    assert all(0 <= seed < 2**31 for seed in seeds)
+    assert seed_of(1, "2") != seed_of(12)
+
+
+def test_the_recipes_are_plans():
+    recipes = Path(__file__).parents[2] / "recipes"
+    for path in (recipes / "smoke.toml", recipes / "paper.toml"):
+        made = read_config(path, IteratePlan)
+        assert made.iterations == 2
+        if made.people.kind == "latent":
+            Loop(made)
