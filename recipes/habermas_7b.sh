@@ -1,5 +1,5 @@
 #!/usr/bin/env sh
-# The public human dataset (Tessler et al. 2024) on an open 7B base model, with the paper's settings
+# The public human dataset (Tessler et al. 2024) on an open 7B model, with the paper's settings
 # (Bakker et al. 2022) beside ours. NOT RUN HERE: it needs the download, a model hub, and GPUs. What
 # to expect: 4 GPUs of 80 GB; by the paper's step counts some hours, most of them the reward model.
 #   sh recipes/habermas_7b.sh DATA OUT

@@ -470,8 +470,8 @@ def test_the_embedded_engine_says_what_transformers_and_peft_say(
         return np.array([float(log_p[i - 1, ids[i]]) for i in range(n_prompt, len(ids))])
 
     base = by_transformers(model)
-    # Light: each number moves by a fraction of a step of Q8_0.
-    tuned_model = write_adapter(model, tmp_path / "adapter", r=8, lora_alpha=3)
+    # Strong enough to be told from how far engine and transformers differ anyway, 0.05 a token.
+    tuned_model = write_adapter(model, tmp_path / "adapter", r=8, lora_alpha=24)
     tuned = by_transformers(tuned_model.eval())
     merge_lora(smollm2_gguf, tmp_path / "adapter", tmp_path / "merged.gguf")
     merged = EmbeddedModel(tmp_path / "merged.gguf", model_id="merged")
@@ -481,6 +481,5 @@ def test_the_embedded_engine_says_what_transformers_and_peft_say(
     )
     assert len(after_it) == len(tuned)
     change, ours = tuned - base, after_it - before_it
-    print(f"change {np.abs(change).mean():.3f}, off by {np.abs(after_it - tuned).mean():.3f}")
     assert np.abs(after_it - tuned).mean() < 0.3 * np.abs(before_it - tuned).mean()
     assert 0.8 < float(ours @ change / (change @ change)) < 1.2

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from commonweal.datasets.dataset import read_dataset, write_dataset
 from commonweal.errors import EngineError, GenerationError, InputError
 from commonweal.models.scripted import ScriptedModel
 from commonweal.participants.considerations import load_bank
-from commonweal.rewards import LogisticCalibration
-from commonweal.training import iterate, run_folder
+from commonweal.rewards import LogisticCalibration, load_reward_model
+from commonweal.training import iterate_stages, run_folder
 from commonweal.training.config import read_config
 from commonweal.training.iterate import Loop
 from commonweal.training.iterate_config import IteratePlan
@@ -102,16 +103,16 @@ def trained(monkeypatch):
 
     def train(kind: str):
         def done(given, turn, folder, progress):
-            calls.append((kind, turn, list(iterate._rated_so_far(given, turn))))
+            calls.append((kind, turn, list(iterate_stages._rated_so_far(given, turn))))
             return {"best step": 1}
 
         return done
 
-    monkeypatch.setattr(iterate, "_sft", train("sft"))
-    monkeypatch.setattr(iterate, "_reward", train("reward"))
-    monkeypatch.setattr(iterate, "_first_policy", lambda _: speaker)
-    monkeypatch.setattr(iterate, "_trained", lambda *_: (speaker, Taster()))
-    monkeypatch.setattr(iterate, "load_policy", lambda *_: speaker)
+    monkeypatch.setattr(iterate_stages, "_sft", train("sft"))
+    monkeypatch.setattr(iterate_stages, "_reward", train("reward"))
+    monkeypatch.setattr(iterate_stages, "_first_policy", lambda _: speaker)
+    monkeypatch.setattr(iterate_stages, "_trained", lambda *_: (speaker, Taster()))
+    monkeypatch.setattr(iterate_stages, "load_policy", lambda *_: speaker)
     return calls, speaker
 
 
@@ -232,6 +233,78 @@ def test_people_of_a_study_are_waited_for(trained, tmp_path):
     assert states(made)["0-rate"] == "out of date"
 
 
+def test_a_changed_file_that_the_plan_names_is_noticed(trained, tmp_path):
+    prompt = tmp_path / "prompt.toml"
+    packaged = resources.files("commonweal.policies") / "sft.toml"
+    prompt.write_text(packaged.read_text(encoding="utf-8"), encoding="utf-8")
+    made = plan(tmp_path / "loop", sft={"model": {"template": str(prompt)}})
+    list(Loop(made).run())
+    assert set(states(made).values()) == {"done"}
+    prompt.write_text(prompt.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
+    assert states(made)["0-sft"] == "out of date"
+    assert states(made)["0-reward"] == "done"
+    prompt.unlink()
+    with pytest.raises(InputError, match=r"0-sft reads .*prompt\.toml, which is not there"):
+        Loop(made)
+
+
+def test_what_a_killed_removal_left_is_not_gone_on_with(trained, tmp_path):
+    """Of an out-of-date stage only its journal is left: rounds of another plan."""
+    made = plan(tmp_path / "loop")
+    list(Loop(made).run())
+    journal = made.out / "0-generate" / "journal.jsonl"
+    for path in (made.out / "0-generate").iterdir():
+        if path.is_file() and path != journal:
+            path.unlink()
+    changed = plan(made.out, collection={"n_candidates": 5})
+    list(Loop(changed).run())
+    candidates = read_dataset(made.out / "0-rate" / "rated").candidates
+    assert candidates.height == 5 * 3 * 4
+
+
+def test_a_loop_tested_on_what_it_learned_from_is_refused(trained, tmp_path):
+    simulated = plan(tmp_path / "simulated")
+    list(Loop(simulated).run())
+    rated = [simulated.out / f"{turn}-rate" / "rated" for turn in (0, 1)]
+    # A study that asked its evaluation the first turn's questions.
+    people = {"kind": "study", "exports": rated, "evaluation_export": rated[0]}
+    made = plan(tmp_path / "study", people=people)
+    with pytest.raises(InputError, match="held out for testing"):
+        list(Loop(made).run())
+    assert states(made)["evaluate"] == "begun"
+    # Further data on a question that simulated people are tested with.
+    tested = read_dataset(simulated.out / "evaluate" / "rated")
+    rounds = tested.rounds.with_columns(split=pl.lit("train"))
+    write_dataset(replace(tested, rounds=rounds), tmp_path / "further")
+    with pytest.raises(InputError, match="held out for testing"):
+        Loop(plan(tmp_path / "loop", sft={"data": {"datasets": [tmp_path / "further"]}}))
+
+
+def test_a_reward_model_that_predicts_the_reverse(tmp_path, monkeypatch):
+    """The loop stops, or goes on with the model that the plan names."""
+    from commonweal.rewards.calibration import ReverseRewardError
+    from commonweal.training import reward_run
+
+    def reversed_(config, **_: Any):
+        config.out.mkdir(parents=True, exist_ok=True)
+        (config.out / "fit.json").write_text('{"best_step": 3}')
+        raise ReverseRewardError("slope -1")
+        yield
+
+    monkeypatch.setattr(reward_run, "run_reward", reversed_)
+    monkeypatch.setattr(iterate_stages, "load_policy", lambda *_: Speaker())
+    made = plan(tmp_path / "loop")
+    folder = made.out / "1-reward"
+    folder.mkdir(parents=True)
+    with pytest.raises(ReverseRewardError):
+        iterate_stages._reward(made, 1, folder, lambda *_: None)
+    made = plan(made.out, reward={"fallback": "first"})
+    counts = iterate_stages._reward(made, 1, folder, lambda *_: None)
+    assert any("first instead" in what for what in counts)
+    _, reward = iterate_stages._trained(made, 1)
+    assert reward.name == load_reward_model("first").name
+
+
 def test_two_loops_do_not_share_a_folder(trained, tmp_path):
     made = plan(tmp_path / "loop")
     with (
@@ -257,6 +330,9 @@ def test_what_is_not_a_loop_is_left_alone(trained, tmp_path):
         ({"evaluation": {"policies": ["sft_best"]}}, "unknown policy 'sft_best'"),
         ({"groups": {"rounds_per_group": 99}}, "questions of the split 'train'"),
         ({"evaluation": {"rounds_per_group": 99}}, "questions of the split 'ood_test'"),
+        ({"collection": {"n_candidates": 1}}, r"n_candidates is 1, expected at least n_shown"),
+        ({"sft": {"model": {"base": "hub/large"}}}, r"sft\.model\.merge = true"),
+        ({"sft": {"data": {"datasets": ["nowhere"]}}}, r"0-sft reads .*nowhere"),
         ({"sft": {"training": {"steps": 3}}}, r"sft.training.steps.*max_steps"),
     ],
 )

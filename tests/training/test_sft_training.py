@@ -165,6 +165,14 @@ def test_a_test_question_is_refused(rounds, tmp_path):
         read_sft_split(data, seed=0)
 
 
+def test_a_test_question_of_the_starter_set_is_refused(tmp_path):
+    learn, _ = starter_split(SftData(starter_set=True), load_starter_set())
+    split = tmp_path / "questions.csv"
+    split.write_text(f'id,question,split\nx,"{learn[0].question}",iid_test\n', encoding="utf-8")
+    with pytest.raises(InputError, match="held out for testing"):
+        read_sft_split(SftData(starter_set=True, question_split=split), seed=0)
+
+
 # ------------------------------------------------------------------- the prompt, as at inference
 
 OPINIONS = (
@@ -367,7 +375,7 @@ def test_a_loss_that_is_no_number_names_its_statements(rounds, chatter, tmp_path
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
-        ({"fsdp": "full_shard"}, "run it under torchrun"),
+        ({"fsdp": "full_shard", "model": {"lora_rank": 0}}, "run it under torchrun"),
         ({"model": {"padding_free": True}}, "FlashAttention"),
         ({"model": {"merge": True, "lora_rank": 0}}, "no updates to merge"),
         ({"model": {"template": "best"}}, "no prompt template 'best'"),

@@ -56,8 +56,8 @@ def run(plan: Plan) -> None:
     with StageBars(_STAGES) as bars:
         for line in loop.run(on_progress=bars.update):
             typer.echo(line)
-    evaluation = loop.plan.out / "evaluate"
-    if (evaluation / "stage.json").is_file():
+    if loop.states()[-1].state == "done":
+        evaluation = loop.plan.out / "evaluate"
         from commonweal.cli.evaluate import say
         from commonweal.datasets.dataset import read_dataset
         from commonweal.evaluation.evaluate import evaluate

@@ -178,7 +178,8 @@ class SftModelPart(Part):
         description="packaged weights by name, a folder of transformers, or an id on the hub",
     )
     template: str = Field(
-        default="sft", description="the prompt: zero_shot, few_shot, sft, or a .toml of that form"
+        default="sft",
+        description="the prompt: zero_shot, few_shot, sft, or a .toml of that form (./NAME.toml)",
     )
     start: str = Field(
         default="",

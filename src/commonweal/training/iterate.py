@@ -11,59 +11,24 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from commonweal.collection import CollectionPlan
-from commonweal.datasets.dataset import Dataset, read_dataset, write_dataset
 from commonweal.errors import InputError
 from commonweal.files import write_whole
-from commonweal.policies import load_policy, read_policy_name
-from commonweal.rewards import load_reward_model
-from commonweal.rewards.calibration import ReverseRewardError
+from commonweal.models import store
+from commonweal.policies import read_policy_name
 from commonweal.training import run_folder
-from commonweal.training.config import RewardConfig, RewardData, SftConfig
 from commonweal.training.iterate_config import IteratePlan
-from commonweal.training.iterate_people import check_people, crowd_of
-from commonweal.training.iterate_rounds import (
-    collected,
-    compared,
-    seed_of,
-    with_written,
-    written,
-)
-from commonweal.types import Policy, Progress, RewardModel, no_progress
+from commonweal.training.iterate_people import check_people
+from commonweal.training.iterate_stages import stages_of
+from commonweal.types import Progress, no_progress
 
-STAGE, USED = "stage.json", "used.json"
-ROUNDS, RATED, EVALUATION = "rounds", "rated", "evaluation"
-BEGUN = "begun.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """One step of the loop.
-
-    Attributes:
-        name: and its folder's.
-        what: in words.
-        settings: everything of the plan that it depends on.
-        after: the names of the stages whose results it takes.
-        files: what it reads from outside; a changed file makes it out of date.
-        run: does the work in the folder, and returns counts.
-    """
-
-    name: str
-    what: str
-    settings: Mapping[str, Any]
-    after: tuple[str, ...]
-    files: tuple[Path, ...]
-    run: Callable[[Path, Progress], dict[str, float]]
+STAGE, BEGUN = "stage.json", "begun.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +55,24 @@ class Loop:
         """Checks the plan as a whole.
 
         Raises:
-            InputError: the people cannot be asked, or a policy is not known.
+            InputError: the people cannot be asked, a policy or the collection plan cannot be used,
+                or a file that the plan names is not there.
         """
         for name in (plan.policy.name, *plan.evaluation.policies):
             read_policy_name(name)
+        CollectionPlan(**plan.collection.model_dump())
+        _check_writes(plan)
         check_people(plan)
         self.plan = plan
-        self.stages = _stages(plan)
+        self.stages = stages_of(plan)
+        awaited = {*plan.people.exports, plan.people.evaluation_export}
+        for stage in self.stages:
+            for file in stage.files:
+                if file not in awaited and not file.exists():
+                    raise InputError(
+                        f"the stage {stage.name} reads {file}, which is not there; make it, or "
+                        "take it out of the plan"
+                    )
 
     def states(self) -> list[State]:
         """How far each stage is, in order."""
@@ -153,7 +129,9 @@ class Loop:
                         "study, export it to that folder, and give this command again"
                     )
                     return
-                if said or (begun and begun["key"] != key):
+                if folder.is_dir() and not (begun and begun["key"] == key):
+                    # First what says that it is done: a kill leaves nothing half there and "done".
+                    (folder / STAGE).unlink(missing_ok=True)
                     shutil.rmtree(folder)
                 folder.mkdir(parents=True, exist_ok=True)
                 write_whole(folder / BEGUN, json.dumps({"key": key}) + "\n")
@@ -199,287 +177,16 @@ def described(counts: Mapping[str, float]) -> str:
     )
 
 
-def _stages(plan: IteratePlan) -> list[Stage]:
-    stages: list[Stage] = []
-    people = plan.people.model_dump(mode="json")
-    outside = tuple(
-        file
-        for file in (plan.people.questions, plan.people.descriptions, *plan.people.considerations)
-        if file is not None
-    )
-    is_study = plan.people.kind == "study"
-    rated: list[str] = []
-    for turn in range(plan.iterations):
-        before = (f"{turn - 1}-sft", f"{turn - 1}-reward") if turn else ()
-        if not is_study:
-            stages.append(
-                Stage(
-                    f"{turn}-generate",
-                    f"iteration {turn + 1}, opinions written, statements to be rated",
-                    {
-                        "seed": plan.seed,
-                        "people": people,
-                        "groups": plan.groups.model_dump(),
-                        "collection": plan.collection.model_dump(),
-                        # Later turns write with what the turn before trained.
-                        "policy": None if turn else plan.policy.model_dump(),
-                    },
-                    before,
-                    outside,
-                    partial(_generate, plan, turn),
-                )
-            )
-        stages.append(
-            Stage(
-                f"{turn}-rate",
-                f"iteration {turn + 1}, rated by {_whose(plan)}",
-                {"seed": plan.seed, "people": people},
-                before if is_study else (f"{turn}-generate",),
-                (plan.people.exports[turn],) if is_study else (),
-                partial(_rate, plan, turn),
-            )
+def _check_writes(plan: IteratePlan) -> None:
+    """Raises ``InputError`` where the loop could train a policy and then not write with it."""
+    model = plan.sft.model
+    is_lora = model.lora_rank > 0 and not model.merge
+    if plan.people.kind != "study" and is_lora and model.base not in store.WEIGHTS:
+        raise InputError(
+            f"sft.model.base is {model.base!r} with low-rank updates, with which the loop could "
+            "not write: no engine here adds them to it; expected sft.model.merge = true, "
+            f"lora_rank = 0, or packaged weights ({', '.join(store.WEIGHTS)})"
         )
-        rated.append(f"{turn}-rate")
-        stages.append(
-            Stage(
-                f"{turn}-sft",
-                f"iteration {turn + 1}, policy fine-tuned",
-                plan.sft.model_dump(mode="json"),
-                tuple(rated),
-                (*plan.sft.data.datasets, *_split_file(plan)),
-                partial(_sft, plan, turn),
-            )
-        )
-        stages.append(
-            Stage(
-                f"{turn}-reward",
-                f"iteration {turn + 1}, reward model trained",
-                plan.reward.model_dump(mode="json"),
-                tuple(rated),
-                (*plan.reward.data.datasets, *_split_file(plan)),
-                partial(_reward, plan, turn),
-            )
-        )
-    last = plan.iterations - 1
-    stages.append(
-        Stage(
-            "evaluate",
-            f"policies compared on test questions, rated by {_whose(plan)}",
-            {
-                "seed": plan.seed,
-                "people": people,
-                "group_size": plan.groups.group_size,
-                "policy": plan.policy.model_dump(),
-                "evaluation": plan.evaluation.model_dump(),
-            },
-            (f"{last}-sft", f"{last}-reward"),
-            (plan.people.evaluation_export,) if plan.people.evaluation_export else outside,
-            partial(_evaluate, plan),
-        )
-    )
-    return stages
-
-
-def _whose(plan: IteratePlan) -> str:
-    return "people" if plan.people.kind == "study" else f"simulated people ({plan.people.kind})"
-
-
-def _split_file(plan: IteratePlan) -> tuple[Path, ...]:
-    found = {plan.sft.data.question_split, plan.reward.data.question_split}
-    return tuple(sorted(path for path in found if path is not None))
-
-
-# --------------------------------------------------------------------------------- the stages
-
-
-def _generate(plan: IteratePlan, turn: int, folder: Path, progress: Progress) -> dict[str, float]:
-    from commonweal.participants.rounds import new_rounds, rounds_of
-
-    rng = np.random.default_rng([plan.seed, turn])
-    dataset = new_rounds(
-        crowd_of(plan, turn),
-        n_groups=plan.groups.n_groups,
-        group_size=plan.groups.group_size,
-        rounds_per_group=plan.groups.rounds_per_group,
-        rng=rng,
-        split="train",
-        iteration=turn,
-        name=f"{plan.name}, iteration {turn + 1}",
-        on_progress=progress,
-    )
-    policy, reward = _trained(plan, turn - 1) if turn else (_first_policy(plan), None)
-    wanted = CollectionPlan(**plan.collection.model_dump())
-    found = written(
-        rounds_of(dataset),
-        lambda one: collected(one, policy, reward, wanted, seed_of(plan.seed, turn)),
-        folder / "journal.jsonl",
-        on_progress=progress,
-    )
-    whole = with_written(dataset, found, reward)
-    write_dataset(whole, folder / ROUNDS, overwrite=True)
-    return {
-        "rounds": whole.rounds.height,
-        "statements written": whole.candidates.height,
-        "completions drawn": sum(each.n_sampled for each in found),
-        "shown": int(whole.candidates["shown"].sum()),
-        "_work_seconds": sum(each.seconds for each in found),
-    }
-
-
-def _rate(plan: IteratePlan, turn: int, folder: Path, progress: Progress) -> dict[str, float]:
-    from commonweal.participants.rating import rate_rounds
-
-    if plan.people.kind == "study":
-        dataset = read_dataset(plan.people.exports[turn])
-    else:
-        rounds = read_dataset(plan.out / f"{turn}-generate" / ROUNDS)
-        rng = np.random.default_rng([plan.seed, turn, 1])
-        dataset = rate_rounds(crowd_of(plan, turn), rounds, rng=rng, on_progress=progress)
-    write_dataset(dataset, folder / RATED, overwrite=True)
-    return _rating_counts(dataset)
-
-
-def _rating_counts(dataset: Dataset) -> dict[str, float]:
-    from commonweal.datasets.quality import mean_quality
-
-    means = dataset.ratings["agreement"].mean()
-    counts: dict[str, float] = {"ratings": dataset.ratings.height}
-    if means is not None:
-        counts["mean agreement"] = float(means)  # type: ignore[arg-type]
-    quality = mean_quality(dataset)
-    if quality.height:
-        counts["mean quality"] = float(quality["quality"].sum()) / quality.height
-    return counts
-
-
-def _sft(plan: IteratePlan, turn: int, folder: Path, progress: Progress) -> dict[str, float]:
-    from commonweal.training.sft_run import run_sft
-
-    data = plan.sft.data.model_copy(
-        update={"datasets": (*plan.sft.data.datasets, *_rated_so_far(plan, turn))}
-    )
-    config = SftConfig(
-        name=f"{plan.name}-{turn + 1}",
-        out=folder / "run",
-        data=data,
-        model=plan.sft.model,
-        training=plan.sft.training,
-    )
-    for _ in run_sft(config, on_progress=progress):
-        pass
-    said = json.loads((config.out / run_folder.FIT).read_text(encoding="utf-8"))
-    return {
-        "statements learned from": said["counts"]["training statements"],
-        "best step": said["best_step"],
-    }
-
-
-def _reward(plan: IteratePlan, turn: int, folder: Path, progress: Progress) -> dict[str, float]:
-    from commonweal.training.reward_run import run_reward
-
-    fields = plan.reward.data.model_dump()
-    fields["datasets"] = (*plan.reward.data.datasets, *_rated_so_far(plan, turn))
-    config = RewardConfig(
-        name=f"{plan.name}-{turn + 1}",
-        out=folder / "run",
-        data=RewardData(**fields),
-        model=plan.reward.model,
-        training=plan.reward.training,
-    )
-    used = {"reward": str(config.out / run_folder.RUNTIME)}
-    counts: dict[str, float] = {}
-    try:
-        for _ in run_reward(config, on_progress=progress):
-            pass
-    except ReverseRewardError:
-        if not plan.reward.fallback:
-            raise
-        used = {"reward": plan.reward.fallback}
-        counts[f"model that predicts the reverse, {plan.reward.fallback} instead"] = 1
-    write_whole(folder / USED, json.dumps(used) + "\n")
-    said = json.loads((config.out / run_folder.FIT).read_text(encoding="utf-8"))
-    return {"best step": said["best_step"], **counts}
-
-
-def _evaluate(plan: IteratePlan, folder: Path, progress: Progress) -> dict[str, float]:
-    from commonweal.evaluation.evaluate import evaluate
-    from commonweal.evaluation.page import write_json, write_page
-    from commonweal.participants.rating import rate_rounds
-    from commonweal.participants.rounds import new_rounds, rounds_of
-
-    if plan.people.evaluation_export is not None:
-        rated = read_dataset(plan.people.evaluation_export)
-        counts: dict[str, float] = {}
-    else:
-        turn = plan.iterations
-        crowd = crowd_of(plan, turn)
-        rounds = new_rounds(
-            crowd,
-            n_groups=plan.evaluation.n_groups,
-            group_size=plan.groups.group_size,
-            rounds_per_group=plan.evaluation.rounds_per_group,
-            rng=np.random.default_rng([plan.seed, turn]),
-            split=plan.evaluation.split,
-            name=f"{plan.name}, evaluation",
-            on_progress=progress,
-        )
-        tuned, reward = _trained(plan, plan.iterations - 1)
-        policies = {
-            name: tuned
-            if read_policy_name(name).writer == "sft"
-            else load_policy(name, plan.policy.model)
-            for name in plan.evaluation.policies
-        }
-        found = written(
-            rounds_of(rounds),
-            lambda one: compared(
-                one,
-                policies,
-                reward,
-                n_candidates=plan.evaluation.n_candidates,
-                seed=seed_of(plan.seed, turn),
-            ),
-            folder / "journal.jsonl",
-            on_progress=progress,
-        )
-        rated = rate_rounds(
-            crowd,
-            with_written(rounds, found, None),
-            rng=np.random.default_rng([plan.seed, turn, 1]),
-            on_progress=progress,
-        )
-        counts = {
-            "statements that could not be written": sum(len(each.failures) for each in found),
-            "_work_seconds": sum(each.seconds for each in found),
-        }
-    write_dataset(rated, folder / RATED, overwrite=True)
-    result = evaluate(
-        rated, n_resamples=plan.evaluation.n_resamples, seed=plan.seed, on_progress=progress
-    )
-    write_page(result, folder / "report.html")
-    write_json(result, folder / "report.json")
-    return {"rounds": rated.rounds.height, "ratings": rated.ratings.height, **counts}
-
-
-def _first_policy(plan: IteratePlan) -> Policy:
-    return load_policy(plan.policy.name, plan.policy.model)
-
-
-def _trained(plan: IteratePlan, turn: int) -> tuple[Policy, RewardModel]:
-    """The policy and the reward model that this turn trained."""
-    policy = plan.out / f"{turn}-sft" / "run" / run_folder.POLICY
-    used = _read(plan.out / f"{turn}-reward" / USED) or {}
-    return load_policy(str(policy)), load_reward_model(used["reward"])
-
-
-def _rated_so_far(plan: IteratePlan, turn: int) -> tuple[Path, ...]:
-    """All rounds rated up to this turn: each turn learns from all of them. The paper does not say;
-    ours.
-    """
-    return tuple(plan.out / f"{each}-rate" / RATED for each in range(turn + 1))
-
-
-# ------------------------------------------------------------------------------------- folders
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -496,7 +203,7 @@ def _file_key(path: Path) -> str | None:
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
     found = hashlib.sha256()
     for file in files:
-        found.update(file.name.encode())
+        found.update(file.relative_to(path.parent).as_posix().encode())
         found.update(hashlib.sha256(file.read_bytes()).digest())
     return found.hexdigest()
 

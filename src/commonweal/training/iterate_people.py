@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from commonweal.errors import InputError
+from commonweal.questions.guard import TEST_SPLITS
 from commonweal.training.iterate_config import IteratePlan
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from commonweal.participants import Asked, Crowd
     from commonweal.participants.latent import LatentCrowd
 
@@ -43,6 +47,7 @@ def check_people(plan: IteratePlan) -> None:
             split.
     """
     people = plan.people
+    further = _further_questions(plan)
     if people.kind == "study":
         return
     latent = _latent(plan, 0)
@@ -58,6 +63,32 @@ def check_people(plan: IteratePlan) -> None:
                 f"{n_needed}: one for each round of a group. Nothing is trained and tested on the "
                 "same questions"
             )
+    refuse_leaks(further, (one.question.text for one in asked if one.split in TEST_SPLITS))
+
+
+def refuse_leaks(trained_on: Iterable[str], tested_on: Iterable[str]) -> None:
+    """Refuses a loop that is tested on a question that it was trained on.
+
+    Raises:
+        InputError: one of the questions is the same.
+    """
+    from commonweal.questions.guard import refuse_test_questions
+    from commonweal.questions.records import OOD_TEST, QuestionRecord
+
+    held_out = [QuestionRecord("", text, split=OOD_TEST) for text in dict.fromkeys(tested_on)]
+    refuse_test_questions(dict.fromkeys(trained_on), held_out)
+
+
+def _further_questions(plan: IteratePlan) -> set[str]:
+    """Questions of the datasets that are trained on besides the loop's own rounds."""
+    from commonweal.datasets.dataset import read_dataset
+    from commonweal.questions.records import TRAIN
+
+    found: set[str] = set()
+    paths = {*plan.sft.data.datasets, *plan.reward.data.datasets}
+    for path in filter(Path.exists, paths):  # what is missing is told with its stage
+        found |= set(read_dataset(path).of_split(TRAIN).rounds["question"])
+    return found
 
 
 def _latent(plan: IteratePlan, turn: int) -> LatentCrowd:

@@ -17,6 +17,7 @@ from transformers import (
 from trl import RewardConfig as TrlRewardConfig
 
 from commonweal.errors import InputError
+from commonweal.files import write_whole
 from commonweal.rewards.pair_text import PairText
 from commonweal.training import run_folder, trainers
 from commonweal.training.backbones import backbone_source
@@ -74,7 +75,7 @@ def fit_reward_model(config: RewardConfig, *, on_progress: Progress = no_progres
         if is_first:
             trainer.processing_class.save_pretrained(model)
             trainers.write_metrics(config.out, history)
-            done.write_text(json.dumps({"best_step": best_step}), encoding="utf-8")
+            write_whole(done, json.dumps({"best_step": best_step}))
     return Trained(model, split, best_step, history)
 
 

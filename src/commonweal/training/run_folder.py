@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -45,6 +46,11 @@ def opened(
         InputError: another process is at work in it, it was begun with another config or other
             data, it holds something else, or it cannot be written.
     """
+    if overwrite and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError(
+            "--overwrite cannot be used under torchrun, where processes would look at what one of "
+            "them deletes; remove the run's folder, or give another `out`"
+        )
     if not hold:
         yield
         return

@@ -17,6 +17,7 @@ from trl import SFTConfig as TrlSftConfig
 from trl import SFTTrainer
 
 from commonweal.errors import InputError, TrainingError
+from commonweal.files import write_whole
 from commonweal.policies.folder import read_policy_folder, shipped_policy
 from commonweal.policies.prompts import PromptTemplate, load_template
 from commonweal.training import run_folder, trainers
@@ -75,7 +76,7 @@ def fit_policy(config: SftConfig, *, on_progress: Progress = no_progress) -> Tra
         if trainer.is_world_process_zero():
             trainer.processing_class.save_pretrained(weights)
             trainers.write_metrics(config.out, history)
-            done.write_text(json.dumps({"best_step": best_step, "counts": split.counts}))
+            write_whole(done, json.dumps({"best_step": best_step, "counts": split.counts}))
     return TrainedPolicy(weights, template, split, best_step, history)
 
 
@@ -219,15 +220,15 @@ def _dataset(
 def _check(config: SftConfig) -> None:
     """Raises ``InputError`` where config and machine do not go together."""
     trainers.check_fsdp(config.training)
+    if config.training.fsdp and config.model.lora_rank:
+        raise InputError(
+            "training.fsdp with model.lora_rank was never tried; set lora_rank to 0, or leave fsdp "
+            "out"
+        )
     if config.model.merge and not config.model.lora_rank:
         raise InputError(
             "model.merge is set and model.lora_rank is 0: there are no updates to merge; leave "
             "one of them out"
-        )
-    if config.model.merge and config.training.fsdp:
-        raise InputError(
-            "model.merge cannot be used with training.fsdp, where no process holds all weights; "
-            "leave it out and merge the updates with PEFT afterwards"
         )
     if config.model.padding_free and find_spec("flash_attn") is None:
         raise InputError(

@@ -82,6 +82,8 @@ def read_sft_split(config: SftData, seed: int) -> SftSplit:
             "the starter set (written for this project; nobody said or rated any of it): part of "
             "commonweal, under its licence"
         )
+        if config.question_split is not None:
+            refuse_test_questions((each.question for each in learn), config.question_split)
         counts["starter set: examples"] = len(whole)
         counts["starter set: held out in whole topics, never seen"] = len(held_out)
         found += _of_starter_set(learn)
