@@ -5,8 +5,9 @@
 For each database and number of people: the p50 and p95 of a rating (the form sent, and the page
 that comes next fetched), in milliseconds, and the processor time of the server for one rating. Then
 1,000 event streams are held, and the memory of each is told. The people are programs in one other
-process on the same machine, which takes its share. PostgreSQL is left out, with a line that says
-so, where COMMONWEAL_DATABASE is not the URL of an empty database.
+process on the same machine, which takes its share. On PostgreSQL one and two server processes share
+the database (`--workers`); SQLite has one. PostgreSQL is left out, with a line that says so, where
+COMMONWEAL_DATABASE is not the URL of an empty database. `study_otree.py` compares with oTree.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -128,18 +131,27 @@ async def rate(client: httpx.AsyncClient, cookie: str, start: float, n: int) -> 
     return took
 
 
-async def load(port: int, cookies: list[str], n_ratings: int) -> list[float]:
+async def load(ports: list[int], cookies: list[str], n_ratings: int) -> list[float]:
+    """Everybody's ratings; people are dealt to the servers in turn."""
     rng = np.random.default_rng(0)
-    limits = httpx.Limits(max_connections=len(cookies))
-    async with httpx.AsyncClient(
-        base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=60
-    ) as client:
+    # The server closes what is idle for 5 s: a request sent at that moment would be lost.
+    limits = httpx.Limits(max_connections=len(cookies), keepalive_expiry=2)
+    async with AsyncExitStack() as stack:
+        clients = [
+            await stack.enter_async_context(
+                httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=60)
+            )
+            for port in ports
+        ]
         start = time.monotonic() + 1 + EVERY_SECONDS
-        jobs = [rate(client, c, start + rng.uniform(0, EVERY_SECONDS), n_ratings) for c in cookies]
+        jobs = [
+            rate(clients[i % len(ports)], c, start + rng.uniform(0, EVERY_SECONDS), n_ratings)
+            for i, c in enumerate(cookies)
+        ]
         return [took for each in await asyncio.gather(*jobs) for took in each]
 
 
-async def streams(port: int, cookies: list[str], pid: int) -> float:
+async def streams(port: int, pid: int, cookies: list[str]) -> float:
     """Kilobytes of the server's memory for one held stream."""
     before = memory_kilobytes(pid)
     held = []
@@ -169,35 +181,58 @@ def processor_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def measure(url: str, n_people: int, n_ratings: int, *, with_streams: bool) -> dict[str, float]:
-    name = f"load-{n_people}-{time.time_ns() % 10**9}"
-    cookies = prepare(url, name, n_people)
+def free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
+        return int(found.getsockname()[1])
+
+
+def wait_for(address: str, process: subprocess.Popen) -> None:
+    """Until the server answers. A busy machine takes its time."""
+    for _ in range(600):
+        try:
+            httpx.get(address)
+            return
+        except httpx.TransportError:
+            if process.poll() is not None:
+                sys.exit(f"{process.args} ended with {process.returncode}")
+            time.sleep(0.1)
+    sys.exit(f"{process.args} did not answer within a minute")
+
+
+@contextmanager
+def start_server(url: str, name: str) -> Iterator[tuple[int, int]]:
+    """The port and the process id of a server of the study, which ends with the block."""
+    port = free_port()
     command = [sys.executable, __file__, "--serve", url, name, str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
-        for _ in range(300):
-            try:
-                httpx.get(f"http://127.0.0.1:{port}/health")
-                break
-            except httpx.TransportError:
-                time.sleep(0.1)
-        before = processor_seconds(process.pid)
-        took = np.array(asyncio.run(load(port, cookies, n_ratings))) * 1000
-        used = processor_seconds(process.pid) - before
+        wait_for(f"http://127.0.0.1:{port}/health", process)
+        yield port, process.pid
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def measure(
+    url: str, n_people: int, n_ratings: int, n_workers: int, *, with_streams: bool
+) -> dict[str, float]:
+    name = f"load-{n_people}-{time.time_ns() % 10**9}"
+    cookies = prepare(url, name, n_people)
+    with ExitStack() as stack:
+        servers = [stack.enter_context(start_server(url, name)) for _ in range(n_workers)]
+        before = sum(processor_seconds(pid) for _, pid in servers)
+        ports = [port for port, _ in servers]
+        took = np.array(asyncio.run(load(ports, cookies, n_ratings))) * 1000
+        used = sum(processor_seconds(pid) for _, pid in servers) - before
         found = {
             "p50": float(np.quantile(took, 0.5)),
             "p95": float(np.quantile(took, 0.95)),
             "cpu_ms": 1000 * used / len(took),
         }
         if with_streams:
-            found["stream_kb"] = asyncio.run(streams(port, cookies, process.pid))
+            found["stream_kb"] = asyncio.run(streams(*servers[0], cookies))
         return found
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def main() -> None:
@@ -205,6 +240,7 @@ def main() -> None:
     parser.add_argument("--serve", nargs=3)
     parser.add_argument("--people", nargs="+", type=int, default=[50, 100])
     parser.add_argument("--ratings", type=int, default=3)
+    parser.add_argument("--workers", nargs="+", type=int, default=[1, 2])
     chosen = parser.parse_args()
     if chosen.serve:
         serve(chosen.serve[0], chosen.serve[1], int(chosen.serve[2]))
@@ -212,26 +248,30 @@ def main() -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65_536), hard))
     with tempfile.TemporaryDirectory() as folder:
-        databases = {"sqlite": f"sqlite:///{folder}/load.db"}
+        places = [("sqlite", f"sqlite:///{folder}/load.db", 1)]
         if postgres := os.environ.get("COMMONWEAL_DATABASE"):
-            databases["postgresql"] = postgres
+            places += [("postgresql", postgres, n) for n in chosen.workers]
         else:
             print("PostgreSQL is left out: COMMONWEAL_DATABASE is not set")
+        n_cores = os.cpu_count() or 1
         for n_people in chosen.people:
-            p95 = {}
-            for kind, url in databases.items():
-                last = n_people == chosen.people[-1]
-                found = measure(url, n_people, chosen.ratings, with_streams=last)
-                p95[kind] = found["p95"]
+            last = n_people == chosen.people[-1]
+            p95 = []
+            for kind, url, n_workers in places:
+                busy = os.getloadavg()[0]
+                found = measure(url, n_people, chosen.ratings, n_workers, with_streams=last)
+                p95.append(found["p95"])
                 print(
-                    f"{kind:11} {n_people:5} people  p50 {found['p50']:6.0f} ms  "
-                    f"p95 {found['p95']:6.0f} ms  server {found['cpu_ms']:5.1f} ms a rating"
+                    f"{kind:11} {n_workers} process{'es' if n_workers > 1 else '  '} "
+                    f"{n_people:5} people  p50 {found['p50']:6.0f} ms  p95 {found['p95']:6.0f} ms  "
+                    f"servers {found['cpu_ms']:5.1f} ms a rating, so a core is full at "
+                    f"{1000 * EVERY_SECONDS / found['cpu_ms']:5.0f} people"
                     + (f"  {found['stream_kb']:.0f} KB a stream" if last else "")
+                    + (f"  (busy machine: load {busy:.1f})" if busy > n_cores / 2 else ""),
+                    flush=True,
                 )
-            if len(p95) == 2:
-                print(
-                    f"            p95 sqlite / postgresql {p95['sqlite'] / p95['postgresql']:.2f}"
-                )
+            for (kind, _, n_workers), each in list(zip(places, p95, strict=True))[1:]:
+                print(f"            p95 sqlite / {kind} with {n_workers}: {p95[0] / each:.2f}")
 
 
 if __name__ == "__main__":

@@ -35,10 +35,12 @@ def test_a_name_that_cannot_be_one(tmp_path):
 
 def test_what_is_wrong_in_the_file_is_said_with_its_line(study):
     path = study / "study.toml"
-    path.write_text(path.read_text(encoding="utf-8").replace("size = 5", "sise = 5"))
+    text = path.read_text(encoding="utf-8").replace("size = 5", "sise = 5")
+    path.write_text(text, encoding="utf-8")
+    line = text[: text.index("sise")].count("\n") + 1
     ran = commonweal("study", "export", str(study), "--out", str(study / "data"))
     assert ran.returncode == 2
-    assert "line 10: group.sise: unknown field; did you mean 'size'?" in ran.stderr
+    assert f"line {line}: group.sise: unknown field; did you mean 'size'?" in ran.stderr
 
 
 def test_simulate_then_the_records_are_marked(study):

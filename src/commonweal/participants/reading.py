@@ -122,8 +122,8 @@ def clauses_of(text: str) -> list[str]:
     """The parts of a text that may each express something of their own.
 
     Example:
-        >>> clauses_of("We like trees, but they cost money. Some differ.")
-        ['We like trees', 'but they cost money.', 'Some differ.']
+        >>> clauses_of("We like trees, but they cost money. Some of us differ. Well.")
+        ['We like trees', 'but they cost money.', 'Some of us differ.']
     """
     parts = [part.strip() for part in _CLAUSES.split(" ".join(text.split()))]
     return [part for part in parts if len(part.split()) >= MIN_WORDS]
