@@ -51,7 +51,7 @@ def spent(folder: Path) -> Spent:
     if metrics.is_file():  # a training run
         work = json.loads(metrics.read_text(encoding="utf-8").splitlines()[-1])["train_runtime"]
         return Spent(folder.name, seconds, work, seconds - work)
-    work = seconds if folder.name.endswith("-rate") else said["counts"]["_work_seconds"]
+    work = seconds if folder.name.endswith("-rate") else said["counts"].get("_work_seconds", 0.0)
     return Spent(folder.name, seconds, work, 0.0)
 
 

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from tiny_models import made_rounds
 
 from commonweal.collection import CollectionPlan
-from commonweal.datasets.dataset import read_dataset, write_dataset
+from commonweal.datasets.dataset import Dataset, read_dataset, write_dataset
 from commonweal.errors import EngineError, GenerationError, InputError
 from commonweal.models.scripted import ScriptedModel
 from commonweal.participants.considerations import load_bank
@@ -305,6 +306,39 @@ def test_a_reward_model_that_predicts_the_reverse(tmp_path, monkeypatch):
     assert reward.name == load_reward_model("first").name
 
 
+def test_replayed_votes_train_a_reward_model_and_no_policy(trained, monkeypatch, tmp_path):
+    calls, _ = trained
+    monkeypatch.setattr(iterate_stages, "_trained_reward", lambda *_: Taster())
+    both = [made_rounds(6), made_rounds(3, split="ood_test")]
+    tables = {name: pl.concat([getattr(d, name) for d in both]) for name in both[0].tables()}
+    about = replace(both[0].about, people="replayed")
+    write_dataset(Dataset(about, **tables), tmp_path / "votes")
+    made = plan(
+        tmp_path / "loop",
+        people={"kind": "replay", "dataset": tmp_path / "votes"},
+        groups={"n_groups": 4, "group_size": 3, "rounds_per_group": 1},
+        evaluation={"n_groups": 6, "rounds_per_group": 1, "n_resamples": 1000},
+        iterations=1,
+    )
+    assert list(states(made)) == ["0-generate", "0-rate", "0-reward", "evaluate"]
+    lines = list(Loop(made).run())
+    assert "replayed people" in lines[1]
+    assert [kind for kind, *_ in calls] == ["reward"]
+    tested = read_dataset(made.out / "evaluate" / "rated")
+    assert tested.about.people == "replayed"
+    assert set(tested.rounds["split"]) == {"ood_test"}
+    # Every rating is one that somebody gave: by person and statement.
+    given = {
+        (row["participant_id"], row["candidate_id"]): row["agreement"]
+        for row in both[1].ratings.iter_rows(named=True)
+    }
+    for row in tested.ratings.iter_rows(named=True):
+        assert row["agreement"] == given[row["participant_id"], row["candidate_id"]]
+    n_pairs = tested.ratings.filter(pl.col("pass_index") == 0).height
+    assert tested.predictions.height == n_pairs > 0
+    assert (made.out / "evaluate" / "report.html").is_file()
+
+
 def test_two_loops_do_not_share_a_folder(trained, tmp_path):
     made = plan(tmp_path / "loop")
     with (
@@ -324,7 +358,8 @@ def test_what_is_not_a_loop_is_left_alone(trained, tmp_path):
     ("more", "expected"),
     [
         ({"people": {"kind": "study"}}, "one for each of the 2 iterations"),
-        ({"people": {"kind": "replay"}}, "people.kind"),
+        ({"people": {"kind": "replay"}}, "people.dataset is missing"),
+        ({"people": {"kind": "nobody"}}, "people.kind"),
         ({"people": {"kind": "latent", "settings": {"mood": 1}}}, "mood"),
         ({"policy": {"name": "best"}}, "unknown policy 'best'"),
         ({"evaluation": {"policies": ["sft_best"]}}, "unknown policy 'sft_best'"),

@@ -21,9 +21,13 @@ from commonweal.training.config import (
 class PeoplePart(Part):
     """``[people]``: who writes opinions and rates."""
 
-    kind: Literal["latent", "llm", "study"] = Field(
+    kind: Literal["latent", "llm", "replay", "study"] = Field(
         description="latent: simulated, with a hidden position; llm: simulated, played by a "
-        "language model; study: people, whose exported rounds the loop waits for"
+        "language model; replay: real votes on what people wrote, from which a reward model learns "
+        "and no policy can; study: people, whose exported rounds the loop waits for"
+    )
+    dataset: Path | None = Field(
+        default=None, description="for replay: a dataset of real rounds, with splits"
     )
     settings: dict[str, float] = Field(
         default={}, description="of latent people: noise, leniency, … (docs/participants.md)"
@@ -148,6 +152,16 @@ class IteratePlan(Part):
                 raise ValueError(
                     "people.evaluation_export is missing: where the evaluation's export will lie"
                 )
+        if self.people.kind == "replay" and self.people.dataset is None:
+            raise ValueError("people.dataset is missing: whose votes are to be replayed")
+        if self.people.kind == "replay" and {
+            self.groups.rounds_per_group,
+            self.evaluation.rounds_per_group,
+        } != {1}:
+            raise ValueError(
+                "groups.rounds_per_group and evaluation.rounds_per_group must be 1 where people "
+                "are replayed: each was in one conversation"
+            )
         if self.people.kind == "llm" and self.people.questions is None and self.people.descriptions:
             raise ValueError("people.questions is missing: a question set to ask people of a file")
         return self

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from commonweal.errors import InputError
 from commonweal.questions.guard import TEST_SPLITS
 from commonweal.training.iterate_config import IteratePlan
+from commonweal.types import Question
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from commonweal.datasets.dataset import Dataset
     from commonweal.participants import Asked, Crowd
     from commonweal.participants.latent import LatentCrowd
 
@@ -25,6 +27,8 @@ def crowd_of(plan: IteratePlan, turn: int) -> Crowd:
     people = plan.people
     if people.kind == "study":
         raise InputError("people of a study are not made: their rounds are read from its export")
+    if people.kind == "replay":
+        return _replayed(plan)
     latent = _latent(plan, turn)
     if people.kind == "latent":
         return latent
@@ -50,8 +54,7 @@ def check_people(plan: IteratePlan) -> None:
     further = _further_questions(plan)
     if people.kind == "study":
         return
-    latent = _latent(plan, 0)
-    asked = _questions(plan, latent) if people.kind == "llm" else [one.asked for one in latent.bank]
+    asked = _asked(plan)
     for split, n_needed in (
         ("train", plan.groups.rounds_per_group),
         (plan.evaluation.split, plan.evaluation.rounds_per_group),
@@ -89,6 +92,34 @@ def _further_questions(plan: IteratePlan) -> set[str]:
     for path in filter(Path.exists, paths):  # what is missing is told with its stage
         found |= set(read_dataset(path).of_split(TRAIN).rounds["question"])
     return found
+
+
+def _asked(plan: IteratePlan) -> list[Asked]:
+    """Every question that the plan's people can be asked."""
+    from commonweal.participants import Asked
+
+    if plan.people.kind == "replay":
+        rounds = _replayed_rounds(plan).rounds.select("question_id", "question", "split").unique()
+        return [
+            Asked(Question(text, name), split=split) for name, text, split in rounds.iter_rows()
+        ]
+    latent = _latent(plan, 0)
+    if plan.people.kind == "llm":
+        return _questions(plan, latent)
+    return [one.asked for one in latent.bank]
+
+
+def _replayed(plan: IteratePlan) -> Crowd:
+    from commonweal.participants.replay import ReplayCrowd
+
+    return ReplayCrowd(_replayed_rounds(plan))
+
+
+def _replayed_rounds(plan: IteratePlan) -> Dataset:
+    from commonweal.datasets.dataset import read_dataset
+
+    assert plan.people.dataset is not None  # noqa: S101 - the plan was checked
+    return read_dataset(plan.people.dataset)
 
 
 def _latent(plan: IteratePlan, turn: int) -> LatentCrowd:

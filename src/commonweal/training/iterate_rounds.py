@@ -21,7 +21,7 @@ from commonweal.collection import CollectionPlan, collect
 from commonweal.datasets.dataset import Dataset, frame
 from commonweal.errors import GenerationError
 from commonweal.policies.names import read_policy_name
-from commonweal.types import Candidate, Policy, Progress, RewardModel, Round
+from commonweal.types import Candidate, Policy, Progress, RewardInput, RewardModel, Round
 
 if TYPE_CHECKING:
     from commonweal.types import FloatArray
@@ -160,6 +160,21 @@ def compared(
                 }
             candidates.append(row)
     return Written(one.id, candidates, [], n_sampled, time.perf_counter() - began, failures)
+
+
+def predicted(one: Round, reward: RewardModel) -> Written:
+    """What is predicted of statements that people wrote and voted on."""
+    began = time.perf_counter()
+    statements = [candidate.text for candidate in one.candidates]
+    inputs = [
+        RewardInput(one.question.text, opinion.text, statement)
+        for opinion in one.opinions
+        for statement in statements
+    ]
+    rewards = reward.rewards(inputs).reshape(len(one.opinions), len(statements))
+    utilities = reward.calibration.expected_rating(rewards)
+    rows = prediction_rows(one, one.candidates, rewards, utilities)
+    return Written(one.id, [], rows, 0, time.perf_counter() - began, [])
 
 
 def seed_of(*names: str | int) -> int:

@@ -24,8 +24,10 @@ from commonweal.training.config import RewardConfig, RewardData, SftConfig
 from commonweal.training.iterate_config import IteratePlan
 from commonweal.training.iterate_people import crowd_of, refuse_leaks
 from commonweal.training.iterate_rounds import (
+    Written,
     collected,
     compared,
+    predicted,
     seed_of,
     with_written,
     written,
@@ -63,13 +65,17 @@ def stages_of(plan: IteratePlan) -> list[Stage]:
     people = plan.people.model_dump(mode="json")
     outside = tuple(
         file
-        for file in (plan.people.questions, plan.people.descriptions, *plan.people.considerations)
+        for file in (
+            *(plan.people.questions, plan.people.descriptions, plan.people.dataset),
+            *plan.people.considerations,
+        )
         if file is not None
     )
     is_study = plan.people.kind == "study"
+    trained = ("reward",) if plan.people.kind == "replay" else ("sft", "reward")
     rated: list[str] = []
     for turn in range(plan.iterations):
-        before = (f"{turn - 1}-sft", f"{turn - 1}-reward") if turn else ()
+        before = tuple(f"{turn - 1}-{what}" for what in trained) if turn else ()
         if not is_study:
             stages.append(
                 Stage(
@@ -99,20 +105,21 @@ def stages_of(plan: IteratePlan) -> list[Stage]:
             )
         )
         rated.append(f"{turn}-rate")
-        stages.append(
-            Stage(
-                f"{turn}-sft",
-                f"iteration {turn + 1}, policy fine-tuned",
-                {"name": plan.name, **plan.sft.model_dump(mode="json")},
-                tuple(rated),
-                (
-                    *plan.sft.data.datasets,
-                    *_split_file(plan),
-                    *_policy_files(plan.sft.model.template, plan.sft.model.start),
-                ),
-                partial(_sft, plan, turn),
+        if "sft" in trained:
+            stages.append(
+                Stage(
+                    f"{turn}-sft",
+                    f"iteration {turn + 1}, policy fine-tuned",
+                    {"name": plan.name, **plan.sft.model_dump(mode="json")},
+                    tuple(rated),
+                    (
+                        *plan.sft.data.datasets,
+                        *_split_file(plan),
+                        *_policy_files(plan.sft.model.template, plan.sft.model.start),
+                    ),
+                    partial(_sft, plan, turn),
+                )
             )
-        )
         stages.append(
             Stage(
                 f"{turn}-reward",
@@ -131,7 +138,7 @@ def stages_of(plan: IteratePlan) -> list[Stage]:
     stages.append(
         Stage(
             "evaluate",
-            f"policies compared on test questions, rated by {_whose(plan)}",
+            f"{_compared(plan)} on test questions, rated by {_whose(plan)}",
             {
                 "seed": plan.seed,
                 "people": people,
@@ -139,7 +146,7 @@ def stages_of(plan: IteratePlan) -> list[Stage]:
                 "policy": plan.policy.model_dump(),
                 "evaluation": plan.evaluation.model_dump(),
             },
-            (f"{last}-sft", f"{last}-reward"),
+            tuple(f"{last}-{what}" for what in trained),
             (plan.people.evaluation_export,)
             if plan.people.evaluation_export
             else (*outside, *_policy_files(*plan.evaluation.policies)),
@@ -159,7 +166,13 @@ def _policy_files(*names: str) -> tuple[Path, ...]:
 
 
 def _whose(plan: IteratePlan) -> str:
-    return "people" if plan.people.kind == "study" else f"simulated people ({plan.people.kind})"
+    kind = plan.people.kind
+    called = {"study": "people", "replay": "replayed people"}
+    return called.get(kind, f"simulated people ({kind})")
+
+
+def _compared(plan: IteratePlan) -> str:
+    return "reward model judged" if plan.people.kind == "replay" else "policies compared"
 
 
 def _split_file(plan: IteratePlan) -> tuple[Path, ...]:
@@ -184,6 +197,9 @@ def _generate(plan: IteratePlan, turn: int, folder: Path, progress: Progress) ->
             on_progress=progress,
         ),
     )
+    if plan.people.kind == "replay":  # people wrote what they voted on
+        write_dataset(dataset, folder / ROUNDS, overwrite=True)
+        return {"rounds": dataset.rounds.height, "shown": dataset.candidates.height}
     policy, reward = _trained(plan, turn - 1) if turn else (_first_policy(plan), None)
     wanted = CollectionPlan(**plan.collection.model_dump())
     found = written(
@@ -282,7 +298,7 @@ def _evaluate(plan: IteratePlan, folder: Path, progress: Progress) -> dict[str, 
     from commonweal.evaluation.evaluate import evaluate
     from commonweal.evaluation.page import write_json, write_page
     from commonweal.participants.rating import rate_rounds
-    from commonweal.participants.rounds import new_rounds, rounds_of
+    from commonweal.participants.rounds import new_rounds
 
     if plan.people.evaluation_export is not None:
         rated = read_dataset(plan.people.evaluation_export)
@@ -303,28 +319,10 @@ def _evaluate(plan: IteratePlan, folder: Path, progress: Progress) -> dict[str, 
                 on_progress=progress,
             ),
         )
-        tuned, reward = _trained(plan, plan.iterations - 1)
-        policies = {
-            name: tuned
-            if read_policy_name(name).writer == "sft"
-            else load_policy(name, plan.policy.model)
-            for name in plan.evaluation.policies
-        }
-        found = written(
-            rounds_of(rounds),
-            lambda one: compared(
-                one,
-                policies,
-                reward,
-                n_candidates=plan.evaluation.n_candidates,
-                seed=seed_of(plan.seed, turn),
-            ),
-            folder / "journal.jsonl",
-            on_progress=progress,
-        )
+        found = _evaluated_statements(plan, rounds, folder, progress)
         rated = rate_rounds(
             crowd,
-            with_written(rounds, found, None),
+            with_written(rounds, found, _predictor(plan)),
             rng=np.random.default_rng([plan.seed, turn, 1]),
             on_progress=progress,
         )
@@ -345,6 +343,42 @@ def _evaluate(plan: IteratePlan, folder: Path, progress: Progress) -> dict[str, 
     return {"rounds": rated.rounds.height, "ratings": rated.ratings.height, **counts}
 
 
+def _evaluated_statements(
+    plan: IteratePlan, rounds: Dataset, folder: Path, progress: Progress
+) -> list[Written]:
+    """What each policy writes for each round; of replayed rounds what is predicted of them."""
+    from commonweal.participants.rounds import rounds_of
+
+    if plan.people.kind == "replay":
+        reward = _trained_reward(plan, plan.iterations - 1)
+        return [predicted(one, reward) for one in rounds_of(rounds)]
+    tuned, reward = _trained(plan, plan.iterations - 1)
+    policies = {
+        name: tuned
+        if read_policy_name(name).writer == "sft"
+        else load_policy(name, plan.policy.model)
+        for name in plan.evaluation.policies
+    }
+    return written(
+        rounds_of(rounds),
+        lambda one: compared(
+            one,
+            policies,
+            reward,
+            n_candidates=plan.evaluation.n_candidates,
+            seed=seed_of(plan.seed, plan.iterations),
+        ),
+        folder / "journal.jsonl",
+        on_progress=progress,
+    )
+
+
+def _predictor(plan: IteratePlan) -> RewardModel | None:
+    """Whose predictions the evaluation holds: none where it picked what is rated."""
+    is_replay = plan.people.kind == "replay"
+    return _trained_reward(plan, plan.iterations - 1) if is_replay else None
+
+
 def _kept(path: Path, make: Callable[[], Dataset]) -> Dataset:
     """The rounds as they were opened: what is written later belongs to these very opinions."""
     if not (path / MANIFEST).is_file():
@@ -359,8 +393,13 @@ def _first_policy(plan: IteratePlan) -> Policy:
 def _trained(plan: IteratePlan, turn: int) -> tuple[Policy, RewardModel]:
     """The policy and the reward model that this turn trained."""
     policy = plan.out / f"{turn}-sft" / "run" / run_folder.POLICY
+    return load_policy(str(policy)), _trained_reward(plan, turn)
+
+
+def _trained_reward(plan: IteratePlan, turn: int) -> RewardModel:
+    """The reward model that this turn trained, or the one that stands in for it."""
     used = json.loads((plan.out / f"{turn}-reward" / USED).read_text(encoding="utf-8"))
-    return load_policy(str(policy)), load_reward_model(used["reward"])
+    return load_reward_model(used["reward"])
 
 
 def _rated_so_far(plan: IteratePlan, turn: int) -> tuple[Path, ...]:
