@@ -113,7 +113,7 @@ def trained(monkeypatch):
     monkeypatch.setattr(iterate_stages, "_reward", train("reward"))
     monkeypatch.setattr(iterate_stages, "_first_policy", lambda _: speaker)
     monkeypatch.setattr(iterate_stages, "_trained", lambda *_: (speaker, Taster()))
-    monkeypatch.setattr(iterate_stages, "load_policy", lambda *_: speaker)
+    monkeypatch.setattr(iterate_stages, "load_policy", lambda *_, **__: speaker)
     return calls, speaker
 
 

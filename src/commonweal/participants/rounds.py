@@ -95,7 +95,7 @@ def new_rounds(
                 }
             )
             on_progress("opinions", len(opinions), len(wanted))
-        statements += [_candidate_row(round_id, each, shown=True) for each in sitting.statements]
+        statements += [candidate_row(round_id, each, shown=True) for each in sitting.statements]
     origin = crowd.origin
     about = About(
         name=name,
@@ -192,14 +192,15 @@ def with_candidates(
         if lost:
             raise InputError(f"round {round_id!r} has no candidate {sorted(lost)[0]!r} to show")
         rows += [
-            _candidate_row(round_id, each, shown=wanted is None or each.id in wanted)
+            candidate_row(round_id, each, shown=wanted is None or each.id in wanted)
             for each in written
         ]
     added = pl.concat([dataset.candidates, frame("candidates", rows)], how="diagonal")
     return replace(dataset, candidates=added)
 
 
-def _candidate_row(round_id: str, candidate: Candidate, *, shown: bool) -> Row:
+def candidate_row(round_id: str, candidate: Candidate, *, shown: bool) -> Row:
+    """The candidate as a row of the record format."""
     row = asdict(candidate)
     written = bool(candidate.included_opinion_ids)
     return {

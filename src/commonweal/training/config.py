@@ -23,19 +23,11 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class RewardData(Part):
-    """``[data]``: what is learned from and what is kept back."""
+class RatedData(Part):
+    """What every ``[data]`` says of the rated rounds that are learned from."""
 
     datasets: tuple[Path, ...] = Field(
-        min_length=1, description="dataset folders, relative to the config file"
-    )
-    development: tuple[str, ...] = Field(
-        default=(),
-        description="question ids kept back from the training split for early stopping and the "
-        "calibration; empty: a share of the questions, drawn by the seed",
-    )
-    development_share: float = Field(
-        default=0.2, gt=0, lt=1, description="that share, where no ids are named"
+        default=(), description="dataset folders of rated rounds, relative to the config file"
     )
     question_split: Path | None = Field(
         default=None,
@@ -48,6 +40,22 @@ class RewardData(Part):
         le=1,
         description="people whose two passes agree less than this (quadratic-weighted kappa) are "
         "left out; none: nobody is",
+    )
+
+
+class RewardData(RatedData):
+    """``[data]``: what is learned from and what is kept back."""
+
+    datasets: tuple[Path, ...] = Field(
+        min_length=1, description="dataset folders, relative to the config file"
+    )
+    development: tuple[str, ...] = Field(
+        default=(),
+        description="question ids kept back from the training split for early stopping and the "
+        "calibration; empty: a share of the questions, drawn by the seed",
+    )
+    development_share: float = Field(
+        default=0.2, gt=0, lt=1, description="that share, where no ids are named"
     )
     max_pairs_per_person: int = Field(
         default=200, ge=1, description="comparisons of one person in one round, drawn by the seed"
@@ -122,12 +130,9 @@ class RewardConfig(Part):
     training: RewardTraining = RewardTraining()
 
 
-class SftData(Part):
+class SftData(RatedData):
     """``[data]``: the statements that are learned from, and what is kept back."""
 
-    datasets: tuple[Path, ...] = Field(
-        default=(), description="dataset folders of rated rounds, relative to the config file"
-    )
     starter_set: bool = Field(
         default=False, description="learn from the starter set written for this project"
     )
@@ -143,13 +148,6 @@ class SftData(Part):
         description="least mean quality of a statement: over raters, of each one's mean over both "
         "passes (the paper's, 3.4); agreement is never used to filter",
     )
-    min_kappa: float | None = Field(
-        default=None,
-        ge=-1,
-        le=1,
-        description="people whose two passes agree less than this (quadratic-weighted kappa) are "
-        "left out; none: nobody is",
-    )
     development: tuple[str, ...] = Field(
         default=(),
         description="question ids kept back from the training split for early stopping; empty: a "
@@ -157,11 +155,6 @@ class SftData(Part):
     )
     development_share: float = Field(
         default=0.1, gt=0, lt=1, description="that share, where no ids are named"
-    )
-    question_split: Path | None = Field(
-        default=None,
-        description="a question set with splits: training stops where a test question is in the "
-        "data",
     )
     orders: int = Field(
         default=1,

@@ -25,7 +25,7 @@ from commonweal.policies import read_policy_name
 from commonweal.training import run_folder
 from commonweal.training.iterate_config import IteratePlan
 from commonweal.training.iterate_people import check_people
-from commonweal.training.iterate_stages import stages_of
+from commonweal.training.iterate_stages import Stage, stages_of
 from commonweal.types import Progress, no_progress
 
 STAGE, BEGUN = "stage.json", "begun.json"
@@ -76,16 +76,17 @@ class Loop:
 
     def states(self) -> list[State]:
         """How far each stage is, in order."""
-        keys = self._keys()
+        keys: dict[str, str] = {}
         found = []
         for stage in self.stages:
+            key = keys[stage.name] = _key(stage, keys)
             folder = self.plan.out / stage.name
             said = _read(folder / STAGE)
             begun = _read(folder / BEGUN)
-            done = said if said and said["key"] == keys[stage.name] else None
+            done = said if said and said["key"] == key else None
             if done:
                 state = "done"
-            elif said or (begun and begun["key"] != keys[stage.name]):
+            elif said or (begun and begun["key"] != key):
                 state = "out of date"
             elif any(not file.exists() for file in stage.files):
                 state = "waiting"
@@ -114,9 +115,9 @@ class Loop:
         with run_folder.locked(out):
             _check_ours(out)
             write_whole(out / "plan.json", self.plan.model_dump_json(indent=2) + "\n")
-            n_done = 0
+            n_done, keys = 0, dict[str, str]()
             for stage in self.stages:
-                key = self._keys()[stage.name]
+                key = keys[stage.name] = _key(stage, keys)
                 folder = out / stage.name
                 said, begun = _read(folder / STAGE), _read(folder / BEGUN)
                 if said and said["key"] == key:
@@ -155,17 +156,16 @@ class Loop:
             if n_done == len(self.stages):
                 yield f"{out} is done already; nothing that it depends on has changed"
 
-    def _keys(self) -> dict[str, str]:
-        keys: dict[str, str] = {}
-        for stage in self.stages:
-            parts = {
-                "settings": stage.settings,
-                "after": [keys[name] for name in stage.after],
-                "files": [_file_key(file) for file in stage.files],
-            }
-            text = json.dumps(parts, sort_keys=True, default=str)
-            keys[stage.name] = hashlib.sha256(text.encode()).hexdigest()[:16]
-        return keys
+
+def _key(stage: Stage, before: Mapping[str, str]) -> str:
+    """A hash of all that the stage depends on, given the keys of the stages before it."""
+    parts = {
+        "settings": stage.settings,
+        "after": [before[name] for name in stage.after],
+        "files": [_file_key(file) for file in stage.files],
+    }
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def described(counts: Mapping[str, float]) -> str:

@@ -20,6 +20,7 @@ from commonweal.agreement import find_agreement
 from commonweal.collection import CollectionPlan, collect
 from commonweal.datasets.dataset import Dataset, frame
 from commonweal.errors import GenerationError
+from commonweal.participants.rounds import candidate_row
 from commonweal.policies.names import read_policy_name
 from commonweal.types import Candidate, Policy, Progress, RewardInput, RewardModel, Round
 
@@ -181,12 +182,6 @@ def seed_of(*names: str | int) -> int:
     """A seed made of these names: the same on every machine, and different for different ones."""
     digest = hashlib.sha256("\n".join(map(str, names)).encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
-
-
-def candidate_row(round_id: str, candidate: Candidate, *, shown: bool) -> Row:
-    """The candidate as a row of the record format."""
-    row = asdict(candidate)
-    return {"round_id": round_id, "candidate_id": row.pop("id"), "shown": shown, **row}
 
 
 def prediction_rows(

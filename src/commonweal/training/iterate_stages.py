@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from commonweal.collection import CollectionPlan
 from commonweal.datasets.dataset import Dataset, read_dataset, write_dataset
 from commonweal.datasets.schema import MANIFEST
 from commonweal.files import write_whole
+from commonweal.models import load_language_model
 from commonweal.policies import load_policy, read_policy_name
 from commonweal.policies.folder import FILE as POLICY_FILE
 from commonweal.rewards import load_reward_model
@@ -353,10 +354,11 @@ def _evaluated_statements(
         reward = _trained_reward(plan, plan.iterations - 1)
         return [predicted(one, reward) for one in rounds_of(rounds)]
     tuned, reward = _trained(plan, plan.iterations - 1)
+    load_model = cache(load_language_model)  # several policies, one model
     policies = {
         name: tuned
         if read_policy_name(name).writer == "sft"
-        else load_policy(name, plan.policy.model)
+        else load_policy(name, plan.policy.model, load_model=load_model)
         for name in plan.evaluation.policies
     }
     return written(

@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import polars as pl
 
 from commonweal.datasets.comparisons import crossed_quadruples, within_person_pairs
-from commonweal.datasets.dataset import Dataset, read_dataset
+from commonweal.datasets.dataset import Dataset
 from commonweal.errors import InputError
-from commonweal.questions.guard import refuse_test_questions
-from commonweal.questions.records import TRAIN, QuestionRecord, normal_form
+from commonweal.questions.records import normal_form
 from commonweal.rewards.pair_text import PairText
 from commonweal.training.config import RewardData
+from commonweal.training.training_rounds import draw_share, read_training_rounds
 from commonweal.types import Question, RewardInput
 
 if TYPE_CHECKING:
@@ -72,36 +71,7 @@ def read_split(config: RewardData, seed: int) -> Split:
     def count(what: str, n: int) -> None:
         counts[what] = counts.get(what, 0) + n
 
-    found, held_out = [], []
-    for path in config.datasets:
-        dataset = read_dataset(path)
-        count("rounds", dataset.rounds.height)
-        held_out += [
-            QuestionRecord("", text, split=split)
-            for text, split in dataset.rounds.select("question", "split").iter_rows()
-            if split
-        ]
-        dataset = dataset.of_split(TRAIN)
-        count("rounds in the training split", dataset.rounds.height)
-        if config.min_kappa is not None:
-            from commonweal.datasets.reliability import drop_unreliable
-
-            before = dataset.ratings["participant_id"].n_unique()
-            dataset = drop_unreliable(dataset, threshold=config.min_kappa)
-            count(
-                "people dropped: unreliable", before - dataset.ratings["participant_id"].n_unique()
-            )
-        found.append(dataset)
-    questions = pl.concat(
-        [dataset.rounds.select("question_id", "question") for dataset in found]
-    ).unique(maintain_order=True)
-    asked = [Question(text, name) for name, text in questions.iter_rows()]
-    # Another dataset may test on what this one trains on; an id means its own dataset's question.
-    refuse_test_questions((question.text for question in asked), held_out)
-    if config.question_split is not None:
-        counts["questions compared with the test splits"] = refuse_test_questions(
-            asked, config.question_split
-        )
+    found, asked = read_training_rounds(config, counts)
     kept_back = _development_questions(asked, config, seed)
     parts = []
     for name, inside in (("training", False), ("development", True)):
@@ -214,9 +184,7 @@ def _development_questions(
             f"the training rounds ask {len(forms)} question; expected at least 2, so that one can "
             "be kept back to say when to stop"
         )
-    n_kept = min(max(1, round(config.development_share * len(forms))), len(forms) - 1)
-    drawn = np.random.default_rng(seed).choice(len(forms), n_kept, replace=False)
-    return frozenset(forms[place] for place in drawn)
+    return draw_share(forms, config.development_share, seed)
 
 
 def _comparisons(rounds: Sequence[Dataset], config: RewardData, seed: int) -> pl.DataFrame:

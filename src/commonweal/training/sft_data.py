@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from commonweal.datasets.dataset import Dataset, read_dataset
+from commonweal.datasets.dataset import Dataset
 from commonweal.datasets.quality import mean_quality
 from commonweal.datasets.schema import LIKERT_7
 from commonweal.errors import InputError
@@ -18,8 +18,9 @@ from commonweal.policies.prompts import PromptTemplate, fit_opinions
 from commonweal.policies.starter import StarterExample, load_starter_set
 from commonweal.policies.starter import split as split_starter_set
 from commonweal.questions.guard import refuse_test_questions
-from commonweal.questions.records import TRAIN, QuestionRecord, normal_form
+from commonweal.questions.records import normal_form
 from commonweal.training.config import SftData
+from commonweal.training.training_rounds import draw_share, read_training_rounds
 from commonweal.types import Completion, Opinion, Prompt, Question, Rejection
 
 MIN_EXAMPLES, MIN_DEVELOPMENT = 20, 2
@@ -87,11 +88,18 @@ def read_sft_split(config: SftData, seed: int) -> SftSplit:
         counts["starter set: examples"] = len(whole)
         counts["starter set: held out in whole topics, never seen"] = len(held_out)
         found += _of_starter_set(learn)
-    found += _of_datasets(config, counts, sources)
+    datasets, asked = read_training_rounds(config, counts)
+    sources += [
+        f"{about.name} ({about.people}): {about.licence or 'licence not stated'}. "
+        f"{about.attribution}"
+        for about in (dataset.about for dataset in datasets)
+    ]
+    if datasets:
+        found += _of_datasets(datasets, config, counts)
     counts["statements"] = len(found)
     found = list(dict.fromkeys(found))
     counts["statements that are different"] = len(found)
-    kept_back = _development_topics(found, config, seed)
+    kept_back = _development_topics(found, asked, config, seed)
     training = tuple(each for each in found if each.topic not in kept_back)
     development = tuple(each for each in found if each.topic in kept_back)
     counts["training statements"] = len(training)
@@ -187,47 +195,17 @@ def _of_starter_set(examples: Iterable[StarterExample]) -> list[Example]:
     ]
 
 
-def _of_datasets(config: SftData, counts: dict[str, int], sources: list[str]) -> list[Example]:
+def _of_datasets(
+    datasets: Sequence[Dataset], config: SftData, counts: dict[str, int]
+) -> list[Example]:
     """The statements that were rated high enough and that the parser takes."""
 
     def count(what: str, n: int) -> None:
         counts[what] = counts.get(what, 0) + n
 
-    read, held_out = [], []
-    for path in config.datasets:
-        dataset = read_dataset(path)
-        count("rounds", dataset.rounds.height)
-        held_out += [
-            QuestionRecord("", text, split=split)
-            for text, split in dataset.rounds.select("question", "split").iter_rows()
-            if split
-        ]
-        dataset = dataset.of_split(TRAIN)
-        count("rounds in the training split", dataset.rounds.height)
-        if config.min_kappa is not None:
-            from commonweal.datasets.reliability import drop_unreliable
-
-            dataset = drop_unreliable(dataset, threshold=config.min_kappa)
-        sources.append(
-            f"{dataset.about.name} ({dataset.about.people}): "
-            f"{dataset.about.licence or 'licence not stated'}. {dataset.about.attribution}"
-        )
-        read.append((path, dataset))
-    if not read:
-        return []
-    asked = list(
-        dict.fromkeys(
-            Question(text, name)
-            for _, dataset in read
-            for name, text in dataset.rounds.select("question_id", "question").iter_rows()
-        )
-    )
-    refuse_test_questions((question.text for question in asked), held_out)
-    if config.question_split is not None:
-        refuse_test_questions(asked, config.question_split)
     found: list[Example] = []
     qualities: list[float] = []
-    for path, dataset in read:
+    for path, dataset in zip(config.datasets, datasets, strict=True):
         if dataset.about.scale != LIKERT_7:
             raise InputError(
                 f"{path}: its scale is {dataset.about.scale.name!r}; expected ratings of quality "
@@ -287,17 +265,12 @@ def _examples(dataset: Dataset, good: pl.DataFrame) -> tuple[list[Example], int]
     return found, n_refused
 
 
-def _development_topics(found: Sequence[Example], config: SftData, seed: int) -> frozenset[str]:
+def _development_topics(
+    found: Sequence[Example], asked: Sequence[Question], config: SftData, seed: int
+) -> frozenset[str]:
     topics = sorted({each.topic for each in found})
     if config.development:
-        named = {
-            normal_form(text)
-            for path in config.datasets
-            for name, text in read_dataset(path)
-            .rounds.select("question_id", "question")
-            .iter_rows()
-            if name in config.development
-        }
+        named = {normal_form(each.text) for each in asked if each.id in config.development}
         if not named & set(topics):
             raise InputError(
                 f"data.development names {', '.join(config.development)}, and no statement that "
@@ -309,6 +282,4 @@ def _development_topics(found: Sequence[Example], config: SftData, seed: int) ->
             f"the statements are about {len(topics)} question; expected at least 2, so that one "
             "can be kept back to say when to stop"
         )
-    n_kept = min(max(1, round(config.development_share * len(topics))), len(topics) - 1)
-    drawn = np.random.default_rng(seed).choice(len(topics), n_kept, replace=False)
-    return frozenset(topics[place] for place in drawn)
+    return draw_share(topics, config.development_share, seed)
