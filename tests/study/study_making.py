@@ -110,9 +110,10 @@ class Place:
         with self.turn() as turn:
             person = turn.db.get(Participant, person_id)
             people.saw(turn, person)
-            answers.show(turn, person)
-            turn.db.flush()
-            return current_page(turn, person)
+            page = current_page(turn, person)
+            if page.unseen is not None:
+                answers.show(turn.db, page.unseen, turn.now)
+            return page
 
     def act(self, person_id: int, *, agreement: int = 6, quality: int = 5) -> str:
         """Does what the person's page asks for; says which page it was."""
@@ -126,7 +127,8 @@ class Place:
             elif page.kind == "check":
                 people.answer_check(turn, person, [2])
             elif page.kind in ("position", "rate"):
-                assert answers.rate(turn, person, page.presentation.id, agreement, quality)
+                asked = page.presentation.id
+                assert answers.rate(turn, person, asked, agreement, quality) is None
             elif page.kind == "opinion":
                 assert answers.write_opinion(turn, person, page.round.id, OPINION) is None
             elif page.kind == "result":

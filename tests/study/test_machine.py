@@ -240,13 +240,17 @@ def test_answers_to_other_pages_change_nothing(place):
     page = place.page(ids[0])
     with place.turn() as turn:
         me, other = (turn.db.get(Participant, i) for i in ids[:2])
-        assert not answers.rate(turn, other, page.presentation.id, 4, None)  # somebody else's
+        of_another = answers.rate(turn, other, page.presentation.id, 4, None)
+        assert of_another == "not_asked"
         assert answers.write_opinion(turn, me, page.round.id, OPINION) == "not_asked"  # not yet
-        assert answers.rate(turn, me, page.presentation.id, 4, None)
-        assert not answers.rate(turn, me, page.presentation.id, 1, None)  # sent twice
+        assert answers.rate(turn, me, page.presentation.id, 4, None) is None
+        assert answers.rate(turn, me, page.presentation.id, 1, None) == "not_asked"  # sent twice
         assert not answers.leave_result(turn, me, page.round.id)
-        for value in (0, 8, -1):
-            assert not answers.rate(turn, other, page.presentation.id, value, None)
+    asked = place.page(ids[1]).presentation.id
+    with place.turn() as turn:
+        other = turn.db.get(Participant, ids[1])
+        for value in (0, 8, -1, None):
+            assert answers.rate(turn, other, asked, value, None) == "missing_one"
     assert count(place, Rating) == 1
     assert place.page(ids[0]).kind == "opinion"
 

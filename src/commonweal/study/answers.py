@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
 
 from commonweal.study import machine
 from commonweal.study.screening import flags_of, screen_opinion
@@ -50,9 +51,10 @@ def next_presentation(turn: Turn, person: Participant) -> Presentation | None:
     if group is None or group.stage not in ("opinions", "rating"):
         return None
     passes = Presentation.pass_index
-    return turn.db.scalars(
-        select(Presentation)
+    found = turn.db.execute(
+        select(Presentation, Statement)  # the statement is read with it: it is what comes next
         .outerjoin(Rating)
+        .outerjoin(Statement)
         .where(
             Presentation.round_id == group.round_id,
             Presentation.participant_id == person.id,
@@ -62,37 +64,48 @@ def next_presentation(turn: Turn, person: Participant) -> Presentation | None:
         .order_by(passes, Presentation.place)
         .limit(1)
     ).one_or_none()
+    return found[0] if found else None
 
 
-def show(turn: Turn, person: Participant) -> None:
-    """Notes when what the person is to rate, or the result, was first shown to them."""
-    presentation = next_presentation(turn, person)
-    if presentation is not None and presentation.shown_at is None:
-        presentation.shown_at = turn.now
-    group = _group(turn, person)
-    if group is not None and group.stage == "result":
-        member = turn.db.get(Member, (group.round_id, person.id))
-        if member is not None and member.result_shown_at is None:
-            member.result_shown_at = turn.now
+def show(db: Session, shown: Presentation | Member, now: float) -> None:
+    """Notes when what a person is to rate, or their round's result, was first shown to them.
+
+    Where somebody noted it meanwhile, or the person is gone, nothing changes: this needs no turn.
+    """
+    if isinstance(shown, Presentation):
+        first = update(Presentation).where(
+            Presentation.id == shown.id, Presentation.shown_at.is_(None)
+        )
+        db.execute(first.values(shown_at=now))
+    else:
+        first = update(Member).where(
+            Member.round_id == shown.round_id,
+            Member.participant_id == shown.participant_id,
+            Member.result_shown_at.is_(None),
+        )
+        db.execute(first.values(result_shown_at=now))
 
 
 def rate(
     turn: Turn,
     person: Participant,
-    presentation_id: int,
-    agreement: int,
+    presentation_id: int | None,
+    agreement: int | None,
     quality: int | None,
     handled: Handled | None = None,
-) -> bool:
-    """Whether this rating was kept: it is for what the person is shown now, and is whole."""
+) -> str | None:
+    """What is wrong with the rating: "not_asked" where it is not for what the person is shown now,
+    "missing" or (of a position statement) "missing_one" where it is not whole; None where it was
+    kept.
+    """
     handled = handled or Handled()
     group, asked = _group(turn, person), next_presentation(turn, person)
     if group is None or asked is None or asked.id != presentation_id or asked.shown_at is None:
-        return False
+        return "not_asked"
     wants_quality = asked.pass_index >= 0
     for value in (agreement, quality) if wants_quality else (agreement,):
         if value is None or not RATING_MIN <= value <= RATING_MAX:
-            return False
+            return "missing" if wants_quality else "missing_one"
     first = handled.first_input_at
     turn.db.add(
         Rating(
@@ -106,8 +119,12 @@ def rate(
             n_changes=handled.n_changes,
         )
     )
-    _moved(turn, group)
-    return True
+    turn.db.flush()
+    # The others see who is done, not how far somebody is: their pages need not look again.
+    if next_presentation(turn, person) is None:
+        turn.touch(group)
+    machine.advance(turn, group)
+    return None
 
 
 def save_draft(turn: Turn, person: Participant, round_id: int, text: str) -> bool:
@@ -169,13 +186,6 @@ def leave_result(turn: Turn, person: Participant, round_id: int) -> bool:
     member.result_left_at = turn.now
     _moved(turn, group)
     return True
-
-
-def statement_of(turn: Turn, presentation: Presentation) -> Statement | None:
-    """The statement of a presentation; None for the position statement."""
-    if presentation.statement_id is None:
-        return None
-    return turn.db.get_one(Statement, presentation.statement_id)
 
 
 def _is_writing(turn: Turn, person: Participant, round_id: int) -> bool:

@@ -46,9 +46,10 @@ def advance(turn: Turn, group: Group) -> None:
     """
     turn.db.flush()
     while group.paused_at is None and group.stage not in ENDED:
-        if not rounds.active(turn, group):
+        active = rounds.active(turn, group)
+        if not active:
             rounds.begin_stage(turn, group, "finished", 0)
-        elif not _STEPS[group.stage](turn, group):
+        elif not _STEPS[group.stage](turn, group, active):
             return
         turn.db.flush()
 
@@ -99,8 +100,7 @@ def resume(turn: Turn, group: Group, *, actor: str) -> None:
 # --------------------------------------------------------------------------------- the steps
 
 
-def _opinions(turn: Turn, group: Group) -> bool:
-    active = rounds.active(turn, group)
+def _opinions(turn: Turn, group: Group, active: list[Participant]) -> bool:
     written = set(
         turn.db.scalars(select(Opinion.participant_id).where(Opinion.round_id == group.round_id))
     )
@@ -123,7 +123,7 @@ def _opinions(turn: Turn, group: Group) -> bool:
     return True
 
 
-def _opinion_check(turn: Turn, group: Group) -> bool:
+def _opinion_check(turn: Turn, group: Group, _active: list[Participant]) -> bool:
     held = turn.db.scalars(
         select(Opinion.id).where(Opinion.round_id == group.round_id, Opinion.screening == "held")
     ).first()
@@ -135,10 +135,11 @@ def _opinion_check(turn: Turn, group: Group) -> bool:
     # Somewhat more than all of it can take: whatever becomes of the job, this stage ends.
     rounds.begin_stage(turn, group, "generating", timings.generation * (n_writings + 1) + 60)
     turn.db.add(Job(round_id=group.round_id, status="queued", created_at=turn.now))
+    turn.has_job = True
     return True
 
 
-def _generating(turn: Turn, group: Group) -> bool:
+def _generating(turn: Turn, group: Group, _active: list[Participant]) -> bool:
     job = turn.db.scalars(select(Job).where(Job.round_id == group.round_id)).one()
     if job.status in ("queued", "running"):
         if turn.now < group.deadline:
@@ -153,7 +154,7 @@ def _generating(turn: Turn, group: Group) -> bool:
     return True
 
 
-def _statement_check(turn: Turn, group: Group) -> bool:
+def _statement_check(turn: Turn, group: Group, active: list[Participant]) -> bool:
     picked = list(
         turn.db.scalars(
             select(Statement)
@@ -173,7 +174,7 @@ def _statement_check(turn: Turn, group: Group) -> bool:
     seconds = turn.config.timings_seconds.rating * len(shown) * passes
     rounds.begin_stage(turn, group, "rating", seconds)
     seed = turn.db.get_one(Round, group.round_id).seed
-    for person in rounds.active(turn, group):
+    for person in active:
         rng = np.random.default_rng([seed, person.id])
         for pass_index in range(passes):
             for place, index in enumerate(rng.permutation(len(shown))):
@@ -190,7 +191,7 @@ def _statement_check(turn: Turn, group: Group) -> bool:
     return True
 
 
-def _rating(turn: Turn, group: Group) -> bool:
+def _rating(turn: Turn, group: Group, active: list[Participant]) -> bool:
     unrated = set(
         turn.db.scalars(
             select(Presentation.participant_id)
@@ -202,7 +203,7 @@ def _rating(turn: Turn, group: Group) -> bool:
             )
         )
     )
-    late = [person for person in rounds.active(turn, group) if person.id in unrated]
+    late = [person for person in active if person.id in unrated]
     if late and turn.now < group.deadline:
         return False
     if turn.config.group.late == "release":
@@ -211,7 +212,7 @@ def _rating(turn: Turn, group: Group) -> bool:
     return True
 
 
-def _result_step(turn: Turn, group: Group) -> bool:
+def _result_step(turn: Turn, group: Group, active: list[Participant]) -> bool:
     left = set(
         turn.db.scalars(
             select(Member.participant_id).where(
@@ -219,7 +220,6 @@ def _result_step(turn: Turn, group: Group) -> bool:
             )
         )
     )
-    active = rounds.active(turn, group)
     if turn.now < group.deadline and not all(person.id in left for person in active):
         return False
     for person in active:
@@ -236,7 +236,7 @@ def _result_step(turn: Turn, group: Group) -> bool:
     return True
 
 
-_STEPS: dict[str, Callable[[Turn, Group], bool]] = {
+_STEPS: dict[str, Callable[[Turn, Group, list[Participant]], bool]] = {
     "opinions": _opinions,
     "opinion_check": _opinion_check,
     "generating": _generating,

@@ -60,6 +60,7 @@ class Page:
         round_number, n_rounds: "round 1 of 2".
         place, n_places: "statement 3 of 8".
         deadline: when this stage ends, seconds since 1970.
+        unseen: what the page shows for the first time; None where it was shown before.
     """
 
     kind: str
@@ -81,6 +82,7 @@ class Page:
     companions: tuple[Companion, ...] = ()
     n_waiting: int = 0
     results: tuple[Rated, ...] = field(default=())
+    unseen: Presentation | Member | None = None
 
     @property
     def is_paused(self) -> bool:
@@ -111,12 +113,16 @@ def current_page(turn: Turn, person: Participant) -> Page:
 
 
 def _round_page(turn: Turn, person: Participant, group: Group, row: Round) -> Page:
-    own = turn.db.scalars(
-        select(Opinion).where(Opinion.round_id == row.id, Opinion.participant_id == person.id)
-    ).one_or_none()
     presentation = next_presentation(turn, person)
-    kind, place, n_places, draft, statement = "waiting", 0, 0, "", None
+    kind, place, n_places, draft, own, statement = "waiting", 0, 0, "", None, None
     results: tuple[Rated, ...] = ()
+    unseen: Presentation | Member | None = None
+    if presentation is None:
+        own = turn.db.scalars(
+            select(Opinion).where(Opinion.round_id == row.id, Opinion.participant_id == person.id)
+        ).one_or_none()
+    elif presentation.shown_at is None:
+        unseen = presentation
     if group.stage == "opinions" and presentation is not None:
         kind = "position"
     elif group.stage == "opinions" and own is None:
@@ -131,6 +137,7 @@ def _round_page(turn: Turn, person: Participant, group: Group, row: Round) -> Pa
         member = turn.db.get(Member, (row.id, person.id))
         if member is not None and member.result_left_at is None:
             kind = "result"
+            unseen = member if member.result_shown_at is None else None
             results = tuple(rated_statements(turn.db, row.id, turn.config.rounds.welfare))
     rank = _RANKS[kind] if kind != "waiting" else _WAITING_RANKS[group.stage]
     return Page(
@@ -152,6 +159,7 @@ def _round_page(turn: Turn, person: Participant, group: Group, row: Round) -> Pa
         own_opinion=own,
         companions=companions(turn, group, you=person) if kind == "waiting" else (),
         results=results,
+        unseen=unseen,
     )
 
 

@@ -15,6 +15,8 @@ from commonweal.study.tables import Group, Link, Participant, RecruiterIds, Sitt
 
 MAX_EXTENSIONS = 10
 """How often a person may ask for more time in one round (WCAG 2.2, 2.2.1: at least ten times)."""
+FRESH_SECONDS = 15.0
+"""How old "last seen" may be before it is written anew."""
 
 
 class AlreadyJoinedError(InputError):
@@ -116,12 +118,14 @@ def sit_down(turn: Turn, person: Participant) -> str:
 
 
 def of_cookie(db: Session, study_id: int, token: str) -> Participant | None:
-    """Whose cookie it is, if anybody's in this study."""
-    return db.scalars(
-        select(Participant)
+    """Whose cookie it is, if anybody's in this study. Reads their group with them."""
+    found = db.execute(
+        select(Participant, Group)
         .join(Sitting, Sitting.participant_id == Participant.id)
+        .outerjoin(Group, Group.id == Participant.group_id)
         .where(Sitting.token_hash == hashed(token), Participant.study_id == study_id)
     ).one_or_none()
+    return found[0] if found else None
 
 
 def consent(turn: Turn, person: Participant, text: str) -> None:
@@ -186,6 +190,11 @@ def more_time(turn: Turn, person: Participant, *, actor: str = "participant") ->
     turn.log("more time", actor=actor, group=group, person=person)
     turn.touch(group)
     return True
+
+
+def is_fresh(turn: Turn, person: Participant) -> bool:
+    """Whether the person was noted as there so lately that it need not be noted again."""
+    return person.last_seen_at > turn.now - FRESH_SECONDS
 
 
 def saw(turn: Turn, person: Participant) -> None:

@@ -80,6 +80,7 @@ class Turn:
         config: what the study is.
         now: the time of everything that happens in it.
         is_touched: whether what somebody sees has changed.
+        has_job: whether there is something new to write.
     """
 
     db: Session
@@ -87,6 +88,12 @@ class Turn:
     config: StudyConfig
     now: float
     is_touched: bool = False
+    has_job: bool = False
+
+    def __post_init__(self) -> None:
+        # A session forgets a row that nobody holds, and asks the database for it again.
+        held: list[object] = []
+        event.listen(self.db, "loaded_as_persistent", lambda _session, row: held.append(row))
 
     def log(
         self,
@@ -142,7 +149,7 @@ class Store:
             parsed = parsed.set(drivername="postgresql+psycopg")
         self.clock: Clock = clock or SystemClock()
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
-        self.on_change: Callable[[], None] = lambda: None
+        self.on_change: Callable[[Turn], None] = lambda _turn: None
         if self.is_sqlite:
             self.engine = create_engine(parsed, connect_args={"check_same_thread": False})
             event.listen(self.engine, "connect", _prepare_sqlite)
@@ -197,7 +204,7 @@ class Store:
             yield (turn := Turn(db, study, self.config_of(study), self.clock.now()))
             db.commit()
         if turn.is_touched:
-            self.on_change()
+            self.on_change(turn)
 
     @contextmanager
     def write(self) -> Iterator[Session]:

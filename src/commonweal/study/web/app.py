@@ -113,9 +113,10 @@ class Site:
             if self.in_background:
                 await run_in_threadpool(self.worker.stop)
 
-    def _changed(self) -> None:
+    def _changed(self, turn: Turn) -> None:
         self.live.poke()
-        self.worker.wake()
+        if turn.has_job:
+            self.worker.wake()
 
     async def _sweep(self) -> None:
         while True:
@@ -149,6 +150,7 @@ def _templates() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
         autoescape=True,
+        auto_reload=False,  # a page would ask the disk for each of its parts
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 COOKIE = "cw_here"
 STALE = "stale"
 """An answer to a page that is over, or one sent twice: it changes nothing, and they are told."""
-SEEN_SECONDS = 15.0
-"""How old "last seen" may be before a page that is looked at writes it anew."""
 
 
 def routes(site: Site) -> list[Route]:
@@ -175,19 +173,21 @@ def here(visit: Visit) -> Response:
         turn = visit.site.reading(db)
         person = _person(visit, turn)
         page = current_page(turn, person)
-        fresh = person.last_seen_at > turn.now - SEEN_SECONDS
         due = page.group is not None and page.group.deadline <= turn.now and not page.is_paused
-        unseen = page.kind == "result" or (
-            page.presentation is not None and page.presentation.shown_at is None
-        )
-        if fresh and not due and not unseen:
-            return _show(visit, turn, page)
+    # The reading connection is given back first: everybody who waits to write would hold one.
+    if people.is_fresh(turn, person) and not due:
+        if page.unseen is not None:
+            with store.write() as writing:
+                answers.show(writing, page.unseen, turn.now)
+        return _show(visit, turn, page)
     with store.turn(study_id) as turn:
         person = _person(visit, turn)
         people.saw(turn, person)
-        answers.show(turn, person)
         turn.db.flush()
-        return _show(visit, turn, current_page(turn, person))
+        page = current_page(turn, person)
+        if page.unseen is not None:
+            answers.show(turn.db, page.unseen, turn.now)
+        return _show(visit, turn, page)
 
 
 def _show(
@@ -219,7 +219,8 @@ def act(visit: Visit) -> Response:
         raise RefusedError(404, "error.not_found")
     with visit.site.store.turn(visit.site.study_id) as turn:
         person = _person(visit, turn)
-        person.last_seen_at = turn.now
+        if not people.is_fresh(turn, person):
+            person.last_seen_at = turn.now
         answer = _ACTIONS[action](visit, turn, person)
         if answer == STALE:
             return visit.go("/here?stale=1")
@@ -251,25 +252,23 @@ def _check(visit: Visit, turn: Turn, person: Participant) -> str | None:
 
 
 def _rate(visit: Visit, turn: Turn, person: Participant) -> str | None:
-    asked = answers.next_presentation(turn, person)
-    number = visit.whole("presentation")
-    if asked is None or number != asked.id:
-        return STALE
-    agreement, quality = visit.whole("agreement"), visit.whole("quality")
-    if agreement is None or (quality is None and asked.pass_index >= 0):
-        return "rate.missing" if asked.pass_index >= 0 else "rate.missing_one"
     # The script says how long ago the first input was: the browser's clock is not needed.
     ago, changes = visit.whole("first_input_ago"), visit.whole("n_changes")
     handled = answers.Handled(turn.now - ago / 1000 if ago is not None else None, changes)
-    kept = answers.rate(turn, person, asked.id, agreement, quality, handled)
-    return None if kept else "rate.missing"
+    number, agreement = visit.whole("presentation"), visit.whole("agreement")
+    problem = answers.rate(turn, person, number, agreement, visit.whole("quality"), handled)
+    return _problem("rate", problem)
 
 
 def _opinion(visit: Visit, turn: Turn, person: Participant) -> str | None:
     problem = answers.write_opinion(turn, person, visit.whole("round") or 0, visit.text("text"))
+    return _problem("opinion", problem)
+
+
+def _problem(part: str, problem: str | None) -> str | None:
     if problem == "not_asked":
         return STALE
-    return f"opinion.{problem}" if problem else None
+    return f"{part}.{problem}" if problem else None
 
 
 def _draft(visit: Visit, turn: Turn, person: Participant) -> Response:
