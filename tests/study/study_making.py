@@ -113,6 +113,7 @@ class Place:
             page = current_page(turn, person)
             if page.unseen is not None:
                 answers.show(turn.db, page.unseen, turn.now)
+                turn.db.refresh(page.unseen)
             return page
 
     def act(self, person_id: int, *, agreement: int = 6, quality: int = 5) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Boolean, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from commonweal.study import machine
@@ -24,6 +24,36 @@ from commonweal.study.tables import (
     Statement,
 )
 from commonweal.types import RATING_MAX, RATING_MIN
+
+# What every page asks is put together once, here and in the files beside: that takes longer than
+# the answer of the database.
+_NEXT = (
+    select(Presentation, Statement)  # the statement is read with it: it is what comes next
+    .outerjoin(Rating)
+    .outerjoin(Statement)
+    .where(
+        Presentation.round_id == bindparam("round_id"),
+        Presentation.participant_id == bindparam("participant_id"),
+        Rating.presentation_id.is_(None),
+        (Presentation.pass_index < 0) == bindparam("of_position", type_=Boolean),
+    )
+    .order_by(Presentation.pass_index, Presentation.place)
+    .limit(1)
+)
+_SHOWN = (
+    update(Presentation)
+    .where(Presentation.id == bindparam("shown"), Presentation.shown_at.is_(None))
+    .values(shown_at=bindparam("now"))
+)
+_RESULT_SHOWN = (
+    update(Member)
+    .where(
+        Member.round_id == bindparam("round"),
+        Member.participant_id == bindparam("participant"),
+        Member.result_shown_at.is_(None),
+    )
+    .values(result_shown_at=bindparam("now"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +80,9 @@ def next_presentation(turn: Turn, person: Participant) -> Presentation | None:
     group = _group(turn, person)
     if group is None or group.stage not in ("opinions", "rating"):
         return None
-    passes = Presentation.pass_index
-    found = turn.db.execute(
-        select(Presentation, Statement)  # the statement is read with it: it is what comes next
-        .outerjoin(Rating)
-        .outerjoin(Statement)
-        .where(
-            Presentation.round_id == group.round_id,
-            Presentation.participant_id == person.id,
-            Rating.presentation_id.is_(None),
-            passes < 0 if group.stage == "opinions" else passes >= 0,
-        )
-        .order_by(passes, Presentation.place)
-        .limit(1)
-    ).one_or_none()
+    asked = {"round_id": group.round_id, "participant_id": person.id}
+    asked["of_position"] = group.stage == "opinions"
+    found = turn.db.execute(_NEXT, asked).one_or_none()
     return found[0] if found else None
 
 
@@ -73,17 +92,10 @@ def show(db: Session, shown: Presentation | Member, now: float) -> None:
     Where somebody noted it meanwhile, or the person is gone, nothing changes: this needs no turn.
     """
     if isinstance(shown, Presentation):
-        first = update(Presentation).where(
-            Presentation.id == shown.id, Presentation.shown_at.is_(None)
-        )
-        db.execute(first.values(shown_at=now))
+        db.connection().execute(_SHOWN, {"shown": shown.id, "now": now})
     else:
-        first = update(Member).where(
-            Member.round_id == shown.round_id,
-            Member.participant_id == shown.participant_id,
-            Member.result_shown_at.is_(None),
-        )
-        db.execute(first.values(result_shown_at=now))
+        key = {"round": shown.round_id, "participant": shown.participant_id}
+        db.connection().execute(_RESULT_SHOWN, key | {"now": now})
 
 
 def rate(

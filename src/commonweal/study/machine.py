@@ -30,7 +30,6 @@ from commonweal.study.tables import (
     Opinion,
     Participant,
     Presentation,
-    Rating,
     Round,
     Statement,
 )
@@ -192,17 +191,7 @@ def _statement_check(turn: Turn, group: Group, active: list[Participant]) -> boo
 
 
 def _rating(turn: Turn, group: Group, active: list[Participant]) -> bool:
-    unrated = set(
-        turn.db.scalars(
-            select(Presentation.participant_id)
-            .outerjoin(Rating)
-            .where(
-                Presentation.round_id == group.round_id,
-                Presentation.pass_index >= 0,
-                Rating.presentation_id.is_(None),
-            )
-        )
-    )
+    unrated = rounds.still_rating(turn, group)
     late = [person for person in active if person.id in unrated]
     if late and turn.now < group.deadline:
         return False

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
+from commonweal.study import rounds
 from commonweal.study.answers import next_presentation
 from commonweal.study.lobby import PRESENT_SECONDS
 from commonweal.study.results import Rated, rated_statements
@@ -36,6 +37,17 @@ _WAITING_RANKS = {
     "rating": 16,
     "result": 18,
 }
+
+_PLACE = (
+    select(func.count(Presentation.id), func.count(Rating.presentation_id))
+    .select_from(Presentation)
+    .outerjoin(Rating)
+    .where(
+        Presentation.round_id == bindparam("round"),
+        Presentation.participant_id == bindparam("participant"),
+        Presentation.pass_index >= 0,
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,17 +208,7 @@ def _busy(turn: Turn, group: Group) -> set[int]:
             )
         )
     if group.stage == "rating":
-        return set(
-            turn.db.scalars(
-                select(Presentation.participant_id)
-                .outerjoin(Rating)
-                .where(
-                    Presentation.round_id == group.round_id,
-                    Presentation.pass_index >= 0,
-                    Rating.presentation_id.is_(None),
-                )
-            )
-        )
+        return rounds.still_rating(turn, group)
     if group.stage == "result":
         return set(
             turn.db.scalars(
@@ -220,16 +222,8 @@ def _busy(turn: Turn, group: Group) -> set[int]:
 
 def _place(turn: Turn, person: Participant, row: Round) -> tuple[int, int]:
     """(The number of the statement that comes now, how many there are), over both passes."""
-    n_places, n_rated = turn.db.execute(
-        select(func.count(Presentation.id), func.count(Rating.presentation_id))
-        .select_from(Presentation)
-        .outerjoin(Rating)
-        .where(
-            Presentation.round_id == row.id,
-            Presentation.participant_id == person.id,
-            Presentation.pass_index >= 0,
-        )
-    ).one()
+    asked = {"round": row.id, "participant": person.id}
+    n_places, n_rated = turn.db.execute(_PLACE, asked).one()
     return n_rated + 1, n_places
 
 

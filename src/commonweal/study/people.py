@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from commonweal.errors import InputError
@@ -17,6 +17,14 @@ MAX_EXTENSIONS = 10
 """How often a person may ask for more time in one round (WCAG 2.2, 2.2.1: at least ten times)."""
 FRESH_SECONDS = 15.0
 """How old "last seen" may be before it is written anew."""
+
+
+_OF_COOKIE = (
+    select(Participant, Group)
+    .join(Sitting, Sitting.participant_id == Participant.id)
+    .outerjoin(Group, Group.id == Participant.group_id)
+    .where(Sitting.token_hash == bindparam("token"), Participant.study_id == bindparam("study"))
+)
 
 
 class AlreadyJoinedError(InputError):
@@ -119,12 +127,7 @@ def sit_down(turn: Turn, person: Participant) -> str:
 
 def of_cookie(db: Session, study_id: int, token: str) -> Participant | None:
     """Whose cookie it is, if anybody's in this study. Reads their group with them."""
-    found = db.execute(
-        select(Participant, Group)
-        .join(Sitting, Sitting.participant_id == Participant.id)
-        .outerjoin(Group, Group.id == Participant.group_id)
-        .where(Sitting.token_hash == hashed(token), Participant.study_id == study_id)
-    ).one_or_none()
+    found = db.execute(_OF_COOKIE, {"token": hashed(token), "study": study_id}).one_or_none()
     return found[0] if found else None
 
 

@@ -5,13 +5,29 @@ from __future__ import annotations
 import secrets
 
 import numpy as np
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from commonweal.study.store import Turn, new_public_id
-from commonweal.study.tables import Group, Member, Participant, Presentation, Round
+from commonweal.study.tables import Group, Member, Participant, Presentation, Rating, Round
 
 POSITION_PASS = -1
 """``pass_index`` of the position statement's presentation."""
+
+_ACTIVE = (
+    select(Participant)
+    .where(Participant.group_id == bindparam("group"), Participant.outcome.is_(None))
+    .order_by(Participant.seat)
+)
+_STILL_RATING = (
+    select(Presentation.participant_id)
+    .distinct()
+    .outerjoin(Rating)
+    .where(
+        Presentation.round_id == bindparam("round"),
+        Presentation.pass_index >= 0,
+        Rating.presentation_id.is_(None),
+    )
+)
 
 
 def next_round(turn: Turn, group: Group) -> None:
@@ -79,13 +95,12 @@ def end(turn: Turn, person: Participant, outcome: str, *, actor: str = "machine"
 
 def active(turn: Turn, group: Group) -> list[Participant]:
     """Who is in the group and takes part, by seat."""
-    return list(
-        turn.db.scalars(
-            select(Participant)
-            .where(Participant.group_id == group.id, Participant.outcome.is_(None))
-            .order_by(Participant.seat)
-        )
-    )
+    return list(turn.db.scalars(_ACTIVE, {"group": group.id}))
+
+
+def still_rating(turn: Turn, group: Group) -> set[int]:
+    """The ids of those who have a statement of the group's round to rate, gone or not."""
+    return set(turn.db.scalars(_STILL_RATING, {"round": group.round_id}))
 
 
 def begin_stage(turn: Turn, group: Group, stage: str, seconds: float) -> None:

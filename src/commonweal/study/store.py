@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, create_engine, event, inspect, select
+from sqlalchemy import Connection, bindparam, create_engine, event, inspect, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -22,6 +22,8 @@ from commonweal.errors import InputError
 from commonweal.study.config import StudyConfig
 from commonweal.study.tables import SCHEMA_VERSION, Base, Event, Group, Participant, SchemaInfo
 from commonweal.study.tables import Study as StudyRow
+
+_LOCK = select(StudyRow).where(StudyRow.id == bindparam("study")).with_for_update()
 
 
 class Clock(Protocol):
@@ -198,9 +200,7 @@ class Store:
     def turn(self, study_id: int) -> Iterator[Turn]:
         """A transaction that holds the study: committed at the end, undone on an error."""
         with self._writer, Session(self._write_engine, expire_on_commit=False) as db:
-            study = db.scalars(
-                select(StudyRow).where(StudyRow.id == study_id).with_for_update()
-            ).one()
+            study = db.scalars(_LOCK, {"study": study_id}).one()
             yield (turn := Turn(db, study, self.config_of(study), self.clock.now()))
             db.commit()
         if turn.is_touched:
