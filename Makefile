@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 UV := $(BIN)/uv pip compile --universal --no-header --no-annotate --python-version 3.11 --quiet
 
-.PHONY: run test test-slow check bench docs lock clean
+.PHONY: run test test-slow check bench docs lock audit clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/base.stamp
@@ -45,6 +45,14 @@ lock: $(VENV)/dev.stamp
 	echo 'torch==2.13.0' | $(UV) pyproject.toml --all-extras --group dev -c - -o requirements/dev.lock
 	$(UV) pyproject.toml -c requirements/dev.lock -o requirements/base.lock
 	sed -i -E '/^(nvidia|cuda|triton)/d' requirements/dev.lock
+
+# Known vulnerabilities of what is installed; asks an advisory service on the network. The tool gets a
+# place of its own, so that it cannot change what is installed.
+audit:
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip install --quiet pip-audit
+	set -e; for each in base dev; do \
+	  build/audit/bin/pip-audit --strict --no-deps --disable-pip -s osv -r requirements/$$each.lock; done
 
 $(VENV)/base.stamp: requirements/base.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -3,8 +3,9 @@
     python benchmarks/study_load.py --people 50 100 200
 
 For each database and number of people: the p50 and p95 of a rating (the form sent, and the page
-that comes next fetched), in milliseconds, and the processor time of the server for one rating. Then
-1,000 event streams are held, and the memory of each is told. The people are programs in one other
+that comes next fetched), in milliseconds, the processor time of the server for one rating, and what
+its memory grew by for each person, from its start on. Then 1,000 event streams are held, and the
+memory of each is told. The people are programs in one other
 process on the same machine, which takes its share. On PostgreSQL one and two server processes share
 the database (`--workers`); SQLite has one. PostgreSQL is left out, with a line that says so, where
 COMMONWEAL_DATABASE is not the URL of an empty database. `study_otree.py` compares with oTree.
@@ -222,6 +223,7 @@ def measure(
     with ExitStack() as stack:
         servers = [stack.enter_context(start_server(url, name)) for _ in range(n_workers)]
         before = sum(processor_seconds(pid) for _, pid in servers)
+        memory = sum(memory_kilobytes(pid) for _, pid in servers)
         ports = [port for port, _ in servers]
         took = np.array(asyncio.run(load(ports, cookies, n_ratings))) * 1000
         used = sum(processor_seconds(pid) for _, pid in servers) - before
@@ -229,6 +231,7 @@ def measure(
             "p50": float(np.quantile(took, 0.5)),
             "p95": float(np.quantile(took, 0.95)),
             "cpu_ms": 1000 * used / len(took),
+            "person_kb": (sum(memory_kilobytes(pid) for _, pid in servers) - memory) / n_people,
         }
         if with_streams:
             found["stream_kb"] = asyncio.run(streams(*servers[0], cookies))
@@ -266,6 +269,7 @@ def main() -> None:
                     f"{n_people:5} people  p50 {found['p50']:6.0f} ms  p95 {found['p95']:6.0f} ms  "
                     f"servers {found['cpu_ms']:5.1f} ms a rating, so a core is full at "
                     f"{1000 * EVERY_SECONDS / found['cpu_ms']:5.0f} people"
+                    f"  {found['person_kb']:.0f} KB a person"
                     + (f"  {found['stream_kb']:.0f} KB a stream" if last else "")
                     + (f"  (busy machine: load {busy:.1f})" if busy > n_cores / 2 else ""),
                     flush=True,
