@@ -25,11 +25,11 @@ from sklearn.cluster import KMeans
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
+from commonweal.datasets.words import normal_form
 from commonweal.models.encoder import SentenceEncoder
 from commonweal.models.store import require
 from commonweal.questions.clusters import N_STARTS, cluster
 from commonweal.questions.positions import position_by_rule
-from commonweal.questions.records import normal_form
 from commonweal.questions.similar import NEAR_DUPLICATE, SimilarityIndex, near_pairs, nearest_across
 from commonweal.questions.split import choose_stratified, choose_topics
 

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from commonweal._version import __version__
+from commonweal.datasets.words import tokens
 from commonweal.errors import GenerationError, InputError
 from commonweal.groups import check_group
-from commonweal.policies.parsing import tokens
 from commonweal.types import (
     Candidate,
     Opinion,

@@ -194,6 +194,16 @@ def test_a_question_in_two_splits_is_refused(dataset):
     assert "'q1' stands for 2 different questions" in found[1]
 
 
+def test_one_question_under_two_ids_in_two_splits_is_refused(dataset):
+    same = changed(dataset, "rounds", 2, "question", "should we do 1")
+    problem = only_problem(same)
+    assert "'Should we do 1?' is asked as q1, q2 in the splits train, ood_test" in problem
+    with pytest.raises(InputError, match="a model could learn its test"):
+        write_dataset(same, HERE)
+    assert list(problems(changed(same, "rounds", 2, "split", "train"), HERE)) == []
+    assert list(problems(changed(same, "rounds", 2, "split", None), HERE)) == []
+
+
 def test_ratings_are_held_to_their_own_scale(dataset):
     votes = replace(dataset, about=about(VOTE))
     assert any("agreement is 2, expected vote" in problem for problem in problems(votes, HERE))

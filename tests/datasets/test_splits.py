@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from rounds_making import about
 
@@ -14,6 +14,8 @@ from commonweal.datasets.dataset import Dataset, frame
 from commonweal.datasets.splits import split_by_mapping, split_by_question_set, split_by_share
 from commonweal.datasets.validation import problems
 from commonweal.errors import InputError
+from commonweal.questions.guard import refuse_test_questions
+from commonweal.questions.records import QuestionRecord
 
 
 def asking(*questions: str, topics: list[str] | None = None) -> Dataset:
@@ -112,6 +114,23 @@ def test_one_question_under_two_ids_in_two_splits_leaks():
         split_by_mapping(asking("Free  buses?", "free buses?"), {"q0": "train", "q1": "iid_test"})
 
 
+@settings(max_examples=25)
+@given(st.lists(st.sampled_from("aAbBcC"), min_size=4, max_size=12), st.integers(0, 10**6))
+def test_what_is_split_is_taken_by_whatever_trains(letters, seed):
+    """The same words with other marks are one question here, in validation and in training."""
+    marks = ("Ban {}?", "ban  {}", "“Ban {}!”", "BAN, {}…")
+    texts = [marks[n % len(marks)].format(letter) for n, letter in enumerate(letters)]
+    assume(len({letter.lower() for letter in letters}) > 1)
+    done = split_by_share(asking(*texts), iid_test=0.5, seed=seed)
+    assert list(problems(done, Path("d"))) == []
+    records = [
+        QuestionRecord(name, text, split=split)
+        for name, text, split in done.rounds.select("question_id", "question", "split").iter_rows()
+    ]
+    training = [record.question for record in records if record.split == "train"]
+    assert refuse_test_questions(training, records) == len(training) > 0
+
+
 def test_splits_that_are_there_are_not_changed_unasked():
     done = split_by_mapping(asking("A?", "B?"), {"q0": "train", "q1": "ood_test"})
     turned = {"q0": "ood_test", "q1": "train"}
@@ -125,10 +144,10 @@ def test_a_question_set_gives_the_splits(tmp_path):
     path.write_text("question,split,topic\nfree  BUSES?,train,1\nB?,ood_test,2\nC?,train,2\n")
     dataset = asking("Free buses?", "B?")
     assert splits_of(split_by_question_set(dataset, path)) == {"q0": "train", "q1": "ood_test"}
-    with pytest.raises(InputError, match="no split for 1 of 2 questions of made, for example 'd"):
+    with pytest.raises(InputError, match="no split for 1 of 2 questions of made, for example 'D"):
         split_by_question_set(asking("B?", "D?"), path)
-    path.write_text("question,split\nA?,train\na?,ood_test\n")
-    with pytest.raises(InputError, match="'a\\?' has the splits train, ood_test"):
+    path.write_text("question,split\nA?,train\n a,ood_test\n")
+    with pytest.raises(InputError, match="'A\\?' has the splits train, ood_test"):
         split_by_question_set(asking("A?"), path)
     path.write_text("question\nA?\n")
     with pytest.raises(InputError, match="there is no column 'split'"):

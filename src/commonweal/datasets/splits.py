@@ -14,12 +14,15 @@ import numpy as np
 import polars as pl
 
 from commonweal.datasets.dataset import Dataset, Step
-from commonweal.datasets.reading import folded, read_csv
+from commonweal.datasets.reading import read_csv
+from commonweal.datasets.words import normal_form
 from commonweal.errors import InputError
 from commonweal.types import SPLITS
 
 _SAME = "_same"
-"""Number of a question: the same for every id under which it is asked."""
+"""A question's words: the same for every id under which it is asked."""
+
+_FORM = pl.col("question").map_elements(normal_form, return_dtype=pl.String)
 
 
 def split_by_share(
@@ -107,29 +110,31 @@ def split_by_mapping(
 def split_by_question_set(dataset: Dataset, path: Path, *, again: bool = False) -> Dataset:
     """The dataset with the splits of a question set: a CSV file with columns question and split.
 
-    Questions are matched by their text, white space and case aside.
+    Questions are matched by their words.
 
     Raises:
         InputError: the file cannot be read, gives one question two splits, or lacks a question.
     """
     text: dict[str, type[pl.DataType]] = {"question": pl.String, "split": pl.String}
     given = read_csv(path, text, expected="a question set with the columns question and split")
-    given = given.select(_normal_form("question").alias("text"), "split").drop_nulls("text")
-    twice = given.group_by("text").agg(pl.col("split").unique(maintain_order=True))
+    given = given.drop_nulls("question").with_columns(form=_FORM)
+    twice = given.group_by("form", maintain_order=True).agg(
+        pl.col("question").first(), pl.col("split").unique(maintain_order=True)
+    )
     for row in twice.filter(pl.col("split").list.len() > 1).head(1).iter_rows(named=True):
         raise InputError(
-            f"{path}: {row['text']!r} has the splits {', '.join(map(str, row['split']))}; "
+            f"{path}: {row['question']!r} has the splits {', '.join(map(str, row['split']))}; "
             "expected one for a question"
         )
-    splits = dict(given.drop_nulls("split").iter_rows())
+    splits = dict(given.drop_nulls("split").select("form", "split").iter_rows())
     asked = _questions(dataset)
     found = {
-        name: splits[text]
-        for name, text in asked.select("question_id", "text").iter_rows()
-        if text in splits
+        name: splits[form]
+        for name, form in asked.select("question_id", _SAME).iter_rows()
+        if form in splits
     }
     if missing := sorted(set(asked["question_id"]) - set(found)):
-        text = asked.row(by_predicate=pl.col("question_id") == missing[0], named=True)["text"]
+        text = asked.row(by_predicate=pl.col("question_id") == missing[0], named=True)["question"]
         raise InputError(
             f"{path} has no split for {len(missing)} of {asked.height} questions of "
             f"{dataset.about.name}, for example {text!r}; expected one for each"
@@ -137,22 +142,18 @@ def split_by_question_set(dataset: Dataset, path: Path, *, again: bool = False) 
     return split_by_mapping(dataset, found, again=again)
 
 
-def _normal_form(column: str) -> pl.Expr:
-    return folded(column).str.to_lowercase()
-
-
 def _questions(dataset: Dataset) -> pl.DataFrame:
-    """One row a question id: question_id, text (normal form), topic, and ``_SAME``."""
+    """One row a question id: question_id, question, topic, and ``_SAME``."""
     return (
-        dataset.rounds.select("question_id", "topic", text=_normal_form("question"))
+        dataset.rounds.select("question_id", "question", "topic")
         .unique("question_id", maintain_order=True)
-        .with_columns((pl.col("text").rank("dense") - 1).cast(pl.Int64).alias(_SAME))
+        .with_columns(_FORM.alias(_SAME))
     )
 
 
 def _whole_topics(
     questions: pl.DataFrame, n_wanted: int, rng: np.random.Generator, name: str
-) -> set[int]:
+) -> set[str]:
     if questions["topic"].null_count():
         raise InputError(
             f"{name}: {questions['topic'].null_count()} questions have no topic, and the "
@@ -160,7 +161,7 @@ def _whole_topics(
             "split of your own (a question set with topics: `commonweal questions split`)"
         )
     topics = questions["topic"].unique().sort()
-    chosen: set[int] = set()
+    chosen: set[str] = set()
     for topic in topics.gather(rng.permutation(len(topics))):
         if len(chosen) >= n_wanted:
             break

@@ -9,6 +9,7 @@ import polars as pl
 
 from commonweal.datasets.dataset import Dataset
 from commonweal.datasets.schema import OWN_COLUMN, TABLES, Column, Scale, Table
+from commonweal.datasets.words import normal_form
 from commonweal.errors import InputError
 
 _ROW = "_row"
@@ -135,7 +136,7 @@ def _reference_problems(
 
 
 def _question_problems(dataset: Dataset, path: Path) -> Iterator[str]:
-    """A question in two splits leaks from one into the other."""
+    """A question in two splits leaks from one into the other, also under two ids."""
     per_question = dataset.rounds.group_by("question_id", maintain_order=True).agg(
         splits=pl.col("split").fill_null("none").unique(maintain_order=True),
         texts=pl.col("question").unique(maintain_order=True),
@@ -150,6 +151,23 @@ def _question_problems(dataset: Dataset, path: Path) -> Iterator[str]:
         yield (
             f"{path}: question_id {row['question_id']!r} stands for {len(row['texts'])} different "
             "questions; expected one text for each id"
+        )
+    per_form = (
+        dataset.rounds.select("question_id", "question", "split")
+        .drop_nulls()
+        .unique(maintain_order=True)
+        .group_by(
+            pl.col("question").map_elements(normal_form, return_dtype=pl.String).alias("form"),
+            maintain_order=True,
+        )
+        .agg(pl.all().unique(maintain_order=True))
+    )
+    leaks = (pl.col("split").list.len() > 1) & (pl.col("question_id").list.len() > 1)
+    for row in per_form.filter(leaks).head(1).iter_rows(named=True):
+        yield (
+            f"{path}: {row['question'][0]!r} is asked as {', '.join(row['question_id'])} in the "
+            f"splits {', '.join(row['split'])}; expected one split for a question, whatever its "
+            "id: a model could learn its test"
         )
 
 

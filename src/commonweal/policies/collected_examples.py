@@ -12,8 +12,9 @@ import polars as pl
 
 from commonweal.datasets.quality import mean_agreement, mean_quality
 from commonweal.datasets.schema import LIKERT_7
+from commonweal.datasets.words import normal_form
 from commonweal.errors import InputError
-from commonweal.policies.parsing import Parser, tokens
+from commonweal.policies.parsing import Parser
 from commonweal.policies.prompts import WorkedExample
 from commonweal.types import SPLITS, Completion, Opinion, Rejection
 
@@ -74,7 +75,7 @@ def worked_examples(dataset: Dataset, *, n_examples: int = N_EXAMPLES) -> tuple[
     chosen: dict[str, WorkedExample] = {}
     n_unknown = n_refused = n_long = 0
     for round_id, question, text, included in ranked.iter_rows():
-        form = " ".join(tokens(question))
+        form = normal_form(question)
         if form in chosen:
             continue
         if not included:
@@ -125,12 +126,12 @@ def _refuse_test_questions(dataset: Dataset) -> None:
     """Raises where a question of the training split stands in a test split under another id."""
     asked = dataset.rounds.select("question", "question_id", "split")
     forms = {
-        " ".join(tokens(question)): (name, split)
+        normal_form(question): (name, split)
         for question, name, split in asked.iter_rows()
         if split in SPLITS[1:]
     }
     for question, name, split in asked.iter_rows():
-        if split == SPLITS[0] and (test := forms.get(" ".join(tokens(question)))):
+        if split == SPLITS[0] and (test := forms.get(normal_form(question))):
             raise InputError(
                 f"{dataset.about.name}: question_id {name!r} is in the training split, and the "
                 f"same question is {test[0]!r} in {test[1]}; a policy that is shown a test "

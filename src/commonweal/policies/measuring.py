@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from commonweal.datasets.words import tokens
 from commonweal.errors import InputError
 from commonweal.policies.parsing import (
     SPEAKS_AS_GROUP,
     copied_share,
     count_words,
     longest_shared_run,
-    tokens,
 )
 from commonweal.types import Generation, RejectionReason
 

@@ -8,12 +8,12 @@ off. The limits below are our choice; the paper leaves parsing open.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cached_property
 
+from commonweal.datasets.words import RUN_ON, tokens
 from commonweal.types import Completion, Opinion, Rejection, RejectionReason
 
 MAX_WORDS = 150
@@ -31,15 +31,6 @@ MIN_DISTINCT_SHARE = 0.75
 NEAR_DUPLICATE = 0.9
 """Two candidates whose words match to this share are one."""
 
-# Scripts that put no blanks between words (Thai, Lao, Burmese, Khmer, kana, Han): a character each.
-_RUN_ON = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
-# Marks inside words that `re` does not take for letters: points, vowel signs, joiners.
-_MARK = (
-    r"[\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06dc"
-    r"\u0900-\u0963\u0966-\u0dff\u200c\u200d]"
-)
-_LETTERS = rf"(?:(?!{_RUN_ON.pattern})[^\W_]{_MARK}*)+"
-_WORD = re.compile(rf"{_RUN_ON.pattern}|{_LETTERS}(?:['’]{_LETTERS})*")
 # Thai and Lao have no mark for the end of a sentence.
 _SENTENCE_END = re.compile(r"(?:[.!?…。！？｡؟۔।॥።။។։]|[\u0e00-\u0eff])['\"”“’»›)\]」』）】]*$")
 _MARKUP = re.compile(
@@ -186,16 +177,6 @@ class Parser:
         return None
 
 
-def tokens(text: str) -> list[str]:
-    """The words of a text, without case, marks and punctuation; characters where words run on.
-
-    Example:
-        >>> tokens("We don't AGREE — 賛成です。")
-        ['we', "don't", 'agree', '賛', '成', 'で', 'す']
-    """
-    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold().replace("’", "'"))
-
-
 def _evened(text: str) -> str:
     """The text with single blanks, without one pair of quotation marks around the whole."""
     even = " ".join(text.split())
@@ -208,7 +189,7 @@ def _evened(text: str) -> str:
 
 def count_words(words: Sequence[str]) -> float:
     """The number of words, where a character of a script without blanks counts as half a one."""
-    return sum(WORDS_PER_CHARACTER if _RUN_ON.fullmatch(word) else 1 for word in words)
+    return sum(WORDS_PER_CHARACTER if RUN_ON.fullmatch(word) else 1 for word in words)
 
 
 def _singular(text: str) -> re.Match[str] | None:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from commonweal.datasets.words import tokens
 from commonweal.errors import CommonwealError, InputError
-from commonweal.policies.parsing import tokens
 from commonweal.questions.parsing import word_set
 
 if TYPE_CHECKING:

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from commonweal.datasets.words import normal_form
 from commonweal.errors import InputError
 from commonweal.questions.parsing import QuestionFault, RejectedQuestion, parse_question
 from commonweal.questions.positions import Positions, derive_positions
-from commonweal.questions.records import QuestionRecord, content_id, normal_form
+from commonweal.questions.records import QuestionRecord, content_id
 from commonweal.questions.similar import NEAR_DUPLICATE, Neighbour, SimilarityIndex
 from commonweal.questions.templates import N_EXAMPLES, load_template
 from commonweal.types import Completion, Progress, no_progress

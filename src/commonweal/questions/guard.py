@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from commonweal.datasets.words import normal_form
 from commonweal.errors import InputError
 from commonweal.questions.records import (
     IID_TEST,
     OOD_TEST,
     QuestionRecord,
-    normal_form,
     read_questions,
 )
 from commonweal.types import Question

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 
-from commonweal.policies.parsing import CONTROL, tokens
+from commonweal.datasets.words import tokens
+from commonweal.policies.parsing import CONTROL
 from commonweal.types import Completion
 
 MIN_WORDS, MAX_WORDS = 4, 30

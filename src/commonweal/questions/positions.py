@@ -17,7 +17,7 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from commonweal.policies.parsing import tokens
+from commonweal.datasets.words import tokens
 from commonweal.questions.parsing import YES_NO_STARTS, word_set
 from commonweal.questions.templates import load_template
 from commonweal.types import Progress, no_progress

@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from commonweal._version import __version__
+from commonweal.datasets.words import normal_form
 from commonweal.errors import InputError
 from commonweal.files import read_text, sha256_of, write_whole
-from commonweal.policies.parsing import CONTROL, tokens
+from commonweal.policies.parsing import CONTROL
 from commonweal.types import SPLITS, Question
 
 SCHEMA = "commonweal/questions/1"
@@ -64,16 +65,6 @@ class QuestionRecord:
 
 
 COLUMNS = tuple(field.name for field in fields(QuestionRecord))
-
-
-def normal_form(question: str) -> str:
-    """The question's words alone: two questions with the same normal form are the same question.
-
-    Example:
-        >>> normal_form("Should  buses be FREE?") == normal_form("should buses be free")
-        True
-    """
-    return " ".join(tokens(question))
 
 
 def content_id(question: str) -> str:

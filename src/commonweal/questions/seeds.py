@@ -6,8 +6,9 @@ import tomllib
 from importlib import resources
 from pathlib import Path
 
+from commonweal.datasets.words import normal_form
 from commonweal.errors import InputError
-from commonweal.questions.records import QuestionRecord, as_record, normal_form, read_questions
+from commonweal.questions.records import QuestionRecord, as_record, read_questions
 
 SEED_SETS = {
     "uk": "152 questions on life and policy in the United Kingdom",

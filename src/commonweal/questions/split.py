@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from commonweal.datasets.words import normal_form
 from commonweal.errors import InputError
 from commonweal.questions.clusters import N_CLUSTERS, Clusters, cluster, topic_names
 from commonweal.questions.records import (
@@ -21,7 +22,6 @@ from commonweal.questions.records import (
     OOD_TEST,
     TRAIN,
     QuestionRecord,
-    normal_form,
 )
 from commonweal.questions.similar import NEAR_DUPLICATE, nearest_across
 from commonweal.types import SPLITS, Progress, no_progress

@@ -10,8 +10,8 @@ import polars as pl
 
 from commonweal.datasets.comparisons import crossed_quadruples, within_person_pairs
 from commonweal.datasets.dataset import Dataset
+from commonweal.datasets.words import normal_form
 from commonweal.errors import InputError
-from commonweal.questions.records import normal_form
 from commonweal.rewards.pair_text import PairText
 from commonweal.training.config import RewardData
 from commonweal.training.training_rounds import draw_share, read_training_rounds

@@ -12,13 +12,13 @@ import polars as pl
 from commonweal.datasets.dataset import Dataset
 from commonweal.datasets.quality import mean_quality
 from commonweal.datasets.schema import LIKERT_7
+from commonweal.datasets.words import normal_form
 from commonweal.errors import InputError
 from commonweal.policies.parsing import Parser
 from commonweal.policies.prompts import PromptTemplate, fit_opinions
 from commonweal.policies.starter import StarterExample, load_starter_set
 from commonweal.policies.starter import split as split_starter_set
 from commonweal.questions.guard import refuse_test_questions
-from commonweal.questions.records import normal_form
 from commonweal.training.config import SftData
 from commonweal.training.training_rounds import draw_share, read_training_rounds
 from commonweal.types import Completion, Opinion, Prompt, Question, Rejection

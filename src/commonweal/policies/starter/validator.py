@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
-from commonweal.policies.parsing import SPEAKS_AS_GROUP, Parser, tokens
+from commonweal.datasets.words import tokens
+from commonweal.policies.parsing import SPEAKS_AS_GROUP, Parser
 from commonweal.policies.prompts import load_template
 from commonweal.policies.starter import StarterExample
 from commonweal.types import Completion, Opinion, Rejection

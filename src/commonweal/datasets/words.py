@@ -1,0 +1,36 @@
+"""The words of a text, and with them when two questions are one and the same."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# Scripts that put no blanks between words (Thai, Lao, Burmese, Khmer, kana, Han): a character each.
+RUN_ON = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
+# Marks inside words that `re` does not take for letters: points, vowel signs, joiners.
+_MARK = (
+    r"[\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06dc"
+    r"\u0900-\u0963\u0966-\u0dff\u200c\u200d]"
+)
+_LETTERS = rf"(?:(?!{RUN_ON.pattern})[^\W_]{_MARK}*)+"
+_WORD = re.compile(rf"{RUN_ON.pattern}|{_LETTERS}(?:['’]{_LETTERS})*")
+
+
+def tokens(text: str) -> list[str]:
+    """The words of a text, without case, marks and punctuation; characters where words run on.
+
+    Example:
+        >>> tokens("We don't AGREE — 賛成です。")
+        ['we', "don't", 'agree', '賛', '成', 'で', 'す']
+    """
+    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold().replace("’", "'"))
+
+
+def normal_form(question: str) -> str:
+    """The question's words alone: two questions with the same normal form are the same question.
+
+    Example:
+        >>> normal_form("Should  buses be FREE?") == normal_form("should buses be free")
+        True
+    """
+    return " ".join(tokens(question))
