@@ -43,6 +43,33 @@ def test_several_conversations_become_one_dataset(votes):
     assert dataset.rounds["round_id"].to_list() == ["buses", "trains"]
 
 
+def test_two_exports_of_one_name_become_one_dataset(tmp_path):
+    parts = []
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+        parts.append(small_export(tmp_path / place / "export", topic=f"About {place}"))
+    refused = commonweal("data", "import", "polis", *parts, "--out", tmp_path / "both")
+    assert refused.returncode == 2
+    assert "import each by itself with a --name of its own" in refused.stderr
+    for part, name in zip(parts, ("town-a", "town-b"), strict=True):
+        ran = commonweal("data", "import", "polis", part, "--out", tmp_path / name, "--name", name)
+        assert ran.returncode == 0, ran.stderr
+    named = (tmp_path / "town-a", tmp_path / "town-b")
+    ran = commonweal("data", "import", "rounds", *named, "--out", tmp_path / "both")
+    assert ran.returncode == 0, ran.stderr
+    both = read_dataset(tmp_path / "both")
+    assert both.rounds["round_id"].to_list() == ["town-a", "town-b"]
+    assert both.ratings.height == 18
+    assert both.ratings["participant_id"].n_unique() == 8
+
+
+def test_a_name_that_is_not_utf8_is_said(exports, tmp_path):
+    name = b"caf\xe9".decode(errors="surrogateescape")
+    ran = commonweal("data", "import", "polis", exports[0], "--out", tmp_path / "d", "--name", name)
+    assert ran.returncode == 2
+    assert r"'caf\udce9' is not UTF-8" in ran.stderr
+
+
 def test_opinions_made_from_votes(exports, tmp_path):
     out = tmp_path / "d"
     more = ("--opinions", "votes", "--votes", 2, "--seed", 3)

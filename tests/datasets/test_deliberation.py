@@ -79,6 +79,9 @@ def test_a_round_is_a_question_with_its_summaries(tmp_path):
         ([line("a", opinion=" ")], "row 1: opinion is '', expected text"),
         ([line("a", statement=7)], "line 1: statement is 7, expected text"),
         ([line("a"), line("a")], "row 2: participant is 'a', expected one line for a person"),
+        ([line("a"), line("b", age=30)], "line 2: unknown field 'age'; expected deliberation"),
+        ([line("a", opinion="\ud800")], r"line 1: opinion holds '\\ud800', half of a character"),
+        ([line("\udfff")], r"line 1: participant holds '\\udfff'"),
         ([["a"]], "line 1: expected deliberation ratings: one JSON object a line"),
         ([], "line 1: Expecting value"),
     ],
@@ -86,6 +89,18 @@ def test_a_round_is_a_question_with_its_summaries(tmp_path):
 def test_broken_lines_are_named(tmp_path, lines, expected):
     with pytest.raises(InputError, match=expected):
         import_deliberation(put(tmp_path / "d.jsonl", *lines))
+
+
+def test_a_field_twice_is_named(tmp_path):
+    path = put(tmp_path / "d.jsonl", line("a"))
+    path.write_text(path.read_text().replace("{", '{"balanced": 5, ', 1))
+    with pytest.raises(InputError, match="line 1: the field 'balanced' is there twice"):
+        import_deliberation(path)
+
+
+def test_a_whole_character_written_as_two_halves_is_text(tmp_path):
+    dataset = import_deliberation(put(tmp_path / "d.jsonl", line("a", opinion="Yes 💚")))
+    assert dataset.opinions["text"].to_list() == ["Yes 💚"]
 
 
 def test_broken_files_are_named(tmp_path):

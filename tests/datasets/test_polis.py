@@ -217,7 +217,14 @@ def test_wide_votes_are_the_same_votes(export):
     ("header", "row", "expected"),
     [
         (["person", "0"], [1, 1], "there is no column 'participant'; it has person, 0; expected"),
-        (["participant", "votes"], [1, 1], "no column is a comment's number"),
+        (["participant", "n-votes"], [1, 1], "no column is a comment's number"),
+        (["participant", "votes", "0"], [1, 1, 1], "unknown column 'votes'; expected a Polis"),
+        (["participant", "0", "2.0"], [1, 1, 1], "unknown column '2.0'"),
+        (["participant", "0", "comment-2"], [1, 1, 1], "unknown column 'comment-2'"),
+        (["participant", "0", "01"], [1, 1, 1], "unknown column '01'"),
+        (["participant", "0", "9" * 5000], [1, 1, 1], "unknown column '9999"),
+        (["participant", "0", "1", "1"], [1, 1, 1, 1], "the column '1' is there 2 times, expected"),
+        (["participant", "0", "xid", "xid"], [1, 1, 1, 1], "the column 'xid' is there 2 times"),
         (["participant", "0"], [1, 2], "row 1: comment 0 has the vote 2, expected 1, 0, -1"),
         (["participant", "0"], [1, "yes"], "row 1: 0 is 'yes', expected a number"),
         (["participant", "0"], ["", 1], "row 1: participant is missing, expected a whole number"),
@@ -227,6 +234,58 @@ def test_broken_wide_votes_are_named(export, header, row, expected):
     (export / "votes.csv").unlink()
     put_csv(export / "participants-votes.csv", header, [row])
     with pytest.raises(InputError, match=expected):
+        import_polis(export)
+
+
+def test_columns_of_polis_own_are_left_out(export):
+    """Those that the public exports and the server's exporter have."""
+    long = import_polis(export)
+    for file, name in (
+        ("comments.csv", "is-seed"),
+        ("comments.csv", "importance"),
+        ("comments.csv", "group-informed-consensus"),
+        ("votes.csv", "important"),
+    ):
+        with (export / file).open(newline="") as opened:
+            header, *rows = csv.reader(opened)
+        put_csv(export / file, [*header, name], [[*row, 0] for row in rows])
+    again = import_polis(export)
+    assert counts_of(again) == counts_of(long)
+    assert ratings_of(again) == ratings_of(long)
+
+
+def test_a_vote_of_somebody_who_took_no_part_is_named(export):
+    listed = [[person, 1] for person in (0, 1, 3)]
+    put_csv(export / "participants-votes.csv", ["participant", "xid"], [*listed, [2, 1]])
+    assert counts_of(import_polis(export))["votes read"] == 14
+    put_csv(export / "participants-votes.csv", ["participant", "xid"], listed)
+    expected = "votes.csv, row 4: voter-id is 2, expected a participant that participants-votes"
+    with pytest.raises(InputError, match=expected):
+        import_polis(export)
+
+
+@pytest.mark.parametrize(
+    ("file", "name"), [("votes.csv", "weight"), ("comments.csv", "agree"), ("comments.csv", "")]
+)
+def test_an_unknown_column_is_named(export, file, name):
+    path = export / file
+    header, *rows = path.read_text().split("\n", 1)
+    path.write_text("\n".join([f"{header.rstrip()},{name}", *rows]))
+    with pytest.raises(InputError, match=f"{file}: unknown column '{name}'; expected a Polis"):
+        import_polis(export)
+
+
+def test_blank_lines_count_as_rows(export):
+    path = export / "votes.csv"
+    header, first, *rows = path.read_text().splitlines()
+    path.write_text("\n".join([header, first, "", ",,,,", *rows]) + "\n")
+    assert counts_of(import_polis(export))["votes read"] == 14
+    path.write_text("\n".join([header, first, "", ",,,,", "1,Wed,0,1,2", *rows]) + "\n")
+    with pytest.raises(InputError, match="row 4: vote is 2"):
+        import_polis(export)
+    path.unlink()
+    put_csv(export / "participants-votes.csv", ["participant", "0"], [[1, 1], [], [2, -1], [3, 2]])
+    with pytest.raises(InputError, match="row 4: comment 0 has the vote 2"):
         import_polis(export)
 
 
@@ -249,6 +308,7 @@ def test_a_participant_in_two_rows_is_named(export):
         ("summary.csv", f"topic,{'x' * 200_000}\n", "cannot read .*summary.csv: field larger"),
         ("summary.csv", "url,x\n", "there is no topic; expected a line 'topic,...'"),
         ("votes.csv", "", "votes.csv is empty"),
+        ("votes.csv", "\n\n", "votes.csv is empty"),
         ("votes.csv", "timestamp,comment-id,voter-id,vote\n", "has a header and no rows"),
         ("comments.csv", ",".join(COMMENTS) + "\n", "has a header and no rows"),
         ("votes.csv", "timestamp,comment-id,voter,vote\n1,0,0,1\n", "no column 'voter-id'; it has"),
@@ -280,6 +340,9 @@ def test_the_question_can_be_given(export):
 
 
 def test_a_byte_that_is_not_utf8_is_named_by_line(export):
+    (export / "votes.csv").write_bytes("timestamp,café".encode("latin-1"))
+    with pytest.raises(InputError, match="votes.csv, line 1: not UTF-8"):
+        import_polis(export)
     raw = (export / "comments.csv").read_bytes()
     (export / "comments.csv").write_bytes(raw.replace(b"council", b"counc\xefl"))
     line = raw[: raw.index(b"council")].count(b"\n") + 1

@@ -41,7 +41,11 @@ def import_(
     ],
     out: Out,
     name: Annotated[
-        str | None, typer.Option(help="The dataset's name; that of --out by default.")
+        str | None,
+        typer.Option(
+            help="The dataset's name; that of --out by default. Of one Polis export or ratings file "
+            "also its rounds', which are named after PATH by default."
+        ),
     ] = None,
     opinions: Annotated[
         str,
@@ -73,9 +77,15 @@ def import_(
         known = "; ".join(f"{each}: {what}" for each, what in KINDS.items())
         raise InputError(f"no kind {kind!r} to import; expected one of: {known}")
     check_output_folder(out, overwrite=overwrite)
+    for given in map(str, (*paths, out, name, licence, attribution)):
+        try:
+            given.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"{given!r} is not UTF-8; expected names and texts that are") from None
     said: dict[str, Any] = {"licence": licence, "attribution": attribution}
     of_polis = {"opinions": opinions, "n_votes": n_votes, "seed": seed, "simulated": simulated}
-    found = [_read(kind, path, of_polis, said) for path in paths]
+    own_name = name if len(paths) == 1 else None
+    found = [_read(kind, path, own_name, of_polis, said) for path in paths]
     name = name or out.name
     dataset = merge(found, name=name) if len(found) > 1 else found[0]
     write_dataset(_named(dataset, name), out, overwrite=overwrite)
@@ -235,16 +245,18 @@ def describe(
     typer.echo(f"Wrote {out}")
 
 
-def _read(kind: str, path: Path, of_polis: dict[str, Any], said: dict[str, Any]) -> Dataset:
+def _read(
+    kind: str, path: Path, name: str | None, of_polis: dict[str, Any], said: dict[str, Any]
+) -> Dataset:
     from commonweal.datasets.dataset import read_dataset
     from commonweal.datasets.deliberation import import_deliberation
     from commonweal.datasets.habermas import import_habermas
     from commonweal.datasets.polis import import_polis
 
     if kind == "polis":
-        return import_polis(path, **of_polis, **said)
+        return import_polis(path, name=name, **of_polis, **said)
     if kind == "deliberation":
-        return import_deliberation(path, **said)
+        return import_deliberation(path, name=name, **said)
     if kind == "habermas-machine":
         return import_habermas(path)
     return read_dataset(path)

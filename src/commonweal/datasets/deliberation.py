@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -18,6 +20,7 @@ _OTHERS = ("informative", "balanced", "policy_approval")
 _RATINGS = ("represents_me", *_OTHERS)
 _EXPECTED = f"deliberation ratings: one JSON object a line with {', '.join((*_TEXTS, *_RATINGS))}"
 _MOST_BYTES = 1_000_000_000
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # JSON can write them, UTF-8 cannot
 
 
 def import_deliberation(
@@ -36,8 +39,8 @@ def import_deliberation(
         attribution: what its licence asks to be said.
 
     Raises:
-        InputError: the file cannot be read, a field is missing, or a rating is not from 1 to 5; the
-            message names the line.
+        InputError: the file cannot be read, a field is missing, unknown or there twice, a text is
+            none, or a rating is not from 1 to 5; the message names the line.
     """
     name = name or path.stem
     rows = _rows(path)
@@ -121,15 +124,33 @@ def _rows(path: Path) -> pl.DataFrame:
     found = []
     for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
         try:
-            entry = json.loads(line)
+            entry = json.loads(line, object_pairs_hook=_each_once)
         except (ValueError, RecursionError) as error:
             raise InputError(f"{path}, line {number}: {error}; expected {_EXPECTED}") from None
         if not isinstance(entry, dict):
             raise InputError(f"{path}, line {number}: expected {_EXPECTED}")
+        if unknown := sorted(set(entry) - {*_TEXTS, *_RATINGS}):
+            raise InputError(
+                f"{path}, line {number}: unknown field {unknown[0]!r}; expected {_EXPECTED}"
+            )
         for field in (*_TEXTS, *_RATINGS):
             value, kind = entry.get(field), str if field in _TEXTS else int
             if not isinstance(value, kind) or isinstance(value, bool):
                 what = "text" if kind is str else "a whole number from 1 to 5"
                 raise InputError(f"{path}, line {number}: {field} is {value!r}, expected {what}")
+            if isinstance(value, str) and (half := _HALF_CHARACTER.search(value)):
+                raise InputError(
+                    f"{path}, line {number}: {field} holds {half[0]!r}, half of a character; "
+                    "expected text"
+                )
         found.append({field: entry[field] for field in (*_TEXTS, *_RATINGS)})
     return pl.DataFrame(found).with_columns(folded(field) for field in _TEXTS)
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the field {twice!r} is there twice")
+    return found

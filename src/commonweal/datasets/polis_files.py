@@ -10,13 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from commonweal.datasets.reading import (
-    folded,
-    read_csv,
-    read_csv_header,
-    refuse,
-    require_columns,
-)
+from commonweal.datasets.reading import folded, read_csv, read_csv_header, refuse
 from commonweal.errors import InputError
 from commonweal.files import read_text
 
@@ -30,8 +24,16 @@ MOST_ID = 2**31 - 1
 
 _ID = f"a whole number from 0 to {MOST_ID:,}"
 _TOO_LONG = f"over {LONGEST_COMMENT:,} characters"
+_WIDE = "a Polis export's participants-votes.csv"
 _WIDE_NAMES = ("participants-votes.csv", "participant-votes.csv")
 _SUMMARY_BYTES = 1_000_000
+
+# Besides the columns that are read: those of the public exports (compdemocracy/openData) and of the
+# Polis server's exporter, old and new.
+_OTHER_COMMENT_COLUMNS = ("timestamp", "datetime", "agrees", "disagrees", "importance", "is-meta")
+_OTHER_COMMENT_COLUMNS += ("is-seed", "modified", "group-informed-consensus")
+_OTHER_VOTE_COLUMNS = ("datetime", "important")
+_OTHER_WIDE_COLUMNS = ("xid", "group-id", "n-comments", "n-votes", "n-agree", "n-disagree")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,9 @@ def read_comments(folder: Path, counts: dict[str, int]) -> pl.DataFrame:
     header = read_csv_header(path, expected)
     if "agrees" in header:
         kinds["agrees"] = pl.Int64
-    rows = read_csv(path, kinds, expected=expected, every_column=True)
+    rows = read_csv(
+        path, kinds, others=_OTHER_COMMENT_COLUMNS, expected=expected, every_column=True
+    )
     for column in ("comment-id", "author-id"):
         refuse(path, rows, _no_id(column), column, _ID)
     known = pl.col("moderated").is_between(-1, 1).fill_null(False)
@@ -128,21 +132,32 @@ def read_comments(folder: Path, counts: dict[str, int]) -> pl.DataFrame:
 def read_votes(folder: Path) -> Votes:
     """Each person's last vote on each comment, in the order of people and comments."""
     path = folder / "votes.csv"
+    wide = next((folder / name for name in _WIDE_NAMES if (folder / name).exists()), None)
     if path.exists():
-        return _long_votes(path)
-    for name in _WIDE_NAMES:
-        if (folder / name).exists():
-            return _wide_votes(folder / name)
+        return _long_votes(path, wide)
+    if wide is not None:
+        return _wide_votes(wide)
     raise InputError(f"{folder} holds no votes.csv and no {_WIDE_NAMES[0]}; expected {EXPORT}")
 
 
-def _long_votes(path: Path) -> Votes:
+def _long_votes(path: Path, wide: Path | None) -> Votes:
+    """The votes of ``path``; where there is a wide file too, it says who took part."""
     names = ("timestamp", "comment-id", "voter-id", "vote")
-    rows = read_csv(path, dict.fromkeys(names, pl.Int64), expected="a Polis export's votes.csv")
+    rows = read_csv(
+        path,
+        dict.fromkeys(names, pl.Int64),
+        others=_OTHER_VOTE_COLUMNS,
+        expected="a Polis export's votes.csv",
+    )
     refuse(path, rows, pl.col("timestamp").is_null(), "timestamp", "a whole number")
     for name in ("comment-id", "voter-id"):
         refuse(path, rows, _no_id(name), name, _ID)
     refuse(path, rows, ~pl.col("vote").is_between(-1, 1).fill_null(False), "vote", "1, 0 or -1")
+    if wide is not None:
+        kinds: dict[str, type[pl.DataType]] = {"participant": pl.Int64}
+        listed = read_csv(wide, kinds, others=None, expected=_WIDE)["participant"]
+        unknown = ~pl.col("voter-id").is_in(listed.implode())
+        refuse(path, rows, unknown, "voter-id", f"a participant that {wide.name} lists")
     # One number for a person and comment: sorting by it is several times faster than by two. Both
     # sorts are stable: of two votes at one time, the one that is lower in the file is the later.
     ordered = (
@@ -162,15 +177,24 @@ def _no_id(name: str) -> pl.Expr:
     return ~pl.col(name).is_between(0, MOST_ID).fill_null(False)
 
 
+def _is_id(name: str) -> bool:
+    """Whether a column's name is a comment's number, written as Polis writes it."""
+    if not name.isascii() or not name.isdecimal() or len(name) > len(str(MOST_ID)):
+        return False
+    return name == str(int(name)) and int(name) <= MOST_ID
+
+
 def _wide_votes(path: Path) -> Votes:
-    expected = "a Polis export's participants-votes.csv"
-    header = read_csv_header(path, expected)
-    require_columns(path, header, {"participant": None}, expected=expected)
-    numbers = [name for name in header if name.isdecimal()]
-    if not numbers:
-        raise InputError(f"{path}: no column is a comment's number; expected {expected}")
+    numbers = [name for name in read_csv_header(path, _WIDE) if _is_id(name)]
     kinds: dict[str, type[pl.DataType]] = {"participant": pl.Int64}
-    rows = read_csv(path, kinds | dict.fromkeys(numbers, pl.Float64), expected=expected)
+    rows = read_csv(
+        path,
+        kinds | dict.fromkeys(numbers, pl.Float64),
+        others=_OTHER_WIDE_COLUMNS,
+        expected=f"{_WIDE}, a column for each comment's number",
+    )
+    if not numbers:
+        raise InputError(f"{path}: no column is a comment's number; expected {_WIDE}")
     refuse(path, rows, _no_id("participant"), "participant", _ID)
     again = ~pl.col("participant").is_first_distinct()
     refuse(path, rows, again, "participant", "each participant in one row")
@@ -180,7 +204,7 @@ def _wide_votes(path: Path) -> Votes:
     if len(wrong := np.flatnonzero(~np.isin(cast, (-1, 0, 1)))):
         where = wrong[0]
         raise InputError(
-            f"{path}, row {row[where] + 1}: comment {numbers[column[where]]} has the vote "
+            f"{path}, row {rows['_row'][int(row[where])]}: comment {numbers[column[where]]} has the vote "
             f"{cast[where]:g}, expected 1, 0, -1 or nothing ({len(wrong)} such votes)"
         )
     votes = pl.DataFrame(

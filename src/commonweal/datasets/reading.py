@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Mapping
+import csv
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -17,22 +19,37 @@ def read_csv(
     path: Path,
     kinds: Mapping[str, type[pl.DataType]],
     *,
+    others: Collection[str] | None,
     expected: str,
     every_column: bool = False,
 ) -> pl.DataFrame:
-    """These columns of a CSV file; what is blank is null, and blank lines are left out.
+    """These columns of a CSV file and ``_row``, from 1; what is blank is null.
+
+    Blank lines are left out, and counted in ``_row``: it is the row that a spreadsheet shows, less
+    the header.
 
     Args:
         path: the file, UTF-8 with or without a byte-order mark.
-        kinds: column name to type. Other columns are left out.
+        kinds: column name to type.
+        others: columns that there may be and that are left out; None for any.
         expected: what the file should be, for errors: "a Polis export's votes.csv".
         every_column: parse the columns that are left out as well, so that a row with too many
             fields (a comma in a text that is not quoted) is found. Slower.
 
     Raises:
-        InputError: there is no such file, it is not UTF-8, a column is missing, a value is not of
-            its type, or it holds no rows; the message names the row (from 1, without the header).
+        InputError: there is no such file, it is not UTF-8, a column is missing, unknown or there
+            twice, a value is not of its type, or it holds no rows; the message names the row.
     """
+    header = read_csv_header(path, expected)
+    require_columns(path, header, kinds, expected=expected)
+    for name, n in Counter(header).items():
+        if n > 1:
+            raise InputError(f"{path}: the column {name!r} is there {n} times, expected once")
+        if others is not None and name not in kinds and name not in others:
+            raise InputError(
+                f"{path}: unknown column {name!r}; expected {expected}, with the columns "
+                f"{_shown((*kinds, *others))}; take it out, or give it its right name"
+            )
     try:
         found = pl.read_csv(
             path,
@@ -40,29 +57,33 @@ def read_csv(
             schema_overrides=dict(kinds),
             infer_schema=False,
         )
-    except FileNotFoundError:
-        raise InputError(f"no file {path}; expected {expected}") from None
-    except pl.exceptions.ColumnNotFoundError:
-        found = pl.read_csv(path, n_rows=0, infer_schema=False)
-    except pl.exceptions.NoDataError:
-        raise InputError(f"{path} is empty; expected {expected}") from None
     except (OSError, pl.exceptions.PolarsError) as error:
         raise _why(path, kinds, error) from None
-    require_columns(path, found.columns, kinds, expected=expected)
-    found = found.select(list(kinds)).filter(~pl.all_horizontal(pl.all().is_null()))
+    found = found.select(list(kinds)).with_row_index("_row", offset=1)
+    found = found.filter(pl.any_horizontal(pl.col(list(kinds)).is_not_null()))
     if found.is_empty():
         raise InputError(f"{path} has a header and no rows; expected {expected}")
     return found
 
 
 def read_csv_header(path: Path, expected: str) -> list[str]:
-    """The names of a CSV file's columns."""
+    """The names of a CSV file's columns as they stand there; polars would rename repeated ones.
+
+    Raises:
+        InputError: there is no such file, it is empty, or its first line is not UTF-8.
+    """
     try:
-        return pl.read_csv(path, n_rows=0, infer_schema=False).columns
+        with path.open("rb") as file:
+            first = next(line for line in file if line.strip())
+        return next(csv.reader([first.decode("utf-8-sig")]))
     except FileNotFoundError:
         raise InputError(f"no file {path}; expected {expected}") from None
-    except pl.exceptions.PolarsError:
-        return []  # read_csv says what is wrong with it
+    except StopIteration:
+        raise InputError(f"{path} is empty; expected {expected}") from None
+    except UnicodeDecodeError:
+        raise _not_utf8(path, 1) from None
+    except (OSError, csv.Error) as error:
+        raise InputError(f"cannot read {path}: {error}; expected {expected}") from None
 
 
 def require_columns(
@@ -75,16 +96,19 @@ def require_columns(
     """
     missing = [name for name in wanted if name not in there]
     if missing:
-        shown = ", ".join(there[:20]) + (", ..." if len(there) > 20 else "")
         raise InputError(
-            f"{path}: there is no column {missing[0]!r}; it has {shown}; expected {expected}"
+            f"{path}: there is no column {missing[0]!r}; it has {_shown(there)}; expected {expected}"
         )
+
+
+def _shown(names: Sequence[str]) -> str:
+    return ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
 
 
 def refuse(path: Path, rows: pl.DataFrame, wrong: pl.Expr, column: str, expected: str) -> None:
     """Raises ``InputError`` for the first row where ``wrong`` holds.
 
-    Where rows have been left out already, ``rows`` says in a column ``_row`` which they were.
+    Where ``rows`` has a column ``_row``, it says which row of the file each is.
 
     Raises:
         InputError: names the file, the row (from 1), the column, what was got and expected.
@@ -108,10 +132,7 @@ def folded(column: str) -> pl.Expr:
 def _why(path: Path, kinds: Mapping[str, type[pl.DataType]], error: Exception) -> InputError:
     """What is wrong with a file that polars could not read, looked for slowly."""
     if line := _first_line_not_utf8(path):
-        return InputError(
-            f"{path}, line {line}: not UTF-8; save the file as UTF-8 "
-            '(in a spreadsheet: "CSV UTF-8")'
-        )
+        return _not_utf8(path, line)
     try:
         texts = pl.read_csv(path, columns=list(kinds), infer_schema=False)
     except (OSError, pl.exceptions.PolarsError):
@@ -124,6 +145,13 @@ def _why(path: Path, kinds: Mapping[str, type[pl.DataType]], error: Exception) -
         except InputError as found:
             return found
     return InputError(f"cannot read {path}: {str(error).splitlines()[0]}")
+
+
+def _not_utf8(path: Path, line: int) -> InputError:
+    return InputError(
+        f"{path}, line {line}: not UTF-8; save the file as UTF-8 (in a spreadsheet: "
+        '"CSV UTF-8")'
+    )
 
 
 def _first_line_not_utf8(path: Path) -> int | None:

@@ -116,7 +116,8 @@ def split_by_question_set(dataset: Dataset, path: Path, *, again: bool = False) 
         InputError: the file cannot be read, gives one question two splits, or lacks a question.
     """
     text: dict[str, type[pl.DataType]] = {"question": pl.String, "split": pl.String}
-    given = read_csv(path, text, expected="a question set with the columns question and split")
+    expected = "a question set with the columns question and split"
+    given = read_csv(path, text, others=None, expected=expected)
     given = given.drop_nulls("question").with_columns(form=_FORM)
     twice = given.group_by("form", maintain_order=True).agg(
         pl.col("question").first(), pl.col("split").unique(maintain_order=True)
