@@ -177,6 +177,32 @@ def test_splits_by_name_and_describes(votes, tmp_path):
     assert "is there already" in again.stderr
 
 
+def test_a_leak_is_refused_and_split_anew(tmp_path):
+    folder, out = tmp_path / "d", tmp_path / "again"
+    write_dataset(small_dataset(), folder)
+    break_table(folder, "rounds", pl.lit("Should we do it?").alias("question"))
+    leaks = commonweal("data", "describe", folder)
+    assert leaks.returncode == 2
+    assert "'Should we do it?' is asked as q1, q2 in the splits train, ood_test" in leaks.stderr
+    some = ("--to", "q1=train", "--rest", "train", "--again")
+    ran = commonweal("data", "split", folder, "--out", out, *some)
+    assert ran.returncode == 0, ran.stderr
+    assert set(read_dataset(out).rounds["split"]) == {"train"}
+
+
+def test_describe_says_what_filters_would_leave(tmp_path):
+    folder = tmp_path / "d"
+    write_dataset(small_dataset(), folder)
+    filters = ("--min-kappa", -1, "--max-pairs-per-person", 1)
+    shown = commonweal("data", "describe", folder, *filters)
+    assert shown.returncode == 0, shown.stderr
+    assert "## Without people whose kappa is below -1.0" in shown.stdout
+    assert shown.stdout.count("| of them at most 1 a person | 6 | 3 | 3 |") == 2
+    refused = commonweal("data", "describe", folder, "--min-kappa", 3)
+    assert refused.returncode == 2
+    assert "threshold is 3.0, expected a kappa from -1 to 1" in refused.stderr
+
+
 def test_splits_by_share_and_not_twice(votes, tmp_path):
     out = tmp_path / "split"
     ran = commonweal("data", "split", votes, "--out", out, "--iid-test", 0.5, "--seed", 1)

@@ -228,6 +228,15 @@ def test_what_a_cap_keeps_is_drawn_evenly(n_candidates):
     assert abs(((seen - expected) ** 2 / expected).sum() - n_pairs) < 5 * np.sqrt(2 * n_pairs)
 
 
+def test_people_whose_opinion_was_left_out_of_generation_are_kept():
+    """Paper 3.4 step 3: their pairs tell what an opinion that the policy did not see asks for."""
+    dataset = small_dataset()
+    seen = dataset.candidates.filter(candidate_id="c1")["included_opinion_ids"].to_list()
+    assert seen == [["o1", "o2"]] * 2  # of three people
+    pairs = set(rows_of(within_person_pairs(dataset)))
+    assert pairs == {(r, f"{r}-p{n}", "c1", "c2", 1.0) for r in ("r1", "r2") for n in (1, 2, 3)}
+
+
 def test_no_ratings_make_no_comparisons():
     dataset = made(1)
     nothing = replace(dataset, ratings=dataset.ratings.clear())

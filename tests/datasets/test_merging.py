@@ -6,14 +6,17 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
 import pytest
 from polis_making import small_export
 from rounds_making import about, small_dataset
 
-from commonweal.datasets.comparisons import count_comparisons
+from commonweal.datasets.comparisons import count_comparisons, within_person_pairs
+from commonweal.datasets.dataset import frame
 from commonweal.datasets.datasheet import as_markdown, describe
 from commonweal.datasets.merging import merge
 from commonweal.datasets.polis import import_polis
+from commonweal.datasets.reliability import drop_unreliable
 from commonweal.datasets.schema import VOTE
 from commonweal.datasets.splits import split_by_mapping
 from commonweal.datasets.validation import problems
@@ -81,6 +84,77 @@ def test_the_datasheet_counts_every_step(parts):
     assert "- **Licence:** CC BY 4.0." in text
     assert "   - votes dropped: on a comment dropped: 2" in text
     assert "| ratings | 18 | 9 | 9 |" in text
+
+
+def test_the_datasheet_says_what_filters_would_leave():
+    """Against the filter and the pairs themselves, in each split."""
+    values = {"steady": [1, 7, 4, 2], "random": [1, 7, 1, 7], "short": [2, 6]}
+    agains = {"steady": [1, 6, 4, 2], "random": [7, 1, 7, 1], "short": [6, 2]}
+    dataset = rated_twice(values, agains)
+    sheet = describe(dataset, min_kappa=0.3, max_pairs_per_person=2)
+    assert json.loads(json.dumps(sheet)) == sheet
+    left = drop_unreliable(dataset, threshold=0.3)
+    assert set(left.ratings["participant_id"]) == {"steady", "short"}
+    for name, counts, of in (
+        ("all", sheet["counts"], dataset),
+        ("all", sheet["counts_of_reliable"], left),
+        ("train", sheet["counts_of_reliable"], left),
+        ("ood_test", sheet["counts_of_reliable"], left.of_split("ood_test")),
+    ):
+        pairs = list(within_person_pairs(of))
+        assert counts[name]["within-person pairs"] == sum(map(len, pairs))
+        capped = sum(map(len, within_person_pairs(of, cap=2)))
+        assert counts[name]["of them at most 2 a person"] == capped
+    found = sheet["counts_of_reliable"]["all"]
+    assert (found["people: unreliable"], found["people: too few repeated"]) == (1, 1)
+    assert found["ratings dropped: of unreliable people"] == 8
+    assert found["ratings"] == 12
+    text = as_markdown(sheet)
+    assert "## Without people whose kappa is below 0.3" in text
+    assert "| ratings dropped: of unreliable people | 8 | 0 | 8 |" in text
+    # Everybody of a split may be unreliable: the sheet says so, and training refuses it.
+    only = replace(dataset, ratings=dataset.ratings.filter(pl.col("participant_id") == "random"))
+    assert describe(only, min_kappa=0.3)["counts_of_reliable"]["train"]["ratings"] == 0
+
+
+def test_a_second_pass_without_a_kappa_is_said():
+    sheet = describe(rated_twice({"flat": [5, 5, 5, 5]}, {"flat": [5, 5, 5, 5]}))
+    assert sheet["kappa"] == {"people": 0, "quartiles": None}
+    assert "nobody has a kappa between their two" in as_markdown(sheet)
+
+
+@pytest.mark.parametrize("options", [{"min_kappa": 2}, {"max_pairs_per_person": 0}])
+def test_filters_that_cannot_be_are_named(options):
+    with pytest.raises(InputError, match=r"is [02], expected"):
+        describe(small_dataset(), **options)
+
+
+def rated_twice(first: dict[str, list[int]], second: dict[str, list[int]]):
+    """The small dataset with these ratings of statements c0, c1, ... of its training round."""
+    rows = [
+        {
+            "round_id": "r1",
+            "participant_id": person,
+            "candidate_id": f"c{n}",
+            "pass_index": again,
+            "agreement": value,
+        }
+        for again, people in enumerate((first, second))
+        for person, values in people.items()
+        for n, value in enumerate(values)
+    ]
+    opinions = [
+        {
+            "round_id": "r1",
+            "opinion_id": person,
+            "participant_id": person,
+            "text": "Why not?",
+            "source": "written",
+        }
+        for person in first
+    ]
+    dataset = small_dataset()
+    return replace(dataset, ratings=frame("ratings", rows), opinions=frame("opinions", opinions))
 
 
 def test_the_datasheet_says_what_is_not_known():

@@ -341,7 +341,7 @@ def test_the_question_can_be_given(export):
 
 def test_a_byte_that_is_not_utf8_is_named_by_line(export):
     (export / "votes.csv").write_bytes("timestamp,café".encode("latin-1"))
-    with pytest.raises(InputError, match="votes.csv, line 1: not UTF-8"):
+    with pytest.raises(InputError, match=r"votes\.csv, line 1: not UTF-8"):
         import_polis(export)
     raw = (export / "comments.csv").read_bytes()
     (export / "comments.csv").write_bytes(raw.replace(b"council", b"counc\xefl"))

@@ -43,8 +43,8 @@ def import_(
     name: Annotated[
         str | None,
         typer.Option(
-            help="The dataset's name; that of --out by default. Of one Polis export or ratings file "
-            "also its rounds', which are named after PATH by default."
+            help="The dataset's name; that of --out by default. With one Polis export or ratings "
+            "file its rounds are named so too; by default they are named after PATH."
         ),
     ] = None,
     opinions: Annotated[
@@ -191,7 +191,12 @@ def split(
 ) -> None:
     """Split a dataset by question, never by row: by shares, by name or by a question set."""
     from commonweal.datasets.dataset import check_output_folder, read_dataset, write_dataset
-    from commonweal.datasets.splits import split_by_mapping, split_by_question_set, split_by_share
+    from commonweal.datasets.splits import (
+        read_without_splits,
+        split_by_mapping,
+        split_by_question_set,
+        split_by_share,
+    )
     from commonweal.errors import InputError
 
     if to and questions is not None:
@@ -199,7 +204,7 @@ def split(
     if rest is not None and not to:
         raise InputError("--rest is for the questions that no --to names; expected --to")
     check_output_folder(out, overwrite=overwrite)
-    dataset = read_dataset(folder)
+    dataset = read_without_splits(folder) if again else read_dataset(folder)
     if to:
         dataset = split_by_mapping(dataset, _mapping(dataset, to, rest), again=again)
     elif questions is not None:
@@ -213,15 +218,29 @@ def split(
     typer.echo(f"Wrote {out}")
 
 
-@app.command(epilog="Example: commonweal data describe buses --out buses.md")
+@app.command(
+    epilog="Example: commonweal data describe buses --min-kappa 0.2 --max-pairs-per-person 200"
+)
 def describe(
     folder: Folder,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write it here: .md or .json.")
     ] = None,
+    min_kappa: Annotated[
+        float | None,
+        typer.Option(help="Count also what is left without people whose kappa is below this."),
+    ] = None,
+    max_pairs_per_person: Annotated[
+        int | None,
+        typer.Option(help="Count also the pairs that are left with so many of a person and round."),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Show the datasheet: source, licence, what was dropped and why, what can be made of it."""
+    """Show the datasheet: source, licence, what was dropped and why, what can be made of it.
+
+    --min-kappa and --max-pairs-per-person are fields of a training config: see what they would drop
+    before you train.
+    """
     import json
 
     from commonweal.datasets.dataset import read_dataset
@@ -236,7 +255,8 @@ def describe(
         check_writable(out)
         if out.exists() and not overwrite:
             raise InputError(f"{out} is there already; name another file, or say --overwrite")
-    sheet = sheet_of(read_dataset(folder))
+    dataset = read_dataset(folder)
+    sheet = sheet_of(dataset, min_kappa=min_kappa, max_pairs_per_person=max_pairs_per_person)
     if out is None:
         typer.echo(as_markdown(sheet), nl=False)
         return

@@ -131,8 +131,14 @@ def crossed_quadruples(
             ).select(pl.lit(found.round_id).alias("round_id"), pl.all())
 
 
-def count_comparisons(dataset: Dataset, *, with_opinion: bool = True) -> dict[str, int]:
-    """How many comparisons there are, and what they were made from; none is built."""
+def count_comparisons(
+    dataset: Dataset, *, with_opinion: bool = True, cap: int | None = None
+) -> dict[str, int]:
+    """How many comparisons there are, and what they were made from; none is built.
+
+    With a ``cap`` also how many within-person pairs it leaves.
+    """
+    _check(cap, CHUNK_ROWS)
     within = _Pairs.within_person(dataset, strict=False, with_opinion=with_opinion)
     strict = _Pairs.within_person(dataset, strict=True, with_opinion=with_opinion)
     sizes = within.segment_rows
@@ -142,6 +148,7 @@ def count_comparisons(dataset: Dataset, *, with_opinion: bool = True) -> dict[st
         "pairs within a person and round": n_all,
         "pairs dropped: rated the same": n_all - within.total,
         "within-person pairs": within.total,
+        **({} if cap is None else {f"of them at most {cap:,} a person": within.capped(cap)}),
         "of them agreed against disagreed": strict.total,
         "same-statement pairs": _Pairs.same_statement(dataset, with_opinion=with_opinion).total,
         "crossed quadruples": sum(
@@ -210,6 +217,10 @@ class _Pairs:
     @property
     def total(self) -> int:
         return int(self.before[-1])
+
+    def capped(self, cap: int) -> int:
+        """How many are left of at most ``cap`` of each segment."""
+        return int(np.minimum(np.diff(self.before[self.bounds]), cap).sum())
 
     @property
     def segment_rows(self) -> IntArray:

@@ -9,7 +9,7 @@ import polars as pl
 
 from commonweal.datasets.comparisons import count_comparisons
 from commonweal.datasets.dataset import Dataset
-from commonweal.datasets.reliability import reliability
+from commonweal.datasets.reliability import reliability, without_unreliable
 
 _PEOPLE = {
     "human": "people rated these statements in these rounds",
@@ -19,10 +19,23 @@ _PEOPLE = {
 _ALL = "all"
 
 
-def describe(dataset: Dataset) -> dict[str, Any]:
-    """The datasheet as what JSON can hold: about, scale, steps, and counts for each split."""
+def describe(
+    dataset: Dataset, *, min_kappa: float | None = None, max_pairs_per_person: int | None = None
+) -> dict[str, Any]:
+    """The datasheet as what JSON can hold: about, scale, steps, and counts for each split.
+
+    Args:
+        dataset: what is described.
+        min_kappa: also count what is left without people whose kappa is lower.
+        max_pairs_per_person: also count the within-person pairs that this cap leaves of a person
+            and round.
+
+    Raises:
+        InputError: ``min_kappa`` is not from -1 to 1, or the cap is below 1.
+    """
     about = dataset.about
     splits = dataset.rounds["split"].drop_nulls().unique().sort().to_list()
+    parts = {_ALL: dataset} | {split: dataset.of_split(split) for split in splits}
     sheet: dict[str, Any] = {
         "name": about.name,
         "people": about.people,
@@ -36,8 +49,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
             "neutral": about.scale.neutral,
         },
         "steps": [step.model_dump() for step in about.steps],
-        "counts": {_ALL: _counts(dataset)}
-        | {split: _counts(dataset.of_split(split)) for split in splits},
+        "counts": {name: _counts(part, max_pairs_per_person) for name, part in parts.items()},
         "agreement": {
             str(value): n
             for value, n in dataset.ratings["agreement"]
@@ -51,7 +63,15 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         kappas = reliability(dataset)["kappa"].drop_nulls()
         sheet["kappa"] = {
             "people": len(kappas),
-            "quartiles": [kappas.quantile(q, "linear") for q in (0.25, 0.5, 0.75)],
+            "quartiles": [kappas.quantile(q, "linear") for q in (0.25, 0.5, 0.75)]
+            if len(kappas)
+            else None,
+        }
+    if min_kappa is not None:
+        sheet["min_kappa"] = min_kappa
+        sheet["counts_of_reliable"] = {
+            name: _counts_of_reliable(part, min_kappa, max_pairs_per_person)
+            for name, part in parts.items()
         }
     return sheet
 
@@ -77,33 +97,56 @@ def as_markdown(sheet: dict[str, Any]) -> str:
         lines += [f"{number}. **{step['what']}**{f' ({options})' if options else ''}", ""]
         lines += [f"   - {what}: {n:,}" for what, n in step["counts"].items()]
         lines += [""]
-    splits = list(sheet["counts"])
     lines += [
         "## What is in it, and what can be made of it",
         "",
-        "Comparisons are counted without a cap, of people who have an opinion, and never of a "
-        "person's own statement.",
+        "Comparisons are of people who have an opinion, and never of a person's own statement; a "
+        "cap counts only in the row that names it.",
         "",
-        f"| | {' | '.join(splits)} |",
-        f"|---|{'---:|' * len(splits)}",
+        *_table(sheet["counts"]),
     ]
-    for what in sheet["counts"][_ALL]:
-        cells = " | ".join(f"{sheet['counts'][split].get(what, 0):,}" for split in splits)
-        lines.append(f"| {what} | {cells} |")
     total = sum(sheet["agreement"].values())
     lines += ["", "## Agreement", "", "| rating | ratings | share |", "|---:|---:|---:|"]
     lines += [f"| {value} | {n:,} | {n / total:.1%} |" for value, n in sheet["agreement"].items()]
-    if "kappa" in sheet:
+    if "kappa" in sheet and sheet["kappa"]["quartiles"] is None:
+        lines += ["", "There are second passes, and nobody has a kappa between their two."]
+    elif "kappa" in sheet:
         low, middle, high = (f"{value:.2f}" for value in sheet["kappa"]["quartiles"])
         lines += [
             "",
             f"Quadratic-weighted kappa between a person's two passes: median {middle}, quartiles "
             f"{low} and {high}, of {sheet['kappa']['people']:,} people.",
         ]
+    if "min_kappa" in sheet:
+        lines += [
+            "",
+            f"## Without people whose kappa is below {sheet['min_kappa']}",
+            "",
+            "What the reliability filter would leave; the dataset itself is as above.",
+            "",
+            *_table(sheet["counts_of_reliable"]),
+        ]
     return "\n".join(lines) + "\n"
 
 
-def _counts(dataset: Dataset) -> dict[str, int]:
+def _table(counts: dict[str, dict[str, int]]) -> list[str]:
+    """A row a count, a column a split."""
+    return [
+        f"| | {' | '.join(counts)} |",
+        f"|---|{'---:|' * len(counts)}",
+        *(
+            f"| {what} | {' | '.join(f'{part.get(what, 0):,}' for part in counts.values())} |"
+            for what in counts[_ALL]
+        ),
+    ]
+
+
+def _counts_of_reliable(dataset: Dataset, min_kappa: float, cap: int | None) -> dict[str, int]:
+    kept = without_unreliable(dataset, threshold=min_kappa)
+    return kept.about.steps[-1].counts | count_comparisons(kept, cap=cap)
+
+
+def _counts(dataset: Dataset, cap: int | None) -> dict[str, int]:
     return {
         "rounds": dataset.rounds.height,
         "questions": dataset.rounds["question_id"].n_unique(),
@@ -113,7 +156,7 @@ def _counts(dataset: Dataset) -> dict[str, int]:
         "statements shown": dataset.candidates.filter("shown").height,
         "statements not shown": dataset.candidates.filter(~pl.col("shown")).height,
         "predictions by a reward model": dataset.predictions.height,
-        **count_comparisons(dataset),
+        **count_comparisons(dataset, cap=cap),
     }
 
 

@@ -22,6 +22,8 @@ LONGEST_COMMENT = 10_000
 MOST_ID = 2**31 - 1
 """Polis counts people and comments from 0 in each conversation."""
 
+_MANY = MOST_ID + 1
+
 _ID = f"a whole number from 0 to {MOST_ID:,}"
 _TOO_LONG = f"over {LONGEST_COMMENT:,} characters"
 _WIDE = "a Polis export's participants-votes.csv"
@@ -30,8 +32,10 @@ _SUMMARY_BYTES = 1_000_000
 
 # Besides the columns that are read: those of the public exports (compdemocracy/openData) and of the
 # Polis server's exporter, old and new.
-_OTHER_COMMENT_COLUMNS = ("timestamp", "datetime", "agrees", "disagrees", "importance", "is-meta")
-_OTHER_COMMENT_COLUMNS += ("is-seed", "modified", "group-informed-consensus")
+_OTHER_COMMENT_COLUMNS = (
+    *("timestamp", "datetime", "agrees", "disagrees", "importance"),
+    *("is-meta", "is-seed", "modified", "group-informed-consensus"),
+)
 _OTHER_VOTE_COLUMNS = ("datetime", "important")
 _OTHER_WIDE_COLUMNS = ("xid", "group-id", "n-comments", "n-votes", "n-agree", "n-disagree")
 
@@ -158,19 +162,19 @@ def _long_votes(path: Path, wide: Path | None) -> Votes:
         listed = read_csv(wide, kinds, others=None, expected=_WIDE)["participant"]
         unknown = ~pl.col("voter-id").is_in(listed.implode())
         refuse(path, rows, unknown, "voter-id", f"a participant that {wide.name} lists")
-    # One number for a person and comment: sorting by it is several times faster than by two. Both
-    # sorts are stable: of two votes at one time, the one that is lower in the file is the later.
+    # One number for a person and comment: sorting by it is several times faster than by two, and
+    # carries less. Both sorts are stable: of two votes at one time, the one that is lower in the
+    # file is the later.
+    both = pl.col("voter-id") * _MANY + pl.col("comment-id")
     ordered = (
-        rows.sort("timestamp", maintain_order=True)
-        .with_columns(both=pl.col("voter-id") * (MOST_ID + 1) + pl.col("comment-id"))
+        rows.select("timestamp", "vote", both=both)
+        .sort("timestamp", maintain_order=True)
+        .drop("timestamp")
         .sort("both", maintain_order=True)
     )
     last = (pl.col("both") != pl.col("both").shift(-1)).fill_null(True)
-    return Votes(
-        path,
-        ordered.filter(last).select(voter="voter-id", comment="comment-id", vote="vote"),
-        rows.height,
-    )
+    columns = {"voter": pl.col("both") // _MANY, "comment": pl.col("both") % _MANY}
+    return Votes(path, ordered.filter(last).select(**columns, vote="vote"), rows.height)
 
 
 def _no_id(name: str) -> pl.Expr:
@@ -204,8 +208,8 @@ def _wide_votes(path: Path) -> Votes:
     if len(wrong := np.flatnonzero(~np.isin(cast, (-1, 0, 1)))):
         where = wrong[0]
         raise InputError(
-            f"{path}, row {rows['_row'][int(row[where])]}: comment {numbers[column[where]]} has the vote "
-            f"{cast[where]:g}, expected 1, 0, -1 or nothing ({len(wrong)} such votes)"
+            f"{path}, row {rows[int(row[where]), '_row']}: comment {numbers[column[where]]} has "
+            f"the vote {cast[where]:g}, expected 1, 0, -1 or nothing ({len(wrong)} such votes)"
         )
     votes = pl.DataFrame(
         {

@@ -97,7 +97,8 @@ def require_columns(
     missing = [name for name in wanted if name not in there]
     if missing:
         raise InputError(
-            f"{path}: there is no column {missing[0]!r}; it has {_shown(there)}; expected {expected}"
+            f"{path}: there is no column {missing[0]!r}; it has {_shown(there)}; "
+            f"expected {expected}"
         )
 
 
@@ -149,8 +150,7 @@ def _why(path: Path, kinds: Mapping[str, type[pl.DataType]], error: Exception) -
 
 def _not_utf8(path: Path, line: int) -> InputError:
     return InputError(
-        f"{path}, line {line}: not UTF-8; save the file as UTF-8 (in a spreadsheet: "
-        '"CSV UTF-8")'
+        f'{path}, line {line}: not UTF-8; save the file as UTF-8 (in a spreadsheet: "CSV UTF-8")'
     )
 
 

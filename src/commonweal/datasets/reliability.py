@@ -116,13 +116,25 @@ def drop_unreliable(
     Raises:
         InputError: as ``reliability``; or nobody would be left.
     """
-    found = reliability(dataset, threshold=threshold, min_repeated=min_repeated)
-    out = found.filter(pl.col("verdict") == "unreliable")["participant_id"]
-    if len(out) and len(out) == found.height:
+    done = without_unreliable(dataset, threshold=threshold, min_repeated=min_repeated)
+    if done.ratings.is_empty() and not dataset.ratings.is_empty():
+        n_people = dataset.ratings["participant_id"].n_unique()
         raise InputError(
-            f"{dataset.about.name}: the kappa of all {found.height} people is below {threshold}; "
+            f"{dataset.about.name}: the kappa of all {n_people} people is below {threshold}; "
             "expected a lower threshold"
         )
+    return done
+
+
+def without_unreliable(
+    dataset: Dataset,
+    *,
+    threshold: float = DEFAULT_THRESHOLD,
+    min_repeated: int = MIN_REPEATED,
+) -> Dataset:
+    """What ``drop_unreliable`` leaves, even where that is nobody: for the datasheet."""
+    found = reliability(dataset, threshold=threshold, min_repeated=min_repeated)
+    out = found.filter(pl.col("verdict") == "unreliable")["participant_id"]
     kept = dataset.ratings.filter(~pl.col("participant_id").is_in(out.implode()))
     positions = dataset.position_ratings.filter(~pl.col("participant_id").is_in(out.implode()))
     verdicts = dict(found["verdict"].value_counts().iter_rows())

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from commonweal.datasets.dataset import Dataset, Step
+from commonweal.datasets.dataset import Dataset, Step, read_unchecked
 from commonweal.datasets.reading import read_csv
+from commonweal.datasets.validation import check
 from commonweal.datasets.words import normal_form
 from commonweal.errors import InputError
 from commonweal.types import SPLITS
@@ -23,6 +24,20 @@ _SAME = "_same"
 """A question's words: the same for every id under which it is asked."""
 
 _FORM = pl.col("question").map_elements(normal_form, return_dtype=pl.String)
+
+
+def read_without_splits(folder: Path) -> Dataset:
+    """The dataset in this folder without its splits: they may leak, which a new split mends.
+
+    Raises:
+        InputError: as ``read_dataset``, leaks aside.
+    """
+    dataset = read_unchecked(folder)
+    if "split" in dataset.rounds.columns:
+        none = pl.lit(None, dtype=pl.String).alias("split")
+        dataset = replace(dataset, rounds=dataset.rounds.with_columns(none))
+    check(dataset, folder)
+    return dataset
 
 
 def split_by_share(

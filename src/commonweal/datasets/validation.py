@@ -167,7 +167,7 @@ def _question_problems(dataset: Dataset, path: Path) -> Iterator[str]:
         yield (
             f"{path}: {row['question'][0]!r} is asked as {', '.join(row['question_id'])} in the "
             f"splits {', '.join(row['split'])}; expected one split for a question, whatever its "
-            "id: a model could learn its test"
+            "id: a model could learn its test (`commonweal data split --again` splits anew)"
         )
 
 
