@@ -143,3 +143,24 @@ def test_two_outputs_on_one_file_or_one_on_an_input_are_told(tmp_path):
     check_outputs({"--json": null, "--report": null}, inputs=read)
     with pytest.raises(InputError, match="there is no folder"):
         check_outputs({"--json": tmp_path / "nowhere" / "r"}, inputs=read)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links")
+def test_nothing_is_written_into_a_folder_that_is_read(tmp_path):
+    folder, below = tmp_path / "rounds", tmp_path / "rounds" / "below"
+    below.mkdir(parents=True)
+    (folder / "dataset.json").write_text("{}")
+    (tmp_path / "alias").symlink_to(folder)
+    (tmp_path / "leads-in").symlink_to(folder / "dataset.json")
+    for inside in (
+        folder / "dataset.json",
+        folder / "new.html",
+        below / "new.html",
+        tmp_path / "alias" / "new.html",
+        tmp_path / "leads-in",
+        below / ".." / "new.html",
+    ):
+        with pytest.raises(InputError, match=r"--report .* lies in ROUNDS, the folder .*rounds"):
+            check_outputs({"--report": inside}, inputs={"ROUNDS": folder})
+    for outside in (tmp_path / "rounds.html", folder / ".." / "new.html"):
+        check_outputs({"--report": outside}, inputs={"ROUNDS": tmp_path / "alias"})

@@ -73,10 +73,11 @@ def check_outputs(outputs: Mapping[str, Path | None], *, inputs: Mapping[str, Pa
 
     Args:
         outputs: the option's name to its path; None where it was not given.
-        inputs: what is read, in words, to its path.
+        inputs: what is read, in words, to its path: a file, or a folder with all that is in it.
 
     Raises:
-        InputError: as ``check_writable``, or two outputs are one file, or one is an input.
+        InputError: as ``check_writable``, or two outputs are one file, or one is an input or lies
+            in a folder that is one.
     """
     given = {name: path for name, path in outputs.items() if path is not None}
     taken = dict(inputs)
@@ -84,7 +85,15 @@ def check_outputs(outputs: Mapping[str, Path | None], *, inputs: Mapping[str, Pa
         check_writable(path)
         if _is_special(path):
             continue  # a device or a pipe takes any number of texts
+        real = Path(os.path.realpath(path))
         for other, other_path in taken.items():
+            if other_path.is_dir() and any(
+                f.exists() and f.samefile(other_path) for f in real.parents
+            ):
+                raise InputError(
+                    f"{name} {path} lies in {other}, the folder {other_path} that is read; "
+                    "expected a path outside it"
+                )
             if os.path.realpath(path) == os.path.realpath(other_path) or (
                 path.exists() and other_path.exists() and path.samefile(other_path)
             ):

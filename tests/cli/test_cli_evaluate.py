@@ -83,3 +83,12 @@ def test_no_dataset(tmp_path):
     ran = commonweal("evaluate", tmp_path / "none")
     assert ran.returncode == 2
     assert "no dataset at" in ran.stderr
+
+
+def test_the_dataset_is_not_written_over(rounds):
+    before = {path.name: path.read_bytes() for path in rounds.iterdir()}
+    for option in ("--report", "--json"):
+        ran = commonweal("evaluate", rounds, option, rounds / "dataset.json", "--resamples", "1000")
+        assert ran.returncode == 2
+        assert "lies in ROUNDS" in ran.stderr
+    assert {path.name: path.read_bytes() for path in rounds.iterdir()} == before

@@ -111,9 +111,11 @@ class Study:
                 first[r, c].append(value)
             self.first[name] = first
         self.positions: dict = defaultdict(list)
+        self.position_raters: dict = defaultdict(set)
         for row in dataset.position_ratings.iter_rows(named=True):
             if row["agreement"] is not None:
                 self.positions[row["round_id"]].append(row["agreement"])
+                self.position_raters[row["round_id"]].add(row["participant_id"])
         self.predictions: dict = defaultdict(dict)
         for row in dataset.predictions.iter_rows(named=True):
             key = (row["round_id"], row["candidate_id"])
@@ -247,19 +249,23 @@ def _divisiveness(study: Study, baseline: str | None, found: dict[str, Sample]) 
             if not study.divisive(r):
                 continue
             asked = reached = False
+            complete = True
             for policy in study.machines if name == "all" else [name]:
                 for key in study.of_policy(r, policy):
-                    values = list(study.rated["agreement"][key].values())
-                    if len(values) < 2:
+                    by_person = study.rated["agreement"][key]
+                    everybody = study.position_raters[r]
+                    if not everybody <= set(by_person):
+                        complete = False
                         continue
                     asked = True
-                    reached = reached or all(v >= neutral + 1 for v in values)
+                    reached = reached or all(v >= neutral + 1 for v in by_person.values())
+                    values = [by_person[person] for person in everybody]
                     is_less = smaller(values) < smaller(study.positions[r]) - 1e-9
                     less.append((group, is_less, 1, key))
                     if is_less:
                         agree = sum(v > neutral for v in values)
                         agreed.append((group, agree > sum(v < neutral for v in values), 1))
-            if asked:
+            if asked and complete:
                 unanimous.append((group, reached, 1))
         found[f"less_divisive/{name}"] = Sample(less)
         found[f"less_divisive_agreed/{name}"] = Sample(agreed)

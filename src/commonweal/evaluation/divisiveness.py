@@ -4,6 +4,10 @@ How far a statement divides a group is the size of the smaller side: the smaller
 and how many disagree, as a share of those who rated it. It is 0 where nobody agrees or nobody
 disagrees, and 0.5 where the group is split in two. Neutral is neither. A candidate is *less
 divisive* where its share is smaller than the position statement's (docs/decisions/013).
+
+Both shares are of the same people: only *complete* candidates count, which everybody who rated the
+position statement has rated. Of a few of them, fewer are on the smaller side, and so a statement
+that some have not rated would look less divisive, and unanimous, by that alone.
 """
 
 from __future__ import annotations
@@ -33,51 +37,69 @@ if TYPE_CHECKING:
 
 PAPER_LESS_DIVISIVE = Published("65.6 % [61.9, 69.3]", "D.6", 0.656, 0.619, 0.693)
 PAPER_UNANIMOUS = Published("40.8 % [35.4, 46.2]", "D.7", 0.408, 0.354, 0.462)
-MIN_RATERS = 2
 ALL = "all policies"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sides:
-    """Each candidate of a policy in a divisive round, in the order of statements; n of them.
+    """Each complete candidate of a policy in a divisive round, in the order of statements; n.
 
     Attributes:
         statement: int [n], its index.
         policy: int [n].
         round: int [n].
         group: int [n].
-        words: float [n].
         is_less: float [n], 1 where it divides the group less than the position statement, else 0.
         agrees: float [n], 1 where more people agree with it than disagree, else 0.
         is_unanimous: float [n], 1 where everybody who rated it agrees, else 0.
+        left_out: incomplete candidates in divisive rounds.
     """
 
     statement: IntArray
     policy: IntArray
     round: IntArray
     group: IntArray
-    words: FloatArray
     is_less: FloatArray
     agrees: FloatArray
     is_unanimous: FloatArray
+    left_out: LeftOut
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LeftOut:
+    """Candidates of policies in divisive rounds that somebody who rated the position did not rate.
+
+    n of them.
+
+    Attributes:
+        policy: int [n].
+        round: int [n].
+        may_be_unanimous: bool [n], nobody who rated it did not agree.
+    """
+
+    policy: IntArray
+    round: IntArray
+    may_be_unanimous: BoolArray
 
 
 def sides(rated: Rated) -> Sides:
-    """The candidates of policies in divisive rounds that at least two people rated."""
+    """The candidates of policies in divisive rounds, compared by those who rated the position."""
     neutral, n = rated.about.scale.neutral, len(rated.words)
     agreement = rated.agreement
 
     def people(where: BoolArray) -> IntArray:
         return np.bincount(rated.cell_statement[where], minlength=n)
 
-    agree, disagree = people(agreement > neutral), people(agreement < neutral)
-    raters = people(~np.isnan(agreement))
-    unanimous = people(agreement >= neutral + 1) == raters
-    chosen = np.flatnonzero(
-        (rated.is_divisive[rated.statement_round] == 1) & ~rated.is_human & (raters >= MIN_RATERS)
-    )
+    same = rated.rated_position
+    agree, disagree = people(same & (agreement > neutral)), people(same & (agreement < neutral))
+    unanimous = people(agreement < neutral + 1) == 0
+    position_raters = rated.position_raters[rated.statement_round]
+    is_complete = people(same & ~np.isnan(agreement)) == position_raters
+    is_rated = people(~np.isnan(agreement)) > 0
+    asked = (rated.is_divisive[rated.statement_round] == 1) & ~rated.is_human & is_rated
+    chosen, others = np.flatnonzero(asked & is_complete), np.flatnonzero(asked & ~is_complete)
     in_round = rated.statement_round[chosen]
-    share = np.minimum(agree, disagree)[chosen] / raters[chosen]
+    share = np.minimum(agree, disagree)[chosen] / position_raters[chosen]
     position = np.minimum(rated.position_agree, rated.position_disagree)[in_round]
     position = position / rated.position_raters[in_round]
     return Sides(
@@ -85,10 +107,12 @@ def sides(rated: Rated) -> Sides:
         policy=rated.statement_policy[chosen],
         round=in_round,
         group=rated.statement_group[chosen],
-        words=rated.words[chosen],
         is_less=(share < position - 1e-9).astype(np.float64),
         agrees=(agree > disagree)[chosen].astype(np.float64),
         is_unanimous=unanimous[chosen].astype(np.float64),
+        left_out=LeftOut(
+            rated.statement_policy[others], rated.statement_round[others], unanimous[others]
+        ),
     )
 
 
@@ -115,17 +139,23 @@ def divisiveness(rated: Rated, resampler: Resampler) -> Section:
     found = sides(rated)
     names = [ALL, *rated.machine_policies]
     index = [-1, *(rated.policies.index(name) for name in rated.machine_policies)]
-    mine = np.stack([(found.policy == i) | (i < 0) for i in index], axis=1)
+
+    def of_each(policy: IntArray) -> BoolArray:
+        return np.stack([(policy == i) | (i < 0) for i in index], axis=1)
+
+    mine, out = of_each(found.policy), of_each(found.left_out.policy)
     return Section(
         *section,
         (
-            _less(rated, resampler, found, names, mine),
-            _unanimous(rated, resampler, found, names, mine),
+            _less(rated, resampler, found, names, mine, out),
+            _unanimous(rated, resampler, found, names, mine, out),
         ),
         extra={
             "n_rounds_divisive": int((rated.is_divisive == 1).sum()),
             "n_rounds_not_divisive": int((rated.is_divisive == 0).sum()),
             "n_rounds_unknown": int(np.isnan(rated.is_divisive).sum()),
+            "n_candidates_complete": len(found.round),
+            "n_candidates_left_out": len(found.left_out.round),
         },
     )
 
@@ -135,7 +165,9 @@ _RULE = (
     "divisive where somebody agrees and somebody disagrees with its position statement. How far a "
     "statement divides is the smaller side's share of all who rated it; a candidate is less "
     "divisive where that is smaller than the position statement's. A candidate is unanimous where "
-    "everybody who rated it, at least two people, gives at least one point above neutral (5 of 7)."
+    "everybody who rated it gives at least one point above neutral (5 of 7). Only candidates count "
+    "that everybody who rated the position statement has rated, and for unanimity only rounds "
+    "where that is so of all: a statement that fewer people rate divides them less by that alone."
 )
 
 
@@ -151,7 +183,12 @@ def nothing_divisive(rated: Rated) -> str:
 
 
 def _less(
-    rated: Rated, resampler: Resampler, found: Sides, names: Sequence[str], mine: BoolArray
+    rated: Rated,
+    resampler: Resampler,
+    found: Sides,
+    names: Sequence[str],
+    mine: BoolArray,
+    out: BoolArray,
 ) -> Table:
     less = found.is_less[:, None] * mine
     agrees = less * found.agrees[:, None]
@@ -161,28 +198,32 @@ def _less(
     figures: list[Figure] = []
     for i, name in enumerate(names):
         whose = "candidates" if name == ALL else f"candidates of {name}"
-        key = "all" if name == ALL else name
+        n, n_out = int(mine[:, i].sum()), int(out[:, i].sum())
         figures.append(
             figure(
                 estimates[i],
-                f"less_divisive/{key}",
+                f"less_divisive/{_key(name)}",
                 f"Less divisive than the position, {name}",
                 kind="share",
-                n=int(mine[:, i].sum()),
+                n=n,
                 unit="candidates in divisive rounds",
                 says=f"{VALUE} of the {whose} in divisive rounds divided the group less than the "
                 "position statement did.",
-                nothing=f"no {whose} in divisive rounds were rated by two people",
+                nothing=f"no {whose} in divisive rounds were rated by everybody who rated the "
+                "position statement",
                 of={"policy": name, "what": "less divisive"},
                 published=PAPER_LESS_DIVISIVE if name == ALL else None,
+                warning=f"Left out: {n_out:,} of {n + n_out:,} {whose}, which not everybody who "
+                "rated the position statement has rated."
+                if n_out
+                else "",
             )
         )
     for i, name in enumerate(names):
-        key = "all" if name == ALL else name
         figures.append(
             figure(
                 estimates[len(names) + i],
-                f"less_divisive_agreed/{key}",
+                f"less_divisive_agreed/{_key(name)}",
                 f"Of these, agreed with, {name}",
                 kind="share",
                 n=int(less[:, i].sum()),
@@ -198,47 +239,72 @@ def _less(
         "Candidates less divisive than the position statement",
         tuple(figures),
         "A position statement takes a side on purpose, so a vaguer text divides less whatever it "
-        "says. A statement that everybody rejects divides nobody either.",
+        "says. A statement that everybody rejects divides nobody either. Candidates that somebody "
+        "did not rate are left out, which is fair only where it was by chance.",
     )
 
 
 def _unanimous(
-    rated: Rated, resampler: Resampler, found: Sides, names: Sequence[str], mine: BoolArray
+    rated: Rated,
+    resampler: Resampler,
+    found: Sides,
+    names: Sequence[str],
+    mine: BoolArray,
+    out: BoolArray,
 ) -> Table:
     n_rounds = len(rated.round_ids)
 
-    def rounds(where: NDArray[Any]) -> FloatArray:
+    def rounds(where: NDArray[Any], in_round: IntArray) -> FloatArray:
         """In how many candidates of each round this holds, [R, n_names]."""
-        return by_group(where, found.round, n_rounds)
+        return by_group(where, in_round, n_rounds)
 
-    asked = rounds(mine) > 0
-    reached = rounds(mine * found.is_unanimous[:, None]) > 0
+    complete, incomplete = rounds(mine, found.round), rounds(out, found.left_out.round)
+    reached = rounds(mine * found.is_unanimous[:, None], found.round) > 0
+    may_be = rounds(out * found.left_out.may_be_unanimous[:, None], found.left_out.round) > 0
+    asked = (complete > 0) & (incomplete == 0)
     estimates = resampler.ratios(
-        by_group(reached, rated.round_group, rated.n_groups),
+        by_group(reached & asked, rated.round_group, rated.n_groups),
         by_group(asked, rated.round_group, rated.n_groups),
     )
+    figures = []
+    for i, (name, estimate) in enumerate(zip(names, estimates, strict=True)):
+        n = int(asked[:, i].sum())
+        n_all = int((complete[:, i] + incomplete[:, i] > 0).sum())
+        left_out = ""
+        if n_all > n:
+            least, most = reached[:, i].sum() / n_all, (reached | may_be)[:, i].sum() / n_all
+            left_out = (
+                f"{n_all - n:,} of {n_all:,} rounds are left out: not everybody who rated the "
+                f"position statement has rated each candidate. Over all of them it is at least "
+                f"{least:.1%} and at most {most:.1%}".replace("%", " %")
+            )
+        figures.append(
+            figure(
+                estimate,
+                f"unanimous/{_key(name)}",
+                f"Some candidate is unanimous, {name}",
+                kind="share",
+                n=n,
+                unit="divisive rounds",
+                says=f"In {VALUE} of the divisive rounds everybody who rated it agreed with some "
+                f"candidate ({name}).",
+                nothing=left_out or f"no candidate of {name} in a divisive round was rated",
+                of={"policy": name, "what": "unanimous"},
+                published=PAPER_UNANIMOUS if name == ALL else None,
+                warning=left_out and f"{left_out}.",
+            )
+        )
     per_round = ", ".join(
-        f"{name} {rounds(mine)[:, i].sum() / max(asked[:, i].sum(), 1):.1f}"
+        f"{name} {complete[asked[:, i], i].mean() if asked[:, i].any() else 0:.1f}"
         for i, name in enumerate(names)
     )
     return Table(
         "Divisive rounds with a unanimous candidate",
-        tuple(
-            figure(
-                estimate,
-                f"unanimous/{'all' if name == ALL else name}",
-                f"Some candidate is unanimous, {name}",
-                kind="share",
-                n=int(asked[:, i].sum()),
-                unit="divisive rounds",
-                says=f"In {VALUE} of the divisive rounds everybody who rated it agreed with some "
-                f"candidate ({name}).",
-                nothing=f"no candidate of {name} in a divisive round was rated by two people",
-                of={"policy": name, "what": "unanimous"},
-                published=PAPER_UNANIMOUS if name == ALL else None,
-            )
-            for i, (name, estimate) in enumerate(zip(names, estimates, strict=True))
-        ),
+        tuple(figures),
         "The more candidates a round has, and the fewer people, the easier one is unanimous. "
         f"Candidates a round here: {per_round}.",
     )
+
+
+def _key(name: str) -> str:
+    return "all" if name == ALL else name

@@ -168,6 +168,11 @@ def _counts(dataset: Dataset, found: Rated) -> Iterator[tuple[str, int]]:
     yield "rounds", len(found.round_ids)
     yield "questions", dataset.rounds["question_id"].n_unique()
     yield "people who rated", len(found.person_ids)
+    groups = found.person_rounds.group
+    who = found.cell_person[np.unique(found.person_rounds.cell, return_index=True)[1]]
+    sizes = np.bincount(np.unique(np.stack([groups, who]), axis=1)[0])
+    yield "people who rated, smallest group", int(sizes[sizes > 0].min())
+    yield "people who rated, largest group", int(sizes.max())
     yield "statements shown", len(found.words)
     yield from found.counts.items()
     for step in dataset.about.steps[-1:]:

@@ -58,6 +58,7 @@ class Rated:
         cell_person: int [C].
         agreement: float [C] on the dataset's scale, the mean over passes; nan where none answered.
         quality: likewise.
+        rated_position: bool [C], whether the person rated the round's position statement.
         included: int8 [C]: 1 the policy saw the person's opinion, 0 it did not, -1 nobody knows.
         passes: statement, person, pass_index, agreement, quality: every rating, unaveraged.
         counts: what came in and what was left out.
@@ -81,6 +82,7 @@ class Rated:
     cell_person: IntArray
     agreement: FloatArray
     quality: FloatArray
+    rated_position: BoolArray
     included: NDArray[np.int8]
     passes: pl.DataFrame
     counts: Mapping[str, int]
@@ -223,6 +225,7 @@ def rated(dataset: Dataset) -> Rated:
         cell_person=cells["person"].to_numpy(),
         agreement=cells["agreement"].cast(pl.Float64).fill_null(np.nan).to_numpy(),
         quality=cells["quality"].cast(pl.Float64).fill_null(np.nan).to_numpy(),
+        rated_position=_rated_position(dataset, candidates, cells, people),
         included=_included(dataset, candidates, cells, people),
         passes=passes,
         counts=counts | {"people and statements": cells.height},
@@ -241,6 +244,28 @@ def _positions(dataset: Dataset, rounds: pl.DataFrame) -> pl.DataFrame:
         .join(sides, on="round_id", how="left", maintain_order="left")
         .select(pl.col("agree", "disagree", "raters").fill_null(0).cast(pl.Float64))
     )
+
+
+def _rated_position(
+    dataset: Dataset, candidates: pl.DataFrame, cells: pl.DataFrame, people: pl.DataFrame
+) -> BoolArray:
+    """Whether each cell's person rated the position statement of the round, bool [C]."""
+    who = (
+        dataset.position_ratings.drop_nulls("agreement")
+        .join(people.with_row_index("person"), on="participant_id")
+        .select("round_id", pl.col("person").cast(pl.Int64), there=True)
+    )
+    found = (
+        cells.select("statement", "person")
+        .join(
+            candidates.select(pl.col("statement").cast(pl.Int64), "round_id"),
+            on="statement",
+            how="left",
+            maintain_order="left",
+        )
+        .join(who, on=["round_id", "person"], how="left", maintain_order="left")
+    )
+    return found["there"].fill_null(value=False).to_numpy()
 
 
 def _included(
