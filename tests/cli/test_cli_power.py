@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
+import polars as pl
 import pytest
 from command_line import commonweal
 
@@ -52,6 +54,32 @@ def test_without_a_pilot_the_assumptions_are_said():
     assert sizes[0] < int(needed[1]) < sizes[-1]
     assert all(float(low) < float(power) < float(high) for _, power, low, high in rows)
     assert re.search(r"[\d.]+% of such studies say that there is; 5% is right", ran.stdout)
+
+
+def test_a_pilot_that_one_policy_wins_in_each_group(pilot, tmp_path):
+    """Six rounds won of six, or five of six: no group stands for 0.5, and 0.95 can be planned."""
+    dataset, _ = pilot
+    parts: dict[str, list[pl.DataFrame]] = {"rounds": [], "candidates": [], "ratings": []}
+    for again in range(3):
+        for name, tables in parts.items():
+            table = getattr(dataset, name).with_columns(pl.col("round_id") + f"-{again}")
+            if name == "rounds":
+                table = table.with_columns(pl.col("question_id") + f"-{again}")
+            tables.append(table)
+    lost = pl.col("round_id").is_in([f"g{group}-q1-2" for group in (1, 3, 5)])
+    won = (pl.col("candidate_id") == "sft_base") != lost
+    strong = replace(dataset, **{name: pl.concat(tables) for name, tables in parts.items()})
+    rating = pl.when(won).then(7).otherwise(1).cast(pl.Int64).alias("agreement")
+    strong = replace(strong, ratings=strong.ratings.with_columns(rating))
+    write_dataset(strong, tmp_path / "strong")
+    ran = commonweal(
+        *("power", tmp_path / "strong", "--policy", "sft_base", "--baseline", "zero_shot"),
+        *("--win-rate", "0.9"),
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "groups detect it in 80% of studies" in ran.stdout
+    assert "Note: False alarms were not simulated" in ran.stdout
+    assert "such studies say" not in ran.stdout
 
 
 def test_a_pilot_is_read_and_its_people_are_named(pilot):

@@ -22,12 +22,17 @@ from known_figures import figures as true_figures
 from known_truth import Design, simulate_study
 
 from commonweal.evaluation import bootstrap
+from commonweal.evaluation.best_of_n import best_of_n
 from commonweal.evaluation.bootstrap import Resampler
 from commonweal.evaluation.distributions import distributions
+from commonweal.evaluation.divisiveness import divisiveness
 from commonweal.evaluation.exclusion import exclusion
 from commonweal.evaluation.figures import Figure
 from commonweal.evaluation.human_opinions import against_human_opinions
+from commonweal.evaluation.predicted import predicted
 from commonweal.evaluation.rated import rated
+from commonweal.evaluation.raters import raters
+from commonweal.evaluation.reward_model import reward_model
 from commonweal.evaluation.win_rates import win_rates
 
 DESIGN = Design(
@@ -39,6 +44,9 @@ DESIGN = Design(
     inclusion_effect_quality=0.1,
     missing_share=0.05,
     sd_prediction=None,
+)
+WITH_PREDICTIONS = replace(
+    DESIGN, n_statements=3, human_effect=None, sd_prediction=0.8, missing_share=0.02
 )
 N_RESAMPLES = 2000
 
@@ -55,6 +63,22 @@ FIGURES = {
     "inclusion/agreement": ("inclusion", "agreement"),
     "inclusion/quality": ("inclusion", "quality"),
 }
+OTHER_FIGURES = {
+    "less_divisive/all": ("less_divisive",),
+    "unanimous/all": ("unanimous",),
+    "kappa/agreement": ("kappa",),
+    "krippendorff/agreement/ordinal": ("alpha", "agreement", "ordinal"),
+    "krippendorff/agreement/interval": ("alpha", "agreement", "interval"),
+    "krippendorff/quality/ordinal": ("alpha", "quality", "ordinal"),
+    "accuracy/within/simulated": ("accuracy",),
+    "accuracy/crossed/simulated": ("crossed",),
+    "calibration/bias/simulated": ("bias",),
+    "best_of_n/realised/mean/zero_shot/2": ("best_of", "zero_shot"),
+    "best_of_n/win_rate/mean/zero_shot/2": ("best_of_wins", "zero_shot"),
+}
+"""Of studies with predictions and without people's statements. The expected calibration error is
+not here: it is biased upwards and has no interval."""
+TRUTHS = FIGURES | OTHER_FIGURES
 
 
 def estimated(n_groups: int, seed: int, n_resamples: int = N_RESAMPLES) -> dict[str, Figure]:
@@ -68,19 +92,31 @@ def estimated(n_groups: int, seed: int, n_resamples: int = N_RESAMPLES) -> dict[
         against_human_opinions(found, resampler),
         exclusion(found, resampler),
     )
-    return {one.key: one for section in sections for one in section.figures if one.key in FIGURES}
+    rng = np.random.default_rng([seed, n_groups, 1])
+    dataset = simulate_study(rng, **vars(replace(WITH_PREDICTIONS, n_groups=n_groups)))[0]
+    found = rated(dataset)
+    resampler = Resampler(found.n_groups, n_resamples, rng)
+    sections += (
+        divisiveness(found, resampler),
+        raters(dataset, found, resampler, threshold=-1),
+        reward_model(dataset, found, resampler),
+        best_of_n(found, predicted(dataset, found, "simulated"), resampler),
+    )
+    return {one.key: one for section in sections for one in section.figures if one.key in TRUTHS}
 
 
 def coverage(
     n_groups: int, n_studies: int, n_resamples: int = N_RESAMPLES
 ) -> dict[str, tuple[int, int]]:
     """For each figure: how many intervals held the truth, and how many there were."""
-    truth = true_figures(DESIGN)
+    truth = {key: true_figures(DESIGN)[name].value for key, name in FIGURES.items()}
+    others = true_figures(WITH_PREDICTIONS)
+    truth |= {key: others[name].value for key, name in OTHER_FIGURES.items()}
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for seed in range(n_studies):
         for key, one in estimated(n_groups, seed, n_resamples).items():
             if one.low is not None and one.high is not None:
-                counts[key][0] += one.low <= truth[FIGURES[key]].value <= one.high
+                counts[key][0] += one.low <= truth[key] <= one.high
                 counts[key][1] += 1
     return {key: (held, n) for key, (held, n) in counts.items()}
 

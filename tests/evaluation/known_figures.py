@@ -13,7 +13,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import permutations
+from itertools import combinations, permutations
 
 import numpy as np
 from known_truth import Design, Drawn, draw
@@ -47,6 +47,13 @@ def figures(design: Design) -> dict[tuple[str, ...], Figure]:
         whose opinion the policy saw, minus the median of those whose it did not; also "quality".
     ("accuracy",): over pairs of statements that one person rated differently on average, the share
         that the reward orders the same way; statements of policies only.
+    ("crossed",): of two people who take opposite sides on two statements, how often the reward's
+        lean to one statement is the stronger for the person who takes its side.
+    ("less_divisive",), ("unanimous",): of statements that everybody who rated the position rated.
+    ("kappa",): the mean over people of the quadratic-weighted kappa of their first two passes.
+    ("alpha", "agreement", "ordinal"): Krippendorff's, of first ratings; also quality and interval.
+    ("best_of", policy): the group's mean rating of the better of two drawn by predicted mean.
+    ("best_of_wins", policy): how often that one is rated above a third.
     ("bias",): the mean of predicted minus given rating, statements of policies only.
     """
     n_groups = N_ROUNDS // design.n_rounds_per_group // N_BATCHES
@@ -120,8 +127,92 @@ def _of(d: Design, x: Drawn) -> dict[tuple[str, ...], float]:
                 right += int((sign * ordered == 1).sum())
                 pairs += int((np.abs(sign) == 1).sum())
         found["accuracy",] = right / pairs
+        found["crossed",] = _crossed(ratings, reward)
+        there = x.there[:, None, :, None]
+        welfare = np.nanmean(np.where(there, x.expected, np.nan), axis=2)
+        for name, mine in of.items():
+            if name != "human" and d.n_statements == 3:
+                found.update(_best_of_two(name, welfare[..., mine], statistics["mean"][..., mine]))
         found["bias",] = float(np.nanmean(x.expected[..., shown] - ratings))
+    found.update(_divisive(d, x, by_person[..., shown]))
+    found["kappa",] = _kappa(agreement)
+    for name, values in (("agreement", agreement), ("quality", quality)):
+        first = np.where(np.isnan(values[..., 0]), values[..., 1], values[..., 0])
+        for metric in ("ordinal", "interval"):
+            found["alpha", name, metric] = _alpha(first[..., d.shown], metric)
     return found
+
+
+def _crossed(ratings: np.ndarray, reward: np.ndarray) -> float:
+    right, n = 0.0, 0
+    for i, j in combinations(range(ratings.shape[-1]), 2):
+        lean = reward[..., i] - reward[..., j]
+        first = (ratings[..., i] > 4) & (ratings[..., j] < 4)  # [g, r, p]
+        second = (ratings[..., i] < 4) & (ratings[..., j] > 4)
+        both = first[..., :, None] & second[..., None, :]
+        right += float((lean[..., :, None] > lean[..., None, :])[both].sum())
+        n += int(both.sum())
+    return right / n
+
+
+def _best_of_two(
+    name: str, welfare: np.ndarray, realised: np.ndarray
+) -> dict[tuple[str, ...], float]:
+    """Of three statements [g, r, 3], two at a time."""
+    best, won, lost = [], 0, 0
+    for i, j, other in ((0, 1, 2), (0, 2, 1), (1, 2, 0)):
+        better = np.where(welfare[..., i] > welfare[..., j], realised[..., i], realised[..., j])
+        best.append(better)
+        sign = _sign(better - realised[..., other])
+        won, lost = won + int((sign == 1).sum()), lost + int((sign == -1).sum())
+    return {("best_of", name): float(np.mean(best)), ("best_of_wins", name): won / (won + lost)}
+
+
+def _divisive(d: Design, x: Drawn, by_person: np.ndarray) -> dict[tuple[str, ...], float]:
+    there = np.broadcast_to(x.there[:, None, :], x.position.shape)
+    n = there.sum(-1)
+
+    def smaller(values: np.ndarray, axis: int) -> np.ndarray:
+        return np.minimum((values > 4).sum(axis), (values < 4).sum(axis))
+
+    position = smaller(np.where(there, x.position, np.nan), 2)
+    complete = (~np.isnan(by_person)).sum(2) == n[..., None]  # [g, r, s]
+    less = smaller(by_person, 2) < position[..., None]
+    counted = complete & (position > 0)[..., None]
+    unanimous = (complete & ((by_person >= 5).sum(2) == n[..., None])).any(-1)
+    whole = complete.all(-1) & (position > 0)
+    return {
+        ("less_divisive",): float(less[counted].mean()),
+        ("unanimous",): float(unanimous[whole].mean()),
+    }
+
+
+def _kappa(agreement: np.ndarray) -> float:
+    """1 - mean((a - b)^2) / (var a + var b + (mean a - mean b)^2), for each person."""
+    both = ~np.isnan(agreement[..., :2]).any(-1)
+    n_groups, _, n_people, _ = both.shape
+    a, b = (  # [group, person, all that the person rated twice]
+        np.where(both, agreement[..., k], np.nan).swapaxes(1, 2).reshape(n_groups, n_people, -1)
+        for k in (0, 1)
+    )
+    chance = np.nanvar(a, -1) + np.nanvar(b, -1) + (np.nanmean(a, -1) - np.nanmean(b, -1)) ** 2
+    chance = np.where(chance > 0, chance, np.nan)
+    return float(np.nanmean(1 - np.nanmean((a - b) ** 2, -1) / chance))
+
+
+def _alpha(first: np.ndarray, metric: str) -> float:
+    """1 - observed / expected disagreement: ratings [g, r, p, s], a statement's people a unit."""
+    units = np.moveaxis(first, 2, -1).reshape(-1, first.shape[2])
+    units = units[(~np.isnan(units)).sum(-1) > 1]
+    n_each = np.array([(units == point).sum() for point in range(1, 8)], dtype=float)
+    # Ordinal: a point stands at the middle of its ratings in the order of all.
+    middle = np.cumsum(n_each) - n_each / 2
+    place = middle if metric == "ordinal" else np.arange(1.0, 8.0)
+    at = np.where(np.isnan(units), np.nan, place[np.nan_to_num(units, nan=1).astype(int) - 1])
+    # Of all pairs in a unit, the mean squared distance is twice the variance.
+    observed = np.average(2 * np.nanvar(at, -1, ddof=1), weights=(~np.isnan(at)).sum(-1))
+    expected = 2 * np.nanvar(at, ddof=1)
+    return float(1 - observed / expected)
 
 
 def _sign(difference: np.ndarray) -> np.ndarray:

@@ -66,6 +66,12 @@ class Study:
         self.scale = dataset.about.scale
         self.group = {r["round_id"]: r["group_id"] for r in dataset.rounds.iter_rows(named=True)}
         self.split = {r["round_id"]: r["split"] for r in dataset.rounds.iter_rows(named=True)}
+        self.position_words = {
+            r["round_id"]: len(r["position_statement"].split())
+            for r in dataset.rounds.iter_rows(named=True)
+            if r["position_statement"] is not None
+        }
+        self.apart: dict = {}
         self.candidates = {
             (c["round_id"], c["candidate_id"]): c
             for c in sorted(
@@ -266,7 +272,7 @@ def _divisiveness(study: Study, baseline: str | None, found: dict[str, Sample]) 
                         agree = sum(v > neutral for v in values)
                         agreed.append((group, agree > sum(v < neutral for v in values), 1))
             if asked and complete:
-                unanimous.append((group, reached, 1))
+                unanimous.append((group, reached, 1, r))
         found[f"less_divisive/{name}"] = Sample(less)
         found[f"less_divisive_agreed/{name}"] = Sample(agreed)
         found[f"unanimous/{name}"] = Sample(unanimous)
@@ -303,6 +309,7 @@ def _inclusion(study: Study, baseline: str | None, found: dict[str, Sample]) -> 
                     sides[opinion in included].append(value)
             if sides[True] and sides[False]:
                 by_key[key] = median(sides[True]) - median(sides[False])
+    study.apart = differences
     for outcome, by_key in differences.items():
         found[f"inclusion/{outcome}"] = Sample(
             [(study.group[key[0]], v, 1) for key, v in by_key.items()]
@@ -457,11 +464,21 @@ def _welfare(study: Study, baseline: str | None, found: dict[str, Sample]) -> No
         keys = [key for key in keys if study.predictions.get(key)]
         if len(keys) < 2:
             continue
-        picks = {}
+        picks, chosen = {}, {}
+        plain = [_predicted(study, key, 0.0) for key in keys]
         for alpha in ALPHAS:
             predicted = {key: _predicted(study, key, alpha) for key in keys}
             highest = max(predicted.values())
             best = [k for k in keys if predicted[k] >= highest * (1 - 1e-12)]
+            chosen[alpha] = best
+            if alpha:
+                same = best == chosen[0.0]
+                rows[f"welfare/same_pick/{alpha:g}"].append((group, float(same), 1))
+                rho = spearman([predicted[key] for key in keys], plain) if len(keys) > 2 else None
+                if rho is not None and not math.isnan(rho):
+                    rows[f"welfare/rank_correlation_with_utilitarian/{alpha:g}"].append(
+                        (group, rho, 1)
+                    )
             for name in ("mean", "min"):
                 value = mean(realised[key][name] for key in best)
                 picks[alpha, name] = value
@@ -576,19 +593,50 @@ def _confounds(study: Study, baseline: str | None, found: dict[str, Sample]) -> 
                     rows.append((group, level[0] - level[1], float(values[0] > values[1])))
             if rows:
                 found[f"{start}/win_rate/{a}/{b}"] = Sample(rows, at_zero)
-        if "human" in study.policies:
+        for a, b in _pairs(study, baseline):
+            rows = []
+            for r, group in study.group.items():
+                for person, mine in _own(study, r).items():
+                    levels = [_level(study, r, person, who, name) for who in (a, b)]
+                    if a in mine and b in mine and None not in levels:
+                        gap = mean(mine[a]) - mean(mine[b])
+                        if not tie(gap):
+                            rows.append((group, levels[0] - levels[1], float(gap > 0)))
+            if rows:
+                found[f"{start}/win_rate_person/{a}/{b}"] = Sample(rows, at_zero)
+        ways = (("", mean, _level), ("_best", max, _level_of_best))
+        for how, statistic, level_of in ways if "human" in study.policies else ():
             for policy in study.machines:
                 rows = []
                 for r, group in study.group.items():
                     for person, mine in _own(study, r).items():
                         if policy not in mine or "human" not in mine:
                             continue
-                        gap = mean(mine[policy]) - mean(mine["human"])
-                        levels = [_level(study, r, person, who, name) for who in (policy, "human")]
+                        gap = statistic(mine[policy]) - statistic(mine["human"])
+                        levels = [
+                            level_of(study, r, person, who, name) for who in (policy, "human")
+                        ]
                         if not tie(gap) and None not in levels:
                             rows.append((group, levels[0] - levels[1], float(gap > 0)))
                 if rows:
-                    found[f"{start}/against_human/{policy}"] = Sample(rows, at_zero)
+                    found[f"{start}/against_human{how}/{policy}"] = Sample(rows, at_zero)
+        if name == "length":
+            rows = [
+                (row[0], study.words[row[3]] - study.position_words[row[3][0]], float(row[1]))
+                for row in found["less_divisive/all"].rows
+                if row[3][0] in study.position_words
+            ]
+            if rows:
+                found[f"{start}/less_divisive/all"] = Sample(rows, at_zero)
+        else:
+            agreed, valued = study.apart["agreement"], study.apart["quality"]
+            rows = [
+                (study.group[key[0]], valued[key], agreed[key]) for key in agreed if key in valued
+            ]
+            if rows:
+                found[f"{start}/inclusion"] = Sample(rows, intercept)
+        if len(study.machines) > 1:
+            _unanimous_at_average(study, start, of, found)
         everything = found["less_divisive/all"].rows
         known = [of[row[3]] for row in everything if row[3] in of]
         for policy in study.machines if len(study.machines) > 1 and known else ():
@@ -599,6 +647,51 @@ def _confounds(study: Study, baseline: str | None, found: dict[str, Sample]) -> 
             ]
             if rows:
                 found[f"{start}/less_divisive/{policy}"] = Sample(rows, at_zero)
+
+
+def _unanimous_at_average(
+    study: Study, start: str, of: dict[tuple, float], found: dict[str, Sample]
+) -> None:
+    by_policy: dict = {policy: [] for policy in study.machines}
+    for policy, rows in by_policy.items():
+        for row in found[f"unanimous/{policy}"].rows:
+            known = [of[key] for key in study.of_policy(row[3], policy) if key in of]
+            if known:
+                rows.append((row[0], mean(known), float(row[1])))
+    every = [row[1] for rows in by_policy.values() for row in rows]
+    for policy, rows in by_policy.items():
+        if rows:
+            found[f"{start}/unanimous/{policy}"] = Sample(
+                [(group, x - mean(every), y) for group, x, y in rows], at_zero
+            )
+
+
+def intercept(rows: Rows) -> float:
+    """Of a straight line of the third column by the second, by numpy's least squares."""
+    x, y = np.array([row[1:3] for row in rows]).T
+    if np.ptp(x) < 1e-9:
+        return math.nan
+    return float(np.polynomial.polynomial.polyfit(x, y, 1)[0])
+
+
+def _level_of_best(study: Study, r: str, person: str, policy: str, name: str) -> float | None:
+    """As ``_level``, of the policy's statements that the person rated highest."""
+    mine = {
+        key: study.rated["agreement"][key][person]
+        for key in study.keys[r, policy]
+        if person in study.rated["agreement"].get(key, {})
+    }
+    best = [key for key, value in mine.items() if tie(value - max(mine.values()))]
+    values = (
+        [study.words[key] for key in best]
+        if name == "length"
+        else [
+            study.rated["quality"][key][person]
+            for key in best
+            if person in study.rated["quality"].get(key, {})
+        ]
+    )
+    return mean(values) if values else None
 
 
 def _level(study: Study, r: str, person: str, policy: str, name: str) -> float | None:

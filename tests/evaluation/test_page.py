@@ -96,6 +96,10 @@ def test_the_page_loads_nothing_and_runs_nothing():
     assert set(references) <= set(reader.ids)
 
 
+def test_no_label_is_left_in_tex():
+    assert "mathdefault" not in page()
+
+
 def test_the_sections_stand_in_the_order_of_the_paper():
     assert [section.key for section in found().sections] == [
         "win_rates",

@@ -283,3 +283,21 @@ def test_wilson_is_statsmodels():
     for share, n in ((0.0, 50), (0.5, 100), (0.8, 4000), (1.0, 10)):
         expected = proportion_confint(round(share * n), n, method="wilson")
         assert wilson(share, n) == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_strong_pilot_needs_no_groups_that_lose():
+    """Each group won 2 or 3 of 3: 0.8 can be stood for, 0.5 cannot, and only the alarms need it."""
+    groups = GroupOutcomes(np.full(2, 0.5), np.array([3.0, 2]), np.array([0.0, 1]), 2)
+    found = groups_needed(groups, win_rate=0.8, n_simulations=400)
+    assert found.false_alarms is None
+    assert any("False alarms were not simulated" in warning for warning in found.warnings)
+    # The exact power of so many groups: those that win 3 of 3 are binomial.
+    share = tilted(groups, 0.8).probability[0]
+    n = found.table[-1].n_groups
+    counts = np.array([[k, n - k] for k in range(n + 1)], dtype=float)
+    exact = stats.binom.pmf(np.arange(n + 1), n, share) @ detects(
+        counts, groups.wins, groups.losses
+    )
+    assert found.table[-1].low - 0.05 < exact < found.table[-1].high + 0.05
+    with pytest.raises(InputError, match=r"cannot stand for a win rate of 0\.6"):
+        groups_needed(groups, win_rate=0.6)

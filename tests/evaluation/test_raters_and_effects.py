@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
+from dataclasses import replace
 from functools import cache
 from statistics import mean
 
 import numpy as np
+import polars as pl
 import pytest
 from known_truth import simulate_study
 
@@ -19,6 +21,8 @@ from commonweal.evaluation.evaluate import evaluate
 from commonweal.evaluation.group_outcomes import pilot_groups
 from commonweal.evaluation.groups_needed import power
 from commonweal.evaluation.mixed_models import LogOdds, MixedModel
+from commonweal.evaluation.page import render_page
+from commonweal.evaluation.plots import plots
 from commonweal.evaluation.power import groups_needed
 from commonweal.evaluation.regression import policy_effects
 
@@ -143,6 +147,52 @@ def test_mixed_models_are_shown_as_they_are(monkeypatch):
         *(1044, 20),
     )
     assert figure.warning == "1 of 8000 draws diverged."
-    caution = section.tables[-1].caution
-    assert "agreement ~ policy + (1|group)" in caution
-    assert "R-hat at most 1.002, effective sample size at least 1400" in caution
+    how = section.tables[-1].how
+    assert "agreement ~ policy + (1|group)" in how
+    assert "R-hat at most 1.002, effective sample size at least 1400" in how
+    drawn = plots(replace(evaluate(dataset(), n_resamples=1000), sections=(section,)))
+    assert "Log-odds" in drawn["regression"][-1].svg
+    assert "ordinal" in page_of(section)
+    assert "How it was computed." in page_of(section)
+
+
+def page_of(section):
+    return render_page(replace(evaluate(dataset(), n_resamples=1000), sections=(section,)))
+
+
+def test_one_mixed_model_that_cannot_be_fitted_costs_no_other_figure(monkeypatch):
+    """All agree: logistic has nothing to explain, and the ordinal one is fitted all the same."""
+    fitted = []
+    real = mixed_models.fit_mixed_model
+
+    def fit(data, *, kind, **more):
+        fitted.append(kind)
+        if kind == "ordinal":
+            raise NotConvergedError("not tried here", Diagnostics(1, 1, 1, 0, 1, 1, ""))
+        return real(data, kind=kind, **more)
+
+    monkeypatch.setattr(mixed_models, "fit_mixed_model", fit)
+    agreed = replace(
+        dataset(), ratings=dataset().ratings.with_columns(pl.col("agreement").clip(5, 7))
+    )
+    figures = {one.key: one for one in effects(agreed, "zero_shot", with_mixed_models=True).figures}
+    assert "all agree" in figures["mixed/logistic"].unavailable
+    assert fitted == ["logistic", "ordinal"]
+    assert figures["effect/agreement/sft_base"].value is not None
+
+
+@pytest.mark.parametrize(
+    ("design", "baseline", "said"),
+    [
+        ({"policies": {"few_shot": 0.0}}, "few_shot", "two policies"),
+        ({"policies": {}, "human_effect": 0.0}, None, "no statement was written by a policy"),
+        ({"n_groups": 1}, "zero_shot", "one group"),
+    ],
+)
+def test_studies_that_no_mixed_model_fits_keep_their_other_figures(design, baseline, said):
+    study = simulate_study(np.random.default_rng(3), **{"n_groups": 6, **design})[0]
+    found = evaluate(study, n_resamples=1000, with_mixed_models=True)
+    assert found.facts["baseline"] == (baseline or "none")
+    for kind in ("logistic", "ordinal"):
+        assert said in found.figures[f"mixed/{kind}"].unavailable
+    assert any(figure.value is not None for figure in found.figures.values())

@@ -98,11 +98,22 @@ def say(found: Evaluation) -> None:
     console = Console(markup=False, highlight=False, emoji=False)
     counts = found.counts
     console.print(f"{found.about.name} ({WHOSE[found.about.people]})", style="bold")
-    console.print(
-        f"{counts['rounds']:,} rounds of {counts['groups']:,} groups, "
-        f"{counts['people who rated']:,} people, {counts['statements shown']:,} statements, "
-        f"{counts['ratings']:,} ratings; baseline {found.facts['baseline']}\n"
+    rounds, groups, people, statements, ratings = (
+        f"{counts[name]:,} {one if counts[name] == 1 else several}"
+        for name, one, several in (
+            ("rounds", "round", "rounds"),
+            ("groups", "group", "groups"),
+            ("people who rated", "person", "people"),
+            ("statements shown", "statement", "statements"),
+            ("ratings", "rating", "ratings"),
+        )
     )
+    console.print(
+        f"{rounds} of {groups}, {people}, {statements}, {ratings}; "
+        f"baseline {found.facts['baseline']}\n"
+    )
+    if found.note:
+        console.print(f"{found.note}\n")
     shown = headlines(found)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("Figure")

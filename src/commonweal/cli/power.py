@@ -141,10 +141,11 @@ def _print(found: Power) -> None:
         f"(Monte-Carlo 95% interval {found.n_groups_low} to {found.n_groups_high}; "
         f"{found.n_simulations:,} studies a row, seed {found.seed})."
     )
-    typer.echo(
-        f"Where there is nothing to detect, {found.false_alarms:.1%} of such studies say that "
-        "there is; 5% is right."
-    )
+    if found.false_alarms is not None:
+        typer.echo(
+            f"Where there is nothing to detect, {found.false_alarms:.1%} of such studies say that "
+            "there is; 5% is right."
+        )
     for warning in found.warnings:
         typer.echo(f"Note: {warning}")
     typer.echo("These are simulated studies: they are as right as what they assume.")

@@ -166,6 +166,7 @@ class Canvas:
                 capsize=2.5,
                 markersize=5,
                 label=point.series if point.series not in seen else None,
+                clip_on=False,  # a marker at 100 % is a whole one
             )
             seen.add(point.series)
             if one.published is not None and one.published.value is not None:
@@ -186,6 +187,7 @@ class Canvas:
             markerfacecolor="white",
             markeredgecolor="#566074",
             linestyle="none",
+            clip_on=False,
             label="the paper's figure" if labelled else None,
         )
 

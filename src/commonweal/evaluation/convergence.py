@@ -68,6 +68,10 @@ class Diagnostics:
         return tuple(found)
 
 
+class MissingLibraryError(InputError):
+    """A library of the extra `stats` is not installed."""
+
+
 class NotConvergedError(CommonwealError):
     """A mixed model's chains have not converged; there is no result. ``diagnostics`` says how."""
 
@@ -125,7 +129,7 @@ def library(name: str) -> Any:
     """A library of the extra `stats`: bambi, or what came with it.
 
     Raises:
-        InputError: it is not installed.
+        MissingLibraryError: it is not installed.
     """
     try:
         with warnings.catch_warnings():
@@ -136,7 +140,7 @@ def library(name: str) -> Any:
                 import_module("matplotlib.style.core")
             return import_module(name)
     except ImportError as error:
-        raise InputError(
+        raise MissingLibraryError(
             f"the mixed model needs bambi ({error}): pip install 'commonweal[stats]', or use the "
             "linear model, which needs nothing"
         ) from None

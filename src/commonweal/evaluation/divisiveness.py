@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,8 +30,6 @@ from commonweal.evaluation.figures import (
 )
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from commonweal.evaluation.rated import BoolArray, IntArray, Rated
     from commonweal.types import FloatArray
 
@@ -253,14 +251,11 @@ def _unanimous(
     out: BoolArray,
 ) -> Table:
     n_rounds = len(rated.round_ids)
-
-    def rounds(where: NDArray[Any], in_round: IntArray) -> FloatArray:
-        """In how many candidates of each round this holds, [R, n_names]."""
-        return by_group(where, in_round, n_rounds)
-
-    complete, incomplete = rounds(mine, found.round), rounds(out, found.left_out.round)
-    reached = rounds(mine * found.is_unanimous[:, None], found.round) > 0
-    may_be = rounds(out * found.left_out.may_be_unanimous[:, None], found.left_out.round) > 0
+    complete, reached = by_group(mine, found.round, n_rounds), reached_by(rated, found, mine)
+    incomplete, may_be = (
+        by_group(where, found.left_out.round, n_rounds)
+        for where in (out, out * found.left_out.may_be_unanimous[:, None])
+    )
     asked = (complete > 0) & (incomplete == 0)
     estimates = resampler.ratios(
         by_group(reached & asked, rated.round_group, rated.n_groups),
@@ -272,7 +267,7 @@ def _unanimous(
         n_all = int((complete[:, i] + incomplete[:, i] > 0).sum())
         left_out = ""
         if n_all > n:
-            least, most = reached[:, i].sum() / n_all, (reached | may_be)[:, i].sum() / n_all
+            least, most = reached[:, i].sum() / n_all, (reached | (may_be > 0))[:, i].sum() / n_all
             left_out = (
                 f"{n_all - n:,} of {n_all:,} rounds are left out: not everybody who rated the "
                 f"position statement has rated each candidate. Over all of them it is at least "
@@ -304,6 +299,13 @@ def _unanimous(
         "The more candidates a round has, and the fewer people, the easier one is unanimous. "
         f"Candidates a round here: {per_round}.",
     )
+
+
+def reached_by(rated: Rated, found: Sides, mine: BoolArray) -> BoolArray:
+    """Whether some complete candidate of these is unanimous, bool [R, n_sets of candidates]."""
+    unanimous = mine * found.is_unanimous[:, None]
+    result: BoolArray = by_group(unanimous, found.round, len(rated.round_ids)) > 0
+    return result
 
 
 def _key(name: str) -> str:

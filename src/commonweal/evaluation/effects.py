@@ -29,10 +29,11 @@ def effects(
 ) -> Section:
     """Each policy against the baseline: the fast regression, and the mixed models where wanted.
 
-    A mixed model that has not converged is a figure without a value, which says why.
+    A mixed model that cannot be fitted, or has not converged, is a figure without a value, which
+    says why; the others stand.
 
     Raises:
-        InputError: mixed models are wanted and cannot be fitted, or their library is missing.
+        MissingLibraryError: mixed models are wanted and their library is not installed.
     """
     tables = [
         Table(
@@ -48,18 +49,20 @@ def effects(
         )
     ]
     if with_mixed_models:
-        from commonweal.evaluation.convergence import NotConvergedError
+        from commonweal.evaluation.convergence import MissingLibraryError, NotConvergedError
         from commonweal.evaluation.mixed_models import fit_mixed_model
 
-        if baseline is None:
-            raise InputError("mixed models compare policies, and no statement is by a policy")
         for kind in KINDS:
+            title = f"Mixed-effects model, {kind}"
             try:
+                if baseline is None:
+                    raise InputError("no statement was written by a policy")
                 model = fit_mixed_model(
                     dataset, kind=kind, baseline=baseline, seed=seed, on_progress=on_progress
                 )
-            except NotConvergedError as error:  # no number; the other figures stand
-                title = f"Mixed-effects model, {kind}"
+            except MissingLibraryError:
+                raise
+            except (InputError, NotConvergedError) as error:
                 tables.append(Table(title, (unavailable(f"mixed/{kind}", title, str(error)),), ""))
             else:
                 tables.append(_mixed(model))
@@ -162,6 +165,8 @@ def _mixed(model: MixedModel) -> Table:
             )
             for effect in model.effects
         ),
+        "Log-odds are given the random effects, so they are larger than the effect on a share of "
+        "people, and no points of the scale.",
         f"{model.formula}; {model.software}; R-hat at most {diagnostics.max_r_hat:.3f}, effective "
         f"sample size at least {min(diagnostics.min_ess_bulk, diagnostics.min_ess_tail):.0f}. "
         "Intervals are of the posterior, not of resampled groups.",

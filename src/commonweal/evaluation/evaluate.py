@@ -38,6 +38,10 @@ STAGE = "evaluate"
 """The stage that ``evaluate`` reports its progress in."""
 
 
+FEW_RESAMPLES = N_RESAMPLES
+"""With fewer, the report says that the ends of its intervals are rough."""
+
+
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """All figures of one dataset.
@@ -53,6 +57,17 @@ class Evaluation:
     sections: tuple[Section, ...]
     counts: dict[str, int]
     facts: dict[str, str | int | float]
+
+    @property
+    def note(self) -> str:
+        """What to know of all intervals; empty where there is nothing."""
+        n = int(self.facts["resamples of groups"])
+        if n >= FEW_RESAMPLES:
+            return ""
+        return (
+            f"Intervals rest on {n:,} resamples, and their ends move with the seed: "
+            f"{FEW_RESAMPLES:,} or more are meant for a report."
+        )
 
     @property
     def figures(self) -> dict[str, Figure]:

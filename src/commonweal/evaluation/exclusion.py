@@ -48,7 +48,7 @@ def differences(rated: Rated, outcome: str) -> FloatArray:
 
 def exclusion(rated: Rated, resampler: Resampler) -> Section:
     """The difference for agreement and for quality, and the test between the two."""
-    reason = _nothing(rated)
+    reason = nothing_excluded(rated)
     if reason:
         tables = (
             Table(
@@ -78,7 +78,8 @@ def exclusion(rated: Rated, resampler: Resampler) -> Section:
     )
 
 
-def _nothing(rated: Rated) -> str:
+def nothing_excluded(rated: Rated) -> str:
+    """Why included and excluded people cannot be compared; empty where they can."""
     if (rated.included == -1).all():
         return "which opinions a policy saw is not recorded for any candidate"
     if not (rated.included == 0).any():

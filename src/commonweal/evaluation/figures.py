@@ -84,11 +84,19 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Figures of one kind. ``caution`` is what they do not say; every one of them is meant."""
+    """Figures of one kind.
+
+    Attributes:
+        title: for reading.
+        figures: what is in it.
+        caution: what they do not say; every one of them is meant.
+        how: how they were computed, where the section's rule does not say it.
+    """
 
     title: str
     figures: tuple[Figure, ...]
     caution: str
+    how: str = ""
 
 
 @dataclass(frozen=True, slots=True)

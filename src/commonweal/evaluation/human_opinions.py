@@ -16,7 +16,7 @@ from commonweal.evaluation.figures import (
     figure,
     unavailable,
 )
-from commonweal.evaluation.rated import HUMAN, Rated, sign
+from commonweal.evaluation.rated import HUMAN, PAPERS_BEST, Rated, sign
 from commonweal.evaluation.win_rates import subsets
 
 if TYPE_CHECKING:
@@ -66,12 +66,11 @@ def against_human_opinions(rated: Rated, resampler: Resampler) -> Section:
                             f"against_human/{comparison}",
                             f"Against human opinions, {_WHAT[comparison][0]}",
                             reason,
-                            published=published,
                         ),
                     ),
                     "",
                 )
-                for comparison, published in PUBLISHED.items()
+                for comparison in PUBLISHED
             )
         )
     human = rated.policies.index(HUMAN)
@@ -144,7 +143,9 @@ def _figures(rated: Rated, resampler: Resampler, comparison: str) -> list[Figure
                 nothing=f"nobody{where} rated both candidates of {name} and others' opinions "
                 "differently",
                 of={"policy": name, "comparison": comparison, "rounds": part.key},
-                published=PUBLISHED[comparison] if part.key == "all" else None,
+                published=PUBLISHED[comparison]
+                if (part.key, name) == ("all", PAPERS_BEST)
+                else None,
             )
         )
     return figures

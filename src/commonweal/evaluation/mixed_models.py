@@ -137,7 +137,8 @@ def fit_mixed_model(
         on_progress: told of each draw, in the stage "sample".
 
     Raises:
-        InputError: bambi is not installed, or there is nothing to compare.
+        InputError: there is nothing to compare, or one group only.
+        MissingLibraryError: bambi is not installed.
         NotConvergedError: the chains have not converged.
     """
     if n_chains < 2:
@@ -156,17 +157,11 @@ def fit_mixed_model(
         statement=pl.concat_str("round_id", "candidate_id", separator="\n"),
     )
     policies = other_policies(rows, baseline)
-    notes = [*_separation(rows, kind), *_few_groups(rows)]
+    notes = _separation(rows, kind)
     terms, dropped = random_effects(rows)
-    notes += dropped
+    notes += [*_few_groups(rows, terms), *dropped]
     bambi = library("bambi")
     formula = f"{outcome} ~ policy + " + " + ".join(f"(1|{term})" for term in terms)
-    model = bambi.Model(
-        formula,
-        _as_pandas(rows, outcome, kind, (baseline, *policies)),
-        family="bernoulli" if kind == "logistic" else "cumulative",
-        noncentered=True,
-    )
     n_done, n_total = 0, n_chains * (n_draws + n_tune)
 
     def drawn(trace: object, draw: object) -> None:  # noqa: ARG001, the sampler names them
@@ -175,6 +170,12 @@ def fit_mixed_model(
         on_progress("sample", n_done, n_total)
 
     with quiet():
+        model = bambi.Model(
+            formula,
+            _as_pandas(rows, outcome, kind, (baseline, *policies)),
+            family="bernoulli" if kind == "logistic" else "cumulative",
+            noncentered=True,
+        )
         trace = model.fit(
             draws=n_draws,
             tune=n_tune,
@@ -281,10 +282,22 @@ def _separation(rows: pl.DataFrame, kind: Kind) -> list[str]:
     ]
 
 
-def _few_groups(rows: pl.DataFrame) -> list[str]:
+def _few_groups(rows: pl.DataFrame, terms: tuple[str, ...]) -> list[str]:
+    """What few groups do to the interval.
+
+    Raises:
+        InputError: there is one, whose people say nothing of another.
+    """
     n_groups = rows["group"].n_unique()
+    if n_groups < 2:
+        raise InputError(
+            "there is one group, and how far groups differ is not seen; expected ratings of two "
+            "groups or more"
+        )
     if n_groups >= FEW_GROUPS:
         return []
+    if not any(term.split(":")[0] == "group" for term in terms):
+        return [f"There are {n_groups} groups only. How far groups differ is not in the interval."]
     return [
         f"There are {n_groups} groups only. With fewer than {FEW_GROUPS} the variance between them "
         "comes largely from its prior."

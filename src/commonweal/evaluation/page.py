@@ -32,6 +32,8 @@ HEADLINES = (
     "accuracy/crossed/",
 )
 """How the keys of the headline figures begin, in the order of the paper."""
+WITHOUT_POLICIES = ("distribution/", "krippendorff/")
+"""Likewise where nothing was written by a policy, and none of the figures above can be computed."""
 WITHOUT = ("win_rate", "against_human/mean", "against_human/best", "accuracy/crossed")
 """The keys under which it is said that there is no such figure."""
 
@@ -39,11 +41,12 @@ WITHOUT = ("win_rate", "against_human/mean", "against_human/best", "accuracy/cro
 def headlines(evaluation: Evaluation) -> list[Figure]:
     """The headline figures, in the order of the sections; win rates over the baseline alone."""
     baseline = evaluation.facts["baseline"]
+    starts = HEADLINES + (WITHOUT_POLICIES if baseline == "none" else ())
     return [
         figure
         for key, figure in evaluation.figures.items()
         if key in WITHOUT
-        or (key.startswith(HEADLINES) and figure.of.get("against", baseline) == baseline)
+        or (key.startswith(starts) and figure.of.get("against", baseline) == baseline)
     ]
 
 

@@ -70,7 +70,8 @@ class Power:
         n_groups_high: upper end.
         table: what was simulated, by number of groups.
         false_alarms: how often a study of ``n_groups`` says that either policy wins more than
-            half, where the true win rate is 0.5; 0.05 is right.
+            half, where the true win rate is 0.5; 0.05 is right. None where a pilot's groups cannot
+            stand for 0.5: all of them win more than half, or all less.
         n_simulations: studies a row of the table.
         seed: the same seed, the same result.
         warnings: what a reader should know before believing it, in sentences.
@@ -82,7 +83,7 @@ class Power:
     n_groups_low: int
     n_groups_high: int
     table: tuple[PowerAt, ...]
-    false_alarms: float
+    false_alarms: float | None
     n_simulations: int
     seed: int
     warnings: tuple[str, ...]
@@ -149,10 +150,15 @@ def groups_needed(
     redrawn = rng.binomial(n_simulations, found, (2000, len(found))) / n_simulations
     low, high = np.quantile(_size_at(sizes, redrawn, n_simulations, target), [_TAIL, 1 - _TAIL])
     n_groups = max(MIN_GROUPS, math.ceil(needed))
-    at_half = at_win_rate(groups, 0.5, mirror=mirror)
-    false_alarms = sum(
-        simulated_power(side, n_groups, n_simulations, rng) for side in (at_half, mirrored(at_half))
-    )
+    warnings = _warnings(at_rate, n_groups)
+    false_alarms = None
+    try:
+        at_half = at_win_rate(groups, 0.5, mirror=mirror)
+    except InputError as error:
+        warnings += (f"False alarms were not simulated: {error}.",)
+    else:
+        sides = (at_half, mirrored(at_half))
+        false_alarms = sum(simulated_power(side, n_groups, n_simulations, rng) for side in sides)
     on_progress("simulate", len(sizes) + 1, len(sizes) + 1)
     return Power(
         win_rate=win_rate,
@@ -167,7 +173,7 @@ def groups_needed(
         false_alarms=false_alarms,
         n_simulations=n_simulations,
         seed=seed,
-        warnings=_warnings(at_rate, n_groups),
+        warnings=warnings,
     )
 
 
@@ -312,6 +318,6 @@ def _warnings(groups: GroupOutcomes, n_groups: int) -> tuple[str, ...]:
     if n_groups < FEW_GROUPS:
         found.append(
             f"With fewer than {FEW_GROUPS} groups an interval from resampling groups is rough: "
-            "look at the false alarms."
+            "look at the false alarms, where they are known."
         )
     return tuple(found)

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 HUMAN = "human"
 """The policy of statements that a person wrote: policies are compared with it."""
 
+PAPERS_BEST = "sft_utilitarian"
+"""The policy that the paper's win rates (4.1) and figures against opinions (4.2) are of. ``sft``
+alone is another name: it leaves open how one candidate is picked."""
+
 SAME = 1e-9
 """Means that differ by less are tied: they differ by rounding only."""
 
@@ -49,6 +53,7 @@ class Rated:
         position_agree: float [R], people above neutral on the position statement.
         position_disagree: float [R], people below it.
         position_raters: float [R], people who rated it.
+        position_words: float [R], of the position statement; nan where there is none.
         statement_ids: S names, unique within their round.
         statement_round: int [S].
         statement_policy: int [S].
@@ -73,6 +78,7 @@ class Rated:
     position_agree: FloatArray
     position_disagree: FloatArray
     position_raters: FloatArray
+    position_words: FloatArray
     statement_ids: tuple[str, ...]
     statement_round: IntArray
     statement_policy: IntArray
@@ -216,10 +222,11 @@ def rated(dataset: Dataset) -> Rated:
         position_agree=sides["agree"].to_numpy(),
         position_disagree=sides["disagree"].to_numpy(),
         position_raters=sides["raters"].to_numpy(),
+        position_words=_n_words(rounds["position_statement"]),
         statement_ids=tuple(candidates["candidate_id"]),
         statement_round=candidates["round"].cast(pl.Int64).to_numpy(),
         statement_policy=policies.search_sorted(candidates["policy"]).to_numpy().astype(np.int64),
-        words=candidates["text"].str.count_matches(r"\S+").cast(pl.Float64).to_numpy(),
+        words=_n_words(candidates["text"]),
         person_ids=tuple(people["participant_id"]),
         cell_statement=cells["statement"].to_numpy(),
         cell_person=cells["person"].to_numpy(),
@@ -230,6 +237,12 @@ def rated(dataset: Dataset) -> Rated:
         passes=passes,
         counts=counts | {"people and statements": cells.height},
     )
+
+
+def _n_words(texts: pl.Series) -> FloatArray:
+    """How many words each has, float; nan where there is no text."""
+    n = texts.cast(pl.String).str.count_matches(r"\S+").cast(pl.Float64)
+    return n.fill_null(np.nan).to_numpy()
 
 
 def _positions(dataset: Dataset, rounds: pl.DataFrame) -> pl.DataFrame:

@@ -9,13 +9,16 @@ import numpy as np
 import polars as pl
 
 from commonweal.datasets.reliability import DEFAULT_THRESHOLD, MIN_REPEATED, VERDICTS, reliability
-from commonweal.evaluation.bootstrap import Resampler, by_group, ratio
+from commonweal.evaluation.bootstrap import MIN_GROUPS, Resampler, by_group, ratio
 from commonweal.evaluation.figures import VALUE, Figure, Section, Table, figure
 
 if TYPE_CHECKING:
     from commonweal.datasets.dataset import Dataset
     from commonweal.evaluation.rated import IntArray, Rated
     from commonweal.types import FloatArray
+
+FEW_GROUPS = 20
+"""With fewer, the interval of Krippendorff's alpha is somewhat too narrow."""
 
 
 def raters(
@@ -140,7 +143,7 @@ def _between(rated: Rated, resampler: Resampler) -> Table:
             table = sums.reshape(*sums.shape[:-1], points, points)
             return np.stack([krippendorff_alpha(table, metric) for metric in METRICS], axis=-1)
 
-        estimates = resampler.estimate(per_group.reshape(rated.n_groups, -1), alphas, adds)
+        estimates = resampler.jackknife(per_group.reshape(rated.n_groups, -1), alphas, adds)
         figures += [
             figure(
                 estimate,
@@ -154,6 +157,11 @@ def _between(rated: Rated, resampler: Resampler) -> Table:
                 nothing=f"no statement has ratings of {outcome} by two people, or all ratings are "
                 "the same",
                 of={"outcome": outcome, "metric": metric},
+                warning=f"With fewer than {FEW_GROUPS} groups its interval holds the truth in 93 "
+                "to 95 % of studies, and its upper end is too low more often than its lower end "
+                "is too high."
+                if MIN_GROUPS <= estimate.n_groups < FEW_GROUPS
+                else "",
             )
             for metric, estimate in zip(METRICS, estimates, strict=True)
         ]
@@ -162,6 +170,8 @@ def _between(rated: Rated, resampler: Resampler) -> Table:
         tuple(figures),
         "For agreement a low value is no fault of the raters: people with different views are "
         "asked for those views. For quality it says how far quality is a matter of taste.",
+        "The intervals leave out each group in turn (jackknife, Student's t): groups drawn twice "
+        "would agree with themselves.",
     )
 
 

@@ -6,7 +6,7 @@ Paper 3.3 and 3.4. People's ratings are the measure here and the model's predict
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -282,6 +282,11 @@ def _calibration(found: Judged, name: str, rated: Rated, resampler: Resampler) -
     count = sums[:, :N_BINS]
     adds = np.concatenate([np.repeat(count.sum(axis=1)[:, None] > 0, 2, axis=1), count > 0], axis=1)
     error, bias, *bins = resampler.estimate(sums, _calibration_figures, adds)
+    error = replace(
+        error,
+        no_interval="it adds up absolute errors, which chance raises in the figure and once more "
+        "in each resample, so that resamples lie above the truth",
+    )
     n = int(count.sum())
     unit = "ratings with a prediction"
     figures: list[Figure] = [

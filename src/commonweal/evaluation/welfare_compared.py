@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from commonweal.evaluation.bootstrap import Resampler, by_group, ratio
-from commonweal.evaluation.figures import VALUE, Section, Table, figure, unavailable
+from commonweal.evaluation.figures import VALUE, Figure, Section, Table, figure, unavailable
 from commonweal.evaluation.predicted import Predicted, welfare
 from commonweal.evaluation.rated import Rated, over_people
 from commonweal.welfare import TIE_TOLERANCE, welfare_name
@@ -64,9 +65,24 @@ def pick(predicted: FloatArray, realised: FloatArray, item_round: IntArray, n: i
         item_round: int, the round of each candidate.
         n: how many rounds there are.
     """
-    best = over_people(predicted, item_round, n, "max")[item_round]
-    is_best = predicted >= best - TIE_TOLERANCE * np.abs(best)
+    is_best = _is_best(predicted, item_round, n)
     return over_people(np.where(is_best, realised, np.nan), item_round, n, "mean")
+
+
+def same_pick(first: FloatArray, second: FloatArray, item_round: IntArray, n: int) -> FloatArray:
+    """1 where both pick the same candidate, or the same tied ones, else 0: float [n].
+
+    nan in rounds without candidates. Arguments as in ``pick``.
+    """
+    differs = _is_best(first, item_round, n) != _is_best(second, item_round, n)
+    apart = np.bincount(item_round[differs], minlength=n) > 0
+    return np.where(np.bincount(item_round, minlength=n) > 0, (~apart).astype(np.float64), np.nan)
+
+
+def _is_best(predicted: FloatArray, item_round: IntArray, n: int) -> BoolArray:
+    best = over_people(predicted, item_round, n, "max")[item_round]
+    result: BoolArray = predicted >= best - TIE_TOLERANCE * np.abs(best)
+    return result
 
 
 def rank_correlations(x: FloatArray, y: FloatArray, item_round: IntArray, n: int) -> FloatArray:
@@ -137,10 +153,18 @@ def _picks(rated: Rated, found: Predicted, resampler: Resampler) -> tuple[Table,
     n_first = len(columns)
     for i in range(3, n_first, 3):  # each pick less the utilitarian one
         columns += [columns[i] - columns[0], columns[i + 1] - columns[1]]
+    n_compared = len(columns)
+    utilitarian = found.welfare(ALPHAS[0])[index]
+    for alpha in ALPHAS[1:]:
+        predicted = found.welfare(alpha)[index]
+        columns += [
+            same_pick(predicted, utilitarian, rounds, n_rounds),
+            rank_correlations(predicted, utilitarian, rounds, n_rounds),
+        ]
     values = np.stack(columns, axis=1)
     estimates, ns = _means(values, rated, resampler)
     nothing = "no round has two candidates with predictions and ratings"
-    picked, ranked, compared = [], [], []
+    picked, ranked, compared, alike = [], [], [], []
     for a, alpha in enumerate(ALPHAS):
         name = welfare_name(alpha)
         of = {"alpha": f"{alpha:g}", "welfare": name}
@@ -176,6 +200,34 @@ def _picks(rated: Rated, found: Predicted, resampler: Resampler) -> tuple[Table,
                         of=of | {"statistic": statistic},
                     )
                 )
+        if a:
+            i = n_compared + 2 * (a - 1)
+            alike += [
+                figure(
+                    estimates[i],
+                    f"welfare/same_pick/{alpha:g}",
+                    f"Same pick, {name} and utilitarian",
+                    kind="share",
+                    n=ns[i],
+                    unit="rounds",
+                    says=f"In {VALUE} of the rounds {name} and utilitarian pick the same "
+                    "candidate.",
+                    nothing=nothing,
+                    of=of,
+                ),
+                figure(
+                    estimates[i + 1],
+                    f"welfare/rank_correlation_with_utilitarian/{alpha:g}",
+                    f"Rank correlation, {name} and utilitarian",
+                    kind="number",
+                    n=ns[i + 1],
+                    unit=f"rounds with {MIN_RANKED} candidates or more that differ",
+                    says=f"Within a round, {name} and utilitarian rank the candidates with a "
+                    f"Spearman correlation of {VALUE} on average; 1 is the same order.",
+                    nothing=f"no round has {MIN_RANKED} candidates that differ in both",
+                    of=of,
+                ),
+            ]
         ranked.append(
             figure(
                 estimates[3 * a + 2],
@@ -200,7 +252,13 @@ def _picks(rated: Rated, found: Predicted, resampler: Resampler) -> tuple[Table,
         Table(
             "Each pick less the utilitarian one",
             tuple(compared),
-            "Most rounds have the same pick under both, and add 0.",
+            f"Rounds with the same pick under both add 0: {_shares(alike[::2])}.",
+        ),
+        Table(
+            "How far the functions agree with utilitarian",
+            tuple(alike),
+            "Both are predictions of one reward model: that two functions agree says nothing of "
+            "whether people would.",
         ),
         Table(
             "Predicted and realised order",
@@ -208,6 +266,11 @@ def _picks(rated: Rated, found: Predicted, resampler: Resampler) -> tuple[Table,
             "The mean of rounds, each counting the same; ranks of a few candidates are coarse.",
         ),
     )
+
+
+def _shares(same: Sequence[Figure]) -> str:
+    """How often each picks as utilitarian does, in words."""
+    return ", ".join(f"{one.shown} of them under {one.of['welfare']}" for one in same)
 
 
 def _reference(rated: Rated, resampler: Resampler) -> Table:

@@ -18,7 +18,7 @@ from commonweal.evaluation.figures import (
     figure,
     unavailable,
 )
-from commonweal.evaluation.rated import Rated, over_policies, sign
+from commonweal.evaluation.rated import PAPERS_BEST, Rated, over_policies, sign
 
 if TYPE_CHECKING:
     from commonweal.evaluation.rated import BoolArray
@@ -51,6 +51,10 @@ class Pair(NamedTuple):
 
     first: str
     second: str
+
+
+PAPERS_PAIRS = (Pair(PAPERS_BEST, "zero_shot"), Pair(PAPERS_BEST, "few_shot"))
+"""Whose win rates the paper's figure is of."""
 
 
 def subsets(rated: Rated) -> list[Subset]:
@@ -106,7 +110,7 @@ def win_rates(rated: Rated, resampler: Resampler, baseline: str | None) -> Secti
             if only
             else "no statement was written by a policy: all are people's"
         )
-        missing = unavailable("win_rate", "Win rate", reason, published=PAPER_WIN_RATE)
+        missing = unavailable("win_rate", "Win rate", reason)
         tables.append(Table("Win rates", (missing,), ""))
         return _section(tables)
     differences = {
@@ -127,7 +131,6 @@ def win_rates(rated: Rated, resampler: Resampler, baseline: str | None) -> Secti
                     pairs,
                     [all_rounds],
                     statistic,
-                    baseline if statistic == "mean" else None,
                 )
             ),
             "A win rate counts how often, not by how much, and says nothing of what both policies "
@@ -224,7 +227,6 @@ def _win_figures(
     pairs: Sequence[Pair],
     parts: Sequence[Subset],
     statistic: str,
-    published_against: str | None = None,
 ) -> list[Figure]:
     signs = np.concatenate(
         [np.where(part.where[:, None], sign(difference), np.nan) for part in parts], axis=1
@@ -245,7 +247,9 @@ def _win_figures(
             what=f"a higher group {STATISTICS[statistic]} agreement",
             where="" if part.key == "all" else f" ({part.title})",
             of={"statistic": statistic, "rounds": part.key},
-            published=PAPER_WIN_RATE if pair.second == published_against else None,
+            published=PAPER_WIN_RATE
+            if (statistic, part.key) == ("mean", "all") and pair in PAPERS_PAIRS
+            else None,
         )
         for i, (estimate, (part, pair)) in enumerate(
             zip(estimates, ((part, pair) for part in parts for pair in pairs), strict=True)
