@@ -34,6 +34,7 @@ def test_the_summary_the_page_and_the_json(rounds, tmp_path):
     assert ran.returncode == 0, ran.stderr
     assert "known truth (simulated: nobody's ratings)" in ran.stdout
     assert "30 rounds of 10 groups" in ran.stdout
+    assert "Intervals rest on 1,000 resamples" in ran.stdout
     assert "65.6 % [61.9, 69.3]" in ran.stdout
     assert f"Wrote {report}" in ran.stdout
     figures = {
@@ -83,6 +84,17 @@ def test_no_dataset(tmp_path):
     ran = commonweal("evaluate", tmp_path / "none")
     assert ran.returncode == 2
     assert "no dataset at" in ran.stderr
+
+
+def test_one_of_a_thing_is_one(tmp_path):
+    import numpy as np
+
+    from commonweal.datasets.dataset import write_dataset
+
+    dataset, _ = simulate_study(np.random.default_rng(2), n_groups=1, n_rounds_per_group=1)
+    write_dataset(dataset, tmp_path / "one")
+    ran = commonweal("evaluate", tmp_path / "one", "--resamples", "1000")
+    assert "1 round of 1 group, 5 people" in ran.stdout
 
 
 def test_the_dataset_is_not_written_over(rounds):

@@ -184,3 +184,31 @@ def test_the_same_seed_the_same_interval():
     assert (one.low, one.high, one.p_value) == (again.low, again.high, again.p_value)
     other = resampler(10, seed=1).ratios(values, np.ones((10, 1)))[0]
     assert other.low != one.low
+
+
+def test_the_jackknife_of_a_mean_is_students_t():
+    values = np.random.default_rng(8).normal(5, 2, size=(12, 1))
+    ones = np.ones((12, 1))
+    sums = np.concatenate([values, ones], axis=1)
+    (found,) = resampler(12).jackknife(
+        sums, lambda s: s[..., :1] / s[..., 1:], np.ones((12, 1), bool)
+    )
+    expected = stats.t.interval(0.95, 11, values.mean(), stats.sem(values.ravel()))
+    assert (found.low, found.high) == pytest.approx(expected)
+
+
+def test_the_jackknife_of_a_share_stays_between_0_and_1():
+    """The delta method by hand: sd of the log-odds is the share's over p (1 - p)."""
+    won = np.array([[3.0], [3], [2], [3], [3], [3], [1], [3]])
+    below = np.full((8, 1), 3.0)
+    (found,) = resampler(8).jackknife_shares(won, below)
+    share, error = 21 / 24, stats.sem(won.ravel() / 3)
+    half = stats.t.ppf(0.975, 7) * error / (share * (1 - share))
+    odds = math.log(share / (1 - share))
+    expected = [1 / (1 + math.exp(-(odds + end))) for end in (-half, half)]
+    assert [found.low, found.high] == pytest.approx(expected)
+    assert found.high < 1
+    (few,) = resampler(5).jackknife_shares(won[:5], below[:5])
+    assert "5 groups" in few.no_interval
+    (same,) = resampler(8).jackknife_shares(below, below)
+    assert "all groups have the same value" in same.no_interval

@@ -184,6 +184,50 @@ def test_the_baseline_is_the_simplest_policy_or_the_one_asked_for():
         evaluate(study(human_effect=0.0), baseline="human")
 
 
+def test_what_resampling_cannot_bound_has_no_interval_and_says_why():
+    found = figures(study(n_groups=10))
+    error = found["calibration/error/simulated"]
+    assert error.value > 0
+    assert error.low is None
+    assert "absolute errors" in error.no_interval
+    assert found["calibration/bias/simulated"].low is not None
+    alpha = found["krippendorff/agreement/ordinal"]
+    assert alpha.low < alpha.value < alpha.high
+    assert "fewer than 20 groups" in alpha.warning
+
+
+def test_how_often_functions_pick_the_same_is_computed_and_said():
+    found = evaluate(study(n_statements=4), n_resamples=1000)
+    welfare = next(section for section in found.sections if section.key == "welfare")
+    less = next(
+        table for table in welfare.tables if table.title == "Each pick less the utilitarian one"
+    )
+    for alpha in ("0.5", "inf"):
+        same = found.figures[f"welfare/same_pick/{alpha}"]
+        assert f"{same.shown} of them under {same.of['welfare']}" in less.caution
+    # The further alpha is from 0, the more seldom: all pick alike only at alpha 0.
+    shares = [found.figures[f"welfare/same_pick/{alpha}"].value for alpha in ("0.5", "2", "inf")]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[-1] < 1
+
+
+def test_group_sizes_are_counted():
+    dataset = study(group_size=(3, 6))
+    sizes = (
+        dataset.ratings.join(dataset.rounds, on="round_id")
+        .group_by("group_id")
+        .agg(pl.col("participant_id").n_unique())["participant_id"]
+    )
+    counts = evaluate(dataset, n_resamples=1000, threshold=-1).counts
+    assert counts["people who rated, smallest group"] == sizes.min()
+    assert counts["people who rated, largest group"] == sizes.max()
+
+
+def test_few_resamples_are_noted():
+    assert "1,000 resamples" in evaluate(study(), n_resamples=1000).note
+    assert evaluate(study(), n_resamples=10_000).note == ""
+
+
 def test_nothing_rated_is_the_users_to_mend():
     dataset = study()
     for ratings in (

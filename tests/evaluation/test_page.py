@@ -225,6 +225,36 @@ def test_the_papers_figures_stand_beside_ours():
     }
 
 
+def test_the_best_of_n_stands_beside_its_bounds():
+    """Three stored and rated: the best of two over the third, at most 2 in 3."""
+    drawn = plots(found())["best_of_n"]
+    assert "n / (n + 1)" in drawn[1].svg
+    assert "KL ≤ 0.19" in drawn[1].svg  # log 2 - 1 / 2
+    section = page()[page().index('<h2 id="best_of_n">') : page().index('<h2 id="power">')]
+    assert '<th scope="col" class="n">At most</th>' in section
+    assert re.search(r"66\.7 %<br><small>KL 0\.19 nats", section)
+    assert "n stops below the number stored" in section
+
+
+def test_few_resamples_are_said_on_the_page():
+    assert "1,000 resamples" in page()
+    many = replace(found(), facts=found().facts | {"resamples of groups": 10_000})
+    assert "meant for a report" not in render_page(many)
+
+
+def test_votes_without_policies_have_headlines():
+    about = replace(study().about, people="replayed")
+    candidates = study().candidates.with_columns(policy=pl.lit("human"))
+    made = evaluate(
+        replace(
+            study(), about=about, candidates=candidates, predictions=study().predictions.clear()
+        ),
+        n_resamples=1000,
+    )
+    there = {one.key for one in headlines(made) if one.value is not None}
+    assert {"distribution/human/1", "krippendorff/agreement/ordinal"} <= there
+
+
 def test_the_selectors_own_score_is_called_so():
     own = [key for key in found().figures if key.startswith("best_of_n/predicted/")]
     assert own

@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from commonweal.evaluation.bootstrap import Resampler, by_group
-from commonweal.evaluation.figures import VALUE, Figure, Section, Table, figure, unavailable
+from commonweal.evaluation.figures import (
+    VALUE,
+    Figure,
+    Section,
+    Table,
+    figure,
+    shown,
+    unavailable,
+)
 from commonweal.evaluation.rated import SAME, Rated
 
 if TYPE_CHECKING:
@@ -266,8 +274,12 @@ def _expected(
             kind="points",
             n=n_rounds,
             unit="rounds",
-            says=f"Of {n} candidates of {policy} the best by {name} welfare has {VALUE} as the "
-            f"{_TITLES[statistic]} {says}.",
+            says=(
+                f"Of {n} candidates of {policy} the best by {name} welfare has"
+                if n > 1
+                else f"A candidate of {policy} drawn by lot has"
+            )
+            + f" {VALUE} as the {_TITLES[statistic]} {says}.",
             nothing="there are no rounds",
             of={"policy": policy, "n": str(n), "statistic": statistic, "by": key},
         )
@@ -301,7 +313,7 @@ def _wins(
             unit="rounds",
             says=f"The best of {n} by {name} welfare has a higher {_TITLES[statistic]} rating than "
             f"another candidate of {policy} in {VALUE} of choices that are not even; at most "
-            f"{win_rate_bound(n):.1%} is possible, at a KL divergence of at most "
+            f"{shown(win_rate_bound(n), 'share')} is possible, at a KL divergence of at most "
             f"{kl_bound(n):.2f} nats.",
             nothing=f"all candidates of {policy} are even in their rounds",
             of={
@@ -309,7 +321,7 @@ def _wins(
                 "n": str(n),
                 "statistic": statistic,
                 "bound_win_rate": f"{win_rate_bound(n):.4f}",
-                "bound_kl_nats": f"{kl_bound(n):.4f}",
+                "bound_kl_nats": f"{kl_bound(n):.2f}",
             },
         )
         for n, estimate in zip(ns, estimates, strict=True)

@@ -130,17 +130,21 @@ class Resampler:
         per_group: FloatArray,
         function: Callable[[FloatArray], FloatArray],
         adds: NDArray[np.bool_],
+        *,
+        in_log_odds: bool = False,
     ) -> list[Estimate]:
         """The figures ``function(sums)``, with intervals from leaving out each group in turn.
 
         For figures that resamples put off centre: a group drawn twice agrees with itself, so
-        resampled groups look more alike than groups are. The interval is symmetric, with
-        Student's t (Efron and Stein 1981; docs/evaluation.md has its coverage). No p values.
+        resampled groups look more alike than groups are; and shares near 1 that rest on a few
+        large groups. The interval is symmetric, with Student's t (Efron and Stein 1981;
+        docs/evaluation.md has its coverage). No p values.
 
         Args:
             per_group: what each group adds, float64 [n_groups, n_sums].
             function: as in ``estimate``.
             adds: likewise.
+            in_log_odds: the figures are shares, and the intervals symmetric in their log-odds.
         """
         total = per_group.sum(axis=0)
         without = function(total - per_group)
@@ -149,13 +153,21 @@ class Resampler:
             n, half = int(mine.sum()), math.nan
             if n >= MIN_GROUPS:
                 half = t_critical(n - 1) * math.sqrt((n - 1) * float(left[mine].var()))
-            ends = np.array([value - half, value + half])
+            ends = value + np.array([-half, half])
+            if in_log_odds and 0 < value < 1:
+                odds = math.log(value / (1 - value))
+                ends = _expit(odds + (ends - value) / (value * (1 - value)))
             # As the whole range of the resamples, for the reasons to give no interval.
             one = _estimate(float(value), ends, n)
             if not one.no_interval:
                 one = replace(one, low=float(ends[0]), high=float(ends[1]), p_value=math.nan)
             found.append(one)
         return found
+
+    def jackknife_shares(self, above: FloatArray, below: FloatArray) -> list[Estimate]:
+        """As ``ratios``, of shares, with intervals of ``jackknife`` in log-odds."""
+        sums = np.concatenate([above, below], axis=1)
+        return self.jackknife(sums, _ratio_of_halves, np.asarray(below != 0), in_log_odds=True)
 
     def ratios(self, above: FloatArray, below: FloatArray) -> list[Estimate]:
         """The ratios of two sums: means, shares, win rates.

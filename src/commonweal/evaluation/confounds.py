@@ -343,7 +343,7 @@ def _at_zero(
                 if len(here)
                 else f"no comparison has both an outcome and {control.title}",
                 of={"policy": policies[i], "control": control.key},
-                warning=f"Only {beyond:.0%} of the comparisons lie on the other side of no "
+                warning=f"Only {100 * beyond:.0f} % of the comparisons lie on the other side of no "
                 "difference: the curve is extended to where there is next to no data."
                 if beyond < MIN_BEYOND
                 else "",

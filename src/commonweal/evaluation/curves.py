@@ -114,7 +114,7 @@ def best_of_n_curves(canvas: Canvas, figures: Mapping[str, Figure]) -> Plot:
                     if one.low is not None:
                         n = int(one.of["n"])
                         ax.plot([n, n], [one.low, one.high], color=COLOURS[i % len(COLOURS)])
-        ns = sorted({int(one.of["n"]) for one in figures.values()})
+        ns = sorted({int(one.of["n"]) for one in figures.values() if "by" in one.of})
         ax.set_xscale("log", base=2)
         ax.set_xticks(ns, [str(n) for n in ns])
         ax.minorticks_off()
@@ -134,11 +134,13 @@ def win_rates_and_bounds(canvas: Canvas, wins: Sequence[Figure]) -> Plot | None:
     """Win rates of the best of n beside the highest that is possible, and the most KL."""
     if not wins:
         return None
+    from matplotlib.ticker import PercentFormatter
+
     most = max(int(one.of["n"]) for one in wins)
     ns = [1 << k for k in range(most.bit_length()) if 1 << k <= most]
     ns = sorted({*ns, *(int(one.of["n"]) for one in wins)})
-    drawing, (left, right) = canvas.axes(7, 2)
-    left.plot(ns, [win_rate_bound(n) for n in ns], "--", color="#1d2330", label="n / (n + 1)")
+    drawing, (ax,) = canvas.axes(7)
+    ax.plot(ns, [win_rate_bound(n) for n in ns], "--", color="#1d2330", label="n / (n + 1)")
     series = dict.fromkeys((one.of["policy"], one.of["statistic"]) for one in wins)
     for i, (policy, statistic) in enumerate(series):
         mine = [
@@ -149,7 +151,7 @@ def win_rates_and_bounds(canvas: Canvas, wins: Sequence[Figure]) -> Plot | None:
             if one.low is not None and one.high is not None and one.value is not None:
                 ends = [[one.value - one.low], [one.high - one.value]]
             # Side by side, or intervals of one n would lie on each other.
-            left.errorbar(
+            ax.errorbar(
                 int(one.of["n"]) * 1.05 ** (i - (len(series) - 1) / 2),
                 one.value,
                 yerr=ends,
@@ -158,23 +160,17 @@ def win_rates_and_bounds(canvas: Canvas, wins: Sequence[Figure]) -> Plot | None:
                 capsize=2.5,
                 label=f"{short(policy)}, {statistic}" if one is mine[0] else None,
             )
-    right.plot(ns, [kl_bound(n) for n in ns], "--", marker=".", color="#1d2330")
-    for ax, title in (
-        (left, "Win rate over one more draw"),
-        (right, "KL divergence, nats, at most"),
-    ):
-        ax.set_xscale("log", base=2)
-        ax.set_xticks(ns, [str(n) for n in ns])
-        ax.minorticks_off()
-        ax.set_xlabel("Best of n")
-        ax.set_ylabel(title)
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(ns, [f"{n}\nKL ≤ {kl_bound(n):.2f}" for n in ns])
+    ax.minorticks_off()
+    ax.set_xlabel("Best of n, and how far that can lead from the policy, in nats")
+    ax.set_ylabel("Win rate over one more draw")
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     drawing.legend(
-        *left.get_legend_handles_labels(), loc="outside upper left", ncols=3, frameon=False
+        *ax.get_legend_handles_labels(), loc="outside upper left", ncols=3, frameon=False
     )
     return canvas.plot(
-        drawing,
-        "Win rates of the best of n beside the highest that is possible (dashed), and how far the "
-        "choice can lead from the policy.",
+        drawing, "Win rates of the best of n, and the highest that is possible (dashed)."
     )
 
 

@@ -32,7 +32,7 @@ HEADLINES = (
     "accuracy/crossed/",
 )
 """How the keys of the headline figures begin, in the order of the paper."""
-WITHOUT_POLICIES = ("distribution/", "krippendorff/")
+WITHOUT_POLICIES = ("distribution/", "krippendorff/agreement/ordinal")
 """Likewise where nothing was written by a policy, and none of the figures above can be computed."""
 WITHOUT = ("win_rate", "against_human/mean", "against_human/best", "accuracy/crossed")
 """The keys under which it is said that there is no such figure."""

@@ -14,7 +14,7 @@ from commonweal.evaluation.curves import (
     rating_bars,
     win_rates_and_bounds,
 )
-from commonweal.evaluation.figures import Figure
+from commonweal.evaluation.figures import Figure, Kind
 from commonweal.evaluation.win_rates import SPLIT_TITLES
 
 if TYPE_CHECKING:
@@ -202,24 +202,32 @@ def _welfare(canvas: Canvas, figures: Figures) -> list[Plot | None]:
 
 
 def _confounds(canvas: Canvas, figures: Figures) -> list[Plot | None]:
-    shares = having(figures, "confound/")
-    rows = {one.key: one.title.rsplit(", ", 1)[0] for one in shares}
+    def panel(title: str, kind: Kind) -> list[tuple[str, list[Point]]]:
+        kept = [one for one in having(figures, "confound/") if one.kind == kind]
+        return [(title, _points(kept, _confound_row, lambda one: f"at equal {one.of['control']}"))]
+
     return [
         canvas.forest(
-            [
-                (
-                    "Share",
-                    _points(
-                        shares,
-                        lambda one: rows[one.key],
-                        lambda one: f"at equal {one.of['control']}",
-                    ),
-                )
-            ],
+            panel("Share", "share"),
             "Win rates and shares where the sides are equally long, or of equal quality.",
             reference=0.5,
-        )
+        ),
+        canvas.forest(
+            panel("Included minus excluded, points", "points"),
+            "What being included adds to agreement where it adds nothing to quality.",
+            reference=0,
+        ),
     ]
+
+
+def _confound_row(one: Figure) -> str:
+    """The title without what is held equal, short enough for two lines."""
+    title = one.title.rsplit(", ", 1)[0]
+    if "/win_rate_person/" in one.key:
+        title = title.replace("Each person's win rate of ", "") + ", each person"
+    for more in ("Win rate of ", " against mean", " against best"):
+        title = title.replace(more, "")
+    return title
 
 
 def _distributions(canvas: Canvas, figures: Figures) -> list[Plot | None]:

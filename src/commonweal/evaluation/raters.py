@@ -157,8 +157,8 @@ def _between(rated: Rated, resampler: Resampler) -> Table:
                 nothing=f"no statement has ratings of {outcome} by two people, or all ratings are "
                 "the same",
                 of={"outcome": outcome, "metric": metric},
-                warning=f"With fewer than {FEW_GROUPS} groups its interval holds the truth in 93 "
-                "to 95 % of studies, and its upper end is too low more often than its lower end "
+                warning=f"With fewer than {FEW_GROUPS} groups its interval holds the truth in 92 "
+                "to 94 % of studies, and its upper end is too low more often than its lower end "
                 "is too high."
                 if MIN_GROUPS <= estimate.n_groups < FEW_GROUPS
                 else "",

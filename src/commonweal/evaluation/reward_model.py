@@ -164,12 +164,14 @@ def _accuracies(found: Judged, name: str, rated: Rated, resampler: Resampler) ->
                 of={"reward_model": name},
             )
             for i, (estimate, (key, title, unit, says, nothing)) in enumerate(
-                zip(resampler.ratios(right, total), kinds, strict=True)
+                zip(resampler.jackknife_shares(right, total), kinds, strict=True)
             )
         ),
         "Rounds in which a model was trained would flatter it. People are not perfectly "
         "consistent, so no model can reach 100 %. Every pair counts the same: people and rounds "
         "with many statements count more.",
+        "The intervals leave out each group in turn (jackknife, Student's t, in log-odds): a few "
+        "groups have most of the quadruples, and resamples without them lie too high.",
     )
 
 

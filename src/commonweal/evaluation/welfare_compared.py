@@ -270,7 +270,7 @@ def _picks(rated: Rated, found: Predicted, resampler: Resampler) -> tuple[Table,
 
 def _shares(same: Sequence[Figure]) -> str:
     """How often each picks as utilitarian does, in words."""
-    return ", ".join(f"{one.shown} of them under {one.of['welfare']}" for one in same)
+    return "; ".join(f"{one.shown} of them under {one.of['welfare']}" for one in same)
 
 
 def _reference(rated: Rated, resampler: Resampler) -> Table:
