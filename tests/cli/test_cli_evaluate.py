@@ -93,7 +93,7 @@ def test_one_of_a_thing_is_one(tmp_path):
 
     dataset, _ = simulate_study(np.random.default_rng(2), n_groups=1, n_rounds_per_group=1)
     write_dataset(dataset, tmp_path / "one")
-    ran = commonweal("evaluate", tmp_path / "one", "--resamples", "1000")
+    ran = commonweal("evaluate", tmp_path / "one", "--resamples", "1000", "--reliability", "-1")
     assert "1 round of 1 group, 5 people" in ran.stdout
 
 

@@ -132,9 +132,12 @@ def rows(n_groups: int, n_studies: int) -> Iterator[str]:
             f"| {n_groups} | {key} | {held / n:.1%} (of {n}) | {plain[key][0] / plain[key][1]:.1%} "
             f"| {error:.1%} |"
         )
-    held, n = (sum(each) for each in zip(*ours.values(), strict=True))
-    plain_held, plain_n = (sum(each) for each in zip(*plain.values(), strict=True))
-    yield f"| {n_groups} | **all** | **{held / n:.1%}** | **{plain_held / plain_n:.1%}** | |"
+    held, n = (sum(ours[key][i] for key in FIGURES) for i in (0, 1))
+    plain_held, plain_n = (sum(plain[key][i] for key in FIGURES) for i in (0, 1))
+    yield (
+        f"| {n_groups} | **the first ten** | **{held / n:.1%}** "
+        f"| **{plain_held / plain_n:.1%}** | |"
+    )
     print(f"{n_groups} groups: {time.perf_counter() - start:.0f} s", file=sys.stderr)
 
 

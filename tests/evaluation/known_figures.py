@@ -50,7 +50,7 @@ def figures(design: Design) -> dict[tuple[str, ...], Figure]:
     ("crossed",): of two people who take opposite sides on two statements, how often the reward's
         lean to one statement is the stronger for the person who takes its side.
     ("less_divisive",), ("unanimous",): of statements that everybody who rated the position rated.
-    ("kappa",): the mean over people of the quadratic-weighted kappa of their first two passes.
+    ("kappa",), with two passes: the mean over people of the quadratic-weighted kappa of their first two passes.
     ("alpha", "agreement", "ordinal"): Krippendorff's, of first ratings; also quality and interval.
     ("best_of", policy): the group's mean rating of the better of two drawn by predicted mean.
     ("best_of_wins", policy): how often that one is rated above a third.
@@ -135,6 +135,8 @@ def _of(d: Design, x: Drawn) -> dict[tuple[str, ...], float]:
                 found.update(_best_of_two(name, welfare[..., mine], statistics["mean"][..., mine]))
         found["bias",] = float(np.nanmean(x.expected[..., shown] - ratings))
     found.update(_divisive(d, x, by_person[..., shown]))
+    if d.n_passes < 2:
+        return found
     found["kappa",] = _kappa(agreement)
     for name, values in (("agreement", agreement), ("quality", quality)):
         first = np.where(np.isnan(values[..., 0]), values[..., 1], values[..., 0])
@@ -152,7 +154,7 @@ def _crossed(ratings: np.ndarray, reward: np.ndarray) -> float:
         both = first[..., :, None] & second[..., None, :]
         right += float((lean[..., :, None] > lean[..., None, :])[both].sum())
         n += int(both.sum())
-    return right / n
+    return right / n if n else float("nan")
 
 
 def _best_of_two(

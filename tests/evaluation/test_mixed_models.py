@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 import sys
+import warnings
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from known_truth import simulate_study
 
 from commonweal.errors import InputError
+from commonweal.evaluation import mixed_models
 from commonweal.evaluation.convergence import Diagnostics, NotConvergedError, diagnose
 from commonweal.evaluation.mixed_models import fit_mixed_model, random_effects
 
@@ -248,3 +252,33 @@ def test_separation_is_warned_of():
     )
     assert any("All ratings of a are the same" in warning for warning in found.warnings)
     assert math.isfinite(found.effects[0].high)
+
+
+def test_the_librarys_own_warnings_stay_out_of_the_terminal(monkeypatch):
+    class BuiltError(Exception):
+        pass
+
+    def build(*args, **more):
+        warnings.warn("The reference level is not what you think", UserWarning, stacklevel=2)
+        raise BuiltError
+
+    known = {"bambi": SimpleNamespace(Model=build, __version__="0"), "pandas": pd}
+    monkeypatch.setattr(mixed_models, "library", known.__getitem__)
+    dataset, _ = simulate_study(rng(), n_groups=12)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(BuiltError):
+            fit_mixed_model(dataset, kind="ordinal", baseline="zero_shot")
+
+
+def test_few_groups_are_said_as_they_are():
+    """With two the variance between groups is not in the model, so no prior is spoken of."""
+    rows = rows_of(n_groups=2)
+    terms, _ = random_effects(rows)
+    assert not any(term.startswith("group") for term in terms)
+    (note,) = mixed_models._few_groups(rows, terms)
+    assert "not in the interval" in note
+    (note,) = mixed_models._few_groups(rows_of(n_groups=8), ("participant", "group"))
+    assert "prior" in note
+    with pytest.raises(InputError, match="there is one group"):
+        mixed_models._few_groups(rows_of(n_groups=1), ("participant",))
