@@ -50,7 +50,7 @@ def figures(design: Design) -> dict[tuple[str, ...], Figure]:
     ("crossed",): of two people who take opposite sides on two statements, how often the reward's
         lean to one statement is the stronger for the person who takes its side.
     ("less_divisive",), ("unanimous",): of statements that everybody who rated the position rated.
-    ("kappa",), with two passes: the mean over people of the quadratic-weighted kappa of their first two passes.
+    ("kappa",): with two passes, the mean over people of their quadratic-weighted kappa.
     ("alpha", "agreement", "ordinal"): Krippendorff's, of first ratings; also quality and interval.
     ("best_of", policy): the group's mean rating of the better of two drawn by predicted mean.
     ("best_of_wins", policy): how often that one is rated above a third.
