@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
+from contextlib import closing
 
 import pytest
 from command_line import commonweal
@@ -25,6 +27,39 @@ def test_a_new_study_can_be_read_and_is_not_overwritten(study):
     again = commonweal("study", "new", str(study))
     assert again.returncode == 2
     assert "is there already" in again.stderr
+
+
+def test_a_kept_quick_session_is_exported_without_a_study_file(tmp_path):
+    from commonweal.study.quick import open_session, quick_study
+    from commonweal.study.store import Store
+
+    kept = tmp_path / "session.db"
+    store = Store(f"sqlite:///{kept}")
+    open_session(store, quick_study(["Should buses be free?"]))
+    store.close()
+    ran = commonweal("study", "export", str(kept), "--out", str(tmp_path / "data"))
+    assert ran.returncode == 0, ran.stderr
+    assert "0 rounds" in ran.stdout
+    assert (tmp_path / "data" / "data_dictionary.md").is_file()
+
+
+def test_another_database_is_refused_and_left_as_it_is(tmp_path):
+    other, text = tmp_path / "other.db", tmp_path / "notes.db"
+    with closing(sqlite3.connect(other)) as db:
+        db.execute("CREATE TABLE things (id INTEGER)")
+    text.write_text("only words")
+    before = other.read_bytes()
+    for path in (other, text):
+        ran = commonweal("study", "export", str(path), "--out", str(tmp_path / "data"))
+        assert ran.returncode == 2
+        assert "quick --keep" in ran.stderr
+    assert other.read_bytes() == before
+
+
+def test_a_key_without_its_certificate_is_refused(tmp_path):
+    ran = commonweal("study", "quick", "Should buses be free?", "--tls-key", str(tmp_path / "key"))
+    assert ran.returncode == 2
+    assert "--tls-certificate and --tls-key go together" in ran.stderr
 
 
 def test_a_name_that_cannot_be_one(tmp_path):

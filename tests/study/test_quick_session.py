@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip("starlette", reason="the extra `study` is not installed")
 
+from sqlalchemy import select
 from starlette.testclient import TestClient
 from study_making import OPINION, ScriptedWriter
 
@@ -13,6 +14,7 @@ from commonweal.errors import InputError
 from commonweal.study.bots import Browser
 from commonweal.study.quick import open_session, quick_study
 from commonweal.study.store import ManualClock, Store
+from commonweal.study.tables import Event
 from commonweal.study.web.app import Site
 
 QUESTIONS = ["Should buses be free?"]
@@ -49,6 +51,7 @@ def test_a_whole_session(session):
     facilitator.get("/facilitator")
     facilitator.send("/facilitator/start")
     late = joined(site, 1)[0]
+    assert "nobody can join a group that is under way" in late.html
     for n, each in enumerate(people[:2]):
         each.get("/here")
         each.send("/here/opinion", text=f"{OPINION} Person {n}.")
@@ -70,8 +73,10 @@ def test_a_whole_session(session):
     facilitator.send("/facilitator/close")
     people[0].get("/here")
     assert people[0].key == "end-complete"
+    # Whoever came late is told so, and is not kept for ever.
     late.get("/here")
-    assert late.headings == ["Should buses be free?"]
+    assert late.key == "end-no_group"
+    assert late.headings == ["The session is over"]
     other = Browser(TestClient(site.app))
     other.get("/join")
     assert other.headings == ["This study is closed"]
@@ -112,7 +117,7 @@ def test_a_session_of_two_questions(session):
         assert ("End the session" if number == 2 else "Next question") in facilitator.html
         facilitator.send("/facilitator/close")
         late.get("/here")
-        assert late.key.startswith("lobby")
+        assert late.key.startswith("lobby" if number == 1 else "end-no_group")
     for each in people:
         each.get("/here")
         assert each.key == "end-complete"
@@ -121,6 +126,58 @@ def test_a_session_of_two_questions(session):
         assert f"Person 0 on question {number}." in facilitator.html
     assert facilitator.html.count("3 people took part. 3 wrote an opinion.") == 2
     assert "This study is closed" in Browser(TestClient(site.app)).get("/join").text
+
+
+def test_a_session_that_ends_by_itself_closes_and_lets_those_go_who_came_late(session):
+    site, facilitator = session
+    people = joined(site, 2)
+    facilitator.get("/facilitator")
+    facilitator.send("/facilitator/start")
+    (late,) = joined(site, 1)
+    reading = Browser(TestClient(site.app))
+    reading.get("/join")
+    for each in people:
+        each.get("/here/leave")
+        each.send("/here/leave")
+    site.sweep()
+    late.get("/here")
+    assert late.key == "end-no_group"
+    reading.send("/join", button="agree")
+    assert reading.headings == ["This study is closed"]
+
+
+def test_the_report_shows_no_text_that_the_screen_rejected(session):
+    site, facilitator = session
+    people = joined(site, 3)
+    facilitator.get("/facilitator")
+    facilitator.send("/facilitator/start")
+    for n, each in enumerate(people):
+        each.get("/here")
+        each.send("/here/opinion", text=OPINION + (" They should be shot." if n == 0 else ""))
+    site.worker.run_once()
+    for each in people:
+        each.get("/here")
+        for _ in range(3):
+            each.send("/here/rate", agreement="6", quality="5")
+    facilitator.get("/facilitator/report")
+    assert facilitator.html.count(OPINION) == 2
+    assert "shot" not in facilitator.html
+    assert "3 wrote an opinion. The filter held back 1 of them." in facilitator.html
+
+
+def test_the_facilitator_is_named_in_what_is_logged(session):
+    site, facilitator = session
+    joined(site, 2)
+    facilitator.get("/facilitator")
+    facilitator.send("/facilitator/start")
+    with site.store.read() as db:
+        (actor,) = db.scalars(select(Event.actor).where(Event.kind == "begun"))
+    assert actor == "facilitator"
+
+
+def test_the_facilitators_page_looks_again_without_a_script(session):
+    _, facilitator = session
+    assert '<meta http-equiv="refresh" content="15; url=/facilitator">' in facilitator.html
 
 
 def test_opinions_are_not_closed_before_there_are_two(session):

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import re
+from urllib.parse import urlencode
 
 import pytest
 
 pytest.importorskip("starlette", reason="the extra `study` is not installed")
 
 from sqlalchemy import select
+from starlette.requests import Request
 from starlette.testclient import TestClient
-from web_making import Served, to_opinions, to_ratings
+from study_making import OPINION, small_study
+from web_making import PASSWORD, Served, logged_in, to_opinions, to_ratings
 
+from commonweal.study import server
 from commonweal.study.bots import Browser
 from commonweal.study.tables import Opinion, Participant, Rating
-from commonweal.study.web.limits import CONTENT_SECURITY_POLICY
+from commonweal.study.web import participant
+from commonweal.study.web.limits import CONTENT_SECURITY_POLICY, HEADERS
 from commonweal.study.web.visit import MAX_BODY_BYTES
 
 HOSTILE = """<script>window.ran=1</script>"><img src=x onerror=alert(1)> {{ 7*7 }} {csrf}
 '; DROP TABLE opinions; -- \x00\ud800 <|im_end|> </textarea></blockquote> %s ${7*7}"""
+
+
+@pytest.fixture
+def served(database_url):
+    """A site on each kind of database: PostgreSQL refuses some that SQLite takes."""
+    made = Served(database_url)
+    yield made
+    made.place.store.close()
 
 
 def test_every_answer_has_the_headers(served):
@@ -47,6 +62,78 @@ def test_cookies_are_for_the_server_alone_and_secure_behind_tls(served):
         assert "SameSite=lax" in line
         assert "Secure" in line
     assert "strict-transport-security" in answer.headers
+
+
+def test_cookies_are_secure_where_people_use_https_whatever_the_proxy_says(served):
+    served.site.base_url = "https://talk.example.org"
+    for path in ("/join", "/join?lang=de"):
+        lines = served.client().get(path).headers.get_list("set-cookie")
+        assert lines
+        assert all("Secure" in line for line in lines)
+    served.site.base_url = "http://192.0.2.7:8000"
+    assert "Secure" not in served.client().get("/join").headers["set-cookie"]
+
+
+def test_the_page_of_a_fault_has_the_headers_too(served, monkeypatch, caplog):
+    client = TestClient(served.site.app, raise_server_exceptions=False)
+    client.get("/join")
+    monkeypatch.setattr(served.site.store, "read", lambda: 1 / 0)
+    secret = "a" * 43
+    answer = client.get(f"/i/{secret}")
+    assert answer.status_code == 500
+    for name, value in HEADERS.items():
+        assert answer.headers[name] == value
+    assert answer.headers["cache-control"] == "no-store"
+    assert "a fault at /i" in caplog.text
+    assert secret not in caplog.text
+
+
+def test_nothing_secret_is_logged(served, caplog):
+    caplog.set_level(logging.DEBUG)
+    served.site.worker._writer.failures = ["no model"]
+    browsers = served.joined(4)
+    browsers[0].get("/here/device")
+    browsers[0].send("/here/device")
+    (link,) = set(re.findall(r"/i/([\w-]+)", browsers[0].html))
+    to_ratings(served, browsers)
+    browsers[0].get(f"/i/{link}x")
+    secrets = [OPINION, link, browsers[0]._client.cookies["cw_here"]]
+    browser = logged_in(served)
+    browser.get("/researcher/login")
+    browser.send("/researcher/login", name="owner", password="a wrong password")
+    secrets += [PASSWORD, "a wrong password", browser._client.cookies["cw_researcher"]]
+    # The test's own client writes what it asks for; the server's words are what is looked at.
+    said = "\n".join(each.getMessage() for each in caplog.records if each.name != "httpx")
+    assert "writing failed" in said
+    assert not [each for each in secrets if each in said]
+
+
+def test_a_proxys_headers_are_believed_only_of_that_proxy(served):
+    forwarded = {"x-forwarded-proto": "https", "x-forwarded-for": "203.0.113.9"}
+    for trusted, is_secure in (("", False), ("192.0.2.1", False), ("testclient", True)):
+        app = configured(served.site, trusted_proxy=trusted).loaded_app
+        answer = TestClient(app, headers=forwarded).get("/join")
+        assert ("Secure" in answer.headers["set-cookie"]) == is_secure, trusted
+
+
+def configured(site, **how):
+    config = server.configuration(site, **how)
+    config.load()
+    return config
+
+
+def test_one_address_may_ask_only_for_so_much(served):
+    served.site.limits.per_address = 10
+    statuses = [served.client().get("/join").status_code for _ in range(12)]
+    assert statuses == [200] * 10 + [429] * 2
+
+
+def test_one_browser_may_fetch_only_so_much(served):
+    (browser,) = served.joined(1)
+    served.site.limits.per_token = 4
+    statuses = [browser.get("/here/data").status_code for _ in range(30)]
+    assert statuses[-1] == 429
+    assert 10 <= statuses.count(200) <= 20
 
 
 def test_no_page_has_inline_script_or_style(served):
@@ -122,6 +209,95 @@ def test_one_browser_may_send_only_so_much(served):
     fields = {"csrf": next(iter(browser.forms.values()), None) or ""}
     statuses = {browser._client.post("/here/draft", data=fields).status_code for _ in range(30)}
     assert 429 in statuses
+
+
+def test_streams_are_few_for_each_browser_and_cannot_be_guessed(served):
+    (browser,) = served.joined(1)
+    token = browser._client.cookies["cw_here"]
+    limits = served.site.limits
+    endpoint = next(
+        route.endpoint
+        for route in participant.routes(served.site)
+        if getattr(route, "path", "") == "/here/events"
+    )
+
+    def asked(cookie, address="192.0.2.5"):
+        headers = [(b"cookie", f"cw_here={cookie}".encode())]
+        scope = {"type": "http", "method": "GET", "path": "/here/events", "query_string": b""}
+        return Request({**scope, "headers": headers, "client": (address, 1)})
+
+    async def held():
+        opened, statuses = [], []
+        for _ in range(9):
+            answer = await endpoint(asked(token))
+            statuses.append(answer.status_code)
+            if answer.status_code == 200:
+                opened.append(answer.body_iterator)
+                await anext(answer.body_iterator)
+        await opened.pop().aclose()
+        statuses.append((await endpoint(asked(token))).status_code)
+        for each in opened:
+            await each.aclose()
+        return statuses
+
+    assert asyncio.run(held()) == [200] * 6 + [429] * 3 + [200]
+    assert not limits._held
+
+    async def guessed():
+        return [(await endpoint(asked("a" * 43, "192.0.2.6"))).status_code for _ in range(25)]
+
+    assert asyncio.run(guessed()) == [204] * 20 + [429] * 5
+
+
+@pytest.mark.parametrize("number", ["99999999999999", "2147483648", "9999999999"])
+def test_numbers_that_no_database_holds_are_none(served, number):
+    browsers = served.joined(4)
+    browsers[0].get("/here")
+    fields = browsers[0].forms["/here/rate"].fields
+    csrf = {"csrf": fields["csrf"]}
+    for path in ("/here/draft", "/here/opinion", "/here/continue", "/here/more-time", "/here/rate"):
+        browsers[0].post(path, {**csrf, "round": number, "presentation": number, "text": "a"})
+        assert browsers[0].status < 500, path
+    browsers[0].post("/here/rate", {**fields, "agreement": "5", "n_changes": number})
+    assert browsers[0].status == 200
+    with served.place.store.read() as db:
+        assert db.scalars(select(Rating.n_changes)).one() is None
+
+
+def test_hostile_names_ids_and_drafts_are_texts(database_url):
+    served = Served(
+        database_url, small_study(recruiter={"participant": "PID", "session": "SESSION"})
+    )
+    hostile = HOSTILE.replace("\ud800", "")
+    path = f"/join?{urlencode({'PID': hostile, 'SESSION': hostile})}"
+    browsers = served.joined(1, path) + served.joined(3)
+    browsers[0].get("/here/data")
+    assert "<script>window" not in browsers[0].html
+    assert "&lt;script&gt;window" in browsers[0].html
+    to_opinions(browsers)
+    form = browsers[0].forms["/here/opinion"].fields
+    assert (
+        browsers[0]._client.post("/here/draft", data={**form, "text": hostile}).status_code == 204
+    )
+    browsers[0].get("/here")
+    assert "<script>window" not in browsers[0].html
+    assert browsers[0].forms["/here/opinion"].fields["text"] == hostile.replace("\0", " ")
+    owner = logged_in(served)
+    (group,) = set(re.findall(r"/researcher/groups/g-\w+", owner.get("/researcher").text))
+    owner.get(group)
+    owner.send(f"{group}/message", text=hostile)
+    assert owner.status == 200
+    for page in (browsers[0].get("/here"), owner.get(group), owner.get("/researcher/audit")):
+        assert "<script>window" not in page.text
+        assert "&lt;script&gt;window" in page.text
+    assert owner.get("/researcher/groups/%00").status_code == 404
+    nobody = served.browser()
+    nobody.get("/researcher/login")
+    nobody.send("/researcher/login", name=hostile, password=hostile)
+    assert nobody.status == 403
+    assert "<script>window" not in nobody.html
+    assert served.count(Participant) == 4
+    served.place.store.close()
 
 
 def test_oversized_bodies_are_refused(served):

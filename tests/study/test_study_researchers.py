@@ -8,11 +8,14 @@ import pytest
 
 pytest.importorskip("starlette", reason="the extra `study` is not installed")
 
+from sqlalchemy import select
 from study_making import OPINION, small_study
 from web_making import PASSWORD, Served, logged_in, to_opinions
 
 from commonweal.errors import InputError
 from commonweal.study.researchers import log_in, set_researcher
+from commonweal.study.tables import Event, Group, Participant
+from commonweal.study.web import researcher
 
 
 def test_nobody_comes_in_without_a_password(served):
@@ -73,6 +76,70 @@ def test_pause_extend_message_remove_release_are_done_and_audited(served):
     owner.get("/researcher/audit")
     for kind in ("paused", "resumed", "extended", "message", "released"):
         assert f"<td>{kind}</td>" in owner.html
+
+
+def test_logins_are_in_the_audit_without_passwords_or_unknown_names(served):
+    owner = logged_in(served)
+    other = served.browser()
+    other.get("/researcher/login")
+    for name in ("owner", "my secret password"):
+        other.send("/researcher/login", name=name, password="wrong word here")
+    owner.get("/researcher/audit")
+    rows = re.findall(r"<tr><td>[^<]*</td><td[^>]*>([^<]*)</td><td>([^<]*)</td>", owner.html)
+    assert rows == [
+        ("nobody known", "login refused"),
+        ("owner", "login refused"),
+        ("owner", "logged in"),
+    ]
+    assert "wrong word" not in owner.html
+    assert "my secret" not in owner.html
+
+
+def test_the_audit_names_groups_and_people_and_has_all_its_pages(served, monkeypatch):
+    served.joined(4)
+    owner = logged_in(served)
+    with served.place.store.read() as db:
+        person = db.scalars(select(Participant.public_id).order_by(Participant.id)).first()
+        group = db.scalars(select(Group.public_id)).one()
+        kinds = db.scalars(select(Event.kind).order_by(Event.id.desc())).all()
+    monkeypatch.setattr(researcher, "N_EVENTS", 7)
+    seen, path = [], "/researcher/audit"
+    while path:
+        html = owner.get(path).text
+        seen += re.findall(r"<tr>(<td>.*?)</tr>", html)
+        older = re.findall(r'href="(\?before=\d+)"', html)
+        path = f"/researcher/audit{older[0]}" if older else ""
+    assert [re.findall(r"<td[^>]*>([^<]*)</td>", row)[2] for row in seen] == kinds
+    (formed,) = [row for row in seen if "<td>group formed</td>" in row]
+    assert f">{group[:8]}</a>" in formed
+    assert any("<td>joined</td>" in row and f"<td>{person[:8]}</td>" in row for row in seen)
+    owner.get("/researcher/audit?before=99999999999999")
+    assert owner.status == 200
+
+
+def test_failed_writing_raises_an_alarm(served):
+    people = served.joined(4)
+    served.site.worker._writer.failures = ["the model is not there"] * 2
+    to_ratings(served, people)
+    served.site.worker.run_once()
+    people[0].get("/here")
+    assert people[0].headings[0] == "No statement this time"
+    owner = logged_in(served)
+    owner.get("/researcher")
+    assert "Alarm: writing failed: the model is not there" in owner.html
+    assert "Writing failed in 1 round." in owner.html
+    for each in people:
+        each.get("/here")
+        each.send("/here/continue")
+    owner.get("/researcher")
+    assert "Alarm:" not in owner.html
+    assert "Writing failed in 1 round." in owner.html
+
+
+def test_the_dashboard_looks_again_by_itself(served):
+    owner = logged_in(served)
+    assert '<main id="content" class="wide" data-key="page" data-refresh="15">' in owner.html
+    assert 'http-equiv="refresh" content="15; url=/researcher">' in owner.html
 
 
 def test_a_moderator_moderates_and_nothing_else(tmp_path):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 import time
+from html import unescape
 
 import pytest
 
@@ -14,11 +16,13 @@ from pathlib import Path
 
 from sqlalchemy import select
 from starlette.testclient import TestClient
-from study_making import small_study
+from study_making import OPINION, small_study
 from web_making import Served, to_opinions, to_ratings
 
 from commonweal.errors import InputError
-from commonweal.study.tables import Participant, Rating, RecruiterIds, Sitting
+from commonweal.study import machine, people
+from commonweal.study.pages import companions
+from commonweal.study.tables import Group, Participant, Rating, RecruiterIds, Sitting
 from commonweal.study.web.app import Site
 from commonweal.study.web.live import LOBBY
 from commonweal.study.web.texts import catalogue, check_texts
@@ -26,7 +30,8 @@ from commonweal.study.web.texts import catalogue, check_texts
 # ------------------------------------------------------------------------- without any script
 
 
-def test_four_people_go_through_everything_with_forms_alone(served):
+def test_four_people_go_through_everything_with_forms_alone(database_url):
+    served = Served(database_url)
     browsers = served.joined(4)
     for round_number in (1, 2):
         to_ratings(served, browsers)
@@ -44,6 +49,7 @@ def test_four_people_go_through_everything_with_forms_alone(served):
         each.get("/here")
         assert "BUSES-COMPLETE" in each.html
     assert served.count(Rating) == 2 * (4 * 6 + 4)
+    served.place.store.close()
 
 
 def test_nothing_is_stored_of_who_declines(served):
@@ -106,6 +112,142 @@ def test_german_from_the_browser_and_by_link(served):
     assert browser.headings == ["How it works"]
 
 
+def test_a_private_link_gives_the_language_that_was_read_at_consent(served):
+    with served.place.turn() as turn:
+        tokens = [people.new_link(turn, people.join(turn)) for _ in range(3)]
+    german = {"accept-language": "de-AT,de;q=0.9"}
+    for token, headers, path, heading in (
+        (tokens[0], german, "/here", "So geht es"),
+        (tokens[1], {}, "/here?lang=de", "So geht es"),
+        (tokens[2], german, "/here?lang=en", "How it works"),
+    ):
+        browser = served.browser(**headers)
+        browser.get(f"/i/{token}")
+        browser.send(f"/i/{token}")
+        assert 'hreflang="' in browser.html
+        browser.get(path)
+        browser.send("/here/consent", button="agree")
+        assert browser.headings == [heading]
+    # Afterwards it is the person's, on every device.
+    again = served.browser()
+    again._client.cookies.set("cw_here", browser._client.cookies["cw_here"])
+    again.get("/here")
+    assert again.headings == ["How it works"]
+
+
+def visible(html):
+    """The text of the page between its first heading and its buttons."""
+    inside = html.split("</h1>")[1].split("</main>")[0]
+    inside = re.sub(r"<button.*?</button>", "", inside, flags=re.DOTALL)
+    found = re.findall(r"<(?:p|strong)[^>]*>([^<]+)<", inside)
+    return [unescape(text).strip() for text in found if text.strip()]
+
+
+def test_the_hash_of_consent_is_of_everything_that_was_shown(tmp_path):
+    served = Served(tmp_path, small_study(contact="Ada Lovelace <ada@example.org>"))
+    for header, words in (("en", "18 or older"), ("de", "mindestens 18")):
+        browser = served.browser(**{"accept-language": header})
+        browser.get("/join")
+        shown = visible(browser.html)
+        assert words in shown[-1]
+        assert "Ada Lovelace <ada@example.org>" in shown[-2]
+        browser.send("/join", button="agree")
+        stored = browser._client.get("/here/data.json").json()["consent_sha256"]
+        assert stored == hashlib.sha256("\n\n".join(shown).encode()).hexdigest()
+
+
+def pressed_more_time(browser, action, **fields):
+    """The second button of a form, as a browser without a script sends it."""
+    assert 'formaction="/here/more-time" formnovalidate' in browser.html
+    browser.post("/here/more-time", {**browser.forms[action].fields, **fields})
+
+
+def checked(browser):
+    return re.findall(r'name="(\w+)" value="(\d+)" required checked', browser.html)
+
+
+def test_more_time_without_a_script_keeps_what_is_written_or_chosen(served):
+    browsers = served.joined(4)
+    first = browsers[0]
+    first.get("/here")
+    pressed_more_time(first, "/here/rate", agreement="3")
+    assert (first.status, checked(first)) == (200, [("agreement", "3")])
+    to_opinions(browsers)
+    pressed_more_time(first, "/here/opinion", text="Half a <b> sentence")
+    assert first.forms["/here/opinion"].fields["text"] == "Half a <b> sentence"
+    assert first.key.split("-")[2] == "opinion"
+    for each in browsers:
+        each.send("/here/opinion", text=OPINION)
+    served.site.worker.run_once()
+    first.get("/here")
+    before = served.place.page(1).deadline
+    pressed_more_time(first, "/here/rate", quality="7")
+    assert checked(first) == [("quality", "7")]
+    assert served.place.page(1).deadline == before + 60
+    # One answer is missing: the other stays. On another statement nothing is chosen.
+    first.send("/here/rate", agreement="2")
+    assert (first.status, checked(first)) == (422, [("agreement", "2")])
+    old = dict(first.forms["/here/rate"].fields)
+    first.send("/here/rate", agreement="2", quality="7")
+    first.post("/here/more-time", {**old, "agreement": "2"})
+    assert checked(first) == []
+
+
+def test_the_time_to_begin_is_shown_and_can_be_put_off(served):
+    browser = served.browser()
+    browser.get("/join")
+    browser.send("/join", button="agree")
+    for kind in ("instructions", "check"):
+        assert 'data-seconds-left="3600.0"' in browser.html
+        served.place.clock.move_to(served.place.clock.now() + 3000)
+        browser.get("/here")
+        assert 'data-seconds-left="600.0"' in browser.html
+        pressed_more_time(browser, f"/here/{kind}")
+        assert 'data-seconds-left="3600.0"' in browser.html
+        browser.send(f"/here/{kind}", answer0="2")
+    assert browser.headings == ["Waiting for your group"]
+
+
+def test_a_paused_page_keeps_a_place_for_the_time(served):
+    browsers = served.joined(4)
+    with served.place.turn() as turn:
+        machine.pause(turn, turn.db.scalars(select(Group)).one(), actor="ada")
+    browsers[0].get("/here")
+    (time_part,) = re.findall(r'<p class="timebar" data-part="time"[^>]*>.*?</p>', browsers[0].html)
+    assert time_part == '<p class="timebar" data-part="time"></p>'
+    assert '<div data-part="notices" role="status">' in browsers[0].html
+
+
+def test_who_leaves_after_a_round_is_not_told_that_there_were_too_few(tmp_path):
+    served = Served(
+        tmp_path,
+        small_study(
+            rounds={"count": 2, "passes": 1}, arms=[{"name": "a", "candidates": 2, "shown": 1}]
+        ),
+    )
+    browsers = served.joined(4)
+    browsers[0].get("/here/leave")
+    assert "code for leaving early" in browsers[0].html
+    to_ratings(served, browsers)
+    for each in browsers:
+        each.send("/here/rate", agreement="6", quality="5")
+    for each in browsers:
+        each.get("/here")
+        each.send("/here/continue")
+    browsers[0].get("/here/leave")
+    assert "completion code for a part" in browsers[0].html
+    browsers[0].send("/here/leave")
+    assert browsers[0].headings[0] == "You have left the study"
+    assert "BUSES-PARTIAL" in browsers[0].html
+    # One more goes; the two who stay are fewer than the minimum.
+    browsers[1].get("/here/leave")
+    browsers[1].send("/here/leave")
+    served.place.clock.move_to(served.place.clock.now() + 601)
+    served.site.sweep()
+    browsers[2].get("/here")
+    assert "There were too few people to go on" in browsers[2].html
+
+
 def test_catalogues_have_the_same_keys_and_blanks():
     blanks = [
         {key: sorted(re.findall(r"\{(\w+)\}", text)) for key, text in catalogue(each).items()}
@@ -152,8 +294,7 @@ def test_links_and_cookies_are_stored_as_hashes(served):
     with served.place.store.read() as db:
         stored = db.scalars(select(Sitting.token_hash)).all()
     assert cookie not in stored
-    raw = (served.place.store.engine.url.database or "") + ""
-
+    raw = served.place.store.engine.url.database
     for part in ("", "-wal"):
         path = Path(raw + part)
         assert not path.exists() or cookie.encode() not in path.read_bytes()
@@ -217,6 +358,34 @@ def test_a_stream_begins_with_the_version_so_that_no_change_is_missed(served):
     assert f"event: ready\ndata: {shown}\n" in asyncio.run(first())
     served.joined(1)
     assert f"event: ready\ndata: {shown}\n" not in asyncio.run(first())
+
+
+def test_pages_that_wait_hear_that_somebody_has_gone(served):
+    served.joined(4)
+    live, clock = served.site.live, served.place.clock
+
+    async def woken():
+        """Whether a beat wakes a page of the group."""
+        mine = asyncio.Event()
+        live._listeners[1].add(mine)
+        await live.beat()
+        live._listeners[1].discard(mine)
+        return mine.is_set()
+
+    asyncio.run(woken())
+    assert not asyncio.run(woken())
+    version = live.version(1)
+    for seconds, present in ((60, {1, 2}), (31, {1, 2})):
+        clock.move_to(clock.now() + seconds)
+        live._present = set(present)
+        # 91 s after they joined, two of the four have not been seen for 90.
+        assert asyncio.run(woken()) == (seconds == 31)
+    with served.place.turn() as turn:
+        there = [each.is_present for each in companions(turn, turn.db.get_one(Group, 1))]
+    assert there == [True, True, False, False]
+    assert live.version(1) == version
+    live._present = {1, 2, 3}
+    assert asyncio.run(woken())
 
 
 def test_an_idle_server_rests(served, monkeypatch):

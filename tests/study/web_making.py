@@ -17,8 +17,9 @@ PASSWORD = "correct horse battery staple"
 class Served:
     """A site with its place, and as many browsers as are wanted."""
 
-    def __init__(self, tmp_path, config=None, kind="study"):
-        self.place = Place(f"sqlite:///{tmp_path}/study.db", config, kind)
+    def __init__(self, where, config=None, kind="study"):
+        url = where if isinstance(where, str) else f"sqlite:///{where}/study.db"
+        self.place = Place(url, config, kind)
         self.site = Site(
             self.place.store, self.place.study_id, writer=ScriptedWriter(), in_background=False
         )

@@ -36,6 +36,13 @@ Port = Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on
 BaseUrl = Annotated[
     str, typer.Option(metavar="URL", help="The address that people see, where it is another.")
 ]
+TlsCertificate = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Serve over TLS, with --tls-key.")
+]
+TlsKey = Annotated[Path | None, typer.Option(metavar="FILE", help="The key.")]
+TrustedProxy = Annotated[
+    str, typer.Option(metavar="ADDRESS", help="Believe X-Forwarded headers of this proxy.")
+]
 Role = Literal["owner", "researcher", "moderator"]
 ProfileName = Literal["usual", "steady", "bad line"]
 
@@ -57,25 +64,17 @@ def serve(
     port: Port = 8000,
     database: Database = "",
     base_url: BaseUrl = "",
-    tls_certificate: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Serve over TLS, with --tls-key.")
-    ] = None,
-    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="The key.")] = None,
-    trusted_proxy: Annotated[
-        str,
-        typer.Option(metavar="ADDRESS", help="Believe X-Forwarded headers of this proxy."),
-    ] = "",
+    tls_certificate: TlsCertificate = None,
+    tls_key: TlsKey = None,
+    trusted_proxy: TrustedProxy = "",
 ) -> None:
     """Serve a study until Ctrl-C. People join under /join, researchers log in under /researcher."""
     opened = _opened(name, database)
-    from commonweal.errors import InputError
     from commonweal.study import server
     from commonweal.study.web.app import Site
 
-    if (tls_certificate is None) != (tls_key is None):
-        raise InputError("--tls-certificate and --tls-key go together; one of them is missing")
+    scheme = _scheme(tls_certificate, tls_key)
     site = Site(opened.store, opened.study_id, base_url=base_url.rstrip("/"))
-    scheme = "https" if tls_key else "http"
     shown = base_url.rstrip("/") or f"{scheme}://{host}:{port}"
     if not server.is_local(host) and scheme == "http" and not trusted_proxy:
         typer.echo(
@@ -119,6 +118,9 @@ def quick(
         Path | None,
         typer.Option(metavar="FILE", help="Keep the session's data here; by default nothing is."),
     ] = None,
+    tls_certificate: TlsCertificate = None,
+    tls_key: TlsKey = None,
+    trusted_proxy: TrustedProxy = "",
 ) -> None:
     """Ask a group in the room: they join by phone, write, rate, and all see the statement.
 
@@ -135,6 +137,7 @@ def quick(
     from commonweal.study.store import Store
     from commonweal.study.web.app import Site
 
+    scheme = _scheme(tls_certificate, tls_key)
     if keep is not None and keep.exists():
         raise InputError(f"{keep} is there already; expected a new file")
     with tempfile.TemporaryDirectory() as folder:
@@ -142,7 +145,7 @@ def quick(
         config = quick_study(questions, model=model, language=language)
         study_id, token = open_session(store, config)
         seen_as = server.address_in_the_network() if host == "0.0.0.0" else host  # noqa: S104
-        address = base_url.rstrip("/") or f"http://{seen_as}:{port}"
+        address = base_url.rstrip("/") or f"{scheme}://{seen_as}:{port}"
         site = Site(store, study_id, base_url=address)
 
         def ready() -> None:
@@ -151,7 +154,15 @@ def quick(
             typer.echo(f"You (keep secret): {address}/f/{token}")
             typer.echo("Ctrl-C ends the session" + ("" if keep else " and deletes its data") + ".")
 
-        server.serve(site, host=host, port=port, on_ready=ready)
+        server.serve(
+            site,
+            host=host,
+            port=port,
+            tls_certificate=tls_certificate,
+            tls_key=tls_key,
+            trusted_proxy=trusted_proxy,
+            on_ready=ready,
+        )
 
 
 @app.command(epilog="Example: commonweal study invite buses --n 20 --base-url https://example.org")
@@ -189,7 +200,12 @@ def researcher(
 
 @app.command(epilog="Example: commonweal study export buses --out buses-data")
 def export(
-    name: Folder,
+    name: Annotated[
+        Path,
+        typer.Argument(
+            metavar="NAME", help="The study's folder, or what study quick --keep FILE kept."
+        ),
+    ],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="The dataset to write.")],
     payments_file: Annotated[
         Path | None,
@@ -203,10 +219,12 @@ def export(
     ] = False,
 ) -> None:
     """Write a study in the record format, without anything that names a person."""
-    opened = _opened(name, database)
+    _needs_extra()
     from commonweal.files import write_whole
     from commonweal.study.export import export_study, payments
+    from commonweal.study.folder import open_folder, open_kept
 
+    opened = open_kept(name) if name.is_file() else open_folder(name, database)
     dataset = export_study(opened.store, opened.study_id, out, overwrite=overwrite)
     typer.echo(
         f"Wrote {out}: {dataset.rounds.height} rounds, {dataset.opinions.height} opinions, "
@@ -273,6 +291,15 @@ def simulate(
         for line in (*report.stuck, *report.lost)[:20]:
             typer.echo(f"  {line}", err=True)
         raise typer.Exit(1)
+
+
+def _scheme(tls_certificate: Path | None, tls_key: Path | None) -> str:
+    """How addresses begin."""
+    from commonweal.errors import InputError
+
+    if (tls_certificate is None) != (tls_key is None):
+        raise InputError("--tls-certificate and --tls-key go together; one of them is missing")
+    return "https" if tls_key else "http"
 
 
 def _opened(name: Path, database: str) -> Opened:

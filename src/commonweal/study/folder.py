@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+
+from sqlalchemy import select
 
 from commonweal.errors import InputError
 from commonweal.files import write_whole
 from commonweal.study.config import StudyConfig, read_study
 from commonweal.study.store import Clock, Store
+from commonweal.study.tables import Study
 
 FILE, DATABASE = "study.toml", "study.db"
 
@@ -54,3 +59,24 @@ def open_folder(folder: Path, database: str = "", *, clock: Clock | None = None)
     config = read_study(folder / FILE)
     store = Store(database or f"sqlite:///{folder / DATABASE}", clock=clock)
     return Opened(config, store, store.open_study(config))
+
+
+def open_kept(path: Path) -> Opened:
+    """The one study in a database file, such as a quick session kept: no study file is needed.
+
+    Raises:
+        InputError: it is no such database, or it holds another number of studies.
+    """
+    expected = "expected a file that `commonweal study quick --keep` made"
+    try:
+        # A store would make its tables in whatever database it is given.
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as raw:
+            (n_studies,) = raw.execute("SELECT count(*) FROM studies").fetchone()
+    except sqlite3.Error:
+        raise InputError(f"{path} is no study's database; {expected}") from None
+    if n_studies != 1:
+        raise InputError(f"{path} holds {n_studies} studies; {expected}")
+    store = Store(f"sqlite:///{path}")
+    with store.read() as db:
+        study = db.scalars(select(Study)).one()
+        return Opened(store.config_of(study), store, study.id)

@@ -10,10 +10,10 @@ from sqlalchemy import select
 from commonweal.errors import InputError
 from commonweal.models import DEFAULT_MODEL
 from commonweal.questions.records import content_id
-from commonweal.study import machine
+from commonweal.study import machine, rounds
 from commonweal.study.config import StudyConfig
 from commonweal.study.store import Store, Turn, hashed, new_token
-from commonweal.study.tables import Group, Opinion, Round
+from commonweal.study.tables import Group, Opinion, Participant, Round
 
 MINIMUM = 2
 """People in a session, at least."""
@@ -96,8 +96,23 @@ def close_stage(turn: Turn, group: Group) -> bool:
     turn.log("stage closed", actor="facilitator", group=group, stage=group.stage)
     if group.paused_at is not None:
         machine.resume(turn, group, actor="facilitator")
-    if group.stage == "result" and is_last(turn, group):
-        turn.study.closed_at = turn.now
     group.deadline = turn.now
     machine.advance(turn, group)
+    close_where_over(turn)
     return True
+
+
+def close_where_over(turn: Turn) -> None:
+    """Closes a session whose group has ended, for those too who wait because they came late."""
+    group = group_of(turn)
+    if group is None or group.stage not in machine.ENDED:
+        return
+    turn.study.closed_at = turn.study.closed_at or turn.now
+    for person in turn.db.scalars(
+        select(Participant).where(
+            Participant.study_id == turn.study.id,
+            Participant.stage == "lobby",
+            Participant.outcome.is_(None),
+        )
+    ).all():
+        rounds.end(turn, person, "no_group")

@@ -54,7 +54,15 @@ def serve(
     options: dict[str, Any] = {}
     if tls_certificate is not None and tls_key is not None:
         options = {"ssl_certfile": str(tls_certificate), "ssl_keyfile": str(tls_key)}
-    config = uvicorn.Config(
+    config = configuration(site, trusted_proxy=trusted_proxy, **options)
+    on_ready()
+    server = _Server(config, site)
+    server.run(sockets=[found])
+
+
+def configuration(site: Site, *, trusted_proxy: str, **options: Any) -> uvicorn.Config:
+    """How a site is served: nothing secret is logged, and no proxy is believed but the named."""
+    return uvicorn.Config(
         site.app,
         log_level="warning",
         access_log=False,  # addresses of private links are secrets
@@ -64,9 +72,6 @@ def serve(
         timeout_graceful_shutdown=3,
         **options,
     )
-    on_ready()
-    server = _Server(config, site)
-    server.run(sockets=[found])
 
 
 class _Server(uvicorn.Server):

@@ -15,13 +15,13 @@ import jinja2
 from sqlalchemy.orm import Session
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
-from commonweal.study import machine
+from commonweal.study import machine, quick
 from commonweal.study.config import StudyConfig
 from commonweal.study.jobs import Worker
 from commonweal.study.store import Store, Turn
@@ -71,7 +71,8 @@ class Site:
         self.templates = _templates()
         self.templates.globals["site"] = self
         self.speaker = cache(lambda language: speaker(self.config, language))
-        self.app = self._app()
+        # Around everything: the page of a fault is made outside the application's own middleware.
+        self.app: ASGIApp = Headers(self._app())
 
     def choose_language(self, asked: str, accepted: str) -> str:
         """The language for a visitor."""
@@ -91,7 +92,6 @@ class Site:
         return Starlette(
             routes=routes,
             lifespan=self._lifespan,
-            middleware=[Middleware(Headers)],
             exception_handlers={404: self._not_found, 405: self._not_found, 500: self._fault},
         )
 
@@ -130,6 +130,8 @@ class Site:
         """Moves everything whose time has come."""
         with self.store.turn(self.study_id) as turn:
             machine.sweep(turn)
+            if self.kind == "quick":
+                quick.close_where_over(turn)
 
     async def _not_found(self, request: Request, _error: Exception) -> Response:
         visit = _visit(self, request, "cw_here")

@@ -7,9 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
-from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from commonweal.study import lobby, machine
@@ -20,7 +18,7 @@ from commonweal.study.store import Turn, hashed
 from commonweal.study.tables import Member, Opinion, Participant, Round, Statement
 from commonweal.study.web.formats import qr_svg
 from commonweal.study.web.live import LOBBY
-from commonweal.study.web.visit import RefusedError, Visit, endpoint
+from commonweal.study.web.visit import RefusedError, Visit, endpoint, stream
 
 if TYPE_CHECKING:
     from commonweal.study.web.app import Site
@@ -35,7 +33,7 @@ def routes(site: Site) -> list[Route]:
         Route("/f/{token}", wrap(enter), methods=["GET"]),
         Route("/facilitator", wrap(session), methods=["GET"]),
         Route("/facilitator/report", wrap(report), methods=["GET"]),
-        Route("/facilitator/events", partial(events, site), methods=["GET"]),
+        Route("/facilitator/events", stream(site, COOKIE, _whose_events), methods=["GET"]),
         Route("/facilitator/{action}", wrap(act), methods=["POST"]),
     ]
 
@@ -75,7 +73,6 @@ def session(visit: Visit) -> Response:
             version=group.version if group else turn.study.lobby_version,
             stage=group.stage if group else "lobby",
             n_people=len(people) if group else n_waiting or 0,
-            n_late=n_waiting or 0,
             n_done=sum(each.is_done for each in people),
             minimum=MINIMUM,
             address=address,
@@ -97,7 +94,8 @@ def act(visit: Visit) -> Response:
         _checked(visit, turn)
         group = group_of(turn)
         if action == "start" and group is None:
-            lobby.start_by_facilitator(turn)
+            if lobby.start_by_facilitator(turn):
+                turn.log("begun", actor="facilitator", group=group_of(turn))
         elif group is None:
             pass
         elif action == "close" and visit.text("stage") == group.stage:
@@ -129,12 +127,15 @@ def report(visit: Visit) -> Response:
 def _part(turn: Turn, row: Round) -> dict[str, Any]:
     """What the report says of one question."""
     statements = turn.db.scalars(select(Statement).where(Statement.round_id == row.id)).all()
+    opinions = turn.db.scalars(
+        select(Opinion).where(Opinion.round_id == row.id).order_by(Opinion.id)
+    ).all()
     return {
         "row": row,
         "results": rated_statements(turn.db, row.id, turn.config.rounds.welfare),
-        "opinions": turn.db.scalars(
-            select(Opinion).where(Opinion.round_id == row.id).order_by(Opinion.id)
-        ).all(),
+        # What the screen has rejected is shown to nobody.
+        "opinions": [each for each in opinions if each.screening in ("clear", "approved")],
+        "n_opinions": len(opinions),
         "n_people": turn.db.scalar(
             select(func.count()).select_from(Member).where(Member.round_id == row.id)
         ),
@@ -144,26 +145,12 @@ def _part(turn: Turn, row: Round) -> dict[str, Any]:
     }
 
 
-async def events(site: Site, request: Request) -> Response:
-    """The stream that says when the session has changed."""
-    token = request.cookies.get(COOKIE, "")
-
-    def find() -> int | None:
-        with site.store.read() as db:
-            turn = site.reading(db)
-            if not _is_facilitator(turn, token):
-                return None
-            group = group_of(turn)
-            return group.id if group else LOBBY
-
-    key = await run_in_threadpool(find)
-    if key is None:
-        return Response(status_code=204)
-    return StreamingResponse(
-        site.live.stream(key, partial(site.live.version, key)),
-        media_type="text/event-stream",
-        headers={"X-Accel-Buffering": "no"},
-    )
+def _whose_events(turn: Turn, token: str) -> tuple[int, None] | None:
+    """What the facilitator's stream is about."""
+    if not _is_facilitator(turn, token):
+        return None
+    group = group_of(turn)
+    return (group.id if group else LOBBY), None
 
 
 def _is_facilitator(turn: Turn, token: str) -> bool:

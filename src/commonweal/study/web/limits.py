@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -35,8 +36,11 @@ class Limits:
     """
 
     per_token = 180
+    """Forms of one browser; of pages, which also load by themselves, five times as many."""
     per_address = 6000
     failures = 20
+    streams = 6
+    """Event streams that one browser may hold at a time: a page each."""
     _MAX_KEYS = 50_000
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -44,6 +48,7 @@ class Limits:
         self._lock = threading.Lock()
         self._minute = -1
         self._counts: dict[str, int] = {}
+        self._held: Counter[str] = Counter()
 
     def count(self, key: str, limit: int) -> None:
         """Counts one more.
@@ -53,6 +58,34 @@ class Limits:
         """
         if self._add(key) > limit:
             raise TooMuchError
+
+    def count_token(self, method: str, token: str) -> None:
+        """Counts a form or a page of one browser.
+
+        Raises:
+            TooMuchError: that is more than it may have in this minute.
+        """
+        limit = self.per_token if method == "POST" else 5 * self.per_token
+        self.count(f"{method} {token}", limit)
+
+    def check_streams(self, token: str) -> None:
+        """Raises ``TooMuchError`` where the browser holds as many streams as it may."""
+        if self._held[token] >= self.streams:
+            raise TooMuchError
+
+    async def held(self, token: str, events: AsyncIterator[str]) -> AsyncIterator[str]:
+        """The events, counted as one stream of the browser as long as they are listened to."""
+        # Many that are asked for at once have all been let in before the first of them is held.
+        if self._held[token] >= self.streams:
+            return
+        self._held[token] += 1
+        try:
+            async for event in events:
+                yield event
+        finally:
+            self._held[token] -= 1
+            if not self._held[token]:
+                del self._held[token]
 
     def check(self, key: str, limit: int) -> None:
         """Raises ``TooMuchError`` where ``limit`` was reached; counts nothing."""

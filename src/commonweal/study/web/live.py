@@ -10,6 +10,7 @@ from contextlib import suppress
 from sqlalchemy import select, update
 from starlette.concurrency import run_in_threadpool
 
+from commonweal.study.lobby import PRESENT_SECONDS
 from commonweal.study.machine import ENDED
 from commonweal.study.store import Store
 from commonweal.study.tables import Group, Participant, Study
@@ -31,6 +32,7 @@ class Live:
         self._listeners: dict[int, set[asyncio.Event]] = defaultdict(set)
         self._versions: dict[int, int] = {}
         self._present: set[int] = set()
+        self._there: dict[int, set[int]] = {}
         self._poke = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.is_closing = False
@@ -52,11 +54,10 @@ class Live:
             self._poke.clear()
             if self._listeners:
                 await self._look()
-            if self._loop.time() - last_beat >= BEAT_SECONDS and self._present:
+            if self._loop.time() - last_beat >= BEAT_SECONDS and self._listeners:
                 last_beat = self._loop.time()
-                there, self._present = self._present, set()
                 with suppress(Exception):  # who is there is a courtesy; the next beat tells again
-                    await run_in_threadpool(self._note_present, there)
+                    await self.beat()
             await asyncio.sleep(0.05)  # a burst of changes is one change
 
     async def stream(
@@ -86,6 +87,18 @@ class Live:
             self._listeners[key].discard(mine)
             if not self._listeners[key]:
                 del self._listeners[key]
+
+    async def beat(self) -> None:
+        """Notes who listens, and tells each group where somebody has gone or come back: no version
+        changes with that, and a page that waits would call people there who are not.
+        """
+        listening, self._present = self._present, set()
+        there = await run_in_threadpool(self._note_present, listening)
+        for key, listeners in self._listeners.items():
+            if there.get(key) != self._there.get(key):
+                for each in listeners:
+                    each.set()
+        self._there = there
 
     def version(self, key: int) -> int:
         """The version of a group or of the waiting room."""
@@ -127,10 +140,25 @@ class Live:
             found[LOBBY] = db.scalars(lobby).one()
         return found
 
-    def _note_present(self, there: set[int]) -> None:
-        with self._store.write() as db:
-            db.execute(
-                update(Participant)
-                .where(Participant.id.in_(there))
-                .values(last_seen_at=self._store.clock.now())
-            )
+    def _note_present(self, listening: set[int]) -> dict[int, set[int]]:
+        """Who is there, by group or waiting room, after those who listen were noted."""
+        now = self._store.clock.now()
+        if listening:
+            with self._store.write() as db:
+                db.execute(
+                    update(Participant)
+                    .where(Participant.id.in_(listening))
+                    .values(last_seen_at=now)
+                )
+        found: dict[int, set[int]] = defaultdict(set)
+        with self._store.read() as db:
+            for group, person in db.execute(
+                select(Participant.group_id, Participant.id).where(
+                    Participant.study_id == self._study_id,
+                    Participant.stage.in_(("lobby", "group")),
+                    Participant.outcome.is_(None),
+                    Participant.last_seen_at >= now - PRESENT_SECONDS,
+                )
+            ):
+                found[LOBBY if group is None else group].add(person)
+        return found

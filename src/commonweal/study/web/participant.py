@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from sqlalchemy import select
+from starlette.responses import Response
 from starlette.routing import Route
 
 from commonweal.study import answers, people, privacy
 from commonweal.study.config import StudyConfig
 from commonweal.study.pages import Page, current_page
+from commonweal.study.quick import group_of
 from commonweal.study.store import Turn, hashed
-from commonweal.study.tables import Link, Participant
+from commonweal.study.tables import Event, Link, Participant
 from commonweal.study.web.formats import qr_svg
 from commonweal.study.web.live import LOBBY
-from commonweal.study.web.visit import Handler, RefusedError, Visit, endpoint
+from commonweal.study.web.visit import Handler, RefusedError, Visit, endpoint, stream
 from commonweal.types import RATING_MAX, RATING_MIN
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def routes(site: Site) -> list[Route]:
         route("/i/{token}", "GET", link_page, form=True),
         route("/i/{token}", "POST", link, form=True),
         route("/here", "GET", here),
-        Route("/here/events", partial(events, site), methods=["GET"]),
+        Route("/here/events", stream(site, COOKIE, _whose_events), methods=["GET"]),
         route("/here/data", "GET", data),
         route("/here/data.json", "GET", data_file),
         route("/here/device", "GET", device),
@@ -60,22 +59,29 @@ def routes(site: Site) -> list[Route]:
 # ------------------------------------------------------------------------------------- coming in
 
 
-def consent_text(config: StudyConfig, visit: Visit, kind: str) -> str:
-    """What the person agrees to, in full."""
+def consent_text(config: StudyConfig, visit: Visit, kind: str) -> tuple[str, str]:
+    """(Everything that the person is told before they agree, the words that they agree with)."""
     if kind == "quick":
         asked = "\n\n".join(question.text for question in config.questions)
-        return visit.speak("quick.information", question=asked)
-    n = config.rounds.count
-    questions = visit.speak("consent.one_question" if n == 1 else "consent.some_questions", n=n)
-    return visit.speak("consent.information", title=config.title, n_questions=questions)
+        told, agreed = visit.speak("quick.information", question=asked), visit.speak("quick.agree")
+    else:
+        n = config.rounds.count
+        questions = visit.speak("consent.one_question" if n == 1 else "consent.some_questions", n=n)
+        told = visit.speak("consent.information", title=config.title, n_questions=questions)
+        agreed = visit.speak("consent.agree")
+    if config.contact:
+        told += "\n\n" + visit.speak("consent.contact", contact=config.contact)
+    return told, agreed
 
 
 def _consent_page(visit: Visit, action: str, *, status: int = 200, problem: str = "") -> Response:
     kind = visit.site.kind
+    information, agreed = consent_text(visit.site.config, visit, kind)
     return visit.page(
         "consent.html.j2",
         status=status,
-        information=consent_text(visit.site.config, visit, kind),
+        information=information,
+        agreed=agreed,
         kind=kind,
         action=action,
         problem=problem,
@@ -97,7 +103,6 @@ def join(visit: Visit) -> Response:
     """Somebody agrees, or does not, in which case nothing is stored."""
     if visit.text("decision") != "agree":
         return _message(visit, "consent.declined_title", "consent.declined")
-    text = consent_text(visit.site.config, visit, visit.site.kind)
     try:
         with visit.site.store.turn(visit.site.study_id) as turn:
             if turn.study.closed_at is not None:
@@ -109,7 +114,7 @@ def join(visit: Visit) -> Response:
                 browser="" if visit.is_new else visit.token,
                 is_simulated=visit.site.simulated,
             )
-            _agree(turn, person, text, visit.site.kind)
+            _agree(visit, turn, person)
             cookie = people.sit_down(turn, person)
     except people.AlreadyJoinedError:
         return _message(visit, "link.already_title", "link.already", status=409)
@@ -117,9 +122,13 @@ def join(visit: Visit) -> Response:
     return visit.go("/here")
 
 
-def _agree(turn: Turn, person: Participant, text: str, kind: str) -> None:
+def _agree(visit: Visit, turn: Turn, person: Participant) -> None:
+    text = "\n\n".join(consent_text(visit.site.config, visit, visit.site.kind))
+    if person.stage == "consent":
+        # Whoever came by a private link was not asked before: what they read is their language.
+        person.language = visit.language
     people.consent(turn, person, text)
-    if kind == "quick":
+    if visit.site.kind == "quick":
         people.read_instructions(turn, person)
 
 
@@ -193,9 +202,9 @@ def here(visit: Visit) -> Response:
 def _show(
     visit: Visit, turn: Turn, page: Page, *, status: int = 200, problem: str = ""
 ) -> Response:
-    visit.language = page.person.language
     if page.kind == "consent":
         return _consent_page(visit, "/here/consent", status=status, problem=problem)
+    asked = page.presentation.id if page.presentation else None
     return visit.page(
         f"{page.kind}.html.j2",
         status=status,
@@ -204,12 +213,33 @@ def _show(
         now=turn.now,
         kind=visit.site.kind,
         values=range(RATING_MIN, RATING_MAX + 1),
+        chosen=visit.form if visit.whole("presentation") == asked else {},
         code=turn.config.code(page.person.outcome) if page.person.outcome else "",
+        ending=_ending(visit, turn, page.person),
+        entry_until=page.person.stage_since + turn.config.timings_seconds.entry,
+        session=_session(visit, turn, page),
         quote=quote,
         version=page.group.version if page.group else turn.study.lobby_version,
         stale="stale" in visit.request.query_params,
         can_extend=page.person.n_extensions < people.MAX_EXTENSIONS,
     )
+
+
+def _session(visit: Visit, turn: Turn, page: Page) -> str:
+    """Names the text for who waits in a quick session."""
+    is_late = visit.site.kind == "quick" and page.kind == "lobby" and group_of(turn) is not None
+    return "running" if is_late else "facilitated"
+
+
+def _ending(visit: Visit, turn: Turn, person: Participant) -> str:
+    """Names the texts that say how the person's part ended; "" while it goes on."""
+    if person.outcome == "no_group" and visit.site.kind == "quick":
+        return "no_group_quick"
+    if person.outcome != "partial":
+        return person.outcome or ""
+    ended = select(Event.actor).where(Event.participant_id == person.id, Event.kind == "ended")
+    who = turn.db.scalars(ended).first()
+    return {"machine": "partial", "participant": "partial_left"}.get(who or "", "partial_released")
 
 
 def act(visit: Visit) -> Response:
@@ -233,8 +263,7 @@ def act(visit: Visit) -> Response:
 
 def _consent(visit: Visit, turn: Turn, person: Participant) -> Response | None:
     if visit.text("decision") == "agree":
-        text = consent_text(visit.site.config, visit, visit.site.kind)
-        _agree(turn, person, text, visit.site.kind)
+        _agree(visit, turn, person)
         return None
     if person.stage == "consent":
         privacy.delete_data(turn, person)
@@ -285,8 +314,19 @@ def _instructions(_visit: Visit, turn: Turn, person: Participant) -> None:
     people.read_instructions(turn, person)
 
 
-def _more_time(_visit: Visit, turn: Turn, person: Participant) -> None:
-    people.more_time(turn, person)
+def _more_time(visit: Visit, turn: Turn, person: Participant) -> Response | None:
+    if person.outcome is None and person.stage in ("instructions", "check"):
+        if person.n_extensions < people.MAX_EXTENSIONS:
+            person.n_extensions, person.stage_since = person.n_extensions + 1, turn.now
+    else:
+        people.more_time(turn, person)
+    # The page's form comes with it: nobody loses what they have written or chosen so far.
+    if "text" in visit.form:
+        answers.save_draft(turn, person, visit.whole("round") or 0, visit.text("text"))
+    if not visit.form.keys() - {"csrf", "round", "presentation", "text"}:
+        return None
+    turn.db.flush()
+    return _show(visit, turn, current_page(turn, person))
 
 
 def _leave(_visit: Visit, turn: Turn, person: Participant) -> None:
@@ -318,26 +358,10 @@ _ACTIONS = {
 # ------------------------------------------------------------------------------ beside the page
 
 
-async def events(site: Site, request: Request) -> Response:
-    """The stream that says when the person's page has changed."""
-    token = request.cookies.get(COOKIE, "")
-
-    def find() -> tuple[int, int] | None:
-        with site.store.read() as db:
-            person = people.of_cookie(db, site.study_id, token)
-            if person is None:
-                return None
-            return (LOBBY if person.group_id is None else person.group_id, person.id)
-
-    found = await run_in_threadpool(find)
-    if found is None:
-        return Response(status_code=204)  # tells the browser not to come back
-    key, person_id = found
-    return StreamingResponse(
-        site.live.stream(key, partial(site.live.version, key), person_id),
-        media_type="text/event-stream",
-        headers={"X-Accel-Buffering": "no"},
-    )
+def _whose_events(turn: Turn, token: str) -> tuple[int, int] | None:
+    """The group (or the waiting room) and the person that a stream is for."""
+    person = people.of_cookie(turn.db, turn.study.id, token)
+    return None if person is None else (person.group_id or LOBBY, person.id)
 
 
 def data(visit: Visit) -> Response:
@@ -378,15 +402,16 @@ def new_device(visit: Visit) -> Response:
 def leave_page(visit: Visit) -> Response:
     """Asks once more before somebody leaves."""
     with visit.site.store.read() as db:
-        _person(visit, visit.site.reading(db))
-    return visit.page("leave.html.j2")
+        person = _person(visit, visit.site.reading(db))
+        return visit.page("leave.html.j2", n_rounds=person.n_rounds_completed)
 
 
 def _person(visit: Visit, turn: Turn) -> Participant:
     person = people.of_cookie(turn.db, turn.study.id, visit.token)
     if person is None:
         raise RefusedError(401, "link.lost")
-    visit.language = person.language
+    if person.consented_at is not None:
+        visit.language = person.language
     return person
 
 

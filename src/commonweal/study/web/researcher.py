@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 from starlette.responses import Response
 from starlette.routing import Route
 
 from commonweal.study import held_texts, machine, researchers
+from commonweal.study.answers import clean
 from commonweal.study.pages import companions
 from commonweal.study.store import Turn
 from commonweal.study.tables import Event, Group, Job, Participant, Researcher, Round
-from commonweal.study.web.visit import RefusedError, Visit, endpoint
+from commonweal.study.web.visit import RefusedError, Visit, as_whole, endpoint
 
 if TYPE_CHECKING:
     from commonweal.study.web.app import Site
@@ -48,10 +49,14 @@ def login_page(visit: Visit) -> Response:
 
 def login(visit: Visit) -> Response:
     """Checks them; a few wrong ones a minute are enough."""
-    limits, name = visit.site.limits, visit.text("name")[:100]
+    limits, name = visit.site.limits, clean(visit.text("name"))[:100]
     for key, limit in ((visit.address, limits.failures), (name, MAX_GUESSES)):
         limits.check(f"failures {key}", limit)
     token = researchers.log_in(visit.site.store, name, visit.text("password")[:1000])
+    with visit.site.store.turn(visit.site.study_id) as turn:
+        # A name that nobody has may be a password in the wrong field: it is not kept.
+        known = turn.db.scalar(select(Researcher.name).where(Researcher.name == name))
+        turn.log("logged in" if token else "login refused", actor=known or "nobody known")
     if token is None:
         for key, limit in ((visit.address, limits.failures), (name, MAX_GUESSES)):
             limits.count(f"failures {key}", limit)
@@ -105,6 +110,7 @@ def dashboard(visit: Visit) -> Response:
             counts=sorted(counts.items()),
             n_people=len(people),
             n_waiting=len(held_texts.waiting_texts(turn)),
+            failed=_failed_jobs(turn),
             who=who,
             now=turn.now,
             join_address=visit.url("/join"),
@@ -116,7 +122,9 @@ def _row(turn: Turn, group: Group) -> dict[str, object]:
     row = turn.db.get(Round, group.round_id) if group.round_id else None
     ended = group.stage in machine.ENDED
     alarm = ""
-    if not ended and group.paused_at is None:
+    if not ended and job is not None and job.status == "failed":
+        alarm = f"writing failed: {job.error}"
+    elif not ended and group.paused_at is None:
         if group.deadline < turn.now - 5:
             alarm = "past its deadline"
         elif group.stage == "generating" and job is not None and job.n_attempts:
@@ -130,6 +138,40 @@ def _row(turn: Turn, group: Group) -> dict[str, object]:
         "alarm": alarm,
         "ended": ended,
     }
+
+
+def _failed_jobs(turn: Turn) -> list[Job]:
+    """The rounds for which nothing could be written, the last failure last."""
+    return list(
+        turn.db.scalars(
+            select(Job)
+            .join(Round, Job.round_id == Round.id)
+            .join(Group, Round.group_id == Group.id)
+            .where(Group.study_id == turn.study.id, Job.status == "failed")
+            .order_by(Job.finished_at, Job.id)
+        )
+    )
+
+
+def _events(visit: Visit, turn: Turn, group: Group | None = None) -> dict[str, Any]:
+    """What the table of events shows: the newest, or those before the one that the address names,
+    each with the public ids of its group and person.
+    """
+    found = (
+        select(Event, Group.public_id, Participant.public_id)
+        .outerjoin(Group, Event.group_id == Group.id)
+        .outerjoin(Participant, Event.participant_id == Participant.id)
+        .where(Event.study_id == turn.study.id)
+        .order_by(Event.id.desc())
+        .limit(N_EVENTS + 1)
+    )
+    if group is not None:
+        found = found.where(Event.group_id == group.id)
+    if before := as_whole(visit.request.query_params.get("before", "")):
+        found = found.where(Event.id < before)
+    rows = turn.db.execute(found).all()
+    logged = rows[:N_EVENTS]
+    return {"logged": logged, "older": logged[-1][0].id if len(rows) > N_EVENTS else None}
 
 
 def group_page(visit: Visit) -> Response:
@@ -146,14 +188,9 @@ def group_page(visit: Visit) -> Response:
                 .where(Participant.group_id == group.id)
                 .order_by(Participant.seat)
             ).all(),
-            logged=db.scalars(
-                select(Event)
-                .where(Event.group_id == group.id)
-                .order_by(Event.id.desc())
-                .limit(N_EVENTS)
-            ).all(),
             who=who,
             now=turn.now,
+            **_events(visit, turn, group),
         )
 
 
@@ -205,17 +242,11 @@ def decide(visit: Visit) -> Response:
 
 
 def audit(visit: Visit) -> Response:
-    """The last things that happened in the study."""
+    """What happened in the study, the newest first."""
     with visit.site.store.read() as db:
         turn = visit.site.reading(db)
         who = _who(visit, turn)
-        logged = db.scalars(
-            select(Event)
-            .where(Event.study_id == turn.study.id)
-            .order_by(Event.id.desc())
-            .limit(N_EVENTS)
-        ).all()
-        return visit.page("audit.html.j2", logged=logged, who=who)
+        return visit.page("audit.html.j2", who=who, **_events(visit, turn))
 
 
 def _group(visit: Visit, turn: Turn) -> Group:

@@ -12,9 +12,9 @@ from urllib.parse import parse_qsl, urlencode
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
-from commonweal.study.store import new_token
+from commonweal.study.store import Turn, new_token
 from commonweal.study.web.limits import TooMuchError
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES = 128 * 1024
 """An opinion of 10,000 characters, each of four bytes written as %XX, is 120,000."""
 MAX_FIELDS = 60
+MAX_WHOLE = 2**31 - 1
+"""The largest whole number that PostgreSQL takes for an INTEGER."""
 FORM_COOKIE = "cw_form"
 """Before somebody has a cookie of their own, forms are tied to this one."""
 
@@ -68,8 +70,8 @@ class Visit:
 
     @property
     def is_secure(self) -> bool:
-        """Whether it came over TLS."""
-        return self.request.url.scheme == "https"
+        """Whether the browser uses TLS: a proxy that ends it need not be trusted to say so."""
+        return self.url("/").startswith("https://")
 
     def url(self, path: str) -> str:
         """The full address of a page here."""
@@ -80,9 +82,8 @@ class Visit:
         return self.form.get(name, "")
 
     def whole(self, name: str) -> int | None:
-        """A field as a whole number; None where it is none."""
-        value = self.form.get(name, "")
-        return int(value) if value.isascii() and value.isdigit() and len(value) < 15 else None
+        """A field as a whole number that a database can hold; None where it is none."""
+        return as_whole(self.form.get(name, ""))
 
     def speak(self, key: str, **filled: object) -> str:
         """A text in the visitor's language."""
@@ -122,6 +123,12 @@ class Visit:
 Handler = Callable[[Visit], Response]
 
 
+def as_whole(text: str) -> int | None:
+    """The whole number that the text is, from 0 to ``MAX_WHOLE``; None where it is none."""
+    is_whole = text.isascii() and text.isdigit() and len(text) <= 10
+    return int(text) if is_whole and int(text) <= MAX_WHOLE else None
+
+
 def csrf_of(token: str) -> str:
     """The form token that belongs to a cookie."""
     return hashlib.sha256(f"form:{token}".encode("utf-8", "replace")).hexdigest()
@@ -134,9 +141,11 @@ def endpoint(site: Site, handler: Handler, *, cookie: str = FORM_COOKIE) -> Any:
         visit = _visit(site, request, cookie)
         try:
             site.limits.count(f"address {visit.address}", site.limits.per_address)
+            if not visit.is_new:
+                site.limits.count_token(request.method, visit.token)
+            if "\0" in request.url.path:  # which PostgreSQL takes in no text
+                raise RefusedError(404, "error.not_found")
             if request.method == "POST":
-                if not visit.is_new:
-                    site.limits.count(f"token {visit.token}", site.limits.per_token)
                 visit.form = await _read_form(request)
                 _check_origin(request)
                 sent = visit.text("csrf").encode("utf-8", "replace")
@@ -166,6 +175,46 @@ def endpoint(site: Site, handler: Handler, *, cookie: str = FORM_COOKIE) -> Any:
                     secure=visit.is_secure,
                 )
         return response
+
+    return answer
+
+
+def stream(
+    site: Site, cookie: str, whose: Callable[[Turn, str], tuple[int, int | None] | None]
+) -> Any:
+    """The events of a page as Starlette calls them.
+
+    Args:
+        site: the application.
+        cookie: whose value is given to ``whose``.
+        whose: from that to the group and, where presence is noted, the person; None is nobody.
+    """
+
+    async def answer(request: Request) -> Response:
+        visit, limits = _visit(site, request, cookie), site.limits
+        guesses = f"stray streams {visit.address}"
+
+        def find() -> tuple[int, int | None] | None:
+            with site.store.read() as db:
+                return whose(site.reading(db), visit.token)
+
+        try:
+            limits.count(f"address {visit.address}", limits.per_address)
+            limits.check(guesses, limits.failures)
+            found = await run_in_threadpool(find)
+            if found is None:
+                limits.count(guesses, limits.failures)
+                return Response(status_code=204)  # tells the browser not to come back
+            limits.check_streams(visit.token)
+        except TooMuchError:
+            return Response(status_code=429)
+        key, person_id = found
+        events = site.live.stream(key, partial(site.live.version, key), person_id)
+        return StreamingResponse(
+            limits.held(visit.token, events),
+            media_type="text/event-stream",
+            headers={"X-Accel-Buffering": "no"},
+        )
 
     return answer
 
@@ -210,7 +259,7 @@ async def _read_form(request: Request) -> dict[str, str]:
         )
     except ValueError:
         raise RefusedError(400, "error.form") from None
-    return dict(fields)
+    return {name: value.replace("\0", " ") for name, value in fields}
 
 
 def _check_origin(request: Request) -> None:

@@ -2,7 +2,7 @@
 // warns before a deadline and notes how an answer came.
 "use strict";
 (() => {
-  let source = null;
+  let source = null, looking = 0;
   const main = () => document.querySelector("main");
   const say = (text) => { const live = document.getElementById("live"); if (live) live.textContent = text; };
 
@@ -28,9 +28,7 @@
         main().dataset.version = next.dataset.version || "";
         for (const part of next.querySelectorAll("[data-part]")) {
           const old = main().querySelector(`[data-part="${part.dataset.part}"]`);
-          if (old && old.innerHTML !== part.innerHTML && !old.contains(document.activeElement)) {
-            old.replaceWith(document.adoptNode(part));
-          }
+          if (old && old.outerHTML !== part.outerHTML && !old.contains(document.activeElement)) renew(old, part);
         }
         times();
       }
@@ -38,8 +36,18 @@
     finally { busy = false; if (again) { again = false; look(); } }
   }
 
+  // The element itself stays: a screen reader follows a live region only as long as it does.
+  function renew(old, part) {
+    for (const name of old.getAttributeNames()) if (!part.hasAttribute(name)) old.removeAttribute(name);
+    for (const { name, value } of part.attributes) old.setAttribute(name, value);
+    old.replaceChildren(...part.childNodes);
+  }
+
   function listen() {
     if (source) { source.close(); source = null; }
+    clearInterval(looking);
+    const seconds = Number(main().dataset.refresh);
+    if (seconds) looking = setInterval(() => { if (!document.hidden) look(); }, 1000 * seconds);
     const address = main().dataset.events;
     if (!address) return;
     source = new EventSource(address);
@@ -60,7 +68,7 @@
     if (!bar) return;
     if (!bar.dataset.ends) bar.dataset.ends = String(Date.now() + 1000 * Number(bar.dataset.secondsLeft));
     const left = (Number(bar.dataset.ends) - Date.now()) / 1000;
-    if (left < 60 && bar.dataset.paused !== "yes") {
+    if (left < 60) {
       bar.classList.add("soon");
       const mark = main().dataset.key + bar.dataset.until;
       if (warned !== mark) { warned = mark; say(bar.dataset.warning); }
@@ -114,6 +122,15 @@
   document.addEventListener("submit", (event) => {
     const form = event.target;
     if (form.dataset.sent) { event.preventDefault(); return; }
+    // More time needs no new page: what is written or chosen stays as it is.
+    const more = event.submitter?.dataset.given ? event.submitter : null;
+    if (more) {
+      event.preventDefault();
+      fetch(more.formAction, { method: "POST", credentials: "same-origin",
+        body: new URLSearchParams(new FormData(form)) })
+        .then((answer) => { if (answer.ok) say(more.dataset.given); look(); }, () => {});
+      return;
+    }
     form.dataset.sent = "yes";
     setTimeout(() => { delete form.dataset.sent; }, 4000);
   });
@@ -122,5 +139,7 @@
   window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
   document.addEventListener("visibilitychange", () => { if (!document.hidden && source) look(); });
   setInterval(tick, 1000);
+  // What an address says once ("?stale=1") is not to be said again when it is fetched again.
+  if (main().querySelector("[data-once]")) history.replaceState(null, "", location.pathname);
   begin();
 })();
