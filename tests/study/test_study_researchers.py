@@ -10,7 +10,7 @@ pytest.importorskip("starlette", reason="the extra `study` is not installed")
 
 from sqlalchemy import select
 from study_making import OPINION, small_study
-from web_making import PASSWORD, Served, logged_in, to_opinions
+from web_making import PASSWORD, Served, logged_in, to_opinions, to_ratings
 
 from commonweal.errors import InputError
 from commonweal.study.researchers import log_in, set_researcher
