@@ -14,7 +14,7 @@ from sqlalchemy import select
 from study_making import OPINION, small_study
 
 from commonweal.study import machine, people
-from commonweal.study.researchers import send_message, set_researcher
+from commonweal.study.researchers import release, send_message, set_researcher
 from commonweal.study.simulate import served
 from commonweal.study.stock import StockWriter
 from commonweal.study.store import Store
@@ -249,6 +249,12 @@ def test_a_page_that_stays_shows_pause_time_and_messages(chromium, site):
         with_group(site, send_message, "Five more minutes", actor="ada")
         page.wait_for_selector("[role=status] >> text=Five more minutes")
         assert region.evaluate("each => each.isConnected && each.textContent.includes('Five')")
+        # A page that comes by itself comes with its own footer: nobody leaves what is over.
+        assert page.locator("footer >> text=Leave the study").count() == 1
+        with_group(site, release, actor="ada")
+        page.wait_for_selector("h1:has-text('Your group was ended')")
+        assert page.locator("footer >> text=Leave the study").count() == 0
+        check(page)
         assert first.faults == []
     with site.store.read() as db:
         assert db.scalar(select(Participant.n_extensions).order_by(Participant.id).limit(1)) == 1

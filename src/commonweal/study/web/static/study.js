@@ -18,7 +18,9 @@
       const next = fresh.querySelector("main");
       if (!next) return;
       if (next.dataset.key !== main().dataset.key) {
-        main().replaceWith(document.adoptNode(next));
+        for (const part of ["header.top", "main", "footer"]) {
+          document.querySelector(part).replaceWith(document.adoptNode(fresh.querySelector(part)));
+        }
         document.title = fresh.title;
         const h1 = main().querySelector("h1");
         if (h1) { h1.tabIndex = -1; h1.focus(); window.scrollTo(0, 0); }
