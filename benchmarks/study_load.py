@@ -75,7 +75,7 @@ def serve(url: str, name: str, port: int) -> None:
 
     store = Store(url)
     site = Site(store, store.open_study(study(name)), writer=LongWriter())
-    site.limits.per_address = site.limits.per_token = 10**9
+    site.limits.per_address = site.limits.per_token = site.limits.streams = 10**9
     server.serve(site, host="127.0.0.1", port=port)
 
 
