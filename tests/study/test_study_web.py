@@ -154,6 +154,13 @@ def test_the_hash_of_consent_is_of_everything_that_was_shown(tmp_path):
         browser.send("/join", button="agree")
         stored = browser._client.get("/here/data.json").json()["consent_sha256"]
         assert stored == hashlib.sha256("\n\n".join(shown).encode()).hexdigest()
+    # Also where another tab has changed the language meanwhile.
+    browser = served.browser()
+    browser.get("/join?lang=de")
+    browser._client.get("/join?lang=en")
+    browser.send("/join", button="agree")
+    assert browser._client.get("/here/data.json").json()["consent_sha256"] == stored
+    assert browser.headings == ["So geht es"]
 
 
 def pressed_more_time(browser, action, **fields):

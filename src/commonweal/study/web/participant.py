@@ -123,9 +123,11 @@ def join(visit: Visit) -> Response:
 
 
 def _agree(visit: Visit, turn: Turn, person: Participant) -> None:
+    # The language of the page that was read, whatever another tab has chosen since.
+    if visit.text("language") in visit.site.config.languages:
+        visit.language = visit.text("language")
     text = "\n\n".join(consent_text(visit.site.config, visit, visit.site.kind))
     if person.stage == "consent":
-        # Whoever came by a private link was not asked before: what they read is their language.
         person.language = visit.language
     people.consent(turn, person, text)
     if visit.site.kind == "quick":
