@@ -178,7 +178,7 @@ def invite(
 
     for _ in range(n):
         with opened.store.turn(opened.study_id) as turn:
-            token = people.new_link(turn, people.join(turn))
+            token = people.invite(turn)
         typer.echo(f"{base_url.rstrip('/')}/i/{token}")
 
 

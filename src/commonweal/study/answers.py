@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Boolean, bindparam, func, select, update
+from sqlalchemy import Boolean, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from commonweal.study import machine
@@ -25,6 +25,8 @@ from commonweal.study.tables import (
 )
 from commonweal.types import RATING_MAX, RATING_MIN
 
+MAX_CHANGES = 10**6
+"""Nobody changes an answer more often; what a page's script says beyond it is not kept."""
 # What every page asks is put together once, here and in the files beside: that takes longer than
 # the answer of the database.
 _NEXT = (
@@ -128,7 +130,7 @@ def rate(
             # A browser's clock may be wrong by anything: only what is possible is kept.
             first_input_at=first if first and asked.shown_at <= first <= turn.now else None,
             submitted_at=turn.now,
-            n_changes=handled.n_changes,
+            n_changes=_possible_count(handled.n_changes),
         )
     )
     turn.db.flush()
@@ -167,13 +169,15 @@ def write_opinion(turn: Turn, person: Participant, round_id: int, text: str) -> 
     if not limits.min_characters <= len(text) <= limits.max_characters:
         save_draft(turn, person, round_id, text)
         return "too_short" if len(text) < limits.min_characters else "too_long"
-    n_before = turn.db.scalar(select(func.count(Opinion.id)).where(Opinion.round_id == round_id))
+    names = turn.db.scalars(select(Opinion.name).where(Opinion.round_id == round_id))
+    # Not their count: somebody may have deleted theirs, and a name stands once in a round.
+    number = max((int(name[1:]) for name in names), default=0) + 1
     flags = flags_of(text)
     turn.db.add(
         Opinion(
             round_id=round_id,
             participant_id=person.id,
-            name=f"o{(n_before or 0) + 1}",
+            name=f"o{number}",
             text=text,
             submitted_at=turn.now,
             screening=screen_opinion(turn.config, flags),
@@ -198,6 +202,10 @@ def leave_result(turn: Turn, person: Participant, round_id: int) -> bool:
     member.result_left_at = turn.now
     _moved(turn, group)
     return True
+
+
+def _possible_count(n: int | None) -> int | None:
+    return n if n is not None and 0 <= n <= MAX_CHANGES else None
 
 
 def _is_writing(turn: Turn, person: Participant, round_id: int) -> bool:

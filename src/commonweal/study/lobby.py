@@ -27,22 +27,43 @@ def match(turn: Turn) -> None:
     At somebody's deadline a smaller group will do, down to the study's minimum.
     """
     settings = turn.config.group
-    if settings.start == "facilitator":
-        _release_lobby(turn)
-        return
-    while len(there := _there(turn)) >= settings.size:
-        if not _found_group(turn, there[: settings.size]):
-            break
-    expired = turn.now - turn.config.timings_seconds.lobby
-    if any(person.stage_since <= expired for person in there) and len(there) >= settings.minimum:
-        _found_group(turn, there[: settings.size])
+    if settings.start == "full":
+        expired = turn.now - turn.config.timings_seconds.lobby
+        while people := _matching(turn, settings.size, since=turn.now):
+            _make_group(turn, people)
+        while people := _matching(turn, settings.minimum, since=expired):
+            _make_group(turn, people)
     _release_lobby(turn)
 
 
 def start_by_facilitator(turn: Turn) -> bool:
     """Whether a group of everybody who waits was made, up to the study's size."""
     waiting = _waiting(turn)[: turn.config.group.size]
-    return len(waiting) >= turn.config.group.minimum and _found_group(turn, waiting)
+    if len(waiting) < turn.config.group.minimum:
+        return False
+    _make_group(turn, waiting)
+    return True
+
+
+def _matching(turn: Turn, n: int, *, since: float) -> list[Participant]:
+    """At least ``n`` people, one of whom waits since then or longer, and a question that none of
+    them has had; of all such groups the one that is first come first served. Empty without one.
+
+    Who has had what the others lack must not hold them up: people are taken question by question.
+    """
+    there = _there(turn)  # who waits longest is first, in each of the groups too
+    if len(there) < n or there[0].stage_since > since:
+        return []
+    had = rounds.questions_had(turn, there)
+    size = turn.config.group.size
+    found: list[list[int]] = []
+    for question in turn.config.questions:
+        places = [i for i, person in enumerate(there) if (person.id, question.key) not in had]
+        if len(places) >= n and there[places[0]].stage_since <= since:
+            found.append(places[:size])
+    # Of two groups that begin alike the larger.
+    best = min(found, key=lambda places: [*places, len(there)], default=[])
+    return [there[place] for place in best]
 
 
 def _waiting(turn: Turn) -> list[Participant]:
@@ -69,13 +90,11 @@ def _there(turn: Turn) -> list[Participant]:
 def _release_lobby(turn: Turn) -> None:
     for person in _waiting(turn):
         if person.stage_since <= turn.now - turn.config.timings_seconds.lobby:
-            rounds.end(turn, person, "partial" if person.n_rounds_completed else "no_group")
+            # Whoever was in a group before did a part, also where it fell short in the first round.
+            rounds.end(turn, person, "partial" if person.n_rounds_entered else "no_group")
 
 
-def _found_group(turn: Turn, people: list[Participant]) -> bool:
-    """Whether a group was made: there must be a question that none of them has had."""
-    if not rounds.fresh_questions(turn, people):
-        return False
+def _make_group(turn: Turn, people: list[Participant]) -> None:
     group = Group(
         study_id=turn.study.id,
         public_id=new_public_id("g"),
@@ -94,4 +113,3 @@ def _found_group(turn: Turn, people: list[Participant]) -> bool:
     turn.touch(None)
     turn.db.flush()
     rounds.next_round(turn, group)
-    return True

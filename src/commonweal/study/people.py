@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from commonweal.errors import InputError
 from commonweal.study import lobby, machine, rounds
 from commonweal.study.store import Turn, hashed, new_public_id, new_token
-from commonweal.study.tables import Group, Link, Participant, RecruiterIds, Sitting
+from commonweal.study.tables import ConsentText, Group, Link, Participant, RecruiterIds, Sitting
 
 MAX_EXTENSIONS = 10
 """How often a person may ask for more time in one round (WCAG 2.2, 2.2.1: at least ten times)."""
@@ -38,6 +38,7 @@ def join(
     recruiter: Mapping[str, str] | None = None,
     browser: str = "",
     is_simulated: bool = False,
+    actor: str = "participant",
 ) -> Participant:
     """A new participant, before consent; the one that this browser joined as before, if any.
 
@@ -47,6 +48,7 @@ def join(
         recruiter: "participant", "study" and "session", as the recruiter's link gave them.
         browser: a secret of the browser: who presses twice, or whose answer is lost, joins once.
         is_simulated: whether a program stands in for a person.
+        actor: who does it, for the audit.
 
     Raises:
         AlreadyJoinedError: the recruiter's participant has joined before.
@@ -93,14 +95,20 @@ def join(
                 recruiter_session=recruiter.get("session", ""),
             )
         )
-    turn.log("joined", actor="participant", person=person)
+    turn.log("joined", actor=actor, person=person)
     return person
 
 
-def new_link(turn: Turn, person: Participant) -> str:
+def invite(turn: Turn, *, actor: str = "command line") -> str:
+    """The token of a private link for a new participant."""
+    return new_link(turn, join(turn, actor=actor), actor=actor)
+
+
+def new_link(turn: Turn, person: Participant, *, actor: str = "participant") -> str:
     """The token of a new private link for this person; only its hash is stored."""
     token = new_token()
     turn.db.add(Link(token_hash=hashed(token), participant_id=person.id, created_at=turn.now))
+    turn.log("link made", actor=actor, person=person)
     return token
 
 
@@ -132,10 +140,18 @@ def of_cookie(db: Session, study_id: int, token: str) -> Participant | None:
 
 
 def consent(turn: Turn, person: Participant, text: str) -> None:
-    """Records that the person agreed to this text, and goes on to the instructions."""
+    """Records that the person agreed to this text, and goes on to the instructions.
+
+    Args:
+        turn: the transaction.
+        person: who agrees.
+        text: everything that they agree to, as it was shown. Each version is stored once.
+    """
     if person.outcome is None and person.stage == "consent":
         person.consented_at = turn.now
-        person.consent_sha256 = hashlib.sha256(text.encode()).hexdigest()
+        person.consent_sha256 = sha256 = hashlib.sha256(text.encode()).hexdigest()
+        if turn.db.get(ConsentText, (turn.study.id, sha256)) is None:
+            turn.db.add(ConsentText(study_id=turn.study.id, sha256=sha256, text=text))
         turn.log("consented", actor="participant", person=person, sha256=person.consent_sha256)
         _stage(turn, person, "instructions")
 
@@ -164,15 +180,10 @@ def answer_check(turn: Turn, person: Participant, answers: Sequence[int | None])
 
 
 def leave(turn: Turn, person: Participant, *, outcome: str = "left", actor: str = "") -> None:
-    """Ends the person's part; the group goes on without them.
-
-    Somebody who has a round behind them is paid for a part: the outcome is then "partial".
-    """
+    """Ends the person's part, as ``rounds.end`` says; the group goes on without them."""
     if person.outcome is not None:
         return
     group = turn.db.get(Group, person.group_id) if person.group_id else None
-    if outcome == "left" and person.n_rounds_completed:
-        outcome = "partial"
     rounds.end(turn, person, outcome, actor=actor or "participant")
     if group is not None:
         machine.advance(turn, group)

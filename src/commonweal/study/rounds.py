@@ -74,21 +74,30 @@ def next_round(turn: Turn, group: Group) -> None:
 
 def fresh_questions(turn: Turn, people: list[Participant]) -> list[str]:
     """The questions that none of these people has had, in the order of the study."""
-    had = set(
-        turn.db.scalars(
-            select(Round.question_id)
-            .join(Member, Member.round_id == Round.id)
-            .where(Member.participant_id.in_([person.id for person in people]))
-        )
-    )
+    had = {question for _, question in questions_had(turn, people)}
     return [question.key for question in turn.config.questions if question.key not in had]
 
 
+def questions_had(turn: Turn, people: list[Participant]) -> set[tuple[int, str]]:
+    """(Participant id, question id) of every question that one of these people has had."""
+    found = turn.db.execute(
+        select(Member.participant_id, Round.question_id)
+        .join(Round, Member.round_id == Round.id)
+        .where(Member.participant_id.in_([person.id for person in people]))
+    )
+    return {(person, question) for person, question in found}
+
+
 def end(turn: Turn, person: Participant, outcome: str, *, actor: str = "machine") -> None:
-    """Ends a person's part. Their group is not moved: the caller does that."""
+    """Ends a person's part. Their group is not moved: the caller does that.
+
+    Whoever leaves, or is late, with a round behind them did a part: the outcome is "partial".
+    """
+    if outcome in ("left", "timed_out") and person.n_rounds_completed:
+        outcome = "partial"
     person.outcome, person.ended_at = outcome, turn.now
-    turn.log("ended", actor=actor, person=person, outcome=outcome)
     group = turn.db.get(Group, person.group_id) if person.group_id else None
+    turn.log("ended", actor=actor, group=group, person=person, outcome=outcome)
     turn.touch(group)
     turn.db.flush()
 

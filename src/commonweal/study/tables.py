@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import DDL, JSON, Double, ForeignKey, Text, UniqueConstraint, event
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised with every change of the tables."""
 
 
@@ -85,6 +85,15 @@ class Participant(Base):
     n_rounds_entered: Mapped[int] = mapped_column(default=0)
     n_rounds_completed: Mapped[int] = mapped_column(default=0)
     n_extensions: Mapped[int] = mapped_column(default=0)
+
+
+class ConsentText(Base):
+    """A text that people of a study agreed to: what ``Participant.consent_sha256`` stands for."""
+
+    __tablename__ = "consent_texts"
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), primary_key=True)
+    sha256: Mapped[str] = mapped_column(primary_key=True)
+    text: Mapped[str]
 
 
 def _person(**more: Any) -> Mapped[int]:
@@ -166,7 +175,10 @@ class Opinion(Base):
     """What one person wrote. ``screening``: clear, held, approved, rejected."""
 
     __tablename__ = "opinions"
-    __table_args__ = (UniqueConstraint("round_id", "participant_id"),)
+    __table_args__ = (
+        UniqueConstraint("round_id", "participant_id"),
+        UniqueConstraint("round_id", "name"),
+    )
     id: Mapped[int] = mapped_column(primary_key=True)
     round_id: Mapped[int] = mapped_column(ForeignKey("rounds.id"), index=True)
     participant_id: Mapped[int] = _person()
@@ -264,6 +276,10 @@ class Job(Base):
     error: Mapped[str] = mapped_column(default="")
 
 
+ACTORS = ("participant", "machine", "facilitator", "command line")
+"""Who does things besides the researchers who are logged in."""
+
+
 class Event(Base):
     """Who did what, when: the audit. Holds no text that a participant wrote."""
 
@@ -271,7 +287,7 @@ class Event(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), index=True)
     at: Mapped[float]
-    actor: Mapped[str]  # "participant", "machine", "facilitator", or a researcher's name
+    actor: Mapped[str]  # one of ``ACTORS``, or a researcher's name
     kind: Mapped[str]
     group_id: Mapped[int | None] = mapped_column(default=None, index=True)
     participant_id: Mapped[int | None] = _person(nullable=True, default=None)
