@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from commonweal.datasets.dataset import About, Dataset, Step, frame, write_dataset
-from commonweal.datasets.schema import LIKERT_7, TABLES, Column
+from commonweal.datasets.schema import LIKERT_7, TABLES, Column, Table
 from commonweal.files import write_whole
 from commonweal.study.config import StudyConfig
 from commonweal.study.store import Store
 from commonweal.study.tables import (
+    ConsentText,
     Event,
     Group,
     Opinion,
@@ -33,21 +35,39 @@ from commonweal.study.tables import (
 )
 
 DICTIONARY = "data_dictionary.md"
-OWN_COLUMNS = (
-    Column("x_arm", "text", "the study's arm that wrote it"),
-    Column(
-        "x_draw",
-        "whole",
-        "counts the arm's draws from 0; those of one draw are written from the same opinions and "
-        "ranked together",
+CONSENT_TEXTS = "consent_texts.json"
+OWN_COLUMNS = {
+    "opinions": (
+        Column(
+            "x_flags",
+            "texts",
+            "what the automatic screen found in it (personal data, links, ...); it misses much",
+        ),
     ),
-)
-"""What a study's ``candidates`` hold beyond the record format."""
+    "candidates": (
+        Column("x_arm", "text", "the study's arm that wrote it"),
+        Column(
+            "x_draw",
+            "whole",
+            "counts the arm's draws from 0; those of one draw are written from the same opinions "
+            "and ranked together",
+        ),
+    ),
+}
+"""What a study's tables hold beyond the record format."""
 _FORMULA = re.compile(r"^[\s']*[=+\-@\t\r]")
 
 
-def export_study(store: Store, study_id: int, folder: Path, *, overwrite: bool = False) -> Dataset:
-    """The study as a dataset, written to ``folder`` with a data dictionary.
+def export_study(
+    store: Store,
+    study_id: int,
+    folder: Path,
+    *,
+    overwrite: bool = False,
+    actor: str = "command line",
+) -> Dataset:
+    """The study as a dataset, written to ``folder`` with a data dictionary and the texts that
+    people agreed to. The audit says that ``actor`` did it.
 
     Recruiter's ids are not read: a participant is a random name. Rounds are ordered by that name,
     not by time.
@@ -58,9 +78,29 @@ def export_study(store: Store, study_id: int, folder: Path, *, overwrite: bool =
     with store.read() as db:
         config = store.config_of(db.get_one(Study, study_id))
         dataset = _dataset(db, study_id, config)
+        texts = _consent_texts(db, study_id)
     write_dataset(dataset, folder, overwrite=overwrite)
     write_whole(folder / DICTIONARY, data_dictionary(dataset))
+    write_whole(folder / CONSENT_TEXTS, json.dumps(texts, ensure_ascii=False, indent=2) + "\n")
+    with store.turn(study_id) as turn:
+        turn.log("exported", actor=actor, n_rounds=dataset.rounds.height)
     return dataset
+
+
+def _consent_texts(db: Session, study_id: int) -> list[dict[str, Any]]:
+    """Each version of the text that people agreed to, with its sha256 and how many did."""
+    found = db.execute(
+        select(ConsentText.sha256, ConsentText.text, func.count(Participant.id))
+        .outerjoin(
+            Participant,
+            (Participant.study_id == ConsentText.study_id)
+            & (Participant.consent_sha256 == ConsentText.sha256),
+        )
+        .where(ConsentText.study_id == study_id)
+        .group_by(ConsentText.sha256, ConsentText.text)
+        .order_by(ConsentText.sha256)
+    )
+    return [{"sha256": sha256, "n_participants": n, "text": text} for sha256, text, n in found]
 
 
 def _dataset(db: Session, study_id: int, config: StudyConfig) -> Dataset:
@@ -122,10 +162,12 @@ def _dataset(db: Session, study_id: int, config: StudyConfig) -> Dataset:
         ),
     )
     frames = {name: frame(name, table) for name, table in tables.items()}
-    frames["candidates"] = frames["candidates"].with_columns(
-        pl.Series(name, [row[name] for row in tables["candidates"]], dtype)
-        for name, dtype in (("x_arm", pl.String), ("x_draw", pl.Int64))
-    )
+    for name, columns in OWN_COLUMNS.items():
+        types = Table(name, "", (), columns).polars_schema()
+        frames[name] = frames[name].with_columns(
+            pl.Series(column, [row[column] for row in tables[name]], dtype)
+            for column, dtype in types.items()
+        )
     return Dataset(about, **frames)
 
 
@@ -149,6 +191,7 @@ def _add_round(
                 "participant_id": people[opinion.participant_id].public_id,
                 "text": opinion.text,
                 "source": "written",
+                "x_flags": opinion.flags,
             }
         )
     names = {}
@@ -243,14 +286,18 @@ def data_dictionary(dataset: Dataset) -> str:
         n_rows = dataset.tables()[name].height
         lines += ["", f"## {table.file_name}: {n_rows} rows", "", table.meaning, ""]
         lines += ["| column | holds | meaning |", "|---|---|---|"]
-        columns = table.columns + (OWN_COLUMNS if name == "candidates" else ())
+        columns = table.columns + OWN_COLUMNS.get(name, ())
         lines += [f"| {each.name} | {each.kind} | {each.meaning} |" for each in columns]
-    lines += ["", "Checksums (sha256) of every file are in dataset.json."]
+    lines += ["", f"{CONSENT_TEXTS}: the texts that people agreed to, and how many did."]
+    lines += ["", "Checksums (sha256) of every table are in dataset.json."]
     return "\n".join(lines) + "\n"
 
 
-def payments(store: Store, study_id: int) -> str:
-    """Who is to be paid for what, as CSV: the only place where recruiter's ids are given out."""
+def payments(store: Store, study_id: int, *, actor: str = "command line") -> str:
+    """Who is to be paid for what, as CSV: the only place where recruiter's ids are given out.
+
+    The audit says that ``actor`` asked.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(("recruiter_participant", "recruiter_session", "outcome", "code", "n_rounds"))
@@ -271,6 +318,8 @@ def payments(store: Store, study_id: int) -> str:
                 str(person.n_rounds_completed),
             )
             writer.writerow([safe_cell(cell) for cell in cells])
+    with store.turn(study_id) as turn:
+        turn.log("payments listed", actor=actor)
     return out.getvalue()
 
 

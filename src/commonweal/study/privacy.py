@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import Table, delete, select, update
+from sqlalchemy.orm import Session
 
 from commonweal.study import machine, people
 from commonweal.study.store import Turn
 from commonweal.study.tables import (
+    ACTORS,
+    Base,
     Draft,
     Group,
+    Job,
     Opinion,
     Participant,
     Presentation,
@@ -20,9 +24,15 @@ from commonweal.study.tables import (
     Statement,
 )
 
+_PEOPLE, _RATINGS = (Base.metadata.tables[name] for name in ("participants", "ratings"))
+
 
 def data_of(turn: Turn, person: Participant) -> dict[str, Any]:
-    """Everything that is stored about this person, in plain values."""
+    """Everything that is stored about this person, in plain values.
+
+    First what a reader wants, with questions and statements in words. Then "stored": every row of
+    every table that is the person's, as it is stored, without the hashes of secrets.
+    """
     db = turn.db
     recruiter = db.get(RecruiterIds, person.id)
     opinions = db.execute(
@@ -67,7 +77,36 @@ def data_of(turn: Turn, person: Participant) -> dict[str, Any]:
             }
             for position, text, pass_index, rating in ratings
         ],
+        "stored": {table.name: _rows_of(db, person, table) for table in _tables_of_people()},
     }
+
+
+def _tables_of_people() -> list[Table]:
+    """The tables that hold rows of a person: theirs, and the ratings of what was shown to them."""
+    return [
+        table
+        for table in Base.metadata.sorted_tables
+        if table in (_PEOPLE, _RATINGS) or "participant_id" in table.c
+    ]
+
+
+def _rows_of(db: Session, person: Participant, table: Table) -> list[dict[str, Any]]:
+    if table is _PEOPLE:
+        found = select(table).where(table.c.id == person.id)
+    elif table is _RATINGS:
+        shown = select(Presentation.id).where(Presentation.participant_id == person.id)
+        found = select(table).where(table.c.presentation_id.in_(shown))
+    else:
+        found = select(table).where(table.c.participant_id == person.id)
+    rows = [
+        {name: value for name, value in row.items() if not name.endswith("_hash")}
+        for row in db.execute(found.order_by(*table.primary_key)).mappings()
+    ]
+    for row in rows:
+        # Who of the researchers did it is not the person's own.
+        if row.get("actor", "machine") not in ACTORS:
+            row["actor"] = "researcher"
+    return rows
 
 
 def withdraw(turn: Turn, person: Participant) -> None:
@@ -82,8 +121,12 @@ def delete_data(turn: Turn, person: Participant, *, actor: str = "participant") 
     """
     group = turn.db.get(Group, person.group_id) if person.group_id else None
     turn.db.flush()
+    # What an engine said may quote what was written.
+    written_in = select(Opinion.round_id).where(Opinion.participant_id == person.id)
+    turn.db.execute(update(Job).where(Job.round_id.in_(written_in)).values(error=""))
     turn.db.execute(delete(Participant).where(Participant.id == person.id))
     turn.db.expire_all()
+    turn.has_deleted = True
     turn.log("data deleted", actor=actor, group=group)
     turn.touch(group)
     if group is not None:

@@ -12,7 +12,14 @@ from sqlalchemy.orm import Session
 from commonweal.errors import InputError
 from commonweal.study import machine, people, rounds
 from commonweal.study.store import Store, Turn, hashed, new_token
-from commonweal.study.tables import Group, Participant, Researcher, ResearcherSitting
+from commonweal.study.tables import (
+    Event,
+    Group,
+    Participant,
+    Researcher,
+    ResearcherSitting,
+    Study,
+)
 
 Role = Literal["owner", "researcher", "moderator"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -44,6 +51,16 @@ def set_researcher(store: Store, name: str, password: str, role: str) -> None:
         found.password_hash, found.role = _hasher.hash(password), role
         db.flush()
         db.execute(delete(ResearcherSitting).where(ResearcherSitting.researcher_id == found.id))
+        for study_id in db.scalars(select(Study.id)):  # an account is for every study of a database
+            db.add(
+                Event(
+                    study_id=study_id,
+                    at=store.clock.now(),
+                    actor="command line",
+                    kind="account set",
+                    details={"name": name, "role": role},
+                )
+            )
 
 
 def log_in(store: Store, name: str, password: str) -> str | None:

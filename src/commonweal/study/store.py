@@ -8,9 +8,10 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, bindparam, create_engine, event, inspect, select
@@ -83,6 +84,7 @@ class Turn:
         now: the time of everything that happens in it.
         is_touched: whether what somebody sees has changed.
         has_job: whether there is something new to write.
+        has_deleted: whether somebody's data were deleted, of which no trace is to stay in files.
     """
 
     db: Session
@@ -91,6 +93,7 @@ class Turn:
     now: float
     is_touched: bool = False
     has_job: bool = False
+    has_deleted: bool = False
 
     def __post_init__(self) -> None:
         # A session forgets a row that nobody holds, and asks the database for it again.
@@ -153,11 +156,16 @@ class Store:
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         self.on_change: Callable[[Turn], None] = lambda _turn: None
         if self.is_sqlite:
-            self.engine = create_engine(parsed, connect_args={"check_same_thread": False})
+            _make_private(parsed.database)
+            self.engine = create_engine(
+                parsed, connect_args={"check_same_thread": False}, hide_parameters=True
+            )
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
         elif parsed.get_backend_name() == "postgresql":
-            self.engine = create_engine(parsed, pool_size=10, max_overflow=30, pool_pre_ping=True)
+            self.engine = create_engine(
+                parsed, pool_size=10, max_overflow=30, pool_pre_ping=True, hide_parameters=True
+            )
         else:
             raise InputError(
                 f"the database is {parsed.get_backend_name()}; expected sqlite or postgresql"
@@ -203,8 +211,22 @@ class Store:
             study = db.scalars(_LOCK, {"study": study_id}).one()
             yield (turn := Turn(db, study, self.config_of(study), self.clock.now()))
             db.commit()
+        if turn.has_deleted:
+            self._empty_wal()
         if turn.is_touched:
             self.on_change(turn)
+
+    def _empty_wal(self) -> None:
+        """Empties SQLite's write-ahead file, which holds what was deleted until it is written over.
+
+        It waits for readers; where one takes longer than the busy timeout, the next one does it.
+        """
+        if self.is_sqlite:
+            connection = self.engine.raw_connection()
+            try:
+                connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                connection.close()
 
     @contextmanager
     def write(self) -> Iterator[Session]:
@@ -264,12 +286,20 @@ class Store:
         self.engine.dispose()
 
 
+def _make_private(file: str | None) -> None:
+    """Makes a new database's file, for its owner alone; SQLite gives its other files that mode."""
+    if file and file != ":memory:" and not file.startswith("file:"):
+        with suppress(OSError):  # it is there; or it cannot be, and SQLite says why
+            Path(file).touch(mode=0o600, exist_ok=False)
+
+
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # transactions are begun by ``_begin_sqlite``
     for pragma in (
         "journal_mode=WAL",
         "synchronous=FULL",  # what was acknowledged survives a power cut
         "foreign_keys=ON",
+        "secure_delete=ON",  # what is deleted is written over
         "busy_timeout=15000",
     ):
         connection.execute(f"PRAGMA {pragma}")

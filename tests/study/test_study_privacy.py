@@ -1,0 +1,219 @@
+"""What is stored of a person can be seen and deleted, wholly; and is nobody else's to read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import stat
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
+from study_making import OPINION, Place, small_study
+from test_machine import play
+
+from commonweal.datasets.dataset import read_dataset
+from commonweal.study import answers, people, privacy, researchers
+from commonweal.study.answers import Handled
+from commonweal.study.export import export_study, payments
+from commonweal.study.tables import (
+    Base,
+    Event,
+    Group,
+    Opinion,
+    Participant,
+    Presentation,
+    Rating,
+    Round,
+)
+
+SECRET = "Xylophones should be free for everybody, and their players paid by the town."
+MAIL = f"{SECRET} Write to jane@example.org."
+
+
+@pytest.fixture
+def place(database_url):
+    made = Place(database_url, small_study(recruiter={"participant": "PROLIFIC_PID"}))
+    yield made
+    made.store.close()
+
+
+def everything(value):
+    """All plain values in nested ones."""
+    if isinstance(value, dict):
+        return [each for inner in value.values() for each in everything(inner)]
+    if isinstance(value, list):
+        return [each for inner in value for each in everything(inner)]
+    return [value]
+
+
+def with_all_kinds(place):
+    """The id of a person who has a row in every table that can hold one of theirs."""
+    recruiter = {"participant": "recruit", "study": "the-study", "session": "the-session"}
+    (person,) = place.join(1, recruiter=recruiter, browser="b" * 30)
+    ids = [person, *place.join(3)]
+    with place.turn() as turn:
+        row = turn.db.get(Participant, person)
+        people.sit_down(turn, row)
+        people.new_link(turn, row)
+    play(place, ids, until="result")
+    place.act(person)
+    with place.turn() as turn:
+        row = turn.db.get(Participant, person)
+        people.more_time(turn, row)
+        number = turn.db.scalar(select(Round.id).where(Round.number == 2))
+        assert answers.save_draft(turn, row, number, "A draft that is being written.")
+        researchers.remove(turn, row, actor="ada")
+    return person
+
+
+def test_everything_of_a_person_is_shown_and_deleted(place):
+    person = with_all_kinds(place)
+    with place.turn() as turn:
+        row = turn.db.get(Participant, person)
+        public_id = row.public_id
+        data = json.loads(json.dumps(privacy.data_of(turn, row)))
+        values = everything(data)
+        n_tables = 0
+        for table in Base.metadata.sorted_tables:
+            if "participant_id" not in table.c:
+                continue
+            n_tables += 1
+            mine = table.c.participant_id == person
+            rows = turn.db.execute(select(table).where(mine)).mappings().all()
+            assert rows, f"nothing of {table.name} is tested here"
+            for stored in rows:
+                for column, value in stored.items():
+                    if column != "actor" and not column.endswith("_hash"):
+                        missing = [each for each in everything(value) if each not in values]
+                        assert not missing, f"{table.name}.{column} is not shown"
+        assert n_tables >= 9
+        assert "ada" not in values
+        assert len(data["stored"]["ratings"]) == 8
+        privacy.delete_data(turn, row)
+    with place.store.read() as db:
+        for table in Base.metadata.sorted_tables:
+            if "participant_id" in table.c:
+                mine = table.c.participant_id == person
+                assert not db.execute(select(table).where(mine)).all(), table.name
+        # Neither does any other table hold their name.
+        for table in Base.metadata.sorted_tables:
+            assert public_id not in str(db.execute(select(table)).all()), table.name
+
+
+def test_no_file_keeps_what_was_deleted(tmp_path):
+    place = Place(f"sqlite:///{tmp_path}/study.db", small_study())
+    ids = place.join(4)
+    for person in ids:
+        place.act(person)
+    for person, text in zip(ids[:2], (SECRET, OPINION), strict=True):
+        page = place.page(person)
+        with place.turn() as turn:
+            row = turn.db.get(Participant, person)
+            assert answers.save_draft(turn, row, page.round.id, text)
+            assert answers.write_opinion(turn, row, page.round.id, text) is None
+    files = [path for path in tmp_path.iterdir() if path.name.startswith("study.db")]
+    assert len(files) == 3
+    assert any(SECRET.encode() in path.read_bytes() for path in files)
+    with place.turn() as turn:
+        privacy.delete_data(turn, turn.db.get(Participant, ids[0]))
+    found = {path.name: path.read_bytes() for path in files}
+    assert not [name for name, content in found.items() if SECRET.encode() in content]
+    assert OPINION.encode() in found["study.db"]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+    place.store.close()
+
+
+def test_a_fault_of_the_database_quotes_nobody(place):
+    ids = place.join(4)
+    place.act(ids[0])
+    place.act(ids[0])
+    with place.store.read() as db:
+        first = db.scalars(select(Opinion)).one()
+    again = Opinion(
+        round_id=first.round_id,
+        participant_id=ids[1],
+        name=first.name,  # a name stands once in a round
+        text=SECRET,
+        submitted_at=0.0,
+        screening="clear",
+    )
+    with pytest.raises(DBAPIError) as caught, place.turn() as turn:
+        turn.db.add(again)
+    assert "UNIQUE" in str(caught.value).upper()
+    assert SECRET not in str(caught.value)
+
+
+def test_a_deletion_among_opinions_leaves_names_apart_and_the_study_exportable(place, tmp_path):
+    ids = place.join(4)
+    for person in ids[:3]:
+        place.act(person)
+    place.act(ids[0])
+    place.act(ids[1])
+    with place.turn() as turn:
+        privacy.delete_data(turn, turn.db.get(Participant, ids[0]))
+    play(place, ids[1:], until="rate")
+    export_study(place.store, place.study_id, tmp_path / "data")
+    assert sorted(read_dataset(tmp_path / "data").opinions["opinion_id"]) == ["o2", "o3", "o4"]
+
+
+@pytest.mark.parametrize("n", [10**6 + 1, 2**31, 10**14, -1])
+def test_an_impossible_count_of_changes_is_not_kept(place, n):
+    ids = place.join(4)
+    asked = place.page(ids[0]).presentation.id
+    with place.turn() as turn:
+        person = turn.db.get(Participant, ids[0])
+        assert answers.rate(turn, person, asked, 4, None, Handled(n_changes=n)) is None
+    with place.store.read() as db:
+        assert db.scalars(select(Rating.n_changes)).all() == [None]
+        assert db.scalars(select(Presentation.shown_at).join(Rating)).one() is not None
+
+
+def test_what_people_agreed_to_is_kept_once_and_exported(place, tmp_path):
+    texts = ["The first version.", "The second version: <b>more</b>."]
+    for index in (0, 0, 1):
+        (person,) = place.join(1, upto="consent")
+        with place.turn() as turn:
+            people.consent(turn, turn.db.get(Participant, person), texts[index])
+    export_study(place.store, place.study_id, tmp_path / "data")
+    found = json.loads((tmp_path / "data" / "consent_texts.json").read_text(encoding="utf-8"))
+    assert {(each["text"], each["n_participants"]) for each in found} == {
+        (texts[0], 2),
+        (texts[1], 1),
+    }
+    for each in found:
+        assert each["sha256"] == hashlib.sha256(each["text"].encode()).hexdigest()
+
+
+def test_an_export_says_what_the_screen_found_in_opinions(place, tmp_path):
+    ids = place.join(4)
+    for person, text in zip(ids, (MAIL, OPINION, OPINION, OPINION), strict=True):
+        place.act(person)
+        page = place.page(person)
+        with place.turn() as turn:
+            row = turn.db.get(Participant, person)
+            assert answers.write_opinion(turn, row, page.round.id, text) is None
+    export_study(place.store, place.study_id, tmp_path / "data")
+    opinions = read_dataset(tmp_path / "data").opinions
+    flags = {row["text"]: row["x_flags"] for row in opinions.iter_rows(named=True)}
+    assert flags == {MAIL: ["personal data"], OPINION: []}
+    text = (tmp_path / "data" / "data_dictionary.md").read_text(encoding="utf-8")
+    assert "| x_flags | texts |" in text
+
+
+def test_the_audit_says_who_did_what(place, tmp_path):
+    (person,) = place.join(4)[:1]
+    with place.turn() as turn:
+        token = people.invite(turn)
+        assert people.exchange(turn, token)
+        researchers.remove(turn, turn.db.get(Participant, person), actor="ada")
+    researchers.set_researcher(place.store, "ada", "correct horse battery staple", "owner")
+    export_study(place.store, place.study_id, tmp_path / "data", actor="ada")
+    payments(place.store, place.study_id)
+    with place.store.read() as db:
+        logged = {each.kind: each for each in db.scalars(select(Event).order_by(Event.id))}
+        group_id = db.scalars(select(Group.id)).one()
+    assert (logged["ended"].actor, logged["ended"].group_id) == ("ada", group_id)
+    assert logged["link made"].actor == logged["payments listed"].actor == "command line"
+    assert logged["exported"].actor == "ada"
+    assert logged["account set"].details == {"name": "ada", "role": "owner"}
