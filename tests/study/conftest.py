@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("sqlalchemy", reason="the extra `study` is not installed")
 
-from sqlalchemy import create_engine, text
+from study_making import empty_database
 
 
 def _postgres_programs() -> Path | None:
@@ -72,13 +72,7 @@ def postgres_server():
 @pytest.fixture
 def postgres_url(postgres_server):
     """The URL of an empty database."""
-    address = f"postgresql+psycopg://study@/{{}}?host={postgres_server}"
-    engine = create_engine(address.format("postgres"), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text("DROP DATABASE IF EXISTS study WITH (FORCE)"))
-        connection.execute(text("CREATE DATABASE study"))
-    engine.dispose()
-    return address.format("study")
+    return empty_database(postgres_server)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

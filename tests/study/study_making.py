@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from sqlalchemy import create_engine, text
+
 from commonweal.errors import EngineError
 from commonweal.study import answers, people
 from commonweal.study.config import ArmConfig, QuestionConfig, StudyConfig
@@ -77,6 +79,17 @@ class ScriptedWriter:
         )
 
 
+def empty_database(server) -> str:
+    """The URL of an empty database of the PostgreSQL with this socket folder."""
+    address = f"postgresql+psycopg://study@/{{}}?host={server}"
+    engine = create_engine(address.format("postgres"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text("DROP DATABASE IF EXISTS study WITH (FORCE)"))
+        connection.execute(text("CREATE DATABASE study"))
+    engine.dispose()
+    return address.format("study")
+
+
 class Place:
     """A study in a database, with a clock of its own."""
 
@@ -137,4 +150,12 @@ class Place:
         return page.kind
 
 
-__all__ = ["OPINION", "ArmConfig", "Place", "QuestionConfig", "ScriptedWriter", "replace"]
+__all__ = [
+    "OPINION",
+    "ArmConfig",
+    "Place",
+    "QuestionConfig",
+    "ScriptedWriter",
+    "empty_database",
+    "replace",
+]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
 import tempfile
 from pathlib import Path
 
@@ -9,11 +11,14 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from sqlalchemy import func, select
-from study_making import OPINION, Place, ScriptedWriter, small_study
+from sqlalchemy import event, func, select
+from study_making import OPINION, Place, ScriptedWriter, empty_database, small_study
 
+from commonweal.datasets.dataset import read_dataset
 from commonweal.errors import EngineError
 from commonweal.study import answers, held_texts, jobs, machine, people, privacy
+from commonweal.study.export import export_study
+from commonweal.study.lobby import PRESENT_SECONDS
 from commonweal.study.tables import (
     Group,
     Job,
@@ -29,8 +34,18 @@ from commonweal.study.tables import (
 MODES = st.sampled_from(["automatic", "review"])
 
 
+class Loud(logging.Handler):
+    """Raises what the code logs as an error and outlives: nothing of it may happen here."""
+
+    def emit(self, record):
+        if record.levelno >= logging.ERROR:
+            raise AssertionError(record.getMessage()) from (record.exc_info or (None,) * 2)[1]
+
+
 class Groups(RuleBasedStateMachine):
     """People join, act, act twice, leave, delete; workers write, fail, die and return."""
+
+    server: Path | None = None  # the socket folder of a PostgreSQL; None is SQLite
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,12 +59,24 @@ class Groups(RuleBasedStateMachine):
         self.old_forms: dict[int, list[tuple]] = {}
         self.claimed: list[jobs.Claimed] = []
         self.finished_rounds: set[int] = set()
-        self.paused = False
+        self.loud = Loud()
+        machine.log.addHandler(self.loud)
 
     def teardown(self) -> None:
+        machine.log.removeHandler(self.loud)
         if self.place is not None:
+            self.everything_can_be_exported()
             self.place.store.close()
         self.folder.cleanup()
+
+    def everything_can_be_exported(self) -> None:
+        """Whatever happened: what is stored is a valid dataset, and all of it."""
+        folder = Path(self.folder.name) / "data"
+        export_study(self.place.store, self.place.study_id, folder)
+        dataset = read_dataset(folder)
+        with self.place.store.read() as db:
+            for table, rows in ((Opinion, dataset.opinions), (Round, dataset.rounds)):
+                assert rows.height == db.scalar(select(func.count()).select_from(table))
 
     @precondition(lambda self: self.place is None)
     @rule(
@@ -58,8 +85,9 @@ class Groups(RuleBasedStateMachine):
         shortfall=st.booleans(),
         n_acts=st.integers(0, 9),
         written=st.booleans(),
+        n_questions=st.sampled_from([2, 3, 6]),
     )
-    def begin(self, mode, late, shortfall, n_acts, written):
+    def begin(self, mode, late, shortfall, n_acts, written, n_questions):
         config = small_study(
             group={
                 "size": 4,
@@ -70,15 +98,18 @@ class Groups(RuleBasedStateMachine):
             rounds={"count": 2, "passes": 2},
             arms=[{"name": "first", "candidates": 2}],
             moderation={"mode": mode},
+            # Few questions: people who have had different ones meet in the waiting room.
+            questions=small_study().model_dump()["questions"][:n_questions],
         )
-        self.place = Place(f"sqlite:///{Path(self.folder.name)}/study.db", config)
-        # Durability is tested elsewhere; here thousands of moves want to be quick.
-        from sqlalchemy import event
-
-        event.listen(
-            self.place.store.engine, "connect", lambda c, _: c.execute("PRAGMA synchronous=OFF")
-        )
-        self.place.store.engine.dispose()
+        if self.server is not None:
+            self.place = Place(empty_database(self.server), config)
+        else:
+            self.place = Place(f"sqlite:///{Path(self.folder.name)}/study.db", config)
+            # Durability is tested elsewhere; here thousands of moves want to be quick.
+            event.listen(
+                self.place.store.engine, "connect", lambda c, _: c.execute("PRAGMA synchronous=OFF")
+            )
+            self.place.store.engine.dispose()
         self.join(4)
         # Some begin in the middle of a round, so that every stage is come to often.
         self.everybody_acts(n_acts)
@@ -200,7 +231,8 @@ class Groups(RuleBasedStateMachine):
                     task.arm.name: writer.write(task, timeout_seconds=1) for task in claimed.tasks
                 }
             except EngineError as error:
-                jobs.fail(turn, claimed, str(error))
+                failure = jobs.Failure(type(error).__name__, str(error))
+                jobs.fail(turn, claimed, {"first": failure})
                 return
             round_id = turn.db.get(Job, claimed.job_id).round_id
             if jobs.finish(turn, claimed, written):
@@ -273,6 +305,33 @@ class Groups(RuleBasedStateMachine):
                 assert db.get(Group, person.group_id).stage not in machine.ENDED, "stranded"
 
     @invariant()
+    def who_could_make_a_group_does_not_wait(self):
+        """By trying all groups of the people who are there."""
+        if self.place is None:
+            return
+        now, questions = self.place.clock.now(), {q.key for q in self.place.config.questions}
+        with self.place.store.read() as db:
+            there = db.scalars(
+                select(Participant.id).where(
+                    Participant.stage == "lobby",
+                    Participant.outcome.is_(None),
+                    Participant.last_seen_at >= now - PRESENT_SECONDS,
+                )
+            ).all()
+            had = {
+                person: set(
+                    db.scalars(
+                        select(Round.question_id)
+                        .join(Member)
+                        .where(Member.participant_id == person)
+                    )
+                )
+                for person in there
+            }
+        for group in itertools.combinations(there, self.place.config.group.size):
+            assert not questions - set().union(*(had[person] for person in group))
+
+    @invariant()
     def ratings_are_append_only_and_were_shown(self):
         if self.place is None:
             return
@@ -320,3 +379,16 @@ TestGroups = Groups.TestCase
 TestGroups.settings = settings(max_examples=12, stateful_step_count=40, deadline=None)
 TestSlowGroups = pytest.mark.slow(SlowGroups.TestCase)
 TestSlowGroups.settings = settings(max_examples=100, stateful_step_count=60, deadline=None)
+
+
+class PostgresGroups(Groups):
+    """The same, fewer of them, on PostgreSQL."""
+
+
+@pytest.fixture(scope="class")
+def on_postgres(postgres_server):
+    PostgresGroups.server = postgres_server
+
+
+TestPostgresGroups = pytest.mark.usefixtures("on_postgres")(PostgresGroups.TestCase)
+TestPostgresGroups.settings = settings(max_examples=4, stateful_step_count=30, deadline=None)

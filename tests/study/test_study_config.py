@@ -71,6 +71,8 @@ def test_a_good_file(tmp_path):
         ("count = 1", "count = 3", None, "a question for each round"),
         ('name = "zero"', 'name = "few"', None, "two arms have one name"),
         ("[group]", "[grup]", 5, "did you mean 'group'"),
+        ("size = 5", 'size = 5\nstart = "facilitator"', 7, "commonweal study quick"),
+        ('policy = "zero_shot"', 'model = "embeded"', 21, "cannot read the model 'embeded'"),
         ("size = 5", "size = ", 6, "not valid TOML"),
     ],
 )

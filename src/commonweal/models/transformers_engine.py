@@ -73,7 +73,7 @@ class TransformersModel:
             EngineError: torch or transformers is missing, or they cannot load it.
         """
         path = path.removeprefix("hf:")
-        source, options, local = _located(path)
+        source, options, local = located(path)
         torch, transformers = _libraries()
         has_gpu = torch.cuda.is_available()
         try:
@@ -366,7 +366,7 @@ def _libraries() -> tuple[Any, Any]:
         ) from error
 
 
-def _located(path: str) -> tuple[str, dict[str, str], Path | None]:
+def located(path: str) -> tuple[str, dict[str, str], Path | None]:
     """Returns what ``from_pretrained`` takes (source, options), and the local path if it is one."""
     example = "Example: hf:runs/my-model (a folder), hf:model.gguf, or hf:ORGANISATION/NAME"
     place = Path(path).expanduser()

@@ -16,7 +16,7 @@ from commonweal.collection import ALPHA_MU, ALPHA_SIGMA, MAX_LOG_ALPHA, Collecti
 from commonweal.errors import InputError
 from commonweal.files import read_text
 from commonweal.groups import _nearest
-from commonweal.models import DEFAULT_MODEL
+from commonweal.models import DEFAULT_MODEL, check_language_model
 from commonweal.policies import WRITERS, default_policy, read_policy_name
 from commonweal.policies.folder import FILE as POLICY_FILE
 from commonweal.questions.guard import HeldOutQuestionError
@@ -51,7 +51,8 @@ class _Part(BaseModel):
 class GroupConfig(_Part):
     """Who makes a group, and what happens when people are missing.
 
-    ``start``: "full" when enough wait, "facilitator" when the facilitator says so. ``late``:
+    ``start``: "full" when enough wait; "facilitator" when the facilitator says so, who is in quick
+    sessions only. ``late``:
     whoever is not done at a deadline is released, or kept. ``shortfall``: what becomes of people
     whose group is too small.
     """
@@ -148,6 +149,10 @@ class ArmConfig(_Part):
 
     @model_validator(mode="after")
     def _known(self) -> ArmConfig:
+        try:
+            check_language_model(self.model)
+        except InputError as error:
+            raise ValueError(f"model: {error}") from None
         self._check_folders()
         if self.plan == "collection":
             return self._collects()
@@ -332,9 +337,16 @@ def read_study(path: Path) -> StudyConfig:
                 path.parent
             )
         part = (StudyConfig, ())
-        return StudyConfig.model_validate(data)
+        study = StudyConfig.model_validate(data)
     except ValidationError as error:
         raise InputError(_explain(path, text, error, *part)) from None
+    if study.group.start != "full":
+        raise InputError(
+            f"{path}, line {line_of(text, ('group', 'start'))}: group.start is "
+            f"{study.group.start!r}, and only a quick session has somebody who starts it; expected "
+            '"full", or: commonweal study quick "QUESTION"'
+        )
+    return study
 
 
 def _explain(

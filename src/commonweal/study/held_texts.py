@@ -11,14 +11,22 @@ from commonweal.study.tables import Group, Opinion, Round, Statement
 
 
 def waiting_texts(turn: Turn) -> list[tuple[str, Opinion | Statement, Group]]:
-    """What waits for a person: ("opinion" or "statement", the row, its group), oldest first."""
+    """What waits for a person: ("opinion" or "statement", the row, its group), oldest first.
+
+    What a group is past is decided: nothing of it was used, and nobody need look at it.
+    """
     db, study_id = turn.db, turn.study.id
     found: list[tuple[str, Opinion | Statement, Group]] = []
     for opinion, group in db.execute(
         select(Opinion, Group)
         .join(Round, Opinion.round_id == Round.id)
         .join(Group, Round.group_id == Group.id)
-        .where(Group.study_id == study_id, Opinion.screening == "held")
+        .where(
+            Group.study_id == study_id,
+            Group.round_id == Round.id,
+            Group.stage.in_(("opinions", "opinion_check")),
+            Opinion.screening == "held",
+        )
         .order_by(Opinion.id)
     ):
         found.append(("opinion", opinion, group))
@@ -30,6 +38,7 @@ def waiting_texts(turn: Turn) -> list[tuple[str, Opinion | Statement, Group]]:
             Group.study_id == study_id,
             Statement.screening == "held",
             Statement.pick.is_not(None),
+            Group.round_id == Round.id,
             Group.stage == "statement_check",
         )
         .order_by(Statement.id)

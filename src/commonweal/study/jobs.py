@@ -3,17 +3,22 @@
 A job is a row. A worker claims it with a random claim and a lease that it renews while it writes; a
 job whose lease has run out belonged to a worker that is gone, and is claimed again. Only the holder
 of the claim can finish it, in the transaction that stores the statements.
+
+Each attempt writes with every arm that has not written yet. After the last one the round goes on
+with the arms that have; only where none has, the fallback stands in.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Select, or_, select
+from sqlalchemy.orm import Session
 
 from commonweal.errors import CommonwealError
 from commonweal.study import machine
@@ -28,12 +33,21 @@ log = logging.getLogger("commonweal.study")
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A job that is ours: its claim, and a task for each arm by name."""
+    """A job that is ours: its claim, a task for each arm, whether it is their last attempt."""
 
     job_id: int
     claim: str
     tasks: tuple[Task, ...]
     timeout_seconds: float
+    is_last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an arm wrote nothing. ``message`` may hold what people wrote, ``kind`` does not."""
+
+    kind: str
+    message: str
 
 
 def claim(turn: Turn) -> Claimed | None:
@@ -46,7 +60,8 @@ def claim(turn: Turn) -> Claimed | None:
     job.started_at = turn.now
     turn.db.flush()
     timeout = turn.config.timings_seconds.generation
-    return Claimed(job.id, job.claim, _tasks(turn, job), timeout)
+    is_last = job.n_attempts + 1 >= turn.config.generation.attempts
+    return Claimed(job.id, job.claim, _tasks(turn, job), timeout, is_last)
 
 
 def _open_jobs(study_id: int, now: float) -> Select[Job]:
@@ -56,6 +71,9 @@ def _open_jobs(study_id: int, now: float) -> Select[Job]:
         .join(Group, Round.group_id == Group.id)
         .where(
             Group.study_id == study_id,
+            # Nothing is written any more for a group that was released or went on.
+            Group.stage == "generating",
+            Group.round_id == Round.id,
             or_(Job.status == "queued", (Job.status == "running") & (Job.lease_until <= now)),
         )
         .order_by(Job.id)
@@ -72,33 +90,54 @@ def renew(turn: Turn, claimed: Claimed) -> bool:
     return True
 
 
-def finish(turn: Turn, claimed: Claimed, written: dict[str, Written]) -> bool:
-    """Whether the statements were stored: the job is still ours."""
+def finish(
+    turn: Turn,
+    claimed: Claimed,
+    written: dict[str, Written],
+    failures: Mapping[str, Failure] | None = None,
+) -> bool:
+    """Whether the statements were stored: the job is still ours.
+
+    Args:
+        turn: the transaction.
+        claimed: the job.
+        written: what each arm wrote.
+        failures: the arms that wrote nothing, and why.
+    """
+    failures = failures or {}
     job = turn.db.get_one(Job, claimed.job_id)
     if job.claim != claimed.claim or job.status != "running":
         return False
     row = turn.db.get_one(Round, job.round_id)
     names = tuple(name for name, _ in claimed.tasks[0].opinions)
     store_statements(turn, row, names, written)
+    row.notes = [*row.notes, *(f"{arm}: wrote nothing ({failures[arm].kind})" for arm in failures)]
     job.status, job.claim, job.finished_at = "done", None, turn.now
+    job.error = _said(turn, claimed, failures)
     group = turn.db.get_one(Group, row.group_id)
-    turn.log("statements written", group=group, n_attempts=job.n_attempts)
+    turn.log("statements written", group=group, failed_arms=_kinds(failures))
     turn.touch(group)
     machine.advance(turn, group)
     return True
 
 
-def fail(turn: Turn, claimed: Claimed, error: str) -> None:
+def fail(turn: Turn, claimed: Claimed, failures: Mapping[str, Failure]) -> None:
     """Notes a failed attempt: the job is queued again, or given up after the last."""
     job = turn.db.get_one(Job, claimed.job_id)
     if job.claim != claimed.claim or job.status != "running":
         return
-    job.error = error[:2000]
+    job.error = _said(turn, claimed, failures)
     job.n_attempts += 1
-    if job.n_attempts >= turn.config.generation.attempts + bool(turn.config.generation.fallback):
-        _give_up(turn, job, error)
-    else:
+    row = turn.db.get_one(Round, job.round_id)
+    group = turn.db.get_one(Group, row.group_id)
+    if job.n_attempts < turn.config.generation.attempts + bool(turn.config.generation.fallback):
         job.status, job.claim = "queued", None
+        turn.log("attempt failed", group=group, failed_arms=_kinds(failures))
+        return
+    job.status, job.claim, job.finished_at = "failed", None, turn.now
+    turn.log("generation failed", group=group, failed_arms=_kinds(failures))
+    turn.touch(group)
+    machine.advance(turn, group)
 
 
 def release(turn: Turn, claimed: Claimed) -> None:
@@ -108,14 +147,36 @@ def release(turn: Turn, claimed: Claimed) -> None:
         job.status, job.claim = "queued", None
 
 
-def _give_up(turn: Turn, job: Job, error: str) -> None:
-    job.status, job.claim, job.finished_at = "failed", None, turn.now
-    job.error = error[:2000]
-    row = turn.db.get_one(Round, job.round_id)
-    group = turn.db.get_one(Group, row.group_id)
-    turn.log("generation failed", group=group, error=job.error)
-    turn.touch(group)
-    machine.advance(turn, group)
+def failed_jobs(db: Session, study_id: int) -> dict[int, list[Job]]:
+    """For each group's id its jobs in which an arm failed, oldest first.
+
+    Status "failed": the round has no statement; "done": the other arms' statements; else an attempt
+    failed and the next one is to come. ``error`` says which arms, and why, until somebody whose
+    opinion was in the round deletes their data.
+    """
+    found: dict[int, list[Job]] = {}
+    for job, group_id in db.execute(
+        select(Job, Round.group_id)
+        .join(Round, Job.round_id == Round.id)
+        .join(Group, Round.group_id == Group.id)
+        .where(Group.study_id == study_id, or_(Job.error != "", Job.status == "failed"))
+        .order_by(Job.id)
+    ):
+        found.setdefault(group_id, []).append(job)
+    return found
+
+
+def _said(turn: Turn, claimed: Claimed, failures: Mapping[str, Failure]) -> str:
+    """What went wrong, in words; where somebody deleted their opinion meanwhile, the kinds alone."""
+    round_id = turn.db.get_one(Job, claimed.job_id).round_id
+    there = turn.db.scalars(select(Opinion.name).where(Opinion.round_id == round_id)).all()
+    is_whole = {name for name, _ in claimed.tasks[0].opinions} <= set(there)
+    said = {arm: each.message if is_whole else each.kind for arm, each in failures.items()}
+    return "; ".join(f"{arm}: {message}" for arm, message in said.items())[:2000]
+
+
+def _kinds(failures: Mapping[str, Failure]) -> dict[str, str]:
+    return {arm: failure.kind for arm, failure in failures.items()}
 
 
 def _tasks(turn: Turn, job: Job) -> tuple[Task, ...]:
@@ -156,6 +217,8 @@ class Worker:
         self._stop, self._wake = threading.Event(), threading.Event()
         self._threads: list[threading.Thread] = []
         self._current: Claimed | None = None
+        # What arms wrote in an attempt in which others failed, and from what they wrote it.
+        self._kept: tuple[object, dict[str, Written]] = (None, {})
 
     def run_once(self) -> bool:
         """Whether there was a job; it was finished, or its attempt noted as failed."""
@@ -168,25 +231,43 @@ class Worker:
             return False
         self._current = claimed
         try:
-            written: dict[str, Written] = {}
-            try:
-                for task in claimed.tasks:
-                    written[task.arm.name] = self._writer.write(
-                        task, timeout_seconds=claimed.timeout_seconds
-                    )
-            except CommonwealError as error:
-                log.warning("writing failed: %s", type(error).__name__)
-                with self._store.turn(self._study_id) as turn:
-                    if self._stop.is_set():
-                        release(turn, claimed)
-                    else:
-                        fail(turn, claimed, str(error))
-                return True
+            written, failures = self._write(claimed)
             with self._store.turn(self._study_id) as turn:
-                finish(turn, claimed, written)
+                if failures and self._stop.is_set():
+                    release(turn, claimed)
+                elif failures and not (written and claimed.is_last):
+                    fail(turn, claimed, failures)
+                else:
+                    finish(turn, claimed, written, failures)
+                    self._kept = (None, {})
         finally:
             self._current = None
         return True
+
+    def _write(self, claimed: Claimed) -> tuple[dict[str, Written], dict[str, Failure]]:
+        """What each arm wrote, in this attempt or the one before; and which arms failed."""
+        first = claimed.tasks[0]
+        # Somebody may have deleted their opinion since: all is then written anew.
+        source = (claimed.job_id, first.opinions, first.omit)
+        written = self._kept[1] if self._kept[0] == source else {}
+        self._kept = (source, written)
+        failures: dict[str, Failure] = {}
+        for task in claimed.tasks:
+            if task.arm.name in written:
+                continue
+            if self._stop.is_set():
+                failures[task.arm.name] = Failure("stopped", "the worker was stopped")
+                break
+            try:
+                written[task.arm.name] = self._writer.write(
+                    task, timeout_seconds=claimed.timeout_seconds
+                )
+            except CommonwealError as error:
+                kind = getattr(error, "kind", type(error).__name__)
+                failures[task.arm.name] = Failure(kind, str(error))
+                # Not the message: it may quote what people wrote, or what a server made of it.
+                log.warning("job %d: arm %s: %s", claimed.job_id, task.arm.name, kind)
+        return written, failures
 
     def wake(self) -> None:
         """Says that there may be a job."""

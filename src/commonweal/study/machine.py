@@ -15,6 +15,7 @@ happens in the caller's transaction, and only there.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import numpy as np
@@ -34,6 +35,7 @@ from commonweal.study.tables import (
     Statement,
 )
 
+log = logging.getLogger("commonweal.study")
 ENDED = ("finished", "dissolved")
 EXTENDABLE = ("opinions", "rating", "result")
 
@@ -66,15 +68,21 @@ def sweep(turn: Turn) -> None:
         )
     ):
         rounds.end(turn, person, "timed_out")
-    for group in turn.db.scalars(
+    due = turn.db.scalars(
         select(Group).where(
             Group.study_id == turn.study.id,
             Group.stage.not_in(ENDED),
             Group.paused_at.is_(None),
             Group.deadline <= turn.now,
         )
-    ):
-        advance(turn, group)
+    ).all()
+    for group in due:
+        # A group that cannot be moved must not hold the others up.
+        try:
+            with turn.db.begin_nested():
+                advance(turn, group)
+        except Exception:
+            log.exception("the sweep goes on without the group %s", group.public_id)
     lobby.match(turn)
 
 
@@ -145,7 +153,7 @@ def _generating(turn: Turn, group: Group, _active: list[Participant]) -> bool:
             return False
         job.status, job.claim, job.finished_at = "failed", None, turn.now
         job.error = job.error or "the stage's deadline passed"
-        turn.log("generation given up", group=group, error=job.error)
+        turn.log("generation given up", group=group)
     if job.status == "failed":
         _result(turn, group)
     else:

@@ -240,6 +240,16 @@ class _Remembering:
         return self.last
 
 
+class WritingError(EngineError):
+    """What went wrong in the writing process. ``kind`` names the error's class: the message may
+    hold what people wrote, the kind does not.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
 class ProcessWriter:
     """Writes in a child process, which is ended when it takes too long or dies.
 
@@ -274,8 +284,8 @@ class ProcessWriter:
         except EngineError:
             self.close()
             raise
-        if isinstance(answer, str):
-            raise EngineError(answer)
+        if isinstance(answer, tuple):
+            raise WritingError(*answer)
         return answer  # type: ignore[no-any-return]
 
     def close(self) -> None:
@@ -312,6 +322,6 @@ def _serve(pipe: Connection, make_writer: Callable[[], Writer]) -> None:
         try:
             pipe.send(writer.write(task, timeout_seconds=timeout_seconds))
         except CommonwealError as error:
-            pipe.send(str(error))
+            pipe.send((type(error).__name__, str(error)))
         except Exception as error:  # a fault of an engine must not end the study
-            pipe.send(f"{type(error).__name__}: {error}")
+            pipe.send((type(error).__name__, f"{type(error).__name__}: {error}"))
