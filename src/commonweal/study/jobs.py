@@ -167,7 +167,7 @@ def failed_jobs(db: Session, study_id: int) -> dict[int, list[Job]]:
 
 
 def _said(turn: Turn, claimed: Claimed, failures: Mapping[str, Failure]) -> str:
-    """What went wrong, in words; where somebody deleted their opinion meanwhile, the kinds alone."""
+    """What went wrong, in words; only the kinds where an opinion was deleted meanwhile."""
     round_id = turn.db.get_one(Job, claimed.job_id).round_id
     there = turn.db.scalars(select(Opinion.name).where(Opinion.round_id == round_id)).all()
     is_whole = {name for name, _ in claimed.tasks[0].opinions} <= set(there)
