@@ -190,19 +190,21 @@ def leave(turn: Turn, person: Participant, *, outcome: str = "left", actor: str 
 
 
 def more_time(turn: Turn, person: Participant, *, actor: str = "participant") -> bool:
-    """Whether the group's deadline was put off (by ``timings_seconds.extension``)."""
+    """Whether a deadline was put off: the group's by ``timings_seconds.extension``; that of the
+    instructions or the check begins anew.
+    """
+    if person.outcome is not None or person.n_extensions >= MAX_EXTENSIONS:
+        return False
     group = turn.db.get(Group, person.group_id) if person.group_id else None
-    if (
-        person.outcome is not None
-        or group is None
-        or group.stage not in machine.EXTENDABLE
-        or person.n_extensions >= MAX_EXTENSIONS
-    ):
+    if group is not None and group.stage in machine.EXTENDABLE:
+        group.deadline += turn.config.timings_seconds.extension
+        turn.touch(group)
+    elif person.stage in ("instructions", "check"):
+        person.stage_since = turn.now
+    else:
         return False
     person.n_extensions += 1
-    group.deadline += turn.config.timings_seconds.extension
     turn.log("more time", actor=actor, group=group, person=person)
-    turn.touch(group)
     return True
 
 

@@ -317,11 +317,7 @@ def _instructions(_visit: Visit, turn: Turn, person: Participant) -> None:
 
 
 def _more_time(visit: Visit, turn: Turn, person: Participant) -> Response | None:
-    if person.outcome is None and person.stage in ("instructions", "check"):
-        if person.n_extensions < people.MAX_EXTENSIONS:
-            person.n_extensions, person.stage_since = person.n_extensions + 1, turn.now
-    else:
-        people.more_time(turn, person)
+    people.more_time(turn, person)
     # The page's form comes with it: nobody loses what they have written or chosen so far.
     if "text" in visit.form:
         answers.save_draft(turn, person, visit.whole("round") or 0, visit.text("text"))

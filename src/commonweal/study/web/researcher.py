@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from commonweal.study import held_texts, machine, researchers
 from commonweal.study.answers import clean
+from commonweal.study.jobs import failed_jobs
 from commonweal.study.pages import companions
 from commonweal.study.store import Turn
 from commonweal.study.tables import Event, Group, Job, Participant, Researcher, Round
@@ -97,7 +98,8 @@ def dashboard(visit: Visit) -> Response:
         groups = db.scalars(
             select(Group).where(Group.study_id == turn.study.id).order_by(Group.id.desc())
         ).all()
-        rows = [_row(turn, group) for group in groups]
+        failed = failed_jobs(db, turn.study.id)
+        rows = [_row(turn, group, failed) for group in groups]
         people = db.execute(
             select(Participant.stage, Participant.outcome).where(
                 Participant.study_id == turn.study.id
@@ -110,25 +112,24 @@ def dashboard(visit: Visit) -> Response:
             counts=sorted(counts.items()),
             n_people=len(people),
             n_waiting=len(held_texts.waiting_texts(turn)),
-            failed=_failed_jobs(turn),
+            failed=[job for jobs in failed.values() for job in jobs],
             who=who,
             now=turn.now,
             join_address=visit.url("/join"),
         )
 
 
-def _row(turn: Turn, group: Group) -> dict[str, object]:
-    job = turn.db.scalars(select(Job).where(Job.round_id == group.round_id)).one_or_none()
+def _row(turn: Turn, group: Group, failed: dict[int, list[Job]]) -> dict[str, object]:
     row = turn.db.get(Round, group.round_id) if group.round_id else None
     ended = group.stage in machine.ENDED
     alarm = ""
-    if not ended and job is not None and job.status == "failed":
+    of_group = failed.get(group.id, [])
+    job = next((job for job in of_group if job.round_id == group.round_id), None)
+    if not ended and job is not None:
         alarm = f"writing failed: {job.error}"
     elif not ended and group.paused_at is None:
         if group.deadline < turn.now - 5:
             alarm = "past its deadline"
-        elif group.stage == "generating" and job is not None and job.n_attempts:
-            alarm = f"writing failed {job.n_attempts} times: {job.error}"
         elif group.stage.endswith("_check"):
             alarm = "waits for moderation"
     return {
@@ -138,19 +139,6 @@ def _row(turn: Turn, group: Group) -> dict[str, object]:
         "alarm": alarm,
         "ended": ended,
     }
-
-
-def _failed_jobs(turn: Turn) -> list[Job]:
-    """The rounds for which nothing could be written, the last failure last."""
-    return list(
-        turn.db.scalars(
-            select(Job)
-            .join(Round, Job.round_id == Round.id)
-            .join(Group, Round.group_id == Group.id)
-            .where(Group.study_id == turn.study.id, Job.status == "failed")
-            .order_by(Job.finished_at, Job.id)
-        )
-    )
 
 
 def _events(visit: Visit, turn: Turn, group: Group | None = None) -> dict[str, Any]:
@@ -182,7 +170,7 @@ def group_page(visit: Visit) -> Response:
         group = _group(visit, turn)
         return visit.page(
             "group.html.j2",
-            row=_row(turn, group),
+            row=_row(turn, group, failed_jobs(db, turn.study.id)),
             members=db.scalars(
                 select(Participant)
                 .where(Participant.group_id == group.id)
