@@ -19,7 +19,7 @@ from commonweal.errors import CommonwealError, WeightsError
 from commonweal.files import sha256_of
 from commonweal.models.batching import batches_by_length, padded_width
 from commonweal.rewards.calibration import LogisticCalibration
-from commonweal.rewards.pair_text import PairText
+from commonweal.rewards.pair_text import BLOCK, PairText
 from commonweal.types import RewardInput
 
 if TYPE_CHECKING:
@@ -144,22 +144,30 @@ class ExportedRewardModel:
     ) -> FloatArray:
         """Returns one raw scalar for each input, float64 [n_inputs], higher is more agreement.
 
-        Equal inputs are scored once.
+        Equal inputs are scored once. Memory holds the tokens of ``BLOCK`` inputs, however many
+        there are.
 
         Raises:
             CommonwealError: the network gave a number that is not finite.
         """
         position = {given: row for row, given in enumerate(dict.fromkeys(inputs))}
-        ids = self._said.pair_text.encode(self._tokenizer, list(position))
-        scores = np.zeros(len(position))
+        unique = list(position)
+        scores = np.zeros(len(unique))
         n_done = 0
-        for batch in batches_by_length(
-            [len(row) for row in ids], max_rows=_BATCH_ROWS, max_tokens=_BATCH_TOKENS
-        ):
-            scores[batch] = self._score([ids[row] for row in batch])
-            n_done += len(batch)
-            if on_done is not None:
-                on_done(n_done * len(inputs) // len(position))
+        # By length first, so that each block is of like texts; its tokens alone are in memory.
+        order = sorted(range(len(unique)), key=lambda row: sum(map(len, unique[row])))
+        for start in range(0, len(order), BLOCK):
+            rows = order[start : start + BLOCK]
+            ids = self._said.pair_text.encode(self._tokenizer, [unique[row] for row in rows])
+            for batch in batches_by_length(
+                [len(tokens) for tokens in ids], max_rows=_BATCH_ROWS, max_tokens=_BATCH_TOKENS
+            ):
+                scores[[rows[place] for place in batch]] = self._score(
+                    [ids[place] for place in batch]
+                )
+                n_done += len(batch)
+                if on_done is not None:
+                    on_done(n_done * len(inputs) // len(unique))
         if not np.isfinite(scores).all():
             raise CommonwealError(
                 f"{self.name}: {int((~np.isfinite(scores)).sum())} of {len(scores)} rewards are "

@@ -14,6 +14,9 @@ from typing import Any
 from commonweal.errors import InputError
 from commonweal.types import RewardInput
 
+BLOCK = 2000
+"""Texts that are tokenised at a time."""
+
 _FIELD = re.compile(r"\{(question|opinion|statement)\}")
 
 
@@ -54,11 +57,15 @@ class PairText:
             tokenizer: a ``tokenizers.Tokenizer`` that neither truncates nor pads.
             inputs: what is to be judged.
         """
-        encodings = tokenizer.encode_batch([self.fill(given) for given in inputs])
-        return [
-            encoding.ids if len(encoding.ids) <= self.max_tokens else self._cut(tokenizer, given)
-            for given, encoding in zip(inputs, encodings, strict=True)
-        ]
+        found: list[list[int]] = []
+        # What a tokenizer returns is many times its ids, which alone are kept.
+        for start in range(0, len(inputs), BLOCK):
+            block = inputs[start : start + BLOCK]
+            encodings = tokenizer.encode_batch([self.fill(given) for given in block])
+            for given, encoding in zip(block, encodings, strict=True):
+                ids = encoding.ids
+                found.append(ids if len(ids) <= self.max_tokens else self._cut(tokenizer, given))
+        return found
 
     def _cut(self, tokenizer: Any, given: RewardInput) -> list[int]:
         offsets = tokenizer.encode(given.opinion, add_special_tokens=False).offsets

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ import transformers
 from polars.exceptions import PolarsError
 from safetensors import SafetensorError
 from transformers import PrinterCallback, TrainerCallback
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_callback import TrainerState
 
 from commonweal.errors import InputError, TrainingError
 from commonweal.training import run_folder
@@ -68,9 +71,19 @@ def train(trainer: Any, out: Path) -> int:
         run_folder.remove_partial_checkpoints(out)
     trainer.accelerator.wait_for_everyone()
     resume = run_folder.last_checkpoint(out)
+    if resume is not None and _is_over(resume):
+        # The trainer forgets that it was to stop, and would go on to its next evaluation. With no
+        # epoch to run, it wraps the network and takes the best checkpoint, as at any end.
+        trainer._run_epoch = lambda **_: None
     trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
     best = trainer.state.best_model_checkpoint
     return int(Path(best).name.split("-")[1]) if best else int(trainer.state.global_step)
+
+
+def _is_over(checkpoint: Path) -> bool:
+    """Whether training was to stop when this checkpoint was written: no step or patience left."""
+    state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+    return bool(state.stateful_callbacks["TrainerControl"]["args"]["should_training_stop"])
 
 
 class Keeper(TrainerCallback):  # type: ignore[misc]
@@ -135,8 +148,11 @@ def mistakes_explained() -> Iterator[None]:
     try:
         yield
     except (ValueError, ImportError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise InputError(f"the training settings do not work here: {reason}") from error
+        raise InputError(f"the training settings do not work here: {_short(error)}") from error
+
+
+_TORCH_CANNOT_WRITE = re.compile("inline_container|PytorchStreamWriter|PytorchFileWriter")
+"""What `torch.save` says in a ``RuntimeError`` where a file cannot be written to its end."""
 
 
 @contextmanager
@@ -144,11 +160,13 @@ def stops_explained(out: Path) -> Iterator[None]:
     """What the disk refuses as a ``TrainingError`` that says which checkpoint is kept."""
     try:
         yield
-    except (OSError, SafetensorError, PolarsError) as error:
+    except (OSError, SafetensorError, PolarsError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not _TORCH_CANNOT_WRITE.search(str(error)):
+            raise
         last = run_folder.last_checkpoint(out)
         kept = f"{last.name} is kept" if last else "nothing was kept yet"
         raise TrainingError(
-            f"training in {out} stopped: {error}; {kept}. Where the disk is full make room, "
+            f"training in {out} stopped: {_short(error)}; {kept}. Where the disk is full make room, "
             "and run the same command again"
         ) from error
 
@@ -162,8 +180,12 @@ def loaded(kind: Any, source: str, field: str, **options: Any) -> Any:
     try:
         return kind.from_pretrained(source, **options)
     except (OSError, ValueError) as error:  # what transformers raises for what it cannot read
-        reason = " ".join(str(error).split())[:300]
         raise InputError(
-            f"{field} is {source!r}, and transformers could not load it ({reason}); "
+            f"{field} is {source!r}, and transformers could not load it ({_short(error)}); "
             "expected a folder, a hub id that can be reached, or packaged weights"
         ) from error
+
+
+def _short(error: Exception) -> str:
+    """What an error says, in one line."""
+    return " ".join(str(error).split())[:300]
