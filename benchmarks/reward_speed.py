@@ -5,7 +5,8 @@
 80 pairs are 16 candidates for 5 opinions. The other side scores one pair at a time: with the same
 model, and with the same weights in plain transformers (extra `train`). 100,000 pairs are 1,000
 opinions and 100 statements of the starter set; the loop does 200 of them, and its rate is compared.
-Peak memory is asked of a process of its own for each number of pairs. --export is the folder
+Peak memory is asked of a process of its own: of `first` at 80 and 100,000 pairs, of an exported
+model at 2,000 and 10,000. --export is the folder
 ``runtime`` of a run of ``commonweal train reward``, beside its ``model`` in transformers.
 """
 
@@ -105,8 +106,9 @@ def main() -> None:
     parser.add_argument("--export", type=Path)
     parser.add_argument("--pairs", type=int, default=100_000)
     parser.add_argument("--memory-of", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--model", default="first", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    model = load_reward_model("first")
+    model = load_reward_model(arguments.model)
     if arguments.memory_of is not None:
         model.rewards(pairs(1000, 100)[: arguments.memory_of])
         status = Path("/proc/self/status").read_text()  # getrusage would tell of the parent too
@@ -118,10 +120,13 @@ def main() -> None:
         exported = load_reward_model(str(arguments.export))
         # Reads every pair anew, so that many pairs are many times the work of few.
         compared("export", exported, network_loop(arguments.export), 2000)
-    for n in (1000, arguments.pairs // 10, arguments.pairs):
-        command = [sys.executable, __file__, "--memory-of", str(n)]
+    peaks = [("first", "first", n) for n in (80, arguments.pairs)]
+    if arguments.export is not None:
+        peaks += [("export", str(arguments.export), n) for n in (2000, 10_000)]
+    for name, which, n in peaks:
+        command = [sys.executable, __file__, "--model", which, "--memory-of", str(n)]
         peak = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        print(f"first, {n:,} pairs: peak memory {float(peak):,.0f} MB")
+        print(f"{name}, {n:,} pairs: peak memory {float(peak):,.0f} MB")
 
 
 if __name__ == "__main__":

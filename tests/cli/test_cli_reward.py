@@ -64,14 +64,21 @@ def a_dataset(question: str, split: str | None = None) -> Dataset:
 def folders(tmp_path_factory):
     base = tmp_path_factory.mktemp("rounds")
     write_dataset(a_dataset("test", "ood_test"), base / "test")
-    write_dataset(a_dataset("other", "train"), base / "other")
+    other = a_dataset("other", "train")
+    write_dataset(other, base / "other")
+    # The same question under another id and with other marks, of data without splits.
+    renamed = {"split": pl.lit(None, pl.String), "question_id": pl.lit("q7")}
+    asked = other.rounds.with_columns(**renamed, question=pl.lit("Other"))
+    write_dataset(replace(other, rounds=asked), base / "again")
+    write_dataset(a_dataset("scoop-hivemind.ubi"), base / "seen")
     return base
 
 
 def test_it_says_and_writes_what_it_measured(folders, encoder_folder, tmp_path):
     files = {name: tmp_path / name for name in ("f.json", "card.md", "plot.svg")}
+    held_out = ("--split", "ood_test")
     ran = commonweal(
-        *("reward", "measure", "first", folders / "test", "--split", "ood_test"),
+        *("reward", "measure", "first", folders / "test", *held_out),
         *("--baselines", folders / "other", "--json", files["f.json"]),
         *("--card", files["card.md"], "--plot", files["plot.svg"]),
     )
@@ -93,8 +100,11 @@ def test_it_says_and_writes_what_it_measured(folders, encoder_folder, tmp_path):
     assert found[3]["weights_hash"] in card
     assert "](plot.svg)" in card
     assert files["plot.svg"].read_text().startswith("<?xml")
-    again = commonweal("reward", "measure", "first", folders / "test", "--json", files["f.json"])
-    assert again.returncode == 0
+    cached = ("--score-cache", tmp_path / "scores", "--json", files["f.json"])
+    for _ in "ab":
+        again = commonweal("reward", "measure", "first", folders / "test", *held_out, *cached)
+        assert again.returncode == 0, again.stderr
+    assert (tmp_path / "scores").stat().st_size > 0
     assert json.loads(files["f.json"].read_text())[0]["own"] == found[3]["own"]
 
 
@@ -104,7 +114,10 @@ def test_it_says_and_writes_what_it_measured(folders, encoder_folder, tmp_path):
         (["first", "none"], "no dataset at"),
         (["nobody", "test"], "nobody"),
         (["first", "test", "--split", "iid_test"], "no round is in the split 'iid_test'"),
-        (["first", "other", "--baselines", "other"], "question 'other' is also measured"),
+        (["first", "test"], "has rounds of the splits ood_test; expected --split"),
+        (["first", "other", "--split", "train", "--baselines", "other"], "question 'other?' is"),
+        (["first", "again", "--baselines", "other"], "question 'other?' is also measured"),
+        (["first", "seen"], "first was fitted to the round 'scoop-hivemind.ubi'"),
         (["first", "test", "--card", "none/card.md"], "there is no folder"),
         (["first", "test", "--card", "a.md", "--json", "a.md"], "same file"),
     ],

@@ -50,7 +50,7 @@ def measured(made):
 
 
 def test_every_table_is_whole_and_every_figure_is_the_measured_one(made, measured):
-    card = render_card(made[0], measured, TEXT, plot="plot.svg")
+    card = render_card(made[0], measured, TEXT, plots=("plot.svg", "other.svg"))
     own = measured[1]
     for estimate in (
         own.own.crossed,
@@ -64,7 +64,8 @@ def test_every_table_is_whole_and_every_figure_is_the_measured_one(made, measure
         assert figure(estimate) in card
     assert signed(own.swapped_drop.crossed) in card
     assert made[0].weights_hash in card
-    assert "![" in card
+    assert "](plot.svg)" in card
+    assert "](other.svg)" in card
     assert "replayed" in card
     for sentence in (TEXT.what_it_is, *TEXT.how_made, *TEXT.knowing, *TEXT.cannot, *TEXT.licences):
         assert sentence in " ".join(card.split())
@@ -130,6 +131,22 @@ def test_the_advice_follows_the_figures(measured, value, low, advice):
     said = verdict([_with_crossed(measured[1], value, low)])
     assert advice in said
     assert f"{100 * value:.0f} of 100" in said
+
+
+def test_only_a_mean_over_the_others_is_not_counted_beside_them(measured):
+    """One conversation is above the guess; a set of 16 rounds is not, and it is no mean."""
+    one = _with_crossed(measured[1], 0.75, 0.7, n_rounds=1, n_ratings=100)
+    several = _with_crossed(measured[1], 0.75, 0.45, n_rounds=16, n_ratings=500)
+    said = verdict([one, several])
+    assert "In 1 of 2 held-out data sets" in said
+    assert "and in 1 it includes 0.5" in said
+    assert "Do not trust a prediction about one person." in said
+    also = _with_crossed(measured[1], 0.75, 0.7, n_rounds=1, n_ratings=400)
+    mean = _with_crossed(measured[1], 0.75, 0.45, n_rounds=2, n_ratings=500)
+    said = verdict([one, also, mean])
+    assert "In 2 of 2 held-out data sets" in said
+    assert "is a hint, and no more." in said
+    assert "In 0 of 1 held-out data sets" in verdict([several])
 
 
 def test_what_nobody_rated_says_nothing_about_people(measured):

@@ -4,6 +4,8 @@
 """
 
 import shutil
+import subprocess
+import sys
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import commonweal.rewards
 from commonweal.errors import WeightsError
 from commonweal.rewards import load_reward_model, utility_profile
 from commonweal.rewards.first import HEAD_PATH, FirstRewardModel, Head
@@ -201,3 +204,22 @@ def test_another_encoder_is_refused(tmp_path, encoder_folder):
     tokenizer.unlink()
     with pytest.raises(WeightsError, match=r"cannot read .*tokenizer\.json"):
         FirstRewardModel(folder)
+
+
+def test_what_ships_is_small_and_scores_without_torch(encoder_folder):
+    """At most 25 MB of reward models in the package, in a process that torch is kept out of."""
+    shipped = [p for p in Path(commonweal.rewards.__file__).parent.rglob("*") if p.is_file()]
+    assert sum(path.stat().st_size for path in shipped) <= 25e6
+    code = (
+        "import sys; sys.modules['torch'] = sys.modules['transformers'] = None\n"
+        "from pathlib import Path\n"
+        "from commonweal.rewards import load_reward_model\n"
+        "from commonweal.types import RewardInput\n"
+        "model = load_reward_model('first', encoder_folder=Path(sys.argv[1]))\n"
+        "print(*model.rewards([RewardInput('Q?', 'Free buses.', 'Buses should be free.')]))\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(encoder_folder)], capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert np.isfinite(float(ran.stdout))

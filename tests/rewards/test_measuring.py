@@ -432,3 +432,13 @@ def test_the_shipped_model_has_the_figures_of_its_card(name, crossed, within, en
     assert got.own.within_person.value == pytest.approx(within, abs=0.003)
     assert got.statement_only.crossed.value == 0.5
     assert got.selection.n_groups > 100
+
+
+def test_how_often_people_agree_is_left_out_where_each_rated_two(rng):
+    """Who agreed with one of two disagreed with the other: it would be 0 whatever they think."""
+    two = np.where(rng.random((20, 1)) < 0.5, [[1.0, -1.0]], [[-1.0, 1.0]])
+    model = table_model({"r1": rng.normal(size=two.shape)})
+    got = measure(model, made_rounds({"r1": two}), n_draws=50)
+    assert got.own.same_statement.n_comparisons > 0
+    assert got.leniency.n_comparisons == 0
+    assert same_statement_accuracy(leniency(two), two, np.ones((1, 20))).value == 0

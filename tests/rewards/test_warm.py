@@ -108,8 +108,17 @@ def test_a_round_starts_from_the_text_model():
     assert guess[0, 0] > 0 > guess[0, 1]
     assert np.array_equal(guess[1], guess[0])  # no opinion: the mean of the others
     assert warm_profile(model, matrix(("yes", None), blank), LIKERT_7).max() <= 7
-    with pytest.raises(InputError, match="nobody has an opinion"):
+    with pytest.raises(InputError, match="nobody has an opinion and nothing was rated"):
         warm_profile(model, matrix((None, None), blank), VOTE)
+
+
+def test_votes_alone_suffice():
+    """Nobody wrote an opinion: as from a text model that expects nothing of anybody."""
+    votes, hidden = camps()
+    seen = np.where(hidden, np.nan, votes)
+    guess = warm_profile(ScriptedRewardModel({}), matrix((None,) * len(seen), seen), VOTE, seed=3)
+    assert np.array_equal(guess, warm_ratings(seen, np.zeros_like(seen), VOTE, seed=3))
+    assert (np.sign(guess[hidden]) == votes[hidden]).mean() > 0.85  # one vote in ten is noise
 
 
 def test_few_ratings_teach_nothing():

@@ -44,7 +44,10 @@ def measure(
     ],
     split: Annotated[
         str | None,
-        typer.Option(help="Only rounds of this split: train, iid_test or ood_test. Default: all."),
+        typer.Option(
+            help="Only rounds of this split: train, iid_test or ood_test. Needed where the data "
+            "have splits."
+        ),
     ] = None,
     baselines: Annotated[
         Path | None,
@@ -63,6 +66,12 @@ def measure(
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE.svg", help="Write a picture of the main figures.")
     ] = None,
+    score_cache: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Keep rewards in this file, by weights: no pair is scored twice."
+        ),
+    ] = None,
     max_people: Annotated[
         int, typer.Option(min=2, help="People measured in a round; of more, as many are drawn.")
     ] = 500,
@@ -78,15 +87,15 @@ def measure(
 
     from commonweal.datasets.dataset import read_dataset
     from commonweal.files import check_outputs, write_whole
-    from commonweal.rewards import load_reward_model, measuring
+    from commonweal.rewards import CachedRewardModel, load_reward_model, measuring
     from commonweal.rewards.card import as_dict, write_card
     from commonweal.rewards.measurement_plot import plot_measurement
 
     check_outputs({"--json": json_, "--card": card, "--plot": plot}, inputs={})
-    whole = read_dataset(dataset)
-    chosen = whole if split is None else whole.of_split(split)
+    loaded = load_reward_model(model)
+    chosen = _unseen(loaded, read_dataset(dataset), split)
     models: list[RewardModel] = [] if baselines is None else _baselines(baselines, chosen)
-    models.append(load_reward_model(model))
+    models.append(loaded if score_cache is None else CachedRewardModel(loaded, score_cache))
     name = chosen.about.name if split is None else f"{chosen.about.name} ({split})"
     with StageBars(STAGES) as bars:
         found = [
@@ -109,8 +118,8 @@ def measure(
         write_whole(plot, plot_measurement(found[-1]))
         typer.echo(f"Wrote {plot}")
     if card is not None:
-        shown = None if plot is None else os.path.relpath(plot, card.parent)
-        write_card(card, models[-1], found, _card_text(models[-1], chosen), plot=shown)
+        shown = () if plot is None else (os.path.relpath(plot, card.parent),)
+        write_card(card, loaded, found, _card_text(loaded, chosen), plots=shown)
         typer.echo(f"Wrote {card}")
 
 
@@ -134,54 +143,71 @@ def rank(
 
     The predictions are warm: from opinions, and from who rated alike so far (extra `warm`).
     """
-    import numpy as np
     from rich.console import Console
     from rich.table import Table
 
-    from commonweal.datasets.agreements import matrix
     from commonweal.datasets.dataset import read_dataset
-    from commonweal.errors import InputError
     from commonweal.rewards import load_reward_model
-    from commonweal.rewards.scoring import seven_points
-    from commonweal.rewards.warm import warm_profile
-    from commonweal.welfare import isoelastic, resolve_alpha
-    from commonweal.welfare import rank as ranked
+    from commonweal.rewards.ranking import rank_statements
 
-    alpha = resolve_alpha(welfare, None)
     whole = read_dataset(dataset)
-    there = whole.rounds["round_id"].to_list()
-    if round_id is None and len(there) > 1:
-        raise InputError(
-            f"{dataset} has {len(there)} rounds; expected --round with one of "
-            f"{', '.join(there[:5])}"
-        )
-    found = matrix(whole, round_id or there[0], with_opinion=False)
-    scale = whole.about.scale
-    expected = warm_profile(load_reward_model(model), found, scale, seed=seed)
-    # Welfare is defined for positive utilities: the 7-point scale, as everywhere.
-    points = seven_points(expected, scale)
-    values = isoelastic(points, alpha)
-    n_rated = np.isfinite(found.agreement).sum(axis=0)
-    order = [column for column in ranked(values).order if n_rated[column] >= min_rated][:top]
-    if not order:
-        raise InputError(
-            f"{dataset}, round {found.round_id!r}: no statement was rated by {min_rated} people; "
-            "expected a lower --min-rated"
+    with StageBars(STAGES) as bars:
+        found = rank_statements(
+            load_reward_model(model),
+            whole,
+            round_id,
+            welfare=welfare,
+            min_rated=min_rated,
+            seed=seed,
+            on_done=lambda n_done, n_total: bars.update("score", n_done, n_total),
         )
     console = Console(markup=False, highlight=False, emoji=False)
     console.print(f"{found.question}\n{whole.about.people} ratings; {welfare} welfare, 1 to 7\n")
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("welfare", "rated by", "least satisfied", "statement"):
         table.add_column(heading)
-    for column in order:
+    for one in found.statements[:top]:
         table.add_row(
-            f"{values[column]:.2f}",
-            f"{n_rated[column]} of {len(found.participant_ids)}",
-            f"{points[:, column].min():.1f}",
-            found.statements[column],
+            f"{one.welfare:.2f}", f"{one.n_rated} of {found.n_people}", f"{one.least:.1f}", one.text
         )
     console.print(table)
     console.print("\nWhere somebody has not rated a statement, this is a guess. Ask them.")
+
+
+def _unseen(model: RewardModel, dataset: Dataset, split: str | None) -> Dataset:
+    """The rounds to measure: no figure on what a model has learned from is worth anything.
+
+    Raises:
+        InputError: the dataset has splits and none is named, or the model was fitted to one of its
+            questions.
+    """
+    from commonweal.errors import InputError
+
+    there = sorted(dataset.rounds["split"].drop_nulls().unique())
+    if split is None and there:
+        raise InputError(
+            f"{dataset.about.name} has rounds of the splits {', '.join(there)}; expected --split "
+            "with one of them that the model has not learned from: figures on what it was fitted "
+            "to say nothing about other questions"
+        )
+    chosen = dataset if split is None else dataset.of_split(split)
+    metadata = getattr(model, "metadata", {})
+    names = {*metadata.get("train", ()), *metadata.get("tune_and_calibrate", ())}
+    seen = {_form(text) for text in metadata.get("questions_learned_from", ())}
+    for round_id, text in chosen.rounds.select("round_id", "question").iter_rows():
+        if round_id in names or _form(text) in seen:
+            raise InputError(
+                f"{model.name} was fitted to the round {round_id!r} or its question, {text!r}; "
+                "expected rounds that it has not seen: give --split, or another dataset"
+            )
+    return chosen
+
+
+def _form(question: str) -> str:
+    """The question's words alone: two ids that ask the same are the same question."""
+    from commonweal.questions.records import normal_form
+
+    return normal_form(question)
 
 
 def _baselines(path: Path, measured: Dataset) -> list[RewardModel]:
@@ -190,30 +216,21 @@ def _baselines(path: Path, measured: Dataset) -> list[RewardModel]:
     from commonweal.errors import InputError
     from commonweal.models import store
     from commonweal.rewards import REWARD_WEIGHTS
-    from commonweal.rewards.baselines import (
-        ConstantRewardModel,
-        CosineRewardModel,
-        StatementOnlyRewardModel,
-    )
+    from commonweal.rewards.baselines import baselines_for
     from commonweal.rewards.scoring import rated_rounds
 
     train = read_dataset(path)
     if train.rounds["split"].is_not_null().any():
         train = train.of_split("train")
-    shared = set(train.rounds["question_id"]) & set(measured.rounds["question_id"])
+    tested = {_form(text) for text in measured.rounds["question"]}
+    shared = sorted({text for text in train.rounds["question"] if _form(text) in tested})
     if shared:
         raise InputError(
-            f"--baselines {path}: question {min(shared)!r} is also measured "
+            f"--baselines {path}: the question {shared[0]!r} is also measured "
             f"({len(shared)} such questions); expected other questions: a baseline that has seen "
             "the test proves nothing. Give --split, or another dataset"
         )
-    rounds = rated_rounds(train)
-    folder = store.require(REWARD_WEIGHTS)
-    return [
-        ConstantRewardModel(),
-        StatementOnlyRewardModel(folder, rounds),
-        CosineRewardModel(folder, rounds),
-    ]
+    return baselines_for(store.require(REWARD_WEIGHTS), rated_rounds(train))
 
 
 def _card_text(model: RewardModel, measured: Dataset) -> CardText:
@@ -226,7 +243,11 @@ def _card_text(model: RewardModel, measured: Dataset) -> CardText:
         written_by="commonweal reward measure",
         what_it_is="It predicts from what one person wrote how far that person would agree with a "
         "statement (Bakker et al. 2022, 3.3).",
-        how_made=tuple(f"{name}: {value}" for name, value in metadata.items())
+        how_made=tuple(
+            f"{name}: {value}"
+            for name, value in metadata.items()
+            if name != "questions_learned_from"  # a list as long as the data
+        )
         or ("Not recorded with the model: ask whoever made it.",),
         licences=(
             f"Measured on {about.name}: {about.source}; licence {about.licence or 'not recorded'}. "
@@ -266,7 +287,8 @@ def _show(found: list[Measurement]) -> None:
             figure(figures.within_person, 2),
             figure(figures.same_statement, 2),
         )
-    table.add_row("how often they agree", "", "", figure(one.leniency, 2))
+    if one.leniency.n_comparisons:
+        table.add_row("how often they agree", "", "", figure(one.leniency, 2))
     console.print(table)
     console.print(
         f"\nCalibration error {figure(one.reliability.error, 2)} points of 7; predicted less "

@@ -16,7 +16,7 @@ from commonweal.errors import InputError
 from commonweal.files import sha256_of
 from commonweal.rewards.calibration import LogisticCalibration
 from commonweal.rewards.scoring import UNITS, RatedRound, fit_calibration
-from commonweal.types import Calibration, RewardInput
+from commonweal.types import Calibration, RewardInput, RewardModel
 
 if TYPE_CHECKING:
     from commonweal.models.encoder import SentenceEncoder
@@ -25,6 +25,23 @@ if TYPE_CHECKING:
 RIDGE = 3.0
 MIN_RATINGS = 5
 """Ratings that a statement needs for its mean to be learned from."""
+
+
+def baselines_for(encoder_folder: Path, fitted_on: Sequence[RatedRound]) -> list[RewardModel]:
+    """Every baseline of this module, fitted on these rounds.
+
+    Args:
+        encoder_folder: holds all-MiniLM-L6-v2.
+        fitted_on: rounds of other questions than they will be measured on.
+
+    Raises:
+        InputError: the rounds hold no statement with enough ratings.
+    """
+    return [
+        ConstantRewardModel(),
+        StatementOnlyRewardModel(encoder_folder, fitted_on),
+        CosineRewardModel(encoder_folder, fitted_on),
+    ]
 
 
 class ConstantRewardModel:

@@ -49,7 +49,11 @@ class CardText:
 
 
 def render_card(
-    model: RewardModel, measured: Sequence[Measurement], text: CardText, *, plot: str | None = None
+    model: RewardModel,
+    measured: Sequence[Measurement],
+    text: CardText,
+    *,
+    plots: Sequence[str] = (),
 ) -> str:
     """The card as Markdown.
 
@@ -58,7 +62,7 @@ def render_card(
         measured: of the model and of baselines, on any number of data sets; the card's tables have
             a block for each, in this order.
         text: everything that is not a figure.
-        plot: path of a plot, relative to the card.
+        plots: paths of plots, relative to the card.
 
     Raises:
         InputError: nothing was measured of this model, or of other weights.
@@ -94,7 +98,7 @@ def render_card(
         blocks=blocks,
         own=own,
         verdict=verdict(own),
-        plot=plot,
+        plots=plots,
         n_swaps=N_SWAPS,
         n_mean_opinions=N_MEAN_OPINIONS,
         calibration=calibration if isinstance(calibration, LogisticCalibration) else None,
@@ -109,22 +113,24 @@ def write_card(
     measured: Sequence[Measurement],
     text: CardText,
     *,
-    plot: str | None = None,
+    plots: Sequence[str] = (),
 ) -> None:
     """Writes the card to ``path``, whole or not at all; see ``render_card``.
 
     Raises:
         InputError: as ``render_card``, or it cannot be written.
     """
-    write_whole(path, render_card(model, measured, text, plot=plot))
+    write_whole(path, render_card(model, measured, text, plots=plots))
 
 
 def verdict(measured: Sequence[Measurement]) -> str:
     """In words, how far to trust a prediction about one person, from what was measured.
 
-    Data that nobody rated (``simulated``) do not count: they say nothing about people.
+    Data that nobody rated (``simulated``) do not count: they say nothing about people. What holds
+    the ratings of all the others, the mean over them, is not counted as one more data set.
     """
-    real = [one for one in measured if one.people != "simulated" and one.own.crossed.n_comparisons]
+    people = [one for one in measured if one.people != "simulated"]
+    real = [one for one in people if one.own.crossed.n_comparisons]
     if not real:
         return (
             "**How far to trust it.** It was not measured whether it matches opinions with "
@@ -132,7 +138,8 @@ def verdict(measured: Sequence[Measurement]) -> str:
         )
     whole = max(real, key=lambda one: one.n_rounds)  # where there is one: the mean over all
     value = whole.own.crossed.value
-    single = [one for one in real if one.n_rounds == 1] or real
+    n_others = sum(one.n_ratings for one in people) - whole.n_ratings
+    single = [one for one in real if one is not whole or one.n_ratings != n_others]
     above = sum(one.own.crossed.low > 0.5 for one in single)
     below = sum(one.own.crossed.high < 0.5 for one in single)
     within, blind = whole.own.within_person.value, whole.statement_only.within_person.value

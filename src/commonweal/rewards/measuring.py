@@ -104,7 +104,9 @@ class Measurement:
         swapped: with the opinion of another person of the same round instead (mean of a few swaps).
         statement_only: with the mean score over many people's opinions instead.
         swapped_drop: ``own`` less ``swapped``, with paired intervals; likewise the next.
-        leniency: same-statement accuracy of who only knows how often each person agrees.
+        leniency: same-statement accuracy of who only knows how often each person agrees. Of rounds
+            in which each person rated two statements it is left out: who agreed with one of two
+            has disagreed with the other, and it would be 0 whatever people think.
     """
 
     model: str
@@ -207,6 +209,8 @@ def measure_scored(
         leniency=draws.mean(
             [
                 same_statement_accuracy(leniency(r.rated.ratings), r.rated.answers, times)
+                if np.isfinite(r.rated.ratings).sum(axis=1).max() > 2
+                else NOTHING
                 for r, times in zip(rounds, draws.times, strict=True)
             ]
         ).estimate,

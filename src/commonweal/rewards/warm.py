@@ -19,6 +19,8 @@ import numpy as np
 from commonweal.errors import EngineError, InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from commonweal.datasets.agreements import RoundMatrix
@@ -77,11 +79,17 @@ def warm_ratings(
 
 
 def warm_profile(
-    model: RewardModel, matrix: RoundMatrix, scale: Scale, *, seed: int = 0
+    model: RewardModel,
+    matrix: RoundMatrix,
+    scale: Scale,
+    *,
+    seed: int = 0,
+    on_done: Callable[[int], None] | None = None,
 ) -> FloatArray:
     """Expected ratings on the dataset's scale of everybody in the round, [n_people, n_statements].
 
-    People without an opinion start from the mean of what others are expected to say.
+    People without an opinion start from the mean of what others are expected to say. Where nobody
+    has one, everybody starts from the scale's neutral point, and ratings alone speak.
 
     Args:
         model: predicts from text, on the 7-point scale; brought to ``scale`` by the convention of
@@ -89,9 +97,10 @@ def warm_profile(
         matrix: the round, with the ratings so far.
         scale: of its ratings.
         seed: see ``warm_ratings``.
+        on_done: called with the number of pairs of person and statement that the model scored.
 
     Raises:
-        InputError: nobody in the round has an opinion.
+        InputError: the round has neither an opinion nor a rating.
     """
     from commonweal.rewards import utility_profile
     from commonweal.rewards.scoring import seven_points
@@ -99,12 +108,15 @@ def warm_profile(
 
     with_opinion = [row for row, text in enumerate(matrix.opinions) if text is not None]
     if not with_opinion:
-        raise InputError(
-            f"round {matrix.round_id!r}: nobody has an opinion, so that there is nothing to start "
-            "from; expected at least one"
-        )
+        if not np.isfinite(matrix.agreement).any():
+            raise InputError(
+                f"round {matrix.round_id!r}: nobody has an opinion and nothing was rated, so that "
+                "there is nothing to start from; expected opinions or ratings"
+            )
+        cold = np.full(matrix.agreement.shape, float(scale.neutral))
+        return warm_ratings(matrix.agreement, cold, scale, seed=seed)
     texts = [matrix.opinions[row] or "" for row in with_opinion]
-    points = utility_profile(model, matrix.question, texts, matrix.statements)
+    points = utility_profile(model, matrix.question, texts, matrix.statements, on_done=on_done)
     # The way back from the convention by which the scale's ratings are read on seven points.
     low, high = seven_points(np.array([scale.low, scale.high]), scale)
     own = scale.neutral + (points - RATING_NEUTRAL) * (scale.high - scale.low) / (high - low)
