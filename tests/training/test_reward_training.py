@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,10 +19,13 @@ import pytest
 import torch
 from accelerate import Accelerator
 from tiny_models import WORDS, made_rounds, write_decoder, write_encoder, write_rounds
+from transformers import ByT5Tokenizer
 
 from commonweal.datasets.dataset import read_dataset, write_dataset
+from commonweal.datasets.schema import LIKERT_7
 from commonweal.errors import InputError, TrainingError
 from commonweal.rewards import load_reward_model
+from commonweal.rewards.calibration import ReverseRewardError
 from commonweal.rewards.pair_text import PairText
 from commonweal.training import reward_export, run_folder
 from commonweal.training.config import RewardConfig
@@ -33,7 +37,8 @@ from commonweal.training.reward_trainer import COLUMNS, CrossedCollator, Crossed
 from commonweal.types import RewardInput
 
 QUESTION = "Which one?"
-HERE = Path(__file__).parent
+TOLD: list[tuple[str, int, int]] = []
+"""What the finished run told of its progress."""
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +79,8 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 def finished(rounds, encoder, tmp_path_factory) -> tuple[Path, list[str]]:
     """A whole run, long enough to learn who wants what."""
     out = tmp_path_factory.mktemp("run") / "tiny"
-    return out, list(run_reward(config(rounds, encoder, out, max_steps=300, eval_steps=100)))
+    made = config(rounds, encoder, out, max_steps=300, eval_steps=100)
+    return out, list(run_reward(made, on_progress=lambda *told: TOLD.append(told)))
 
 
 # --------------------------------------------------------------------------------- a whole run
@@ -129,7 +135,7 @@ def test_a_run_leaves_what_the_docs_say(finished):
     names = {path.name for path in out.iterdir()} - {".lock"}
     assert names == {
         *("run.json", "comparisons.parquet", "metrics.jsonl", "fit.json", "checkpoints"),
-        *("model", "runtime", "card.md"),
+        *("model", "runtime", "card.md", "pictures"),
     }
     metrics = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert any("eval_crossed_accuracy" in entry for entry in metrics)
@@ -137,6 +143,29 @@ def test_a_run_leaves_what_the_docs_say(finished):
     assert "made (simulated)" in card
     assert "made (ood_test)" in card
     assert any("made (ood_test): 1.000" in line for line in lines)
+    (exported,) = (line for line in lines if line.startswith("Exported: "))
+    assert "bits a weight" in exported
+    joined = " ".join(card.split())
+    assert exported in joined
+    assert "people, none of whom was trained on" in joined
+    assert "(pictures/1.svg)" in card
+    assert (out / "pictures" / "1.svg").read_text().startswith("<?xml")
+
+
+@pytest.mark.usefixtures("encoder_folder")
+def test_its_card_has_what_it_has_to_beat(finished):
+    """The baselines read the packaged all-MiniLM-L6-v2."""
+    card = (finished[0] / "card.md").read_text()
+    for name in ("statement only", "cosine of opinion and statement"):
+        assert f"| made (ood_test) | {name} | " in card
+
+
+@pytest.mark.usefixtures("finished")
+def test_a_run_tells_how_far_it_is():
+    for stage in ("train", "export", "measure"):
+        n_done = [n / n_total for name, n, n_total in TOLD if name == stage]
+        assert n_done == sorted(n_done)
+        assert n_done[-1] == 1
 
 
 def test_a_finished_run_is_not_repeated(finished, rounds, encoder):
@@ -234,21 +263,30 @@ class _Fixed(torch.nn.Module):
         return SimpleNamespace(logits=input_ids[:, :1].float())
 
 
-def test_the_loss_is_that_of_the_paper_plus_the_crossed_one():
+@pytest.mark.parametrize("margin", [0.0, 3.0])
+def test_the_loss_is_that_of_the_paper_plus_the_crossed_one(margin):
     """Worked out by hand from four rewards a crossed row and two a plain one."""
     rows = [
-        ([5], [3], [2], [4], 0),  # A: 5 over 3, and B: 2 over 4
-        ([1], [4], [], [], 1),
+        ([5], [3], [2], [4], 0.5, 1.0, 0),  # A: 5 over 3, and B: 2 over 4
+        ([1], [4], [], [], 0.25, 0.0, 1),
     ]
     batch = CrossedCollator(0)([dict(zip(COLUMNS, row, strict=True)) for row in rows])
     trainer = CrossedRewardTrainer.__new__(CrossedRewardTrainer)
     trainer.model, trainer._crossed_weight, trainer._centre = _Fixed().eval(), 0.5, 0.1
+    trainer._margin = margin
     trainer._metrics = {"eval": defaultdict(list)}
     trainer.accelerator = Accelerator(cpu=True)
     loss = trainer.compute_loss(trainer.model, batch)
     softplus = lambda x: np.log1p(np.exp(x))  # noqa: E731
     # Within: 5 over 3 (A), 1 over 4 (plain), 2 over 4 (B). Crossed: (5 - 3) + (2 - 4).
-    within = np.mean([softplus(-(5 - 3)), softplus(-(1 - 4)), softplus(-(2 - 4))])
+    # Ordinal targets: ahead by as much as the ratings lie apart (TRL: -logsigmoid(c - r - m)).
+    within = np.mean(
+        [
+            softplus(-(5 - 3 - margin * 0.5)),
+            softplus(-(1 - 4 - margin * 0.25)),
+            softplus(-(2 - 4 - margin * 1.0)),
+        ]
+    )
     crossed = softplus(-((5 - 3) + (2 - 4)))
     centre = np.mean([(5 + 3) ** 2, (1 + 4) ** 2, (2 + 4) ** 2])
     assert loss.item() == pytest.approx(within + 0.5 * crossed + 0.1 * centre, rel=1e-6)
@@ -293,6 +331,59 @@ def test_rows_are_what_people_said(rounds, encoder, tmp_path):
     assert len(inputs_of(split.training)) == len(set(inputs_of(split.training)))
 
 
+def test_an_evaluation_reads_no_more_than_is_allowed(rounds, encoder, tmp_path):
+    whole = read_split(config(rounds, encoder, tmp_path).data, seed=0)
+    made = config(rounds, encoder, tmp_path, data={"max_development_comparisons": 25})
+    few = read_split(made.data, seed=0)
+    assert few.development.rows.height == 25 < whole.development.rows.height
+    assert set(few.development.rows.iter_rows()) <= set(whole.development.rows.iter_rows())
+    assert few.training.rows.equals(whole.training.rows)
+
+
+def test_margins_are_how_far_apart_people_rated(rounds, encoder, tmp_path):
+    """As a share of the scale, from ratings of 1 to 7 drawn at random."""
+    from tokenizers import Tokenizer
+
+    made = made_rounds()
+    drawn = np.random.default_rng(0).integers(1, 8, made.ratings.height)
+    about = replace(made.about, scale=LIKERT_7)
+    ratings = made.ratings.with_columns(agreement=pl.Series(drawn))
+    write_dataset(replace(made, about=about, ratings=ratings), tmp_path / "d")
+    split = read_split(config(tmp_path / "d", encoder, tmp_path).data, seed=0)
+    tokenizer = Tokenizer.from_file(str(encoder / "tokenizer.json"))
+    tokens = as_tokens(split.training, tokenizer, PairText(max_tokens=32), margins=True)
+    said = {
+        (row["round_id"], row["participant_id"], row["candidate_id"]): row["agreement"]
+        for row in ratings.iter_rows(named=True)
+    }
+    assert {round(6 * margin) for margin in tokens["margin"]} == {1, 2, 3, 4, 5, 6}
+    for number, row in enumerate(split.training.rows.iter_rows(named=True)):
+        at, one, two = row["round_id"], row["chosen_id"], row["rejected_id"]
+        who, other = row["participant_id"], row["other_participant_id"]
+        apart = said[at, who, one] - said[at, who, two]
+        assert tokens["margin"][number] == pytest.approx(apart / 6)
+        apart = said[at, other, two] - said[at, other, one] if other else 0
+        assert tokens["other_margin"][number] == pytest.approx(apart / 6)
+
+
+def test_who_contradicts_themselves_is_not_learned_from(encoder, tmp_path):
+    """A quarter of the people say the reverse in their second pass."""
+    made = made_rounds()
+    turned = pl.col("participant_id").str.contains("p[369]$")
+    second = made.ratings.with_columns(
+        pass_index=pl.lit(1, dtype=made.ratings.schema["pass_index"]),
+        agreement=pl.when(turned).then(-pl.col("agreement")).otherwise("agreement"),
+    )
+    write_dataset(replace(made, ratings=pl.concat([made.ratings, second])), tmp_path / "d")
+    found = read_split(
+        config(tmp_path / "d", encoder, tmp_path, data={"min_kappa": 0.4}).data, seed=0
+    )
+    people = set(found.training.rows["participant_id"])
+    assert people
+    assert not any(person[-2:] in {"p3", "p6", "p9"} for person in people)
+    assert found.counts["people dropped: unreliable"] == 18
+
+
 def test_tokens_are_those_of_the_runtime(rounds, encoder, tmp_path):
     from tokenizers import Tokenizer
 
@@ -315,7 +406,7 @@ def test_tokens_are_those_of_the_runtime(rounds, encoder, tmp_path):
     ("data", "expected"),
     [
         ({"development": ["nowhere"]}, "names the question 'nowhere', which is in no training"),
-        ({"development_share": 0.99}, "there are .* training comparisons|there are 0"),
+        ({"development_share": 0.99}, "there are 1?[0-9] training comparisons, expected .* 100"),
     ],
 )
 def test_too_little_data_is_named(encoder, tmp_path, data, expected):
@@ -423,6 +514,39 @@ def test_a_question_that_another_dataset_tests_on_is_refused(rounds, encoder, tm
 def test_settings_that_do_not_go_together_are_named(rounds, encoder, tmp_path, more, expected):
     with pytest.raises(InputError, match=expected):
         fit(config(rounds, encoder, tmp_path / "out", **more))
+
+
+def test_a_tokenizer_that_cannot_be_exported_is_named(rounds, encoder, tmp_path):
+    """ByT5's is written in Python: it has no tokenizer.json."""
+    shutil.copytree(encoder, tmp_path / "slow", ignore=shutil.ignore_patterns("tokenizer*"))
+    ByT5Tokenizer().save_pretrained(tmp_path / "slow")
+    with pytest.raises(InputError, match=r"its tokenizer \(ByT5Tokenizer\) has no tokenizer.json"):
+        fit(config(rounds, tmp_path / "slow", tmp_path / "out"))
+
+
+def test_a_model_of_the_reverse_gets_a_card_and_no_runtime(encoder, tmp_path):
+    """What people wanted in training is what they reject in the questions kept back."""
+    made = made_rounds()
+    kept = pl.col("round_id").is_in(["train0", "train1"])
+    ratings = made.ratings.with_columns(
+        agreement=pl.when(kept).then(-pl.col("agreement")).otherwise("agreement")
+    )
+    write_dataset(replace(made, ratings=ratings), tmp_path / "d")
+    made_config = config(
+        tmp_path / "d",
+        encoder,
+        tmp_path / "out",
+        max_steps=60,
+        eval_steps=60,
+        data={"development": ["train0", "train1"]},
+    )
+    with pytest.raises(ReverseRewardError, match="predicts the reverse of agreement"):
+        list(run_reward(made_config))
+    card = " ".join((tmp_path / "out" / "card.md").read_text().split())
+    assert "**It predicts the reverse of agreement and must not be used**" in card
+    assert not (tmp_path / "out" / "runtime").exists()
+    with pytest.raises(ReverseRewardError, match=r"reverse of agreement: .*card\.md"):
+        list(run_reward(made_config))
 
 
 def test_order_agreement_by_hand():

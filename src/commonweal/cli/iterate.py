@@ -21,6 +21,8 @@ _STAGES = {
     "read": "Reading statements",
     "rate": "Rating",
     "train": "Training",
+    "export": "Exporting",
+    "measure": "Measuring",
     "merge": "Merging",
     "evaluate": "Evaluating",
 }

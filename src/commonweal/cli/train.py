@@ -35,7 +35,8 @@ def reward(
     read = read_config(config, RewardConfig)
     with extra_needed():
         from commonweal.training.reward_run import run_reward
-    with StageBars({"train": "Training"}) as bars:
+    stages = {"train": "Training", "export": "Exporting", "measure": "Measuring"}
+    with StageBars(stages) as bars:
         for line in run_reward(read, overwrite=overwrite, on_progress=bars.update):
             typer.echo(line)
 

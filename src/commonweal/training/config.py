@@ -63,6 +63,12 @@ class RewardData(RatedData):
     max_crossed_per_round: int = Field(
         default=5000, ge=0, description="crossed pairs of comparisons in one round, by the seed"
     )
+    max_development_comparisons: int = Field(
+        default=2000,
+        ge=1,
+        description="comparisons that each evaluation reads, drawn by the seed: all of them can "
+        "take longer than the training in between",
+    )
 
 
 class RewardModelPart(Part):
@@ -114,6 +120,13 @@ class RewardTraining(Training):
     max_steps: int = Field(default=1500, ge=1, description="optimiser steps (the paper's, 3.4)")
     crossed_weight: float = Field(
         default=1.0, ge=0, description="weight of the crossed loss beside that within people"
+    )
+    margin: float = Field(
+        default=0.0,
+        ge=0,
+        description="ordinal targets: what a person rated higher should have a reward higher by "
+        "this times the share of the scale between the two ratings (TRL's margin); 0: any order "
+        "will do",
     )
     centre: float = Field(
         default=0.01, ge=0, description="weight that keeps rewards near zero (TRL)"

@@ -101,7 +101,13 @@ def _trainer(config: RewardConfig, split: Split, on_progress: Progress) -> Cross
     )
     network.config.pad_token_id = tokenizer.pad_token_id
     _check(config, network)
-    plain = tokenizer.backend_tokenizer
+    plain = getattr(tokenizer, "backend_tokenizer", None)
+    if plain is None:
+        raise InputError(
+            f"model.backbone is {config.model.backbone!r}, and its tokenizer "
+            f"({type(tokenizer).__name__}) has no tokenizer.json, on which the export runs; "
+            "expected a backbone with a fast tokenizer"
+        )
     plain.no_truncation()
     plain.no_padding()
     text = pair_text(config)
@@ -120,13 +126,14 @@ def _trainer(config: RewardConfig, split: Split, on_progress: Progress) -> Cross
         options = TrlRewardConfig(**trainers.common_options(training, config.out, config.name))
         trainer = CrossedRewardTrainer(
             crossed_weight=training.crossed_weight,
+            margin=training.margin,
             centre=training.centre,
             model=network,
             args=options,
             processing_class=tokenizer,
             data_collator=CrossedCollator(tokenizer.pad_token_id),
-            train_dataset=as_tokens(split.training, plain, text),
-            eval_dataset=as_tokens(split.development, plain, text),
+            train_dataset=as_tokens(split.training, plain, text, margins=training.margin > 0),
+            eval_dataset=as_tokens(split.development, plain, text, margins=training.margin > 0),
             peft_config=peft,
             callbacks=[
                 EarlyStoppingCallback(training.patience),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from commonweal.datasets.agreements import agreements
 from commonweal.datasets.comparisons import crossed_quadruples, within_person_pairs
 from commonweal.datasets.dataset import Dataset
 from commonweal.datasets.words import normal_form
@@ -51,6 +52,12 @@ class Split:
     counts: dict[str, int]
 
     @property
+    def questions(self) -> list[str]:
+        """Texts of all questions, those kept back included."""
+        rounds = (*self.training.rounds, *self.development.rounds)
+        return sorted({text for dataset in rounds for text in dataset.rounds["question"]})
+
+    @property
     def development_questions(self) -> list[str]:
         """Ids of the questions kept back."""
         ids = [d.rounds["question_id"] for d in self.development.rounds]
@@ -85,7 +92,10 @@ def read_split(config: RewardData, seed: int) -> Split:
             )
             for dataset in found
         )
-        part = Part(rounds, _comparisons(rounds, config, seed))
+        rows = _comparisons(rounds, config, seed)
+        if inside:  # in an order drawn by the seed, so that the first are a draw of all
+            rows = rows.head(config.max_development_comparisons)
+        part = Part(rounds, rows)
         count(f"{name} rounds", sum(dataset.rounds.height for dataset in rounds))
         count(f"{name} comparisons", part.rows.height)
         count(f"{name} comparisons that are crossed", part.rows["other_participant_id"].count())
@@ -95,17 +105,24 @@ def read_split(config: RewardData, seed: int) -> Split:
     return Split(parts[0], parts[1], counts)
 
 
-def as_tokens(part: Part, tokenizer: Any, pair_text: PairText) -> datasets.Dataset:
-    """The rows as token ids, in the columns that ``CrossedRewardTrainer`` reads."""
+def as_tokens(
+    part: Part, tokenizer: Any, pair_text: PairText, *, margins: bool = False
+) -> datasets.Dataset:
+    """The rows as token ids, in the columns that ``CrossedRewardTrainer`` reads.
+
+    Margins are 0 unless they are asked for: they need every rating in memory.
+    """
     import datasets
 
-    texts = [_Texts(dataset) for dataset in part.rounds]
+    texts = [_Texts(dataset, with_agreements=margins) for dataset in part.rounds]
     place: dict[RewardInput, int] = {}
     columns: dict[str, list[Any]] = {
         "chosen_ids": [],
         "rejected_ids": [],
         "other_chosen_ids": [],
         "other_rejected_ids": [],
+        "margin": [],
+        "other_margin": [],
     }
     for number, round_id, person, chosen, rejected, other in part.rows.iter_rows():
         known = texts[number]
@@ -113,6 +130,9 @@ def as_tokens(part: Part, tokenizer: Any, pair_text: PairText) -> datasets.Datas
             (person, chosen, rejected, ""),
             (other, rejected, chosen, "other_"),
         ):
+            columns[prefix + "margin"].append(
+                0.0 if who is None or not margins else known.margin(round_id, who, better, worse)
+            )
             for name, candidate in (("chosen_ids", better), ("rejected_ids", worse)):
                 given = None if who is None else known.input(round_id, who, candidate)
                 at = None if given is None else place.setdefault(given, len(place))
@@ -122,6 +142,8 @@ def as_tokens(part: Part, tokenizer: Any, pair_text: PairText) -> datasets.Datas
         {
             **{
                 name: [[] if at is None else ids[at] for at in column]
+                if name.endswith("_ids")
+                else column
                 for name, column in columns.items()
             },
             "row": list(range(part.rows.height)),
@@ -140,9 +162,9 @@ def inputs_of(part: Part) -> list[RewardInput]:
 
 
 class _Texts:
-    """Opinions and statements of a dataset by their names."""
+    """Opinions, statements and agreements of a dataset by their names."""
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: Dataset, *, with_agreements: bool = False) -> None:
         self._questions = dict(dataset.rounds.select("round_id", "question").iter_rows())
         self._opinions = {
             (round_id, person): text
@@ -156,6 +178,15 @@ class _Texts:
                 "round_id", "candidate_id", "text"
             ).iter_rows()
         }
+
+        rated = agreements(dataset).rows if with_agreements else pl.DataFrame()
+        self._agreement = {tuple(names): agreement for *names, agreement in rated.iter_rows()}
+        self._span = dataset.about.scale.high - dataset.about.scale.low
+
+    def margin(self, round_id: str, person: str, better: str, worse: str) -> float:
+        """How far apart this person rated the two, as a share of the scale."""
+        one, two = (self._agreement[round_id, person, name] for name in (better, worse))
+        return float((one - two) / self._span)
 
     def input(self, round_id: str, person: str, candidate: str) -> RewardInput:
         return RewardInput(

@@ -28,6 +28,7 @@ MIN_ORDER_AGREEMENT = 0.99
 """Of pairs of inputs, the share that export and network must put in the same order."""
 
 Weights = Literal["int8", "float16", "float32"]
+_BITS: dict[Weights, int] = {"int8": 8, "float16": 16, "float32": 32}
 _UNCALIBRATED = LogisticCalibration(1.0, 0.0, "nothing: not calibrated yet")
 
 
@@ -50,6 +51,14 @@ class Export:
     largest_difference: float
     n_inputs: int
     n_bytes: int
+
+    @property
+    def in_words(self) -> str:
+        """Its size, and how like the network it is."""
+        return (
+            f"{_BITS[self.weights]} bits a weight, {self.n_bytes / 1e6:.1f} MB, the same order as "
+            f"the network for {self.order_agreement:.2%} of pairs of {self.n_inputs} inputs"
+        )
 
 
 def export_smallest(network_folder: Path, folder: Path, **options: Any) -> Export:

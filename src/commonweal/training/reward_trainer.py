@@ -19,9 +19,13 @@ from trl.trainer.reward_trainer import DataCollatorForPreference
 
 from commonweal.errors import TrainingError
 
-COLUMNS = ("chosen_ids", "rejected_ids", "other_chosen_ids", "other_rejected_ids", "row")
+COLUMNS = (
+    *("chosen_ids", "rejected_ids", "other_chosen_ids", "other_rejected_ids"),
+    *("margin", "other_margin", "row"),
+)
 """A row is one person's comparison, and, where there is one, another person's opposite comparison
-of the same two statements; ``row`` is its number in the training data."""
+of the same two statements; a margin is how far apart the two were rated, as a share of the scale;
+``row`` is the row's number in the training data."""
 
 
 class CrossedCollator:
@@ -35,10 +39,17 @@ class CrossedCollator:
         self._pad = DataCollatorForPreference(pad_token_id=pad_token_id)
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Returns input_ids, attention_mask, ``other`` (for each row the place of its opposite
-        comparison, or -1) and ``row``.
+        """Returns input_ids, attention_mask, ``margin`` (of each pair), ``other`` (for each row
+        the place of its opposite comparison, or -1) and ``row``.
         """
-        pairs = [{"chosen_ids": r["chosen_ids"], "rejected_ids": r["rejected_ids"]} for r in rows]
+        pairs = [
+            {
+                "chosen_ids": row["chosen_ids"],
+                "rejected_ids": row["rejected_ids"],
+                "margin": row["margin"],
+            }
+            for row in rows
+        ]
         other: list[int] = []
         for row in rows:
             if row["other_chosen_ids"]:
@@ -47,6 +58,7 @@ class CrossedCollator:
                     {
                         "chosen_ids": row["other_chosen_ids"],
                         "rejected_ids": row["other_rejected_ids"],
+                        "margin": row["other_margin"],
                     }
                 )
             else:
@@ -62,13 +74,18 @@ class CrossedCollator:
 class CrossedRewardTrainer(RewardTrainer):  # type: ignore[misc]
     """Trains on the cross-entropy within people plus ``crossed_weight`` times the crossed one.
 
+    Within people, what was rated higher should be ahead by ``margin`` times how far the ratings lie
+    apart, as a share of the scale (TRL's margin: ordinal targets).
+
     ``centre`` times the mean square of the sum of a pair's rewards keeps them near zero, as TRL's
     ``center_rewards_coefficient`` does. TRL's own loss is not called: it gathers rewards of all
     processes, which here have batches of different sizes.
     """
 
-    def __init__(self, *args: Any, crossed_weight: float, centre: float, **kwargs: Any) -> None:
-        self._crossed_weight, self._centre = crossed_weight, centre
+    def __init__(
+        self, *args: Any, crossed_weight: float, margin: float, centre: float, **kwargs: Any
+    ) -> None:
+        self._crossed_weight, self._margin, self._centre = crossed_weight, margin, centre
         super().__init__(*args, **kwargs)
 
     def _set_signature_columns_if_needed(self) -> None:
@@ -86,7 +103,7 @@ class CrossedRewardTrainer(RewardTrainer):  # type: ignore[misc]
         Raises:
             TrainingError: it is not finite; the message names the rows.
         """
-        other, row = inputs.pop("other"), inputs.pop("row")
+        other, row, margin = (inputs.pop(name) for name in ("other", "row", "margin"))
         outputs = model(**inputs)
         chosen, rejected = torch.chunk(outputs.logits.squeeze(-1), 2)
         differences = chosen - rejected
@@ -94,7 +111,8 @@ class CrossedRewardTrainer(RewardTrainer):  # type: ignore[misc]
         crossed = differences[: len(other)][has_other] + differences[other[has_other]]
         squares = (chosen + rejected) ** 2
         n, n_crossed = self._counted(differences.detach(), crossed.detach())
-        loss = (self._centre * squares - functional.logsigmoid(differences)).sum() / n
+        ahead = differences - self._margin * margin
+        loss = (self._centre * squares - functional.logsigmoid(ahead)).sum() / n
         if n_crossed:
             loss = loss - self._crossed_weight * functional.logsigmoid(crossed).sum() / n_crossed
         if not math.isfinite(loss.item()):

@@ -17,8 +17,8 @@ from commonweal.files import sha256_of, write_whole
 
 RUN, METRICS, ROWS, FIT = "run.json", "metrics.jsonl", "comparisons.parquet", "fit.json"
 CHECKPOINTS, MODEL, CARD = "checkpoints", "model", "card.md"
-RUNTIME, POLICY = "runtime", "policy"
-OURS = (CHECKPOINTS, MODEL, RUNTIME, POLICY, CARD, METRICS, ROWS, FIT, RUN)
+RUNTIME, POLICY, PICTURES = "runtime", "policy", "pictures"
+OURS = (CHECKPOINTS, MODEL, RUNTIME, POLICY, PICTURES, CARD, METRICS, ROWS, FIT, RUN)
 """All that a run makes, its config last: nothing else in the folder is ever deleted."""
 
 _WHOLE = "whole"
