@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from commonweal.datasets.words import tokens
 from commonweal.errors import InputError
 from commonweal.models.encoder import SentenceEncoder
 from commonweal.participants.considerations import load_bank
 from commonweal.participants.form import quality, signs
 from commonweal.participants.latent import LatentCrowd
 from commonweal.participants.reading import Reader, clauses_of, without_opening
-from commonweal.policies.parsing import tokens
 from commonweal.questions.seeds import load_seeds
 
 BANK = {question.id: question for question in load_bank()}

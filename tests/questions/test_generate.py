@@ -8,12 +8,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from question_making import WordEncoder, make_records
 
+from commonweal.datasets.words import normal_form
 from commonweal.errors import EngineError, InputError
 from commonweal.models.embedded_engine import EmbeddedModel
 from commonweal.models.scripted import ScriptedModel
 from commonweal.questions.generate import GenerationConfig, generate_questions
 from commonweal.questions.journal import Journal
-from commonweal.questions.records import normal_form
 from commonweal.questions.seeds import load_seeds
 from commonweal.questions.similar import SimilarityIndex, near_pairs, nearest_across
 from commonweal.types import Sampling

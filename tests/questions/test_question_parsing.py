@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from commonweal.datasets.words import normal_form
 from commonweal.questions.flags import flags_of
 from commonweal.questions.parsing import (
     MAX_WORDS,
@@ -16,7 +17,7 @@ from commonweal.questions.parsing import (
     parse_question,
 )
 from commonweal.questions.positions import derive_positions, position_by_rule, position_fault
-from commonweal.questions.records import COLUMNS, QuestionRecord, normal_form
+from commonweal.questions.records import COLUMNS, QuestionRecord
 from commonweal.questions.similar import NEAR_DUPLICATE
 from commonweal.types import Completion
 

@@ -205,7 +205,7 @@ def _unseen(model: RewardModel, dataset: Dataset, split: str | None) -> Dataset:
 
 def _form(question: str) -> str:
     """The question's words alone: two ids that ask the same are the same question."""
-    from commonweal.questions.records import normal_form
+    from commonweal.datasets.words import normal_form
 
     return normal_form(question)
 
