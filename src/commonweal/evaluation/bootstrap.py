@@ -1,7 +1,7 @@
 """95 % intervals by resampling whole groups: one set of resamples for every figure.
 
 Groups are drawn with replacement, and all rounds, statements and people of a group go along
-(docs/decisions/013). A figure is a function of sums over groups, so a resample is a
+(docs/decisions/018). A figure is a function of sums over groups, so a resample is a
 weighted sum: how often each group was drawn times what the group adds. Thousands of resamples of
 hundreds of figures are one matrix product, and memory does not grow with the number of rounds.
 

@@ -185,11 +185,13 @@ def here(visit: Visit) -> Response:
         person = _person(visit, turn)
         page = current_page(turn, person)
         due = page.group is not None and page.group.deadline <= turn.now and not page.is_paused
+        stands = people.is_fresh(turn, person) and not due
+        if stands and page.unseen is None:
+            return _show(visit, turn, page)
     # The reading connection is given back first: everybody who waits to write would hold one.
-    if people.is_fresh(turn, person) and not due:
-        if page.unseen is not None:
-            with store.write() as writing:
-                answers.show(writing, page.unseen, turn.now)
+    if stands and page.unseen is not None:
+        with store.write() as writing:
+            answers.show(writing, page.unseen, turn.now)
         return _show(visit, turn, page)
     with store.turn(study_id) as turn:
         person = _person(visit, turn)
