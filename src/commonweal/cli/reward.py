@@ -91,9 +91,7 @@ def measure(
     from commonweal.rewards.card import as_dict, write_card
     from commonweal.rewards.measurement_plot import plot_measurement
 
-    check_outputs(
-        {"--json": json_, "--card": card, "--plot": plot}, inputs={"DATASET": dataset}
-    )
+    check_outputs({"--json": json_, "--card": card, "--plot": plot}, inputs={"DATASET": dataset})
     loaded = load_reward_model(model)
     chosen = _unseen(loaded, read_dataset(dataset), split)
     models: list[RewardModel] = [] if baselines is None else _baselines(baselines, chosen)
