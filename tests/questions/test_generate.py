@@ -126,6 +126,7 @@ def test_a_run_broken_off_anywhere_ends_in_the_same_set(tmp_path, seed_records, 
         assert journal.n_remembered == 20
 
 
+@pytest.mark.slow
 def test_the_embedded_model_resumed_writes_the_same_set(tmp_path, smollm2_gguf, sentence_encoder):
     seeds = load_seeds("uk")
     config = GenerationConfig(n_target=4, n_batch=2, seed=5)

@@ -179,6 +179,7 @@ def choose(page, name, value):
         page.keyboard.press("ArrowDown")
 
 
+@pytest.mark.slow
 def test_going_back_and_a_second_tab_do_no_harm(chromium, site):
     with served(site) as address:
         first, _ = in_a_group(chromium, address, site)
@@ -206,6 +207,7 @@ def test_going_back_and_a_second_tab_do_no_harm(chromium, site):
         assert (count(site, Rating), count(site, Opinion)) == (1, 1)
 
 
+@pytest.mark.slow
 def test_a_lost_connection_loses_no_draft(chromium, site):
     with served(site) as address:
         first, _ = in_a_group(chromium, address, site)
@@ -220,6 +222,7 @@ def test_a_lost_connection_loses_no_draft(chromium, site):
         assert page.input_value("textarea") == OPINION
 
 
+@pytest.mark.slow
 def test_a_page_that_stays_shows_pause_time_and_messages(chromium, site):
     with served(site) as address:
         first, _ = in_a_group(chromium, address, site)

@@ -249,6 +249,7 @@ def test_a_changed_file_that_the_plan_names_is_noticed(trained, tmp_path):
         Loop(made)
 
 
+@pytest.mark.slow
 def test_what_a_killed_removal_left_is_not_gone_on_with(trained, tmp_path):
     """Of an out-of-date stage only its journal is left: rounds of another plan."""
     made = plan(tmp_path / "loop")

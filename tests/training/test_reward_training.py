@@ -113,6 +113,7 @@ def test_export_and_network_agree(finished, rounds, encoder):
     assert np.abs(network - export).max() < 0.1 * np.ptp(network)
 
 
+@pytest.mark.slow
 def test_an_export_that_loses_the_order_takes_more_room(finished, tmp_path, monkeypatch):
     """With a demand that eight bits do not meet on this network, and sixteen do."""
     out, _ = finished
