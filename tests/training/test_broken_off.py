@@ -24,39 +24,31 @@ TRAINING = {"max_steps": 8, "eval_steps": 2, "batch_size": 8}
 
 
 def reward_run(folder: Path) -> tuple[Callable[..., Any], Callable[..., RewardConfig]]:
-    rounds, backbone = write_rounds(folder / "rounds"), write_encoder(folder / "encoder")
-
-    def config(out: Path, **training: Any) -> RewardConfig:
-        out.mkdir()
-        return RewardConfig.model_validate(
-            {
-                "name": "tiny",
-                "out": out,
-                "data": {"datasets": [rounds]},
-                "model": {"backbone": str(backbone), "max_tokens": 32},
-                "training": TRAINING | training,
-            }
-        )
-
-    return fit_reward_model, config
+    model = {"backbone": str(write_encoder(folder / "encoder")), "max_tokens": 32}
+    return fit_reward_model, tiny(RewardConfig, write_rounds(folder / "rounds"), model)
 
 
 def policy_run(folder: Path) -> tuple[Callable[..., Any], Callable[..., SftConfig]]:
-    rounds, base = write_quality_rounds(folder / "rounds"), write_chatter(folder / "chatter")
+    model = {"base": str(write_chatter(folder / "chatter")), "lora_rank": 4}
+    return fit_policy, tiny(SftConfig, write_quality_rounds(folder / "rounds"), model)
 
-    def config(out: Path, **training: Any) -> SftConfig:
+
+def tiny(kind: Any, rounds: Path, model: dict[str, Any]) -> Callable[..., Any]:
+    """Makes configs of this kind: from a new folder and other fields of training."""
+
+    def config(out: Path, **training: Any) -> Any:
         out.mkdir()
-        return SftConfig.model_validate(
+        return kind.model_validate(
             {
                 "name": "tiny",
                 "out": out,
                 "data": {"datasets": [rounds]},
-                "model": {"base": str(base), "lora_rank": 4},
+                "model": model,
                 "training": TRAINING | training,
             }
         )
 
-    return fit_policy, config
+    return config
 
 
 def weights(out: Path) -> dict[str, torch.Tensor]:

@@ -181,6 +181,7 @@ def _unseen(model: RewardModel, dataset: Dataset, split: str | None) -> Dataset:
         InputError: the dataset has splits and none is named, or the model was fitted to one of its
             questions.
     """
+    from commonweal.datasets.words import normal_form
     from commonweal.errors import InputError
 
     there = sorted(dataset.rounds["split"].drop_nulls().unique())
@@ -193,9 +194,9 @@ def _unseen(model: RewardModel, dataset: Dataset, split: str | None) -> Dataset:
     chosen = dataset if split is None else dataset.of_split(split)
     metadata = getattr(model, "metadata", {})
     names = {*metadata.get("train", ()), *metadata.get("tune_and_calibrate", ())}
-    seen = {_form(text) for text in metadata.get("questions_learned_from", ())}
+    seen = {normal_form(text) for text in metadata.get("questions_learned_from", ())}
     for round_id, text in chosen.rounds.select("round_id", "question").iter_rows():
-        if round_id in names or _form(text) in seen:
+        if round_id in names or normal_form(text) in seen:
             raise InputError(
                 f"{model.name} was fitted to the round {round_id!r} or its question, {text!r}; "
                 "expected rounds that it has not seen: give --split, or another dataset"
@@ -203,16 +204,10 @@ def _unseen(model: RewardModel, dataset: Dataset, split: str | None) -> Dataset:
     return chosen
 
 
-def _form(question: str) -> str:
-    """The question's words alone: two ids that ask the same are the same question."""
-    from commonweal.datasets.words import normal_form
-
-    return normal_form(question)
-
-
 def _baselines(path: Path, measured: Dataset) -> list[RewardModel]:
     """The baselines, fitted on rounds of other questions than those that are measured."""
     from commonweal.datasets.dataset import read_dataset
+    from commonweal.datasets.words import normal_form
     from commonweal.errors import InputError
     from commonweal.models import store
     from commonweal.rewards import REWARD_WEIGHTS
@@ -222,8 +217,8 @@ def _baselines(path: Path, measured: Dataset) -> list[RewardModel]:
     train = read_dataset(path)
     if train.rounds["split"].is_not_null().any():
         train = train.of_split("train")
-    tested = {_form(text) for text in measured.rounds["question"]}
-    shared = sorted({text for text in train.rounds["question"] if _form(text) in tested})
+    tested = {normal_form(text) for text in measured.rounds["question"]}
+    shared = sorted({text for text in train.rounds["question"] if normal_form(text) in tested})
     if shared:
         raise InputError(
             f"--baselines {path}: the question {shared[0]!r} is also measured "
