@@ -72,6 +72,7 @@ def test_the_utility_profile_has_a_row_a_participant_and_a_column_a_candidate():
     result, _, predictor = scripted()
     assert result.utilities.shape == (3, 4)
     np.testing.assert_allclose(result.utilities, RATINGS, rtol=1e-12)
+    np.testing.assert_array_equal(result.rewards, list(REWARDS.values()))
     (asked,) = predictor.calls  # one batch
     assert {one.question for one in asked} == {QUESTION}
 
@@ -178,7 +179,7 @@ def test_an_omitted_opinion_is_in_no_prompt_and_is_scored():
 def test_the_omission_of_somebody_unknown_or_of_everybody():
     with pytest.raises(InputError, match=r"cannot omit 'bob'.*asha, gus, mei"):
         scripted(omit=["bob"])
-    with pytest.raises(InputError, match="every participant is omitted"):
+    with pytest.raises(InputError, match="every opinion is omitted"):
         scripted(omit=["asha", "gus", "mei"])
 
 

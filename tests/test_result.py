@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
+import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +15,9 @@ from hypothesis import strategies as st
 
 from commonweal.errors import InputError, WelfareDomainError
 from commonweal.result import Agreement
+from commonweal.selection import Selection
 from commonweal.types import Candidate, Opinion, Question, Rejection, RejectionReason
-from commonweal.welfare import WELFARE_FUNCTIONS, isoelastic, rank
+from commonweal.welfare import WELFARE_FUNCTIONS, Isoelastic
 
 
 def made_agreement(utilities, *, alpha=0.0, ids=None, texts=None, statements=None, **more):
@@ -23,7 +27,6 @@ def made_agreement(utilities, *, alpha=0.0, ids=None, texts=None, statements=Non
     ids = ids or [f"p{i + 1}" for i in range(n_participants)]
     texts = texts or [f"The opinion of {name}." for name in ids]
     statements = statements or [f"We agree on statement number {i}." for i in range(n_candidates)]
-    welfare = isoelastic(profile, alpha)
     known = {
         "question": Question("Should local buses be free?"),
         "omitted": (),
@@ -32,22 +35,24 @@ def made_agreement(utilities, *, alpha=0.0, ids=None, texts=None, statements=Non
         "timings_seconds": {"load": 1.0, "generate": 2.0, "predict": 0.5},
         "provenance": {
             "commonweal_version": "0",
+            "seed": 7,
             "n_completions_sampled": n_candidates + 1,
             "model_weights_sha256": None,
         },
     }
-    return Agreement(
+    made = Selection(
         opinions=tuple(Opinion(*pair) for pair in zip(ids, texts, strict=True)),
         candidates=tuple(
             Candidate(f"c{i + 1:02d}", text, tuple(ids), "zero_shot", "scripted", "0" * 16, i)
             for i, text in enumerate(statements)
         ),
+        n_sampled=n_candidates + 1,
+        rewards=np.log(profile),  # what rewards are made of is not this file's matter
         utilities=profile,
-        alpha=alpha,
-        welfare=welfare,
-        ranking=rank(welfare),
+        seed=(7,),
         **known | more,
     )
+    return Agreement.of(made.picked([Isoelastic(alpha)]))
 
 
 # Means 4, 3.5 and 3.75; minima 1, 3 and 2; products 7, 12 and 11.
@@ -129,12 +134,14 @@ def test_the_dictionary_is_json(alpha):
     result = made_agreement(SPLIT, alpha=alpha, omitted=("p2",))
     told = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert told["welfare"]["alpha"] == ("inf" if alpha == math.inf else alpha)
-    assert told["schema"] == "commonweal/agreement/1"
+    assert told["schema"] == "commonweal/agreement/2"
     assert told["statement"] == result.statement
     assert told["chosen"] == result.chosen.id
     assert [candidate["rank"] for candidate in told["candidates"]] == list(result.ranking.ranks)
     by_hand = [[c["expected_ratings"][name] for c in told["candidates"]] for name in ("p1", "p2")]
     assert by_hand == SPLIT
+    rewards = [[c["rewards"][name] for c in told["candidates"]] for name in ("p1", "p2")]
+    assert rewards == result.rewards.tolist()
     assert [opinion["omitted_from_generation"] for opinion in told["opinions"]] == [False, True]
     assert told["other_welfare_functions"] == {
         "utilitarian": "c01",
@@ -158,3 +165,62 @@ def test_a_dissenter_is_never_shown_as_neutral(rating):
     assert float(dissent.shown_rating) < 4
     assert float(dissent.shown_rating) == pytest.approx(rating, abs=0.05 + 1e-9)
     assert float(dissent.shown_below_neutral) > 0 or rating > 3.9
+
+
+# ------------------------------------------------------------------------ stored and read again
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0, 2.5, math.inf])
+def test_what_is_read_again_is_equal(alpha):
+    result = made_agreement(SPLIT, alpha=alpha, omitted=("p2",))
+    told = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    again = Agreement.from_dict(told)
+    assert again == result
+    assert hash(again) == hash(result)
+    assert again.to_dict() == result.to_dict()
+    assert again != result.under(alpha=alpha + 1 if alpha < math.inf else 0)
+
+
+def test_the_layout_of_before_rewards_were_kept_is_read():
+    """What ``to_dict`` wrote before, kept as it was."""
+    told = json.loads((Path(__file__).parent / "agreement_1.json").read_text(encoding="utf-8"))
+    assert told["schema"] == "commonweal/agreement/1"
+    again = Agreement.from_dict(told)
+    assert again.rewards is None
+    assert again.statement == told["statement"]
+    assert again.alpha == told["welfare"]["alpha"]
+    new = json.loads(json.dumps(again.to_dict()))
+    assert new | {"schema": told["schema"]} == told
+
+
+def test_what_is_no_agreement_is_refused_and_said():
+    told = made_agreement(SPLIT).to_dict()
+    with pytest.raises(InputError, match=r"'commonweal/agreement/9'.*commonweal/agreement/2"):
+        Agreement.from_dict(told | {"schema": "commonweal/agreement/9"})
+    for spoilt in (
+        {name: value for name, value in told.items() if name != "opinions"},
+        told | {"chosen": "c99"},
+        told | {"candidates": [{"id": "c01"}]},
+        told | {"welfare": "much"},
+    ):
+        with pytest.raises(InputError, match="no agreement can be read"):
+            Agreement.from_dict(spoilt)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+def test_a_copy_is_equal_and_no_array_can_be_written_to(copied):
+    result = made_agreement(SPLIT)
+    again = copied(result)
+    assert again == result
+    for array in (again.utilities, again.rewards, again.welfare, result.utilities):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1.0
+    other = SPLIT[0][:], [1.0, 4.0, 2.1]
+    assert made_agreement(other) != result
+
+
+def test_the_callers_own_arrays_stay_their_own():
+    mine = np.array(SPLIT)
+    result = made_agreement(mine)
+    mine[0, 0] = 1.0
+    assert result.utilities[0, 0] == 7.0

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from time import perf_counter
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from commonweal._version import __version__
 from commonweal.errors import InputError
 from commonweal.groups import check_group
 from commonweal.models import DEFAULT_MODEL
 from commonweal.policies import NamedPolicy, default_policy, load_policy, read_policy_name
 from commonweal.result import Agreement
-from commonweal.rewards import DEFAULT_REWARD_MODEL, load_reward_model, utility_profile
-from commonweal.types import (
-    LanguageModel,
-    Opinion,
-    Policy,
-    Progress,
-    Question,
-    RewardModel,
-    no_progress,
-)
-from commonweal.welfare import isoelastic, rank, resolve_alpha
+from commonweal.rewards import DEFAULT_REWARD_MODEL, load_reward_model
+from commonweal.selection import Wanted, check_seed, included, select
+from commonweal.types import Opinion, Policy, Progress, Question, RewardModel, no_progress
+from commonweal.welfare import Isoelastic, WelfareRule, resolve_rule
 
 if TYPE_CHECKING:
     from commonweal.policies.prompts import WorkedExample
@@ -80,12 +70,14 @@ def find_agreement(
     """
     asked, everybody, notes = check_group(question, opinions)
     named = _named(policy, model, examples)
-    chosen_alpha, n_candidates = _selection(named, welfare, alpha, n_candidates)
-    included = _included(everybody, omit)
-    _check_counts(n_candidates, seed)
+    rule, n_candidates = _rule(named, welfare, alpha, n_candidates)
+    included(everybody, omit)  # refused before anything is loaded
+    if n_candidates < 1:
+        raise InputError(f"n_candidates is {n_candidates}, expected at least 1")
+    check_seed(seed)
     progress = on_progress or no_progress
-    clock = _Clock()
 
+    began = perf_counter()
     progress("load", 0, 2)
     writer = (
         policy if isinstance(policy, Policy) else load_policy(named or "", model, examples=examples)
@@ -93,43 +85,21 @@ def find_agreement(
     progress("load", 1, 2)
     predictor = load_reward_model(reward) if isinstance(reward, str) else reward
     progress("load", 2, 2)
-    clock.lap("load")
+    load_seconds = round(perf_counter() - began, 3)
 
-    generation = writer.generate(
+    (made,) = select(
         asked,
-        included,
-        n_candidates=n_candidates,
-        rng=np.random.default_rng(seed),
-        on_done=lambda n_done, n_total: progress("generate", n_done, n_total),
+        everybody,
+        [Wanted(tuple(omit), n_candidates, (rule,), (seed,))],
+        policy=writer,
+        reward=predictor,
+        on_progress=progress,
     )
-    clock.lap("generate")
-
-    n_pairs = len(everybody) * len(generation.candidates)
-    utilities = utility_profile(
-        predictor,
-        asked.text,
-        [opinion.text for opinion in everybody],
-        [candidate.text for candidate in generation.candidates],
-        on_done=lambda n_done: progress("predict", n_done, n_pairs),
-    )
-    clock.lap("predict")
-
-    values = isoelastic(utilities, chosen_alpha)
-    return Agreement(
-        question=asked,
-        opinions=everybody,
-        omitted=tuple(omit),
-        candidates=generation.candidates,
-        utilities=utilities,
-        alpha=chosen_alpha,
-        welfare=values,
-        ranking=rank(values),
-        rejections=generation.rejections,
-        notes=(*notes, *generation.notes),
-        timings_seconds=clock.laps_seconds,
-        provenance=_provenance(
-            named or writer.name, writer.model, predictor, seed, n_candidates, generation.n_sampled
-        ),
+    return Agreement.of(
+        made,
+        notes=(*notes, *made.notes),
+        timings_seconds={"load": load_seconds, **made.timings_seconds},
+        provenance=made.provenance | {"policy": named or writer.name},
     )
 
 
@@ -147,10 +117,10 @@ def _named(
     return policy or ("few_shot" if examples else default_policy(model))
 
 
-def _selection(
+def _rule(
     named: str | None, welfare: str | None, alpha: float | None, n_candidates: int | None
-) -> tuple[float, int]:
-    """Alpha and the number of candidates, where the policy's name may say them, too."""
+) -> tuple[WelfareRule, int]:
+    """The rule and the number of candidates, where the policy's name may say them, too."""
     rule = NamedPolicy("") if named is None else read_policy_name(named)
     if rule.is_base and n_candidates not in (None, 1):
         raise InputError(
@@ -159,72 +129,13 @@ def _selection(
         )
     n_candidates = n_candidates if n_candidates is not None else 1 if rule.is_base else N_CANDIDATES
     if rule.alpha is None:
-        return resolve_alpha(welfare or "utilitarian", alpha), n_candidates
-    if (welfare or alpha is not None) and resolve_alpha(
+        return resolve_rule(welfare or "utilitarian", alpha), n_candidates
+    if (welfare or alpha is not None) and resolve_rule(
         welfare or "utilitarian", alpha
-    ) != rule.alpha:
+    ).alpha != rule.alpha:
         raise InputError(
             f"the policy {named} picks by alpha {rule.alpha:g}, and "
             f"{f'alpha {alpha:g}' if alpha is not None else welfare} was asked for; give one of "
             "the two"
         )
-    return rule.alpha, n_candidates
-
-
-def _included(opinions: Sequence[Opinion], omit: Sequence[str]) -> list[Opinion]:
-    """The opinions that the policy may see."""
-    if isinstance(omit, str):
-        raise InputError(f"omit is the text {omit!r}; expected a list of participant ids")
-    ids = [opinion.id for opinion in opinions]
-    for name in omit:
-        if name not in ids:
-            raise InputError(
-                f"cannot omit {name!r}: no such participant; expected some of {', '.join(ids)}"
-            )
-    included = [opinion for opinion in opinions if opinion.id not in omit]
-    if not included:
-        raise InputError("every participant is omitted; expected at least one to write from")
-    return included
-
-
-def _check_counts(n_candidates: int, seed: int) -> None:
-    """Refuses before any model is loaded what would be refused after."""
-    if n_candidates < 1:
-        raise InputError(f"n_candidates is {n_candidates}, expected at least 1")
-    if seed < 0:
-        raise InputError(f"seed is {seed}, expected a whole number from 0")
-
-
-def _provenance(
-    policy: str,
-    model: LanguageModel,
-    predictor: RewardModel,
-    seed: int,
-    n_candidates: int,
-    n_sampled: int,
-) -> dict[str, Any]:
-    return {
-        "commonweal_version": __version__,
-        "seed": seed,
-        "n_candidates_requested": n_candidates,
-        "n_completions_sampled": n_sampled,
-        "policy": policy,
-        "model": model.model_id,
-        "model_weights_sha256": model.weights_hash,
-        "reward_model": predictor.name,
-        "reward_model_weights_sha256": predictor.weights_hash,
-        "participants": "real or as given by the caller; agreement is predicted, nobody voted",
-    }
-
-
-class _Clock:
-    """Seconds that each stage took."""
-
-    def __init__(self) -> None:
-        self.laps_seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, stage: str) -> None:
-        now = time.perf_counter()
-        self.laps_seconds[stage] = round(now - self._last, 3)
-        self._last = now
+    return Isoelastic(rule.alpha), n_candidates

@@ -51,7 +51,7 @@ def render_report(result: Agreement) -> str:
             "rank": result.ranking.ranks[c],
             "welfare": f"{result.welfare[c]:.2f}",
             "lowest": f"{result.utilities[:, c].min():.1f}",
-            "chosen": c == result.ranking.best,
+            "chosen": c == result.chosen_index,
         }
         for c in columns
     ]
@@ -89,7 +89,7 @@ def _others(result: Agreement) -> list[dict[str, Any]]:
     others = []
     for name in WELFARE_FUNCTIONS:
         other = result.under(name)
-        best = other.ranking.best
+        best = other.chosen_index
         others.append(
             {
                 "name": name,

@@ -1,29 +1,31 @@
-"""What the main job brings back: candidates, what each person may think of them, the choice."""
+"""What the main job brings back: the selection under one welfare rule, with the statement."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from commonweal.types import RATING_NEUTRAL, Candidate, Opinion, Question, Rejection
-from commonweal.welfare import (
-    WELFARE_FUNCTIONS,
-    Ranking,
-    isoelastic,
-    rank,
-    resolve_alpha,
-    welfare_name,
+from commonweal.errors import InputError
+from commonweal.selection import (
+    Pick,
+    Ranked,
+    Selection,
+    selection_from_dict,
+    selection_to_dict,
 )
+from commonweal.types import RATING_NEUTRAL, Candidate
+from commonweal.welfare import WELFARE_FUNCTIONS, Ranking, WelfareRule, resolve_rule
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from collections.abc import Mapping
 
-    FloatArray = NDArray[np.float64]
+    from commonweal.types import FloatArray
 
-SCHEMA = "commonweal/agreement/1"
+SCHEMA = "commonweal/agreement/2"
 """Name and version of the layout that ``Agreement.to_dict`` writes."""
+
+_SCHEMAS = ("commonweal/agreement/1", SCHEMA)
+"""Those that ``Agreement.from_dict`` reads. The first had no rewards and one pick."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,43 +55,20 @@ class Dissent:
         return next(n for n in range(1, 20) if round(self.expected_rating, n) < RATING_NEUTRAL)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Agreement:
-    """A group's candidates, what each person is predicted to think of them, and the choice.
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Agreement(Selection):
+    """A selection under one welfare rule, which has picked the group's statement.
 
-    Attributes:
-        question: what the group was asked.
-        opinions: everybody's, as given.
-        omitted: ids of participants whose opinions the policy did not see; they count in welfare.
-        candidates: in the order of generation.
-        utilities: the utility profile, float64 [n_participants, n_candidates]: the rating from 1 to
-            7 that each participant is expected to give. Predicted, not voted.
-        alpha: inequality aversion of the welfare function that chose.
-        welfare: [n_candidates], in the unit of the utilities.
-        ranking: the candidates by welfare.
-        rejections: completions that did not become candidates.
-        notes: what a reader should know of how it went.
-        timings_seconds: how long each stage took.
-        provenance: versions, seed, model and weights hashes: what is needed to do it again.
+    Its arrays cannot be written to; it pickles, and is equal to its copy and to what ``from_dict``
+    makes of its ``to_dict``.
     """
 
-    question: Question
-    opinions: tuple[Opinion, ...]
-    omitted: tuple[str, ...]
-    candidates: tuple[Candidate, ...]
     utilities: FloatArray
-    alpha: float
-    welfare: FloatArray
-    ranking: Ranking
-    rejections: tuple[Rejection, ...]
-    notes: tuple[str, ...]
-    timings_seconds: dict[str, float]
-    provenance: dict[str, Any]
 
-    @property
-    def chosen(self) -> Candidate:
-        """The candidate with the highest welfare; of those that tie, the one generated first."""
-        return self.candidates[self.ranking.best]
+    @classmethod
+    def of(cls, made: Selection, **changes: Any) -> Agreement:
+        """The agreement that a selection with one pick is, with these fields changed."""
+        return cls(**{each.name: getattr(made, each.name) for each in fields(made)} | changes)
 
     @property
     def statement(self) -> str:
@@ -97,19 +76,55 @@ class Agreement:
         return self.chosen.text
 
     @property
+    def chosen(self) -> Candidate:
+        """The candidate with the highest welfare; of those that tie, the one generated first."""
+        return self.candidates[self.chosen_index]
+
+    @property
+    def chosen_index(self) -> int:
+        """Which of the candidates is chosen, from 0: the column of the arrays."""
+        return self.picks[0].index
+
+    @property
+    def _ranked(self) -> Ranked:
+        ranked = self.ranked[0]
+        assert ranked is not None  # noqa: S101 - for the type checker: an agreement has a rule
+        return ranked
+
+    @property
+    def rule(self) -> WelfareRule:
+        """The welfare rule that chose."""
+        return self._ranked.rule
+
+    @property
+    def welfare_name(self) -> str:
+        """The name of the rule that chose: "utilitarian", or "isoelastic, α = 2"."""
+        return self.rule.name
+
+    @property
+    def alpha(self) -> float | None:
+        """The inequality aversion of the rule that chose; None where it has none."""
+        return self.rule.alpha
+
+    @property
+    def welfare(self) -> FloatArray:
+        """float64 [n_candidates], in the unit of the utilities for every α, higher is better."""
+        return self._ranked.welfare
+
+    @property
+    def ranking(self) -> Ranking:
+        """The candidates by welfare."""
+        return self._ranked.ranking
+
+    @property
     def is_tie(self) -> bool:
         """Whether another candidate has the same welfare as the chosen one."""
         return self.ranking.is_tie
 
     @property
-    def welfare_name(self) -> str:
-        """The welfare function that chose: "utilitarian", or "isoelastic, α = 2"."""
-        return welfare_name(self.alpha)
-
-    @property
     def dissent(self) -> tuple[Dissent, ...]:
         """Who is predicted to disagree with the statement (expected rating < 4), worst first."""
-        expected = self.utilities[:, self.ranking.best]
+        expected = self.utilities[:, self.chosen_index]
         found = [
             Dissent(opinion.id, float(rating))
             for opinion, rating in zip(self.opinions, expected, strict=True)
@@ -123,19 +138,24 @@ class Agreement:
         Raises:
             InputError: an unknown welfare function or an alpha outside the domain.
         """
-        new_alpha = resolve_alpha(welfare, alpha)
-        values = isoelastic(self.utilities, new_alpha)
-        return replace(self, alpha=new_alpha, welfare=values, ranking=rank(values))
+        return self.picked([resolve_rule(welfare, alpha)])
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values that JSON can hold (an infinite α as the string "inf")."""
+        told = selection_to_dict(self)
+        (rule,) = told.pop("rules")
+        welfare = rule.pop("welfare")
+        for index, candidate in enumerate(told["candidates"]):
+            candidate |= {"rank": self.ranking.ranks[index], "welfare": welfare[index]}
+        for name in ("picks", "seed", "n_sampled"):  # said by "chosen" and "provenance"
+            del told[name]
         return {
             "schema": SCHEMA,
-            "question": asdict(self.question),
+            "question": told.pop("question"),
             "statement": self.statement,
             "chosen": self.chosen.id,
             "tied": [self.candidates[i].id for i in self.ranking.tied_best] if self.is_tie else [],
-            "welfare": {"name": self.welfare_name, "alpha": _json_number(self.alpha)},
+            "welfare": rule,
             "predicted_dissent": [
                 {
                     "participant": dissent.participant_id,
@@ -144,31 +164,45 @@ class Agreement:
                 }
                 for dissent in self.dissent
             ],
-            "opinions": [
-                asdict(opinion) | {"omitted_from_generation": opinion.id in self.omitted}
-                for opinion in self.opinions
-            ],
-            "candidates": [
-                asdict(candidate)
-                | {
-                    "rank": self.ranking.ranks[index],
-                    "welfare": float(self.welfare[index]),
-                    "expected_ratings": {
-                        opinion.id: float(self.utilities[row, index])
-                        for row, opinion in enumerate(self.opinions)
-                    },
-                }
-                for index, candidate in enumerate(self.candidates)
-            ],
             "other_welfare_functions": {
                 name: self.under(name).chosen.id for name in WELFARE_FUNCTIONS
             },
-            "rejections": [asdict(rejection) for rejection in self.rejections],
-            "notes": list(self.notes),
-            "timings_seconds": self.timings_seconds,
-            "provenance": self.provenance,
+            **told,
         }
 
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> Agreement:
+        """The agreement that ``to_dict`` wrote, also in an older layout.
 
-def _json_number(value: float) -> float | str:
-    return value if math.isfinite(value) else "inf"
+        Raises:
+            InputError: it is no such dictionary; the message says what is wrong.
+        """
+        if told.get("schema") not in _SCHEMAS:
+            raise InputError(
+                f"the schema is {told.get('schema')!r}; expected one of {', '.join(_SCHEMAS)}, as "
+                "`commonweal agree --json` writes"
+            )
+        try:
+            rule = told["welfare"] | {"welfare": [each["welfare"] for each in told["candidates"]]}
+            provenance = told["provenance"]
+            made = selection_from_dict(
+                {
+                    **told,
+                    "rules": [rule],
+                    "picks": [],
+                    "seed": [provenance["seed"]],
+                    "n_sampled": provenance["n_completions_sampled"],
+                }
+            )
+            index = [each.id for each in made.candidates].index(told["chosen"])
+            (ranked,) = made.ranked
+            assert ranked is not None  # noqa: S101 - for the type checker: there is a rule
+            picked = Pick(
+                index, ranked.rule, float(ranked.welfare[index]), ranked.ranking.ranks[index]
+            )
+            return cls.of(made, picks=(picked,))
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise InputError(
+                f"no agreement can be read: {type(error).__name__} {error}; expected a dictionary "
+                f"as Agreement.to_dict writes it ({SCHEMA})"
+            ) from None

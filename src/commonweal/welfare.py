@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -73,6 +73,66 @@ def welfare_name(alpha: float) -> str:
         if alpha == known:
             return name
     return f"isoelastic, α = {alpha:g}"
+
+
+@runtime_checkable
+class WelfareRule(Protocol):
+    """A way to choose for a group, as a value that can be stored: its name, and α if it has one."""
+
+    @property
+    def name(self) -> str:
+        """The name under which it is chosen and recorded."""
+        ...
+
+    @property
+    def alpha(self) -> float | None:
+        """The inequality aversion of a rule of the isoelastic family; None for any other rule."""
+        ...
+
+    def welfare(self, utilities: FloatArray) -> FloatArray:
+        """The welfare of each candidate, float64 [n_candidates], higher is better.
+
+        Args:
+            utilities: float64 [n_participants, n_candidates], expected ratings in (1, 7).
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Isoelastic:
+    """The rule of the isoelastic family with this α (paper 3.3, eq. 1).
+
+    Raises:
+        WelfareDomainError: ``alpha`` is negative or not a number.
+    """
+
+    alpha: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "alpha", _checked_alpha(self.alpha))
+
+    @property
+    def name(self) -> str:
+        """As ``welfare_name`` says it."""
+        return welfare_name(self.alpha)
+
+    def welfare(self, utilities: FloatArray) -> FloatArray:
+        """The welfare of each candidate, [n_candidates], in the unit of the utilities.
+
+        Raises:
+            WelfareDomainError: a utility is not above 0.
+        """
+        return isoelastic(utilities, self.alpha)
+
+
+def resolve_rule(welfare: str = "utilitarian", alpha: float | None = None) -> WelfareRule:
+    """The rule meant by a welfare function's name, or by ``alpha`` where given.
+
+    Raises:
+        InputError: an unknown name.
+        WelfareDomainError: ``alpha`` is negative or not a number.
+    """
+    return Isoelastic(resolve_alpha(welfare, alpha))
 
 
 def isoelastic(

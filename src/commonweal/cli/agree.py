@@ -174,7 +174,7 @@ def _print_result(console: Console, result: Agreement) -> None:
         for name in WELFARE_FUNCTIONS
         if name != result.welfare_name
     ]
-    welfare = result.welfare[result.ranking.best]
+    welfare = result.welfare[result.chosen_index]
     if len(result.candidates) == 1:
         name = result.welfare_name
         print_(f"One candidate was written; its {name} welfare is {welfare:.2f} of 7.")
@@ -214,7 +214,7 @@ def _people_table(result: Agreement) -> Any:
     table.add_column("", width=14, no_wrap=True)
     table.add_column("Their opinion", no_wrap=True, overflow="ellipsis", ratio=1)
     for opinion, row in zip(result.opinions, result.utilities, strict=True):
-        rating = float(row[result.ranking.best])
+        rating = float(row[result.chosen_index])
         bar = "█" * round((rating - 1) / 6 * 14)
         # Blue and yellow: told apart with any of the common colour-vision deficiencies.
         colour = "yellow" if rating < 4 else "blue"

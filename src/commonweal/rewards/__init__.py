@@ -32,6 +32,7 @@ __all__ = [
     "ScriptedRewardModel",
     "fit_logistic_calibration",
     "load_reward_model",
+    "predictions",
     "utility_profile",
 ]
 
@@ -71,6 +72,29 @@ def load_reward_model(
     return FirstRewardModel(encoder_folder)
 
 
+def predictions(
+    model: RewardModel,
+    question: str,
+    opinions: Sequence[str],
+    statements: Sequence[str],
+    *,
+    on_done: Callable[[int], None] | None = None,
+) -> tuple[FloatArray, FloatArray]:
+    """Raw rewards and expected ratings, each float64 [n_participants, n_candidates].
+
+    Row i is the participant with ``opinions[i]``, column j the candidate ``statements[j]``. All
+    pairs are scored in one batch.
+    """
+    inputs = [
+        RewardInput(question, opinion, statement)
+        for opinion in opinions
+        for statement in statements
+    ]
+    rewards = model.rewards(inputs, on_done=on_done)
+    rewards = rewards.reshape(len(opinions), len(statements))
+    return rewards, model.calibration.expected_rating(rewards)
+
+
 def utility_profile(
     model: RewardModel,
     question: str,
@@ -81,13 +105,7 @@ def utility_profile(
 ) -> FloatArray:
     """Expected ratings in (1, 7), float64 [n_participants, n_candidates], higher is more agreement.
 
-    Row i is the participant with ``opinions[i]``, column j the candidate ``statements[j]``. All
-    pairs are scored in one batch. Paper 3.3: the arguments of the welfare function, eq. 1.
+    As ``predictions``, without the rewards. Paper 3.3: the arguments of the welfare function,
+    eq. 1.
     """
-    inputs = [
-        RewardInput(question, opinion, statement)
-        for opinion in opinions
-        for statement in statements
-    ]
-    ratings = model.calibration.expected_rating(model.rewards(inputs, on_done=on_done))
-    return ratings.reshape(len(opinions), len(statements))
+    return predictions(model, question, opinions, statements, on_done=on_done)[1]

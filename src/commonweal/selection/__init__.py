@@ -1,0 +1,23 @@
+"""From opinions to picks: candidates, rewards, utilities, welfare. One record, made in one place.
+
+``find_agreement`` makes one selection, the collection plan one for each number of opinions that it
+leaves out; a study and the training loop store what these return.
+"""
+
+from commonweal.selection.making import Wanted, check_seed, included, select
+from commonweal.selection.record import Pick, Ranked, Selection, pick, rank_under
+from commonweal.selection.stored import selection_from_dict, selection_to_dict
+
+__all__ = [
+    "Pick",
+    "Ranked",
+    "Selection",
+    "Wanted",
+    "check_seed",
+    "included",
+    "pick",
+    "rank_under",
+    "select",
+    "selection_from_dict",
+    "selection_to_dict",
+]

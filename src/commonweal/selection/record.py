@@ -1,0 +1,238 @@
+"""One record of candidates, rewards, utilities, welfare and picks, and how picks are made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from commonweal.datasets.words import tokens
+from commonweal.errors import InputError
+from commonweal.types import Candidate, Opinion, Question, Rejection
+from commonweal.welfare import Ranking, WelfareRule, rank
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from commonweal.types import FloatArray
+
+
+class _Record:
+    """A frozen record whose arrays cannot be written to, after pickling and copying neither."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        for name, value in _values(self).items():
+            if isinstance(value, np.ndarray) and value.flags.writeable:
+                value = value.copy()
+                value.setflags(write=False)
+                object.__setattr__(self, name, value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made, (type(self), _values(self))
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        mine, theirs = _values(self), _values(other)
+        return all(
+            np.array_equal(mine[name], theirs[name])
+            if isinstance(mine[name], np.ndarray)
+            else mine[name] == theirs[name]
+            for name in mine
+        )
+
+    def __hash__(self) -> int:
+        kept = (value for value in _values(self).values() if isinstance(value, tuple))
+        return hash((type(self), *kept))
+
+
+def _values(record: Any) -> dict[str, Any]:
+    return {each.name: getattr(record, each.name) for each in fields(record)}
+
+
+def _made(kind: type[Any], values: dict[str, Any]) -> Any:
+    return kind(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """A candidate that is to be shown, and why.
+
+    Attributes:
+        index: which of its selection's candidates, from 0.
+        rule: the welfare rule under which it was picked; None where it was picked at random.
+        welfare: its predicted welfare under that rule; None where it was picked at random.
+        rank: its rank among its selection's candidates under that rule, 1 is best; likewise.
+    """
+
+    index: int
+    rule: WelfareRule | None = None
+    welfare: float | None = None
+    rank: int | None = None
+
+    @property
+    def alpha(self) -> float | None:
+        """The inequality aversion of the rule, where it has one."""
+        return None if self.rule is None else self.rule.alpha
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranked(_Record):
+    """The candidates under one welfare rule.
+
+    Attributes:
+        rule: what ranks.
+        welfare: float64 [n_candidates], higher is better.
+        ranking: the candidates by welfare; ties go to the one generated first.
+    """
+
+    rule: WelfareRule
+    welfare: FloatArray
+    ranking: Ranking
+
+    @classmethod
+    def of(cls, rule: WelfareRule, welfare: FloatArray) -> Ranked:
+        """The candidates in the order of this welfare, of which there may be none."""
+        return cls(rule, welfare, rank(welfare) if welfare.size else Ranking((), (), ()))
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Selection(_Record):
+    """Candidates written from the same opinions, what each person may think of them, and the picks.
+
+    Attributes:
+        question: what was asked.
+        opinions: one a participant, in the order of the arrays' rows.
+        omitted: ids of those whose opinion the policy did not see; they are scored all the same.
+        candidates: in the order of generation, which is that of the arrays' columns.
+        rejections: completions that did not become candidates.
+        n_sampled: how many completions were drawn.
+        rewards: float64 [n_participants, n_candidates], raw, higher is more agreement; None without
+            a reward model, and in a record of before rewards were kept.
+        utilities: float64, likewise, the expected ratings in (1, 7); None without a reward model.
+        ranked: one for each statement that was to be picked; None is a pick at random.
+        picks: what is to be shown. Fewer than ``ranked`` where the candidates did not suffice: none
+            where there is nothing to show.
+        seed: of all chance: the caller's, and what tells this selection from its others.
+        notes: what a reader should know of how it went, in plain sentences.
+        timings_seconds: what "generate" and "predict" took. Selections that were scored together
+            share the time of "predict" by their candidates.
+        provenance: versions, seed, models and weights hashes: what is needed to do it again.
+    """
+
+    question: Question
+    opinions: tuple[Opinion, ...]
+    omitted: tuple[str, ...] = ()
+    candidates: tuple[Candidate, ...]
+    rejections: tuple[Rejection, ...] = ()
+    n_sampled: int
+    rewards: FloatArray | None = None
+    utilities: FloatArray | None = None
+    ranked: tuple[Ranked | None, ...] = ()
+    picks: tuple[Pick, ...] = ()
+    seed: tuple[int, ...]
+    notes: tuple[str, ...] = ()
+    timings_seconds: dict[str, float]
+    provenance: dict[str, Any]
+
+    @property
+    def included(self) -> tuple[str, ...]:
+        """The ids of those whose opinion the policy saw, in the group's order."""
+        return tuple(each.id for each in self.opinions if each.id not in self.omitted)
+
+    @property
+    def alphas(self) -> tuple[float | None, ...]:
+        """The α of each rule; None for a pick at random, and for a rule that has none."""
+        return tuple(None if each is None else each.rule.alpha for each in self.ranked)
+
+    @property
+    def shown(self) -> tuple[Candidate, ...]:
+        """The candidates to be shown, in the order of picking."""
+        return tuple(self.candidates[pick.index] for pick in self.picks)
+
+    def picked(
+        self,
+        rules: Iterable[WelfareRule | None] | None = None,
+        *,
+        avoid: Iterable[str] = (),
+        rng: np.random.Generator | None = None,
+    ) -> Self:
+        """The same candidates and predictions, picked anew: nothing is generated or predicted.
+
+        Args:
+            rules: by default the same.
+            avoid: texts that are taken or may not be shown.
+            rng: the chance of picks at random; by default from the seed.
+
+        Raises:
+            InputError: a rule without utilities to compute a welfare from.
+        """
+        ranked = self.ranked if rules is None else rank_under(rules, self.utilities)
+        rng = rng or np.random.default_rng([*self.seed, 1])
+        picks = pick([each.text for each in self.candidates], ranked, rng=rng, avoid=avoid)
+        return replace(self, ranked=ranked, picks=picks)
+
+
+def rank_under(
+    rules: Iterable[WelfareRule | None], utilities: FloatArray | None
+) -> tuple[Ranked | None, ...]:
+    """The candidates under each rule; None for None, which picks at random.
+
+    Args:
+        rules: what ranks.
+        utilities: [n_participants, n_candidates]; may be None where every rule is.
+
+    Raises:
+        InputError: a rule without utilities to compute a welfare from.
+    """
+    ranked: list[Ranked | None] = []
+    for rule in rules:
+        if rule is None:
+            ranked.append(None)
+            continue
+        if utilities is None:
+            raise InputError(
+                f"the rule is {rule.name} and there are no utilities; expected both or none"
+            )
+        # Of no candidates there is no order.
+        is_empty = utilities.shape[1] == 0
+        ranked.append(Ranked.of(rule, np.empty(0) if is_empty else rule.welfare(utilities)))
+    return tuple(ranked)
+
+
+def pick(
+    texts: Sequence[str],
+    ranked: Iterable[Ranked | None],
+    *,
+    rng: np.random.Generator,
+    avoid: Iterable[str] = (),
+) -> tuple[Pick, ...]:
+    """One different candidate for each rule, the best under it that is not taken; fewer if none is.
+
+    Ties go to the candidate generated first.
+
+    Args:
+        texts: the candidates', in the order of generation.
+        ranked: the candidates under each rule; None picks at random.
+        rng: the chance of picks at random.
+        avoid: texts that are taken or may not be shown. Texts are the same where their words are.
+    """
+    taken = {tuple(tokens(text)) for text in avoid}
+    words = [tuple(tokens(text)) for text in texts]
+    picks: list[Pick] = []
+    for each in ranked if texts else ():
+        order = map(int, rng.permutation(len(texts))) if each is None else each.ranking.order
+        best = next((index for index in order if words[index] not in taken), None)
+        if best is None:
+            continue
+        taken.add(words[best])
+        picks.append(
+            Pick(best)
+            if each is None
+            else Pick(best, each.rule, float(each.welfare[best]), each.ranking.ranks[best])
+        )
+    return tuple(picks)

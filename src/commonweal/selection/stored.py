@@ -1,0 +1,119 @@
+"""Selections as plain values that JSON can hold, and read again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from commonweal.selection.record import Pick, Ranked, Selection
+from commonweal.types import Candidate, Opinion, Question, Rejection, RejectionReason
+from commonweal.welfare import Isoelastic, WelfareRule, resolve_rule
+
+if TYPE_CHECKING:
+    from commonweal.types import FloatArray
+
+
+def selection_to_dict(made: Selection) -> dict[str, Any]:
+    """The selection as plain values that JSON can hold (an infinite α as the string "inf")."""
+    people = [opinion.id for opinion in made.opinions]
+    tables = {"rewards": made.rewards, "expected_ratings": made.utilities}
+    return {
+        "question": asdict(made.question),
+        "opinions": [
+            asdict(opinion) | {"omitted_from_generation": opinion.id in made.omitted}
+            for opinion in made.opinions
+        ],
+        "candidates": [
+            asdict(candidate)
+            | {
+                name: dict(zip(people, table[:, index].tolist(), strict=True))
+                for name, table in tables.items()
+                if table is not None
+            }
+            for index, candidate in enumerate(made.candidates)
+        ],
+        "rules": [
+            None if each is None else _rule(each.rule) | {"welfare": each.welfare.tolist()}
+            for each in made.ranked
+        ],
+        "picks": [
+            {"index": each.index, "welfare": each.welfare, "rank": each.rank}
+            | {"rule": None if each.rule is None else _rule(each.rule)}
+            for each in made.picks
+        ],
+        "rejections": [asdict(rejection) for rejection in made.rejections],
+        "n_sampled": made.n_sampled,
+        "seed": list(made.seed),
+        "notes": list(made.notes),
+        "timings_seconds": made.timings_seconds,
+        "provenance": made.provenance,
+    }
+
+
+def selection_from_dict(told: Mapping[str, Any]) -> Selection:
+    """The selection that ``selection_to_dict`` wrote.
+
+    Raises:
+        InputError: a welfare rule that is not known here.
+        KeyError, TypeError, ValueError: something is missing or is not what it should be.
+    """
+    opinions = tuple(Opinion(each["id"], each["text"]) for each in told["opinions"])
+    rows = told["candidates"]
+    people = [opinion.id for opinion in opinions]
+    return Selection(
+        question=Question(**told["question"]),
+        opinions=opinions,
+        omitted=tuple(each["id"] for each in told["opinions"] if each["omitted_from_generation"]),
+        candidates=tuple(_candidate(row) for row in rows),
+        rejections=tuple(
+            Rejection(**each | {"reason": RejectionReason(each["reason"])})
+            for each in told["rejections"]
+        ),
+        n_sampled=told["n_sampled"],
+        rewards=_table(rows, "rewards", people),
+        utilities=_table(rows, "expected_ratings", people),
+        ranked=tuple(None if each is None else _ranked(each) for each in told["rules"]),
+        picks=tuple(
+            Pick(
+                each["index"],
+                None if each["rule"] is None else _read_rule(each["rule"]),
+                each["welfare"],
+                each["rank"],
+            )
+            for each in told["picks"]
+        ),
+        seed=tuple(told["seed"]),
+        notes=tuple(told["notes"]),
+        timings_seconds=dict(told["timings_seconds"]),
+        provenance=dict(told["provenance"]),
+    )
+
+
+def _candidate(row: Mapping[str, Any]) -> Candidate:
+    said = {each.name: row[each.name] for each in fields(Candidate)}
+    return Candidate(**said | {"included_opinion_ids": tuple(said["included_opinion_ids"])})
+
+
+def _table(rows: Sequence[Mapping[str, Any]], name: str, people: list[str]) -> FloatArray | None:
+    """[n_participants, n_candidates]; None where no candidate has it."""
+    if not any(name in row for row in rows):
+        return None
+    return np.array([[float(row[name][person]) for row in rows] for person in people])
+
+
+def _rule(rule: WelfareRule) -> dict[str, Any]:
+    alpha = rule.alpha
+    return {"name": rule.name, "alpha": "inf" if alpha == math.inf else alpha}
+
+
+def _read_rule(told: Mapping[str, Any]) -> WelfareRule:
+    return resolve_rule(told["name"]) if told["alpha"] is None else Isoelastic(told["alpha"])
+
+
+def _ranked(told: Mapping[str, Any]) -> Ranked:
+    """As it was stored: a rule that has changed since does not change what it chose."""
+    return Ranked.of(_read_rule(told), np.array(told["welfare"], dtype=np.float64))
