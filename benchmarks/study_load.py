@@ -54,18 +54,31 @@ class LongWriter:
     """Ten different sentences at once: what is measured is the pages."""
 
     def write(self, task, *, timeout_seconds):  # noqa: ARG002 - the protocol
-        from commonweal.study.writer import Draft, Drawn, Written
+        from commonweal.selection import Selection
+        from commonweal.study.writer import Written
+        from commonweal.types import Candidate, Question
+        from commonweal.welfare import Isoelastic
 
         n = task.arm.candidates
-        names = tuple(name for name, _ in task.opinions)
+        names = tuple(opinion.id for opinion in task.opinions)
         words = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
-        rows = tuple(tuple(4.0 + i / 10 for i in range(n)) for _ in names)
-        drafts = tuple(
-            Draft(f"We agree on plan {words[i]}, for buses.", names, "none", "none", "0", i, 0)
-            for i in range(n)
-        )
-        alphas = task.arm.draw_alphas(task.seed)
-        return Written((Drawn(drafts, alphas, rows, rows),), (), {"reward_model": "none"})
+        texts = [f"We agree on plan {word}, for buses." for word in words[:n]]
+        rows = np.array([[4.0 + i / 10 for i in range(n)] for _ in names])
+        made = Selection(
+            question=Question(task.question),
+            opinions=task.opinions,
+            candidates=tuple(
+                Candidate(f"c{i:02d}", text, names, "none", "none", "0", i)
+                for i, text in enumerate(texts)
+            ),
+            n_sampled=n,
+            rewards=rows,
+            utilities=rows,
+            seed=(task.seed,),
+            timings_seconds={},
+            provenance={},
+        ).picked(map(Isoelastic, task.arm.draw_alphas(task.seed)))
+        return Written((made,), (), {"reward_model": "none"})
 
 
 def serve(url: str, name: str, port: int) -> None:

@@ -12,14 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from commonweal.collection import CollectionPlan, collect, pick
+from commonweal.collection import CollectionPlan, collect
 from commonweal.errors import EngineError, GenerationError, InputError
 from commonweal.models.scripted import ScriptedModel
 from commonweal.policies.prompted import PromptedPolicy
 from commonweal.policies.prompts import load_template
 from commonweal.rewards import ScriptedRewardModel
+from commonweal.selection import pick, rank_under
 from commonweal.types import Candidate, Generation, Opinion, Rejection, RejectionReason, RewardInput
-from commonweal.welfare import TIE_TOLERANCE
+from commonweal.welfare import TIE_TOLERANCE, Isoelastic
 
 QUESTION = "Should local buses be free for everyone?"
 STATEMENTS = [
@@ -78,6 +79,12 @@ class TableReward(ScriptedRewardModel):
 
 
 TABLE = (-1.5, 0.25, 0.25, 2.0, 1.0)
+
+
+def picked(texts, alphas, utilities, **more):
+    """The picks under these α, of a chance that does not matter."""
+    ranked = rank_under(map(Isoelastic, alphas), utilities)
+    return pick(texts, ranked, rng=np.random.default_rng(0), **more)
 
 
 def collected(n=5, *, plan=None, seed=0, policy=None, reward=None, **more):
@@ -160,35 +167,34 @@ def test_every_prediction_is_that_of_its_person_and_its_candidate():
 
 def test_two_alphas_that_agree_take_the_best_and_the_next_best():
     utilities = np.array([[2.0, 6.0, 5.0], [2.0, 6.0, 5.5]])
-    picks = pick(["a", "b", "c"], [0.3, 4.0], utilities, rng=np.random.default_rng(0))
+    picks = picked(["a", "b", "c"], [0.3, 4.0], utilities)
     assert [(each.index, each.rank) for each in picks] == [(1, 1), (2, 2)]
 
 
 def test_alphas_that_differ_take_what_each_likes():
     # Six and two, or four and four: the mean is for the first, the worst off for the second.
     utilities = np.array([[6.8, 4.0], [2.0, 4.0]])
-    picks = pick(["a", "b"], [0.0, math.inf], utilities, rng=np.random.default_rng(0))
+    picks = picked(["a", "b"], [0.0, math.inf], utilities)
     assert [(each.index, each.rank) for each in picks] == [(0, 1), (1, 1)]
 
 
 def test_ties_go_to_the_candidate_generated_first():
     utilities = np.full((3, 4), 5.0)
-    picks = pick(["a", "b", "c", "d"], [0.5, 2.0], utilities, rng=np.random.default_rng(0))
+    picks = picked(["a", "b", "c", "d"], [0.5, 2.0], utilities)
     assert [(each.index, each.rank) for each in picks] == [(0, 1), (1, 1)]
 
 
 def test_texts_are_the_same_where_their_words_are():
     utilities = np.array([[6.0, 5.9, 2.0]])
     texts = ["We agree.", "We  AGREE!", "We do not."]
-    rng = np.random.default_rng(0)
-    assert [each.index for each in pick(texts, [1.0, 1.0], utilities, rng=rng)] == [0, 2]
-    assert [each.index for each in pick(texts, [1.0], utilities, rng=rng, avoid=texts[:1])] == [2]
-    assert pick(texts, [1.0], utilities, rng=rng, avoid=texts) == ()
+    assert [each.index for each in picked(texts, [1.0, 1.0], utilities)] == [0, 2]
+    assert [each.index for each in picked(texts, [1.0], utilities, avoid=texts[:1])] == [2]
+    assert picked(texts, [1.0], utilities, avoid=texts) == ()
 
 
 def test_an_alpha_needs_utilities():
     with pytest.raises(InputError, match="no utilities"):
-        pick(["a"], [1.0], None, rng=np.random.default_rng(0))
+        picked(["a"], [1.0], None)
 
 
 # ------------------------------------------------------------------------------- properties
@@ -202,7 +208,7 @@ def test_six_different_statements_each_from_its_own_subset(n, seed, has_reward):
     assert len({candidate.text for candidate in found.shown}) == len(found.shown) == 6
     everybody = {opinion.id for opinion in people(n)}
     for n_omitted, draw in enumerate(found.draws):
-        assert draw.n_omitted == n_omitted
+        assert len(draw.omitted) == n_omitted
         assert len(draw.included) == len(set(draw.included)) == n - n_omitted
         assert set(draw.included) <= everybody
         assert len(draw.candidates) == 16
@@ -213,7 +219,7 @@ def test_six_different_statements_each_from_its_own_subset(n, seed, has_reward):
             assert np.all((draw.utilities > 1) & (draw.utilities < 7))
         else:
             assert draw.utilities is draw.rewards is None
-            assert all(each == replace(each, alpha=None, rank=None) for each in draw.picks)
+            assert all(each == replace(each, rule=None, rank=None) for each in draw.picks)
     names = [candidate.id for draw in found.draws for candidate in draw.candidates]
     assert names == [f"c{i:02d}" for i in range(1, 49)]
     if reward is not None:

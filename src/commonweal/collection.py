@@ -12,32 +12,25 @@ Source: paper 3.4 step 1.
 from __future__ import annotations
 
 import hashlib
-import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
-from commonweal._version import __version__
-from commonweal.datasets.words import tokens
-from commonweal.errors import GenerationError, InputError
+from commonweal.errors import InputError
 from commonweal.groups import check_group
+from commonweal.selection import Selection, Wanted, check_seed, included, select
 from commonweal.types import (
     Candidate,
     Opinion,
     Policy,
     Progress,
     Question,
-    Rejection,
-    RewardInput,
     RewardModel,
     no_progress,
 )
-from commonweal.welfare import isoelastic, rank
-
-if TYPE_CHECKING:
-    from commonweal.types import FloatArray
+from commonweal.welfare import Isoelastic
 
 ALPHA_MU, ALPHA_SIGMA = 0.0, 1.0
 """Mean and standard deviation of log α. Ours: the paper says log-normal and gives no numbers. Half
@@ -94,57 +87,6 @@ class CollectionPlan:
         return tuple(map(float, rng.lognormal(self.mu, self.sigma, self.n_shown)))
 
 
-@dataclass(frozen=True, slots=True)
-class Pick:
-    """A candidate that is to be shown, and why.
-
-    Attributes:
-        index: which of its draw's candidates, from 0.
-        alpha: the α under which it was picked; None where it was picked at random.
-        welfare: its predicted welfare under that α, 1 to 7; None where picked at random.
-        rank: its rank among its draw's candidates under that α, 1 is best; likewise.
-    """
-
-    index: int
-    alpha: float | None = None
-    welfare: float | None = None
-    rank: int | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Draw:
-    """The candidates written from one subset of the opinions.
-
-    Attributes:
-        n_omitted: how many opinions the subset leaves out.
-        included: the ids of those in it, in the group's order.
-        seed: (the collection's seed, n_omitted): of the subset, the α and the sampling.
-        alphas: one for each statement to be shown; None is a pick at random.
-        candidates: in the order of generation.
-        rejections: every completion that was not made a candidate.
-        n_sampled: how many completions were drawn.
-        rewards: [n_participants, n_candidates], raw; None without a reward model.
-        utilities: likewise, the expected ratings, 1 to 7.
-        picks: those to be shown; fewer than ``alphas`` where the candidates did not suffice.
-    """
-
-    n_omitted: int
-    included: tuple[str, ...]
-    seed: tuple[int, int]
-    alphas: tuple[float | None, ...]
-    candidates: tuple[Candidate, ...]
-    rejections: tuple[Rejection, ...]
-    n_sampled: int
-    rewards: FloatArray | None = None
-    utilities: FloatArray | None = None
-    picks: tuple[Pick, ...] = ()
-
-    @property
-    def shown(self) -> tuple[Candidate, ...]:
-        """The candidates to be shown, in the order of picking."""
-        return tuple(self.candidates[pick.index] for pick in self.picks)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Collected:
     """What a collection brought back.
@@ -154,7 +96,8 @@ class Collected:
         opinions: everybody's, in the order of the rows of every draw's arrays.
         plan: what was to be done.
         seed: of all chance.
-        draws: one for each number of omitted opinions that the group is large enough for.
+        draws: one for each number of omitted opinions that the group is large enough for; its
+            ``seed`` is (the collection's, that number), of the subset, the α and the sampling.
         notes: what a reader should know, in plain sentences.
         timings_seconds: what "generate" and "predict" took.
         provenance: versions, models and hashes, and of each draw its seed, subset and α.
@@ -164,7 +107,7 @@ class Collected:
     opinions: tuple[Opinion, ...]
     plan: CollectionPlan
     seed: int
-    draws: tuple[Draw, ...]
+    draws: tuple[Selection, ...]
     notes: tuple[str, ...]
     timings_seconds: dict[str, float]
     provenance: dict[str, Any]
@@ -225,15 +168,29 @@ def collect(
     asked, everybody, notes = check_group(question, opinions)
     plan = plan or CollectionPlan()
     progress = on_progress or no_progress
-    if seed < 0:
-        raise InputError(f"seed is {seed}, expected a whole number from 0")
-    usable = _usable(everybody, withheld)
+    check_seed(seed)
+    usable = included(everybody, withheld, verb="withhold")
     sizes = [n for n in plan.omitted if n < len(usable)]
     if not sizes:
         raise InputError(
             f"the plan omits {', '.join(map(str, plan.omitted))} of {len(usable)} opinions; "
             "expected a number that leaves at least one to write from"
         )
+    chances = {n: np.random.default_rng((seed, n)) for n in sizes}
+    wanted = [
+        Wanted(
+            omitted=_omitted(everybody, usable, n, chances[n]),
+            n_candidates=plan.n_candidates,
+            rules=(None,) * plan.n_shown
+            if reward is None
+            else tuple(map(Isoelastic, plan.draw_alphas(chances[n]))),
+            seed=(seed, n),
+            rng=chances[n],
+            named=f"with {n} opinions left out",
+        )
+        for n in sizes
+    ]
+    draws = select(asked, everybody, wanted, policy=policy, reward=reward, on_progress=progress)
     found_notes = [
         *notes,
         *(
@@ -241,229 +198,52 @@ def collect(
             for n in plan.omitted
             if n not in sizes
         ),
+        *(note for draw in draws for note in draw.notes),
+        *(
+            f"{len(draw.picks)} of {plan.n_shown} statements to show {each.named}: there were no "
+            "more different ones"
+            for draw, each in zip(draws, wanted, strict=True)
+            if draw.candidates and len(draw.picks) < plan.n_shown
+        ),
     ]
-    started = time.perf_counter()
-    draws: list[Draw] = []
-    for n_omitted in sizes:
-        draw, said = _drawn(
-            asked, usable, plan, policy, reward is not None, (seed, n_omitted), draws, progress
-        )
-        draws.append(draw)
-        found_notes.extend(said)
-    if not any(draw.candidates for draw in draws):
-        raise GenerationError(
-            f"no completion can be shown to the group, in {len(draws)} draws from different "
-            "numbers of opinions; try another seed, another policy or a larger model",
-            [rejection for draw in draws for rejection in draw.rejections],
-        )
-    generated = time.perf_counter()
-    if reward is not None:
-        draws = _scored(draws, asked, everybody, reward, progress)
-    predicted = time.perf_counter()
-    draws = _picked(draws)
-    found_notes.extend(
-        f"{len(draw.picks)} of {plan.n_shown} statements to show with {draw.n_omitted} opinions "
-        "left out: there were no more different ones"
-        for draw in draws
-        if draw.candidates and len(draw.picks) < plan.n_shown
-    )
     return Collected(
         question=asked,
         opinions=everybody,
         plan=plan,
         seed=seed,
-        draws=tuple(draws),
+        draws=draws,
         notes=tuple(dict.fromkeys(found_notes)),
         timings_seconds={
-            "generate": round(generated - started, 3),
-            "predict": round(predicted - generated, 3),
+            stage: round(sum(draw.timings_seconds[stage] for draw in draws), 3)
+            for stage in draws[0].timings_seconds
         },
-        provenance=_provenance(plan, policy, reward, seed, draws, withheld),
+        provenance=_provenance(plan, seed, draws, withheld),
     )
 
 
-def pick(
-    texts: Sequence[str],
-    alphas: Iterable[float | None],
-    utilities: FloatArray | None,
-    *,
-    rng: np.random.Generator,
-    avoid: Iterable[str] = (),
-) -> tuple[Pick, ...]:
-    """One different candidate for each α, the best under it that is not taken; fewer if none is.
-
-    Ties go to the candidate generated first.
-
-    Args:
-        texts: the candidates', in the order of generation.
-        alphas: inequality aversion for each pick; None picks at random.
-        utilities: [n_participants, n_candidates]; may be None where every α is.
-        rng: the chance of picks at random.
-        avoid: texts that are taken or may not be shown. Texts are the same where their words are.
-
-    Raises:
-        InputError: an α without utilities to compute a welfare from.
-    """
-    taken = {tuple(tokens(text)) for text in avoid}
-    words = [tuple(tokens(text)) for text in texts]
-    picks: list[Pick] = []
-    for alpha in alphas if texts else ():
-        if alpha is None:
-            picked = [Pick(int(index)) for index in rng.permutation(len(texts))]
-        elif utilities is None:
-            raise InputError(
-                f"alpha is {alpha:g} and there are no utilities; expected both or none"
-            )
-        else:
-            welfare = isoelastic(utilities, alpha)
-            ranking = rank(welfare)
-            picked = [
-                Pick(index, alpha, float(welfare[index]), ranking.ranks[index])
-                for index in ranking.order
-            ]
-        best = next((each for each in picked if words[each.index] not in taken), None)
-        if best is not None:
-            taken.add(words[best.index])
-            picks.append(best)
-    return tuple(picks)
-
-
-def _usable(everybody: Sequence[Opinion], withheld: Sequence[str]) -> list[Opinion]:
-    """The opinions that the policy may see."""
-    ids = [opinion.id for opinion in everybody]
-    for name in withheld:
-        if name not in ids:
-            raise InputError(
-                f"cannot withhold {name!r}: no such participant; expected some of {', '.join(ids)}"
-            )
-    usable = [opinion for opinion in everybody if opinion.id not in withheld]
-    if not usable:
-        raise InputError("every opinion is withheld; expected at least one to write from")
-    return usable
-
-
-def _drawn(
-    question: Question,
-    usable: Sequence[Opinion],
-    plan: CollectionPlan,
-    policy: Policy,
-    has_reward: bool,
-    seed: tuple[int, int],
-    before: Sequence[Draw],
-    progress: Progress,
-) -> tuple[Draw, tuple[str, ...]]:
-    """One draw, not yet scored, and what is to be said of it.
-
-    Where nothing survives parsing the draw is empty, and says so: the other draws are not lost.
-    """
-    rng = np.random.default_rng(seed)
-    n_included = len(usable) - seed[1]
-    chosen = np.sort(rng.choice(len(usable), n_included, replace=False))
-    subset = [usable[int(index)] for index in chosen]
-    alphas = plan.draw_alphas(rng) if has_reward else (None,) * plan.n_shown
-    n_before = sum(draw.n_sampled for draw in before)
-    draw = Draw(
-        n_omitted=seed[1],
-        included=tuple(opinion.id for opinion in subset),
-        seed=seed,
-        alphas=alphas,
-        candidates=(),
-        rejections=(),
-        n_sampled=0,
-    )
-    try:
-        generation = policy.generate(
-            question,
-            subset,
-            n_candidates=plan.n_candidates,
-            rng=rng,
-            on_done=lambda n_done, n_total: progress(
-                "generate", n_before + n_done, n_before + n_total
-            ),
-        )
-    except GenerationError as error:
-        rejections = tuple(error.rejections)
-        said = (f"no statement with {seed[1]} opinions left out: {error}",)
-        return replace(draw, rejections=rejections, n_sampled=len(rejections)), said
-    # Named anew: a candidate's id is unique within its round, and each draw begins with c01.
-    n_named = sum(len(draw.candidates) for draw in before)
-    candidates = tuple(
-        replace(candidate, id=f"c{n_named + number:02d}")
-        for number, candidate in enumerate(generation.candidates, start=1)
-    )
-    draw = replace(
-        draw,
-        candidates=candidates,
-        rejections=generation.rejections,
-        n_sampled=generation.n_sampled,
-    )
-    return draw, generation.notes
-
-
-def _scored(
-    draws: Sequence[Draw],
-    question: Question,
-    opinions: Sequence[Opinion],
-    reward: RewardModel,
-    progress: Progress,
-) -> list[Draw]:
-    """The draws with everybody's rewards and expected ratings, all scored in one batch."""
-    statements = [candidate.text for draw in draws for candidate in draw.candidates]
-    inputs = [
-        RewardInput(question.text, opinion.text, statement)
-        for opinion in opinions
-        for statement in statements
-    ]
-    given = reward.rewards(
-        inputs, on_done=lambda n_done: progress("predict", n_done, len(inputs))
-    ).reshape(len(opinions), len(statements))
-    expected = reward.calibration.expected_rating(given)
-    ends = np.cumsum([len(draw.candidates) for draw in draws])[:-1]
-    return [
-        replace(draw, rewards=rewards, utilities=utilities)
-        for draw, rewards, utilities in zip(
-            draws, np.split(given, ends, axis=1), np.split(expected, ends, axis=1), strict=True
-        )
-    ]
-
-
-def _picked(draws: Sequence[Draw]) -> list[Draw]:
-    """The draws with their picks; what one has picked, the next does not pick again."""
-    found: list[Draw] = []
-    for draw in draws:
-        picks = pick(
-            [candidate.text for candidate in draw.candidates],
-            draw.alphas,
-            draw.utilities,
-            rng=np.random.default_rng([*draw.seed, 1]),
-            avoid=[candidate.text for before in found for candidate in before.shown],
-        )
-        found.append(replace(draw, picks=picks))
-    return found
+def _omitted(
+    everybody: Sequence[Opinion], usable: Sequence[Opinion], n: int, rng: np.random.Generator
+) -> tuple[str, ...]:
+    """The ids of all but a random subset of the usable opinions, which leaves ``n`` of them out."""
+    chosen = rng.choice(len(usable), len(usable) - n, replace=False)
+    seen = {usable[int(index)].id for index in chosen}
+    return tuple(opinion.id for opinion in everybody if opinion.id not in seen)
 
 
 def _provenance(
-    plan: CollectionPlan,
-    policy: Policy,
-    reward: RewardModel | None,
-    seed: int,
-    draws: Sequence[Draw],
-    withheld: Sequence[str],
+    plan: CollectionPlan, seed: int, draws: Sequence[Selection], withheld: Sequence[str]
 ) -> dict[str, Any]:
+    """What the draws have in common, the plan, and each draw's own."""
+    its_own = ("seed", "n_candidates_requested", "n_completions_sampled")
+    shared = {name: value for name, value in draws[0].provenance.items() if name not in its_own}
     return {
-        "commonweal_version": __version__,
+        **shared,
         "seed": seed,
-        "plan": {
-            "n_candidates": plan.n_candidates,
-            "omitted": list(plan.omitted),
-            "n_shown": plan.n_shown,
-            "mu": plan.mu,
-            "sigma": plan.sigma,
-        },
+        "plan": asdict(plan) | {"omitted": list(plan.omitted)},
         "withheld": list(withheld),
         "draws": [
             {
-                "n_omitted": draw.n_omitted,
+                "n_omitted": draw.seed[1],
                 "included": list(draw.included),
                 "seed": list(draw.seed),
                 "alphas": list(draw.alphas),
@@ -472,9 +252,4 @@ def _provenance(
             }
             for draw in draws
         ],
-        "policy": policy.name,
-        "model": policy.model.model_id,
-        "model_weights_sha256": policy.model.weights_hash,
-        "reward_model": None if reward is None else reward.name,
-        "reward_model_weights_sha256": None if reward is None else reward.weights_hash,
     }

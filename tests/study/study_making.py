@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 from sqlalchemy import create_engine, text
 
 from commonweal.errors import EngineError
+from commonweal.selection import Selection
 from commonweal.study import answers, people
 from commonweal.study.config import ArmConfig, QuestionConfig, StudyConfig
 from commonweal.study.pages import current_page
 from commonweal.study.store import ManualClock, Store
 from commonweal.study.tables import Participant
-from commonweal.study.writer import Draft, Drawn, Task, Written
+from commonweal.study.writer import Task, Written
+from commonweal.types import Candidate, Question
+from commonweal.welfare import Isoelastic
 
 OPINION = "Buses should cost less, because many people have no car and still have to get to work."
 
@@ -56,24 +60,35 @@ class ScriptedWriter:
         if self.failures:
             raise EngineError(self.failures.pop(0))
         n = task.arm.candidates
-        expected = tuple(
-            tuple(3.0 + 0.1 * i + 0.01 * j for i in range(n)) for j in range(len(task.opinions))
+        expected = np.array(
+            [[3.0 + 0.1 * i + 0.01 * j for i in range(n)] for j in range(len(task.opinions))]
         )
-        names = tuple(name for name, _ in task.opinions if name not in task.omit)
-        drafts = tuple(
-            Draft(
-                self.text.format(n=i, arm=task.arm.name, seed=task.seed),
-                names,
-                task.arm.policy,
-                "scripted",
-                "0" * 16,
-                task.seed + i,
-                0,
-            )
-            for i in range(n)
+        names = tuple(each.id for each in task.opinions if each.id not in task.omit)
+        made = Selection(
+            question=Question(task.question),
+            opinions=task.opinions,
+            omitted=task.omit,
+            candidates=tuple(
+                Candidate(
+                    f"c{i:02d}",
+                    self.text.format(n=i, arm=task.arm.name, seed=task.seed),
+                    names,
+                    task.arm.policy,
+                    "scripted",
+                    "0" * 16,
+                    task.seed + i,
+                )
+                for i in range(n)
+            ),
+            n_sampled=n,
+            rewards=expected,
+            utilities=expected,
+            seed=(task.seed,),
+            timings_seconds={},
+            provenance={},
         )
         return Written(
-            draws=(Drawn(drafts, task.arm.draw_alphas(task.seed), expected, expected),),
+            draws=(made.picked(map(Isoelastic, task.arm.draw_alphas(task.seed))),),
             notes=(),
             provenance={"reward_model": "scripted", "seed": task.seed},
         )

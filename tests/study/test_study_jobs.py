@@ -26,7 +26,7 @@ class OneBadArm(ScriptedWriter):
         if task.arm.name == "first" and self.n_failures:
             self.tasks.append(task)
             self.n_failures -= 1
-            raise EngineError(f"400 from the server: {task.opinions[0][1]}")
+            raise EngineError(f"400 from the server: {task.opinions[0].text}")
         return super().write(task, timeout_seconds=timeout_seconds)
 
 

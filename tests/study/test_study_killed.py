@@ -23,6 +23,7 @@ from commonweal.study.jobs import LEASE_SECONDS, Worker, claim, finish
 from commonweal.study.store import Store
 from commonweal.study.tables import Job, Opinion, Participant, Presentation, Rating, Statement
 from commonweal.study.writer import ProcessWriter, Task
+from commonweal.types import Opinion as Said
 
 
 def live(bot: Bot, until: float) -> None:
@@ -146,7 +147,7 @@ class Hanging:
 def test_the_writing_process_is_ended_and_begun_again():
     writer = ProcessWriter(Hanging)
     arm = small_study().arms[0]
-    good = Task(arm, "good", (("o1", "a"), ("o2", "b")), (), 1)
+    good = Task(arm, "good", (Said("o1", "a"), Said("o2", "b")), (), 1)
     try:
         for question, says in (
             ("hang", "nothing was written in 1 seconds"),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -80,6 +80,15 @@ class Pick:
         return None if self.rule is None else self.rule.alpha
 
 
+class Prediction(NamedTuple):
+    """What is predicted of one person and one candidate: a cell of a selection's arrays."""
+
+    participant_id: str
+    column: int
+    reward: float
+    expected_rating: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranked(_Record):
     """The candidates under one welfare rule.
@@ -153,6 +162,29 @@ class Selection(_Record):
     def shown(self) -> tuple[Candidate, ...]:
         """The candidates to be shown, in the order of picking."""
         return tuple(self.candidates[pick.index] for pick in self.picks)
+
+    def predictions(self) -> Iterator[Prediction]:
+        """Each cell of ``rewards`` and ``utilities``, person by person; none without both."""
+        if self.rewards is None or self.utilities is None:
+            return
+        for row, opinion in enumerate(self.opinions):
+            for column in range(len(self.candidates)):
+                reward, rating = self.rewards[row, column], self.utilities[row, column]
+                yield Prediction(opinion.id, column, float(reward), float(rating))
+
+    def of_people(self, ids: Container[str]) -> Self:
+        """The same of these people only, ranked by what is predicted of them; nothing is picked."""
+        rows = [row for row, opinion in enumerate(self.opinions) if opinion.id in ids]
+        utilities = None if self.utilities is None else self.utilities[rows]
+        rules = [None if each is None else each.rule for each in self.ranked]
+        return replace(
+            self,
+            opinions=tuple(self.opinions[row] for row in rows),
+            rewards=None if self.rewards is None else self.rewards[rows],
+            utilities=utilities,
+            ranked=rank_under(rules, utilities) if rows else (),
+            picks=(),
+        )
 
     def picked(
         self,

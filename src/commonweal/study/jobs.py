@@ -20,6 +20,7 @@ from typing import Any
 from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
+from commonweal import types
 from commonweal.errors import CommonwealError
 from commonweal.study import machine
 from commonweal.study.statements import store_statements
@@ -109,8 +110,7 @@ def finish(
     if job.claim != claimed.claim or job.status != "running":
         return False
     row = turn.db.get_one(Round, job.round_id)
-    names = tuple(name for name, _ in claimed.tasks[0].opinions)
-    store_statements(turn, row, names, written)
+    store_statements(turn, row, written)
     row.notes = [*row.notes, *(f"{arm}: wrote nothing ({failures[arm].kind})" for arm in failures)]
     job.status, job.claim, job.finished_at = "done", None, turn.now
     job.error = _said(turn, claimed, failures)
@@ -170,7 +170,7 @@ def _said(turn: Turn, claimed: Claimed, failures: Mapping[str, Failure]) -> str:
     """What went wrong, in words; only the kinds where an opinion was deleted meanwhile."""
     round_id = turn.db.get_one(Job, claimed.job_id).round_id
     there = turn.db.scalars(select(Opinion.name).where(Opinion.round_id == round_id)).all()
-    is_whole = {name for name, _ in claimed.tasks[0].opinions} <= set(there)
+    is_whole = {opinion.id for opinion in claimed.tasks[0].opinions} <= set(there)
     said = {arm: each.message if is_whole else each.kind for arm, each in failures.items()}
     return "; ".join(f"{arm}: {message}" for arm, message in said.items())[:2000]
 
@@ -192,7 +192,7 @@ def _tasks(turn: Turn, job: Job) -> tuple[Task, ...]:
         Task(
             arm=arm,
             question=row.question,
-            opinions=tuple((each.name, each.text) for each in opinions),
+            opinions=tuple(types.Opinion(each.name, each.text) for each in opinions),
             omit=tuple(
                 each.name for each in opinions if each.screening not in ("clear", "approved")
             ),

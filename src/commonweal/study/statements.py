@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sqlalchemy import select
 
-from commonweal.collection import pick
+from commonweal.selection import Pick, Selection, pick, rank_under
 from commonweal.study.screening import flags_of, screen_statement
 from commonweal.study.store import Turn
 from commonweal.study.tables import Opinion, Prediction, Round, Statement
-from commonweal.study.writer import Drawn, Written
+from commonweal.study.writer import Written
+from commonweal.welfare import Isoelastic
 
 if TYPE_CHECKING:
     from commonweal.types import FloatArray
 
 
-def store_statements(
-    turn: Turn, row: Round, names: Sequence[str], written: Mapping[str, Written]
-) -> None:
+def store_statements(turn: Turn, row: Round, written: Mapping[str, Written]) -> None:
     """Stores candidates and predictions of each arm, and picks those to be shown.
 
     A candidate that is taken or rejected makes room for the next best (design, decision 3).
@@ -29,15 +28,12 @@ def store_statements(
     Args:
         turn: the transaction.
         row: the round.
-        names: of the opinions, in the order of the predictions' rows.
         written: what was written for each arm.
     """
     people = {
         opinion.name: opinion.participant_id
         for opinion in turn.db.scalars(select(Opinion).where(Opinion.round_id == row.id))
     }
-    # Rows of the predictions, with whose they are.
-    there = {index: people[name] for index, name in enumerate(names) if name in people}
     rng = np.random.default_rng([row.seed, 1])
     picked: list[Statement] = []
     n_stored = 0
@@ -52,22 +48,16 @@ def store_statements(
         for number, drawn in enumerate(result.draws):
             statements = _stored(turn, row, arm.name, number, drawn, n_stored)
             n_stored += len(statements)
-            _store_predictions(turn, statements, drawn, there, reward_model)
-            if not there:
+            left = drawn.of_people(people)
+            if not left.opinions:
                 continue
+            _store_predictions(turn, statements, left, people, reward_model)
             rejected = [each.text for each in statements if each.screening == "rejected"]
-            utilities = np.array(drawn.expected)[list(there)] if drawn.expected else None
-            for found in pick(
-                [each.text for each in statements],
-                drawn.alphas,
-                utilities,
-                rng=rng,
-                avoid=[*rejected, *(each.text for each in picked)],
-            ):
+            taken = [*rejected, *(each.text for each in picked)]
+            for found in left.picked(avoid=taken, rng=rng).picks:
                 statement = statements[found.index]
                 statement.pick = len(picked)
-                statement.alpha, statement.welfare = found.alpha, found.welfare
-                statement.rank = found.rank
+                _say_why(statement, found)
                 picked.append(statement)
 
 
@@ -88,10 +78,10 @@ def replace_rejected(turn: Turn, rejected: Statement) -> Statement | None:
     if rejected.alpha is not None and utilities is None:
         return None  # everybody whose agreement was predicted has deleted their data
     seed = turn.db.get_one(Round, rejected.round_id).seed
+    rule = None if rejected.alpha is None else Isoelastic(rejected.alpha)
     picks = pick(
         [each.text for each in draw],
-        [rejected.alpha],
-        utilities,
+        rank_under([rule], utilities),
         rng=np.random.default_rng([seed, 2, rejected.id]),
         avoid=[
             each.text
@@ -103,30 +93,34 @@ def replace_rejected(turn: Turn, rejected: Statement) -> Statement | None:
         return None
     (found,) = picks
     statement = draw[found.index]
-    statement.pick, statement.alpha = rejected.pick, found.alpha
-    statement.welfare, statement.rank = found.welfare, found.rank
+    statement.pick = rejected.pick
+    _say_why(statement, found)
     return statement
 
 
+def _say_why(statement: Statement, found: Pick) -> None:
+    statement.alpha, statement.welfare, statement.rank = found.alpha, found.welfare, found.rank
+
+
 def _stored(
-    turn: Turn, row: Round, arm: str, number: int, drawn: Drawn, n_before: int
+    turn: Turn, row: Round, arm: str, number: int, drawn: Selection, n_before: int
 ) -> list[Statement]:
     statements = []
-    for index, draft in enumerate(drawn.drafts, start=n_before + 1):
-        flags = flags_of(draft.text)
+    for index, candidate in enumerate(drawn.candidates, start=n_before + 1):
+        flags = flags_of(candidate.text)
         statements.append(
             Statement(
                 round_id=row.id,
                 name=f"c{index:02d}",
                 arm=arm,
                 draw=number,
-                text=draft.text,
-                policy=draft.policy,
-                model=draft.model,
-                prompt_hash=draft.prompt_hash,
-                seed=draft.seed,
-                attempt=draft.attempt,
-                included=list(draft.included),
+                text=candidate.text,
+                policy=candidate.policy,
+                model=candidate.model,
+                prompt_hash=candidate.prompt_hash,
+                seed=candidate.seed,
+                attempt=candidate.attempt,
+                included=list(candidate.included_opinion_ids),
                 screening=screen_statement(turn.config, flags),
                 flags=flags,
             )
@@ -139,24 +133,20 @@ def _stored(
 def _store_predictions(
     turn: Turn,
     statements: Sequence[Statement],
-    drawn: Drawn,
-    there: Mapping[int, int],
+    drawn: Selection,
+    people: Mapping[str, int],
     reward_model: str,
 ) -> None:
-    if drawn.rewards is None or drawn.expected is None:
-        return
-    for index, participant_id in there.items():
-        pairs = zip(statements, drawn.rewards[index], drawn.expected[index], strict=True)
-        turn.db.add_all(
-            Prediction(
-                statement_id=statement.id,
-                participant_id=participant_id,
-                reward_model=reward_model,
-                reward=reward,
-                expected_rating=rating,
-            )
-            for statement, reward, rating in pairs
+    turn.db.add_all(
+        Prediction(
+            statement_id=statements[each.column].id,
+            participant_id=people[each.participant_id],
+            reward_model=reward_model,
+            reward=each.reward,
+            expected_rating=each.expected_rating,
         )
+        for each in drawn.predictions()
+    )
 
 
 def _predicted(turn: Turn, statements: Sequence[Statement]) -> FloatArray | None:

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from commonweal.errors import CommonwealError, EngineError, InputError
+from commonweal.selection import Selection
 from commonweal.study.config import NO_REWARD, ArmConfig
+from commonweal.types import Opinion
+from commonweal.welfare import Isoelastic
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-    from commonweal.types import (
-        Candidate,
-        FloatArray,
-        LanguageModel,
-        Policy,
-        RewardInput,
-        RewardModel,
-    )
-
-Table = tuple[tuple[float, ...], ...]
-"""Rows of numbers: plain, so that they go between processes."""
+    from commonweal.collection import Collected
+    from commonweal.result import Agreement
+    from commonweal.types import LanguageModel, Policy, RewardModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,47 +28,16 @@ class Task:
     Attributes:
         arm: policy, model, reward model, plan and number of candidates.
         question: what was asked.
-        opinions: (name, text) of everybody.
+        opinions: everybody's, with their names for ids.
         omit: names of opinions that the policy must not see.
         seed: of all chance.
     """
 
     arm: ArmConfig
     question: str
-    opinions: tuple[tuple[str, str], ...]
+    opinions: tuple[Opinion, ...]
     omit: tuple[str, ...]
     seed: int
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A candidate as it comes from the writer; see ``types.Candidate``."""
-
-    text: str
-    included: tuple[str, ...]
-    policy: str
-    model: str
-    prompt_hash: str
-    seed: int
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """Candidates written from the same opinions, of which some are to be shown.
-
-    Attributes:
-        drafts: the candidates, in the order of generation.
-        alphas: one for each statement to be shown, which is the best under it; None is one at
-            random.
-        rewards: [n_opinions][n_candidates], raw; None without a reward model.
-        expected: likewise, the expected ratings, 1 to 7.
-    """
-
-    drafts: tuple[Draft, ...]
-    alphas: tuple[float | None, ...]
-    rewards: Table | None = None
-    expected: Table | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +50,7 @@ class Written:
         provenance: versions, models, hashes, seed.
     """
 
-    draws: tuple[Drawn, ...]
+    draws: tuple[Selection, ...]
     notes: tuple[str, ...]
     provenance: dict[str, Any]
 
@@ -163,81 +127,37 @@ def written_by(task: Task, policy: Policy, reward: RewardModel | None) -> Writte
 
 def _best(task: Task, policy: Policy, reward: RewardModel) -> Written:
     from commonweal.agreement import find_agreement
-    from commonweal.types import Opinion
 
-    remembering = _Remembering(reward)
-    result = find_agreement(
+    found = find_agreement(
         task.question,
-        [Opinion(name, text) for name, text in task.opinions],
+        task.opinions,
         policy=policy,
-        reward=remembering,
+        reward=reward,
         n_candidates=task.arm.candidates,
         seed=task.seed,
         omit=task.omit,
     )
-    drawn = Drawn(
-        drafts=_drafts(result.candidates),
-        alphas=task.arm.draw_alphas(task.seed),
-        rewards=_table(remembering.last.reshape(result.utilities.shape)),
-        expected=_table(result.utilities),
-    )
-    provenance = {**result.provenance, "timings_seconds": result.timings_seconds}
-    return Written((drawn,), result.notes, provenance)
+    drawn = found.picked(map(Isoelastic, task.arm.draw_alphas(task.seed)))
+    return Written((drawn,), found.notes, _provenance(found))
 
 
 def _collected(task: Task, policy: Policy, reward: RewardModel | None) -> Written:
     from commonweal.collection import collect
-    from commonweal.types import Opinion
 
     found = collect(
         task.question,
-        [Opinion(name, text) for name, text in task.opinions],
+        task.opinions,
         policy=policy,
         reward=reward,
         plan=task.arm.collection_plan,
         seed=task.seed,
         withheld=task.omit,
     )
-    draws = tuple(
-        Drawn(_drafts(draw.candidates), draw.alphas, _table(draw.rewards), _table(draw.utilities))
-        for draw in found.draws
-    )
-    provenance = {**found.provenance, "timings_seconds": found.timings_seconds}
-    return Written(draws, found.notes, provenance)
+    return Written(found.draws, found.notes, _provenance(found))
 
 
-def _drafts(candidates: Sequence[Candidate]) -> tuple[Draft, ...]:
-    return tuple(
-        Draft(
-            each.text,
-            each.included_opinion_ids,
-            each.policy,
-            each.model,
-            each.prompt_hash,
-            each.seed,
-            each.attempt,
-        )
-        for each in candidates
-    )
-
-
-def _table(values: FloatArray | None) -> Table | None:
-    return None if values is None else tuple(tuple(map(float, row)) for row in values)
-
-
-class _Remembering:
-    """A reward model that keeps the rewards it gave last: ``find_agreement`` returns ratings."""
-
-    def __init__(self, inner: RewardModel) -> None:
-        self._inner = inner
-        self.name, self.weights_hash = inner.name, inner.weights_hash
-        self.calibration = inner.calibration
-
-    def rewards(
-        self, inputs: Sequence[RewardInput], *, on_done: Callable[[int], None] | None = None
-    ) -> FloatArray:
-        self.last = self._inner.rewards(inputs, on_done=on_done)
-        return self.last
+def _provenance(found: Agreement | Collected) -> dict[str, Any]:
+    return {**found.provenance, "timings_seconds": found.timings_seconds}
 
 
 class WritingError(EngineError):
