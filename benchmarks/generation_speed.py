@@ -23,7 +23,7 @@ import numpy as np
 from commonweal.groups import read_group
 from commonweal.models import store
 from commonweal.models.embedded_engine import DEFAULT_WEIGHTS, EmbeddedModel
-from commonweal.policies.prompts import load_template
+from commonweal.policies.templates import load_template
 from commonweal.types import Prompt
 
 GROUP = Path(__file__).parents[1] / "examples" / "groups" / "bus-fares.toml"

@@ -31,7 +31,7 @@ from transformers import TrainerCallback
 from trl import SFTConfig as TrlSftConfig
 from trl import SFTTrainer
 
-from commonweal.policies.prompts import load_template
+from commonweal.policies.templates import load_template
 from commonweal.training import sft, trainers
 from commonweal.training.backbones import backbone_source
 from commonweal.training.config import SftConfig

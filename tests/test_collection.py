@@ -16,7 +16,7 @@ from commonweal.collection import CollectionPlan, collect
 from commonweal.errors import EngineError, GenerationError, InputError
 from commonweal.models.scripted import ScriptedModel
 from commonweal.policies.prompted import PromptedPolicy
-from commonweal.policies.prompts import load_template
+from commonweal.policies.templates import load_template
 from commonweal.rewards import ScriptedRewardModel
 from commonweal.selection import pick, rank_under
 from commonweal.types import Candidate, Generation, Opinion, Rejection, RejectionReason, RewardInput

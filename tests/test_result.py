@@ -93,8 +93,8 @@ def test_under_any_alpha():
 
 def test_under_something_unknown():
     result = made_agreement(SPLIT)
-    with pytest.raises(InputError, match=r"'nash'.*bernoulli_nash"):
-        result.under("nash")
+    with pytest.raises(InputError, match=r"'nsh'.*bernoulli_nash"):
+        result.under("nsh")
     for alpha in (-1, math.nan):
         with pytest.raises(WelfareDomainError, match="alpha"):
             result.under(alpha=alpha)

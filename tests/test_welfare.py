@@ -11,13 +11,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from commonweal.errors import InputError, WelfareDomainError
+from commonweal.errors import WelfareDomainError
 from commonweal.welfare import (
     WELFARE_FUNCTIONS,
+    Isoelastic,
     best,
     isoelastic,
     rank,
-    resolve_alpha,
     welfare_name,
 )
 
@@ -196,13 +196,9 @@ def test_shapes_are_checked(utilities: object, present: object, message: str) ->
 
 
 def test_names() -> None:
-    assert [resolve_alpha(name) for name in WELFARE_FUNCTIONS] == [0, 1, math.inf]
-    assert resolve_alpha("rawlsian", 3) == 3
     assert [welfare_name(a) for a in (0, 1, math.inf)] == list(WELFARE_FUNCTIONS)
-    with pytest.raises(InputError, match="utilitarian, bernoulli_nash, rawlsian"):
-        resolve_alpha("egalitarian")
     with pytest.raises(WelfareDomainError):
-        resolve_alpha(alpha=-1)
+        Isoelastic(-1)
 
 
 def test_welfare_functions_can_disagree() -> None:

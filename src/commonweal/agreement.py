@@ -10,11 +10,21 @@ from commonweal.errors import InputError
 from commonweal.groups import check_group
 from commonweal.models import DEFAULT_MODEL
 from commonweal.policies import NamedPolicy, default_policy, load_policy, read_policy_name
+from commonweal.policies.ruled import RuledPolicy
 from commonweal.result import Agreement
 from commonweal.rewards import DEFAULT_REWARD_MODEL, load_reward_model
+from commonweal.rules import Welfare, resolve_rule
 from commonweal.selection import Wanted, check_seed, included, select
-from commonweal.types import Opinion, Policy, Progress, Question, RewardModel, no_progress
-from commonweal.welfare import Isoelastic, WelfareRule, resolve_rule
+from commonweal.types import (
+    LanguageModel,
+    Opinion,
+    Policy,
+    Progress,
+    Question,
+    RewardModel,
+    no_progress,
+)
+from commonweal.welfare import WelfareRule
 
 if TYPE_CHECKING:
     from commonweal.policies.prompts import WorkedExample
@@ -28,10 +38,10 @@ def find_agreement(
     opinions: Sequence[str | Opinion],
     *,
     policy: str | Policy | None = None,
-    model: str = DEFAULT_MODEL,
+    model: str | LanguageModel = DEFAULT_MODEL,
     examples: Sequence[WorkedExample] = (),
     reward: str | RewardModel = DEFAULT_REWARD_MODEL,
-    welfare: str | None = None,
+    welfare: Welfare | None = None,
     alpha: float | None = None,
     n_candidates: int | None = None,
     seed: int = 0,
@@ -44,13 +54,16 @@ def find_agreement(
         question: what the group was asked.
         opinions: one a participant, at least two; plain texts get the ids p1, p2, ...
         policy: what writes the candidates, by name ("sft", "few_shot", "sft_rawlsian": see
-            ``policies.names``), as a policy folder's path, or as an object; by default "sft" with
-            the embedded model and "few_shot" with others.
-        model: the language model of a policy given by name: "embedded", "openai:URL#MODEL", ...
+            ``policies.names``), as the path of a policy folder or a prompt template (.toml), or as
+            an object; by default "sft" with the embedded model and "few_shot" with others.
+        model: the language model of a policy given by name: "embedded", "openai:URL#MODEL", ...,
+            or as an object.
         examples: for "few_shot", which is then the default: worked examples instead of its own
             (``policies.collected_examples.worked_examples`` takes them from rated rounds).
         reward: what predicts agreement, by name or as an object.
-        welfare: "utilitarian" (where nothing else is said), "bernoulli_nash" or "rawlsian".
+        welfare: "utilitarian" (where nothing else is said), "bernoulli_nash", "rawlsian", the
+            name of an installed rule, or a function from utilities [n_participants, n_candidates]
+            to welfare [n_candidates], higher is better. `commonweal plugins` lists the names.
         alpha: inequality aversion, instead of ``welfare``: any number from 0 to infinity.
         n_candidates: how many candidates to write; 16 (the paper's), or 1 for a "..._base" policy.
         seed: the same seed gives the same result on the same machine, where the engine can promise
@@ -62,6 +75,7 @@ def find_agreement(
 
     Raises:
         InputError: the question, opinions or options cannot be used; the message says which.
+        PluginError: what an installed package adds failed; the message names it.
         WeightsError: model weights are missing.
         EngineError: the language model failed.
         GenerationError: no completion survived parsing; it holds the raw texts.
@@ -80,7 +94,7 @@ def find_agreement(
     began = perf_counter()
     progress("load", 0, 2)
     writer = (
-        policy if isinstance(policy, Policy) else load_policy(named or "", model, examples=examples)
+        policy if isinstance(policy, Policy) else load_policy(named.name, model, examples=examples)
     )
     progress("load", 1, 2)
     predictor = load_reward_model(reward) if isinstance(reward, str) else reward
@@ -99,43 +113,39 @@ def find_agreement(
         made,
         notes=(*notes, *made.notes),
         timings_seconds={"load": load_seconds, **made.timings_seconds},
-        provenance=made.provenance | {"policy": named or writer.name},
+        provenance=made.provenance | {"policy": named.name or writer.name},
     )
 
 
 def _named(
-    policy: str | Policy | None, model: str, examples: Sequence[WorkedExample]
-) -> str | None:
-    """The name by which the policy is to be loaded; None where it is an object."""
-    if isinstance(policy, Policy):
-        if examples:
-            raise InputError(
-                f"worked examples were given beside the policy object {policy.name!r}, which has a "
-                "prompt of its own; give them with the name few_shot"
-            )
-        return None
-    return policy or ("few_shot" if examples else default_policy(model))
+    policy: str | Policy | None, model: str | LanguageModel, examples: Sequence[WorkedExample]
+) -> NamedPolicy:
+    """What the policy's name says; an object has none, unless it was loaded by one with a rule."""
+    if not isinstance(policy, Policy):
+        return read_policy_name(policy or ("few_shot" if examples else default_policy(model)))
+    if examples:
+        raise InputError(
+            f"worked examples were given beside the policy object {policy.name!r}, which has a "
+            "prompt of its own; give them with the name few_shot"
+        )
+    return policy.named if isinstance(policy, RuledPolicy) else NamedPolicy("")
 
 
 def _rule(
-    named: str | None, welfare: str | None, alpha: float | None, n_candidates: int | None
+    named: NamedPolicy, welfare: Welfare | None, alpha: float | None, n_candidates: int | None
 ) -> tuple[WelfareRule, int]:
     """The rule and the number of candidates, where the policy's name may say them, too."""
-    rule = NamedPolicy("") if named is None else read_policy_name(named)
-    if rule.is_base and n_candidates not in (None, 1):
+    named.check_count(n_candidates)
+    n_candidates = (
+        n_candidates if n_candidates is not None else 1 if named.is_base else N_CANDIDATES
+    )
+    asked = resolve_rule(welfare, alpha)
+    if named.rule is None:
+        return asked, n_candidates
+    if (welfare is not None or alpha is not None) and asked != named.rule:
         raise InputError(
-            f"the policy {named} is one sample, and {n_candidates} candidates were asked for; "
-            "expected 1, or a policy that picks among them, such as sft"
+            f"the policy {named.name} picks by {named.rule.name} welfare, and "
+            f"{asked.name if alpha is None else f'alpha {alpha:g}'} was asked for; give one of the "
+            "two"
         )
-    n_candidates = n_candidates if n_candidates is not None else 1 if rule.is_base else N_CANDIDATES
-    if rule.alpha is None:
-        return resolve_rule(welfare or "utilitarian", alpha), n_candidates
-    if (welfare or alpha is not None) and resolve_rule(
-        welfare or "utilitarian", alpha
-    ).alpha != rule.alpha:
-        raise InputError(
-            f"the policy {named} picks by alpha {rule.alpha:g}, and "
-            f"{f'alpha {alpha:g}' if alpha is not None else welfare} was asked for; give one of "
-            "the two"
-        )
-    return Isoelastic(rule.alpha), n_candidates
+    return named.rule, n_candidates

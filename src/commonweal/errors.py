@@ -17,6 +17,7 @@ __all__ = [
     "EngineError",
     "GenerationError",
     "InputError",
+    "PluginError",
     "TrainingError",
     "UnsupportedByEngineError",
     "WeightsError",
@@ -42,6 +43,12 @@ class WeightsError(CommonwealError):
 
 class EngineError(CommonwealError):
     """A language-model engine could not be reached, refused, or answered with nonsense."""
+
+
+class PluginError(CommonwealError):
+    """An installed package that adds to commonweal cannot be imported, or does not keep to the
+    form; the message names it.
+    """
 
 
 class UnsupportedByEngineError(EngineError):

@@ -15,7 +15,6 @@ question in every row, or in the first.
 from __future__ import annotations
 
 import csv
-import difflib
 import io
 import json
 import re
@@ -32,6 +31,7 @@ from pydantic_core import ErrorDetails
 
 from commonweal.errors import InputError
 from commonweal.files import read_text
+from commonweal.reading.explaining import nearest
 from commonweal.types import Opinion, Question
 
 MAX_FILE_BYTES = 20_000_000
@@ -227,9 +227,7 @@ def _from_csv(path: Path, text: str) -> dict[str, Any]:
             if header.count(name) > 1:
                 raise InputError(f"{path}, line 1: column {name!r} stands twice")
             if name not in columns:
-                raise InputError(
-                    f"{path}, line 1: unknown column {name!r}{_nearest(name, columns)}"
-                )
+                raise InputError(f"{path}, line 1: unknown column {name!r}{nearest(name, columns)}")
         if "opinion" not in header or "question" not in header:
             raise InputError(
                 f"{path}, line 1: got columns {', '.join(header) or 'none'}; expected question, "
@@ -276,7 +274,7 @@ def _explain(path: Path, text: str, error: ValidationError) -> str:
             model = _OpinionRecord
         elif parent and parent[0] == "about":
             model = _AboutRecord
-        return f"{place}: unknown field{_nearest(str(first['loc'][-1]), tuple(model.model_fields))}"
+        return f"{place}: unknown field{nearest(str(first['loc'][-1]), tuple(model.model_fields))}"
     if kind == "missing":
         return f"{place}: missing; expected a question and a list of opinions, each with a text"
     if kind == "too_short":
@@ -309,10 +307,3 @@ def _line_of(text: str, error: ErrorDetails) -> int | None:
             start = heads[part] if part < len(heads) else 0
     pattern = re.compile(rf"""(^|[{{,\[\s])["']?{re.escape(names[-1])}["']?\s*[=:\]]""")
     return next((n + 1 for n in range(start, len(lines)) if pattern.search(lines[n])), None)
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
-    if close:
-        return f"; did you mean {close[0]!r}? Known: {', '.join(known)}"
-    return f"; expected {', '.join(known)}"

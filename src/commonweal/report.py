@@ -8,19 +8,13 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from commonweal.rules import PAPERS_RULES, described
 from commonweal.types import AGREEMENT_SCALE, RATING_MAX, RATING_MIN, RATING_NEUTRAL
-from commonweal.welfare import WELFARE_FUNCTIONS
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
     from commonweal.result import Agreement
-
-MEANS = {
-    "utilitarian": "the highest mean",
-    "bernoulli_nash": "a high product: gains count more for who agrees less",
-    "rawlsian": "the least-agreeing person to agree as much as possible",
-}
 
 # From orange by white to blue: told apart with any of the common colour-vision deficiencies.
 _DISAGREE, _NEUTRAL, _AGREE = (202, 92, 12), (255, 255, 255), (24, 90, 169)
@@ -87,13 +81,13 @@ def _template() -> Template:
 
 def _others(result: Agreement) -> list[dict[str, Any]]:
     others = []
-    for name in WELFARE_FUNCTIONS:
-        other = result.under(name)
+    for rule in PAPERS_RULES:
+        other = result.under(rule)
         best = other.chosen_index
         others.append(
             {
-                "name": name,
-                "means": MEANS[name],
+                "name": rule.name,
+                "means": described(rule),
                 "id": other.chosen.id,
                 "same": other.chosen.id == result.chosen.id,
                 "welfare": f"{other.welfare[best]:.2f}",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from commonweal.errors import InputError
+from commonweal.rules import Welfare, resolve_rule
 from commonweal.selection import (
     Pick,
     Ranked,
@@ -14,7 +15,7 @@ from commonweal.selection import (
     selection_to_dict,
 )
 from commonweal.types import RATING_NEUTRAL, Candidate
-from commonweal.welfare import WELFARE_FUNCTIONS, Ranking, WelfareRule, resolve_rule
+from commonweal.welfare import WELFARE_FUNCTIONS, Ranking, WelfareRule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -108,7 +109,9 @@ class Agreement(Selection):
 
     @property
     def welfare(self) -> FloatArray:
-        """float64 [n_candidates], in the unit of the utilities for every α, higher is better."""
+        """float64 [n_candidates], higher is better. In the unit of the utilities for every α; a
+        rule that has none may have a unit of its own.
+        """
         return self._ranked.welfare
 
     @property
@@ -132,7 +135,7 @@ class Agreement(Selection):
         ]
         return tuple(sorted(found, key=lambda dissent: dissent.expected_rating))
 
-    def under(self, welfare: str = "utilitarian", *, alpha: float | None = None) -> Agreement:
+    def under(self, welfare: Welfare | None = None, *, alpha: float | None = None) -> Agreement:
         """The same candidates and utilities under another welfare function: nothing is generated.
 
         Raises:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
-from commonweal.errors import InputError, WelfareDomainError
+from commonweal.errors import WelfareDomainError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -38,28 +38,6 @@ WELFARE_FUNCTIONS: dict[str, float] = {
 
 TIE_TOLERANCE = 1e-12
 """Two welfares within this relative distance are tied: nearer than rounding can tell apart."""
-
-
-def resolve_alpha(welfare: str = "utilitarian", alpha: float | None = None) -> float:
-    """The inequality aversion meant by a welfare function's name, or by ``alpha`` where given.
-
-    Raises:
-        InputError: an unknown name.
-        WelfareDomainError: ``alpha`` is negative or not a number.
-
-    Example:
-        >>> resolve_alpha("rawlsian"), resolve_alpha(alpha=2)
-        (inf, 2.0)
-    """
-    if alpha is not None:
-        return _checked_alpha(alpha)
-    try:
-        return WELFARE_FUNCTIONS[welfare]
-    except KeyError:
-        known = ", ".join(WELFARE_FUNCTIONS)
-        raise InputError(
-            f"unknown welfare function {welfare!r}; expected one of {known}, or give an alpha"
-        ) from None
 
 
 def welfare_name(alpha: float) -> str:
@@ -123,16 +101,6 @@ class Isoelastic:
             WelfareDomainError: a utility is not above 0.
         """
         return isoelastic(utilities, self.alpha)
-
-
-def resolve_rule(welfare: str = "utilitarian", alpha: float | None = None) -> WelfareRule:
-    """The rule meant by a welfare function's name, or by ``alpha`` where given.
-
-    Raises:
-        InputError: an unknown name.
-        WelfareDomainError: ``alpha`` is negative or not a number.
-    """
-    return Isoelastic(resolve_alpha(welfare, alpha))
 
 
 def isoelastic(

@@ -20,7 +20,8 @@ from commonweal.errors import InputError
 from commonweal.models.scripted import ScriptedModel
 from commonweal.policies import load_policy
 from commonweal.policies.collected_examples import MAX_CHARACTERS, worked_examples
-from commonweal.policies.prompts import WorkedExample, load_template
+from commonweal.policies.prompts import WorkedExample
+from commonweal.policies.templates import load_template
 from commonweal.types import Opinion, Question
 
 TOPICS = ("buses", "parks", "schools", "trees", "bins", "roads")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from commonweal.datasets.words import tokens
 from commonweal.groups import read_group
 from commonweal.policies.parsing import MAX_WORDS, MIN_WORDS, Parser
-from commonweal.policies.prompts import load_template
+from commonweal.policies.templates import load_template
 from commonweal.types import Completion, Opinion, Rejection
 from commonweal.types import RejectionReason as Why
 

@@ -13,31 +13,50 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commonweal import agreement
+from commonweal import agreement, registry
 from commonweal.agreement import find_agreement
 from commonweal.errors import InputError
 from commonweal.models.scripted import ScriptedModel
-from commonweal.policies import WRITERS, default_policy, load_policy, read_policy_name
+from commonweal.policies import default_policy, load_policy, read_policy_name
 from commonweal.policies.folder import read_policy_folder, shipped_policy
-from commonweal.policies.names import RULES
-from commonweal.policies.prompts import load_template
+from commonweal.policies.templates import load_template
 from commonweal.rewards import ScriptedRewardModel
 from commonweal.types import Opinion, Question
 
 OPINIONS = ["I want buses to be free.", "Somebody has to pay for them."]
 
 
-@pytest.mark.parametrize("writer", WRITERS)
+RULES = {
+    "base": (None, None, True),
+    "utilitarian": ("utilitarian", 0.0, False),
+    "bernoulli_nash": ("bernoulli_nash", 1.0, False),
+    "nash": ("bernoulli_nash", 1.0, False),
+    "rawlsian": ("rawlsian", math.inf, False),
+    "egalitarian": ("rawlsian", math.inf, False),
+    "maximin": ("rawlsian", math.inf, False),
+    "alpha_1": ("bernoulli_nash", 1.0, False),
+    "alpha_0.1": ("alpha_0.1", 0.1, False),
+    "isoelastic:0.1": ("alpha_0.1", 0.1, False),
+}
+"""What follows a writer: the one name of the rule, its alpha, and whether it is one sample."""
+
+
+@pytest.mark.parametrize("writer", registry.names(registry.POLICIES))
 @pytest.mark.parametrize("rule", RULES)
-def test_every_writer_goes_with_every_rule(writer, rule):
+def test_every_writer_goes_with_every_rule_under_one_name(writer, rule):
+    name, alpha, is_base = RULES[rule]
     named = read_policy_name(f"{writer}_{rule}")
-    assert (named.writer, named.alpha, named.is_base) == (writer, RULES[rule], rule == "base")
-    assert read_policy_name(writer).alpha is None
+    assert (named.writer, named.alpha, named.is_base) == (writer, alpha, is_base)
+    assert named.name == f"{writer}_{name or 'base'}"
+    assert read_policy_name(named.name) == named
+    assert (read_policy_name(writer).rule, read_policy_name(writer).name) == (None, writer)
 
 
 @given(st.floats(min_value=0, allow_nan=False))
 def test_any_alpha_can_be_named(alpha):
-    assert read_policy_name(f"sft_alpha_{alpha!r}").alpha == alpha
+    named = read_policy_name(f"sft_alpha_{alpha!r}")
+    assert named.alpha == alpha
+    assert read_policy_name(named.name) == named
 
 
 @pytest.mark.parametrize("name", ["", "sft_", "sft_best", "sftbase", "best"])

@@ -11,7 +11,7 @@ import pytest
 
 from commonweal.errors import EngineError, GenerationError, InputError
 from commonweal.models.scripted import ScriptedModel
-from commonweal.policies import WRITERS, load_policy
+from commonweal.policies import load_policy
 from commonweal.policies.prompted import MAX_ATTEMPTS
 from commonweal.types import Opinion, Policy, Question, RejectionReason
 
@@ -53,11 +53,11 @@ def test_the_default_is_a_policy():
 
 
 def test_an_unknown_name_names_the_known():
-    with pytest.raises(InputError, match=f"'zeroshot'.*{', '.join(WRITERS)}"):
+    with pytest.raises(InputError, match=r"'zeroshot'.*sft, few_shot, zero_shot"):
         load_policy("zeroshot", ScriptedModel([]))
 
 
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("name", ["sft", "few_shot", "zero_shot"])
 def test_good_completions_become_candidates_in_order(name):
     made, model = generate([statement(i) for i in range(4)], name=name)
     assert [candidate.id for candidate in made.candidates] == ["c01", "c02", "c03", "c04"]

@@ -13,14 +13,8 @@ from hypothesis import strategies as st
 
 from commonweal.errors import InputError
 from commonweal.policies import prompts as module
-from commonweal.policies.prompts import (
-    MAX_OPINION_TOKENS,
-    TEMPLATES,
-    WorkedExample,
-    as_data,
-    fit_opinions,
-    load_template,
-)
+from commonweal.policies.prompts import MAX_OPINION_TOKENS, WorkedExample, as_data, fit_opinions
+from commonweal.policies.templates import TEMPLATES, load_template
 from commonweal.types import Message, Opinion, Sampling
 
 GROUPS = Path(__file__).parents[2] / "examples" / "groups"

@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commonweal.errors import InputError
-from commonweal.policies.prompts import load_template
 from commonweal.policies.starter import (
     StarterExample,
     load_starter_set,
@@ -22,6 +21,7 @@ from commonweal.policies.starter import (
     split,
 )
 from commonweal.policies.starter.validator import MIN_EXAMPLES, MIN_TOPICS, problems
+from commonweal.policies.templates import load_template
 
 REPOSITORY = Path(__file__).parents[2]
 STARTER = load_starter_set()

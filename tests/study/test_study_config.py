@@ -72,7 +72,12 @@ def test_a_good_file(tmp_path):
         ('name = "zero"', 'name = "few"', None, "two arms have one name"),
         ("[group]", "[grup]", 5, "did you mean 'group'"),
         ("size = 5", 'size = 5\nstart = "facilitator"', 7, "commonweal study quick"),
-        ('policy = "zero_shot"', 'model = "embeded"', 21, "cannot read the model 'embeded'"),
+        (
+            'policy = "zero_shot"',
+            'model = "embeded"',
+            21,
+            "did you mean 'embedded'",
+        ),
         ("size = 5", "size = ", 6, "not valid TOML"),
     ],
 )
@@ -117,7 +122,7 @@ def test_a_database_that_cannot_be_used_is_the_users_to_mend(url):
 def test_trained_models_are_named_by_folders_that_are_there(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     arm = {"name": "one", "policy": "./policy", "reward": "runtime"}
-    with pytest.raises(ValueError, match=r"unknown reward 'runtime'.*folder of an exported one"):
+    with pytest.raises(ValueError, match=r"unknown reward model 'runtime'.*a folder with a reward"):
         ArmConfig.model_validate(arm)
     (tmp_path / "runtime").mkdir()
     (tmp_path / "runtime" / "reward.json").write_text("{}")

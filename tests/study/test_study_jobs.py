@@ -174,8 +174,8 @@ def test_one_faulty_group_does_not_stop_the_sweep(place, monkeypatch, caplog):
 
 def test_a_model_that_cannot_be_is_refused_before_people_are_there():
     for model, says in (
-        ("embeded", "cannot read the model 'embeded'"),
-        ("openai:", "cannot read the model"),
+        ("embeded", "did you mean 'embedded'"),
+        ("openai:", "expected openai:SPEC, as embedded"),
         ("openai:127.0.0.1#m", "BASE_URL needs"),
         ("embedded:/nowhere/at/all.gguf", "no model at"),
         ("hf:/nowhere/at/all.gguf", r"no such \.gguf file"),

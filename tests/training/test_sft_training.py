@@ -25,8 +25,8 @@ from commonweal.errors import InputError, TrainingError
 from commonweal.models import load_language_model
 from commonweal.policies import load_policy
 from commonweal.policies.folder import read_policy_folder
-from commonweal.policies.prompts import load_template
 from commonweal.policies.starter import load_starter_set
+from commonweal.policies.templates import load_template
 from commonweal.training import run_folder, sft
 from commonweal.training.backbones import backbone_source
 from commonweal.training.config import SftConfig, SftData

@@ -6,14 +6,14 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from commonweal.cli.progress import StageBars
 from commonweal.models import DEFAULT_MODEL
 from commonweal.rewards import DEFAULT_REWARD_MODEL
-from commonweal.welfare import WELFARE_FUNCTIONS
+from commonweal.rules import PAPERS_RULES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,9 +31,6 @@ WIDTH = 100
 N_SHOWN = 5
 """Candidates shown on screen; all are in --json and --report."""
 
-# Written out, since a type must be; a test compares them with WELFARE_FUNCTIONS.
-Welfare = Literal["utilitarian", "bernoulli_nash", "rawlsian"]
-
 
 def agree(
     group: Annotated[
@@ -41,8 +38,12 @@ def agree(
         typer.Argument(help="The question and the opinions: a .toml, .json or .csv file."),
     ],
     welfare: Annotated[
-        Welfare | None,
-        typer.Option(help="What counts as best for the group; utilitarian where nothing is said."),
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What counts as best for the group: utilitarian (where nothing is said), "
+            "bernoulli_nash, rawlsian, or an installed rule (commonweal plugins).",
+        ),
     ] = None,
     alpha: Annotated[
         float | None,
@@ -57,9 +58,10 @@ def agree(
     policy: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME|FOLDER",
+            metavar="NAME|FILE.toml|FOLDER",
             help="What writes them: sft (with the embedded model the default), few_shot or "
-            "zero_shot; with a rule, as sft_rawlsian or sft_base; or a folder from train sft.",
+            "zero_shot; with a rule, as sft_rawlsian or sft_base; a prompt template; or a folder "
+            "from train sft.",
         ),
     ] = None,
     model: Annotated[
@@ -168,20 +170,22 @@ def _print_result(console: Console, result: Agreement) -> None:
     print_()
     print_(Panel(Text(result.statement), title="The statement", padding=(1, 2)))
     others = [
-        f"{name} would pick {other.id}"
-        if (other := result.under(name).chosen).id != result.chosen.id
-        else f"{name} picks it too"
-        for name in WELFARE_FUNCTIONS
-        if name != result.welfare_name
+        f"{rule.name} would pick {other.id}"
+        if (other := result.under(rule).chosen).id != result.chosen.id
+        else f"{rule.name} picks it too"
+        for rule in PAPERS_RULES
+        if rule != result.rule
     ]
-    welfare = result.welfare[result.chosen_index]
+    # Outside the isoelastic family a rule may have a unit of its own.
+    unit = "" if result.alpha is None else " of 7"
+    welfare = f"{result.welfare[result.chosen_index]:.2f}{unit}"
     if len(result.candidates) == 1:
         name = result.welfare_name
-        print_(f"One candidate was written; its {name} welfare is {welfare:.2f} of 7.")
+        print_(f"One candidate was written; its {name} welfare is {welfare}.")
     else:
         print_(
             f"{result.chosen.id} of {len(result.candidates)} candidates, chosen by "
-            f"{result.welfare_name} welfare ({welfare:.2f} of 7); {', '.join(others)}."
+            f"{result.welfare_name} welfare ({welfare}); {', '.join(others)}."
         )
     if result.is_tie:
         tied = ", ".join(result.candidates[i].id for i in result.ranking.tied_best)

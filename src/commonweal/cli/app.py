@@ -14,6 +14,7 @@ from commonweal.cli import (
     evaluate,
     iterate,
     models,
+    plugins,
     power,
     questions,
     reward,
@@ -52,6 +53,7 @@ def _options(
 app.command("agree", epilog=agree.EXAMPLE)(agree.agree)
 app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
 app.command("evaluate", epilog=evaluate.EXAMPLE)(evaluate.evaluate)
+app.command("plugins", epilog=plugins.EXAMPLE)(plugins.plugins)
 app.command("power", epilog=power.EXAMPLE)(power.power)
 app.add_typer(data.app, name="data")
 app.add_typer(iterate.app, name="iterate")

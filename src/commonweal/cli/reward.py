@@ -131,7 +131,12 @@ def rank(
         str | None, typer.Option("--round", help="Which round; needless where there is one.")
     ] = None,
     welfare: Annotated[
-        str, typer.Option(help="utilitarian, bernoulli_nash or rawlsian.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="utilitarian, bernoulli_nash, rawlsian, or an installed rule (see commonweal "
+            "plugins).",
+        ),
     ] = "utilitarian",
     top: Annotated[int, typer.Option(min=1, help="How many statements to show.")] = 10,
     min_rated: Annotated[

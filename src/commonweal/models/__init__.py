@@ -6,19 +6,21 @@ A model is named by a spec, the same everywhere (Python, ``--model``, study file
     embedded:PATH.gguf      any GGUF file whose architecture OpenVINO GenAI knows
     openai:BASE_URL#MODEL   any OpenAI-compatible server: vLLM, llama.cpp, Ollama, hosted
     hf:PATH                 transformers: a folder, a hub id or a GGUF; needs the extra `train`
+    NAME:REST               an engine of an installed package (docs/plugins.md)
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from commonweal.errors import InputError
+from commonweal import registry
+from commonweal.registry import ENGINES
 
 if TYPE_CHECKING:
     from commonweal.types import LanguageModel
 
 DEFAULT_MODEL = "embedded"
+ALSO = "as embedded:PATH.gguf, openai:BASE_URL#MODEL or hf:PATH"
 
 
 def load_language_model(spec: str = DEFAULT_MODEL) -> LanguageModel:
@@ -26,21 +28,11 @@ def load_language_model(spec: str = DEFAULT_MODEL) -> LanguageModel:
 
     Raises:
         InputError: the spec cannot be read.
+        PluginError: an installed engine cannot be imported or made.
         WeightsError: the weights are not there.
         EngineError: the engine could not load them, or is not installed.
     """
-    kind, rest = _parsed(spec)
-    if kind == "embedded":
-        from commonweal.models.embedded_engine import EmbeddedModel
-
-        return EmbeddedModel.from_spec(rest)
-    if kind == "openai":
-        from commonweal.models.openai_engine import OpenAIModel
-
-        return OpenAIModel.from_spec(rest)
-    from commonweal.models.transformers_engine import TransformersModel
-
-    return TransformersModel.from_spec(rest)
+    return registry.make(ENGINES, spec, also=ALSO)  # type: ignore[no-any-return]
 
 
 def check_language_model(spec: str) -> None:
@@ -50,27 +42,6 @@ def check_language_model(spec: str) -> None:
 
     Raises:
         InputError: the spec cannot be read, or names a file or folder that is no model.
+        PluginError: an installed engine cannot be imported.
     """
-    kind, rest = _parsed(spec)
-    if kind == "openai":
-        from commonweal.models.openai_wire import checked
-
-        base_url, _, model = rest.partition("#")
-        checked(base_url, model)
-    elif kind == "hf":
-        from commonweal.models.transformers_engine import located
-
-        located(rest)
-    elif rest and not Path(rest).expanduser().is_file():
-        raise InputError(f"no model at {rest}; expected a GGUF file")
-
-
-def _parsed(spec: str) -> tuple[str, str]:
-    """(Kind of engine, what follows its colon)."""
-    kind, _, rest = spec.partition(":")
-    if kind == "embedded" or (kind in ("openai", "hf") and rest):
-        return kind, rest
-    raise InputError(
-        f"cannot read the model {spec!r}; expected embedded, embedded:PATH.gguf, "
-        "openai:BASE_URL#MODEL or hf:PATH"
-    )
+    registry.check(ENGINES, spec, also=ALSO)

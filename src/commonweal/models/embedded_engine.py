@@ -82,6 +82,16 @@ class EmbeddedModel:
             weights_hash=store.file_sha256(DEFAULT_WEIGHTS, file_name),
         )
 
+    @staticmethod
+    def check_spec(spec: str) -> None:
+        """Returns where there is such a file; packaged weights may be missing.
+
+        Raises:
+            InputError: there is none.
+        """
+        if spec and not Path(spec).expanduser().is_file():
+            raise InputError(f"no model at {spec}; expected a GGUF file")
+
     @property
     def model_id(self) -> str:
         """The name in records: "embedded:smollm2-135m-instruct"."""

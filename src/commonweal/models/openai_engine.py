@@ -126,6 +126,16 @@ class OpenAIModel:
         base_url, _, model = spec.removeprefix("openai:").partition("#")
         return cls(base_url, model)
 
+    @staticmethod
+    def check_spec(spec: str) -> None:
+        """Returns where the text can be read; the server may not answer.
+
+        Raises:
+            InputError: it is malformed or holds a password.
+        """
+        base_url, _, model = spec.partition("#")
+        checked(base_url, model)
+
     @property
     def model_id(self) -> str:
         """The name ``openai:BASE_URL#MODEL``."""

@@ -91,6 +91,15 @@ class TransformersModel:
         model = model.to("cuda" if has_gpu else "cpu").eval()
         return cls(model, tokenizer, model_id=f"hf:{path}", path=local)
 
+    @staticmethod
+    def check_spec(path: str) -> None:
+        """Returns where the path is a model's, or may be a name on the hub.
+
+        Raises:
+            InputError: it is neither.
+        """
+        located(path)
+
     @property
     def model_id(self) -> str:
         """The name ``hf:PATH``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from commonweal.models import DEFAULT_MODEL
-from commonweal.policies.names import WRITERS, NamedPolicy, read_policy_name
+from commonweal.policies.names import NamedPolicy, read_policy_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -14,19 +14,26 @@ if TYPE_CHECKING:
     from commonweal.types import LanguageModel, Policy
 
 __all__ = [
-    "WRITERS",
     "NamedPolicy",
+    "check_policy",
     "default_policy",
     "load_policy",
     "read_policy_name",
 ]
 
 
-def default_policy(model: str = DEFAULT_MODEL) -> str:
+def default_policy(model: str | LanguageModel = DEFAULT_MODEL) -> str:
     """What writes where nobody says: ``sft`` with the packaged weights that it was made from, else
     ``few_shot``.
     """
     return "sft" if model == DEFAULT_MODEL else "few_shot"
+
+
+def check_policy(name: str) -> None:
+    """Returns where ``load_policy`` would find something: see ``loading.check_policy``."""
+    from commonweal.policies import loading
+
+    loading.check_policy(name)
 
 
 def load_policy(
@@ -36,7 +43,7 @@ def load_policy(
     examples: Sequence[WorkedExample] = (),
     load_model: Callable[[str], LanguageModel] | None = None,
 ) -> Policy:
-    """The policy of this name or folder over a language model: see ``loading.load_policy``."""
+    """The policy of this name over a language model: see ``loading.load_policy``."""
     from commonweal.models import load_language_model
     from commonweal.policies import loading  # what it imports takes longer than a name should
 

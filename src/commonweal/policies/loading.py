@@ -1,18 +1,21 @@
-"""Policies ready to write: a writer's name or folder, and the language model behind it."""
+"""Policies ready to write: a name, a folder or a prompt template, over a language model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from commonweal.errors import EngineError, InputError
-from commonweal.models import DEFAULT_MODEL, load_language_model, store
-from commonweal.policies.folder import FineTunedPolicy, read_policy_folder, shipped_policy
-from commonweal.policies.names import read_policy_name
-from commonweal.policies.prompted import PromptedPolicy
-from commonweal.policies.prompts import WorkedExample, load_template
-from commonweal.types import LanguageModel, Policy, Progress, no_progress
+from commonweal import registry
+from commonweal.errors import InputError
+from commonweal.models import DEFAULT_MODEL, load_language_model
+from commonweal.policies.folder import FILE
+from commonweal.policies.names import TEMPLATE_ENDING, NamedPolicy, read_policy_name
+from commonweal.policies.prompts import WorkedExample
+from commonweal.policies.ruled import RuledPolicy
+from commonweal.policies.templates import load_template
+from commonweal.policies.writers import ModelChoice, from_folder, from_template
+from commonweal.registry import POLICIES
+from commonweal.types import LanguageModel, Policy
 
 
 def load_policy(
@@ -22,81 +25,70 @@ def load_policy(
     examples: Sequence[WorkedExample] = (),
     load_model: Callable[[str], LanguageModel] = load_language_model,
 ) -> Policy:
-    """The policy of this name or folder over a language model.
+    """The policy of this name, folder or prompt template over a language model.
 
     A fine-tuned policy brings its own weights: with the default model it runs on the embedded
     engine where its base is the packaged one, else on transformers. With ``openai:URL#NAME`` the
     server is taken to serve the fine-tuned weights, which nobody can check from here.
 
+    A name with a rule ("sft_rawlsian", "few_shot_base") gives a policy that keeps it: see
+    ``policies.ruled``.
+
     Args:
-        name: of a writer, with or without a rule ("sft", "sft_rawlsian"), or a policy folder.
+        name: of a registered policy, with or without a rule, a policy folder or a .toml file.
         model: the language model, as in ``load_language_model``, or one that is loaded.
         examples: for ``few_shot``, instead of those that come with it (see
             ``collected_examples``); the template's hash, which every candidate keeps, tells them.
         load_model: loads it; a caller with several policies over one model hands in its own.
 
     Raises:
-        InputError: an unknown name, a damaged folder, a model that the policy was not made for, or
-            examples for another policy than few_shot.
+        InputError: an unknown name, a damaged folder or template, a model that the policy was not
+            made for, or examples for a policy that takes none.
+        PluginError: an installed policy cannot be imported or made.
         WeightsError: model weights are missing.
         EngineError: the language model could not be loaded.
     """
-    writer = read_policy_name(name).writer
-    if examples and writer != "few_shot":
-        raise InputError(
-            f"the policy {name} takes no worked examples; expected few_shot, whose prompt has them"
-        )
-    if writer in ("zero_shot", "few_shot"):
-        template = load_template(writer)
-        if examples:
-            template = replace(template, examples=tuple(examples))
-        used = load_model(model) if isinstance(model, str) else model
-        return PromptedPolicy(writer, used, template)
-    tuned = shipped_policy() if writer == "sft" else read_policy_folder(Path(writer).expanduser())
-    label = "sft" if writer == "sft" else tuned.name
-    if model == DEFAULT_MODEL:
-        return PromptedPolicy(label, _own_model(tuned, label), tuned.template)
-    if isinstance(model, str) and model.startswith("openai:"):
-        return PromptedPolicy(label, load_model(model), tuned.template)
-    if isinstance(model, str) or model.model_id == f"embedded:{tuned.base}":
-        raise InputError(
-            f"the policy {name} is {tuned.base} after fine-tuning and brings its own weights; it "
-            f"cannot run on {model if isinstance(model, str) else model.model_id}. Leave the model "
-            "out, give openai:URL#NAME of a server that serves the fine-tuned weights, or take "
-            "few_shot"
-        )
-    return PromptedPolicy(label, model, tuned.template)
+    named = read_policy_name(name)
+    writer = _writer(named, ModelChoice(model, load_model), examples)
+    if named.rule is None and not named.is_base:
+        return writer
+    return RuledPolicy(writer, named)
 
 
-def merged_file(tuned: FineTunedPolicy, *, on_progress: Progress = no_progress) -> Path:
-    """The GGUF file of the packaged base with the policy's updates, made once and kept.
+def check_policy(name: str) -> None:
+    """Returns where ``load_policy`` would find something by this name; no weights are read.
 
     Raises:
-        InputError: the policy is not low-rank updates of packaged weights.
-        WeightsError: those are not pulled.
+        InputError: there is no such policy or rule, no such file, or it is no prompt template.
+        PluginError: an installed policy cannot be imported.
     """
-    from commonweal.models.merged import merged_weights
-
-    if tuned.weights != "lora" or tuned.base not in store.WEIGHTS:
+    named = read_policy_name(name)
+    if not named.is_path:
+        registry.maker(registry.find(POLICIES, named.writer))
+    elif named.writer.lower().endswith(TEMPLATE_ENDING):
+        load_template(named.writer)
+    elif not (Path(named.writer).expanduser() / FILE).is_file():
         raise InputError(
-            f"{tuned.path} holds {tuned.weights} weights of {tuned.base}; expected low-rank "
-            f"updates of packaged weights ({', '.join(store.WEIGHTS)})"
+            f"no policy in {named.writer!r}; expected a folder with {FILE}, or a prompt template "
+            "(NAME.toml)"
         )
-    base = store.require(tuned.base) / (store.known(tuned.base).requantise or "")
-    return merged_weights(
-        base, tuned.path, on_progress=lambda n_done, n: on_progress("merge", n_done, n)
+
+
+def _writer(named: NamedPolicy, model: ModelChoice, examples: Sequence[WorkedExample]) -> Policy:
+    if named.is_path:
+        if examples:
+            raise _takes_none(named.writer)
+        is_template = named.writer.lower().endswith(TEMPLATE_ENDING)
+        return (from_template if is_template else from_folder)(named.writer, model)
+    entry = registry.find(POLICIES, named.writer)
+    if not examples:
+        return registry.called(entry, model)  # type: ignore[no-any-return]
+    if "examples" not in [each.name for each in registry.parameters(registry.maker(entry))]:
+        raise _takes_none(named.name)
+    return registry.called(entry, model, examples=examples)  # type: ignore[no-any-return]
+
+
+def _takes_none(name: str) -> InputError:
+    return InputError(
+        f"the policy {name} takes no worked examples; expected few_shot, whose prompt has them"
     )
-
-
-def _own_model(tuned: FineTunedPolicy, label: str) -> LanguageModel:
-    if tuned.weights == "lora" and tuned.base in store.WEIGHTS:
-        from commonweal.models.embedded_engine import EmbeddedModel
-
-        return EmbeddedModel(merged_file(tuned), model_id=f"embedded:{tuned.base}+{label}")
-    if tuned.weights == "lora":
-        raise EngineError(
-            f"{tuned.path} holds low-rank updates of {tuned.base}, which the embedded engine "
-            "cannot merge; serve both (vLLM: --enable-lora) and give openai:URL#NAME, or train "
-            "with model.merge = true"
-        )
-    return load_language_model(f"hf:{tuned.path}")

@@ -11,22 +11,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib import resources
-from importlib.resources.abc import Traversable
-from pathlib import Path
 from typing import Any
 
 from commonweal.errors import InputError
-from commonweal.files import read_text
 from commonweal.types import Message, Opinion, Prompt, Sampling
-
-TEMPLATES = ("zero_shot", "few_shot", "sft")
-"""The templates that come with commonweal: files beside this one."""
-
-MAX_FILE_BYTES = 1_000_000
 
 MAX_OPINION_TOKENS = 4096
 """Most tokens of all opinions together in one prompt: our choice, half the embedded context."""
@@ -88,44 +78,6 @@ class PromptTemplate:
     def _user_text(self, question: str, opinions: Sequence[str]) -> str:
         listed = "\n".join(self.opinion.format(text=as_data(text)) for text in opinions)
         return self.user.format(question=as_data(question), opinions=listed)
-
-
-def load_template(name: str) -> PromptTemplate:
-    """The template in ``policies/NAME.toml``, or in the file that a path ending in .toml names.
-
-    Raises:
-        InputError: there is no such template, or it lacks a part or has one too many.
-    """
-    if name.endswith(".toml"):
-        path = Path(name).expanduser()
-        text = read_text(path, expected="a prompt template as .toml", max_bytes=MAX_FILE_BYTES)
-        folder: Traversable = path.parent
-    else:
-        folder = resources.files("commonweal.policies")
-        if name not in TEMPLATES:
-            raise InputError(
-                f"no prompt template {name!r}; expected one of {', '.join(TEMPLATES)}, or the path "
-                "of a .toml of that form"
-            )
-        text = (folder / f"{name}.toml").read_text(encoding="utf-8")
-    try:
-        data = tomllib.loads(text)
-        examples: tuple[WorkedExample, ...] = ()
-        if "examples" in data:
-            listed = tomllib.loads((folder / data.pop("examples")).read_text(encoding="utf-8"))
-            examples = tuple(
-                WorkedExample(e["question"], tuple(e["opinions"]), e["statement"])
-                for e in listed["examples"]
-            )
-        sampling = sampling_of(data.pop("sampling"))
-        template = PromptTemplate(**data, sampling=sampling, examples=examples)
-        template.render("question", ["opinion"])
-    except (ValueError, TypeError, KeyError, OSError) as error:
-        raise InputError(
-            f"{name}: not a prompt template: {error}; expected system, user with {{question}} and "
-            "{opinions}, opinion with {text}, and [sampling] (see policies/zero_shot.toml)"
-        ) from error
-    return template
 
 
 def template_hash(parts: dict[str, Any]) -> str:

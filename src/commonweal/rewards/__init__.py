@@ -10,10 +10,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from commonweal.errors import InputError
+from commonweal import registry
+from commonweal.registry import REWARD_MODELS
 from commonweal.rewards.cache import CachedRewardModel
 from commonweal.rewards.calibration import LogisticCalibration, fit_logistic_calibration
 from commonweal.rewards.exported import DESCRIPTION, ExportedRewardModel
+from commonweal.rewards.first import ENCODER_WEIGHTS as REWARD_WEIGHTS
 from commonweal.rewards.first import FirstRewardModel
 from commonweal.rewards.scripted import ScriptedRewardModel
 from commonweal.types import RewardInput, RewardModel
@@ -23,25 +25,20 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_REWARD_MODEL",
-    "REWARD_MODELS",
     "REWARD_WEIGHTS",
     "CachedRewardModel",
     "ExportedRewardModel",
     "FirstRewardModel",
     "LogisticCalibration",
     "ScriptedRewardModel",
+    "check_reward_model",
     "fit_logistic_calibration",
     "load_reward_model",
     "predictions",
     "utility_profile",
 ]
 
-REWARD_MODELS = ("first",)
-"""The names that ``load_reward_model`` knows."""
-
 DEFAULT_REWARD_MODEL = "first"
-REWARD_WEIGHTS = "all-minilm-l6-v2"
-"""The packaged weights that it reads opinions and statements with."""
 
 
 def load_reward_model(
@@ -50,26 +47,42 @@ def load_reward_model(
     """The reward model of that name, ready to score.
 
     Args:
-        name: one of ``REWARD_MODELS``, or the folder of an exported one.
-        encoder_folder: where all-MiniLM-L6-v2 lies; by default the weights store's.
+        name: a registered one ("first", or an installed package's), with what it takes after a
+            colon, or the folder of an exported one.
+        encoder_folder: where all-MiniLM-L6-v2 lies, of a model that reads with it; by default the
+            weights store's.
 
     Raises:
         InputError: there is no model of that name.
+        PluginError: an installed one cannot be imported or made.
         WeightsError: its weights are missing or damaged.
     """
-    if name not in REWARD_MODELS:
-        folder = Path(name).expanduser()
-        if (folder / DESCRIPTION).is_file():
-            return ExportedRewardModel(folder)
-        raise InputError(
-            f"no reward model named {name!r}: expected one of {', '.join(REWARD_MODELS)}, or a "
-            f"folder with a {DESCRIPTION}, which `commonweal train reward` exports"
-        )
-    if encoder_folder is None:
-        from commonweal.models import store
+    folder = _exported(name)
+    if folder is not None:
+        return ExportedRewardModel(folder)
+    options = {} if encoder_folder is None else {"encoder_folder": encoder_folder}
+    return registry.make(REWARD_MODELS, name, also=_ALSO, **options)  # type: ignore[no-any-return]
 
-        encoder_folder = store.require(REWARD_WEIGHTS)
-    return FirstRewardModel(encoder_folder)
+
+def check_reward_model(name: str) -> None:
+    """Returns where ``load_reward_model`` would find something by this name; nothing is loaded.
+
+    Raises:
+        InputError: there is no model of that name.
+        PluginError: an installed one cannot be imported.
+    """
+    if _exported(name) is None:
+        registry.check(REWARD_MODELS, name, also=_ALSO)
+
+
+_ALSO = f"a folder with a {DESCRIPTION}, which `commonweal train reward` exports"
+
+
+def _exported(name: str) -> Path | None:
+    """The folder of an exported model; None where the name is not one's, or a registered name."""
+    folder = Path(name).expanduser()
+    is_registered = registry.split(name)[0] in registry.names(REWARD_MODELS)
+    return folder if not is_registered and (folder / DESCRIPTION).is_file() else None
 
 
 def predictions(

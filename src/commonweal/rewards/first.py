@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
     FloatArray32 = NDArray[np.float32]
 
+ENCODER_WEIGHTS = "all-minilm-l6-v2"
+"""The packaged weights that opinions and statements are read with."""
+
 HEAD_PATH = Path(__file__).with_name("first.npz")
 SCHEMA_VERSION = 1
 ENCODER_FILES = ("model.safetensors", "tokenizer.json")
@@ -194,6 +197,19 @@ class FirstRewardModel:
             encoder_folder,
             updates=self._head.updates(),
         )
+
+    @classmethod
+    def from_spec(cls, *, encoder_folder: Path | None = None) -> FirstRewardModel:
+        """The model with the encoder in this folder; by default the weights store's.
+
+        Raises:
+            WeightsError: the encoder's weights are missing or damaged.
+        """
+        if encoder_folder is None:
+            from commonweal.models import store
+
+            encoder_folder = store.require(ENCODER_WEIGHTS)
+        return cls(encoder_folder)
 
     @property
     def weights_hash(self) -> str:

@@ -12,8 +12,9 @@ from commonweal.datasets.dataset import Dataset
 from commonweal.errors import InputError
 from commonweal.rewards.scoring import seven_points
 from commonweal.rewards.warm import warm_profile
+from commonweal.rules import resolve_rule
 from commonweal.types import RewardModel
-from commonweal.welfare import isoelastic, rank, resolve_alpha
+from commonweal.welfare import rank
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def rank_statements(
         model: predicts where nobody has rated and no rating helps.
         dataset: with ratings.
         round_id: which round; needless where there is one.
-        welfare: a name that ``resolve_alpha`` knows.
+        welfare: a name that ``resolve_rule`` knows.
         min_rated: statements that fewer people have rated are left out.
         seed: the same seed, the same ranking.
         on_done: called with (n_pairs_scored, n_pairs).
@@ -66,7 +67,7 @@ def rank_statements(
         InputError: no such round, or several and none is named; an unknown welfare; no statement
             was rated by so many.
     """
-    alpha = resolve_alpha(welfare, None)
+    rule = resolve_rule(welfare)
     there = dataset.rounds["round_id"].to_list()
     if round_id is None and len(there) > 1:
         raise InputError(
@@ -79,7 +80,7 @@ def rank_statements(
     expected = warm_profile(model, found, dataset.about.scale, seed=seed, on_done=report)
     # Welfare is defined for positive utilities: the 7-point scale, as everywhere.
     points = seven_points(expected, dataset.about.scale)
-    values = isoelastic(points, alpha)
+    values = rule.welfare(points)
     n_rated = np.isfinite(found.agreement).sum(axis=0)
     order = [column for column in rank(values).order if n_rated[column] >= min_rated]
     if not order:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from commonweal.rules import stored_rule
 from commonweal.selection.record import Pick, Ranked, Selection
 from commonweal.types import Candidate, Opinion, Question, Rejection, RejectionReason
-from commonweal.welfare import Isoelastic, WelfareRule, resolve_rule
+from commonweal.welfare import WelfareRule
 
 if TYPE_CHECKING:
     from commonweal.types import FloatArray
@@ -111,7 +112,7 @@ def _rule(rule: WelfareRule) -> dict[str, Any]:
 
 
 def _read_rule(told: Mapping[str, Any]) -> WelfareRule:
-    return resolve_rule(told["name"]) if told["alpha"] is None else Isoelastic(told["alpha"])
+    return stored_rule(told["name"], None if told["alpha"] is None else float(told["alpha"]))
 
 
 def _ranked(told: Mapping[str, Any]) -> Ranked:

@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
 from commonweal.collection import ALPHA_MU, ALPHA_SIGMA, MAX_LOG_ALPHA, CollectionPlan
-from commonweal.errors import InputError
+from commonweal.errors import CommonwealError, InputError
 from commonweal.files import read_text
-from commonweal.groups import _nearest
 from commonweal.models import DEFAULT_MODEL, check_language_model
-from commonweal.policies import WRITERS, default_policy, read_policy_name
-from commonweal.policies.folder import FILE as POLICY_FILE
+from commonweal.policies import check_policy, default_policy, read_policy_name
 from commonweal.questions.guard import HeldOutQuestionError
-from commonweal.rewards import DEFAULT_REWARD_MODEL, REWARD_MODELS
-from commonweal.rewards.exported import DESCRIPTION as REWARD_FILE
+from commonweal.reading.explaining import line_of, nearest
+from commonweal.rewards import DEFAULT_REWARD_MODEL, check_reward_model
+from commonweal.rules import DEFAULT_RULE, PAPERS_RULES, resolve_rule
 from commonweal.study.question_set import (
     STRICT,
     QuestionConfig,
     QuestionSetConfig,
     check_purpose,
 )
-from commonweal.welfare import WELFARE_FUNCTIONS
 
 NO_REWARD = "none"
 """The ``reward`` of an arm that has no reward model, which the collection plan allows."""
@@ -38,6 +35,17 @@ LANGUAGES = ("en", "de")
 
 OUTCOMES = ("complete", "partial", "no_group", "timed_out", "left", "removed", "failed_check")
 """How a participant's part can end; each has a completion code."""
+
+
+def _rule_name(given: str) -> str:
+    """The one name of the welfare rule."""
+    try:
+        return resolve_rule(given).name
+    except InputError as error:
+        raise ValueError(str(error)) from None
+
+
+RuleName = Annotated[str, AfterValidator(_rule_name)]
 
 _NAME = r"^[a-z0-9][a-z0-9_-]{0,39}$"
 Text = Annotated[str, Field(min_length=1, max_length=20_000)]
@@ -70,7 +78,7 @@ class RoundsConfig(_Part):
     count: Annotated[int, Field(ge=1, le=50)] = 2
     order: Literal["random", "as given"] = "random"
     passes: Annotated[int, Field(ge=1, le=2)] = 2
-    welfare: Literal["utilitarian", "bernoulli_nash", "rawlsian"] = "utilitarian"
+    welfare: RuleName = DEFAULT_RULE
 
 
 class OpinionConfig(_Part):
@@ -112,7 +120,7 @@ class ArmConfig(_Part):
     model: str = DEFAULT_MODEL
     reward: str = DEFAULT_REWARD_MODEL
     plan: Literal["best", "collection"] = "best"
-    welfare: Literal["utilitarian", "bernoulli_nash", "rawlsian"] | None = None
+    welfare: RuleName | None = None
     alpha: AlphaConfig | None = None
     candidates: Annotated[int, Field(ge=1, le=64)] = 16
     shown: Annotated[int, Field(ge=1, le=10)] = 1
@@ -132,11 +140,12 @@ class ArmConfig(_Part):
         except InputError as error:
             raise ValueError(str(error)) from None
         said: dict[str, Any] = {"candidates": 1} if named.is_base else {}
-        if named.alpha is not None:
-            rules = {alpha: name for name, alpha in WELFARE_FUNCTIONS.items()}
-            name = rules.get(named.alpha)
-            alpha = {"mu": math.log(named.alpha), "sigma": 0.0} if name is None else {}
-            said = {"alpha": alpha} if alpha else {"welfare": name}
+        if named.rule is not None:
+            said = {"welfare": named.rule.name}
+            if named.alpha is not None and named.rule not in PAPERS_RULES:
+                said = {"alpha": {"mu": math.log(named.alpha), "sigma": 0.0}}
+            if isinstance(given.get("welfare"), str):
+                given = {**given, "welfare": _rule_name(given["welfare"])}
             differ = [field for field in said if given.get(field) != said[field]]
             if differ and (given.get("welfare") or given.get("alpha")):
                 raise ValueError(
@@ -153,29 +162,29 @@ class ArmConfig(_Part):
             check_language_model(self.model)
         except InputError as error:
             raise ValueError(f"model: {error}") from None
-        self._check_folders()
+        self._check_names()
         if self.plan == "collection":
             return self._collects()
         if self.welfare is not None and self.alpha is not None:
             raise ValueError("welfare and alpha are both given; expected one of them")
+        if self.welfare is not None and resolve_rule(self.welfare).alpha is None:
+            raise ValueError(f"welfare is {self.welfare!r}; an arm picks under an alpha only")
         if self.shown > self.candidates:
             raise ValueError(f"shown is {self.shown}, more than the {self.candidates} candidates")
         return self
 
-    def _check_folders(self) -> None:
-        """What a trained policy or reward model is named by must be there before people are."""
-        known = (*REWARD_MODELS, NO_REWARD) if self.plan == "collection" else REWARD_MODELS
-        if self.reward not in known and not (Path(self.reward) / REWARD_FILE).is_file():
-            raise ValueError(
-                f"unknown reward {self.reward!r}; expected {', '.join(known)}, or the folder of an "
-                f"exported one (with {REWARD_FILE}), as seen from where the study is served"
-            )
-        writer = read_policy_name(self.policy).writer
-        if writer not in WRITERS and not (Path(writer) / POLICY_FILE).is_file():
-            raise ValueError(
-                f"no policy in {writer!r}; expected a folder with {POLICY_FILE}, as seen from "
-                "where the study is served"
-            )
+    def _check_names(self) -> None:
+        """What writes and what predicts must be there before people are."""
+        served = ", as seen from where the study is served"
+        if self.reward != NO_REWARD or self.plan != "collection":
+            try:
+                check_reward_model(self.reward)
+            except CommonwealError as error:
+                raise ValueError(f"reward: {error}{served}") from None
+        try:
+            check_policy(self.policy)
+        except CommonwealError as error:
+            raise ValueError(f"policy: {error}{served}") from None
 
     def _collects(self) -> ArmConfig:
         if self.shown != 1:  # the default: a study kept in a database has every field
@@ -202,7 +211,7 @@ class ArmConfig(_Part):
     def draw_alphas(self, seed: int) -> tuple[float, ...]:
         """The α under which each of the ``shown`` statements of a "best" arm is picked."""
         if self.alpha is None:
-            return (WELFARE_FUNCTIONS[self.welfare or "utilitarian"],) * self.shown
+            return (resolve_rule(self.welfare).alpha or 0.0,) * self.shown
         rng = np.random.default_rng([seed, 1])
         return tuple(map(float, rng.lognormal(self.alpha.mu, self.alpha.sigma, self.shown)))
 
@@ -359,7 +368,7 @@ def _explain(
     where = ".".join(f"{part + 1}" if isinstance(part, int) else str(part) for part in loc)
     place = f"{path}{f', line {line}' if line else ''}{f': {where}' if where else ''}"
     if first["type"] == "extra_forbidden":
-        return f"{place}: unknown field{_nearest(str(loc[-1]), _fields(model, first['loc'][:-1]))}"
+        return f"{place}: unknown field{nearest(str(loc[-1]), _fields(model, first['loc'][:-1]))}"
     if first["type"] == "missing":
         return f"{place}: missing; expected it to be given"
     message = first["msg"].removeprefix("Value error, ")
@@ -377,29 +386,3 @@ def _fields(model: Any, loc: tuple[int | str, ...]) -> tuple[str, ...]:
             model = inner[0] if inner else found
     is_model = isinstance(model, type) and issubclass(model, BaseModel)
     return tuple(model.model_fields) if is_model else ()
-
-
-def line_of(text: str, loc: tuple[int | str, ...]) -> int | None:
-    """The line of the field at ``loc``, counted from 1, where it can be told.
-
-    The parser keeps no line numbers: the table's heading is sought, then the key below it.
-    """
-    lines = text.splitlines()
-    start, heading = 0, ""
-    for part in loc:
-        if isinstance(part, int):
-            head = re.compile(rf"\s*\[\[\s*{heading}\s*\]\]")
-            heads = [i for i, line in enumerate(lines) if head.match(line)]
-            start = heads[part] if part < len(heads) else start
-            continue
-        heading = rf"{heading}\s*\.\s*{re.escape(part)}" if heading else re.escape(part)
-        table = re.compile(rf"\s*\[\[?\s*{heading}\s*\]")
-        key = re.compile(rf"""(^|[{{,])\s*["']?{re.escape(part)}["']?\s*=""")
-        below = range(start, len(lines))
-        found = next((i for i in below if table.match(lines[i])), None)
-        if found is None:
-            found = next((i for i in below if key.search(lines[i])), None)
-        if found is None:
-            break
-        start = found
-    return start + 1 if start else None

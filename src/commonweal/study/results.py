@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from commonweal.rules import resolve_rule
 from commonweal.study.tables import Presentation, Rating, Round, Statement
 from commonweal.types import RATING_NEUTRAL
-from commonweal.welfare import WELFARE_FUNCTIONS, isoelastic, rank
+from commonweal.welfare import WelfareRule, rank
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,8 @@ def rated_statements(db: Session, round_id: int, welfare: str) -> list[Rated]:
     """The round's shown statements, the highest welfare first; ties keep the order of writing.
 
     Welfare is that of real ratings. Each rater's passes are averaged first, so that everybody
-    counts once.
+    counts once. Where somebody did not rate every statement, each statement's welfare is that of
+    its own raters.
     """
     statements = list(
         db.scalars(
@@ -82,25 +85,41 @@ def rated_statements(db: Session, round_id: int, welfare: str) -> list[Rated]:
         .where(Presentation.round_id == round_id, Presentation.statement_id.is_not(None))
     ):
         given[statement_id or 0][person_id].append((agreement, quality))
+    means: list[dict[int, float]] = []
     found = []
     for statement in statements:
         by_person = given[statement.id]
-        agreement_means = tuple(float(np.mean([a for a, _ in each])) for each in by_person.values())
+        by_rater = {
+            person: float(np.mean([a for a, _ in each])) for person, each in by_person.items()
+        }
         quality_means = tuple(
             float(np.mean([q for _, q in each if q is not None]))
             for each in by_person.values()
             if any(q is not None for _, q in each)
         )
-        value = None
-        if agreement_means:
-            profile = np.array(agreement_means)[:, None]
-            value = float(isoelastic(profile, WELFARE_FUNCTIONS[welfare])[0])
-        found.append(Rated(statement, agreement_means, quality_means, value))
+        means.append(by_rater)
+        found.append(Rated(statement, tuple(by_rater.values()), quality_means, None))
+    found = [
+        replace(each, welfare=value)
+        for each, value in zip(found, _welfare(resolve_rule(welfare), means), strict=True)
+    ]
     rated = [each for each in found if each.welfare is not None]
     if not rated:
         return found
     order = rank(np.array([each.welfare for each in rated])).order
     return [rated[i] for i in order] + [each for each in found if each.welfare is None]
+
+
+def _welfare(rule: WelfareRule, means: Sequence[Mapping[int, float]]) -> list[float | None]:
+    """The welfare of each statement from its raters' means; None where nobody rated it."""
+    people = list(means[0]) if means else []
+    if people and all(each.keys() == means[0].keys() for each in means):
+        profile = np.array([[each[person] for each in means] for person in people])
+        return [float(value) for value in rule.welfare(profile)]
+    return [
+        float(rule.welfare(np.array(list(each.values()))[:, None])[0]) if each else None
+        for each in means
+    ]
 
 
 def choose_statement(db: Session, row: Round, welfare: str) -> int | None:

@@ -19,7 +19,8 @@ from trl import SFTTrainer
 from commonweal.errors import InputError, TrainingError
 from commonweal.files import write_whole
 from commonweal.policies.folder import read_policy_folder, shipped_policy
-from commonweal.policies.prompts import PromptTemplate, load_template
+from commonweal.policies.prompts import PromptTemplate
+from commonweal.policies.templates import load_template
 from commonweal.training import run_folder, trainers
 from commonweal.training.backbones import backbone_source
 from commonweal.training.config import SftConfig

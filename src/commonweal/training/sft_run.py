@@ -46,7 +46,7 @@ def run_sft(
         n_bytes = sum(path.stat().st_size for path in policy.iterdir())
         yield f"Exported: {policy} ({kind}, {n_bytes / 1e6:.1f} MB)"
         if _is_lora(config) and config.model.base in store.WEIGHTS:
-            from commonweal.policies.loading import merged_file
+            from commonweal.policies.writers import merged_file
 
             merged = merged_file(read_policy_folder(policy), on_progress=on_progress)
             yield f"Merged for the embedded engine: {merged}"

@@ -13,8 +13,8 @@ from itertools import combinations
 
 from commonweal.datasets.words import tokens
 from commonweal.policies.parsing import SPEAKS_AS_GROUP, Parser
-from commonweal.policies.prompts import load_template
 from commonweal.policies.starter import StarterExample
+from commonweal.policies.templates import load_template
 from commonweal.types import Completion, Opinion, Rejection
 
 MIN_EXAMPLES, MIN_TOPICS = 250, 60

@@ -1,0 +1,60 @@
+"""``commonweal plugins``: what can be named, where it comes from, and what cannot be used."""
+
+from __future__ import annotations
+
+import json as json_
+from typing import Annotated, Any
+
+import typer
+
+EXAMPLE = "Example: commonweal plugins"
+
+
+def plugins(
+    json: Annotated[bool, typer.Option("--json", help="As JSON, for a program.")] = False,
+) -> None:
+    """List the engines, policies, reward models and welfare rules that there are.
+
+    Each comes with the package that brings it, ours and installed ones alike. What an installed
+    package offers and cannot be used is named with the reason; nothing else is the worse for it.
+    How to write one: docs/plugins.md.
+    """
+    from commonweal import registry
+
+    found, problems = registry.survey()
+    if json:
+        told: dict[str, Any] = {
+            "plugins": [
+                {
+                    "group": entry.kind.group,
+                    "name": entry.name,
+                    "package": entry.package,
+                    "version": entry.version,
+                    "target": entry.target,
+                }
+                for entry in found
+            ],
+            "problems": [
+                {
+                    "group": None if problem.kind is None else problem.kind.group,
+                    "name": problem.name,
+                    "package": problem.package,
+                    "version": problem.version,
+                    "reason": problem.reason,
+                }
+                for problem in problems
+            ],
+        }
+        typer.echo(json_.dumps(told, ensure_ascii=False, indent=2))
+        return
+    for kind in registry.KINDS:
+        typer.echo(f"{kind.several[0].upper()}{kind.several[1:]} ({kind.chosen_by})")
+        for entry in found:
+            if entry.kind is kind:
+                typer.echo(f"  {entry.name:<20} {entry.package} {entry.version}")
+        for alias, name in registry.ALIASES.get(kind, {}).items():
+            typer.echo(f"  {alias:<20} another name of {name}")
+    if problems:
+        typer.echo("Cannot be used")
+        for problem in problems:
+            typer.echo(f"  {problem}")

@@ -1,0 +1,186 @@
+"""Prompt templates read from files, ours and anybody's, with the line of what is wrong in them."""
+
+from __future__ import annotations
+
+import string
+import tomllib
+from collections.abc import Collection
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from commonweal.errors import InputError
+from commonweal.files import read_text
+from commonweal.policies.prompts import PromptTemplate, WorkedExample
+from commonweal.reading.explaining import line_of, nearest
+from commonweal.types import Sampling
+
+TEMPLATES = ("zero_shot", "few_shot", "sft")
+"""The templates that come with commonweal: files beside this one."""
+
+MAX_FILE_BYTES = 1_000_000
+
+Text = Annotated[str, Field(min_length=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class _Sampling(_Part):
+    max_tokens: int
+    temperature: float
+    top_p: float = 1.0
+    frequency_penalty: float = 0.0
+    stop: list[str] = []
+
+
+class _Example(_Part):
+    question: Text
+    opinions: Annotated[list[Text], Field(min_length=1)]
+    statement: Text
+
+
+class _Template(_Part):
+    system: Text
+    user: Text
+    opinion: Text
+    sampling: _Sampling
+    examples: list[_Example] | Text = []
+
+
+class _Examples(_Part):
+    examples: Annotated[list[_Example], Field(min_length=1)]
+
+
+PLACES = {"user": ("question", "opinions"), "opinion": ("text",)}
+"""What each text holds in curly brackets, each once at least, and nothing else."""
+
+
+def load_template(name: str) -> PromptTemplate:
+    """The template in ``policies/NAME.toml``, or in the file that a path ending in .toml names.
+
+    Raises:
+        InputError: there is no such template, or something in it is wrong; the message says where.
+    """
+    if name.lower().endswith(".toml"):
+        path = Path(name).expanduser()
+        text = read_text(path, expected="a prompt template as .toml", max_bytes=MAX_FILE_BYTES)
+        folder: Traversable = path.parent
+    else:
+        folder = resources.files("commonweal.policies")
+        if name not in TEMPLATES:
+            raise InputError(
+                f"no prompt template {name!r}; expected one of {', '.join(TEMPLATES)}, or the path "
+                "of a .toml of that form (docs/policies.md)"
+            )
+        text = (folder / f"{name}.toml").read_text(encoding="utf-8")
+    read = _validated(_Template, name, text)
+    listed = read.examples
+    if isinstance(listed, str):
+        listed = _examples_beside(name, text, folder, listed)
+    for field, places in PLACES.items():
+        _check_places(name, text, field, getattr(read, field), places)
+    try:
+        sampling = Sampling(**{**read.sampling.model_dump(), "stop": tuple(read.sampling.stop)})
+    except InputError as error:
+        raise InputError(f"{_place(name, text, ('sampling',))}: {error}") from None
+    examples = tuple(
+        WorkedExample(each.question, tuple(each.opinions), each.statement) for each in listed
+    )
+    template = PromptTemplate(read.system, read.user, read.opinion, sampling, examples)
+    try:
+        template.render("question", ["opinion"])
+    except (ValueError, LookupError, AttributeError) as error:
+        raise InputError(f"{name}: not a prompt template: {error}") from None
+    return template
+
+
+def _examples_beside(name: str, text: str, folder: Traversable, file: str) -> list[_Example]:
+    try:
+        told = (folder / file).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{_place(name, text, ('examples',))}: cannot read {file!r} ({error}); expected a file "
+            "beside the template with [[examples]], or these in the template itself"
+        ) from None
+    return _validated(_Examples, str(Path(name).parent / file), told).examples
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def _validated(model: type[_Model], name: str, text: str) -> _Model:
+    try:
+        return model.model_validate(tomllib.loads(text))
+    except RecursionError:
+        raise InputError(f"{name}: not a prompt template: nested too deeply") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(
+            f"{name}: not a prompt template: not valid TOML: {error}; a text of several lines "
+            'stands between """ and """'
+        ) from None
+    except ValidationError as error:
+        raise InputError(_explained(name, text, error)) from None
+
+
+def _explained(name: str, text: str, error: ValidationError) -> str:
+    # A misspelt field is both unknown and missing; the first of these says what to mend.
+    found = [
+        each
+        for each in error.errors(include_url=False)
+        # Of what may be a text or a list, the list says more.
+        if each["loc"][-1:] not in (("constrained-str",), ("str",))
+    ] or error.errors(include_url=False)
+    first = min(found, key=lambda each: each["type"] != "extra_forbidden")
+    loc = tuple(part for part in first["loc"] if not str(part).startswith(("list[", "constrained")))
+    missing = first["type"] == "missing"
+    place = _place(name, text, loc[:-1] if missing else loc)
+    where = ".".join(f"{part + 1}" if isinstance(part, int) else str(part) for part in loc)
+    if first["type"] == "extra_forbidden":
+        return f"{place}: unknown field {where!r}{nearest(str(loc[-1]), _fields(loc[:-1]))}"
+    if missing:
+        return (
+            f"{place}: {where} is missing; expected system, user with {{question}} and "
+            "{opinions}, opinion with {text}, and [sampling] with max_tokens and temperature "
+            "(docs/policies.md)"
+        )
+    message = first["msg"]
+    return f"{place}: {where} is {first['input']!r:.80}; {message[0].lower()}{message[1:]}"
+
+
+def _fields(loc: tuple[int | str, ...]) -> tuple[str, ...]:
+    model: type[BaseModel] = _Template
+    if loc:
+        model = _Sampling if loc[0] == "sampling" else _Example
+    return tuple(model.model_fields)
+
+
+def _check_places(name: str, text: str, field: str, value: str, places: Collection[str]) -> None:
+    """Refuses a text whose curly brackets cannot be filled in, or leave out what people wrote."""
+    expected = " and ".join(f"{{{each}}}" for each in places)
+    try:
+        found = {each[1] for each in string.Formatter().parse(value) if each[1] is not None}
+    except ValueError as error:
+        raise InputError(
+            f"{_place(name, text, (field,))}: {field}: {error}; expected {expected}, and {{{{ or "
+            "}} for a bracket of your own"
+        ) from None
+    for unknown in sorted(found - set(places)):
+        raise InputError(
+            f"{_place(name, text, (field,))}: {field} holds {{{unknown}}}; expected {expected}, "
+            "and {{ or }} for a bracket of your own"
+        )
+    for missing in (each for each in places if each not in found):
+        raise InputError(
+            f"{_place(name, text, (field,))}: {field} holds no {{{missing}}}; expected {expected}, "
+            "where people's words are filled in"
+        )
+
+
+def _place(name: str, text: str, loc: tuple[Any, ...]) -> str:
+    line = line_of(text, loc) if loc else None
+    return f"{name}, line {line}" if line else name
