@@ -192,7 +192,7 @@ def test_the_omission_of_somebody_unknown_or_of_everybody():
         ({"alpha": -0.5}, WelfareDomainError),
         ({"alpha": math.nan}, WelfareDomainError),
         ({"alpha": "much"}, WelfareDomainError),
-        ({"welfare": "egalitarian"}, InputError),
+        ({"welfare": "fairest"}, InputError),
         ({"n_candidates": 0}, InputError),
         ({"n_candidates": -3}, InputError),
     ],

@@ -24,7 +24,7 @@ from typing import Any
 
 from commonweal._version import __version__
 from commonweal.errors import CommonwealError, InputError, PluginError
-from commonweal.reading.explaining import nearest
+from commonweal.reading.explaining import near
 from commonweal.types import LanguageModel, Policy, RewardModel
 
 
@@ -210,8 +210,10 @@ def find(kind: Kind, name: str, *, also: str = "") -> Entry:
     known = _table().entries[kind]
     if (wanted := canonical(kind, name)) in known:
         return known[wanted]
+    meant = near(name, tuple(known))
+    said = "expected" if meant is None else f"did you mean {meant!r}? It is expected to be one of"
     raise InputError(
-        f"unknown {kind.one} {name!r}{nearest(name, tuple(known))}{f', or {also}' if also else ''}"
+        f"unknown {kind.one} {name!r}; {said} {', '.join(known)}{f', or {also}' if also else ''}"
     )
 
 
