@@ -18,7 +18,7 @@ import polars as pl
 import pytest
 from tiny_models import made_rounds
 
-from commonweal.collection import CollectionPlan
+from commonweal.collection import CollectionPlan, collect
 from commonweal.datasets.dataset import Dataset, read_dataset, write_dataset
 from commonweal.errors import EngineError, GenerationError, InputError
 from commonweal.models.scripted import ScriptedModel
@@ -28,7 +28,7 @@ from commonweal.training import iterate_stages, run_folder
 from commonweal.training.config import read_config
 from commonweal.training.iterate import Loop
 from commonweal.training.iterate_config import IteratePlan
-from commonweal.training.iterate_rounds import collected, seed_of
+from commonweal.training.iterate_rounds import collected, compared, seed_of, written
 from commonweal.types import Candidate, Generation, Opinion, Question, Round
 
 BANK = {each.asked.question.text: each for each in load_bank()}
@@ -401,8 +401,71 @@ def test_a_policy_that_writes_nothing_ends_no_loop():
     question = next(iter(BANK))
     one = Round("r", "g", Question(question), tuple(Opinion(p, f"{p} thinks.") for p in "abcd"))
     found = collected(one, Silent(), None, CollectionPlan(), 0)
-    assert found.candidates == []
+    assert found.selections == ()
     assert "no completion can be shown" in found.failures[0]
+
+
+class Table:
+    """A reward model that knows how long each text is, and nothing else."""
+
+    name, weights_hash = "table", "0" * 64
+    calibration = LogisticCalibration(1.0, 0.0, "nothing: for a test")
+
+    def rewards(self, inputs, *, on_done=None):
+        return np.array([(len(one.opinion) * len(one.statement)) % 7 - 3.0 for one in inputs])
+
+
+def test_a_journal_keeps_the_selections_as_they_are(tmp_path):
+    question = next(iter(BANK))
+    people = tuple(Opinion(p, f"{p * (1 + i)} thinks.") for i, p in enumerate("abcd"))
+    rounds = [Round(name, "g", Question(question), people) for name in ("r1", "r2")]
+    journal = tmp_path / "journal.jsonl"
+    # A line of before selections were kept is done again.
+    old = {"round_id": "r1", "candidates": [], "predictions": [], "n_sampled": 0}
+    journal.write_text(json.dumps(old | {"seconds": 1.0, "failures": []}) + "\n", encoding="utf-8")
+    speaker, plan = Speaker(), CollectionPlan(n_candidates=4)
+
+    def write(one):
+        if one.id == "r1":
+            return collected(one, speaker, Table(), plan, 3)
+        policies = {"sft_rawlsian": speaker, "sft_base": speaker}
+        return compared(one, policies, Table(), n_candidates=4, seed=3)
+
+    said = {"on_progress": lambda *step: None}
+    first = written(rounds, write, journal, **said)
+    n_calls = speaker.n_calls
+    assert n_calls == 3 + 2
+    again = written(rounds, write, journal, **said)
+    assert speaker.n_calls == n_calls
+    assert again == first
+    for draw, direct in zip(
+        first[0].selections,
+        collect(
+            Question(question),
+            people,
+            policy=Speaker(),
+            reward=Table(),
+            plan=plan,
+            seed=seed_of(3, "r1"),
+        ).draws,
+        strict=True,
+    ):
+        assert draw.candidates == direct.candidates
+        assert draw.picks == direct.picks
+        np.testing.assert_array_equal(draw.rewards, direct.rewards)
+    by_rule, sample = first[1].selections
+    assert (len(by_rule.candidates), len(sample.candidates)) == (4, 1)
+    worst = 1 + 6 / (1 + np.exp(-by_rule.rewards.min(axis=0)))
+    rows = first[1].candidates()
+    assert [row["welfare"] for row in rows] == pytest.approx([*worst.tolist(), None])
+    assert [row["shown"] for row in rows] == [
+        *(index == int(np.argmax(worst)) for index in range(4)),
+        True,
+    ]
+    assert rows[-1]["candidate_id"] == "sft_base-c01"
+    cells = {(p["participant_id"], p["candidate_id"]): p for p in first[1].predictions()}
+    assert len(cells) == 4 * 4
+    assert cells["b", "sft_rawlsian-c03"]["reward"] == by_rule.rewards[1, 2]
 
 
 def test_seeds_are_their_names_own():

@@ -10,24 +10,33 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
-from commonweal.agreement import find_agreement
 from commonweal.collection import CollectionPlan, collect
 from commonweal.datasets.dataset import Dataset, frame
 from commonweal.errors import GenerationError
+from commonweal.groups import check_group
 from commonweal.participants.rounds import candidate_row
 from commonweal.policies.names import read_policy_name
-from commonweal.types import Candidate, Policy, Progress, RewardInput, RewardModel, Round
-
-if TYPE_CHECKING:
-    from commonweal.types import FloatArray
+from commonweal.rewards import predictions
+from commonweal.selection import (
+    Selection,
+    Wanted,
+    select,
+    selection_from_dict,
+    selection_to_dict,
+)
+from commonweal.types import Policy, Progress, RewardModel, Round, no_progress
+from commonweal.welfare import Isoelastic
 
 Row = dict[str, Any]
+
+JOURNAL = "commonweal/written/2"
+"""Name and version of the layout of a journal's lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +44,56 @@ class Written:
     """What was written for one round.
 
     Attributes:
-        candidates: rows of the table ``candidates``.
-        predictions: rows of the table ``predictions``.
-        n_sampled: how many completions were drawn.
-        seconds: that policy and reward model took.
+        selections: of the collection plan one for each number of omitted opinions, of the
+            evaluation one for each policy.
         failures: what could not be written, in words.
+        seconds: that policy and reward model took.
     """
 
     round_id: str
-    candidates: list[Row]
-    predictions: list[Row]
-    n_sampled: int
+    selections: tuple[Selection, ...]
+    failures: tuple[str, ...]
     seconds: float
-    failures: list[str]
+
+    @property
+    def n_sampled(self) -> int:
+        """How many completions were drawn."""
+        return sum(each.n_sampled for each in self.selections)
+
+    def candidates(self) -> list[Row]:
+        """Rows of the table ``candidates``.
+
+        A candidate that is not shown has α, welfare and rank where one rule ranks it; where several
+        do, they follow from the predictions.
+        """
+        rows = []
+        for made in self.selections:
+            picks = {each.index: each for each in made.picks}
+            (only,) = made.ranked if len(made.ranked) == 1 else (None,)
+            for index, candidate in enumerate(made.candidates):
+                row = candidate_row(self.round_id, candidate, shown=index in picks)
+                if index in picks:
+                    found = picks[index]
+                    row |= {"alpha": found.alpha, "welfare": found.welfare, "rank": found.rank}
+                elif only is not None:
+                    row |= {"alpha": only.rule.alpha, "welfare": float(only.welfare[index])}
+                    row |= {"rank": only.ranking.ranks[index]}
+                rows.append(row)
+        return rows
+
+    def predictions(self) -> list[Row]:
+        """Rows of the table ``predictions``; the model is named later."""
+        return [
+            {
+                "round_id": self.round_id,
+                "participant_id": each.participant_id,
+                "candidate_id": made.candidates[each.column].id,
+                "reward": each.reward,
+                "expected_rating": each.expected_rating,
+            }
+            for made in self.selections
+            for each in made.predictions()
+        ]
 
 
 def written(
@@ -64,18 +110,27 @@ def written(
             on_progress("generate", n_done, len(rounds))
             if one.id not in done:
                 done[one.id] = write(one)
-                file.write(json.dumps(asdict(done[one.id]), ensure_ascii=False) + "\n")
+                file.write(json.dumps(_line(done[one.id]), ensure_ascii=False) + "\n")
                 file.flush()
     on_progress("generate", len(rounds), len(rounds))
     return [done[one.id] for one in rounds]
 
 
 def with_written(dataset: Dataset, found: Iterable[Written], reward: RewardModel | None) -> Dataset:
-    """The dataset with the candidates and what was predicted of them."""
+    """The dataset with the candidates that it has not yet, and what was predicted of them all."""
     found = list(found)
-    candidates = [row for each in found for row in each.candidates]
+    known = set(dataset.candidates.select("round_id", "candidate_id").iter_rows())
+    candidates = [
+        row
+        for each in found
+        for row in each.candidates()
+        if (row["round_id"], row["candidate_id"]) not in known
+    ]
     predictions = [
-        {**row, "reward_model": reward.name} for each in found for row in each.predictions if reward
+        {**row, "reward_model": reward.name}
+        for each in found
+        if reward is not None
+        for row in each.predictions()
     ]
     return replace(
         dataset,
@@ -89,6 +144,7 @@ def collected(
 ) -> Written:
     """The statements that the collection plan has the round's group rate (paper 3.4 step 1)."""
     began = time.perf_counter()
+    draws: tuple[Selection, ...] = ()
     try:
         found = collect(
             one.question,
@@ -98,22 +154,10 @@ def collected(
             plan=plan,
             seed=seed_of(seed, one.id),
         )
+        draws, said = found.draws, found.notes
     except GenerationError as error:
-        return Written(one.id, [], [], 0, time.perf_counter() - began, [str(error)])
-    candidates, predictions = [], []
-    for draw in found.draws:
-        picks = {pick.index: pick for pick in draw.picks}
-        for index, candidate in enumerate(draw.candidates):
-            row = candidate_row(one.id, candidate, shown=index in picks)
-            if index in picks:
-                pick = picks[index]
-                row |= {"alpha": pick.alpha, "welfare": pick.welfare, "rank": pick.rank}
-            candidates.append(row)
-        if draw.rewards is not None and draw.utilities is not None:
-            predictions += prediction_rows(one, draw.candidates, draw.rewards, draw.utilities)
-    seconds = time.perf_counter() - began
-    n_sampled = sum(draw.n_sampled for draw in found.draws)
-    return Written(one.id, candidates, predictions, n_sampled, seconds, list(found.notes))
+        said = (str(error),)
+    return Written(one.id, draws, said, time.perf_counter() - began)
 
 
 def compared(
@@ -131,51 +175,55 @@ def compared(
     policy draws its own.
     """
     began = time.perf_counter()
-    candidates: list[Row] = []
+    question, opinions, _ = check_group(one.question, one.opinions)
+    found: list[Selection] = []
     failures: list[str] = []
-    n_sampled = 0
     for name, policy in policies.items():
-        rule = read_policy_name(name)
+        alpha = read_policy_name(name).alpha
+        wanted = Wanted(
+            omitted=(),
+            n_candidates=1 if alpha is None else n_candidates,
+            rules=(None if alpha is None else Isoelastic(alpha),),
+            seed=(seed_of(seed, one.id, name),),
+        )
         try:
-            found = find_agreement(
-                one.question,
-                one.opinions,
+            (made,) = select(
+                question,
+                opinions,
+                [wanted],
                 policy=policy,
-                reward=reward,
-                alpha=rule.alpha or 0.0,
-                n_candidates=n_candidates if rule.alpha is not None else 1,
-                seed=seed_of(seed, one.id, name),
+                reward=None if alpha is None else reward,
+                on_progress=no_progress,
             )
         except GenerationError as error:
             failures.append(f"{name}: {error}")
             continue
-        n_sampled += int(found.provenance["n_completions_sampled"])
-        for index, candidate in enumerate(found.candidates):
-            named = replace(candidate, id=f"{name}-{candidate.id}", policy=name)
-            row = candidate_row(one.id, named, shown=index == found.ranking.best)
-            if rule.alpha is not None:
-                row |= {
-                    "alpha": rule.alpha,
-                    "welfare": float(found.welfare[index]),
-                    "rank": int(found.ranking.ranks[index]),
-                }
-            candidates.append(row)
-    return Written(one.id, candidates, [], n_sampled, time.perf_counter() - began, failures)
+        named = (replace(each, id=f"{name}-{each.id}", policy=name) for each in made.candidates)
+        found.append(replace(made, candidates=tuple(named)))
+    return Written(one.id, tuple(found), tuple(failures), time.perf_counter() - began)
 
 
 def predicted(one: Round, reward: RewardModel) -> Written:
-    """What is predicted of statements that people wrote and voted on."""
+    """What is predicted of statements that people wrote and voted on; nothing is picked."""
     began = time.perf_counter()
-    statements = [candidate.text for candidate in one.candidates]
-    inputs = [
-        RewardInput(one.question.text, opinion.text, statement)
-        for opinion in one.opinions
-        for statement in statements
-    ]
-    rewards = reward.rewards(inputs).reshape(len(one.opinions), len(statements))
-    utilities = reward.calibration.expected_rating(rewards)
-    rows = prediction_rows(one, one.candidates, rewards, utilities)
-    return Written(one.id, [], rows, 0, time.perf_counter() - began, [])
+    rewards, utilities = predictions(
+        reward,
+        one.question.text,
+        [opinion.text for opinion in one.opinions],
+        [candidate.text for candidate in one.candidates],
+    )
+    made = Selection(
+        question=one.question,
+        opinions=one.opinions,
+        candidates=one.candidates,
+        n_sampled=0,
+        rewards=rewards,
+        utilities=utilities,
+        seed=(),
+        timings_seconds={},
+        provenance={"reward_model": reward.name},
+    )
+    return Written(one.id, (made,), (), time.perf_counter() - began)
 
 
 def seed_of(*names: str | int) -> int:
@@ -184,29 +232,33 @@ def seed_of(*names: str | int) -> int:
     return int.from_bytes(digest[:4], "big") >> 1
 
 
-def prediction_rows(
-    one: Round, candidates: Sequence[Candidate], rewards: FloatArray, utilities: FloatArray
-) -> list[Row]:
-    """Predictions as rows, for arrays [n_participants, n_candidates]; the model is named later."""
-    return [
-        {
-            "round_id": one.id,
-            "participant_id": opinion.id,
-            "candidate_id": candidate.id,
-            "reward": float(rewards[row, column]),
-            "expected_rating": float(utilities[row, column]),
-        }
-        for row, opinion in enumerate(one.opinions)
-        for column, candidate in enumerate(candidates)
-    ]
+def _line(found: Written) -> dict[str, Any]:
+    return {
+        "schema": JOURNAL,
+        "round_id": found.round_id,
+        "selections": [selection_to_dict(each) for each in found.selections],
+        "failures": list(found.failures),
+        "seconds": found.seconds,
+    }
 
 
 def _read_journal(path: Path) -> list[Written]:
-    """What is in the journal; a last line that was cut short is done again."""
+    """What is in the journal. A last line that was cut short is done again, as are lines of before
+    selections were kept: a journal is of use only until its stage is done.
+    """
     if not path.is_file():
         return []
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     whole = [line for line in lines if line.endswith("\n")]
     if len(whole) < len(lines):
         path.write_text("".join(whole), encoding="utf-8")
-    return [Written(**json.loads(line)) for line in whole]
+    return [
+        Written(
+            told["round_id"],
+            tuple(map(selection_from_dict, told["selections"])),
+            tuple(told["failures"]),
+            told["seconds"],
+        )
+        for told in map(json.loads, whole)
+        if told.get("schema") == JOURNAL
+    ]
