@@ -149,7 +149,7 @@ def _written(
     return Selection(
         question=question,
         opinions=tuple(opinions),
-        omitted=wanted.omitted,
+        omitted=tuple(each.id for each in opinions if each.id in wanted.omitted),
         # Named anew: a candidate's id is unique within its round, and each draw begins with c01.
         candidates=tuple(
             replace(candidate, id=f"c{number:02d}")

@@ -37,12 +37,12 @@ class _Record:
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        mine, theirs = _values(self), _values(other)
+        pairs = zip(_values(self).values(), _values(other).values(), strict=True)
         return all(
-            np.array_equal(mine[name], theirs[name])
-            if isinstance(mine[name], np.ndarray)
-            else mine[name] == theirs[name]
-            for name in mine
+            # An array is equal to an array alone: beside None, == would give an array.
+            type(one) is type(two)
+            and (np.array_equal(one, two) if isinstance(one, np.ndarray) else one == two)
+            for one, two in pairs
         )
 
     def __hash__(self) -> int:

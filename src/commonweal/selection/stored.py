@@ -65,6 +65,8 @@ def selection_from_dict(told: Mapping[str, Any]) -> Selection:
     opinions = tuple(Opinion(each["id"], each["text"]) for each in told["opinions"])
     rows = told["candidates"]
     people = [opinion.id for opinion in opinions]
+    # Where there is no candidate the name alone tells whether a reward model was there.
+    is_scored = bool(rows) or told["provenance"].get("reward_model") is not None
     return Selection(
         question=Question(**told["question"]),
         opinions=opinions,
@@ -75,8 +77,8 @@ def selection_from_dict(told: Mapping[str, Any]) -> Selection:
             for each in told["rejections"]
         ),
         n_sampled=told["n_sampled"],
-        rewards=_table(rows, "rewards", people),
-        utilities=_table(rows, "expected_ratings", people),
+        rewards=_table(rows, "rewards", people) if is_scored else None,
+        utilities=_table(rows, "expected_ratings", people) if is_scored else None,
         ranked=tuple(None if each is None else _ranked(each) for each in told["rules"]),
         picks=tuple(
             Pick(
@@ -100,10 +102,11 @@ def _candidate(row: Mapping[str, Any]) -> Candidate:
 
 
 def _table(rows: Sequence[Mapping[str, Any]], name: str, people: list[str]) -> FloatArray | None:
-    """[n_participants, n_candidates]; None where no candidate has it."""
-    if not any(name in row for row in rows):
+    """[n_participants, n_candidates]; None where a candidate has it not."""
+    if not all(name in row for row in rows):
         return None
-    return np.array([[float(row[name][person]) for row in rows] for person in people])
+    table = [[float(row[name][person]) for row in rows] for person in people]
+    return np.array(table, dtype=np.float64).reshape(len(people), len(rows))
 
 
 def _rule(rule: WelfareRule) -> dict[str, Any]:

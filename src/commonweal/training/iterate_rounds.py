@@ -31,7 +31,6 @@ from commonweal.selection import (
     selection_to_dict,
 )
 from commonweal.types import Policy, Progress, RewardModel, Round, no_progress
-from commonweal.welfare import Isoelastic
 
 Row = dict[str, Any]
 
@@ -179,11 +178,11 @@ def compared(
     found: list[Selection] = []
     failures: list[str] = []
     for name, policy in policies.items():
-        alpha = read_policy_name(name).alpha
+        rule = read_policy_name(name).rule
         wanted = Wanted(
             omitted=(),
-            n_candidates=1 if alpha is None else n_candidates,
-            rules=(None if alpha is None else Isoelastic(alpha),),
+            n_candidates=1 if rule is None else n_candidates,
+            rules=(rule,),
             seed=(seed_of(seed, one.id, name),),
         )
         try:
@@ -192,7 +191,7 @@ def compared(
                 opinions,
                 [wanted],
                 policy=policy,
-                reward=None if alpha is None else reward,
+                reward=None if rule is None else reward,
                 on_progress=no_progress,
             )
         except GenerationError as error:
