@@ -20,6 +20,7 @@ import numpy as np
 
 from commonweal.errors import InputError
 from commonweal.groups import check_group
+from commonweal.policies.ruled import RuledPolicy
 from commonweal.selection import Selection, Wanted, check_seed, included, select
 from commonweal.types import (
     Candidate,
@@ -150,7 +151,7 @@ def collect(
     Args:
         question: what the group was asked.
         opinions: one a participant, at least two; plain texts get the ids p1, p2, ...
-        policy: what writes.
+        policy: what writes; its name says no rule.
         reward: what predicts agreement; None picks at random.
         plan: by default the paper's.
         seed: of all chance.
@@ -169,6 +170,11 @@ def collect(
     plan = plan or CollectionPlan()
     progress = on_progress or no_progress
     check_seed(seed)
+    if isinstance(policy, RuledPolicy):
+        raise InputError(
+            f"the policy {policy.name} says how one candidate is picked, and the collection plan "
+            f"draws its own alphas; expected {policy.named.writer}"
+        )
     usable = included(everybody, withheld, verb="withhold")
     sizes = [n for n in plan.omitted if n < len(usable)]
     if not sizes:

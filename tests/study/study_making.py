@@ -16,7 +16,6 @@ from commonweal.study.store import ManualClock, Store
 from commonweal.study.tables import Participant
 from commonweal.study.writer import Task, Written
 from commonweal.types import Candidate, Question
-from commonweal.welfare import Isoelastic
 
 OPINION = "Buses should cost less, because many people have no car and still have to get to work."
 
@@ -88,7 +87,7 @@ class ScriptedWriter:
             provenance={},
         )
         return Written(
-            draws=(made.picked(map(Isoelastic, task.arm.draw_alphas(task.seed))),),
+            draws=(made.picked(task.arm.draw_rules(task.seed)),),
             notes=(),
             provenance={"reward_model": "scripted", "seed": task.seed},
         )

@@ -25,6 +25,7 @@ from commonweal.study.stock import ChanceReward, StockPolicy, StockWriter
 from commonweal.study.tables import Event, Group, Opinion, Prediction, Round, Statement
 from commonweal.types import Opinion as Said
 from commonweal.welfare import isoelastic, rank
+from plugin_making import install
 
 ARM = {"name": "collecting", "plan": "collection"}
 
@@ -64,10 +65,10 @@ def test_an_arms_plan():
         ({"policy": "few_shot_rawlsian"}, "draws α itself"),
         ({"policy": "few_shot_base"}, "fewer than the 2 shown"),
         ({"candidates": 1}, "fewer than the 2 shown"),
-        ({"reward": "nothing"}, "expected first, none"),
+        ({"reward": "nothing"}, "expected first, .*, or 'none'"),
         ({"reward": "none", "alpha": {"mu": 1.0}}, "picks are random"),
         ({"alpha": {"sigma": 11.0}}, "less than or equal to 10"),
-        ({"plan": "best", "reward": "none"}, "unknown reward 'none'"),
+        ({"plan": "best", "reward": "none"}, "unknown reward model 'none'"),
         ({"plan": "all"}, "'best' or 'collection'"),
     ],
 )
@@ -78,10 +79,11 @@ def test_plans_that_cannot_be(changes, says):
 
 def test_a_best_arm_draws_its_alphas_from_the_seed():
     arm = ArmConfig(name="a", shown=3, alpha={"mu": 0.0, "sigma": 1.0})
-    assert arm.draw_alphas(5) == arm.draw_alphas(5) != arm.draw_alphas(6)
-    logs = np.log([alpha for seed in range(500) for alpha in arm.draw_alphas(seed)])
+    assert arm.draw_rules(5) == arm.draw_rules(5) != arm.draw_rules(6)
+    logs = np.log([rule.alpha for seed in range(500) for rule in arm.draw_rules(seed)])
     assert abs(logs.mean()) < 3 / math.sqrt(len(logs))
-    assert ArmConfig(name="a", shown=2, welfare="rawlsian").draw_alphas(5) == (math.inf,) * 2
+    rules = ArmConfig(name="a", shown=2, welfare="rawlsian").draw_rules(5)
+    assert [rule.alpha for rule in rules] == [math.inf] * 2
 
 
 # ------------------------------------------------------------------------------- the rounds
@@ -287,3 +289,20 @@ def worker_until_check(place, ids):
     assert Worker(place.store, place.study_id, StockWriter()).run_once()
     with place.store.read() as db:
         assert db.scalars(select(Group)).one().stage == "statement_check"
+
+
+MEDIAN = "import numpy\ndef median(utilities):\n    return numpy.median(utilities, axis=0)\n"
+
+
+def test_an_arm_may_pick_by_a_rule_without_an_alpha(tmp_path, monkeypatch):
+    """Also where a person rejects a statement, the next is picked by the arm's rule."""
+    install(tmp_path, "ruled", MEDIAN, "[commonweal.welfare_rules]\nmedian = ruled:median\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    arm = ArmConfig.model_validate({"name": "one", "policy": "few_shot_median", "shown": 2})
+    assert (arm.welfare, arm.policy) == ("median", "few_shot_median")
+    utilities = np.array([[1.5, 6.0], [2.0, 3.0], [7.0, 2.0]])
+    assert [rule.welfare(utilities).tolist() for rule in arm.draw_rules(1)] == [[2.0, 3.0]] * 2
+    assert arm.rule_of(None).name == "median"
+    assert ArmConfig(name="a", plan="collection", reward="none").rule_of(None) is None
+    with pytest.raises(ValidationError, match="did you mean 'median'"):
+        ArmConfig.model_validate({"name": "one", "welfare": "medain"})

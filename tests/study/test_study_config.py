@@ -144,9 +144,8 @@ def test_trained_models_are_named_by_folders_that_are_there(tmp_path, monkeypatc
 def test_a_policys_name_may_say_how_it_is_picked(policy, welfare, candidates):
     arm = ArmConfig.model_validate({"name": "one", "policy": policy})
     assert (arm.welfare, arm.candidates) == (welfare, candidates)
-    assert ArmConfig.model_validate({"name": "one", "policy": "sft_alpha_2.5"}).draw_alphas(
-        3
-    ) == pytest.approx((2.5,))
+    (rule,) = ArmConfig.model_validate({"name": "one", "policy": "sft_alpha_2.5"}).draw_rules(3)
+    assert rule.alpha == pytest.approx(2.5)
     with pytest.raises(ValueError, match=r"give one of them|expected candidates = 1"):
         ArmConfig.model_validate(
             {"name": "one", "policy": policy, "candidates": 4 if welfare is None else 16}

@@ -7,7 +7,20 @@ from __future__ import annotations
 
 import io
 import sys
+import warnings
 from contextlib import suppress
+from typing import Any
+
+_showwarning = warnings.showwarning
+
+
+def _warn(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
+    """A plugin's warning as a sentence; any other as Python writes it."""
+    if category.__name__ == "PluginWarning":
+        sys.stderr.write(f"warning: {message}\n")
+    else:
+        _showwarning(message, category, *place, **options)
+
 
 _N_SHOWN = 8
 """Rejected completions shown when there is nothing else to show."""
@@ -25,6 +38,7 @@ def main() -> None:
         from commonweal.cli.app import app
         from commonweal.errors import CommonwealError, GenerationError, InputError
 
+        warnings.showwarning = _warn
         app()
     except KeyboardInterrupt:
         sys.exit(130)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -65,7 +66,7 @@ def evaluate(
     with StageBars(_STAGES) as bars:
         found = evaluated(
             dataset,
-            baseline=baseline,
+            baseline=_as_recorded(baseline, dataset.candidates["policy"].drop_nulls().unique()),
             n_resamples=resamples,
             seed=seed,
             threshold=reliability,
@@ -84,6 +85,23 @@ def evaluate(
         for figure in failed:
             typer.echo(f"error: {figure.title}: {figure.unavailable}", err=True)
         raise typer.Exit(1)
+
+
+def _as_recorded(baseline: str | None, recorded: Iterable[str]) -> str | None:
+    """The baseline as the rounds name it: "sft_nash" is "sft_bernoulli_nash", too."""
+    from commonweal.errors import CommonwealError
+    from commonweal.policies import read_policy_name
+
+    def one_name(name: str) -> str:
+        try:
+            return read_policy_name(name).name
+        except CommonwealError:  # rounds may hold what others called their policies
+            return name
+
+    recorded = list(recorded)
+    if baseline is None or baseline in recorded:
+        return baseline
+    return next((each for each in recorded if one_name(each) == one_name(baseline)), baseline)
 
 
 def say(found: Evaluation) -> None:

@@ -26,6 +26,7 @@ from commonweal.study.question_set import (
     QuestionSetConfig,
     check_purpose,
 )
+from commonweal.welfare import Isoelastic, WelfareRule
 
 NO_REWARD = "none"
 """The ``reward`` of an arm that has no reward model, which the collection plan allows."""
@@ -154,7 +155,7 @@ class ArmConfig(_Part):
                 )
         if named.is_base and given.get("candidates", 1) != 1:
             raise ValueError(f"the policy {given['policy']} is one sample; expected candidates = 1")
-        return {**given, **said}
+        return {**given, "policy": named.name, **said}
 
     @model_validator(mode="after")
     def _known(self) -> ArmConfig:
@@ -167,8 +168,6 @@ class ArmConfig(_Part):
             return self._collects()
         if self.welfare is not None and self.alpha is not None:
             raise ValueError("welfare and alpha are both given; expected one of them")
-        if self.welfare is not None and resolve_rule(self.welfare).alpha is None:
-            raise ValueError(f"welfare is {self.welfare!r}; an arm picks under an alpha only")
         if self.shown > self.candidates:
             raise ValueError(f"shown is {self.shown}, more than the {self.candidates} candidates")
         return self
@@ -180,7 +179,8 @@ class ArmConfig(_Part):
             try:
                 check_reward_model(self.reward)
             except CommonwealError as error:
-                raise ValueError(f"reward: {error}{served}") from None
+                also = f", or {NO_REWARD!r}" if self.plan == "collection" else ""
+                raise ValueError(f"reward: {error}{served}{also}") from None
         try:
             check_policy(self.policy)
         except CommonwealError as error:
@@ -208,12 +208,21 @@ class ArmConfig(_Part):
         alpha = self.alpha or AlphaConfig()
         return CollectionPlan(self.candidates, mu=alpha.mu, sigma=alpha.sigma)
 
-    def draw_alphas(self, seed: int) -> tuple[float, ...]:
-        """The α under which each of the ``shown`` statements of a "best" arm is picked."""
+    def draw_rules(self, seed: int) -> tuple[WelfareRule, ...]:
+        """The rule under which each of the ``shown`` statements of a "best" arm is picked."""
         if self.alpha is None:
-            return (resolve_rule(self.welfare).alpha or 0.0,) * self.shown
+            return (resolve_rule(self.welfare),) * self.shown
         rng = np.random.default_rng([seed, 1])
-        return tuple(map(float, rng.lognormal(self.alpha.mu, self.alpha.sigma, self.shown)))
+        return tuple(map(Isoelastic, rng.lognormal(self.alpha.mu, self.alpha.sigma, self.shown)))
+
+    def rule_of(self, alpha: float | None) -> WelfareRule | None:
+        """The rule under which a statement with this stored α was picked; None at random."""
+        if alpha is not None:
+            return Isoelastic(alpha)
+        if self.plan == "collection" or self.welfare is None:
+            return None
+        rule = resolve_rule(self.welfare)
+        return rule if rule.alpha is None else None
 
 
 class GenerationConfig(_Part):

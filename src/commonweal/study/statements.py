@@ -13,7 +13,6 @@ from commonweal.study.screening import flags_of, screen_statement
 from commonweal.study.store import Turn
 from commonweal.study.tables import Opinion, Prediction, Round, Statement
 from commonweal.study.writer import Written
-from commonweal.welfare import Isoelastic
 
 if TYPE_CHECKING:
     from commonweal.types import FloatArray
@@ -64,7 +63,8 @@ def store_statements(turn: Turn, row: Round, written: Mapping[str, Written]) -> 
 def replace_rejected(turn: Turn, rejected: Statement) -> Statement | None:
     """The next best candidate in the place of one that a person rejected; None where none is left.
 
-    It is the best that remains of the same draw, under the same α, and is screened like any other.
+    It is the best that remains of the same draw, under the same rule, and is screened like any
+    other.
     """
     if rejected.pick is None:
         return None
@@ -75,10 +75,11 @@ def replace_rejected(turn: Turn, rejected: Statement) -> Statement | None:
     )
     draw = [each for each in everything if (each.arm, each.draw) == (rejected.arm, rejected.draw)]
     utilities = _predicted(turn, draw)
-    if rejected.alpha is not None and utilities is None:
+    arm = next(each for each in turn.config.arms if each.name == rejected.arm)
+    rule = arm.rule_of(rejected.alpha)
+    if rule is not None and utilities is None:
         return None  # everybody whose agreement was predicted has deleted their data
     seed = turn.db.get_one(Round, rejected.round_id).seed
-    rule = None if rejected.alpha is None else Isoelastic(rejected.alpha)
     picks = pick(
         [each.text for each in draw],
         rank_under([rule], utilities),

@@ -11,7 +11,6 @@ from commonweal.errors import CommonwealError, EngineError, InputError
 from commonweal.selection import Selection
 from commonweal.study.config import NO_REWARD, ArmConfig
 from commonweal.types import Opinion
-from commonweal.welfare import Isoelastic
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -137,7 +136,7 @@ def _best(task: Task, policy: Policy, reward: RewardModel) -> Written:
         seed=task.seed,
         omit=task.omit,
     )
-    drawn = found.picked(map(Isoelastic, task.arm.draw_alphas(task.seed)))
+    drawn = found.picked(task.arm.draw_rules(task.seed))
     return Written((drawn,), found.notes, _provenance(found))
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from commonweal.errors import CommonwealError
+from commonweal.policies import NamedPolicy, read_policy_name
 from commonweal.training.config import (
     Part,
     RewardData,
@@ -75,8 +77,28 @@ class CollectionPart(Part):
 class PolicyPart(Part):
     """``[policy]``: what writes before anything is trained."""
 
-    name: str = Field(default="few_shot", description="a policy's name, as --policy")
+    name: str = Field(
+        default="few_shot", description="a policy's name, as --policy, without a rule"
+    )
     model: str = Field(default="embedded", description="its language model, as --model")
+
+    @field_validator("name")
+    @classmethod
+    def _without_rule(cls, name: str) -> str:
+        named = _policy(name)
+        if named.rule is not None or named.is_base:
+            raise ValueError(
+                f"the policy {name} says how one candidate is picked, and the collection plan "
+                f"draws its own alphas; expected {named.writer}"
+            )
+        return named.name
+
+
+def _policy(name: str) -> NamedPolicy:
+    try:
+        return read_policy_name(name)
+    except CommonwealError as error:
+        raise ValueError(str(error)) from None
 
 
 class SftStage(Part):
@@ -123,6 +145,14 @@ class EvaluationPart(Part):
         default=16, ge=1, description="that a policy with a rule picks from (paper 4.1)"
     )
     n_resamples: int = Field(default=10_000, ge=1000, description="resamples behind intervals")
+
+    @field_validator("policies")
+    @classmethod
+    def _by_their_one_name(cls, policies: tuple[str, ...]) -> tuple[str, ...]:
+        names = tuple(_policy(name).name for name in policies)
+        if len(set(names)) < len(names):
+            raise ValueError(f"{', '.join(policies)} name one policy twice; expected each once")
+        return names
 
 
 class IteratePlan(Part):
