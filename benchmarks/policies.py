@@ -31,8 +31,9 @@ from rich.console import Console
 from rich.table import Table
 
 from commonweal.errors import GenerationError
-from commonweal.evaluation.bootstrap import N_RESAMPLES, Estimate, Resampler
 from commonweal.files import write_whole
+from commonweal.measures.bootstrap import Resampler
+from commonweal.measures.intervals import N_RESAMPLES, Estimate
 from commonweal.models import DEFAULT_MODEL, load_language_model
 from commonweal.models.encoder import SentenceEncoder
 from commonweal.models.store import require

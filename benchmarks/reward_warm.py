@@ -23,8 +23,8 @@ from sklearn.kernel_ridge import KernelRidge
 from commonweal.datasets.agreements import RoundMatrix, matrix
 from commonweal.datasets.polis import import_polis
 from commonweal.datasets.schema import VOTE
+from commonweal.measures.accuracy import crossed_accuracy, within_person_accuracy
 from commonweal.rewards import load_reward_model
-from commonweal.rewards.accuracy import crossed_accuracy, within_person_accuracy
 from commonweal.rewards.card import figure
 from commonweal.rewards.warm import warm_profile, warm_ratings
 

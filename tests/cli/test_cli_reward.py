@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 from command_line import commonweal
 
-from commonweal.datasets.dataset import About, Dataset, frame, write_dataset
+from commonweal.datasets.agreements import matrices
+from commonweal.datasets.dataset import About, Dataset, completed, frame, write_dataset
+from commonweal.datasets.merging import merge
 from commonweal.datasets.schema import VOTE
+from commonweal.rewards import load_reward_model
+from commonweal.types import RewardInput
 
 SAID = ["Buses should be free.", "Cars need more lanes.", "Trains should run at night."]
 SAID += ["Cycling needs its own paths.", "Parking must cost more.", "Fuel tax should fall."]
@@ -106,6 +111,68 @@ def test_it_says_and_writes_what_it_measured(folders, encoder_folder, tmp_path):
         assert again.returncode == 0, again.stderr
     assert (tmp_path / "scores").stat().st_size > 0
     assert json.loads(files["f.json"].read_text())[0]["own"] == found[3]["own"]
+
+
+def test_evaluate_prints_the_same_numbers_for_the_same_data(encoder_folder, tmp_path):
+    """Rounds with second ratings, one person unreliable, and the shipped model's predictions."""
+    rng = np.random.default_rng(2)
+    rounds = [a_dataset(question) for question in ("buses", "fares", "trams")]
+    dataset = merge(rounds, name="three")
+    first = dataset.ratings.filter(pl.Series(rng.random(dataset.ratings.height) < 0.8))
+    fickle = pl.col("participant_id") == first["participant_id"][0]
+    second = first.with_columns(
+        pl.lit(1, pl.Int64).alias("pass_index"),
+        pl.when(fickle).then(-pl.col("agreement")).otherwise("agreement").alias("agreement"),
+    )
+    dataset = replace(dataset, ratings=pl.concat([first, second]))
+    write_dataset(with_predictions(dataset, encoder_folder), tmp_path / "rounds")
+    said = {}
+    for name, command in {
+        "measure": ("reward", "measure", "first"),
+        "evaluate": ("evaluate",),
+    }.items():
+        ran = commonweal(*command, tmp_path / "rounds", "--json", tmp_path / f"{name}.json")
+        assert ran.returncode == 0, ran.stderr
+        said[name] = json.loads((tmp_path / f"{name}.json").read_text())
+    (measured,) = said["measure"]
+    evaluated = {
+        one["key"]: one
+        for section in said["evaluate"]["sections"]
+        for table in section["tables"]
+        for one in table["figures"]
+    }
+    for one, key in (
+        (measured["own"]["crossed"], "accuracy/crossed/first"),
+        (measured["own"]["within_person"], "accuracy/agreed/first"),
+        (measured["own"]["comparisons"], "accuracy/within/first"),
+        (measured["reliability"]["error"], "calibration/error/first"),
+        (measured["reliability"]["bias"], "calibration/bias/first"),
+    ):
+        assert evaluated[key]["value"] == pytest.approx(one["value"], abs=1e-9), key
+        assert evaluated[key]["n"] == one["n_comparisons"] > 0, key
+    assert measured["n_people"] == 17  # of 18: one is unreliable
+
+
+def with_predictions(dataset: Dataset, encoder_folder: Path) -> Dataset:
+    model = load_reward_model("first", encoder_folder=encoder_folder)
+    rows = [
+        {
+            "round_id": matrix.round_id,
+            "participant_id": person,
+            "candidate_id": candidate,
+            "reward_model": "first",
+            "reward": float(reward),
+            "expected_rating": float(expected),
+        }
+        for matrix in matrices(dataset)
+        for person, opinion in zip(matrix.participant_ids, matrix.opinions, strict=True)
+        for inputs in [[RewardInput(matrix.question, opinion, text) for text in matrix.statements]]
+        for rewards in [model.rewards(inputs)]
+        for candidate, reward, expected in zip(
+            matrix.candidate_ids, rewards, model.calibration.expected_rating(rewards), strict=True
+        )
+    ]
+    return replace(dataset, predictions=completed("predictions", pl.DataFrame(rows)))
 
 
 @pytest.mark.parametrize(

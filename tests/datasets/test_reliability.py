@@ -1,4 +1,4 @@
-"""Kappa against scikit-learn's, and who is left out."""
+"""Who has a kappa, and who is left out."""
 
 from __future__ import annotations
 
@@ -7,35 +7,12 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from rounds_making import small_dataset
-from sklearn.metrics import cohen_kappa_score
 
 from commonweal.datasets.dataset import completed
-from commonweal.datasets.reliability import drop_unreliable, quadratic_kappa, reliability
+from commonweal.datasets.reliability import drop_unreliable, reliability
 from commonweal.errors import InputError
-
-RATINGS = st.lists(st.tuples(st.integers(1, 7), st.integers(1, 7)), min_size=2, max_size=30)
-
-
-@settings(max_examples=100)
-@given(RATINGS)
-def test_kappa_is_scikit_learns(pairs):
-    first, second = zip(*pairs, strict=True)
-    found = quadratic_kappa(first, second)
-    if len({*first, *second}) == 1:
-        assert np.isnan(found)
-        return
-    labels = list(range(1, 8))
-    assert found == pytest.approx(
-        cohen_kappa_score(first, second, labels=labels, weights="quadratic")
-    )
-
-
-def test_kappa_of_nothing_is_refused():
-    with pytest.raises(InputError, match=r"shapes \(2,\) and \(3,\)"):
-        quadratic_kappa([1, 2], [1, 2, 3])
+from commonweal.measures.raters import quadratic_kappa
 
 
 def with_ratings(people: dict[str, list[tuple[int | None, int | None]]]):
@@ -78,7 +55,7 @@ def test_each_person_has_a_verdict():
     }
     for row in found.iter_rows(named=True):
         pairs = [pair for pair in PEOPLE[row["participant_id"]] if None not in pair]
-        expected = quadratic_kappa(*zip(*pairs, strict=True))
+        (expected,) = quadratic_kappa(*zip(*pairs, strict=True))
         assert row["n_repeated"] == len(pairs)
         if np.isnan(expected):
             assert row["kappa"] is None

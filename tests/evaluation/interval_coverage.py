@@ -21,9 +21,7 @@ import numpy as np
 from known_figures import figures as true_figures
 from known_truth import Design, simulate_study
 
-from commonweal.evaluation import bootstrap
 from commonweal.evaluation.best_of_n import best_of_n
-from commonweal.evaluation.bootstrap import Resampler
 from commonweal.evaluation.distributions import distributions
 from commonweal.evaluation.divisiveness import divisiveness
 from commonweal.evaluation.exclusion import exclusion
@@ -34,6 +32,8 @@ from commonweal.evaluation.rated import rated
 from commonweal.evaluation.raters import raters
 from commonweal.evaluation.reward_model import reward_model
 from commonweal.evaluation.win_rates import win_rates
+from commonweal.measures import intervals
+from commonweal.measures.bootstrap import Resampler
 
 DESIGN = Design(
     n_rounds_per_group=2,
@@ -124,7 +124,7 @@ def coverage(
 def rows(n_groups: int, n_studies: int) -> Iterator[str]:
     start = time.perf_counter()
     ours = coverage(n_groups, n_studies)
-    with patch.object(bootstrap, "_tail", lambda _: 0.025):
+    with patch.object(intervals, "tail", lambda _: 0.025):
         plain = coverage(n_groups, n_studies)
     for key, (held, n) in ours.items():
         error = math.sqrt(0.95 * 0.05 / n)

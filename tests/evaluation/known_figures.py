@@ -46,9 +46,11 @@ def figures(design: Design) -> dict[tuple[str, ...], Figure]:
     ("inclusion", "agreement"): over statements with both, the mean of the median rating of those
         whose opinion the policy saw, minus the median of those whose it did not; also "quality".
     ("accuracy",): over pairs of statements that one person rated differently on average, the share
-        that the reward orders the same way; statements of policies only.
+        that the reward orders the same way; mean over a round's people, then over rounds;
+        statements of policies only.
     ("crossed",): of two people who take opposite sides on two statements, how often the reward's
-        lean to one statement is the stronger for the person who takes its side.
+        lean to one statement is the stronger for the person who takes its side; mean over each two
+        people of a round, then over rounds.
     ("less_divisive",), ("unanimous",): of statements that everybody who rated the position rated.
     ("kappa",): with two passes, the mean over people of their quadratic-weighted kappa.
     ("alpha", "agreement", "ordinal"): Krippendorff's, of first ratings; also quality and interval.
@@ -119,14 +121,14 @@ def _of(d: Design, x: Drawn) -> dict[tuple[str, ...], float]:
 
     if x.reward is not None and x.expected is not None:
         ratings, reward = by_person[..., shown], x.reward[..., shown]
-        right = pairs = 0
+        right, pairs = np.zeros((2, *ratings.shape[:-1]))  # [g, r, p]
         for i in range(ratings.shape[-1]):
             for j in range(i):
                 sign = _sign(ratings[..., i] - ratings[..., j])
                 ordered = np.sign(reward[..., i] - reward[..., j])
-                right += int((sign * ordered == 1).sum())
-                pairs += int((np.abs(sign) == 1).sum())
-        found["accuracy",] = right / pairs
+                right += sign * ordered == 1
+                pairs += np.abs(sign) == 1
+        found["accuracy",] = _mean_of_rounds(right, pairs, (2,))
         found["crossed",] = _crossed(ratings, reward)
         there = x.there[:, None, :, None]
         welfare = np.nanmean(np.where(there, x.expected, np.nan), axis=2)
@@ -146,15 +148,27 @@ def _of(d: Design, x: Drawn) -> dict[tuple[str, ...], float]:
 
 
 def _crossed(ratings: np.ndarray, reward: np.ndarray) -> float:
-    right, n = 0.0, 0
-    for i, j in combinations(range(ratings.shape[-1]), 2):
+    n_groups, n_rounds, n_people, n_statements = ratings.shape
+    right, n = np.zeros((2, n_groups, n_rounds, n_people, n_people))
+    for i, j in combinations(range(n_statements), 2):
         lean = reward[..., i] - reward[..., j]
         first = (ratings[..., i] > 4) & (ratings[..., j] < 4)  # [g, r, p]
         second = (ratings[..., i] < 4) & (ratings[..., j] > 4)
         both = first[..., :, None] & second[..., None, :]
-        right += float((lean[..., :, None] > lean[..., None, :])[both].sum())
-        n += int(both.sum())
-    return right / n if n else float("nan")
+        right += both & (lean[..., :, None] > lean[..., None, :])
+        n += both
+    # Two people are one unit, whichever of them is for the first statement.
+    upper = np.triu(np.ones((n_people, n_people), dtype=bool))
+    right, n = (np.where(upper, each + each.swapaxes(-1, -2), 0) for each in (right, n))
+    return _mean_of_rounds(right, n, (2, 3))
+
+
+def _mean_of_rounds(right: np.ndarray, n: np.ndarray, units: tuple[int, ...]) -> float:
+    """The mean over rounds of the mean over units of right / n, those without left out."""
+    some = n > 0
+    share = np.where(some, right / np.where(some, n, 1), 0).sum(units)
+    n_units = some.sum(units)
+    return float((share[n_units > 0] / n_units[n_units > 0]).mean()) if some.any() else float("nan")
 
 
 def _best_of_two(

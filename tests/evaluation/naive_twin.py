@@ -8,7 +8,7 @@ the rows of drawn groups.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
@@ -18,6 +18,7 @@ import numpy as np
 from scipy import optimize
 
 from commonweal.datasets.dataset import Dataset
+from commonweal.datasets.schema import Scale
 
 ALPHAS = (0.0, 0.5, 1.0, 2.0, 4.0, math.inf)
 STATISTICS = {"mean": mean, "median": median, "min": min}
@@ -380,50 +381,81 @@ def _accuracy(study: Study, baseline: str | None, found: dict[str, Sample]) -> N
     if study.reward_model is None:
         return
     judged, neutral = _judged(study), study.scale.neutral
-    within, agreed = [], []
+    within, agreed = [], []  # group, right, 1, round, unit
     leans: dict = defaultdict(list)
-    for (r, _), rows in judged.items():
+    for (r, person), rows in judged.items():
         for first, second in combinations(sorted(rows), 2):
             gap = first[1] - second[1]
             if tie(gap):
                 continue
             right = _right((first[2] - second[2]) * math.copysign(1, gap))
-            within.append((study.group[r], right, 1))
+            within.append((study.group[r], right, 1, r, person))
             if (first[1] - neutral) * (second[1] - neutral) < 0:
-                agreed.append((study.group[r], right, 1))
+                agreed.append((study.group[r], right, 1, r, person))
                 lean = first[2] - second[2]
-                leans[r, first[0], second[0]].append((gap > 0, lean))
+                leans[r, first[0], second[0]].append((gap > 0, lean, person))
     crossed = []
-    for (r, _, _), people in leans.items():
+    for (r, _, _), people in leans.items():  # the unit of a quadruple is its two people
         for one, two in combinations(people, 2):
             if one[0] != two[0]:
                 up, down = (one, two) if one[0] else (two, one)
-                crossed.append((study.group[r], _right(up[1] - down[1]), 1))
+                two_people = frozenset((one[2], two[2]))
+                crossed.append((study.group[r], _right(up[1] - down[1]), 1, r, two_people))
     for key, rows in (("within", within), ("agreed", agreed), ("crossed", crossed)):
-        found[f"accuracy/{key}/{study.reward_model}"] = Sample(rows)
+        found[f"accuracy/{key}/{study.reward_model}"] = Sample(rows, by_unit_and_round)
+
+
+def by_unit_and_round(rows: Rows) -> float:
+    """The mean over rounds of the mean over units of the mean of each unit's comparisons."""
+    units: dict = defaultdict(list)
+    for _, right, _, r, unit in rows:
+        units[r, unit].append(right)
+    rounds: dict = defaultdict(list)
+    for (r, _), rights in units.items():
+        rounds[r].append(mean(rights))
+    return mean(map(mean, rounds.values())) if rounds else math.nan
 
 
 def _calibration(study: Study, baseline: str | None, found: dict[str, Sample]) -> None:
-    if study.reward_model is None or study.scale.name != "likert-7":
+    if study.reward_model is None:
         return
-    rows = [
-        (study.group[r], expected - rating, 1, min(int((expected - 1) / 0.6), 9), rating)
-        for (r, _), cells in _judged(study).items()
-        for _, rating, _, expected in cells
+    cells = [
+        (r, expected, _on_seven(rating, study.scale))
+        for (r, _), rows in _judged(study).items()
+        for _, rating, _, expected in rows
     ]
+    n_in = Counter(r for r, _, _ in cells)
+    among = [expected for _, expected, _ in cells]
+    rows = []  # group, weighted error, weight, bin, weighted rating
+    for r, expected, rating in cells:
+        place, weight = _tenth(expected, among), 1 / n_in[r]
+        rows.append((study.group[r], (expected - rating) * weight, weight, place, rating * weight))
 
     def error(rows: Rows) -> float:
         gaps: dict = defaultdict(float)
         for row in rows:
             gaps[row[3]] += row[1]
-        return sum(map(abs, gaps.values())) / len(rows)
+        return sum(map(abs, gaps.values())) / sum(row[2] for row in rows)
 
     found[f"calibration/error/{study.reward_model}"] = Sample(rows, error)
     found[f"calibration/bias/{study.reward_model}"] = Sample(rows)
-    for i in range(10):
-        mine = [(row[0], row[4], 1) for row in rows if row[3] == i]
-        if mine:
-            found[f"calibration/bin/{study.reward_model}/{i}"] = Sample(mine)
+    for i, place in enumerate(sorted({row[3] for row in rows})):
+        mine = [(row[0], row[4], row[2]) for row in rows if row[3] == place]
+        found[f"calibration/bin/{study.reward_model}/{i}"] = Sample(mine)
+
+
+def _on_seven(rating: float, scale: Scale) -> float:
+    """Disagree, pass and agree are 2, 4 and 6; other scales are stretched over 1 to 7."""
+    if scale.name == "vote":
+        return 4 + 2 * rating
+    return 1 + 6 * (rating - scale.low) / (scale.high - scale.low)
+
+
+def _tenth(value: float, among: list[float]) -> int:
+    """Which tenth of the values it is in, by the middle of those that are like it."""
+    below = sum(other < value and not tie(other - value) for other in among)
+    alike = sum(tie(other - value) for other in among)
+    return math.floor(10 * (below + alike / 2) / len(among))
 
 
 def _ranked(values: list[float]) -> list[float]:

@@ -14,8 +14,7 @@ from commonweal.evaluation.best_of_n import (
     won_and_lost,
 )
 from commonweal.evaluation.evaluate import evaluate
-from commonweal.evaluation.raters import coincidences, krippendorff_alpha
-from commonweal.evaluation.welfare_compared import pick, rank_correlations
+from commonweal.evaluation.welfare_compared import pick
 
 pytestmark = pytest.mark.usefixtures("quick_power")
 
@@ -139,28 +138,3 @@ def test_pick_shares_a_tie():
     assert pick(predicted, realised, np.array([0, 0, 0, 2]), 3) == pytest.approx(
         [3, np.nan, 1], nan_ok=True
     )
-
-
-def test_rank_correlation_with_ties():
-    # Ranks 1.5 1.5 3 and 1 2 3: covariance 1.5, variances 1.5 and 2 (sums of squares).
-    x, y = np.array([1.0, 1.0, 2.0]), np.array([1.0, 2.0, 3.0])
-    assert rank_correlations(x, y, np.zeros(3, int), 1) == pytest.approx([1.5 / np.sqrt(3)])
-
-
-def test_krippendorffs_own_example():
-    """Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability", C: interval 0.849, ordinal
-    0.815 (four observers, twelve units, values missing).
-    """
-    nan = np.nan
-    table = np.array(
-        [
-            [1, 2, 3, 3, 2, 1, 4, 1, 2, nan, nan, nan],
-            [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, nan, 3],
-            [nan, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, nan],
-            [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, nan],
-        ]
-    )
-    counts = np.stack([(table == point).sum(axis=0) for point in range(1, 6)], axis=1).astype(float)
-    sums = coincidences(counts, np.zeros(12, dtype=np.int64), 1)[0]
-    assert krippendorff_alpha(sums, "interval") == pytest.approx(0.849, abs=5e-4)
-    assert krippendorff_alpha(sums, "ordinal") == pytest.approx(0.815, abs=5e-4)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 
-import krippendorff
 import numpy as np
 import polars as pl
 import pytest
@@ -15,7 +14,6 @@ from known_truth import simulate_study
 
 from commonweal.datasets.dataset import Dataset
 from commonweal.evaluation.evaluate import Evaluation, evaluate
-from commonweal.evaluation.raters import coincidences, krippendorff_alpha
 
 pytestmark = pytest.mark.usefixtures("quick_power")
 quickly = settings(
@@ -100,22 +98,3 @@ def test_another_seed_changes_intervals_and_no_value():
             assert other.figures[key].value == figure.value
     key = "win_rate/person/all/sft_base/zero_shot"
     assert other.figures[key].low != found().figures[key].low
-
-
-@settings(quickly, max_examples=60)
-@given(
-    st.lists(st.lists(st.integers(1, 7), min_size=0, max_size=6), min_size=2, max_size=12),
-    st.sampled_from(["ordinal", "interval"]),
-)
-def test_alpha_is_that_of_the_krippendorff_package(units, metric):
-    counts = np.array([[unit.count(point) for point in range(1, 8)] for unit in units], dtype=float)
-    usable = [unit for unit in units if len(unit) > 1]
-    table = coincidences(counts, np.zeros(len(units), dtype=np.int64), 1)[0]
-    ours = krippendorff_alpha(table, metric)
-    if len({value for unit in usable for value in unit}) < 2:
-        assert np.isnan(ours)  # the package raises or divides by nothing
-        return
-    theirs = krippendorff.alpha(
-        value_counts=counts, level_of_measurement=metric, value_domain=range(1, 8)
-    )
-    assert ours == pytest.approx(theirs)

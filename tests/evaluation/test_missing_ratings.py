@@ -10,9 +10,9 @@ import pytest
 from known_truth import simulate_study
 from rounds_by_hand import hand_study
 
-from commonweal.evaluation.bootstrap import Resampler
 from commonweal.evaluation.divisiveness import divisiveness
 from commonweal.evaluation.rated import rated
+from commonweal.measures.bootstrap import Resampler
 
 
 def figures(dataset):

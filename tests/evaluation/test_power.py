@@ -18,7 +18,6 @@ from known_truth import simulate_study
 from scipy import stats
 
 from commonweal.errors import InputError
-from commonweal.evaluation.bootstrap import Resampler, tail
 from commonweal.evaluation.group_outcomes import (
     Assumptions,
     GroupOutcomes,
@@ -33,6 +32,8 @@ from commonweal.evaluation.power import (
     simulated_power,
     wilson,
 )
+from commonweal.measures.bootstrap import Resampler
+from commonweal.measures.intervals import tail
 
 UNCLUSTERED = Assumptions(rounds_per_group=1, tie_share=0, icc=0)
 

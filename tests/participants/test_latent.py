@@ -6,8 +6,8 @@ from crowd_making import N_CONSIDERATIONS, OTHER, QUESTION, made_crowd, names
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from commonweal.datasets.reliability import quadratic_kappa
 from commonweal.errors import InputError
+from commonweal.measures.raters import quadratic_kappa
 from commonweal.participants.latent import (
     LatentCrowd,
     LatentSettings,
@@ -169,14 +169,14 @@ def test_kappa_between_passes_falls_with_unreliability_as_an_own_simulation_says
         people = [crowd.participant(name) for name in names(100)]
         tasks = [(person, statement) for person in people for statement in STATEMENTS]
         passes = [[p.rate(QUESTION, s, k).agreement for p, s in tasks] for k in (0, 1)]
-        found.append(quadratic_kappa(*passes))
+        found += list(quadratic_kappa(*passes))
         # The same people a hundred times over, by the definition.
         truth = np.tile([p.true_agreement(QUESTION, s) for p, s in tasks], 100)
         share = np.tile([p.unreliability for p, _ in tasks], 100)
         first, kept = np.clip(np.round(truth + 0.5 * rng.standard_normal((2, len(truth)))), 1, 7)
         redrawn = rng.random(len(truth)) < share
         second = np.where(redrawn, rng.integers(1, 8, len(truth)), kept)
-        expected.append(quadratic_kappa(first, second))
+        expected += list(quadratic_kappa(first, second))
     # The standard error of a kappa of nothing is 1 / sqrt(1000).
     assert found == pytest.approx(expected, abs=0.1)
     assert expected[0] > 0.8

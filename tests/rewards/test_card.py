@@ -10,6 +10,7 @@ from votes_making import made_rounds, some_votes, table_model
 
 from commonweal.datasets.schema import LIKERT_5
 from commonweal.errors import InputError
+from commonweal.measures.intervals import Estimate
 from commonweal.rewards.baselines import ConstantRewardModel
 from commonweal.rewards.card import (
     CardText,
@@ -22,7 +23,6 @@ from commonweal.rewards.card import (
 )
 from commonweal.rewards.measurement_plot import plot_measurement
 from commonweal.rewards.measuring import measure
-from commonweal.rewards.resampling import Estimate
 
 TEXT = CardText(
     written_by="the test",
@@ -147,6 +147,14 @@ def test_only_a_mean_over_the_others_is_not_counted_beside_them(measured):
     assert "In 2 of 2 held-out data sets" in said
     assert "is a hint, and no more." in said
     assert "In 0 of 1 held-out data sets" in verdict([several])
+
+
+def test_a_data_set_without_an_interval_says_so_and_does_not_lift_the_advice(measured):
+    few = _with_crossed(measured[1], 0.75, math.nan, n_rounds=1)
+    said = verdict([few, _with_crossed(measured[1], 0.75, 0.7, n_rounds=2, n_ratings=10**6)])
+    assert "In 1 of 2 held-out data sets" in said
+    assert "in 0 it includes 0.5, and 1 has too few people for an interval" in said
+    assert "Do not trust a prediction about one person." in said
 
 
 def test_what_nobody_rated_says_nothing_about_people(measured):

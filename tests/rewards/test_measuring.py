@@ -11,8 +11,8 @@ from votes_making import TableModel, made_rounds, opinion, some_votes, statement
 
 from commonweal.datasets.schema import LIKERT_5, LIKERT_7, VOTE
 from commonweal.errors import CommonwealError, InputError
+from commonweal.measures.accuracy import crossed_accuracy, leniency, same_statement_accuracy
 from commonweal.rewards import fit_logistic_calibration, load_reward_model
-from commonweal.rewards.accuracy import crossed_accuracy, leniency, same_statement_accuracy
 from commonweal.rewards.baselines import (
     ConstantRewardModel,
     CosineRewardModel,
@@ -28,7 +28,6 @@ from commonweal.rewards.scoring import (
     fit_calibration,
     rated_rounds,
     score_rounds,
-    seven_points,
 )
 
 SHARED = Path(
@@ -124,9 +123,9 @@ def test_a_derangement_leaves_nobody_in_place(n, rng):
 
 
 def test_seven_points_is_the_convention_that_it_says():
-    assert seven_points(np.array([-1, 0, 0.5, 1]), VOTE) == pytest.approx([2, 4, 5, 6])
-    assert seven_points(np.arange(1.0, 6), LIKERT_5) == pytest.approx([1, 2.5, 4, 5.5, 7])
-    assert seven_points(np.arange(1.0, 8), LIKERT_7) == pytest.approx(np.arange(1.0, 8))
+    assert VOTE.seven_points(np.array([-1, 0, 0.5, 1])) == pytest.approx([2, 4, 5, 6])
+    assert LIKERT_5.seven_points(np.arange(1.0, 6)) == pytest.approx([1, 2.5, 4, 5.5, 7])
+    assert LIKERT_7.seven_points(np.arange(1.0, 8)) == pytest.approx(np.arange(1.0, 8))
 
 
 def test_a_calibration_is_right_on_average_whatever_the_kind_weighs(rng):
@@ -138,7 +137,7 @@ def test_a_calibration_is_right_on_average_whatever_the_kind_weighs(rng):
     for rated, (_, scores) in zip(rounds, (few, many), strict=True):
         known = np.isfinite(rated.ratings)
         predicted = found.expected_rating(scores[known])
-        off.append((predicted - seven_points(rated.ratings[known], VOTE)).mean())
+        off.append((predicted - VOTE.seven_points(rated.ratings[known])).mean())
     assert sum(off) == pytest.approx(0, abs=1e-3)
 
 
@@ -158,7 +157,7 @@ def test_by_person_is_each_person_once_however_much_they_rated():
     rows, columns = np.nonzero(np.isfinite(ratings))
     expected = fit_logistic_calibration(
         np.array([rewards[texts[0][i], texts[1][j]] for i, j in zip(rows, columns, strict=True)]),
-        seven_points(ratings[rows, columns], VOTE),
+        VOTE.seven_points(ratings[rows, columns]),
         weights=np.array([1 / 2 if i == 0 else 1 / 8 for i in rows]),
         fitted_to="votes",
     )
@@ -184,11 +183,11 @@ def test_figures_are_those_of_the_arrays(votes):
 def test_a_model_that_sees_the_truth_drops_without_the_opinion(rng):
     cast, scores = some_votes(rng, 40, 40)
     got = measure(table_model({"r1": scores}), made_rounds({"r1": cast}), n_draws=100)
-    assert got.own.crossed[:3] == (1, 1, 1)
+    assert got.own.crossed.value == 1
     assert got.swapped.crossed.value == pytest.approx(0.5, abs=0.06)
     assert got.swapped_drop.crossed.low > 0.4
     # What is left without any opinion is what is popular: half the variance here.
-    assert got.statement_only.crossed[:3] == (0.5, 0.5, 0.5)
+    assert got.statement_only.crossed.value == 0.5
     assert 0.6 < got.statement_only.within_person.value < got.own.within_person.value == 1
     assert got.statement_only_drop.within_person.value == pytest.approx(
         1 - got.statement_only.within_person.value
@@ -200,12 +199,13 @@ def test_a_model_that_is_blind_to_the_opinion_gets_exactly_one_half(rng):
     blind = np.tile(scores[:1], (30, 1))
     got = measure(table_model({"r1": blind}), made_rounds({"r1": cast}), n_draws=50)
     for figures in (got.own, got.swapped, got.statement_only):
-        assert figures.crossed[:3] == (0.5, 0.5, 0.5)
-        assert figures.same_statement[:3] == (0.5, 0.5, 0.5)
+        assert figures.crossed.value == 0.5
+        assert figures.same_statement.value == 0.5
         assert figures.within_person.value == pytest.approx(got.own.within_person.value)
-    assert got.swapped_drop.within_person[:3] == pytest.approx((0, 0, 0))
+    assert got.swapped_drop.within_person.value == pytest.approx(0)
+    assert "all people have the same value" in got.swapped_drop.within_person.no_interval
     constant = measure(ConstantRewardModel(), made_rounds({"r1": cast}), n_draws=50)
-    assert constant.own.within_person[:3] == (0.5, 0.5, 0.5)
+    assert constant.own.within_person.value == 0.5
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -288,6 +288,7 @@ def test_reliability_is_what_a_plain_loop_says(votes):
     assert got.error.value == pytest.approx(
         sum(abs((predicted[p] - said[p]).sum()) for p in parts) / len(said), abs=0.02
     )
+    assert "chance raises" in got.error.no_interval
     assert got.bias.value == pytest.approx((predicted - said).mean())
     assert sum(one.n for one in got.bins) == len(said)
     assert [one.predicted for one in got.bins] == sorted(one.predicted for one in got.bins)

@@ -75,17 +75,27 @@ def measure(
     max_people: Annotated[
         int, typer.Option(min=2, help="People measured in a round; of more, as many are drawn.")
     ] = 500,
+    reliability: Annotated[
+        float,
+        typer.Option(
+            metavar="KAPPA",
+            help="People whose two ratings agree less than this are left out, as by evaluate.",
+        ),
+    ] = 0.2,
     seed: Annotated[
         int, typer.Option(min=0, help="The same seed, the same swaps, groups and intervals.")
     ] = 20221128,
 ) -> None:
     """Measure a reward model on rounds that it was not fitted to. What each figure means:
     docs/reward_model.md.
+
+    Where predictions are stored with the rounds, `evaluate` prints the same accuracies.
     """
     import json
     import os
 
     from commonweal.datasets.dataset import read_dataset
+    from commonweal.datasets.reliability import drop_unreliable
     from commonweal.files import check_outputs, write_whole
     from commonweal.rewards import CachedRewardModel, load_reward_model, measuring
     from commonweal.rewards.card import as_dict, write_card
@@ -94,6 +104,7 @@ def measure(
     check_outputs({"--json": json_, "--card": card, "--plot": plot}, inputs={"DATASET": dataset})
     loaded = load_reward_model(model)
     chosen = _unseen(loaded, read_dataset(dataset), split)
+    chosen = drop_unreliable(chosen, threshold=reliability)
     models: list[RewardModel] = [] if baselines is None else _baselines(baselines, chosen)
     models.append(loaded if score_cache is None else CachedRewardModel(loaded, score_cache))
     name = chosen.about.name if split is None else f"{chosen.about.name} ({split})"

@@ -1,24 +1,20 @@
 """How well people's ratings repeat themselves, and leaving out those whose ratings do not.
 
 A person who rates a statement twice should say about the same. The measure is Cohen's kappa with
-quadratic weights between the first and the second pass: 1 where both are the same, 0 where the
-second is no nearer to the first than chance, 1 - sum of squared differences / the sum expected were
-the two passes unrelated.
+quadratic weights between the first and the second pass (``measures.raters``): 1 where both are the
+same, 0 where the second is no nearer to the first than chance.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from commonweal.datasets.dataset import Dataset, Step
 from commonweal.errors import InputError
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+from commonweal.measures.raters import quadratic_kappa
 
 DEFAULT_THRESHOLD = 0.2
 """Below it people are left out. Our choice (docs/decisions/012); the paper names no number."""
@@ -29,29 +25,6 @@ MIN_REPEATED = 4
 VERDICTS = ("reliable", "unreliable", "too few repeated", "one rating throughout")
 """Only the second is left out. Somebody who gives one rating to everything repeats themselves
 perfectly and has no kappa; their ratings are all tied, so that they make no comparisons anyway."""
-
-
-def quadratic_kappa(first: ArrayLike, second: ArrayLike) -> float:
-    """Cohen's kappa with quadratic weights between two ratings of the same things.
-
-    Args:
-        first: [n_rated], on any interval scale.
-        second: [n_rated], of the same things in the same order.
-
-    Returns:
-        At most 1; nan where all ratings of both are one and the same.
-
-    Raises:
-        InputError: the two differ in shape, or are empty.
-    """
-    x, y = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    if x.shape != y.shape or x.ndim != 1 or not len(x):
-        raise InputError(
-            f"ratings of the shapes {x.shape} and {y.shape}, expected two of the same length, "
-            "one or more"
-        )
-    by_chance = x.var() + y.var() + (x.mean() - y.mean()) ** 2
-    return float(1 - ((x - y) ** 2).mean() / by_chance) if by_chance else float("nan")
 
 
 def reliability(
@@ -78,11 +51,7 @@ def reliability(
         dataset.ratings.filter(pl.col("pass_index") == index).select(columns) for index in (0, 1)
     )
     twice = first.join(second, on=key, suffix="_again")
-    measured = twice.group_by("participant_id").agg(
-        n_repeated=_both("agreement").sum(),
-        kappa=_kappa("agreement"),
-        kappa_quality=_kappa("quality"),
-    )
+    measured = _kappas(twice)
     few = pl.col("n_repeated") < min_repeated
     return (
         dataset.ratings.select(pl.col("participant_id").unique(maintain_order=True))
@@ -150,12 +119,22 @@ def without_unreliable(
     return replace(dataset, ratings=kept, position_ratings=positions).with_step(step)
 
 
-def _both(what: str) -> pl.Expr:
-    return pl.col(what).is_not_null() & pl.col(f"{what}_again").is_not_null()
-
-
-def _kappa(what: str) -> pl.Expr:
-    """``quadratic_kappa`` of a group; 0 / 0 is nan."""
-    x, y = (pl.col(name).filter(_both(what)).cast(pl.Float64) for name in (what, f"{what}_again"))
-    by_chance = x.var(ddof=0) + y.var(ddof=0) + (x.mean() - y.mean()) ** 2
-    return 1 - ((x - y) ** 2).mean() / by_chance
+def _kappas(twice: pl.DataFrame) -> pl.DataFrame:
+    """participant_id, n_repeated, kappa, kappa_quality: one row a person who rated twice."""
+    people, person = np.unique(twice["participant_id"].to_numpy(), return_inverse=True)
+    (first, second), (quality, quality_again) = (
+        [
+            twice[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
+            for name in (what, f"{what}_again")
+        ]
+        for what in ("agreement", "quality")
+    )
+    repeated = person[~np.isnan(first + second)]
+    return pl.DataFrame(
+        {
+            "participant_id": pl.Series(people, dtype=pl.String),
+            "n_repeated": np.bincount(repeated, minlength=len(people)),
+            "kappa": quadratic_kappa(first, second, person)[: len(people)],
+            "kappa_quality": quadratic_kappa(quality, quality_again, person)[: len(people)],
+        }
+    )

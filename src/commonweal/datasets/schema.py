@@ -16,6 +16,8 @@ from commonweal.types import RATING_MAX, RATING_MIN, RATING_NEUTRAL, SPLITS
 if TYPE_CHECKING:
     import polars as pl
 
+    from commonweal.types import FloatArray
+
 SCHEMA = "commonweal/rounds/1"
 """Name and version of the format. A change that an older reader would misread raises the number."""
 
@@ -45,9 +47,29 @@ class Scale:
     high: int
     neutral: int
 
+    @property
+    def as_seven_points(self) -> str:
+        """How its ratings are read on the 7-point scale, in words."""
+        if self.name == "likert-7":
+            return "as rated, 1 to 7"
+        if self.name == "vote":
+            return "disagree counted as 2, pass as 4, agree as 6: a convention (docs/decisions/001)"
+        return f"{self.low} to {self.high} spread evenly over 1 to 7: a convention"
+
+    def seven_points(self, ratings: FloatArray) -> FloatArray:
+        """Ratings on the 7-point scale, same shape, by the convention of ``as_seven_points``."""
+        ends = (_DISAGREE, _AGREE) if self.name == "vote" else (RATING_MIN, RATING_MAX)
+        points: FloatArray = RATING_NEUTRAL + (ratings - self.neutral) * (ends[1] - ends[0]) / (
+            self.high - self.low
+        )
+        return points
+
     def __str__(self) -> str:
         return f"{self.name}: a whole number from {self.low} to {self.high}"
 
+
+_DISAGREE, _AGREE = 2.0, 6.0
+"""Where votes are read on the 7-point scale."""
 
 LIKERT_7 = Scale("likert-7", RATING_MIN, RATING_MAX, RATING_NEUTRAL)
 LIKERT_5 = Scale("likert-5", 1, 5, 3)

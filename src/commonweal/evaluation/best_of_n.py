@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from commonweal.evaluation.bootstrap import Resampler, by_group
 from commonweal.evaluation.figures import (
     VALUE,
     Figure,
@@ -26,6 +25,7 @@ from commonweal.evaluation.figures import (
     unavailable,
 )
 from commonweal.evaluation.rated import SAME, Rated
+from commonweal.measures.bootstrap import Resampler, by_group
 
 if TYPE_CHECKING:
     from commonweal.evaluation.predicted import Predicted

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from commonweal.evaluation.bootstrap import Resampler, by_group, ratio
 from commonweal.evaluation.divisiveness import nothing_divisive, reached_by, sides
 from commonweal.evaluation.exclusion import differences as medians_apart
 from commonweal.evaluation.exclusion import nothing_excluded
@@ -27,6 +26,8 @@ from commonweal.evaluation.figures import (
 from commonweal.evaluation.human_opinions import differences, nothing_to_compare
 from commonweal.evaluation.rated import HUMAN, SAME, Rated, over_people, over_policies, sign
 from commonweal.evaluation.win_rates import by_round, pairs_of
+from commonweal.measures.bootstrap import Resampler, by_group
+from commonweal.measures.intervals import ratio
 
 if TYPE_CHECKING:
     from commonweal.evaluation.rated import IntArray

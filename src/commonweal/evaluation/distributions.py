@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from commonweal.evaluation.bootstrap import Resampler
 from commonweal.evaluation.figures import VALUE, Figure, Section, Table, figure
+from commonweal.measures.bootstrap import Resampler
 from commonweal.types import AGREEMENT_SCALE, RATING_MAX
 
 if TYPE_CHECKING:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from commonweal.evaluation.bootstrap import Resampler, by_group
 from commonweal.evaluation.figures import (
     VALUE,
     Figure,
@@ -28,6 +27,7 @@ from commonweal.evaluation.figures import (
     figure,
     unavailable,
 )
+from commonweal.measures.bootstrap import Resampler, by_group
 
 if TYPE_CHECKING:
     from commonweal.evaluation.rated import BoolArray, IntArray, Rated

@@ -12,7 +12,6 @@ from commonweal._version import __version__
 from commonweal.datasets.reliability import DEFAULT_THRESHOLD, drop_unreliable
 from commonweal.errors import InputError
 from commonweal.evaluation.best_of_n import best_of_n
-from commonweal.evaluation.bootstrap import N_RESAMPLES, Resampler
 from commonweal.evaluation.confounds import confounds
 from commonweal.evaluation.distributions import distributions
 from commonweal.evaluation.divisiveness import divisiveness
@@ -26,6 +25,8 @@ from commonweal.evaluation.raters import raters
 from commonweal.evaluation.reward_model import reward_model
 from commonweal.evaluation.welfare_compared import welfare_compared
 from commonweal.evaluation.win_rates import by_round, default_baseline, win_rates
+from commonweal.measures.bootstrap import Resampler
+from commonweal.measures.intervals import N_RESAMPLES
 from commonweal.types import no_progress
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from commonweal.evaluation.bootstrap import Resampler, by_group
 from commonweal.evaluation.figures import (
     VALUE,
     Figure,
@@ -17,6 +16,7 @@ from commonweal.evaluation.figures import (
     unavailable,
 )
 from commonweal.evaluation.rated import Rated, over_people
+from commonweal.measures.bootstrap import Resampler, by_group
 
 if TYPE_CHECKING:
     from commonweal.types import FloatArray

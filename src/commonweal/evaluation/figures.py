@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from commonweal.evaluation.bootstrap import Estimate
+from commonweal.measures.intervals import Estimate
 
 Kind = Literal["share", "points", "number", "count"]
 """``share`` is shown as a percentage, ``points`` are of the rating scale, ``number`` has no unit,
@@ -191,7 +191,7 @@ def figure(
         estimate.high if has_interval else None,
         n,
         unit,
-        estimate.n_groups,
+        estimate.n_clusters,
         says.replace(VALUE, shown(estimate.value, kind)),
         of or {},
         published,

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from commonweal.errors import InputError
-from commonweal.evaluation.bootstrap import by_group
 from commonweal.evaluation.rated import over_policies, rated, sign
+from commonweal.measures.bootstrap import by_group
 
 if TYPE_CHECKING:
     from commonweal.datasets.dataset import Dataset

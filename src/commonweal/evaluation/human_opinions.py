@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from commonweal.evaluation.bootstrap import Resampler, by_group
 from commonweal.evaluation.figures import (
     VALUE,
     Figure,
@@ -18,6 +17,7 @@ from commonweal.evaluation.figures import (
 )
 from commonweal.evaluation.rated import HUMAN, PAPERS_BEST, Rated, sign
 from commonweal.evaluation.win_rates import subsets
+from commonweal.measures.bootstrap import Resampler, by_group
 
 if TYPE_CHECKING:
     from commonweal.types import FloatArray

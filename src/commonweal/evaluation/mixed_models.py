@@ -26,12 +26,12 @@ from commonweal.evaluation.convergence import (
     quiet,
 )
 from commonweal.evaluation.regression import (
-    CONFIDENCE,
     FEW_GROUPS,
     Outcome,
     other_policies,
     rating_rows,
 )
+from commonweal.measures.intervals import CONFIDENCE
 from commonweal.types import no_progress
 
 if TYPE_CHECKING:

@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from commonweal.errors import InputError
-from commonweal.evaluation.bootstrap import MIN_GROUPS, tail
 from commonweal.evaluation.group_outcomes import (
     Assumptions,
     GroupOutcomes,
     at_win_rate,
     mirrored,
 )
+from commonweal.measures.intervals import MIN_CLUSTERS, tail
 from commonweal.types import no_progress
 
 if TYPE_CHECKING:
@@ -131,13 +131,13 @@ def groups_needed(
                 f"a win rate of {win_rate} needs more than {MAX_GROUPS:,} groups for a power of "
                 f"{target:.0%}; expected a larger difference from 0.5, or a lower power"
             )
-        sizes = np.unique([max(MIN_GROUPS, round(guess * share)) for share in GRID])
+        sizes = np.unique([max(MIN_CLUSTERS, round(guess * share)) for share in GRID])
         found = []
         for n_done, size in enumerate(sizes, start=1):
             found.append(simulated_power(at_rate, int(size), n_simulations, rng))
             on_progress("simulate", n_done, len(sizes) + 1)
         needed = float(_size_at(sizes, np.array(found)[None], n_simulations, target)[0])
-        if needed <= sizes[-1] and (needed >= sizes[0] or sizes[0] == MIN_GROUPS):
+        if needed <= sizes[-1] and (needed >= sizes[0] or sizes[0] == MIN_CLUSTERS):
             break
         guess = min(max(needed, guess / 4), guess * 4)
     else:
@@ -149,7 +149,7 @@ def groups_needed(
         )
     redrawn = rng.binomial(n_simulations, found, (2000, len(found))) / n_simulations
     low, high = np.quantile(_size_at(sizes, redrawn, n_simulations, target), [_TAIL, 1 - _TAIL])
-    n_groups = max(MIN_GROUPS, math.ceil(needed))
+    n_groups = max(MIN_CLUSTERS, math.ceil(needed))
     warnings = _warnings(at_rate, n_groups)
     false_alarms = None
     try:
@@ -164,8 +164,8 @@ def groups_needed(
         win_rate=win_rate,
         target=target,
         n_groups=n_groups,
-        n_groups_low=max(MIN_GROUPS, math.ceil(low)),
-        n_groups_high=max(MIN_GROUPS, math.ceil(high)),
+        n_groups_low=max(MIN_CLUSTERS, math.ceil(low)),
+        n_groups_high=max(MIN_CLUSTERS, math.ceil(high)),
         table=tuple(
             PowerAt(int(size), power, *wilson(power, n_simulations))
             for size, power in zip(sizes, found, strict=True)
@@ -215,7 +215,7 @@ def detects(studies: FloatArray, wins: FloatArray, losses: FloatArray) -> BoolAr
     highest = np.where(here, rate, -np.inf).max(axis=1, initial=-np.inf)
     lowest = np.where(here, rate, np.inf).min(axis=1, initial=np.inf)
     allowed = np.zeros(studies.shape[0])
-    for n in np.unique(n_deciding[n_deciding >= MIN_GROUPS]):
+    for n in np.unique(n_deciding[n_deciding >= MIN_CLUSTERS]):
         allowed[n_deciding == n] = tail(int(n))
     found: BoolArray = (bootstrap_tail(studies, wins - losses) < allowed) & (highest > lowest)
     return found
@@ -273,7 +273,7 @@ def _first_guess(groups: GroupOutcomes, target: float) -> float:
     mean = float(groups.probability @ steps)
     variance = float(groups.probability @ steps**2) - mean**2
     z = _NORMAL.inv_cdf(1 - _TAIL) + _NORMAL.inv_cdf(target)
-    return max(MIN_GROUPS, z**2 * variance / mean**2)
+    return max(MIN_CLUSTERS, z**2 * variance / mean**2)
 
 
 def _size_at(

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from commonweal.datasets.reliability import DEFAULT_THRESHOLD, MIN_REPEATED, VERDICTS, reliability
-from commonweal.evaluation.bootstrap import MIN_GROUPS, Resampler, by_group, ratio
 from commonweal.evaluation.figures import VALUE, Figure, Section, Table, figure
+from commonweal.measures.bootstrap import Resampler, by_group
+from commonweal.measures.intervals import MIN_CLUSTERS
+from commonweal.measures.raters import METRICS, coincidences, krippendorff_alpha
 
 if TYPE_CHECKING:
     from commonweal.datasets.dataset import Dataset
-    from commonweal.evaluation.rated import IntArray, Rated
+    from commonweal.evaluation.rated import Rated
     from commonweal.types import FloatArray
 
 FEW_GROUPS = 20
@@ -160,7 +161,7 @@ def _between(rated: Rated, resampler: Resampler) -> Table:
                 warning=f"With fewer than {FEW_GROUPS} groups its interval holds the truth in 92 "
                 "to 94 % of studies, and its upper end is too low more often than its lower end "
                 "is too high."
-                if MIN_GROUPS <= estimate.n_groups < FEW_GROUPS
+                if MIN_CLUSTERS <= estimate.n_clusters < FEW_GROUPS
                 else "",
             )
             for metric, estimate in zip(METRICS, estimates, strict=True)
@@ -187,66 +188,3 @@ def first_rating_counts(rated: Rated, outcome: str) -> FloatArray:
     cell = first["statement"].to_numpy() * points + first[outcome].to_numpy() - scale.low
     counts = np.bincount(cell, minlength=len(rated.words) * points)
     return counts.reshape(-1, points).astype(np.float64)
-
-
-def coincidences(counts: FloatArray, unit_group: IntArray, n_groups: int) -> FloatArray:
-    """Krippendorff's coincidences, summed over each group's units: [n_groups, points, points].
-
-    How often two ratings of one unit by different people are c and k, each unit weighted so that a
-    rating counts once.
-
-    Args:
-        counts: how often each unit was given each rating, float [n_units, n_points].
-        unit_group: int [n_units].
-        n_groups: how many groups.
-    """
-    n_points = counts.shape[1]
-    pairs = counts[:, :, None] * counts[:, None, :]
-    diagonal = np.arange(n_points)
-    pairs[:, diagonal, diagonal] -= counts
-    n_ratings = counts.sum(axis=1)
-    pairs *= ratio(np.ones_like(n_ratings), n_ratings - 1)[:, None, None]  # nan with one rating
-    pairs[n_ratings < 2] = 0
-    return by_group(pairs.reshape(len(counts), -1), unit_group, n_groups).reshape(
-        n_groups, n_points, n_points
-    )
-
-
-def krippendorff_alpha(coincidence: FloatArray, metric: str) -> FloatArray:
-    """Krippendorff's alpha, [...], from coincidences [..., n_points, n_points].
-
-    1 - observed / expected disagreement (Krippendorff 2011, Computing Krippendorff's
-    Alpha-Reliability); nan where no disagreement could be expected.
-
-    Args:
-        coincidence: of ``coincidences``.
-        metric: "ordinal" or "interval".
-    """
-    distance = METRICS[metric]
-    n_each = coincidence.sum(axis=-1)
-    n = n_each.sum(axis=-1)
-    delta = distance(n_each)
-    observed = (coincidence * delta).sum(axis=(-1, -2))
-    outer = n_each[..., :, None] * n_each[..., None, :]
-    expected = (outer * delta).sum(axis=(-1, -2))  # delta is 0 on the diagonal
-    return 1 - ratio((n - 1) * observed, expected)
-
-
-def _ordinal(n_each: FloatArray) -> FloatArray:
-    """Squared number of ratings from the middle of one point to the middle of the other."""
-    middle = np.cumsum(n_each, axis=-1) - n_each / 2
-    result: FloatArray = (middle[..., :, None] - middle[..., None, :]) ** 2
-    return result
-
-
-def _interval(n_each: FloatArray) -> FloatArray:
-    point = np.arange(n_each.shape[-1], dtype=np.float64)
-    result: FloatArray = (point[:, None] - point) ** 2
-    return result
-
-
-METRICS: dict[str, Callable[[FloatArray], FloatArray]] = {
-    "ordinal": _ordinal,
-    "interval": _interval,
-}
-"""How far two ratings are apart."""

@@ -9,16 +9,15 @@ is for.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import polars as pl
 
 from commonweal.errors import InputError
+from commonweal.measures.intervals import t_critical, t_p_value
 
 if TYPE_CHECKING:
     from commonweal.datasets.dataset import Dataset
@@ -30,7 +29,6 @@ Outcome = Literal["agreement", "quality", "agrees"]
 """``agreement`` and ``quality`` in points of the dataset's scale; ``agrees`` is 1 above neutral and
 0 otherwise, so its effects are differences in the share of people who agree."""
 
-CONFIDENCE = 0.95
 FEW_GROUPS = 10
 """Below this many groups, errors clustered by group are not to be relied on."""
 WORDS_UNIT = 10
@@ -249,43 +247,6 @@ def least_squares_cr2(
         adjusted = e + directions @ (scale * (directions.T @ e))
         scores[g] = x[rows].T @ adjusted
     return estimates, bread @ (scores.T @ scores) @ bread
-
-
-def t_p_value(t: float, degrees_of_freedom: float) -> float:
-    """The two-sided p-value of Student's t.
-
-    With T = sqrt(df) tan(a) the density is a power of cos(a), which Gauss-Legendre integrates to
-    about 12 digits; scipy is not in the base install.
-    """
-    df = degrees_of_freedom
-    start = math.atan(abs(t) / math.sqrt(df))
-    end = min(math.pi / 2, start + 9 / math.sqrt(df))  # beyond, less than 1e-17 of what is left
-    nodes, weights = _gauss_legendre()
-    angles = start + (end - start) * (nodes + 1) / 2
-    tail = float(weights @ np.cos(angles) ** (df - 1)) * (end - start) / 2
-    log_constant = math.lgamma((df + 1) / 2) - math.lgamma(df / 2) - math.log(math.pi) / 2
-    return min(1.0, 2 * tail * math.exp(log_constant))
-
-
-@cache
-def _gauss_legendre() -> tuple[FloatArray, FloatArray]:
-    """Nodes and weights of 100 points, which take longer to find than to use."""
-    nodes, weights = np.polynomial.legendre.leggauss(100)
-    return nodes, weights
-
-
-def t_critical(degrees_of_freedom: float, confidence: float = CONFIDENCE) -> float:
-    """The t that Student's T stays within, either side of 0, with this probability."""
-    low, high = 0.0, 1.0
-    while t_p_value(high, degrees_of_freedom) > 1 - confidence:
-        low, high = high, 2 * high
-    for _ in range(60):
-        middle = (low + high) / 2
-        if t_p_value(middle, degrees_of_freedom) > 1 - confidence:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
 
 
 def _effects(

@@ -8,21 +8,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from commonweal.evaluation.bootstrap import Resampler, by_group, ratio
 from commonweal.evaluation.figures import VALUE, Figure, Section, Table, figure, unavailable
 from commonweal.evaluation.predicted import Predicted, welfare
 from commonweal.evaluation.rated import Rated, over_people
+from commonweal.measures.bootstrap import Resampler, by_group
+from commonweal.measures.ranks import MIN_RANKED, rank_correlations
 from commonweal.welfare import TIE_TOLERANCE, welfare_name
 
 if TYPE_CHECKING:
-    from commonweal.evaluation.bootstrap import Estimate
     from commonweal.evaluation.rated import BoolArray, IntArray
+    from commonweal.measures.intervals import Estimate
     from commonweal.types import FloatArray
 
 ALPHAS = (0.0, 0.5, 1.0, 2.0, 4.0, math.inf)
 MIN_STATEMENTS = 2
-MIN_RANKED = 3
-"""A rank correlation of two statements is 1 or -1 and says little."""
 STATISTICS = {"mean": "mean", "min": "minimum"}
 
 
@@ -83,40 +82,6 @@ def _is_best(predicted: FloatArray, item_round: IntArray, n: int) -> BoolArray:
     best = over_people(predicted, item_round, n, "max")[item_round]
     result: BoolArray = predicted >= best - TIE_TOLERANCE * np.abs(best)
     return result
-
-
-def rank_correlations(x: FloatArray, y: FloatArray, item_round: IntArray, n: int) -> FloatArray:
-    """Spearman's correlation within each round, float [n]; ties at their mean rank.
-
-    nan where a round has fewer than three, or all of one kind are the same.
-    """
-    a, b = _ranks(x, item_round), _ranks(y, item_round)
-
-    def total(values: FloatArray) -> FloatArray:
-        return by_group(values[:, None], item_round, n)[:, 0]
-
-    count = np.bincount(item_round, minlength=n).astype(np.float64)
-    covariance = total(a * b) - ratio(total(a) * total(b), count)
-    spread = (total(a * a) - ratio(total(a) ** 2, count)) * (
-        total(b * b) - ratio(total(b) ** 2, count)
-    )
-    enough = (count >= MIN_RANKED) & (spread > 1e-9)
-    return np.where(enough, ratio(covariance, np.sqrt(np.where(enough, spread, 0.0))), np.nan)
-
-
-def _ranks(values: FloatArray, item_round: IntArray) -> FloatArray:
-    """Mid-ranks within the round, float [n_items]; what differs by rounding is tied."""
-    values = np.round(values, 9)
-    order = np.lexsort((values, item_round))
-    sorted_values, sorted_round = values[order], item_round[order]
-    is_new = np.append(
-        True, (sorted_values[1:] != sorted_values[:-1]) | (sorted_round[1:] != sorted_round[:-1])
-    )[: len(values)]
-    starts = np.flatnonzero(is_new)
-    size = np.diff(np.append(starts, len(values)))
-    ranks = np.empty(len(values))
-    ranks[order] = np.repeat(starts + (size - 1) / 2, size)  # a shift a round cancels
-    return ranks
 
 
 def _candidates(rated: Rated, found: Predicted) -> tuple[IntArray, IntArray]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from commonweal.evaluation.bootstrap import Estimate, Resampler, by_group
 from commonweal.evaluation.figures import (
     VALUE,
     Figure,
@@ -19,6 +18,8 @@ from commonweal.evaluation.figures import (
     unavailable,
 )
 from commonweal.evaluation.rated import PAPERS_BEST, Rated, over_policies, sign
+from commonweal.measures.bootstrap import Resampler, by_group
+from commonweal.measures.intervals import Estimate
 
 if TYPE_CHECKING:
     from commonweal.evaluation.rated import BoolArray

@@ -15,7 +15,7 @@ import numpy as np
 from commonweal.errors import InputError
 from commonweal.files import sha256_of
 from commonweal.rewards.calibration import LogisticCalibration
-from commonweal.rewards.scoring import UNITS, RatedRound, fit_calibration
+from commonweal.rewards.scoring import RatedRound, fit_calibration
 from commonweal.types import Calibration, RewardInput, RewardModel
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _calibrate(
     return fit_calibration(
         model.rewards,
         [[rated] for rated in rounds],
-        fitted_to=f"training rounds ({UNITS[rounds[0].scale.name]})",
+        fitted_to=f"training rounds ({rounds[0].scale.as_seven_points})",
     )
 
 

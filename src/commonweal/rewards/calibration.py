@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from commonweal.errors import InputError
+from commonweal.measures.logistic import logistic
 from commonweal.types import RATING_MAX, RATING_MIN
 
 if TYPE_CHECKING:
@@ -78,8 +79,8 @@ def fit_logistic_calibration(
 ) -> LogisticCalibration:
     """The logistic calibration whose expected ratings come closest to these ratings.
 
-    Fractional logistic regression (Papke & Wooldridge 1996) of (rating - 1) / 6 on the reward, by
-    Newton's method: its mean is right whatever the spread of the ratings.
+    Fractional logistic regression (Papke & Wooldridge 1996) of (rating - 1) / 6 on the reward
+    (``measures.logistic``): its mean is right whatever the spread of the ratings.
 
     Args:
         rewards: raw rewards, [n].
@@ -108,25 +109,18 @@ def fit_logistic_calibration(
             f"calibration got ratings from {ratings.min():g} to {ratings.max():g}: expected "
             f"{RATING_MIN} to {RATING_MAX}"
         )
-    centre, spread = rewards.mean(), rewards.std()
-    design = np.stack([(rewards - centre) / spread, np.ones_like(rewards)], axis=1)
-    target = (ratings - RATING_MIN) / _SPAN
     # A ridge this small moves nothing, and keeps the slope finite where the rewards separate
     # ratings of 1 from ratings of 7 without a fault.
-    ridge = 1e-6 * weights.sum() * np.eye(2)
-    beta = np.zeros(2)
-    for _ in range(100):
-        mean = 0.5 + 0.5 * np.tanh(0.5 * design @ beta)
-        gradient = design.T @ (weights * (target - mean)) - ridge @ beta
-        curvature = (design * (weights * mean * (1 - mean))[:, None]).T @ design + ridge
-        step = np.clip(np.linalg.solve(curvature, gradient), -2.0, 2.0)
-        beta += step
-        if np.abs(step).max() < 1e-10:
-            break
-    slope = float(beta[0] / spread)
+    fit = logistic(rewards, (ratings - RATING_MIN) / _SPAN, weights=weights, ridge=1e-6)
+    if fit is None:
+        raise InputError(
+            f"calibration found no finite slope for {rewards.size} rewards from {rewards.min():g} "
+            f"to {rewards.max():g}: expected rewards that differ by more than rounding"
+        )
+    intercept, slope = fit
     if slope <= 0:
         raise ReverseRewardError(
             f"calibration found slope {slope:.3g}: these ratings fall as the rewards rise, so the "
             "reward model predicts the reverse of agreement here; train it again before fitting"
         )
-    return LogisticCalibration(slope, float(beta[1] - beta[0] * centre / spread), fitted_to)
+    return LogisticCalibration(slope, intercept, fitted_to)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from commonweal.errors import InputError
 from commonweal.files import write_whole
+from commonweal.measures.intervals import Estimate
 from commonweal.rewards.calibration import LogisticCalibration
 from commonweal.rewards.measuring import Measurement
-from commonweal.rewards.resampling import Estimate
 from commonweal.rewards.scoring import N_MEAN_OPINIONS, N_SWAPS
 
 if TYPE_CHECKING:
@@ -142,6 +142,7 @@ def verdict(measured: Sequence[Measurement]) -> str:
     single = [one for one in real if one is not whole or one.n_ratings != n_others]
     above = sum(one.own.crossed.low > 0.5 for one in single)
     below = sum(one.own.crossed.high < 0.5 for one in single)
+    without = sum(math.isnan(one.own.crossed.low) for one in single)
     within, blind = whole.own.within_person.value, whole.statement_only.within_person.value
     mean = "mean " if whole.n_rounds > 1 else ""
     advice = (
@@ -156,11 +157,21 @@ def verdict(measured: Sequence[Measurement]) -> str:
         f"{whole.data}: told which of two people agrees with which of two statements, it is right "
         f"in {100 * value:.0f} of 100 cases, and a guess in 50. In {above} of {len(single)} "
         f"held-out data sets of real people the whole 95% interval lies above 0.5, in {below} "
-        f"below it, and in {len(single) - above - below} it includes 0.5. Of two statements, one "
-        f"that a person agreed with and one that they disagreed with, it puts the right one first "
-        f"in {100 * within:.0f} of 100 cases, and in {100 * blind:.0f} without that person's "
+        f"below it, {_rest(len(single) - above - below - without, without)}. Of two statements, "
+        f"one that a person agreed with and one that they disagreed with, it puts the right one "
+        f"first in {100 * within:.0f} of 100 cases, and in {100 * blind:.0f} without that person's "
         f"opinion. "
         f"**{advice}**"
+    )
+
+
+def _rest(n_including: int, n_without: int) -> str:
+    """What is to be said of the data sets that are neither above nor below a guess."""
+    if not n_without:
+        return f"and in {n_including} it includes 0.5"
+    have = "has" if n_without == 1 else "have"
+    return (
+        f"in {n_including} it includes 0.5, and {n_without} {have} too few people for an interval"
     )
 
 

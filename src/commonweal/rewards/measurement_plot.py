@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from commonweal.types import RATING_MAX, RATING_MIN, RATING_NEUTRAL
 
 if TYPE_CHECKING:
+    from commonweal.measures.intervals import Estimate
     from commonweal.rewards.measuring import Measurement
-    from commonweal.rewards.resampling import Estimate
 
 _OWN, _OTHER, _GREY = "#1b4f9c", "#c2510a", "#6b7485"
 

@@ -12,24 +12,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from commonweal.datasets.schema import VOTE
-from commonweal.rewards.accuracy import (
+from commonweal.measures.accuracy import (
+    ANY_DIFFERENCE,
     crossed_accuracy,
     leniency,
-    rank_correlation,
     same_statement_accuracy,
     within_person_accuracy,
 )
-from commonweal.rewards.reliability import Reliability, measure_reliability
-from commonweal.rewards.resampling import (
-    N_DRAWS,
+from commonweal.measures.intervals import (
+    N_RESAMPLES,
     NOTHING,
-    Draws,
     Estimate,
     Resampled,
-    Unit,
     mean_of,
     resample,
 )
+from commonweal.measures.ranks import rank_correlation
+from commonweal.rewards.reliability import Reliability, measure_reliability
+from commonweal.rewards.resampling import Draws, Unit
 from commonweal.rewards.scoring import MAX_PEOPLE, SEED, ScoredRound, rng_of, score_rounds
 from commonweal.rewards.selection import MAX_GROUPS, Selection, measure_selection
 
@@ -55,7 +55,7 @@ class Figures:
     """What a scorer gets right. An ``Estimate`` with n_comparisons 0 could not be measured.
 
     Attributes:
-        crossed: see ``accuracy.crossed_accuracy``.
+        crossed: see ``measures.accuracy``, as the others.
         within_person: a statement agreed with against one disagreed with.
         comparisons: any two statements that a person rated differently (the training objective).
         same_statement: who agreed against who disagreed.
@@ -142,7 +142,7 @@ def measure(
     *,
     name: str | None = None,
     seed: int = SEED,
-    n_draws: int = N_DRAWS,
+    n_draws: int = N_RESAMPLES,
     max_people: int = MAX_PEOPLE,
     max_groups: int = MAX_GROUPS,
     on_done: Callable[[int, int], None] | None = None,
@@ -150,7 +150,7 @@ def measure(
     """Every figure of ``model`` on ``dataset``.
 
     Where there are several rounds, a figure is its mean over them. Where there are at least
-    ``MIN_CLUSTERS`` topics, or else questions, the intervals resample these, and speak about other
+    ``MIN_QUESTIONS`` topics, or else questions, the intervals resample these, and speak about other
     ones too; otherwise they resample the people of each round, and speak about these alone.
 
     Args:
@@ -179,7 +179,7 @@ def measure_scored(
     *,
     name: str | None = None,
     seed: int = SEED,
-    n_draws: int = N_DRAWS,
+    n_draws: int = N_RESAMPLES,
     max_groups: int = MAX_GROUPS,
 ) -> Measurement:
     """As ``measure``, of rounds that were scored before; ``about`` says what they are."""
@@ -217,7 +217,7 @@ def measure_scored(
         reliability=measure_reliability(rounds, model.calibration, draws),
         by_length=_by_length(rounds, draws, seed),
         selection=measure_selection(
-            rounds, model.calibration, draws.times, draws.weights, seed=seed, max_groups=max_groups
+            rounds, model.calibration, draws, seed=seed, max_groups=max_groups
         ),
     )
 
@@ -251,16 +251,13 @@ class _Accuracies:
         return Figures(*(part.estimate for part in self.parts))
 
 
-_ANY_GAP = 1e-6
-
-
 def _accuracies(given: FloatArray, scored: ScoredRound, times: FloatArray) -> tuple[Resampled, ...]:
     """In the order of ``Figures``."""
     rated = scored.rated
     return (
         crossed_accuracy(given, rated.answers, times),
         within_person_accuracy(given, rated.answers, times),
-        within_person_accuracy(given, rated.ratings, times, gap=_ANY_GAP),
+        within_person_accuracy(given, rated.ratings, times, gap=ANY_DIFFERENCE),
         same_statement_accuracy(given, rated.answers, times),
         NOTHING if rated.scale == VOTE else _correlation(given, scored, times),
     )
@@ -268,10 +265,7 @@ def _accuracies(given: FloatArray, scored: ScoredRound, times: FloatArray) -> tu
 
 def _correlation(given: FloatArray, scored: ScoredRound, times: FloatArray) -> Resampled:
     rows, columns = np.nonzero(np.isfinite(given))
-    found = rank_correlation(
-        given[rows, columns], scored.rated.ratings[rows, columns], times[:, rows]
-    )
-    return Resampled(found.value, found.draws, len(np.unique(rows)), found.n_comparisons)
+    return rank_correlation(given[rows, columns], scored.rated.ratings[rows, columns], times, rows)
 
 
 def _by_length(rounds: Sequence[ScoredRound], draws: Draws, seed: int) -> ByLength:

@@ -10,7 +10,6 @@ import numpy as np
 from commonweal.datasets.agreements import matrix
 from commonweal.datasets.dataset import Dataset
 from commonweal.errors import InputError
-from commonweal.rewards.scoring import seven_points
 from commonweal.rewards.warm import warm_profile
 from commonweal.rules import resolve_rule
 from commonweal.types import RewardModel
@@ -79,7 +78,7 @@ def rank_statements(
     report = None if on_done is None else lambda n: on_done(n, n_pairs)
     expected = warm_profile(model, found, dataset.about.scale, seed=seed, on_done=report)
     # Welfare is defined for positive utilities: the 7-point scale, as everywhere.
-    points = seven_points(expected, dataset.about.scale)
+    points = dataset.about.scale.seven_points(expected)
     values = rule.welfare(points)
     n_rated = np.isfinite(found.agreement).sum(axis=0)
     order = [column for column in rank(values).order if n_rated[column] >= min_rated]

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from commonweal.rewards.resampling import Draws, Estimate, Resampled
-from commonweal.rewards.scoring import UNITS, ScoredRound, seven_points
+from commonweal.measures.bootstrap import by_group
+from commonweal.measures.calibration import (
+    NO_INTERVAL,
+    bins,
+    curve,
+    error_and_bias,
+    round_weights,
+    terms,
+)
+from commonweal.measures.intervals import Estimate, Resampled
+from commonweal.rewards.resampling import Draws
+from commonweal.rewards.scoring import ScoredRound
 
 if TYPE_CHECKING:
-    from commonweal.types import Calibration, FloatArray
-
-N_BINS = 10
+    from commonweal.types import Calibration
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +40,8 @@ class Reliability:
 
     Attributes:
         unit: how ratings were read on that scale, in words.
-        bins: by rising prediction, with equally many ratings in each.
-        error: expected calibration error: the mean over ratings of |predicted - observed| of its
-            bin. A perfect model has more than 0 in a small sample.
+        bins: by rising prediction (``measures.calibration``).
+        error: expected calibration error; it has no interval.
         bias: mean prediction less mean rating.
     """
 
@@ -52,48 +59,41 @@ def measure_reliability(
     Each round counts the same. The bins stay as they are in every draw.
     """
     scale = rounds[0].rated.scale
-    predicted, observed, weights, counted = [], [], [], []
-    for number, (scored, times) in enumerate(zip(rounds, draws.times, strict=True)):
-        rows, columns = np.nonzero(np.isfinite(scored.own))
-        predicted.append(calibration.expected_rating(scored.own[rows, columns]))
-        observed.append(seven_points(scored.rated.ratings[rows, columns], scale))
-        weights.append(np.full(len(rows), 1 / len(rows)))
-        counted.append((number, times, rows))
-    p, o, w = (np.concatenate(parts) for parts in (predicted, observed, weights))
-    edges = np.unique(np.quantile(p, np.linspace(0, 1, N_BINS + 1)))
-    bin_of = np.clip(np.searchsorted(edges, p, side="right") - 1, 0, max(0, len(edges) - 2))
-    n_bins = int(bin_of.max()) + 1
-    # [n_draws, n_bins] sums of weight, prediction and rating.
-    sums = np.zeros((3, len(draws.weights), n_bins))
-    start = 0
-    for number, times, rows in counted:
-        part = slice(start, start + len(rows))
-        start += len(rows)
-        for kind, values in enumerate((w[part], w[part] * p[part], w[part] * o[part])):
-            per_person = np.zeros((times.shape[1], n_bins))
-            np.add.at(per_person, (rows, bin_of[part]), values)
-            sums[kind] += draws.weights[:, [number]] * (times @ per_person)
-    whole = np.stack(
-        [np.bincount(bin_of, values, minlength=n_bins) for values in (w, w * p, w * o)]
-    ).astype(np.float64)
-    n = np.bincount(bin_of, minlength=n_bins)
+    places = [np.nonzero(np.isfinite(scored.own)) for scored in rounds]
+    number = np.repeat(np.arange(len(rounds)), [len(rows) for rows, _ in places])
+    expected = np.concatenate(
+        [
+            calibration.expected_rating(scored.own[cells])
+            for scored, cells in zip(rounds, places, strict=True)
+        ]
+    )
+    said = np.concatenate(
+        [
+            scale.seven_points(scored.rated.ratings[cells])
+            for scored, cells in zip(rounds, places, strict=True)
+        ]
+    )
+    bin_of = bins(expected)
+    added = terms(expected, said, round_weights(number), bin_of)
+    sums = np.zeros((len(draws.weights), added.shape[1]))
+    for i, ((rows, _), times) in enumerate(zip(places, draws.times, strict=True)):
+        per_person = by_group(added[number == i], rows, times.shape[1])
+        sums += draws.weights[:, [i]] * (times @ per_person)
     n_clusters = (
-        sum(len(np.unique(rows)) for _, _, rows in counted)
+        sum(len(np.unique(rows)) for rows, _ in places)
         if draws.clusters is None
         else len(np.unique(draws.clusters))
     )
-
-    def resampled(figure: Callable[[FloatArray], FloatArray]) -> Estimate:
-        value = float(figure(whole[:, None])[0])
-        return Resampled(value, figure(sums), n_clusters, len(p)).estimate
-
+    whole = added.sum(axis=0)
+    error, bias = error_and_bias(whole)
     return Reliability(
-        unit=UNITS[scale.name],
+        unit=scale.as_seven_points,
         bins=tuple(
-            Bin(float(whole[1, b] / whole[0, b]), float(whole[2, b] / whole[0, b]), int(n[b]))
-            for b in range(n_bins)
-            if n[b]
+            Bin(float(mean), float(given), int(n))
+            for mean, given, n in zip(*curve(whole), np.bincount(bin_of), strict=True)
         ),
-        error=resampled(lambda s: np.abs(s[1] - s[2]).sum(axis=-1) / s[0].sum(axis=-1)),
-        bias=resampled(lambda s: (s[1] - s[2]).sum(axis=-1) / s[0].sum(axis=-1)),
+        error=Estimate(float(error), np.nan, np.nan, n_clusters, len(said), NO_INTERVAL),
+        bias=Resampled(
+            float(bias), error_and_bias(sums)[:, 1], n_clusters, len(said), draws.unit
+        ).estimate,
     )

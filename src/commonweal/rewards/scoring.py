@@ -13,10 +13,10 @@ from zlib import crc32
 import numpy as np
 
 from commonweal.datasets.agreements import RoundMatrix, matrices
-from commonweal.datasets.schema import VOTE, Scale
+from commonweal.datasets.schema import Scale
 from commonweal.errors import CommonwealError, InputError
 from commonweal.rewards.calibration import LogisticCalibration, fit_logistic_calibration
-from commonweal.types import RATING_MAX, RATING_MIN, RATING_NEUTRAL, RewardInput, RewardModel
+from commonweal.types import RewardInput, RewardModel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,27 +34,6 @@ N_MEAN_OPINIONS = 50
 
 N_SWAPS = 3
 """How often opinions are swapped; figures are the mean over swaps. One alone is noisy."""
-
-UNITS = {
-    "vote": "disagree counted as 2, pass as 4, agree as 6: a convention (docs/decisions/001)",
-    "likert-5": "1 to 5 spread evenly over 1 to 7: a convention",
-    "likert-7": "as rated, 1 to 7",
-}
-"""How ratings of each scale are read on the 7-point scale, in words."""
-
-_DISAGREE, _AGREE = 2.0, 6.0
-
-
-def seven_points(ratings: FloatArray, scale: Scale) -> FloatArray:
-    """Ratings on the 7-point scale, same shape, by the convention that ``UNITS`` names."""
-    if scale == VOTE:
-        low, high = _DISAGREE, _AGREE
-    else:
-        low, high = float(RATING_MIN), float(RATING_MAX)
-    points: FloatArray = RATING_NEUTRAL + (ratings - scale.neutral) * (high - low) / (
-        scale.high - scale.low
-    )
-    return points
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -209,7 +188,7 @@ def fit_calibration(
                 for row, column in zip(rows, columns, strict=True)
             ]
             scores.append(rewards(inputs))
-            ratings.append(seven_points(rated.ratings[rows, columns], rated.scale))
+            ratings.append(rated.scale.seven_points(rated.ratings[rows, columns]))
             n_each = np.bincount(rows, minlength=len(rated.ratings))[rows]
             weights.append(1 / (n_each if by_person else np.full(len(rows), len(kinds) * n_kind)))
     return fit_logistic_calibration(

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from commonweal.rewards.resampling import Estimate, Resampled, mean_over_rounds, ratio
+from commonweal.measures.intervals import NOTHING, Estimate, Resampled, ratio
+from commonweal.rewards.resampling import Draws
 from commonweal.rewards.scoring import SEED, ScoredRound, rng_of
 from commonweal.welfare import WELFARE_FUNCTIONS, best, isoelastic
 
@@ -146,8 +147,7 @@ class Selection:
 def measure_selection(
     rounds: Sequence[ScoredRound],
     calibration: Calibration,
-    times: Sequence[FloatArray],
-    weights: FloatArray,
+    draws: Draws,
     *,
     seed: int = SEED,
     group_size: int = GROUP_SIZE,
@@ -163,17 +163,15 @@ def measure_selection(
     Args:
         rounds: with rewards.
         calibration: from rewards to utilities.
-        times: [n_draws, n_people] for each round.
-        weights: [n_draws, n_rounds].
+        draws: how often each person and round counts in each draw.
         seed: the same seed, the same groups for every model.
         group_size: people in a group.
         n_statements: statements in a group.
         max_groups: groups of one round, at most.
     """
     parts: list[dict[tuple[str, str], list[Resampled]]] = []
-    kept = []
     n_groups = n_people = n_different = 0
-    for number, (scored, drawn) in enumerate(zip(rounds, times, strict=True)):
+    for scored, drawn in zip(rounds, draws.times, strict=True):
         groups = find_groups(
             np.isfinite(scored.rated.ratings),
             rng_of(seed, "groups", scored.rated.round_id),
@@ -182,32 +180,36 @@ def measure_selection(
             max_groups=max_groups,
         )
         if not len(groups):
+            parts.append({})
             continue
-        kept.append(number)
         n_groups += len(groups)
         members = np.unique(groups.people)
         n_people += len(members)
         n_different += len(np.unique(groups.statements))
-        counted = drawn[:, groups.people].prod(axis=2)
+        counted = np.ones((len(drawn), len(groups)))
+        for member in groups.people.T:
+            counted *= drawn[:, member]
         parts.append(
             {
                 label: _weighted(outcome, counted, len(members))
                 for label, outcome in _outcomes(scored, groups, calibration).items()
             }
         )
-    if not parts:
+    labels = next((list(part) for part in parts if part), None)
+    if labels is None:
         return None
+    nothing = [NOTHING] * len(Pick._fields)
 
     def pick(label: tuple[str, str]) -> Pick:
-        columns = zip(*(part[label] for part in parts), strict=True)
-        return Pick(*(mean_over_rounds(column, weights[:, kept]).estimate for column in columns))
+        columns = zip(*(part.get(label, nothing) for part in parts), strict=True)
+        return Pick(*(draws.mean(column).estimate for column in columns))
 
-    scorers = dict.fromkeys(scorer for scorer, welfare in parts[0] if welfare)
+    scorers = dict.fromkeys(scorer for scorer, welfare in labels if welfare)
     return Selection(
         n_groups=n_groups,
         n_people=n_people,
         n_statements=n_different,
-        n_rounds=len(kept),
+        n_rounds=sum(bool(part) for part in parts),
         random=pick(("random", "")),
         best=pick(("best", "")),
         picks={

@@ -93,7 +93,7 @@ def warm_profile(
 
     Args:
         model: predicts from text, on the 7-point scale; brought to ``scale`` by the convention of
-            ``scoring.seven_points``.
+            ``Scale.seven_points``.
         matrix: the round, with the ratings so far.
         scale: of its ratings.
         seed: see ``warm_ratings``.
@@ -103,7 +103,6 @@ def warm_profile(
         InputError: the round has neither an opinion nor a rating.
     """
     from commonweal.rewards import utility_profile
-    from commonweal.rewards.scoring import seven_points
     from commonweal.types import RATING_NEUTRAL
 
     with_opinion = [row for row, text in enumerate(matrix.opinions) if text is not None]
@@ -118,7 +117,7 @@ def warm_profile(
     texts = [matrix.opinions[row] or "" for row in with_opinion]
     points = utility_profile(model, matrix.question, texts, matrix.statements, on_done=on_done)
     # The way back from the convention by which the scale's ratings are read on seven points.
-    low, high = seven_points(np.array([scale.low, scale.high]), scale)
+    low, high = scale.seven_points(np.array([scale.low, scale.high]))
     own = scale.neutral + (points - RATING_NEUTRAL) * (scale.high - scale.low) / (high - low)
     cold = np.tile(own.mean(axis=0), (len(matrix.opinions), 1))
     cold[with_opinion] = own

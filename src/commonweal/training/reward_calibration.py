@@ -12,7 +12,6 @@ from commonweal.rewards.calibration import LogisticCalibration
 from commonweal.rewards.scoring import (
     MAX_PEOPLE,
     SEED,
-    UNITS,
     fit_calibration,
     rated_rounds,
     rng_of,
@@ -94,7 +93,7 @@ def calibrated_on(model: RewardModel, raters: Raters) -> LogisticCalibration:
         for dataset in rounds
         for one in rated_rounds(dataset)
     ]
-    units = sorted({UNITS[dataset.about.scale.name] for dataset in rounds})
+    units = sorted({dataset.about.scale.as_seven_points for dataset in rounds})
     return fit_calibration(
         model.rewards,
         [rated],

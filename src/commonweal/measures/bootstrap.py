@@ -1,7 +1,7 @@
 """95 % intervals by resampling whole groups: one set of resamples for every figure.
 
 Groups are drawn with replacement, and all rounds, statements and people of a group go along
-(docs/decisions/018). A figure is a function of sums over groups, so a resample is a
+(docs/decisions/018, 021). A figure is a function of sums over groups, so a resample is a
 weighted sum: how often each group was drawn times what the group adds. Thousands of resamples of
 hundreds of figures are one matrix product, and memory does not grow with the number of rounds.
 
@@ -12,15 +12,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cache
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from commonweal.errors import InputError
-from commonweal.evaluation.regression import t_critical, t_p_value
+from commonweal.measures.intervals import MIN_CLUSTERS, Estimate, interval, ratio, t_critical
+from commonweal.measures.logistic import logistic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,39 +27,9 @@ if TYPE_CHECKING:
 
     IntArray = NDArray[np.int64]
 
-N_RESAMPLES = 10_000
 MIN_RESAMPLES = 1000
-MIN_GROUPS = 6
-"""Below it there is no interval: even the whole range of G groups' own values holds the true median
-group with probability 1 - 2 / 2**G only, which is 94 % for five groups and 97 % for six."""
-MIN_DEFINED = 0.95
-"""Share of resamples in which a figure must be defined (something to compare) for an interval."""
 
 _CHUNK_CELLS = 1 << 21
-_NORMAL = NormalDist()
-_SAME = 1e-12
-_MAX_STEPS, _MAX_LOGIT = 100, 50.0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Estimate:
-    """A figure, its interval, and what it rests on.
-
-    Attributes:
-        value: nan where there is nothing to measure.
-        low: lower end of the 95 % interval; nan where there is none.
-        high: upper end.
-        n_groups: groups that add anything to it.
-        no_interval: why there is no interval; empty where there is one.
-        p_value: two-sided, of the value being 0, from the same resamples; nan without an interval.
-    """
-
-    value: float
-    low: float
-    high: float
-    n_groups: int
-    no_interval: str
-    p_value: float
 
 
 class Resampler:
@@ -116,12 +84,12 @@ class Resampler:
         values = function(per_group.sum(axis=0))
         n_groups = adds.sum(axis=0)
         draws = np.full((self.n_resamples, len(values)), np.nan)
-        if (n_groups >= MIN_GROUPS).any():
+        if (n_groups >= MIN_CLUSTERS).any():
             for rows in self._chunks():
                 draws[rows] = function(self._times[rows].astype(np.float64) @ per_group)
         draws.sort(axis=0)  # nan last
         return [
-            _estimate(float(value), column, int(n))
+            interval(float(value), column, int(n))
             for value, column, n in zip(values, draws.T, n_groups, strict=True)
         ]
 
@@ -136,8 +104,8 @@ class Resampler:
         """The figures ``function(sums)``, with intervals from leaving out each group in turn.
 
         For figures that resamples put off centre: a group drawn twice agrees with itself, so
-        resampled groups look more alike than groups are; and shares near 1 that rest on a few
-        large groups. The interval is symmetric, with Student's t (Efron and Stein 1981;
+        resampled groups look more alike than groups are; and shares near 1, of which some rounds
+        have none. The interval is symmetric, with Student's t (Efron and Stein 1981;
         docs/evaluation.md has its coverage). No p values.
 
         Args:
@@ -146,21 +114,22 @@ class Resampler:
             adds: likewise.
             in_log_odds: the figures are shares, and the intervals symmetric in their log-odds.
         """
+        from scipy.special import expit, logit
+
         total = per_group.sum(axis=0)
         without = function(total - per_group)
         found = []
         for value, left, mine in zip(function(total), without.T, adds.T, strict=True):
             n, half = int(mine.sum()), math.nan
-            if n >= MIN_GROUPS:
+            if n >= MIN_CLUSTERS:
                 half = t_critical(n - 1) * math.sqrt((n - 1) * float(left[mine].var()))
             ends = value + np.array([-half, half])
             if in_log_odds and 0 < value < 1:
-                odds = math.log(value / (1 - value))
-                ends = _expit(odds + (ends - value) / (value * (1 - value)))
+                ends = expit(logit(value) + (ends - value) / (value * (1 - value)))
             # As the whole range of the resamples, for the reasons to give no interval.
-            one = _estimate(float(value), ends, n)
+            one = interval(float(value), ends, n)
             if not one.no_interval:
-                one = replace(one, low=float(ends[0]), high=float(ends[1]), p_value=math.nan)
+                one = one._replace(low=float(ends[0]), high=float(ends[1]), p_value=math.nan)
             found.append(one)
         return found
 
@@ -194,6 +163,8 @@ class Resampler:
         Returns:
             Nan where all ``x`` are the same, or ``x`` tells ``y`` without fail.
         """
+        from scipy.special import expit
+
         n_figures = x.shape[1]
         known = ~(np.isnan(x) | np.isnan(y))
         starts = np.full(n_figures, np.nan)
@@ -204,7 +175,7 @@ class Resampler:
             if fit is None:
                 continue
             starts[i] = fit[0]
-            share = _expit(fit[0] + fit[1] * at)
+            share = expit(fit[0] + fit[1] * at)
             weight, rest = share * (1 - share), outcome - share
             terms = np.stack([rest, rest * at, weight, weight * at, weight * at * at], axis=1)
             per_group[:, i] = by_group(terms, item_group[known[:, i]], self.n_groups)
@@ -212,7 +183,8 @@ class Resampler:
         def shares(sums: FloatArray) -> FloatArray:
             s0, s1, h00, h01, h11 = np.moveaxis(sums.reshape(*sums.shape[:-1], n_figures, 5), -1, 0)
             step = ratio(h11 * s0 - h01 * s1, h00 * h11 - h01 * h01)
-            return _expit(starts + step)
+            found: FloatArray = expit(starts + step)
+            return found
 
         adds = by_group(known, item_group, self.n_groups) > 0
         return self.estimate(per_group.reshape(self.n_groups, -1), shares, adds)
@@ -233,104 +205,6 @@ def by_group(values: NDArray[Any], item_group: IntArray, n_groups: int) -> Float
     return np.stack(columns, axis=1) if columns else np.zeros((n_groups, 0))
 
 
-def ratio(above: FloatArray, below: FloatArray) -> FloatArray:
-    """``above / below``, nan where ``below`` is 0."""
-    result = np.full(np.broadcast(above, below).shape, np.nan)
-    np.divide(above, below, out=result, where=np.abs(below) > _SAME)
-    return result
-
-
-def tail(n_groups: int) -> float:
-    """The share of resamples beyond either end of a 95 % interval of so many groups.
-
-    Smaller than 2.5 %: plain percentiles are too narrow with few groups, by the factor
-    sqrt((G - 1) / G) and by taking the normal distribution for Student's t. This is the "expanded
-    percentile interval" of Hesterberg (2015), The American Statistician 69, section 4.
-    """
-    return _tail(n_groups)
-
-
-@cache
-def _tail(n_groups: int) -> float:
-    return _NORMAL.cdf(-math.sqrt(n_groups / (n_groups - 1)) * t_critical(n_groups - 1))
-
-
 def _ratio_of_halves(sums: FloatArray) -> FloatArray:
     half = sums.shape[-1] // 2
     return ratio(sums[..., :half], sums[..., half:])
-
-
-def logistic(x: FloatArray, y: FloatArray) -> tuple[float, float] | None:
-    """Intercept and slope of a logistic regression, by Newton's method.
-
-    None where there is no finite one: x is the same throughout, or divides y without fail.
-
-    Args:
-        x: float64 [n].
-        y: 0 or 1 [n].
-    """
-    if not len(x) or np.ptp(x) <= 1e-9 * max(1.0, float(np.abs(x).max())):
-        return None
-    scale = float(np.abs(x).max())
-    z = x / scale
-    intercept = slope = 0.0
-    for _ in range(_MAX_STEPS):
-        share = _expit(intercept + slope * z)
-        weight, rest = share * (1 - share), y - share
-        h00, h01, h11 = weight.sum(), (weight * z).sum(), (weight * z * z).sum()
-        determinant = h00 * h11 - h01 * h01
-        if determinant <= _SAME * len(z):
-            return None
-        s0, s1 = rest.sum(), (rest * z).sum()
-        steps = (h11 * s0 - h01 * s1) / determinant, (h00 * s1 - h01 * s0) / determinant
-        intercept, slope = intercept + steps[0], slope + steps[1]
-        if max(map(abs, (intercept, slope))) > _MAX_LOGIT:
-            return None
-        if max(map(abs, steps)) < 1e-10:
-            return float(intercept), float(slope / scale)
-    return None
-
-
-def _expit(value: FloatArray) -> FloatArray:
-    result: FloatArray = 1 / (1 + np.exp(-np.clip(value, -_MAX_LOGIT, _MAX_LOGIT)))
-    return result
-
-
-def _estimate(value: float, draws: FloatArray, n_groups: int) -> Estimate:
-    """The estimate from its sorted draws, nan last."""
-
-    def without(why: str) -> Estimate:
-        return Estimate(value, math.nan, math.nan, n_groups, why, math.nan)
-
-    if math.isnan(value):
-        return without("there is nothing to measure")
-    if n_groups < MIN_GROUPS:
-        groups = "one group" if n_groups == 1 else f"{n_groups} groups"
-        return without(
-            f"it rests on {groups}, and resampling groups needs at least {MIN_GROUPS} for a "
-            "95 % interval"
-        )
-    n_defined = int(np.searchsorted(np.isnan(draws), True))
-    if n_defined < MIN_DEFINED * len(draws):
-        return without(
-            f"in {1 - n_defined / len(draws):.0%} of the resamples there is nothing to measure: "
-            "too few groups have what it is about"
-        )
-    known = draws[:n_defined]
-    if known[-1] - known[0] <= _SAME * max(1.0, abs(value)):
-        return without(
-            "all groups have the same value, and resampling them cannot tell how far that is chance"
-        )
-    cut = _tail(n_groups)
-    low, high = np.quantile(known, [cut, 1 - cut])
-    return Estimate(value, float(low), float(high), n_groups, "", _p_value(known, n_groups))
-
-
-def _p_value(draws: FloatArray, n_groups: int) -> float:
-    """One minus the confidence of the widest interval of this kind that leaves out 0."""
-    at_most = np.searchsorted(draws, 0.0, side="right")
-    at_least = len(draws) - np.searchsorted(draws, 0.0, side="left")
-    # One is added, as if the figure itself were a resample: no finite number of them shows p = 0.
-    share = min((min(int(at_most), int(at_least)) + 1) / (len(draws) + 1), 0.5)
-    t = -_NORMAL.inv_cdf(share) / math.sqrt(n_groups / (n_groups - 1))
-    return t_p_value(t, n_groups - 1)
