@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -155,8 +156,49 @@ def test_log_probabilities_are_those_of_transformers(
     # A prompt that generation has in its cache is scored all the same; so is one beside another.
     embedded_model.generate([BUSES], seeds=[1], sampling=greedy(3))
     [again, beside] = embedded_model.log_probabilities([BUSES, FRANCE], [ANSWER, "Paris."])
-    assert again == fresh
+    assert np.abs(np.array(again) - fresh).mean() < MAX_DIFFERENCE
     assert len(beside) == len(reference.tokens("Paris."))
+
+
+def test_what_pairs_share_changes_nothing_but_rounding(
+    embedded_model: EmbeddedModel, reference: Reference
+) -> None:
+    """Ratings of statements by people: the question, then the opinion, shared by many."""
+    prompts, continuations, expected = [], [], []
+    for opinion in ("I want them free.", "I pay enough tax as it is, and I never take the bus."):
+        for statement in (ANSWER, "No."):
+            said = f"Buses free? One person says: {opinion} The group says: {statement} Rating:"
+            prompt = (SYSTEM, Message("user", said))
+            before = reference.prompt_tokens(prompt)
+            rows = reference.log_softmax(before)[-1]
+            for rating in "1247":
+                prompts.append(prompt)
+                continuations.append(rating)
+                expected.append(rows[reference.tokens(rating)[0]])
+    found = embedded_model.log_probabilities(prompts, continuations)
+    assert [len(each) for each in found] == [1] * 16
+    difference = np.array([x for [x] in found]) - expected
+    # The four ratings of a prompt differ together: 4 values, not 16.
+    assert np.abs(difference).mean() < 2 * MAX_DIFFERENCE, difference
+    assert np.corrcoef([x for [x] in found], expected)[0, 1] > 0.99
+    assert embedded_model.log_probabilities(prompts, continuations) == found  # and the same again
+
+
+def test_threads_wait_for_each_other(embedded_model: EmbeddedModel) -> None:
+    sampling = Sampling(max_tokens=5)
+
+    def score(i: int) -> list[list[float]]:
+        return embedded_model.log_probabilities([(SEA, FRANCE, BUSES)[i % 3]], ["Yes, it is."])
+
+    alone = [score(i) for i in range(3)]
+    with ThreadPoolExecutor(8) as threads:
+        scores = [threads.submit(score, i) for i in range(24)]
+        texts_ = [
+            threads.submit(embedded_model.generate, [SEA], seeds=[1], sampling=sampling)
+            for _ in range(4)
+        ]
+    assert [each.result() for each in scores] == [alone[i % 3] for i in range(24)]
+    assert all(len(each.result()[0][0].text) > 0 for each in texts_)
 
 
 def test_tokens_are_those_of_transformers(

@@ -13,12 +13,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
 from commonweal.errors import EngineError, InputError
 from commonweal.files import sha256_of
 from commonweal.models import store
+from commonweal.models.converted import converted
 from commonweal.models.gguf_files import Header, read_header
+from commonweal.models.scoring import Scorer
 from commonweal.types import Completion, Prompt, Sampling
 
 DEFAULT_WEIGHTS = "smollm2-135m-instruct"
@@ -39,6 +42,8 @@ class EmbeddedModel:
     prompt alone may come out differently from the same prompt and seed in a larger batch, since
     rounding differs with the size of the batch.
 
+    Safe to share between threads: their calls wait for each other.
+
     Args:
         path: the GGUF file.
         model_id: its name in records.
@@ -47,6 +52,7 @@ class EmbeddedModel:
     Raises:
         InputError: no such file.
         EngineError: OpenVINO GenAI cannot load it.
+        WeightsError: the cache cannot be written to (the first time, the file is converted).
     """
 
     def __init__(self, path: Path, *, model_id: str, weights_hash: str | None = None) -> None:
@@ -59,7 +65,10 @@ class EmbeddedModel:
         self._model_id = model_id
         self._known_hash = weights_hash
         header = _whole_file_header(path)
-        self._tokenizer: Any = self._pipeline.get_tokenizer()
+        self._folder = converted(path, self.weights_hash)
+        self._tokenizer: Any = _load_tokenizer(self._folder)
+        self._lock = Lock()
+        self._loaded_scorer: Scorer | None = None
         # OpenVINO's GGUF tokenizer drops the start of a longer text without a word.
         self._n_most_ids = len(self._token_ids(" a" * 2**17))
         self._n_context = min(header.context_length or self._n_most_ids, self._n_most_ids)
@@ -132,7 +141,8 @@ class EmbeddedModel:
             self._check_context(index, len(ids), sampling.max_tokens)
         jobs = [(ids, seeds[i] + j) for i, ids in enumerate(tokens) for j in range(n_samples)]
         requests = [(ids, self._config(sampling, seed)) for ids, seed in jobs]
-        outputs = self._run(self._pipeline, requests, on_done)
+        with self._lock:
+            outputs = self._run(requests, on_done)
         found = [
             self._completion(output, seed, len(ids), sampling)
             for (ids, seed), output in zip(jobs, outputs, strict=True)
@@ -153,6 +163,9 @@ class EmbeddedModel:
     ) -> list[list[float]]:
         """The log-probability of each token of each continuation; see ``LanguageModel``.
 
+        What prompts and continuations share from their start is computed once for all of them: put
+        what is common to many (the question, then the opinion) first.
+
         Raises:
             EngineError: OpenVINO GenAI failed, or a prompt and its continuation do not fit the
                 model's context.
@@ -161,24 +174,23 @@ class EmbeddedModel:
         if len(prompts) != len(continuations):
             got = f"{len(prompts)} prompts, {len(continuations)} continuations"
             raise InputError(f"log_probabilities: got {got}; expected as many of each")
-        requests, n_tokens = [], []
+        sequences, n_tokens = [], []
+        ids_of: dict[Prompt, tuple[str, list[int]]] = {}
         for index, (prompt, continuation) in enumerate(zip(prompts, continuations, strict=True)):
-            before = self._chat_text(prompt)
-            whole = self._token_ids(before + continuation)
-            shared = self._token_ids(before)
-            while whole[: len(shared)] != shared:  # a token may join the two texts
-                shared.pop()
+            if prompt not in ids_of:
+                text = self._chat_text(prompt)
+                ids_of[prompt] = text, self._token_ids(text)
+            before, shared = ids_of[prompt]
+            whole, n_shared = self._token_ids(before + continuation), len(shared)
+            while whole[:n_shared] != shared[:n_shared]:  # a token may join the two texts
+                n_shared -= 1
             self._check_context(index, len(whole), 1)
-            n_tokens.append(len(whole) - len(shared))
-            config = self._config(Sampling(max_tokens=1, temperature=0), seed=0)
-            config.echo, config.logprobs = True, 1
-            requests.append((whole, config))
-        outputs = self._run(self._echo_pipeline, requests, None)
-        # The last is of the one token that had to be generated; those before it are the text's.
-        return [
-            [float(x) for x in output.generated_log_probs[-1 - n : -1]]
-            for n, output in zip(n_tokens, outputs, strict=True)
-        ]
+            n_tokens.append(len(whole) - n_shared)
+            sequences.append(tuple(whole))
+        try:
+            return self._scorer.log_probabilities(sequences, n_tokens)
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO failed on {self.model_id}: {_last_line(error)}") from error
 
     def _chat_text(self, prompt: Prompt) -> str:
         messages = [{"role": role, "content": self._as_data(text)} for role, text in prompt]
@@ -249,16 +261,17 @@ class EmbeddedModel:
 
     @cached_property
     def _pipeline(self) -> Any:
-        return _load_pipeline(self._path, prefix_caching=True)
+        return _load_pipeline(self._folder, self._path.stat().st_size)
 
-    @cached_property
-    def _echo_pipeline(self) -> Any:
-        """A second pipeline, for log-probabilities: what is cached is not computed, nor echoed."""
-        return _load_pipeline(self._path, prefix_caching=False)
+    @property
+    def _scorer(self) -> Scorer:
+        with self._lock:
+            if self._loaded_scorer is None:
+                self._loaded_scorer = Scorer(self._folder)
+            return self._loaded_scorer
 
     def _run(
         self,
-        pipeline: Any,
         requests: Sequence[tuple[list[int], Any]],
         on_done: Callable[[int], None] | None,
     ) -> list[Any]:
@@ -266,6 +279,7 @@ class EmbeddedModel:
         import numpy as np
         import openvino as ov
 
+        pipeline = self._pipeline
         handles: list[Any] = []
         outputs: dict[int, Any] = {}
 
@@ -331,21 +345,33 @@ def _whole_file_header(path: Path) -> Header:
     return header
 
 
-def _load_pipeline(path: Path, *, prefix_caching: bool) -> Any:
+def _load_tokenizer(folder: Path) -> Any:
+    import openvino_genai as genai
+
+    try:
+        return genai.Tokenizer(str(folder))
+    except RuntimeError as error:
+        raise _cannot_load(folder, error) from error
+
+
+def _load_pipeline(folder: Path, n_weight_bytes: int) -> Any:
     import openvino_genai as genai
 
     scheduler = genai.SchedulerConfig()
-    scheduler.enable_prefix_caching = prefix_caching
+    scheduler.enable_prefix_caching = True
     scheduler.max_num_batched_tokens = _MAX_BATCHED_TOKENS
-    scheduler.cache_size = max(1, round(_CACHE_PER_WEIGHTS * path.stat().st_size / 2**30))  # GB
+    scheduler.cache_size = max(1, round(_CACHE_PER_WEIGHTS * n_weight_bytes / 2**30))  # GB
     try:
-        return genai.ContinuousBatchingPipeline(str(path), scheduler, "CPU", {}, {})
+        return genai.ContinuousBatchingPipeline(str(folder), scheduler, "CPU", {}, {})
     except RuntimeError as error:
-        raise EngineError(
-            f"OpenVINO GenAI cannot load {path}: {_last_line(error)}. Expected a .gguf file of an "
-            "architecture that it knows (Llama, Qwen, SmolLM); others run as "
-            "openai:BASE_URL#MODEL"
-        ) from error
+        raise _cannot_load(folder, error) from error
+
+
+def _cannot_load(folder: Path, error: RuntimeError) -> EngineError:
+    return EngineError(
+        f"OpenVINO GenAI cannot load {folder}: {_last_line(error)}. Delete that folder: it is made "
+        "again from the GGUF file"
+    )
 
 
 def _encodable(text: str) -> str:

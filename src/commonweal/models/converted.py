@@ -1,0 +1,129 @@
+"""GGUF files converted for OpenVINO: once, in a process of its own, and kept in the user's cache.
+
+OpenVINO GenAI reads a GGUF file by building its own model and tokenizer from it. For 1.1 GB that
+takes half a minute and twice the file in memory, each time. What it builds can be saved and loads
+in seconds, as pages of a file; and a saved model can be opened up, which scoring needs.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+
+from commonweal.errors import EngineError, WeightsError
+from commonweal.models import store
+
+MODEL = "openvino_model.xml"
+TOKENIZER = "openvino_tokenizer.xml"
+
+_CHILD = """
+import sys
+import openvino_genai as genai
+source, save = sys.argv[1], {"enable_save_ov_model": True}
+genai.Tokenizer(source, **save)
+genai.ContinuousBatchingPipeline(source, genai.SchedulerConfig(), "CPU", save, {})
+"""
+
+
+def converted_folder() -> Path:
+    """The folder of what was converted, beside the weights store. It may be emptied any time."""
+    return store.cache_folder().parent / "converted"
+
+
+def converted(gguf: Path, sha256: str) -> Path:
+    """The folder with OpenVINO's own form of a GGUF file, made unless it is there already.
+
+    Two processes that ask at once make it once: the second waits. Whatever ends a conversion
+    early, the folder is whole or not there.
+
+    Args:
+        gguf: the file, all there.
+        sha256: its hash, which names the folder together with OpenVINO's version.
+
+    Raises:
+        EngineError: OpenVINO GenAI cannot read the file.
+        WeightsError: the cache cannot be written to, or its disk is full.
+    """
+    folder = converted_folder() / f"{sha256[:16]}-{metadata.version('openvino-genai')}"
+    if folder.is_dir():
+        return folder
+    with _alone_in(converted_folder()):
+        for leftover in converted_folder().glob(".*-staging"):  # of conversions that were killed
+            shutil.rmtree(leftover, ignore_errors=True)
+        if not folder.is_dir():  # another may have made it while this one waited
+            _check_free_disk(gguf)
+            staging = Path(tempfile.mkdtemp(dir=converted_folder(), prefix=".", suffix="-staging"))
+            try:
+                _convert(gguf, staging)
+                staging.rename(folder)
+            finally:
+                shutil.rmtree(staging, ignore_errors=True)
+    return folder
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    source = folder / "model.gguf"  # what is saved goes beside the file that was read
+    try:
+        source.symlink_to(gguf.resolve())
+    except OSError:  # Windows asks for rights
+        try:
+            os.link(gguf, source)
+        except OSError:
+            shutil.copyfile(gguf, source)
+    # A process of its own: what it needs in memory is given back.
+    child = subprocess.run(
+        [sys.executable, "-c", _CHILD, str(source)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    source.unlink()
+    if child.returncode or not all((folder / name).is_file() for name in (MODEL, TOKENIZER)):
+        said = child.stdout.strip().splitlines() or [f"it ended with status {child.returncode}"]
+        if child.returncode in (-9, 137):
+            said = ["the system ended it, most likely for want of memory"]
+        raise EngineError(
+            f"OpenVINO GenAI cannot load {gguf}: {said[-1]}. Expected a .gguf file of an "
+            "architecture that it knows (Llama, Qwen, SmolLM); others run as "
+            "openai:BASE_URL#MODEL"
+        )
+
+
+def _check_free_disk(gguf: Path) -> None:
+    n_free, n_needed = shutil.disk_usage(converted_folder()).free, 1.3 * gguf.stat().st_size
+    if n_free < n_needed:
+        raise WeightsError(
+            f"{n_free / 1e6:,.0f} MB free on the disk of {converted_folder()}, and converting "
+            f"{gguf.name} for OpenVINO needs about {n_needed / 1e6:,.0f} MB; free some, or set "
+            "COMMONWEAL_CACHE to a folder on another disk"
+        )
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Held by this process alone, and waited for; the system lets go for a process that dies."""
+    from filelock import FileLock
+
+    lock = FileLock(folder / ".lock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        raise WeightsError(
+            f"cannot write to {folder} ({error}); set COMMONWEAL_CACHE to a folder that you may "
+            "write to"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
