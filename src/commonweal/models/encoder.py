@@ -1,8 +1,7 @@
 """Sentence embeddings from MiniLM weights, run by OpenVINO, without torch.
 
-The graph is BERT (Devlin et al. 2019) in the shape of all-MiniLM-L6-v2 (Reimers & Gurevych 2019:
-mean pooling over tokens, then unit length), built operation by operation from the safetensors
-file, so that nothing but the published weights is needed.
+The pooling is that of all-MiniLM-L6-v2 (Reimers & Gurevych 2019): the mean over tokens, then unit
+length.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from commonweal.errors import WeightsError
+from commonweal.models import bert_graph
 from commonweal.models.batching import batches_by_length, padded_width
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     FloatArray32 = NDArray[np.float32]
 
-N_HEADS = 12
-LAYER_NORM_EPSILON = 1e-12
 WINDOW_TOKENS = 254
 """Tokens of text in one window. With [CLS] and [SEP] that is 256, the length that the model was
 trained at; its position table would go to 512, but nothing beyond 256 was ever trained."""
@@ -145,71 +143,8 @@ def _compile(tensors: dict[str, FloatArray32]) -> Any:
     import openvino as ov
     from openvino import opset13 as op
 
-    def constant(name: str) -> Any:
-        return op.constant(np.ascontiguousarray(tensors[name], dtype=np.float32))
-
-    def linear(x: Any, name: str) -> Any:
-        product = op.matmul(x, constant(f"{name}.weight"), False, True)
-        return op.add(product, constant(f"{name}.bias"))
-
-    def layer_norm(x: Any, name: str) -> Any:
-        last = op.constant(np.array([-1]))
-        normal = op.mvn(x, last, True, LAYER_NORM_EPSILON, "inside_sqrt")
-        return op.add(op.multiply(normal, constant(f"{name}.weight")), constant(f"{name}.bias"))
-
-    def scalar(value: float) -> Any:
-        return op.constant(np.array(value, dtype=np.float32))
-
-    width = tensors["embeddings.word_embeddings.weight"].shape[1]
-    split_heads = op.constant(np.array([0, 0, N_HEADS, width // N_HEADS]))
-    join_heads = op.constant(np.array([0, 0, width]))
-    heads_first = op.constant(np.array([0, 2, 1, 3]))
-
     ids = op.parameter([-1, -1], np.int64, name="ids")
     mask = op.parameter([-1, -1], np.float32, name="mask")
-    axis0, axis1 = op.constant(np.array(0)), op.constant(np.array(1))
-    n_tokens = op.gather(op.shape_of(ids), axis1, axis0)
-    positions = op.range(axis0, n_tokens, axis1, output_type="i64")
-    x = op.gather(constant("embeddings.word_embeddings.weight"), ids, axis0)
-    x = op.add(x, op.gather(constant("embeddings.position_embeddings.weight"), positions, axis0))
-    # One segment only: token type 0 everywhere.
-    segment = tensors["embeddings.token_type_embeddings.weight"][:1]
-    x = op.add(x, op.constant(np.ascontiguousarray(segment)))
-    x = layer_norm(x, "embeddings.LayerNorm")
-
-    # 0 for a token, a large negative number for padding: [n, 1, 1, t], added to attention scores.
-    padding = op.multiply(op.subtract(mask, scalar(1.0)), scalar(1e9))
-    padding = op.unsqueeze(padding, op.constant(np.array([1, 2])))
-    n_layers = len({name.split(".")[2] for name in tensors if name.startswith("encoder.layer.")})
-    for layer in range(n_layers):
-        prefix = f"encoder.layer.{layer}"
-        query, key, value = (
-            op.transpose(
-                op.reshape(linear(x, f"{prefix}.attention.self.{part}"), split_heads, True),
-                heads_first,
-            )
-            for part in ("query", "key", "value")
-        )
-        scores = op.matmul(query, key, False, True)
-        scores = op.multiply(scores, scalar((width // N_HEADS) ** -0.5))
-        attention = op.softmax(op.add(scores, padding), -1)
-        mixed = op.transpose(op.matmul(attention, value, False, False), heads_first)
-        mixed = op.reshape(mixed, join_heads, True)
-        mixed = linear(mixed, f"{prefix}.attention.output.dense")
-        x = layer_norm(op.add(x, mixed), f"{prefix}.attention.output.LayerNorm")
-        wide = op.gelu(linear(x, f"{prefix}.intermediate.dense"), "erf")
-        narrow = linear(wide, f"{prefix}.output.dense")
-        x = layer_norm(op.add(x, narrow), f"{prefix}.output.LayerNorm")
-
-    column = op.unsqueeze(mask, op.constant(np.array([2])))
-    pooled = op.divide(
-        op.reduce_sum(op.multiply(x, column), axis1, False),
-        op.reduce_sum(column, axis1, False),
-    )
-    unit = op.normalize_l2(pooled, axis1, 1e-24, "max")
-    model = ov.Model([unit], [ids, mask], "sentence_encoder")
-    # float32 also where the processor has bfloat16: the same text gets the same vector everywhere
-    # to rounding, and the reward head was fitted to these numbers.
-    return ov.Core().compile_model(
-        model, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-    )
+    pooled = bert_graph.mean_over(bert_graph.hidden_states(tensors, ids, mask), mask)
+    unit = op.normalize_l2(pooled, op.constant(np.array(1)), 1e-24, "max")
+    return bert_graph.compiled(ov.Model([unit], [ids, mask], "sentence_encoder"))

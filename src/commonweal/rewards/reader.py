@@ -1,0 +1,344 @@
+"""The reader: one small network that reads question, one person's opinion and a statement together.
+
+A vector of each text alone cannot tell "we should, if …" from "we should not, even if …", and hears
+no "not". The reader is a cross-encoder (all-MiniLM-L6-v2 with all layers fine-tuned): every word of
+the statement sees every word of the opinion. From the same pass come two numbers: how far the
+person would agree, and how good the statement is as a group's statement, whatever one thinks of it.
+
+What it was trained on and how good it is: ``reader_card.md``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from commonweal.errors import CommonwealError, WeightsError
+from commonweal.files import sha256_of
+from commonweal.models import bert_graph
+from commonweal.models.batching import batches_by_length, padded_width
+from commonweal.rewards.calibration import LogisticCalibration
+from commonweal.types import RewardInput
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from commonweal.types import FloatArray
+
+    FloatArray32 = NDArray[np.float32]
+
+WEIGHTS_PATH = Path(__file__).with_name("reader.npz")
+SCHEMA_VERSION = 1
+BACKBONE = "all-minilm-l6-v2"
+BACKBONE_FILES = ("model.safetensors", "tokenizer.json")
+
+MAX_QUESTION_TOKENS, MAX_OPINION_TOKENS, MAX_STATEMENT_TOKENS = 40, 190, 190
+"""Longer texts lose their end: people say first what matters to them most."""
+
+_AGREEMENT, _QUALITY = 0, 1
+_PRODUCT_SCALE = 20.0
+_BATCH_TOKENS = 4096
+_BATCH_ROWS = 64
+_BLOCK = 2000
+_PAD_TO = 16
+
+
+@dataclass(frozen=True)
+class ReaderWeights:
+    """Everything that was fitted, as it is stored beside this module.
+
+    Attributes:
+        updates: what fine-tuning adds to the backbone, by tensor name, each stored as whole numbers
+            from -127 to 127 of a step a row.
+        head: ``hidden.weight`` [128, 4 · width], ``hidden.bias``, ``out.weight`` [2, 128] and
+            ``out.bias``: from the pooled states to agreement and quality.
+        calibration: from rewards to expected ratings.
+        quality_calibration: from the second output to the quality that a reader would give.
+        interval: expected rating at the middle of a bin, and how far below and above it the middle
+            80 % of grades lay, [n_bins, 3].
+        metadata: how it was made; ``backbone_sha256`` names the files that it belongs to.
+    """
+
+    updates: Mapping[str, FloatArray32]
+    head: Mapping[str, FloatArray32]
+    calibration: LogisticCalibration
+    quality_calibration: LogisticCalibration
+    interval: FloatArray
+    metadata: Mapping[str, Any]
+
+    def save(self, path: Path) -> None:
+        """Writes them, compressed."""
+        arrays: dict[str, Any] = {
+            "schema_version": np.array(SCHEMA_VERSION),
+            "metadata": np.array(json.dumps(dict(self.metadata), ensure_ascii=False)),
+            "interval": self.interval,
+        }
+        for name, one in (
+            ("calibration", self.calibration),
+            ("quality_calibration", self.quality_calibration),
+        ):
+            arrays[name] = np.array([one.slope, one.intercept])
+            arrays[f"{name}_fitted_to"] = np.array(one.fitted_to)
+        for name, values in self.head.items():
+            arrays[f"head/{name}"] = values.astype(np.float32)
+        for name, update in self.updates.items():
+            step = np.abs(update).max(axis=-1, keepdims=True) / 127
+            step = np.where(step > 0, step, 1).astype(np.float32)
+            arrays[f"update/{name}"] = np.rint(update / step).astype(np.int8)
+            arrays[f"step/{name}"] = step
+        np.savez_compressed(path, allow_pickle=False, **arrays)
+
+    @classmethod
+    def load(cls, path: Path = WEIGHTS_PATH) -> ReaderWeights:
+        """The weights in this file.
+
+        Raises:
+            WeightsError: the file is missing, truncated, changed, or of another schema.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            if (schema := int(arrays["schema_version"])) != SCHEMA_VERSION:
+                raise ValueError(f"it has schema {schema}")
+            if not all(np.isfinite(a).all() for a in arrays.values() if a.dtype.kind == "f"):
+                raise ValueError("it holds numbers that are not finite")
+            calibrations = {
+                name: LogisticCalibration(*map(float, arrays[name]), str(arrays[f"{name}_fitted_to"]))
+                for name in ("calibration", "quality_calibration")
+            }
+            metadata = json.loads(str(arrays["metadata"]))
+            if set(metadata["backbone_sha256"]) != set(BACKBONE_FILES):
+                raise ValueError(f"it does not name the sha256 of {' and '.join(BACKBONE_FILES)}")
+            return cls(
+                updates={
+                    name.removeprefix("update/"): array.astype(np.float32)
+                    * arrays["step/" + name.removeprefix("update/")]
+                    for name, array in arrays.items()
+                    if name.startswith("update/")
+                },
+                head={
+                    name.removeprefix("head/"): array
+                    for name, array in arrays.items()
+                    if name.startswith("head/")
+                },
+                interval=arrays["interval"],
+                metadata=metadata,
+                **calibrations,
+            )
+        except FileNotFoundError as error:
+            raise WeightsError(
+                f"no reader at {path}: expected the file that comes with the package; install "
+                "commonweal again, or make it with recipes/reader/train.py"
+            ) from error
+        except Exception as error:  # zip, npy and json each raise their own kinds
+            raise WeightsError(
+                f"{path} is not a readable reader of schema {SCHEMA_VERSION} ({error}); install "
+                "commonweal again, or make it with recipes/reader/train.py"
+            ) from error
+
+
+class Reader:
+    """Predicts from a person's own opinion how far they would agree, and how good a statement is.
+
+    One object may be used from several threads: each has an inference request of its own.
+
+    Args:
+        backbone_folder: holds all-MiniLM-L6-v2 (``model.safetensors``, ``tokenizer.json``).
+        weights_path: what was fitted.
+
+    Raises:
+        WeightsError: weights or backbone are missing, damaged, or do not belong together.
+    """
+
+    name = "reader"
+
+    def __init__(self, backbone_folder: Path, *, weights_path: Path = WEIGHTS_PATH) -> None:
+        # Imported here: importing commonweal must not load these.
+        from safetensors.numpy import load_file
+        from tokenizers import Tokenizer
+
+        self._weights = ReaderWeights.load(weights_path)
+        whole = hashlib.sha256(sha256_of(weights_path).encode())
+        for file_name, expected in sorted(self._weights.metadata["backbone_sha256"].items()):
+            got = _sha256(backbone_folder / file_name)
+            if got != expected:
+                raise WeightsError(
+                    f"{backbone_folder / file_name} has sha256 {got}, and this reader was fitted "
+                    f"to {expected}; run `commonweal models verify`, then `commonweal models pull "
+                    f"{BACKBONE}`"
+                )
+            whole.update(expected.encode())
+        self._weights_hash = whole.hexdigest()
+        tensors: dict[str, FloatArray32] = load_file(backbone_folder / "model.safetensors")
+        for name, update in self._weights.updates.items():
+            tensors[name] = tensors[name] + update
+        tensors.update({f"head.{name}": array for name, array in self._weights.head.items()})
+        self._tokenizer: Any = Tokenizer.from_file(str(backbone_folder / "tokenizer.json"))
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        vocabulary = self._tokenizer.get_vocab()
+        self._cls_id, self._sep_id = vocabulary["[CLS]"], vocabulary["[SEP]"]
+        self._compiled: Any = _compile(tensors)
+        self._own = threading.local()
+
+    @property
+    def weights_hash(self) -> str:
+        """The sha256, in hex, over what was fitted and the backbone's files."""
+        return self._weights_hash
+
+    @property
+    def calibration(self) -> LogisticCalibration:
+        """From its rewards to expected ratings."""
+        return self._weights.calibration
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """How it was made: data, seed, settings."""
+        return self._weights.metadata
+
+    def rewards(
+        self, inputs: Sequence[RewardInput], *, on_done: Callable[[int], None] | None = None
+    ) -> FloatArray:
+        """Raw rewards, float64 [n_inputs], higher is more agreement.
+
+        Deterministic, and the same for an input whatever else is in the batch (to rounding).
+        ``on_done`` is called with the number of inputs read so far.
+
+        Raises:
+            CommonwealError: a reward came out that is not a finite number.
+        """
+        return self._read(inputs, on_done)[:, _AGREEMENT]
+
+    def qualities(
+        self, question: str, opinions: Sequence[str], statements: Sequence[str]
+    ) -> FloatArray:
+        """The quality from 1 to 7 of each as a group's statement, float64 [n_statements].
+
+        Sense and wording, whatever one thinks of it: the mean over the readings beside each of the
+        opinions.
+        """
+        inputs = [RewardInput(question, o, s) for o in opinions for s in statements]
+        found = self._read(inputs, None)[:, _QUALITY].reshape(len(opinions), len(statements))
+        return self._weights.quality_calibration.expected_rating(found.mean(axis=0))
+
+    def ranges(self, expected: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Low and high for expected ratings, each of their shape: 8 in 10 grades lay between them.
+
+        From groups that were kept out of the training (split conformal, Vovk et al. 2005, by bins
+        of the expected rating).
+        """
+        middle, below, above = self._weights.interval.T
+        low = expected - np.interp(expected, middle, below)
+        high = expected + np.interp(expected, middle, above)
+        return np.clip(low, 1, 7), np.clip(high, 1, 7)
+
+    def _read(
+        self, inputs: Sequence[RewardInput], on_done: Callable[[int], None] | None
+    ) -> FloatArray:
+        """Both outputs of each input, [n_inputs, 2]; equal inputs are read once."""
+        position = {given: row for row, given in enumerate(dict.fromkeys(inputs))}
+        unique = list(position)
+        found = np.zeros((len(unique), 2))
+        n_done = 0
+        for rows, tokens in self._batches(unique):
+            found[rows] = self._infer(tokens)
+            n_done += len(rows)
+            if on_done is not None:
+                on_done(n_done * len(inputs) // len(unique))
+        if not np.isfinite(found).all():
+            raise CommonwealError(
+                f"{self.name}: some of {len(found)} outputs are not finite; expected finite "
+                "numbers only: run `commonweal models verify`"
+            )
+        outputs: FloatArray = found[[position[given] for given in inputs]]
+        return outputs
+
+    def _batches(
+        self, unique: Sequence[RewardInput]
+    ) -> Iterator[tuple[list[int], list[tuple[list[int], ...]]]]:
+        # By length first, so that a block holds like texts; its tokens alone are in memory.
+        order = sorted(range(len(unique)), key=lambda row: sum(map(len, unique[row])))
+        for start in range(0, len(order), _BLOCK):
+            rows = order[start : start + _BLOCK]
+            tokens = self._tokens([unique[row] for row in rows])
+            lengths = [sum(map(len, three)) + 4 for three in tokens]
+            for batch in batches_by_length(
+                lengths, max_rows=_BATCH_ROWS, max_tokens=_BATCH_TOKENS
+            ):
+                yield [rows[place] for place in batch], [tokens[place] for place in batch]
+
+    def _tokens(self, inputs: Sequence[RewardInput]) -> list[tuple[list[int], ...]]:
+        """Ids of question, opinion and statement of each, cut. "[SEP]" in a text is only text."""
+        limits = (MAX_QUESTION_TOKENS, MAX_OPINION_TOKENS, MAX_STATEMENT_TOKENS)
+        texts = list(dict.fromkeys(text for given in inputs for text in given))
+        encodings = self._tokenizer.encode_batch(
+            [_plain(text) for text in texts], add_special_tokens=False
+        )
+        ids = {text: one.ids for text, one in zip(texts, encodings, strict=True)}
+        return [
+            tuple(ids[text][:limit] for text, limit in zip(given, limits, strict=True))
+            for given in inputs
+        ]
+
+    def _infer(self, tokens: Sequence[tuple[list[int], ...]]) -> FloatArray:
+        longest = max(sum(map(len, three)) for three in tokens) + 4
+        width = padded_width(longest, step=_PAD_TO, limit=512)
+        shape = (len(tokens), width)
+        ids, segments = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+        mask, is_opinion, is_statement = (np.zeros(shape, np.float32) for _ in range(3))
+        for row, (question, opinion, statement) in enumerate(tokens):
+            whole = [self._cls_id, *question, self._sep_id, *opinion, self._sep_id]
+            second = len(whole)
+            whole += [*statement, self._sep_id]
+            ids[row, : len(whole)] = whole
+            mask[row, : len(whole)] = 1
+            segments[row, second : len(whole)] = 1
+            is_opinion[row, second - 1 - len(opinion) : second - 1] = 1
+            is_statement[row, second : second + len(statement)] = 1
+        if not hasattr(self._own, "request"):
+            self._own.request = self._compiled.create_infer_request()
+        out = self._own.request.infer((ids, mask, segments, is_opinion, is_statement))[0]
+        return np.array(out, dtype=np.float64)
+
+
+def _compile(tensors: Mapping[str, FloatArray32]) -> Any:
+    """(ids, mask, segments, is_opinion, is_statement), each [n, t] -> [n, 2]."""
+    import openvino as ov
+    from openvino import opset13 as op
+
+    names = ("ids", "mask", "segments", "is_opinion", "is_statement")
+    kinds = (np.int64, np.float32, np.int64, np.float32, np.float32)
+    inputs = [op.parameter([-1, -1], kind, name=name) for name, kind in zip(names, kinds, strict=True)]
+    ids, mask, segments, is_opinion, is_statement = inputs
+    states = bert_graph.hidden_states(tensors, ids, mask, segments)
+    first = op.gather(states, op.constant(np.array(0)), op.constant(np.array(1)))
+    opinion = bert_graph.mean_over(states, is_opinion)
+    statement = bert_graph.mean_over(states, is_statement)
+    both = op.multiply(op.multiply(opinion, statement), bert_graph.scalar(_PRODUCT_SCALE))
+    pooled = op.concat([first, opinion, statement, both], 1)
+    hidden = op.tanh(bert_graph.linear(tensors, pooled, "head.hidden"))
+    out = bert_graph.linear(tensors, hidden, "head.out")
+    return bert_graph.compiled(ov.Model([out], inputs, "reader"))
+
+
+def _plain(text: str) -> str:
+    """The text without what the tokenizer takes for its own marks, and without lone surrogates."""
+    for mark in ("[CLS]", "[SEP]", "[PAD]", "[UNK]", "[MASK]"):
+        text = text.replace(mark, mark.strip("[]"))
+    return text.encode("utf-8", errors="replace").decode("utf-8")
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return sha256_of(path)
+    except OSError as error:
+        raise WeightsError(
+            f"cannot read {path} ({error.strerror}); run `commonweal models pull {BACKBONE}`"
+        ) from error
