@@ -21,6 +21,7 @@ app = typer.Typer(
 KINDS = {
     "polis": "folders of Polis exports, one conversation each",
     "deliberation": "deliberation ratings, .jsonl",
+    "graded": "graded groups, .jsonl: every opinion with every statement, graded by their writer",
     "habermas-machine": "a folder with the Habermas Machine's Parquet files",
     "rounds": "a folder in the record format: a study's export, or another dataset",
 }
@@ -35,7 +36,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is th
     epilog='Example: commonweal data import polis exports/* --out votes --licence "CC BY 4.0"',
 )
 def import_(
-    kind: Annotated[str, typer.Argument(help="polis, deliberation, habermas-machine or rounds.")],
+    kind: Annotated[str, typer.Argument(help=f"One of {', '.join(KINDS)}.")],
     paths: Annotated[
         list[Path], typer.Argument(metavar="PATH...", help="What to read; several become one.")
     ],
@@ -270,6 +271,7 @@ def _read(
 ) -> Dataset:
     from commonweal.datasets.dataset import read_dataset
     from commonweal.datasets.deliberation import import_deliberation
+    from commonweal.datasets.graded import import_graded
     from commonweal.datasets.habermas import import_habermas
     from commonweal.datasets.polis import import_polis
 
@@ -277,6 +279,8 @@ def _read(
         return import_polis(path, name=name, **of_polis, **said)
     if kind == "deliberation":
         return import_deliberation(path, name=name, **said)
+    if kind == "graded":
+        return import_graded(path, name=name, **said)
     if kind == "habermas-machine":
         return import_habermas(path)
     return read_dataset(path)

@@ -43,7 +43,7 @@ MAX_QUESTION_TOKENS, MAX_OPINION_TOKENS, MAX_STATEMENT_TOKENS = 40, 190, 190
 """Longer texts lose their end: people say first what matters to them most."""
 
 _AGREEMENT, _QUALITY = 0, 1
-_PRODUCT_SCALE = 20.0
+PRODUCT_SCALE = 20.0
 _BATCH_TOKENS = 4096
 _BATCH_ROWS = 64
 _BLOCK = 2000
@@ -110,7 +110,9 @@ class ReaderWeights:
             if not all(np.isfinite(a).all() for a in arrays.values() if a.dtype.kind == "f"):
                 raise ValueError("it holds numbers that are not finite")
             calibrations = {
-                name: LogisticCalibration(*map(float, arrays[name]), str(arrays[f"{name}_fitted_to"]))
+                name: LogisticCalibration(
+                    *map(float, arrays[name]), str(arrays[f"{name}_fitted_to"])
+                )
                 for name in ("calibration", "quality_calibration")
             }
             metadata = json.loads(str(arrays["metadata"]))
@@ -269,9 +271,7 @@ class Reader:
             rows = order[start : start + _BLOCK]
             tokens = self._tokens([unique[row] for row in rows])
             lengths = [sum(map(len, three)) + 4 for three in tokens]
-            for batch in batches_by_length(
-                lengths, max_rows=_BATCH_ROWS, max_tokens=_BATCH_TOKENS
-            ):
+            for batch in batches_by_length(lengths, max_rows=_BATCH_ROWS, max_tokens=_BATCH_TOKENS):
                 yield [rows[place] for place in batch], [tokens[place] for place in batch]
 
     def _tokens(self, inputs: Sequence[RewardInput]) -> list[tuple[list[int], ...]]:
@@ -315,13 +315,15 @@ def _compile(tensors: Mapping[str, FloatArray32]) -> Any:
 
     names = ("ids", "mask", "segments", "is_opinion", "is_statement")
     kinds = (np.int64, np.float32, np.int64, np.float32, np.float32)
-    inputs = [op.parameter([-1, -1], kind, name=name) for name, kind in zip(names, kinds, strict=True)]
+    inputs = [
+        op.parameter([-1, -1], kind, name=name) for name, kind in zip(names, kinds, strict=True)
+    ]
     ids, mask, segments, is_opinion, is_statement = inputs
     states = bert_graph.hidden_states(tensors, ids, mask, segments)
     first = op.gather(states, op.constant(np.array(0)), op.constant(np.array(1)))
     opinion = bert_graph.mean_over(states, is_opinion)
     statement = bert_graph.mean_over(states, is_statement)
-    both = op.multiply(op.multiply(opinion, statement), bert_graph.scalar(_PRODUCT_SCALE))
+    both = op.multiply(op.multiply(opinion, statement), bert_graph.scalar(PRODUCT_SCALE))
     pooled = op.concat([first, opinion, statement, both], 1)
     hidden = op.tanh(bert_graph.linear(tensors, pooled, "head.hidden"))
     out = bert_graph.linear(tensors, hidden, "head.out")

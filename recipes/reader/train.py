@@ -1,0 +1,239 @@
+"""Train the reader on the graded groups and on pairs of known stance; write ``reader.npz``.
+
+    python recipes/reader/train.py --data ../shared/data --out src/commonweal/rewards/reader.npz
+
+Every step reads parts of three groups (3 opinions × 4 statements each) and some pairs of known
+stance. The loss on the grades is the squared error, plus the squared error of what is left when
+each person's and each statement's mean are taken out: there only the opinion can help. A second
+output learns the quality. The schedule follows the clock (`--minutes`), so a run is as long as one
+has time; broken off, the same command goes on from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from groups import Group, read_groups
+from measure import figures, in_words
+from network import Batches, Network, Texts, outputs, predict
+from safetensors.numpy import load_file
+from stance import stance_pairs
+
+from commonweal.files import sha256_of
+from commonweal.models import store
+from commonweal.rewards.calibration import fit_logistic_calibration
+from commonweal.rewards.reader import BACKBONE, BACKBONE_FILES, ReaderWeights
+
+CROSSED_WEIGHT, QUALITY_WEIGHT, STANCE_WEIGHT = 1.0, 0.3, 0.5
+GROUPS_A_STEP, STANCE_A_STEP = 3, 14
+WARM_UP_STEPS, STEPS_A_CHECKPOINT = 80, 200
+LOWEST_RATE, HEAD_FASTER = 0.02, 6
+N_BINS = 8
+
+
+def main() -> None:
+    """The run that the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder with stance/")
+    parser.add_argument("--groups", type=Path, default=Path("examples/graded_groups"))
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--work", type=Path, default=Path("out/reader"), help="checkpoints")
+    parser.add_argument("--minutes", type=float, default=75.0)
+    parser.add_argument("--rate", type=float, default=7e-5)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--without", choices=("stance", "question", "crossed"), default=None)
+    wanted = parser.parse_args()
+    torch.set_num_threads(1)  # on two cores, two threads wait for each other
+    folder = store.require(BACKBONE)
+    training = read_groups(wanted.groups, "train")
+    development = read_groups(wanted.groups, "development")
+    network, batches = _trained(wanted, folder, training)
+    print("development", in_words(figures(network, batches, development)), flush=True)
+    _save(wanted, folder, network, batches, training, development)
+
+
+def _trained(
+    wanted: argparse.Namespace, folder: Path, training: Sequence[Group]
+) -> tuple[Network, Batches]:
+    rng = random.Random(wanted.seed)
+    torch.manual_seed(wanted.seed)
+    network, batches = Network(folder), Batches(folder)
+    pairs = [] if wanted.without == "stance" else stance_pairs(wanted.data, rng)
+    optimiser = _optimiser(network, wanted.rate)
+    wanted.work.mkdir(parents=True, exist_ok=True)
+    checkpoint = wanted.work / f"seed{wanted.seed}.pt"
+    step, before_seconds = 0, 0.0
+    if checkpoint.is_file():
+        kept = torch.load(checkpoint, weights_only=False)
+        network.load_state_dict(kept["network"])
+        optimiser.load_state_dict(kept["optimiser"])
+        rng.setstate(kept["rng"])
+        step, before_seconds = kept["step"], kept["seconds"]
+    began, total_seconds = time.monotonic() - before_seconds, 60 * wanted.minutes
+    parts: list[tuple[Group, list[int], list[int]]] = []
+    network.train()
+    while (seconds := time.monotonic() - began) < total_seconds:
+        if len(parts) < GROUPS_A_STEP:
+            parts += _parts(training, rng)
+        these = [parts.pop() for _ in range(GROUPS_A_STEP)]
+        stance = rng.sample(pairs, STANCE_A_STEP) if pairs else []
+        rate = wanted.rate * min(1, (step + 1) / WARM_UP_STEPS)
+        for group in optimiser.param_groups:
+            group["lr"] = rate * max(LOWEST_RATE, 1 - seconds / total_seconds) * group["faster"]
+        loss = _loss(network, batches, these, stance, wanted.without)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad()
+        step += 1
+        if step % 50 == 0:
+            print(f"step {step}, {seconds:.0f} s, loss {loss.item():.3f}", flush=True)
+        if step % STEPS_A_CHECKPOINT == 0:
+            state = {
+                "network": network.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "rng": rng.getstate(),
+                "step": step,
+                "seconds": time.monotonic() - began,
+            }
+            torch.save(state, checkpoint.with_suffix(".part"))
+            checkpoint.with_suffix(".part").replace(checkpoint)
+    return network, batches
+
+
+def _optimiser(network: Network, rate: float) -> torch.optim.Optimizer:
+    encoder = [each for each in network.bert.parameters() if each.requires_grad]
+    head = [*network.hidden.parameters(), *network.out.parameters()]
+    return torch.optim.AdamW(
+        [
+            {"params": [e for e in encoder if e.ndim > 1], "weight_decay": 0.02, "faster": 1},
+            {"params": [e for e in encoder if e.ndim == 1], "weight_decay": 0.0, "faster": 1},
+            {"params": head, "weight_decay": 0.01, "faster": HEAD_FASTER},
+        ],
+        lr=rate,
+    )
+
+
+def _parts(
+    training: Sequence[Group], rng: random.Random
+) -> list[tuple[Group, list[int], list[int]]]:
+    """Every group in quarters: half of its people with half of its statements, in any order."""
+    found = []
+    for group in training:
+        people, statements = list(range(len(group.opinions))), list(range(len(group.statements)))
+        rng.shuffle(people)
+        rng.shuffle(statements)
+        n, m = len(people) // 2, len(statements) // 2
+        found += [
+            (group, half, other)
+            for half in (people[:n], people[n:])
+            for other in (statements[:m], statements[m:])
+        ]
+    rng.shuffle(found)
+    return found
+
+
+def _loss(network, batches, parts, stance, without):
+    def asked(question: str) -> str:
+        return "" if without == "question" else question
+
+    rows: list[Texts] = [
+        (asked(group.question), group.opinions[i], group.statements[j])
+        for group, people, statements in parts
+        for i in people
+        for j in statements
+    ]
+    n_graded = len(rows)
+    rows += [(asked(question), opinion, statement) for question, opinion, statement, _ in stance]
+    found = outputs(network, batches, rows, -(-len(rows) // 4))
+    loss, start = torch.zeros(()), 0
+    for group, people, statements in parts:
+        n, m = len(people), len(statements)
+        agreement, quality = found[start : start + n * m].view(n, m, 2).unbind(-1)
+        start += n * m
+        error = agreement - _scaled(group.agreement[np.ix_(people, statements)])
+        loss = loss + (error**2).mean() / len(parts)
+        if without != "crossed":
+            left = error - error.mean(0, keepdim=True) - error.mean(1, keepdim=True) + error.mean()
+            crossed = (left**2).sum() / ((n - 1) * (m - 1))
+            loss = loss + CROSSED_WEIGHT * crossed / len(parts)
+        off = quality - _scaled(group.quality[statements])
+        loss = loss + QUALITY_WEIGHT * (off**2).mean() / len(parts)
+    if stance:
+        grades = _scaled(np.array([grade for *_, grade in stance]))
+        loss = loss + STANCE_WEIGHT * ((found[n_graded:, 0] - grades) ** 2).mean()
+    return loss
+
+
+def _scaled(grades: np.ndarray) -> torch.Tensor:
+    return torch.tensor((grades - 4) / 3, dtype=torch.float32)
+
+
+def _save(wanted, folder, network, batches, training, development) -> None:
+    """Weights, calibrations and ranges, these from the development groups alone."""
+    before = load_file(folder / "model.safetensors")
+    after = {name: value.detach().numpy() for name, value in network.bert.state_dict().items()}
+    updates = {
+        name: value - before[name]
+        for name, value in after.items()
+        if name in before and value.dtype == np.float32 and not np.array_equal(value, before[name])
+    }
+    rows, agreement, quality = [], [], []
+    for group in development:
+        rows += group.texts()
+        agreement.append(group.agreement.ravel())
+        quality.append(np.tile(group.quality, len(group.opinions)))
+    found = predict(network, batches, rows)
+    grades, qualities = np.concatenate(agreement), np.concatenate(quality)
+    said = f"{len(development)} graded groups of other topics, written by a language model"
+    calibration = fit_logistic_calibration(found[:, 0], grades, fitted_to=f"grades of {said}")
+    ReaderWeights(
+        updates=updates,
+        head={
+            "hidden.weight": network.hidden.weight.detach().numpy(),
+            "hidden.bias": network.hidden.bias.detach().numpy(),
+            "out.weight": network.out.weight.detach().numpy(),
+            "out.bias": network.out.bias.detach().numpy(),
+        },
+        calibration=calibration,
+        quality_calibration=fit_logistic_calibration(
+            found[:, 1], qualities, fitted_to=f"qualities of {said}"
+        ),
+        interval=_interval(calibration.expected_rating(found[:, 0]), grades),
+        metadata={
+            "backbone": BACKBONE,
+            "backbone_sha256": {name: sha256_of(folder / name) for name in BACKBONE_FILES},
+            "seed": wanted.seed,
+            "minutes": wanted.minutes,
+            "rate": wanted.rate,
+            "n_training_groups": len(training),
+            "n_development_groups": len(development),
+            "without": wanted.without or "",
+        },
+    ).save(wanted.out)
+    print(f"wrote {wanted.out}, {wanted.out.stat().st_size / 1e6:.1f} MB", flush=True)
+    print(json.dumps(in_words(figures(network, batches, development))))
+
+
+def _interval(expected: np.ndarray, grades: np.ndarray) -> np.ndarray:
+    """Middle, and how far below and above it the middle 80 % of grades lay: [N_BINS, 3]."""
+    edges = np.quantile(expected, np.linspace(0, 1, N_BINS + 1))
+    place = np.clip(np.searchsorted(edges, expected, side="right") - 1, 0, N_BINS - 1)
+    found = []
+    for bin_number in range(N_BINS):
+        inside = place == bin_number
+        off = grades[inside] - expected[inside]
+        low, high = np.quantile(off, [0.1, 0.9])
+        found.append((expected[inside].mean(), max(0.0, -low), max(0.0, high)))
+    return np.array(found)
+
+
+if __name__ == "__main__":
+    main()
