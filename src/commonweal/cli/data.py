@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from commonweal.datasets.dataset import Dataset
 
 app = typer.Typer(
@@ -21,6 +23,8 @@ app = typer.Typer(
 KINDS = {
     "polis": "folders of Polis exports, one conversation each",
     "deliberation": "deliberation ratings, .jsonl",
+    "deliberation-pairs": "a folder with pairs.jsonl and statements.jsonl: which of two is better",
+    "remesh": "a Remesh export's NAME_binary.csv, with NAME_verbatim_map.csv beside it",
     "graded": "graded groups, .jsonl: every opinion with every statement, graded by their writer",
     "habermas-machine": "a folder with the Habermas Machine's Parquet files",
     "rounds": "a folder in the record format: a study's export, or another dataset",
@@ -61,9 +65,22 @@ def import_(
     simulated: Annotated[
         bool, typer.Option("--simulated", help="Polis: nobody cast these votes, a program did.")
     ] = False,
+    balanced: Annotated[
+        bool,
+        typer.Option(
+            "--balanced",
+            help="Deliberation pairs: as many who prefer the first as prefer the second.",
+        ),
+    ] = False,
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="QUESTION", help="Remesh: leave a question out, by id or text; repeatable."
+        ),
+    ] = None,
     licence: Annotated[str, typer.Option(help="Under which licence the data came.")] = "",
     attribution: Annotated[str, typer.Option(help="What the licence asks to be said.")] = "",
-    seed: Annotated[int, typer.Option(min=0, help="Chooses those votes.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """Read data of another form and write a dataset.
@@ -84,9 +101,13 @@ def import_(
         except UnicodeEncodeError:
             raise InputError(f"{given!r} is not UTF-8; expected names and texts that are") from None
     said: dict[str, Any] = {"licence": licence, "attribution": attribution}
-    of_polis = {"opinions": opinions, "n_votes": n_votes, "seed": seed, "simulated": simulated}
+    options: dict[str, dict[str, Any]] = {
+        "polis": {"opinions": opinions, "n_votes": n_votes, "seed": seed, "simulated": simulated},
+        "deliberation-pairs": {"balanced": balanced, "seed": seed},
+        "remesh": {"leave_out": tuple(leave_out or ())},
+    }
     own_name = name if len(paths) == 1 else None
-    found = [_read(kind, path, own_name, of_polis, said) for path in paths]
+    found = [_read(kind, path, own_name, options.get(kind, {}) | said) for path in paths]
     name = name or out.name
     dataset = merge(found, name=name) if len(found) > 1 else found[0]
     write_dataset(_named(dataset, name), out, overwrite=overwrite)
@@ -266,24 +287,27 @@ def describe(
     typer.echo(f"Wrote {out}")
 
 
-def _read(
-    kind: str, path: Path, name: str | None, of_polis: dict[str, Any], said: dict[str, Any]
-) -> Dataset:
+def _read(kind: str, path: Path, name: str | None, options: dict[str, Any]) -> Dataset:
     from commonweal.datasets.dataset import read_dataset
     from commonweal.datasets.deliberation import import_deliberation
+    from commonweal.datasets.deliberation_pairs import import_deliberation_pairs
     from commonweal.datasets.graded import import_graded
     from commonweal.datasets.habermas import import_habermas
     from commonweal.datasets.polis import import_polis
+    from commonweal.datasets.remesh import import_remesh
 
-    if kind == "polis":
-        return import_polis(path, name=name, **of_polis, **said)
-    if kind == "deliberation":
-        return import_deliberation(path, name=name, **said)
-    if kind == "graded":
-        return import_graded(path, name=name, **said)
     if kind == "habermas-machine":
         return import_habermas(path)
-    return read_dataset(path)
+    if kind == "rounds":
+        return read_dataset(path)
+    importers: dict[str, Callable[..., Dataset]] = {
+        "polis": import_polis,
+        "deliberation": import_deliberation,
+        "deliberation-pairs": import_deliberation_pairs,
+        "remesh": import_remesh,
+        "graded": import_graded,
+    }
+    return importers[kind](path, name=name, **options)
 
 
 def _named(dataset: Dataset, name: str) -> Dataset:
