@@ -36,9 +36,9 @@ class _Pair(BaseModel):
     person: str
     question: str = Field(min_length=1)
     opinion: str
-    rated: str
-    a: str
-    b: str
+    rated: str | None
+    a: str | None
+    b: str | None
     represents_me: int | None = Field(ge=1, le=_MOST)
     cmp_represents_me: int | None = Field(ge=1, le=_MOST)
 
@@ -89,7 +89,7 @@ def import_deliberation_pairs(
     if not pairs:
         raise InputError(f"{folder}: no comparison is left; expected {_EXPECTED}")
     questions = {text: f"{name}/q{i}" for i, text in enumerate({p.question: 0 for p in pairs}, 1)}
-    shown = {(questions[p.question], key): 0 for p in pairs for key in (p.a, p.b)}
+    shown = {(questions[p.question], key): 0 for p in pairs for key in (p.a, p.b) if key}
     counts |= {
         "comparisons": len(pairs),
         "comparisons in which the first is preferred": sum(_sign(p) > 0 for p in pairs),
@@ -190,11 +190,11 @@ def _kept(path: Path, statements: dict[str, str], counts: dict[str, int]) -> lis
     for number, pair in _lines(path, _Pair):
         n_read += 1
         for field in ("a", "b"):
-            if (key := getattr(pair, field)) not in statements:
+            if (key := getattr(pair, field)) is not None and key not in statements:
                 raise InputError(
                     f"{path}, line {number}: {field} is {key!r}, which is not in {STATEMENTS}"
                 )
-        if pair.cmp_represents_me is None or pair.a == pair.b:
+        if pair.cmp_represents_me is None or pair.a is None or pair.b in (None, pair.a):
             dropped["no comparison"] += 1
         elif not pair.opinion.strip():
             dropped["no opinion"] += 1

@@ -109,12 +109,6 @@ class ReaderWeights:
                 raise ValueError(f"it has schema {schema}")
             if not all(np.isfinite(a).all() for a in arrays.values() if a.dtype.kind == "f"):
                 raise ValueError("it holds numbers that are not finite")
-            calibrations = {
-                name: LogisticCalibration(
-                    *map(float, arrays[name]), str(arrays[f"{name}_fitted_to"])
-                )
-                for name in ("calibration", "quality_calibration")
-            }
             metadata = json.loads(str(arrays["metadata"]))
             if set(metadata["backbone_sha256"]) != set(BACKBONE_FILES):
                 raise ValueError(f"it does not name the sha256 of {' and '.join(BACKBONE_FILES)}")
@@ -132,7 +126,8 @@ class ReaderWeights:
                 },
                 interval=arrays["interval"],
                 metadata=metadata,
-                **calibrations,
+                calibration=_calibration(arrays, "calibration"),
+                quality_calibration=_calibration(arrays, "quality_calibration"),
             )
         except FileNotFoundError as error:
             raise WeightsError(
@@ -328,6 +323,11 @@ def _compile(tensors: Mapping[str, FloatArray32]) -> Any:
     hidden = op.tanh(bert_graph.linear(tensors, pooled, "head.hidden"))
     out = bert_graph.linear(tensors, hidden, "head.out")
     return bert_graph.compiled(ov.Model([out], inputs, "reader"))
+
+
+def _calibration(arrays: Mapping[str, NDArray[Any]], name: str) -> LogisticCalibration:
+    slope, intercept = map(float, arrays[name])
+    return LogisticCalibration(slope, intercept, str(arrays[f"{name}_fitted_to"]))
 
 
 def _plain(text: str) -> str:
