@@ -160,7 +160,8 @@ class Sampling:
     """How completions are drawn.
 
     Attributes:
-        max_tokens: most tokens in a completion.
+        max_tokens: most tokens in an answer. What a model thinks before it has a budget of its own
+            where the engine knows of it.
         temperature: 0 is greedy.
         top_p: nucleus mass kept, in (0, 1].
         frequency_penalty: taken off a token's logit for each time that the completion already
@@ -191,8 +192,10 @@ class Sampling:
 class Completion:
     """Raw text from a language model, before any parsing.
 
-    ``finish_reason`` is "stop" where the model ended it and "length" where ``max_tokens`` did.
-    Token counts are ``None`` where the engine does not tell them.
+    ``text`` is what the model meant to say: reasoning that it marks as such is set apart in
+    ``reasoning``, which nobody judges. ``finish_reason`` is "stop" where the model ended it and
+    "length" where ``max_tokens`` did. ``why_empty`` says why there is no text, where the engine
+    knows. Token counts are ``None`` where the engine does not tell them.
     """
 
     text: str
@@ -200,6 +203,8 @@ class Completion:
     seed: int
     n_prompt_tokens: int | None = None
     n_completion_tokens: int | None = None
+    reasoning: str = ""
+    why_empty: str = ""
 
 
 @runtime_checkable

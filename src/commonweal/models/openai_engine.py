@@ -1,57 +1,49 @@
 """Any OpenAI-compatible chat server as a LanguageModel: ``openai:BASE_URL#MODEL``.
 
 vLLM, llama.cpp's server, Ollama and the hosted services all answer POST BASE_URL/chat/completions.
-Each completion is one request with its own seed, since many servers ignore ``n``. The requests run
-in a private event loop on a thread of their own: that works from inside a running loop (Jupyter),
-and Ctrl-C drops the requests in flight instead of waiting for them.
+Each completion is one request with its own seed, since many servers ignore ``n``. Reasoning is set
+apart, stops are cut here, and what a server refuses is left out: see docs/servers.md.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import queue
 import random
-import re
-import threading
-from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple, NoReturn
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import httpx
 
 from commonweal.errors import EngineError, InputError, UnsupportedByEngineError
+from commonweal.models.openai_answer import Reply, broke_off, reply_in
+from commonweal.models.openai_budget import ReasoningBudget
+from commonweal.models.openai_connection import KEY_VARIABLES, Asking, Connection
+from commonweal.models.openai_faults import passing_fault, refusal
+from commonweal.models.openai_options import (
+    ServerOptions,
+    options_from_environment,
+    read_options,
+)
+from commonweal.models.openai_parameters import NO_REFUSALS, Parameters
 from commonweal.models.openai_wire import (
+    EXAMPLE,
     Answer,
     Failure,
     checked,
     cleaned,
-    completion_in,
-    is_loopback,
-    read,
 )
+from commonweal.models.private_loop import Report, run_in_private_loop
+from commonweal.models.reasoning import cut_at_stops
+from commonweal.models.truncation import Count, is_suspicious, n_characters, probes, was_cut
 from commonweal.types import Completion, Prompt, Sampling
 
 __all__ = ["KEY_VARIABLES", "OpenAIModel"]
 
-KEY_VARIABLES = ("COMMONWEAL_OPENAI_API_KEY", "OPENAI_API_KEY")
-"""Where the key is read from. The first that is set counts; set to nothing, no key is sent."""
-
-PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
-
-MAX_ANSWER_BYTES = 8_000_000
 MAX_WAIT_SECONDS = 60.0
-N_SEEDS = 2**31  # llama.cpp keeps 32 bits of a seed, and some servers take -1 for "random"
-
-ADAPTATIONS = {
-    "max_tokens": "'max_completion_tokens' is sent instead",
-    "temperature": "it is left out, so the server's own temperature holds",
-    "top_p": "it is left out, so the server's own top_p holds",
-    "frequency_penalty": "it is left out, so completions may repeat themselves more",
-    "seed": "it is left out, so the same seed will not bring the same text again",
-}
-REFUSED = r"unsupported|(not|n't) (support|permit|allow)|unknown|unrecogni|unexpected|deprecated"
-TOO_LONG = r"context.?(length|size|window)|maximum context|(prompt|input) is too long"
+LOADING_SECONDS = 600.0
+"""The longest wait for a server that says that it is loading its model."""
+LOADING_NAP_SECONDS = 3.0
 
 
 class _Job(NamedTuple):
@@ -60,34 +52,23 @@ class _Job(NamedTuple):
     seed: int
 
 
-def _next(reports: queue.SimpleQueue[int | None]) -> int | None:
-    """The next report, waited for in short steps.
-
-    A wait without end can miss Ctrl-C: a signal that comes just before the wait begins, or to
-    another thread, does not end it.
-    """
-    while True:
-        try:
-            return reports.get(timeout=0.1)
-        except queue.Empty:
-            continue
-
-
 class OpenAIModel:
     """A model on an OpenAI-compatible server.
 
     The key comes from the environment (``KEY_VARIABLES``) at each call, is kept nowhere, and goes
     over plain http only to this machine. Samplers that the protocol has no name for (llama.cpp's
-    ``top_k`` and ``min_p``, say) stay at the server's defaults. Seeds are sent modulo 2**31. The
-    same seed brings the same text only where the server honours it; ``notes`` tells where it is
-    known not to.
+    ``top_k`` and ``min_p``, say) stay at the server's defaults, where the options do not add them.
+    Seeds are sent modulo 2**31. The same seed brings the same text only where the server honours
+    it; ``notes`` tells where it is known not to.
 
     Args:
         base_url: up to and without ``/chat/completions``; mostly it ends in ``/v1``.
         model: the model's name on that server.
-        concurrency: most requests in flight at once.
-        max_attempts: most tries for one completion.
-        timeout_seconds: longest wait for one whole answer, after which the try has failed.
+        options: what is added to the requests.
+        concurrency: most requests in flight at once, where the options do not say.
+        max_attempts: most tries for one completion, likewise.
+        timeout_seconds: longest wait for one whole answer, after which the try has failed,
+            likewise.
         sleep: waits so many seconds between tries.
         jitter: draws from [0, 1), so that requests that failed together do not return together.
     """
@@ -97,6 +78,7 @@ class OpenAIModel:
         base_url: str,
         model: str,
         *,
+        options: ServerOptions | None = None,
         concurrency: int = 8,
         max_attempts: int = 5,
         timeout_seconds: float = 300.0,
@@ -107,39 +89,52 @@ class OpenAIModel:
             got = f"concurrency is {concurrency} and max_attempts {max_attempts}"
             raise InputError(f"OpenAIModel: {got}, expected at least 1")
         self._base_url, self._model = checked(base_url, model)
-        self._concurrency, self._max_attempts = concurrency, max_attempts
-        self._timeout_seconds, self._sleep, self._jitter = timeout_seconds, sleep, jitter
-        self._adapted: dict[str, str] = {}  # a parameter that the server refused: what was done
+        self._options = options = (options or ServerOptions()).over(options_from_environment())
+        self._concurrency = options.concurrency or concurrency
+        self._max_attempts = options.max_attempts or max_attempts
+        self._connection = Connection(
+            self._base_url,
+            self.model_id,
+            options,
+            timeout_seconds=options.timeout_seconds or timeout_seconds,
+        )
+        given = options.loading_seconds
+        self._loading_seconds = LOADING_SECONDS if given is None else given
+        self._sleep, self._jitter = sleep, jitter
+        self._parameters = Parameters(self.model_id, options.body)
+        self._budget = ReasoningBudget(options.reasoning_tokens)
+        self._n_characters_read = 0  # so long a prompt the server is known to read whole
+        self._waits: dict[str, str] = {}
         # A key that may not travel, or a proxy that cannot be used, is said now, not at the first
         # request.
-        self._client(self._key())
+        self._connection.client(self._connection.asking(Sampling(), None))
 
     @classmethod
     def from_spec(cls, spec: str) -> OpenAIModel:
-        """Returns the model that ``BASE_URL#MODEL`` names.
+        """Returns the model that ``BASE_URL#MODEL`` or ``BASE_URL#MODEL?OPTIONS`` names.
 
         Raises:
             InputError: the text is malformed, holds a password, or a key would leave this machine
                 unencrypted.
             EngineError: the environment names a proxy that cannot be used.
         """
-        base_url, _, model = spec.removeprefix("openai:").partition("#")
-        return cls(base_url, model)
+        base_url, model, options = _parts_of(spec)
+        return cls(base_url, model, options=options)
 
-    @staticmethod
-    def check_spec(spec: str) -> None:
-        """Returns where the text can be read; the server may not answer.
+    @classmethod
+    def check_spec(cls, spec: str) -> None:
+        """Returns where ``from_spec`` can read the spec; the server is not asked.
 
         Raises:
-            InputError: it is malformed or holds a password.
+            InputError: the text is malformed, or holds a password.
         """
-        base_url, _, model = spec.partition("#")
+        base_url, model, _ = _parts_of(spec)
         checked(base_url, model)
 
     @property
     def model_id(self) -> str:
-        """The name ``openai:BASE_URL#MODEL``."""
-        return f"openai:{self._base_url}#{self._model}"
+        """The name ``openai:BASE_URL#MODEL``, with the options that may change a text."""
+        return f"openai:{self._base_url}#{self._model}{self._options.told()}"
 
     @property
     def weights_hash(self) -> str | None:
@@ -149,7 +144,8 @@ class OpenAIModel:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was asked for and could not be had from this server, a sentence each."""
-        return tuple(self._adapted.values())
+        budget = self._budget.note(self.model_id)
+        return (*self._parameters.notes, *([budget] if budget else []), *self._waits.values())
 
     def generate(
         self,
@@ -159,14 +155,18 @@ class OpenAIModel:
         n_samples: int = 1,
         sampling: Sampling | None = None,
         on_done: Callable[[int], None] | None = None,
+        json_schema: Mapping[str, Any] | None = None,
     ) -> list[list[Completion]]:
         """Returns ``n_samples`` completions for each prompt, in order: [n_prompts][n_samples].
 
         ``on_done`` is called in the caller's thread. Where one completion fails for good no new
-        one is begun, and nothing is returned: a shorter list would pass for a whole one.
+        one is begun, and nothing is returned: a shorter list would pass for a whole one. With a
+        ``json_schema`` the server is asked to write JSON of that schema; one that cannot is asked
+        without (``notes``), so the text is to be checked: ``models.structured`` does.
 
         Raises:
-            EngineError: the server refused, could not be reached, or answered with nonsense.
+            EngineError: the server refused, could not be reached, answered with nonsense, or left
+                out part of a prompt.
             InputError: the arguments do not fit together, or the key may not travel.
         """
         if len(seeds) != len(prompts) or n_samples < 1:
@@ -177,7 +177,8 @@ class OpenAIModel:
             for i, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True))
             for j in range(n_samples)
         ]
-        found = self._fetch_in_private_loop(jobs, sampling or Sampling(), on_done)
+        asking = self._connection.asking(sampling or Sampling(), json_schema)
+        found = run_in_private_loop(lambda report: self._fetch_all(jobs, asking, report), on_done)
         return [found[i : i + n_samples] for i in range(0, len(found), n_samples)]
 
     def count_tokens(self, text: str) -> int | None:  # noqa: ARG002
@@ -195,39 +196,8 @@ class OpenAIModel:
             "text; use an engine with its own weights, such as hf:PATH"
         )
 
-    def _fetch_in_private_loop(
-        self, jobs: list[_Job], sampling: Sampling, on_done: Callable[[int], None] | None
-    ) -> list[Completion]:
-        reports: queue.SimpleQueue[int | None] = queue.SimpleQueue()
-        key = self._key()
-        loop = asyncio.new_event_loop()
-        task = loop.create_task(self._fetch_all(jobs, sampling, key, reports.put))
-
-        def run() -> None:
-            try:
-                loop.run_until_complete(asyncio.wait([task]))
-            finally:
-                loop.close()
-                reports.put(None)
-
-        thread = threading.Thread(target=run, name="commonweal-openai", daemon=True)
-        thread.start()
-        try:
-            while (n_done := _next(reports)) is not None:
-                if on_done:
-                    on_done(n_done)
-        except BaseException:  # Ctrl-C above all: the connections are closed, not waited for
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(task.cancel)
-            thread.join(timeout=2.0)
-            raise
-        error = task.exception()
-        if isinstance(error, ExceptionGroup):  # the workers': the first of them tells
-            raise error.exceptions[0]
-        return task.result()
-
     async def _fetch_all(
-        self, jobs: list[_Job], sampling: Sampling, key: str, report: Callable[[int], None]
+        self, jobs: list[_Job], asking: Asking, report: Report
     ) -> list[Completion]:
         found: dict[int, Completion] = {}
         failures: list[Failure] = []
@@ -235,7 +205,7 @@ class OpenAIModel:
 
         async def work() -> None:
             for index, job in waiting:  # shared by the workers; they are on one thread
-                outcome = await self._fetch(client, job, sampling, key)
+                outcome = await self._fetch(client, job, asking)
                 if isinstance(outcome, Failure):
                     failures.append(outcome)
                 else:
@@ -244,154 +214,186 @@ class OpenAIModel:
                 if failures:
                     return
 
-        async with (
-            self._client(key) as client,
-            asyncio.TaskGroup() as workers,
-        ):
-            for _ in range(min(self._concurrency, len(jobs))):
-                workers.create_task(work())
-        if failures:
-            n_left = len(jobs) - len(found) - len(failures)
-            raise EngineError(
-                f"{self.model_id}: {len(failures)} of {len(jobs)} completions failed after "
-                f"{self._max_attempts} attempts each ({len(found)} finished, {n_left} not begun). "
-                f"First error: {failures[0].message}. Is the server up, and not overloaded?"
-            )
-        return [found[i] for i in range(len(jobs))]
-
-    def _client(self, key: str) -> httpx.AsyncClient:
-        try:
-            return httpx.AsyncClient(
-                headers={"Authorization": f"Bearer {key}"} if key else {},
-                timeout=None,  # noqa: S113 - one limit on the whole attempt: a drip ends too
-                follow_redirects=False,  # the key and the opinions go where the user said
-                trust_env=not is_loopback(self._base_url),  # no proxy to this machine
-            )
-        except (ImportError, ValueError, httpx.InvalidURL):
-            names = sorted(name for name in os.environ if name.lower() in PROXY_VARIABLES)
-            if not names:
-                raise
-            # Without the value or the cause, which may hold a password.
-            raise EngineError(
-                f"{self.model_id}: the proxy in {', '.join(names)} cannot be used; expected "
-                "http://HOST:PORT or https://HOST:PORT (for socks5:// first: pip install socksio)"
-            ) from None
+        async with self._connection.client(asking) as client:
+            async with asyncio.TaskGroup() as workers:
+                for _ in range(min(self._concurrency, len(jobs))):
+                    workers.create_task(work())
+            if not failures:
+                completions = [found[i] for i in range(len(jobs))]
+                await self._check_prompts_were_read(client, jobs, completions, asking)
+                return completions
+        n_left, n_tries = len(jobs) - len(found) - len(failures), failures[0].most_attempts
+        raise EngineError(
+            f"{self.model_id}: {len(failures)} of {len(jobs)} completions failed after "
+            f"{n_tries} attempt{'s' if n_tries > 1 else ''} each ({len(found)} finished, {n_left} "
+            f"not begun). First error: {failures[0].message}. Is the server up, and not overloaded?"
+        )
 
     async def _fetch(
-        self, client: httpx.AsyncClient, job: _Job, sampling: Sampling, key: str
+        self, client: httpx.AsyncClient, job: _Job, asking: Asking
     ) -> Completion | Failure:
         """Returns the completion, or the last failure once the attempts are used up."""
-        attempt = 1
+        attempt, waited_seconds = 1, 0.0
+        cut_short: Reply | None = None  # kept while it is seen whether more tokens bring more
         while True:
-            payload = self._payload(job, sampling)
-            answer = await self._post(client, payload, key)
-            if isinstance(answer, Failure):
-                outcome: Completion | Failure = answer
-            elif answer.status == 200:
-                outcome = completion_in(answer, job.seed, key)
-            elif answer.status in (408, 425, 429) or answer.status >= 500:
-                what = f"HTTP {answer.status}: {answer.said}"
-                outcome = Failure(what, answer.retry_after_seconds)
-            elif self._adapt(answer, payload):
-                continue  # not one of the attempts: the next request is another one
-            else:
-                self._refuse(answer, job, bool(key))
-            if isinstance(outcome, Completion) or attempt == self._max_attempts:
-                return outcome
+            n_reasoning = self._budget.n_tokens(is_trial=cut_short is not None)
+            payload = self._parameters.payload(
+                self._model,
+                job.prompt,
+                job.seed,
+                asking.sampling,
+                n_reasoning_tokens=n_reasoning,
+                sends_stops=not self._budget.is_reasoning,
+                json_schema=asking.json_schema,
+            )
+            answer = await self._connection.post(client, payload, asking)
+            outcome = answer if isinstance(answer, Failure) else self._taken(answer, asking)
+            if isinstance(outcome, Reply):
+                self._budget.worked(payload)
+                if cut_short is not None and not outcome.shows_reasoning:
+                    self._budget.has_no_reasoning()
+                    return _completion(cut_short, job, asking.sampling)
+                if self._budget.asks_again(outcome, payload, n_reasoning):
+                    continue
+                if cut_short is None and self._budget.asks_for_trial(outcome, asking.sampling):
+                    cut_short = outcome
+                    continue
+                return _completion(outcome, job, asking.sampling)
+            if cut_short is not None:
+                self._budget.has_no_reasoning()
+                return _completion(cut_short, job, asking.sampling)
+            if isinstance(outcome, Answer):
+                if self._adapts(outcome, payload, n_reasoning):
+                    continue  # not one of the attempts: the next request is another one
+                fault = passing_fault(outcome, has_answered=self._budget.has_answered)
+                outcome = fault or self._refuse(outcome, job, asking)
+            if outcome.is_loading:
+                nap = min(max(outcome.retry_after_seconds, LOADING_NAP_SECONDS), MAX_WAIT_SECONDS)
+                if waited_seconds + nap > self._loading_seconds:
+                    limit = f"{self._loading_seconds:g} s (loading_seconds)"
+                    message = f"the server was still loading its model after {limit}: "
+                    return Failure(message + outcome.message, most_attempts=attempt)
+                await self._sleep(nap)
+                waited_seconds += nap
+                self._waits["loading"] = (
+                    f"{self.model_id} was waited for while it loaded its model."
+                )
+                continue
+            if attempt >= min(outcome.most_attempts or self._max_attempts, self._max_attempts):
+                return outcome._replace(most_attempts=attempt)
             back_off = 0.5 * 2 ** (attempt - 1) * (1 + self._jitter())
             await self._sleep(min(max(back_off, outcome.retry_after_seconds), MAX_WAIT_SECONDS))
             attempt += 1
 
-    def _payload(self, job: _Job, sampling: Sampling) -> dict[str, object]:
-        asked: dict[str, object] = {
-            "max_tokens": sampling.max_tokens,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "seed": job.seed % N_SEEDS,
-        }
-        if sampling.frequency_penalty:
-            asked["frequency_penalty"] = sampling.frequency_penalty
-        payload = {name: value for name, value in asked.items() if name not in self._adapted}
-        if "max_tokens" in self._adapted:
-            payload["max_completion_tokens"] = sampling.max_tokens
-        if sampling.stop:
-            payload["stop"] = list(sampling.stop)
-        messages = [{"role": role, "content": content} for role, content in job.prompt]
-        return {"model": self._model, "messages": messages, **payload}
+    def _taken(self, answer: Answer, asking: Asking) -> Reply | Failure | Answer:
+        """The reply in the answer, a fault that it tells of, or the answer where it holds none."""
+        if not 200 <= answer.status < 300 or answer.is_error:
+            return answer
+        reply = reply_in(answer.body)
+        if not isinstance(reply, Reply):
+            return answer
+        if broke_off(reply):
+            told = cleaned(reply.told, asking.hidden)
+            return Failure(f"the server broke off, finish_reason {told!r}: {answer.said}")
+        return reply
 
-    async def _post(
-        self, client: httpx.AsyncClient, payload: dict[str, object], key: str
-    ) -> Answer | Failure:
-        url = f"{self._base_url}/chat/completions"
-        # Compressed answers are not asked for, nor unpacked: a small one can unpack to any size.
-        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
-        content = bytearray()
-        try:
-            async with (
-                asyncio.timeout(self._timeout_seconds),
-                client.stream("POST", url, content=json.dumps(payload), headers=headers) as answer,
-            ):
-                async for chunk in answer.aiter_raw():
-                    content += chunk
-                    if len(content) > MAX_ANSWER_BYTES:
-                        break
-        except TimeoutError:
-            return Failure(f"no whole answer within {self._timeout_seconds:g} s")
-        except httpx.TransportError as error:
-            return Failure(cleaned(f"{type(error).__name__}: {error}", key))
-        if len(content) > MAX_ANSWER_BYTES:
+    def _adapts(self, answer: Answer, payload: Mapping[str, Any], n_reasoning: int) -> bool:
+        """Whether the next request is another one, since this one's parameters were refused."""
+        status = answer.status
+        if 200 <= status < 300:
+            if not answer.is_error:
+                return False
+            status = answer.inner_status or 400
+        if status < 400 or status in NO_REFUSALS:
+            return False
+        answer = answer._replace(status=status)
+        return self._budget.shrinks(answer, payload, n_reasoning) or (
+            self._parameters.left_out_by(answer, payload)
+        )
+
+    async def _check_prompts_were_read(
+        self,
+        client: httpx.AsyncClient,
+        jobs: list[_Job],
+        completions: list[Completion],
+        asking: Asking,
+    ) -> None:
+        """Raises the EngineError where the server left out part of the longest prompt."""
+        counts = [
+            (Count(n_characters(job.prompt), completion.n_prompt_tokens), job)
+            for job, completion in zip(jobs, completions, strict=True)
+            if completion.n_prompt_tokens is not None
+        ]
+        if not counts:
+            return
+        count, job = max(counts, key=lambda each: (each[0].n_characters, -each[0].n_tokens))
+        if count.n_characters <= self._n_characters_read or not is_suspicious(count):
+            return
+        asked = probes(job.prompt, secrets.token_hex(4))
+        short = asking._replace(sampling=Sampling(max_tokens=1), json_schema=None)
+        payloads = [
+            self._parameters.payload(
+                self._model, prompt, job.seed, short.sampling,
+                n_reasoning_tokens=0, sends_stops=False, json_schema=None,
+            )
+            for prompt in asked
+        ]  # fmt: skip
+        answers = await asyncio.gather(
+            *(self._connection.post(client, each, short) for each in payloads)
+        )
+        replies = [
+            each if isinstance(each, Failure) else self._taken(each, short) for each in answers
+        ]
+        probed = [
+            Count(n_characters(prompt), reply.n_prompt_tokens)
+            for prompt, reply in zip(asked, replies, strict=True)
+            if isinstance(reply, Reply) and reply.n_prompt_tokens is not None
+        ]
+        if len(probed) == len(asked) and was_cut(count, probed):
             raise EngineError(
-                f"{self.model_id}: the answer is larger than {MAX_ANSWER_BYTES:,} bytes, far more "
-                f"than a completion. Is {self._base_url} a chat-completions server?"
+                f"{self.model_id}, prompt {job.prompt_index + 1}: the server cut the prompt. It "
+                f"read {count.n_tokens:,} tokens of {count.n_characters:,} characters and left out "
+                "the rest without a word, so somebody's opinion may be missing. Serve the model "
+                "with a larger context (Ollama: OLLAMA_CONTEXT_LENGTH or num_ctx), or give fewer "
+                "or shorter opinions"
             )
-        return read(answer, bytes(content), key)
+        self._n_characters_read = count.n_characters
 
-    def _adapt(self, answer: Answer, payload: dict[str, object]) -> bool:
-        """Returns whether the server refused a parameter that can be swapped or left out.
-
-        Hosted reasoning models want ``max_completion_tokens`` and refuse some of the other
-        parameters. Each is adapted once and for all; ``notes`` tells.
-        """
-        told = answer.told
-        if answer.status not in (400, 422) or re.search(TOO_LONG, told, re.IGNORECASE):
-            return False
-        if not re.search(REFUSED, told, re.IGNORECASE):
-            return False
-        for name in re.findall(rf"\b({'|'.join(ADAPTATIONS)})\b", told):
-            if name in payload:
-                did = ADAPTATIONS[name]
-                self._adapted[name] = f"{self.model_id} does not take {name!r}: {did}."
-                return True
-        return False
-
-    def _refuse(self, answer: Answer, job: _Job, key_was_sent: bool) -> NoReturn:
+    def _refuse(self, answer: Answer, job: _Job, asking: Asking) -> Failure:
         """Raises the EngineError for an answer that no repetition would better."""
-        url, said = f"{self._base_url}/chat/completions", answer.said
-        if 300 <= answer.status < 400:
-            said = f"a redirect to {answer.location}. Redirects are not followed: check that URL, "
-            said += "and give it yourself if it is the right one"
-        elif answer.status in (401, 403):
-            said = f"the key was refused: {said}" if key_was_sent else f"no key was sent: {said}"
-            said += f". Set {' or '.join(KEY_VARIABLES)} to a key that this server takes"
-        elif answer.status == 404:
-            said += f". Either the server has no model {self._model!r} (GET {self._base_url}/models"
-            said += f" lists those it has), or the URL is wrong (mostly it ends in /v1): {url}"
-        elif re.search(TOO_LONG, answer.told, re.IGNORECASE):
-            said = f"the prompt and its answer do not fit the model's context: {said}. Give fewer "
-            said += "or shorter opinions, a lower max_tokens, or serve the model with more context"
-        where = f"{self.model_id}, prompt {job.prompt_index + 1}"
-        raise EngineError(f"{where}: HTTP {answer.status}, {said}")
+        told = refusal(
+            answer,
+            base_url=self._base_url,
+            model=self._model,
+            key_was_sent=bool(asking.key),
+            keys=" or ".join(KEY_VARIABLES),
+        )
+        raise EngineError(f"{self.model_id}, prompt {job.prompt_index + 1}: {told}")
 
-    def _key(self) -> str:
-        """Returns the key from the environment, or "" for none."""
-        name = next((name for name in KEY_VARIABLES if name in os.environ), "")
-        key = os.environ.get(name, "").strip()
-        if not all("!" <= character <= "~" for character in key):
-            # Said here because the HTTP library's own complaint would print the key.
-            raise InputError(f"{name}: the key holds a blank or a non-ASCII character; set it anew")
-        if key and not self._base_url.startswith("https:") and not is_loopback(self._base_url):
-            raise InputError(
-                f"{self.model_id}: the key in {name} would travel unencrypted. Use an https:// "
-                f"URL, or, if the server needs no key, set {KEY_VARIABLES[0]} to nothing"
-            )
-        return key
+
+def _completion(reply: Reply, job: _Job, sampling: Sampling) -> Completion:
+    text, is_cut = cut_at_stops(reply.answer, sampling.stop)
+    return Completion(
+        text,
+        "stop" if is_cut else reply.finish_reason,
+        job.seed,
+        reply.n_prompt_tokens,
+        reply.n_completion_tokens,
+        reply.reasoning,
+        reply.why_empty,
+    )
+
+
+def _parts_of(spec: str) -> tuple[str, str, ServerOptions]:
+    """(Base URL, model's name, options) of a spec."""
+    base_url, _, rest = spec.removeprefix("openai:").partition("#")
+    model, has_options, text = rest.partition("?")
+    if not has_options:
+        return base_url, rest, ServerOptions()
+    if "@" in text:  # perhaps the end of a password with '#' and '?' in it: not to be shown
+        raise InputError(
+            "the options behind the model's name hold '@': write it as %40 there. A user name or "
+            f"password must not stand in the URL. {EXAMPLE}"
+        )
+    checked(base_url, model)
+    return base_url, model, read_options(text, where="the options behind the model's name")

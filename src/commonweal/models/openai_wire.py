@@ -8,42 +8,72 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
+import zlib
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
 
 from commonweal.errors import InputError
-from commonweal.types import Completion
+from commonweal.models.openai_streams import joined_stream
 
 MAX_MESSAGE_CHARACTERS = 300
+EXAMPLE = "Example: openai:http://127.0.0.1:8080/v1#smollm2-135m"
 
-FINISH_REASONS: dict[str | None, Literal["stop", "length"]] = {
-    **dict.fromkeys(("stop", "eos", "eos_token", "end_turn", None), "stop"),
-    "content_filter": "stop",  # the text is taken as given: the policy's parser judges it
-    "length": "length",
-    "max_tokens": "length",
-}
+_SAYING = (
+    "message", "msg", "detail", "details", "error", "errors", "error_msg", "error_message",
+    "status_msg", "title", "description", "reason", "raw", "metadata", "base_resp",
+)  # fmt: skip
+_NAMING = ("param", "params", "parameter", "parameters", "field", "fields", "loc", "property")
+_KINDS = ("code", "type", "status", "status_code")
 
 
 class Failure(NamedTuple):
-    """An attempt that may go better the next time; with the wait that the server asked for."""
+    """An attempt that may go better the next time.
+
+    Attributes:
+        message: what happened.
+        retry_after_seconds: the wait that the server asked for.
+        most_attempts: after how many attempts it counts as one for good; 0 for the engine's own
+            limit.
+        is_loading: whether the server says that its model is not ready yet.
+    """
 
     message: str
     retry_after_seconds: float = 0.0
+    most_attempts: int = 0
+    is_loading: bool = False
 
 
 class Answer(NamedTuple):
-    """What the server sent; all but ``body`` is short and without the key."""
+    """What the server sent; all but ``body`` is short and without the key.
+
+    Attributes:
+        status: of HTTP.
+        body: its JSON, a stream joined to one answer; None where it is none or cut off.
+        said: its message for people.
+        told: the same after its error's code, type and parameter.
+        named: the parameters that the error names in fields of their own.
+        location: where a redirect leads.
+        retry_after_seconds: the wait that it asks for.
+        is_page: whether it is a page for a browser.
+        is_error: whether its body is an error, whatever the status says.
+        inner_status: the status that the body gives, 0 for none.
+    """
 
     status: int
     body: Any
-    said: str  # its message for people
-    told: str  # the same after its error's code, type and parameter
+    said: str
+    told: str
+    named: str
     location: str
     retry_after_seconds: float
+    is_page: bool
+    is_error: bool
+    inner_status: int
 
 
 def checked(base_url: str, model: str) -> tuple[str, str]:
@@ -60,14 +90,27 @@ def checked(base_url: str, model: str) -> tuple[str, str]:
     if "@" in base_url:
         problem = "a user name or password must not stand in the URL (set the key's variable)"
     elif "?" in base_url:
-        got, problem = "a BASE_URL with '?'", "it must have no query (which may hold a key)"
+        got = "a BASE_URL with '?'"
+        problem = "it must have no query, which may hold a key; what is no secret goes behind the "
+        problem += "model's name, as #MODEL?query.api-version=2024-10-21"
     elif not usable or base_url.endswith("/chat/completions"):
         problem = "BASE_URL needs http(s):// and a host, and ends before /chat/completions"
     elif not model.strip() or "#" in model or not model.isprintable():
         problem = "the model's name is missing, or holds '#' or a control character"
     else:
         return base_url, model.strip()
-    raise InputError(f"{got}: {problem}. Example: openai:http://127.0.0.1:8080/v1#smollm2-135m")
+    raise InputError(f"{got}: {problem}. {EXAMPLE}")
+
+
+def hint_at_path(base_url: str) -> str:
+    """What may be wrong with the URL's path, in words; "" where nothing shows."""
+    parts = [part for part in urlsplit(base_url).path.split("/") if part]
+    versions = [part for part in parts if re.fullmatch(r"v\d\w*", part)]
+    if len(versions) > 1 and len(set(versions)) < len(versions):
+        return f"The URL has /{versions[-1]} twice: give it once"
+    if not versions:
+        return f"The URL has no /v1, where most servers answer: try openai:{base_url}/v1#MODEL"
+    return ""
 
 
 def is_loopback(url: str) -> bool:
@@ -79,51 +122,128 @@ def is_loopback(url: str) -> bool:
         return host == "localhost"
 
 
-def read(answer: httpx.Response, content: bytes, key: str) -> Answer:
+def unpacked(content: bytes, encoding: str, *, most_bytes: int) -> bytes | None:
+    """The content without gzip or deflate, at most one byte more than ``most_bytes``.
+
+    None where it is packed in another way or damaged. We ask for none of it; some proxies pack all
+    the same.
+    """
+    encoding = encoding.strip().casefold()
+    if content[:2] != b"\x1f\x8b" and encoding in ("", "identity"):
+        return content
+    if encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
+        return None
+    for bits in (32 + zlib.MAX_WBITS, -zlib.MAX_WBITS):  # with a header of either kind, and bare
+        unpacker = zlib.decompressobj(bits)
+        try:
+            whole = unpacker.decompress(content, most_bytes + 1)
+        except zlib.error:
+            continue
+        return whole if unpacker.eof or len(whole) > most_bytes else None
+    return None
+
+
+def read(answer: httpx.Response, content: bytes, secrets: Sequence[str]) -> Answer:
     """Returns the answer with its JSON (None where it is none) and its message taken out."""
-    try:
-        body = json.loads(content)
-    except (ValueError, RecursionError):
-        body = None
-    error = body.get("error", body) if isinstance(body, dict) else None
-    error = error if isinstance(error, dict) else {"message": error}
+    body = _parsed(content)
+    if isinstance(body, list) and body and isinstance(body[0], dict):
+        body = body[0]  # an error in a list of one
     text = content[:4000].decode("utf-8", "replace")
-    said = cleaned(str(error.get("message") or error.get("detail") or text), key) or "(no message)"
-    names = cleaned(" ".join(str(error.get(name)) for name in ("code", "type", "param")), key)
-    location = cleaned(answer.headers.get("location", "elsewhere"), key)
-    wait = retry_after_seconds(answer.headers.get("retry-after", ""))
-    return Answer(answer.status_code, body, said, f"{names} {said}", location, wait)
+    is_page = text.lstrip("\ufeff \r\n\t")[:1] == "<"
+    sayings = list(dict.fromkeys(filter(None, map(str.strip, _strings(body, _SAYING)))))
+    said = "; ".join(each for each in sayings if each) or _visible(text)
+    said = cleaned(said, secrets) or "(no message)"
+    named = " ".join(_strings(body, _NAMING))
+    kinds = " ".join(str(each) for each in _values(body, _KINDS))
+    return Answer(
+        status=answer.status_code,
+        body=body,
+        said=said,
+        told=f"{cleaned(f'{kinds} {named}', secrets)} {said}",
+        named=cleaned(named, secrets),
+        location=cleaned(answer.headers.get("location", "elsewhere"), secrets),
+        retry_after_seconds=_wait(answer.headers, body),
+        is_page=is_page,
+        is_error=_is_error(body),
+        inner_status=next(
+            (n for n in map(_as_status, _values(body, _KINDS)) if n), 0
+        ),
+    )  # fmt: skip
 
 
-def completion_in(answer: Answer, seed: int, key: str) -> Completion | Failure:
-    """Returns the completion in a 200 answer, or what is wrong with its JSON or its shape."""
-    match answer.body:
-        case {"choices": [{"message": {"content": str() | None as text} as message} as choice, *_]}:
-            reason = choice.get("finish_reason")
-        case None:
-            return Failure(f"the answer is not JSON, or cut off: {answer.said}")
-        case _:
-            return Failure(f"the answer has no choices[0].message.content: {answer.said}")
-    if not isinstance(reason, str | None) or reason not in FINISH_REASONS:
-        return Failure(f"the server broke off, finish_reason {cleaned(str(reason), key)!r}")
-    if text is None and isinstance(message.get("refusal"), str):
-        text = message["refusal"]  # OpenAI's own field for it; the policy's parser knows refusals
-    usage = answer.body.get("usage")
-    usage = usage if isinstance(usage, dict) else {}
-    counts = (usage.get("prompt_tokens"), usage.get("completion_tokens"))
-    n_prompt, n_completion = (n if type(n) is int and n >= 0 else None for n in counts)
-    text = (text or "").encode("utf-8", "replace").decode()  # no lone surrogates further in
-    return Completion(text, FINISH_REASONS[reason], seed, n_prompt, n_completion)
+def _parsed(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return joined_stream(content)
 
 
-def cleaned(text: str, key: str) -> str:
-    """Returns ``text`` on one printable line of bounded length, without any part of the key."""
+def _is_error(body: Any) -> bool:
+    if not isinstance(body, dict) or body.get("choices"):
+        return False
+    kind = str(body.get("type") or body.get("object") or "")
+    return bool(body.get("error") or body.get("errors") or kind == "error" or "detail" in body)
+
+
+def _as_status(value: object) -> int:
+    if isinstance(value, str) and value.isdecimal():
+        value = int(value)
+    return value if type(value) is int and 400 <= value < 600 else 0
+
+
+def _strings(node: Any, names: Sequence[str], depth: int = 6) -> Iterator[str]:
+    """All texts under these names, and under those in them."""
+    for value in _values(node, names, depth):
+        if isinstance(value, list):
+            yield from (str(each) for each in value if isinstance(each, str | int))
+        elif isinstance(value, str):
+            yield value
+
+
+def _values(node: Any, names: Sequence[str], depth: int = 6) -> Iterator[Any]:
+    if depth == 0:
+        return
+    if isinstance(node, list):
+        for each in node[:20]:
+            yield from _values(each, names, depth - 1)
+    elif isinstance(node, dict):
+        for name in sorted(node, key=lambda n: names.index(n) if n in names else len(names)):
+            if name in names and node[name] is not None:
+                yield node[name]
+            if name in _SAYING:  # choices, usage and their like hold no message
+                yield from _values(node[name], names, depth - 1)
+
+
+def _visible(text: str) -> str:
+    """The text, of a page its title or what it shows."""
+    if "<html" not in text[:1000].casefold() and "<!doctype" not in text[:1000].casefold():
+        return text
+    if title := re.search(r"<title[^>]*>(.*?)</title>", text, re.DOTALL | re.IGNORECASE):
+        return f"a page titled {title[1].strip()!r}"
+    text = re.sub(r"<(script|style)\b.*?</\1>", " ", text, flags=re.DOTALL | re.IGNORECASE)
+    return f"a page: {re.sub(r'<[^>]*>', ' ', text)}"
+
+
+def cleaned(text: str, secrets: Sequence[str]) -> str:
+    """Returns ``text`` on one printable line of bounded length, without any part of a secret."""
     line = "".join(c if c.isprintable() else " " for c in text[: 10 * MAX_MESSAGE_CHARACTERS])
-    size = min(len(key), 8)  # servers also echo a key in part
-    parts = {key[i : i + size] for i in range(len(key) - size + 1)} - {""}
+    parts: set[str] = set()
+    for secret in secrets:
+        size = min(len(secret), 8)  # servers also echo a key in part
+        parts |= {secret[i : i + size] for i in range(len(secret) - size + 1)} - {""}
     words = ["[key]" if any(part in word for part in parts) else word for word in line.split()]
     line = " ".join(words)
     return line if len(line) <= MAX_MESSAGE_CHARACTERS else line[:MAX_MESSAGE_CHARACTERS] + "..."
+
+
+def _wait(headers: httpx.Headers, body: Any) -> float:
+    """The wait that headers or body ask for, in seconds."""
+    waits = [retry_after_seconds(headers.get("retry-after", ""))]
+    waits.append(retry_after_seconds(headers.get("retry-after-ms", "")) / 1000)
+    told = body.get("estimated_time") if isinstance(body, dict) else None
+    if isinstance(told, int | float) and 0 < told < 1e6:
+        waits.append(float(told))
+    return max(waits)
 
 
 def retry_after_seconds(header: str) -> float:

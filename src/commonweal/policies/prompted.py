@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from commonweal.errors import GenerationError, InputError
+from commonweal.models.empties import why_all_empty
 from commonweal.policies.parsing import Parser
 from commonweal.policies.prompts import PromptTemplate, fit_opinions
 from commonweal.types import (
@@ -91,6 +92,12 @@ class PromptedPolicy:
                     candidates.append(self._candidate(parsed, draw, len(candidates), attempt))
             if len(candidates) == n_candidates:
                 break
+            if attempt == 0 and (why := why_all_empty(completions)):
+                raise GenerationError(
+                    f"{self.model.model_id}: all {n_draws} completions of the first draw are "
+                    f"empty: {why}",
+                    rejections,
+                )
         if not candidates:
             raise GenerationError(
                 f"none of {n_sampled} completions by {self.model.model_id} can be shown to the "

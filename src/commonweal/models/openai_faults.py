@@ -1,0 +1,95 @@
+"""What to make of an answer that is no completion: try again, wait, or say why not."""
+
+from __future__ import annotations
+
+import re
+
+from commonweal.models.openai_parameters import TOO_LONG
+from commonweal.models.openai_wire import Answer, Failure, hint_at_path
+
+_LOADING = re.compile(
+    r"\bloading\b|being loaded|warm(ing)? ?up|starting up|still starting|initiali[sz]ing|not ready"
+    r"|not yet ready|estimated_time|cold start|wird geladen|加载",
+    re.IGNORECASE,
+)
+_NO_CREDIT = re.compile(
+    r"insufficient.?(quota|balance|credit|funds)|billing|exceeded your (current )?quota"
+    r"|out of credit|credit balance|payment|余额",
+    re.IGNORECASE,
+)
+PASSING = (408, 425, 429)
+FOR_GOOD = (501, 505, 511)
+"""Of the statuses from 500 on those that no repetition betters."""
+
+ERROR_IN_200_ATTEMPTS = 2
+
+
+def passing_fault(answer: Answer, *, has_answered: bool) -> Failure | None:
+    """The fault, where the same request may go better later; None where it will not.
+
+    Args:
+        answer: what the server sent.
+        has_answered: whether it has given completions before: a 200 without one is then an
+            accident, and before the first one it is the wrong server or URL.
+    """
+    status = answer.status
+    in_200 = 200 <= status < 300
+    if in_200:
+        if answer.body is None and not answer.is_page:
+            return Failure(f"the answer is not JSON, or cut off: {answer.said}")
+        status = answer.inner_status if answer.is_error else 0
+    what = f"HTTP {status}: {answer.said}"
+    if (status >= 500 or status in (202, 409, *PASSING)) and _LOADING.search(answer.told):
+        return Failure(what, answer.retry_after_seconds, is_loading=True)
+    if status in FOR_GOOD or (status == 429 and _NO_CREDIT.search(answer.told)):
+        return None
+    if status in PASSING or status >= 500:
+        what = f"HTTP {answer.status} with the error {status}: {answer.said}" if in_200 else what
+        most = ERROR_IN_200_ATTEMPTS if in_200 else 0
+        return Failure(what, answer.retry_after_seconds, most)
+    if in_200 and has_answered:
+        return Failure(f"HTTP {answer.status} without a completion: {answer.said}")
+    return None
+
+
+def refusal(answer: Answer, *, base_url: str, model: str, key_was_sent: bool, keys: str) -> str:
+    """What to tell the user of an answer that no repetition would better, with the server's words.
+
+    Args:
+        answer: what the server sent.
+        base_url: where it was asked.
+        model: the model's name on that server.
+        key_was_sent: whether a key went with the request.
+        keys: the names of the variables that may hold one.
+    """
+    said, hint = answer.said, hint_at_path(base_url)
+    status = answer.status
+    if 200 <= status < 300:
+        kind = "an error" if answer.is_error else "a page" if answer.is_page else "no completion"
+        if kind == "no completion":
+            said = f"{_shape(answer)}: {said}"
+        hint = hint or f"Is {base_url} a chat-completions server?"
+        return f"HTTP {status} with {kind}: {said}. {hint}"
+    if 300 <= status < 400:
+        said = f"a redirect to {answer.location}. Redirects are not followed: check that URL, "
+        said += "and give it yourself if it is the right one"
+    elif status in (401, 403, 407):
+        said = f"the key was refused: {said}" if key_was_sent else f"no key was sent: {said}"
+        said += f". Set {keys} to a key that this server takes"
+    elif status in (402, 429):
+        said += ". The account has no credit or quota left for it"
+    elif status in (404, 405):
+        said += f". Either the server has no model {model!r} (GET {base_url}/models lists those it "
+        said += f"has), or the URL is wrong: {base_url}/chat/completions"
+        said += f". {hint}" if hint else ""
+    elif TOO_LONG.search(answer.told):
+        said = f"the prompt and its answer do not fit the model's context: {said}. Give fewer "
+        said += "or shorter opinions, a lower max_tokens, or serve the model with more context"
+    return f"HTTP {status}, {said}"
+
+
+def _shape(answer: Answer) -> str:
+    body = answer.body
+    if isinstance(body, dict) and "choices" in body and not body["choices"]:
+        return "its choices are empty"
+    return "it has no choices[0].message.content"
