@@ -12,7 +12,7 @@ from commonweal.models import DEFAULT_MODEL
 from commonweal.policies import NamedPolicy, default_policy, load_policy, read_policy_name
 from commonweal.policies.ruled import RuledPolicy
 from commonweal.result import Agreement
-from commonweal.rewards import DEFAULT_REWARD_MODEL, load_reward_model
+from commonweal.rewards import DEFAULT_REWARD_MODEL, check_reward_model, load_reward_model
 from commonweal.rules import Welfare, resolve_rule
 from commonweal.selection import Wanted, check_seed, included, select
 from commonweal.types import (
@@ -89,6 +89,8 @@ def find_agreement(
     if n_candidates < 1:
         raise InputError(f"n_candidates is {n_candidates}, expected at least 1")
     check_seed(seed)
+    if isinstance(reward, str):
+        check_reward_model(reward)
     progress = on_progress or no_progress
 
     began = perf_counter()
