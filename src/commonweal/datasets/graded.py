@@ -67,7 +67,7 @@ def import_graded(
         label = group.id or str(number)
         key = {"round_id": f"{name}/{label}"}
         about = {"group_id": key["round_id"], "question_id": key["round_id"]}
-        rounds.append({**key, **about, "question": group.question, "topic": group.topic})
+        rounds.append({**key, **about, "question": group.question, "topic": group.topic or None})
         people = [f"{key['round_id']}/p{i}" for i in range(1, len(group.opinions) + 1)]
         for person, opinion in zip(people, group.opinions, strict=True):
             said = {"opinion_id": person.rpartition("/")[2], "participant_id": person}

@@ -1,0 +1,113 @@
+"""The graded groups are what their README says they are, and no split leaks into another."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from commonweal.datasets.graded import import_graded
+from commonweal.datasets.validation import problems
+from commonweal.datasets.words import tokens
+
+FOLDER = Path(__file__).parents[1] / "examples" / "graded_groups"
+README = (FOLDER / "README.md").read_text(encoding="utf-8")
+SPLITS = ("train", "development", "test")
+EXPECTED = {"train": 346, "development": 40, "test": 80}
+NEAR = 0.7
+"""Share of words in common above which two texts are nearly the same."""
+
+
+def groups(split: str) -> list[dict]:
+    lines = (FOLDER / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+@pytest.fixture(scope="module")
+def by_split() -> dict[str, list[dict]]:
+    return {split: groups(split) for split in SPLITS}
+
+
+def test_the_readme_counts_them(by_split):
+    assert {split: len(found) for split, found in by_split.items()} == EXPECTED
+    everything = [group for found in by_split.values() for group in found]
+    n_pairs = sum(len(g["opinions"]) * len(g["statements"]) for g in everything)
+    assert f"{len(everything)} questions" in README
+    assert f"{n_pairs:,} pairs" in README
+    kinds = Counter(kind for group in everything for kind in group.get("kinds", ()))
+    assert all(f"`{kind}`" in README for kind in kinds)
+    assert set(re.findall(r"`(\w+\.jsonl)`", README)) == {
+        *(f"{split}.jsonl" for split in SPLITS),
+        "second_grader.jsonl",
+    }
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_they_keep_the_format_and_use_the_whole_scale(split):
+    dataset = import_graded(FOLDER / f"{split}.jsonl")
+    assert list(problems(dataset, FOLDER)) == []
+    shares = np.bincount(dataset.ratings["agreement"].to_numpy(), minlength=8)[1:]
+    assert (shares / shares.sum() > 0.08).all()
+
+
+def test_a_quarter_is_what_the_embedded_policies_wrote(by_split):
+    newer = [g for found in by_split.values() for g in found if g["id"].startswith("g")]
+    kinds = Counter(kind for group in newer for kind in group["kinds"])
+    assert kinds["model"] / kinds.total() > 0.24
+
+
+def test_topics_and_texts_of_one_split_are_in_no_other(by_split):
+    topics = {s: {g["topic"] for g in found if "topic" in g} for s, found in by_split.items()}
+    assert not topics["train"] & topics["development"]
+    assert not (topics["train"] | topics["development"]) & topics["test"]
+    words = {
+        split: [
+            frozenset(tokens(text))
+            for group in found
+            for text in (group["question"], *group["opinions"], *group["statements"])
+            if len(tokens(text)) > 6
+        ]
+        for split, found in by_split.items()
+    }
+    seen = set(words["train"]) | set(words["development"])
+    assert not seen & set(words["test"])
+    questions = {s: [frozenset(tokens(g["question"])) for g in f] for s, f in by_split.items()}
+    for one, other in product(questions["test"], questions["train"] + questions["development"]):
+        assert len(one & other) / len(one | other) < NEAR, (one, other)
+
+
+def test_flips_come_in_pairs_that_somebody_tells_apart(by_split):
+    told = []
+    for group in (g for found in by_split.values() for g in found if g["id"].startswith("g")):
+        grades = np.array(group["agreement"])
+        places = [[j for j, k in enumerate(group["kinds"]) if k == f"flip_{x}"] for x in "ab"]
+        if all(len(place) == 1 for place in places):
+            (a,), (b,) = places
+            told.append(np.abs(grades[:, a] - grades[:, b]).max() >= 3)
+    assert len(told) > 250
+    assert np.mean(told) > 0.95
+
+
+def test_the_second_grader_agrees_as_the_readme_says(by_split):
+    first = {group["id"]: group for found in by_split.values() for group in found}
+    second = groups("second_grader")
+    assert "44 of the questions" in README
+    assert len(second) == 44
+    for field, told in (("agreement", "0.88"), ("quality", "0.87")):
+        one, other = (
+            np.concatenate([np.ravel(given[field]) for given in some])
+            for some in ([first[group["id"]] for group in second], second)
+        )
+        # Cohen 1968, from the definition: one less the mean squared difference over that by chance.
+        by_chance = (one[:, None] - other[None, :]) ** 2
+        kappa = 1 - np.mean((one - other) ** 2) / by_chance.mean()
+        assert f"{kappa:.2f}" == told
+        if field == "agreement":
+            assert f"{len(one):,} pairs" in README
+            assert f"{np.mean(one == other):.0%}".replace("%", " %") in README
+            assert f"{np.mean(np.abs(one - other) <= 1):.0%}".replace("%", " %") in README
