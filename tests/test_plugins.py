@@ -207,6 +207,7 @@ def test_the_help_names_the_rules_that_are_ours():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # the embedded model writes 16 candidates twice
 @pytest.mark.usefixtures("smollm2_gguf", "encoder_folder")
 def test_the_tutorial_installs_into_a_fresh_environment_and_its_readme_runs(tmp_path):
     """pip builds and installs it, without a network; then what its README says is done."""
