@@ -73,6 +73,8 @@ class OpenAIModel:
         jitter: draws from [0, 1), so that requests that failed together do not return together.
     """
 
+    takes_json_schema = True
+
     def __init__(
         self,
         base_url: str,

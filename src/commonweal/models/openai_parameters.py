@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from commonweal.models.openai_wire import Answer
+from commonweal.models.system_role import fold_system
 from commonweal.types import Prompt, Sampling
 
 N_SEEDS = 2**31  # llama.cpp keeps 32 bits of a seed, and some servers take -1 for "random"
@@ -191,19 +192,6 @@ def names_limit(answer: Answer, payload: Mapping[str, Any]) -> bool:
     """Whether the refusal names the limit on tokens that the request held."""
     names = ("max_tokens", "max_completion_tokens")
     return any(name in payload and _PATTERNS[name].search(answer.told) for name in names)
-
-
-def fold_system(prompt: Prompt) -> list[tuple[str, str]]:
-    """The prompt's messages (role, text) with the system text before the first user message."""
-    system = "\n\n".join(text for role, text in prompt if role == "system")
-    rest: list[tuple[str, str]] = [(role, text) for role, text in prompt if role != "system"]
-    at = next((i for i, (role, _) in enumerate(rest) if role == "user"), None)
-    if not system:
-        return rest
-    if at is None:
-        return [("user", system), *rest]
-    rest[at] = ("user", f"{system}\n\n{rest[at][1]}")
-    return rest
 
 
 def _merged(base: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,9 @@ from typing import Any, Literal
 import numpy as np
 
 from commonweal.errors import EngineError, InputError
-from commonweal.types import Completion, Prompt, Sampling
+from commonweal.models.reasoning import set_apart
+from commonweal.models.system_role import fold_system
+from commonweal.types import Completion, Message, Prompt, Sampling
 
 __all__ = ["TransformersModel"]
 
@@ -60,6 +62,7 @@ class TransformersModel:
         self._torch: Any = importlib.import_module("torch")
         self._model, self._tokenizer, self._model_id = model, tokenizer, model_id
         self._path, self._batch_size = path, batch_size
+        self._notes: tuple[str, ...] = ()
         ends = getattr(model.generation_config, "eos_token_id", None)
         ends = ends if isinstance(ends, list) else [ends]
         self._ends = {end for end in (*ends, tokenizer.eos_token_id) if end is not None}
@@ -122,8 +125,8 @@ class TransformersModel:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Nothing: all that can be asked of it is done as asked."""
-        return ()
+        """What the model's chat template does not take, a sentence each."""
+        return self._notes
 
     def generate(
         self,
@@ -309,7 +312,11 @@ class TransformersModel:
             return None
         text = text[: min(cuts)] if cuts else text
         reason: Literal["stop", "length"] = "stop" if at_end or cuts else "length"
-        return Completion(text, reason, seed, n_prompt, len(drawn))
+        parted = set_apart(text)
+        if not parted.reasoning:
+            return Completion(text, reason, seed, n_prompt, len(drawn))
+        why = f"the model used its {len(drawn):,} tokens for reasoning" if parted.is_open else ""
+        return Completion(parted.answer, reason, seed, n_prompt, len(drawn), parted.reasoning, why)
 
     def _padded_left(self, rows: Sequence[Sequence[int]]) -> tuple[Any, Any]:
         """Returns token ids and attention mask, both [n_rows, longest row]."""
@@ -329,18 +336,35 @@ class TransformersModel:
 
     def _prompt_tokens(self, prompt: Prompt) -> list[int]:
         """Returns the prompt's tokens, up to and with the opening of the assistant's turn."""
-        messages = [{"role": role, "content": self._as_data(text)} for role, text in prompt]
+        prompt = tuple(Message(role, self._as_data(text)) for role, text in prompt)
         try:
-            text = self._tokenizer.apply_chat_template(
-                messages, add_generation_prompt=True, tokenize=False
-            )
+            text = self._templated([(role, text) for role, text in prompt])
         except Exception as error:  # a template is a program, and says no in its own way
-            roles = ", ".join(role for role, _ in prompt)
-            raise EngineError(
-                f"{self._model_id}: the model's chat template refused a prompt with the roles "
-                f"{roles}: {error}"
-            ) from error
+            try:
+                text = self._templated(fold_system(prompt))  # many refuse a system message
+            except Exception:
+                roles = ", ".join(role for role, _ in prompt)
+                raise EngineError(
+                    f"{self._model_id}: the model's chat template refused a prompt with the roles "
+                    f"{roles}: {error}"
+                ) from error
+            self._notes = (
+                f"{self._model_id} takes no system message: the instructions stand before the "
+                "first message instead.",
+            )
         return self._text_tokens(text)
+
+    def _templated(self, messages: Sequence[tuple[str, str]]) -> str:
+        """The messages in the model's own chat template; where it can reason first, it does not.
+
+        Its tokens are those of the answer, and stops would end the reasoning.
+        """
+        return self._tokenizer.apply_chat_template(  # type: ignore[no-any-return]
+            [{"role": role, "content": text} for role, text in messages],
+            add_generation_prompt=True,
+            tokenize=False,
+            enable_thinking=False,
+        )
 
     def _as_data(self, text: str) -> str:
         """Returns ``text`` with the template's own marks broken, so that no opinion ends a turn."""

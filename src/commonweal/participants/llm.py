@@ -20,8 +20,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from commonweal.datasets.schema import LIKERT_7, Scale
-from commonweal.errors import CommonwealError, InputError
+from commonweal.errors import CommonwealError, EngineError, InputError
 from commonweal.files import read_text
+from commonweal.models.empties import why_all_empty
 from commonweal.participants import Asked, Origin, Ratings, Sitting, Wanted
 from commonweal.participants.chance import seed_of
 from commonweal.participants.latent import LatentCrowd
@@ -352,6 +353,8 @@ class LlmCrowd:
             if batch[0].what == "opinion"
             else template.rating_sampling,
         )
+        if not self._answers and (why := why_all_empty([each[0] for each in completions])):
+            raise EngineError(f"{self._model.model_id}: all of its first answers are empty: {why}")
         unread = []
         for each, (completion,) in zip(batch, completions, strict=True):
             text = " ".join(completion.text.split())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from commonweal.errors import GenerationError, InputError
@@ -20,6 +20,7 @@ from commonweal.types import (
     Opinion,
     Question,
     Rejection,
+    Sampling,
 )
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 MAX_ATTEMPTS = 4
 """How often completions are drawn: once, and up to three times more for those rejected."""
+
+ROOM = 4
+"""Times the template's tokens that a completion gets where the first draw was all too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +81,18 @@ class PromptedPolicy:
         candidates: list[Candidate] = []
         rejections: list[Rejection] = []
         n_sampled = 0
+        sampling = self.template.sampling
+        completions: list[Completion] = []
         for attempt in range(MAX_ATTEMPTS):
+            if attempt == 1 and all(each.finish_reason == "length" for each in completions):
+                sampling = replace(sampling, max_tokens=ROOM * self.template.sampling.max_tokens)
+                notes += (
+                    f"every completion reached the limit of {self.template.sampling.max_tokens} "
+                    f"tokens, so up to {sampling.max_tokens} were allowed",
+                )
             n_draws = _n_draws(n_candidates, len(candidates), n_sampled)
             draws = [_draw(opinions, rng) for _ in range(n_draws)]
-            completions = self._complete(question, texts, draws, n_sampled, on_done)
+            completions = self._complete(question, texts, draws, n_sampled, sampling, on_done)
             n_sampled += n_draws
             for draw, completion in zip(draws, completions, strict=True):
                 if len(candidates) == n_candidates:
@@ -120,6 +132,7 @@ class PromptedPolicy:
         texts: dict[str, str],
         draws: Sequence[_Draw],
         n_before: int,
+        sampling: Sampling,
         on_done: Callable[[int, int], None] | None,
     ) -> list[Completion]:
         prompts = [
@@ -135,7 +148,7 @@ class PromptedPolicy:
         answers = self.model.generate(
             prompts,
             seeds=[draw.seed for draw in draws],
-            sampling=self.template.sampling,
+            sampling=sampling,
             on_done=report,
         )
         return [samples[0] for samples in answers]

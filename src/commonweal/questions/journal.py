@@ -14,7 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from commonweal.errors import InputError
+from commonweal.errors import EngineError, InputError
+from commonweal.models.empties import why_all_empty
 from commonweal.types import Completion, LanguageModel, Prompt, Sampling
 
 SCHEMA = "commonweal/question-journal/1"
@@ -85,6 +86,8 @@ class Journal:
             return known
         answers = self._model.generate(prompts, seeds=seeds, sampling=sampling)
         found = [answer[0] for answer in answers]
+        if not self._calls and (why := why_all_empty(found)):
+            raise EngineError(f"{self._model.model_id}: all of its first answers are empty: {why}")
         self._append({"call": call, "completions": [asdict(each) for each in found]})
         self._calls[call] = found
         self.n_asked += len(found)
