@@ -85,6 +85,8 @@ def refusal(answer: Answer, *, base_url: str, model: str, key_was_sent: bool, ke
     elif TOO_LONG.search(answer.told):
         said = f"the prompt and its answer do not fit the model's context: {said}. Give fewer "
         said += "or shorter opinions, a lower max_tokens, or serve the model with more context"
+    elif status in (400, 422):
+        said += ". What a server wants beside is added as #MODEL?body.NAME=VALUE (docs/servers.md)"
     return f"HTTP {status}, {said}"
 
 

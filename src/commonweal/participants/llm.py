@@ -353,7 +353,10 @@ class LlmCrowd:
             if batch[0].what == "opinion"
             else template.rating_sampling,
         )
-        if not self._answers and (why := why_all_empty([each[0] for each in completions])):
+        firsts = [answer[0] for answer in completions]
+        # A single empty answer may be chance; one that the engine can explain is not.
+        explained = [] if self._answers else [each for each in firsts if each.why_empty]
+        if explained and (why := why_all_empty(firsts)):
             raise EngineError(f"{self._model.model_id}: all of its first answers are empty: {why}")
         unread = []
         for each, (completion,) in zip(batch, completions, strict=True):
