@@ -325,6 +325,22 @@ def test_a_template_that_refuses(model: TransformersModel) -> None:
         model.generate([wrong], seeds=[0])
 
 
+NO_SYSTEM = (
+    "{% for m in messages %}{% if m['role'] == 'system' %}{{ raise_exception('no system') }}"
+    "{% endif %}{{ m['content'] }}{% endfor %}"
+)
+
+
+def test_a_template_without_a_system_role_gets_it_in_the_first_message(
+    model: TransformersModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model._tokenizer, "chat_template", NO_SYSTEM)
+    monkeypatch.setattr(model, "_notes", ())
+    tokens = model._prompt_tokens((Message("system", "Be brief."), Message("user", "hello")))
+    assert tokens == model._text_tokens("Be brief.\n\nhello")
+    assert "no system message" in model.notes[0]
+
+
 def test_a_prompt_that_does_not_fit(model: TransformersModel) -> None:
     long = (Message("user", "sea " * 300),)
     with pytest.raises(EngineError, match=r"prompt 2 has \d+ tokens.*context of 256"):

@@ -341,6 +341,8 @@ class TransformersModel:
             text = self._templated([(role, text) for role, text in prompt])
         except Exception as error:  # a template is a program, and says no in its own way
             try:
+                if prompt[0].role != "system":
+                    raise
                 text = self._templated(fold_system(prompt))  # many refuse a system message
             except Exception:
                 roles = ", ".join(role for role, _ in prompt)
