@@ -228,3 +228,24 @@ def test_no_choice_without_candidates_or_welfare(choose: object) -> None:
     for bad, message in (([], "at least one"), ([2.0, math.nan], "nobody")):
         with pytest.raises(WelfareDomainError, match=message):
             choose(bad)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    "empty", [[], [[]], np.empty((3, 0)), np.empty((0, 3)), np.empty((2, 3, 0))]
+)
+def test_an_empty_profile_is_refused_by_its_shape(empty):
+    with pytest.raises(WelfareDomainError, match="at least one participant and one candidate"):
+        isoelastic(empty, 1)
+
+
+def test_what_floating_point_does_not_hold_is_refused():
+    for utilities in ([[10**400]], [["much"]], [[1.0], [1.0, 2.0]]):
+        with pytest.raises(WelfareDomainError, match="no array of numbers that floating point"):
+            isoelastic(utilities, 0.5)
+
+
+@pytest.mark.parametrize("alpha", [1 - 1e-12, 1.0, 1 + 1e-12])
+def test_no_factor_overflows_near_one(alpha):
+    """The root of 5e-324 * 1.7e308, by logarithms of whole numbers."""
+    expected = math.exp((math.log(5e-324) + math.log(1.7e308)) / 2)
+    assert isoelastic([[5e-324], [1.7e308]], alpha)[0] == pytest.approx(expected, rel=1e-5)

@@ -6,9 +6,8 @@ The isoelastic family of the paper (3.3, eq. 1), for utilities u_i > 0 and inequ
     W_1(u) = exp( mean_i log u_i )               the Bernoulli-Nash welfare, the limit at 1
     W_∞(u) = min_i u_i                           the Rawlsian welfare, the limit at infinity
 
-Eq. 1 of the paper is a sum; ours is the power mean, a monotone transform of it, which orders
-candidates the same way and is in the unit of the utilities (expected agreement, 1 to 7) for every
-α, so that one may read it and compare across groups of different sizes
+This power mean is the paper's eq. 1. It is in the unit of the utilities (expected agreement, 1 to
+7) for every α, so that one may read it and compare across groups of different sizes
 (docs/decisions/002-welfare.md).
 """
 
@@ -191,11 +190,17 @@ def _power_mean(u: FloatArray, mask: BoolArray | None, alpha: float) -> FloatArr
                 mean_less_one = (
                     np.exp(exponents, out=exponents).sum(axis=0) - n_people
                 ) / n_present
-            result = dominant * np.exp(np.log1p(mean_less_one) / (1 - alpha))
+            steps = np.log1p(mean_less_one) / (1 - alpha)  # from the dominant utility, in logs
+            result = dominant * np.exp(steps)
+            if (far := np.abs(steps) > _FAR).any():  # the factor alone leaves floating point
+                result = np.where(far, np.exp(np.log(dominant) + steps), result)
     # A mean lies between its extremes; rounding must not carry it past them.
     result = np.minimum(np.maximum(result, low), high)
     return result if mask is None else np.where(n_present > 0, result, np.nan)
 
+
+_FAR = 700.0
+"""exp() of more overflows, of less than its negative it is 0."""
 
 _NEAR_ONE = 0.1
 """Within this of α = 1 the plain exponential loses digits and expm1, slower, is used instead."""
@@ -308,11 +313,17 @@ def _checked_alpha(alpha: float) -> float:
 def _checked_profile(
     utilities: ArrayLike, present: ArrayLike | None
 ) -> tuple[FloatArray, BoolArray | None]:
-    u = np.asarray(utilities, dtype=np.float64)
-    if u.ndim < 2 or u.shape[-2] == 0:
+    try:
+        u = np.asarray(utilities, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise WelfareDomainError(
+            f"utilities are no array of numbers that floating point holds: {error}; expected "
+            "[n_participants, n_candidates], each finite and above 0"
+        ) from None
+    if u.ndim < 2 or 0 in u.shape[-2:]:
         raise WelfareDomainError(
             f"got utilities of shape {u.shape}, expected [..., n_participants, n_candidates] "
-            "with at least one participant"
+            "with at least one participant and one candidate"
         )
     return u, None if present is None else _checked_mask(present, u.shape)
 

@@ -43,7 +43,7 @@ def test_the_summary_the_page_and_the_json(rounds, tmp_path):
         for table in section["tables"]
         for figure in table["figures"]
     }
-    value = figures["less_divisive/all"]["value"]
+    value = figures["less_divisive/sft_utilitarian"]["value"]
     assert f"{100 * value:.1f} %" in ran.stdout
     assert f"{100 * value:.1f} %" in report.read_text(encoding="utf-8")
 

@@ -110,3 +110,16 @@ def test_wrong_options_are_named(options, expected):
 def test_leaving_out_everybody_is_refused():
     with pytest.raises(InputError, match="the kappa of all 1 people is below"):
         drop_unreliable(with_ratings({"random": PEOPLE["random"]}))
+
+
+def test_ones_own_statement_is_no_test_of_repeating_oneself():
+    pairs = [(1, 1), (7, 6), (4, 4), (2, 2), (1, 7)]
+    dataset = with_ratings({"ana": pairs})
+    others = reliability(with_ratings({"ana": pairs[:4]}))
+    rows = [
+        {"round_id": "r1", "candidate_id": f"c{n}", "text": "A text.", "policy": "human",
+         "shown": True, "author_id": "ana" if n == 4 else "ben"}
+        for n in range(5)
+    ]  # fmt: skip
+    found = reliability(replace(dataset, candidates=completed("candidates", pl.DataFrame(rows))))
+    assert found.row(0, named=True) == others.row(0, named=True)

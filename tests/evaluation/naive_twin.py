@@ -174,7 +174,11 @@ def twin(dataset: Dataset, baseline: str | None) -> dict[str, Sample]:
 
 
 def _pairs(study: Study, baseline: str | None) -> list[tuple[str, str]]:
-    others = [name for name in study.machines if name != baseline]
+    order = ("sft_base", "few_shot", "zero_shot")  # the simpler one is the second of a pair
+    others = sorted(
+        (name for name in study.machines if name != baseline),
+        key=lambda name: (order.index(name) if name in order else -1, name),
+    )
     return [(name, baseline) for name in others if baseline] + list(combinations(others, 2))
 
 
@@ -311,17 +315,24 @@ def _inclusion(study: Study, baseline: str | None, found: dict[str, Sample]) -> 
             if sides[True] and sides[False]:
                 by_key[key] = median(sides[True]) - median(sides[False])
     study.apart = differences
-    for outcome, by_key in differences.items():
-        found[f"inclusion/{outcome}"] = Sample(
-            [(study.group[key[0]], v, 1) for key, v in by_key.items()]
-        )
-    found["inclusion/agreement_minus_quality"] = Sample(
-        [
-            (study.group[key[0]], v - differences["quality"][key], 1)
+    for policy in (None, *study.machines):
+
+        def of_policy(by_key: dict, policy: str | None = policy) -> list[tuple]:
+            return [
+                (study.group[key[0]], v, 1)
+                for key, v in by_key.items()
+                if policy in (None, study.candidates[key]["policy"])
+            ]
+
+        end = f"/{policy}" if policy else ""
+        for outcome, by_key in differences.items():
+            found[f"inclusion/{outcome}{end}"] = Sample(of_policy(by_key))
+        gap = {
+            key: v - differences["quality"][key]
             for key, v in differences["agreement"].items()
             if key in differences["quality"]
-        ]
-    )
+        }
+        found[f"inclusion/agreement_minus_quality{end}"] = Sample(of_policy(gap))
 
 
 def _krippendorff(study: Study, baseline: str | None, found: dict[str, Sample]) -> None:

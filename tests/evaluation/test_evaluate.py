@@ -38,19 +38,50 @@ def test_one_policy_has_no_win_rate_and_keeps_the_rest():
 
 
 def test_the_papers_figures_stand_at_what_they_describe_alone():
-    """4.1: SFT-Utilitarian over the prompted models; 4.2: SFT-Utilitarian against opinions."""
+    """All of them of SFT-Utilitarian, and those against opinions within distribution."""
     policies = {"sft_utilitarian": 0.5, "sft": 0.4, "few_shot": 0.1, "zero_shot": 0.0}
     found = figures(study(policies=policies, human_effect=0.0), baseline="few_shot")
     shown = {
         key: figure.published.section
         for key, figure in found.items()
-        if figure.published is not None and figure.published.section in ("4.1", "4.2")
+        if figure.published is not None
     }
     assert shown == {
         "win_rate/mean/all/sft_utilitarian/few_shot": "4.1",
         "win_rate/mean/all/sft_utilitarian/zero_shot": "4.1",
-        "against_human/mean/all/sft_utilitarian": "4.2",
-        "against_human/best/all/sft_utilitarian": "4.2",
+        "less_divisive/sft_utilitarian": "D.6",
+        "unanimous/sft_utilitarian": "D.7",
+        "against_human/mean/iid_test/sft_utilitarian": "4.4",
+        "against_human/best/iid_test/sft_utilitarian": "4.4",
+        "inclusion/agreement/sft_utilitarian": "4.3",
+        "inclusion/quality/sft_utilitarian": "4.3",
+    }
+
+
+def test_the_papers_figures_stand_nowhere_without_its_policy_and_its_split():
+    others = {"sft": 0.4, "zero_shot": 0.0}
+    found = figures(study(policies=others, human_effect=0.0))
+    assert not [key for key, figure in found.items() if figure.published is not None]
+    pooled = study(human_effect=0.0)
+    pooled = replace(pooled, rounds=pooled.rounds.with_columns(split=pl.lit(None, pl.String)))
+    found = figures(pooled)
+    assert found["against_human/mean/all/sft_utilitarian"].value is not None
+    assert not [
+        key for key, figure in found.items() if figure.published and key.startswith("against_human")
+    ]
+
+
+def test_each_pair_is_compared_and_the_simpler_policy_is_the_second():
+    policies = {"sft_utilitarian": 0.5, "sft_base": 0.4, "few_shot": 0.1, "zero_shot": 0.0}
+    found = figures(study(policies=policies))
+    pairs = {tuple(key.split("/")[3:]) for key in found if key.startswith("win_rate/min/divisive/")}
+    assert pairs == {
+        ("sft_utilitarian", "zero_shot"),
+        ("sft_base", "zero_shot"),
+        ("few_shot", "zero_shot"),
+        ("sft_utilitarian", "sft_base"),
+        ("sft_utilitarian", "few_shot"),
+        ("sft_base", "few_shot"),
     }
 
 

@@ -35,8 +35,9 @@ def reliability(
 ) -> pl.DataFrame:
     """One row a person who rated: participant_id, n_repeated, kappa, kappa_quality, verdict.
 
-    Kappa is of agreement in passes 0 and 1, over all the person's rounds, and null where there is
-    none. The verdict (``VERDICTS``) hangs on it alone; quality's is there to be read.
+    Kappa is of agreement in passes 0 and 1 with others' statements, over all the person's rounds,
+    and null where there is none. One's own is no test of repeating oneself. The verdict
+    (``VERDICTS``) hangs on it alone; quality's is there to be read.
 
     Raises:
         InputError: the threshold is not from -1 to 1, or ``min_repeated`` is below 2.
@@ -47,8 +48,12 @@ def reliability(
         raise InputError(f"min_repeated is {min_repeated}, expected at least 2")
     key = ["round_id", "participant_id", "candidate_id"]
     columns = [*key, "agreement", "quality"]
+    own = dataset.candidates.drop_nulls("author_id").select(
+        "round_id", "candidate_id", participant_id="author_id"
+    )
+    ratings = dataset.ratings.join(own, on=key, how="anti")
     first, second = (
-        dataset.ratings.filter(pl.col("pass_index") == index).select(columns) for index in (0, 1)
+        ratings.filter(pl.col("pass_index") == index).select(columns) for index in (0, 1)
     )
     twice = first.join(second, on=key, suffix="_again")
     measured = _kappas(twice)

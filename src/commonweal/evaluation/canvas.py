@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from commonweal.evaluation.figures import Figure, Published
+from commonweal.evaluation.figures import Figure
+from commonweal.evaluation.published import Published
 
 if TYPE_CHECKING:
     from commonweal.datasets.schema import People

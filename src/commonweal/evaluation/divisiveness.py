@@ -1,9 +1,9 @@
 """Whether statements divide a group less than the position statement did (paper D.6, D.7).
 
 How far a statement divides a group is the size of the smaller side: the smaller of how many agree
-and how many disagree, as a share of those who rated it. It is 0 where nobody agrees or nobody
-disagrees, and 0.5 where the group is split in two. Neutral is neither. A candidate is *less
-divisive* where its share is smaller than the position statement's (docs/decisions/013).
+and how many disagree, as a share of those who rated the position statement. It is 0 where nobody
+agrees or nobody disagrees, and 0.5 where the group is split in two. Neutral is neither. A candidate
+is *less divisive* where its share is smaller than the position statement's (docs/decisions/013).
 
 Both shares are of the same people: only *complete* candidates count, which everybody who rated the
 position statement has rated. Of a few of them, fewer are on the smaller side, and so a statement
@@ -21,7 +21,6 @@ import numpy as np
 from commonweal.evaluation.figures import (
     VALUE,
     Figure,
-    Published,
     Section,
     Table,
     figure,
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
     from commonweal.evaluation.rated import BoolArray, IntArray, Rated
     from commonweal.types import FloatArray
 
-PAPER_LESS_DIVISIVE = Published("65.6 % [61.9, 69.3]", "D.6", 0.656, 0.619, 0.693)
-PAPER_UNANIMOUS = Published("40.8 % [35.4, 46.2]", "D.7", 0.408, 0.354, 0.462)
 ALL = "all policies"
 
 
@@ -124,13 +121,11 @@ def divisiveness(rated: Rated, resampler: Resampler) -> Section:
                 "less_divisive/all",
                 "Candidates less divisive",
                 reason,
-                published=PAPER_LESS_DIVISIVE,
             ),
             unavailable(
                 "unanimous/all",
                 "Divisive rounds with a unanimous candidate",
                 reason,
-                published=PAPER_UNANIMOUS,
             ),
         )
         return Section(*section, (Table("Less divisive, and unanimous", missing, ""),))
@@ -161,8 +156,9 @@ def divisiveness(rated: Rated, resampler: Resampler) -> Section:
 _RULE = (
     "Ratings are binarised: above neutral agrees, below disagrees, neutral is neither. A round is "
     "divisive where somebody agrees and somebody disagrees with its position statement. How far a "
-    "statement divides is the smaller side's share of all who rated it; a candidate is less "
-    "divisive where that is smaller than the position statement's. A candidate is unanimous where "
+    "statement divides is the smaller side's share of the people who rated the position statement, "
+    "the same people for both; a candidate is less divisive where that is smaller than the "
+    "position statement's. A candidate is unanimous where "
     "everybody who rated it gives at least one point above neutral (5 of 7). Only candidates count "
     "that everybody who rated the position statement has rated, and for unanimity only rounds "
     "where that is so of all: a statement that fewer people rate divides them less by that alone."
@@ -210,7 +206,6 @@ def _less(
                 nothing=f"no {whose} in divisive rounds were rated by everybody who rated the "
                 "position statement",
                 of={"policy": name, "what": "less divisive"},
-                published=PAPER_LESS_DIVISIVE if name == ALL else None,
                 warning=f"Left out: {n_out:,} of {n + n_out:,} {whose}, which not everybody who "
                 "rated the position statement has rated."
                 if n_out
@@ -285,7 +280,6 @@ def _unanimous(
                 f"candidate ({name}).",
                 nothing=left_out or f"no candidate of {name} in a divisive round was rated",
                 of={"policy": name, "what": "unanimous"},
-                published=PAPER_UNANIMOUS if name == ALL else None,
                 warning=left_out and f"{left_out}.",
             )
         )

@@ -9,7 +9,6 @@ import numpy as np
 from commonweal.evaluation.figures import (
     VALUE,
     Figure,
-    Published,
     Section,
     Table,
     figure,
@@ -21,10 +20,7 @@ from commonweal.measures.bootstrap import Resampler, by_group
 if TYPE_CHECKING:
     from commonweal.types import FloatArray
 
-PUBLISHED = {
-    "agreement": Published("0.47 [0.21, 0.73]", "4.3", 0.47, 0.21, 0.73),
-    "quality": Published("0.10 [−0.05, 0.25]", "4.3", 0.10, -0.05, 0.25),
-}
+OUTCOMES = ("agreement", "quality")
 
 
 def differences(rated: Rated, outcome: str) -> FloatArray:
@@ -58,9 +54,8 @@ def exclusion(rated: Rated, resampler: Resampler) -> Section:
                         f"inclusion/{outcome}",
                         f"Included minus excluded, {outcome}",
                         reason,
-                        published=published,
                     )
-                    for outcome, published in PUBLISHED.items()
+                    for outcome in OUTCOMES
                 ),
                 "",
             ),
@@ -90,51 +85,75 @@ def nothing_excluded(rated: Rated) -> str:
 
 
 def _table(rated: Rated, resampler: Resampler) -> Table:
-    agreement, quality = (differences(rated, outcome) for outcome in PUBLISHED)
-    both = ~(np.isnan(agreement) | np.isnan(quality))
-    gap = np.where(both, agreement - quality, np.nan)
-    values = np.stack([agreement, quality, gap], axis=1)
+    agreement, quality = (differences(rated, outcome) for outcome in OUTCOMES)
+    names: list[str | None] = [None, *_left_some_out(rated)]
+    columns = []
+    for name in names:
+        mine = np.ones(len(agreement), dtype=bool)
+        if name is not None:
+            mine = rated.statement_policy == rated.policies.index(name)
+        columns += [
+            np.where(mine, values, np.nan) for values in (agreement, quality, agreement - quality)
+        ]
+    values = np.stack(columns, axis=1)
     known = ~np.isnan(values)
     estimates = resampler.ratios(
         by_group(values, rated.statement_group, rated.n_groups),
         by_group(known, rated.statement_group, rated.n_groups),
     )
+    kinds = (*OUTCOMES, _GAP)
     figures: list[Figure] = []
-    for i, outcome in enumerate(PUBLISHED):
+    for i, estimate in enumerate(estimates):
+        name, kind = names[i // len(kinds)], kinds[i % len(kinds)]
+        of = {"outcome": kind.replace("_", " "), **({} if name is None else {"policy": name})}
         figures.append(
             figure(
-                estimates[i],
-                f"inclusion/{outcome}",
-                f"Included minus excluded, {outcome}",
+                estimate,
+                f"inclusion/{kind}" + (f"/{name}" if name else ""),
+                ("Agreement minus quality" if kind == _GAP else f"Included minus excluded, {kind}")
+                + (f", {name}" if name else ", all policies"),
                 kind="points",
                 n=int(known[:, i].sum()),
-                unit="candidates",
-                says=f"People whose opinion the policy saw gave its candidates {VALUE} points more "
-                f"for {outcome} than people whose opinion it did not see.",
-                nothing=f"no candidate has ratings of {outcome} from both sides",
-                of={"outcome": outcome},
-                published=PUBLISHED[outcome],
+                unit="candidates with both" if kind == _GAP else "candidates",
+                says=_says(kind, name),
+                nothing=_nothing(kind),
+                of=of,
                 test=True,
             )
         )
-    figures.append(
-        figure(
-            estimates[2],
-            "inclusion/agreement_minus_quality",
-            "Agreement minus quality",
-            kind="points",
-            n=int(both.sum()),
-            unit="candidates with both",
-            says=f"Being left out takes {VALUE} points more from agreement than from quality: "
-            "above 0, it is not only that people like better what they had a part in.",
-            nothing="no candidate has ratings of both agreement and quality from both sides",
-            of={"outcome": "agreement minus quality"},
-            test=True,
-        )
-    )
     return Table(
         "Included minus excluded",
         tuple(figures),
         "The effect is causal only where who was left out was drawn by lot, as in the paper. "
         "The p values are two-sided and come from the same resamples as the intervals.",
     )
+
+
+_GAP = "agreement_minus_quality"
+
+
+def _left_some_out(rated: Rated) -> list[str]:
+    """The policies with a candidate that did not see the opinion of somebody who rated it."""
+    there = np.unique(rated.statement_policy[rated.cell_statement[rated.included == 0]])
+    found = [rated.policies[i] for i in there]
+    return [name for name in rated.machine_policies if name in found]
+
+
+def _says(kind: str, name: str | None) -> str:
+    whose = f"the candidates of {name}" if name else "its candidates"
+    if kind == _GAP:
+        return (
+            f"Being left out takes {VALUE} points more from agreement than from quality"
+            f"{f' ({name})' if name else ''}: "
+            "above 0, it is not only that people like better what they had a part in."
+        )
+    return (
+        f"People whose opinion the policy saw gave {whose} {VALUE} points more "
+        f"for {kind} than people whose opinion it did not see."
+    )
+
+
+def _nothing(kind: str) -> str:
+    if kind == _GAP:
+        return "no candidate has ratings of both agreement and quality from both sides"
+    return f"no candidate has ratings of {kind} from both sides"

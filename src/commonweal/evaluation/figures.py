@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from commonweal.evaluation.published import Published, published_beside
 from commonweal.measures.intervals import Estimate
 
 Kind = Literal["share", "points", "number", "count"]
@@ -15,17 +16,6 @@ Kind = Literal["share", "points", "number", "count"]
 
 VALUE = "{value}"
 """Stands in a sentence for the figure's value."""
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """What the paper reports: ``text`` as printed there, ``section`` where, the rest for plots."""
-
-    text: str
-    section: str
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +149,6 @@ def figure(
     says: str,
     nothing: str,
     of: Mapping[str, str] | None = None,
-    published: Published | None = None,
     test: bool = False,
     warning: str = "",
 ) -> Figure:
@@ -175,12 +164,11 @@ def figure(
         says: the sentence, with ``VALUE`` where the value for reading goes.
         nothing: why there is no value, where there is none.
         of: what it is of.
-        published: the paper's figure.
         test: keep the p value.
         warning: what to know before believing it.
     """
     if math.isnan(estimate.value):
-        return unavailable(key, title, nothing, of=of, published=published)
+        return unavailable(key, title, nothing, of=of)
     has_interval = not estimate.no_interval
     return Figure(
         key,
@@ -194,7 +182,7 @@ def figure(
         estimate.n_clusters,
         says.replace(VALUE, shown(estimate.value, kind)),
         of or {},
-        published,
+        published_beside(key),
         p_value=estimate.p_value if test and has_interval else None,
         no_interval=estimate.no_interval,
         warning=warning,
@@ -207,7 +195,6 @@ def unavailable(
     reason: str,
     *,
     of: Mapping[str, str] | None = None,
-    published: Published | None = None,
 ) -> Figure:
     """A figure that cannot be computed, and why."""
     return Figure(
@@ -222,6 +209,6 @@ def unavailable(
         0,
         f"Not available: {reason}.",
         of or {},
-        published,
+        published_beside(key),
         unavailable=reason,
     )

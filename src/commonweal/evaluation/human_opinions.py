@@ -1,4 +1,4 @@
-"""Candidates against what the people themselves wrote (paper 4.2)."""
+"""Candidates against what the people themselves wrote (paper 4.4)."""
 
 from __future__ import annotations
 
@@ -9,20 +9,18 @@ import numpy as np
 from commonweal.evaluation.figures import (
     VALUE,
     Figure,
-    Published,
     Section,
     Table,
     figure,
     unavailable,
 )
-from commonweal.evaluation.rated import HUMAN, PAPERS_BEST, Rated, sign
+from commonweal.evaluation.rated import HUMAN, Rated, sign
 from commonweal.evaluation.win_rates import subsets
 from commonweal.measures.bootstrap import Resampler, by_group
 
 if TYPE_CHECKING:
     from commonweal.types import FloatArray
 
-PUBLISHED = {"mean": Published("78 %", "4.2", 0.78), "best": Published("65 %", "4.2", 0.65)}
 _WHAT = {
     "mean": ("mean against mean", "a higher mean rating than the others' opinions"),
     "best": (
@@ -70,7 +68,7 @@ def against_human_opinions(rated: Rated, resampler: Resampler) -> Section:
                     ),
                     "",
                 )
-                for comparison in PUBLISHED
+                for comparison in _WHAT
             )
         )
     human = rated.policies.index(HUMAN)
@@ -95,7 +93,7 @@ def against_human_opinions(rated: Rated, resampler: Resampler) -> Section:
                 tuple(_figures(rated, resampler, comparison)),
                 cautions[comparison],
             )
-            for comparison in PUBLISHED
+            for comparison in _WHAT
         )
     )
 
@@ -104,7 +102,7 @@ def _section(tables: tuple[Table, ...]) -> Section:
     return Section(
         "against_human",
         "Against what people wrote",
-        "Paper 4.2",
+        "Paper 4.4",
         "For each person in each round: the mean (and the best) of that person's ratings of a "
         "policy's candidates against the mean (and the best) of their ratings of what the others "
         "wrote. Ties are left out.",
@@ -115,7 +113,7 @@ def _section(tables: tuple[Table, ...]) -> Section:
 def _figures(rated: Rated, resampler: Resampler, comparison: str) -> list[Figure]:
     people = rated.person_rounds
     signs = sign(differences(rated, comparison))
-    parts = [p for p in subsets(rated) if p.key in ("all", "divisive", "not_divisive")]
+    parts = subsets(rated)
     by_part = np.concatenate(
         [np.where(part.where[people.round, None], signs, np.nan) for part in parts], axis=1
     )
@@ -143,9 +141,6 @@ def _figures(rated: Rated, resampler: Resampler, comparison: str) -> list[Figure
                 nothing=f"nobody{where} rated both candidates of {name} and others' opinions "
                 "differently",
                 of={"policy": name, "comparison": comparison, "rounds": part.key},
-                published=PUBLISHED[comparison]
-                if (part.key, name) == ("all", PAPERS_BEST)
-                else None,
             )
         )
     return figures

@@ -46,6 +46,7 @@ def headlines(evaluation: Evaluation) -> list[Figure]:
         figure
         for key, figure in evaluation.figures.items()
         if key in WITHOUT
+        or (figure.published is not None and figure.value is not None)
         or (key.startswith(starts) and figure.of.get("against", baseline) == baseline)
     ]
 

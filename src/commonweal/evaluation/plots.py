@@ -132,6 +132,7 @@ _MIXED = {"logistic": "agreeing (logistic)", "ordinal": "a higher rating (ordina
 def _against_human(canvas: Canvas, figures: Figures) -> list[Plot | None]:
     rounds = {
         "all": "",
+        **{split: f", {title}" for split, title in SPLIT_TITLES.items()},
         "divisive": ", divisive rounds",
         "not_divisive": ", rounds that are not divisive",
     }
@@ -163,7 +164,7 @@ def _exclusion(canvas: Canvas, figures: Figures) -> list[Plot | None]:
                     _points(
                         having(figures, "inclusion/"),
                         lambda one: one.of["outcome"],
-                        lambda _: "these rounds",
+                        lambda one: one.of.get("policy", "all policies"),
                     ),
                 )
             ],

@@ -28,10 +28,6 @@ if TYPE_CHECKING:
 HUMAN = "human"
 """The policy of statements that a person wrote: policies are compared with it."""
 
-PAPERS_BEST = "sft_utilitarian"
-"""The policy that the paper's win rates (4.1) and figures against opinions (4.2) are of. ``sft``
-alone is another name: it leaves open how one candidate is picked."""
-
 SAME = 1e-9
 """Means that differ by less are tied: they differ by rounding only."""
 

@@ -11,13 +11,12 @@ import numpy as np
 from commonweal.evaluation.figures import (
     VALUE,
     Figure,
-    Published,
     Section,
     Table,
     figure,
     unavailable,
 )
-from commonweal.evaluation.rated import PAPERS_BEST, Rated, over_policies, sign
+from commonweal.evaluation.rated import Rated, over_policies, sign
 from commonweal.measures.bootstrap import Resampler, by_group
 from commonweal.measures.intervals import Estimate
 
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from commonweal.types import FloatArray
 
 STATISTICS = {"mean": "mean", "median": "median", "min": "minimum"}
-PAPER_WIN_RATE = Published("above 70 %", "4.1", 0.7)
 SPLIT_TITLES = {
     "train": "training questions",
     "iid_test": "within distribution",
@@ -54,10 +52,6 @@ class Pair(NamedTuple):
     second: str
 
 
-PAPERS_PAIRS = (Pair(PAPERS_BEST, "zero_shot"), Pair(PAPERS_BEST, "few_shot"))
-"""Whose win rates the paper's figure is of."""
-
-
 def subsets(rated: Rated) -> list[Subset]:
     """All rounds, then those of each split, then the divisive ones and the others."""
     found = [Subset("all", "all rounds", np.ones(len(rated.round_ids), dtype=bool))]
@@ -80,10 +74,16 @@ def default_baseline(rated: Rated) -> str | None:
 
 
 def pairs_of(rated: Rated, baseline: str | None) -> list[Pair]:
-    """Each policy against the baseline, then the other pairs by name; without people."""
-    others = [name for name in rated.machine_policies if name != baseline]
+    """Each policy against the baseline, then every other pair, the simpler one second."""
+    others = [name for name in _simplest_last(rated.machine_policies) if name != baseline]
     against = [Pair(name, baseline) for name in others] if baseline is not None else []
     return against + [Pair(a, b) for a, b in combinations(others, 2)]
+
+
+def _simplest_last(names: Sequence[str]) -> list[str]:
+    """By name, and then those of ``SIMPLEST_FIRST``: a win rate is one over the simpler policy."""
+    known = [name for name in reversed(SIMPLEST_FIRST) if name in names]
+    return [*sorted(set(names) - set(known)), *known]
 
 
 def by_round(rated: Rated, statistic: str) -> FloatArray:
@@ -138,19 +138,15 @@ def win_rates(rated: Rated, resampler: Resampler, baseline: str | None) -> Secti
             "leave people disagreeing about.",
         )
     )
-    against = [i for i, pair in enumerate(pairs) if pair.second == baseline]
     if parts:
         tables.append(
             Table(
                 "Win rates by split and by divisiveness",
                 tuple(
-                    _win_figures(
-                        rated,
-                        resampler,
-                        differences["mean"][:, against],
-                        [pairs[i] for i in against],
-                        parts,
-                        "mean",
+                    one
+                    for statistic in STATISTICS
+                    for one in _win_figures(
+                        rated, resampler, differences[statistic], pairs, parts, statistic
                     )
                 ),
                 "A difference between two parts of the rounds may come from their questions or "
@@ -248,9 +244,6 @@ def _win_figures(
             what=f"a higher group {STATISTICS[statistic]} agreement",
             where="" if part.key == "all" else f" ({part.title})",
             of={"statistic": statistic, "rounds": part.key},
-            published=PAPER_WIN_RATE
-            if (statistic, part.key) == ("mean", "all") and pair in PAPERS_PAIRS
-            else None,
         )
         for i, (estimate, (part, pair)) in enumerate(
             zip(estimates, ((part, pair) for part in parts for pair in pairs), strict=True)
@@ -269,7 +262,6 @@ def _win_figure(
     what: str,
     where: str,
     of: Mapping[str, str],
-    published: Published | None = None,
 ) -> Figure:
     first, second = pair
     return figure(
@@ -289,7 +281,6 @@ def _win_figure(
             else f"there are no {unit}{where} with rated statements of both {first} and {second}"
         ),
         of={"policy": first, "against": second, **of},
-        published=published,
     )
 
 
