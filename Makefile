@@ -1,14 +1,19 @@
-# Two commands on a fresh machine with Python 3.11+ and make:
-#   make run    sets up (base install, no torch), pulls the weights and does the main job
-#   make test   sets up for development and passes every test
+# Two commands on a fresh machine with Python 3.11+ and make, neither of which installs torch:
+#   make run    sets up (base install), pulls the weights and does the main job
+#   make test   sets up for development, checks, and passes the tests
+# Then, with torch and every other extra: make test-train, and make test-slow.
 PYTHON ?= python3
 GROUP ?= examples/groups/bus-fares.toml
+WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
+# One worker a processor; a file's tests stay together for as long as both are busy.
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+TESTED := --extra questions --extra study --extra warm
 UV := $(BIN)/uv pip compile --universal --no-header --no-annotate --python-version 3.11 --quiet
 
-.PHONY: run test test-slow check bench docs lock audit clean
+.PHONY: run test test-train test-slow check bench docs lock audit clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/base.stamp
@@ -18,18 +23,24 @@ run: $(VENV)/base.stamp
 
 test: check
 	$(BIN)/commonweal models pull
-	$(BIN)/python -m pytest
+	$(PYTEST) -m "not slow and not train"
 
-test-slow: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest -m slow
+test-train: $(VENV)/full.stamp
+	$(BIN)/commonweal models pull
+	$(PYTEST) -m "train and not slow"
+
+test-slow: $(VENV)/full.stamp
+	$(BIN)/commonweal models pull
+	$(BIN)/python -m pytest -m slow --hypothesis-profile=thorough
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q --doctest-modules --doctest-ignore-import-errors src
 
-bench: $(VENV)/dev.stamp
+bench: $(VENV)/full.stamp
 	$(BIN)/commonweal models pull
 	set -e; for each in benchmarks/*.py; do echo "== $$each"; $(BIN)/python $$each; done
 
@@ -42,16 +53,17 @@ docs: $(VENV)/dev.stamp
 # Newest versions within pyproject.toml's bounds, for every platform and Python. The CUDA libraries
 # that some builds of torch want are left to pip, so that a CPU build installs without them.
 lock: $(VENV)/dev.stamp
-	echo 'torch==2.13.0' | $(UV) pyproject.toml --all-extras --group dev -c - -o requirements/dev.lock
-	$(UV) pyproject.toml -c requirements/dev.lock -o requirements/base.lock
-	sed -i -E '/^(nvidia|cuda|triton)/d' requirements/dev.lock
+	echo 'torch==2.13.0' | $(UV) pyproject.toml --all-extras --group dev -c - -o requirements/full.lock
+	$(UV) pyproject.toml $(TESTED) --group dev -c requirements/full.lock -o requirements/dev.lock
+	$(UV) pyproject.toml -c requirements/full.lock -o requirements/base.lock
+	sed -i -E '/^(nvidia|cuda|triton)/d' requirements/full.lock
 
 # Known vulnerabilities of what is installed; asks an advisory service on the network. The tool gets a
 # place of its own, so that it cannot change what is installed.
 audit:
 	$(PYTHON) -m venv build/audit
 	build/audit/bin/python -m pip install --quiet pip-audit
-	set -e; for each in base dev; do \
+	set -e; for each in base dev full; do \
 	  build/audit/bin/pip-audit --strict --no-deps --disable-pip -s osv -r requirements/$$each.lock; done
 
 $(VENV)/base.stamp: requirements/base.lock pyproject.toml
@@ -62,6 +74,10 @@ $(VENV)/base.stamp: requirements/base.lock pyproject.toml
 
 $(VENV)/dev.stamp: requirements/dev.lock $(VENV)/base.stamp
 	$(PIP) install -r requirements/dev.lock
+	touch $@
+
+$(VENV)/full.stamp: requirements/full.lock $(VENV)/dev.stamp
+	$(PIP) install -r requirements/full.lock
 	touch $@
 
 clean:

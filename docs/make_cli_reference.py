@@ -5,6 +5,7 @@ The same text comes out on any terminal: width, colour and encoding are fixed.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -29,10 +30,10 @@ UNWANTED = ("TERMINAL_WIDTH", "FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "LIN
 
 def reference() -> str:
     """The whole reference as markdown."""
+    paths = list(commands(get_command(app), ("commonweal",)))
     sections = [HEADER]
-    for path in commands(get_command(app), ("commonweal",)):
-        name = " ".join(path)
-        sections.append(f"## {name}\n\n```text\n{help_text(path[1:])}\n```\n")
+    for path, text in zip(paths, help_texts([path[1:] for path in paths]), strict=True):
+        sections.append(f"## {' '.join(path)}\n\n```text\n{text}\n```\n")
     return "\n".join(sections)
 
 
@@ -43,18 +44,34 @@ def commands(command: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         yield from commands(child, (*path, name))
 
 
-def help_text(arguments: tuple[str, ...]) -> str:
-    """What ``commonweal ARGUMENTS --help`` prints, without blanks at line ends."""
-    environment = {k: v for k, v in os.environ.items() if k not in UNWANTED} | FIXED
-    code = "import sys; sys.argv[0] = 'commonweal'; from commonweal.cli import main; main()"
+# One process for all: what costs time is loading the application.
+CHILD = """
+import contextlib, io, json, sys
+from typer.main import get_command
+from commonweal.cli.app import app
+command, texts = get_command(app), []
+for arguments in json.load(sys.stdin):
+    with contextlib.redirect_stdout(io.StringIO()) as screen, contextlib.suppress(SystemExit):
+        command([*arguments, "--help"], prog_name="commonweal")
+    texts.append(screen.getvalue())
+json.dump(texts, sys.stdout)
+"""
+
+
+def help_texts(commands: list[tuple[str, ...]]) -> list[str]:
+    """What ``commonweal ARGUMENTS --help`` prints for each, without blanks at line ends."""
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments, "--help"],
-        env=environment,
-        capture_output=True,
+        [sys.executable, "-c", CHILD],
+        env={k: v for k, v in os.environ.items() if k not in UNWANTED} | FIXED,
+        input=json.dumps(commands),
+        stdout=subprocess.PIPE,
         encoding="utf-8",
         check=True,
     )
-    return "\n".join(line.rstrip() for line in done.stdout.strip("\n").splitlines()).strip("\n")
+    return [
+        "\n".join(line.rstrip() for line in text.splitlines()).strip("\n")
+        for text in json.loads(done.stdout)
+    ]
 
 
 if __name__ == "__main__":

@@ -17,9 +17,12 @@ from commonweal.models.embedded_engine import DEFAULT_WEIGHTS, EmbeddedModel
 # the tests that press it need it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# No deadline: the first example of a test may load a library. In CI every run draws the same.
-settings.register_profile("commonweal", deadline=None, derandomize="CI" in os.environ)
-settings.load_profile("commonweal")
+# Examples of a property: few while somebody waits, more in CI, where every run draws the same, and
+# most in `make test-slow`. No deadline: the first example of a test may load a library.
+settings.register_profile("quick", deadline=None, max_examples=25)
+settings.register_profile("ci", deadline=None, max_examples=100, derandomize=True)
+settings.register_profile("thorough", deadline=None, max_examples=500)
+settings.load_profile("ci" if "CI" in os.environ else "quick")
 
 
 def _pulled(name: str) -> Path:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -183,8 +184,13 @@ def test_no_path_of_somebodys_machine(page: Path):
 # ------------------------------------------------------------------------------- the commands
 
 
+@cache
+def the_command() -> Any:
+    return get_command(app)
+
+
 def check_commonweal(arguments: list[str]) -> None:
-    command, path = get_command(app), "commonweal"
+    command, path = the_command(), "commonweal"
     while hasattr(command, "commands") and arguments and not arguments[0].startswith("-"):
         if arguments[0] not in command.commands and hasattr(command, "default"):
             arguments = [command.default, *arguments]
@@ -227,11 +233,33 @@ def test_cheap_commands_run(line: str):
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
-@pytest.mark.parametrize("target", ["run", "test", "test-slow", "check", "bench", "docs", "lock"])
+@pytest.mark.parametrize(
+    "target", ["run", "test", "test-train", "test-slow", "check", "bench", "docs", "lock"]
+)
 def test_make_targets_are_documented_and_can_be_planned(target: str):
     assert any(f"make {target}" in shell_lines(page) for page in OURS)
     done = run("make", "--dry-run", target)
     assert done.returncode == 0, done.stderr
+
+
+def test_pre_commit_does_what_make_check_does():
+    (recipe,) = re.findall(
+        r"^check:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    checks = [line.strip().replace("$(BIN)", ".venv/bin") for line in recipe.splitlines()]
+    assert re.findall(r"\bentry: (.*?), language", hooks) == checks
+
+
+def test_what_is_locked_is_the_same_everywhere():
+    """The base is part of what tests need, and that is part of everything; no torch before."""
+    base, dev, full = (
+        set((ROOT / "requirements" / f"{name}.lock").read_text(encoding="utf-8").splitlines())
+        for name in ("base", "dev", "full")
+    )
+    assert base <= dev <= full
+    assert {line.partition("=")[0] for line in full} >= {"torch", "transformers", "trl", "bambi"}
+    assert not {line.partition("=")[0] for line in dev} & {"torch", "transformers", "trl", "bambi"}
 
 
 def test_command_reference_is_current():

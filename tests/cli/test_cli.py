@@ -75,12 +75,22 @@ def test_the_commands_are_all_tried():
 
 @pytest.mark.parametrize("names", COMMANDS, ids=" ".join)
 def test_help_has_an_example(names):
-    ran = commonweal(*names, "--help")
-    assert ran.returncode == 0
+    from typer.testing import CliRunner
+
+    from commonweal.cli.app import app
+
+    ran = CliRunner().invoke(app, [*names, "--help"])
+    assert ran.exit_code == 0
     assert "Usage:" in ran.stdout
     example = re.search(r"Example: (commonweal .*)", ran.stdout)
     assert example
     assert example[1].startswith(" ".join(["commonweal", *names]))
+
+
+def test_the_installed_command_gives_help():
+    ran = commonweal("--help")
+    assert ran.returncode == 0
+    assert "Usage: commonweal" in ran.stdout
 
 
 def test_version():

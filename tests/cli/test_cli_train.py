@@ -6,10 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("torch", reason="needs the extra `train`: make test-train")
+
 from command_line import commonweal
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 from tiny_models import write_encoder, write_rounds
+
+pytestmark = pytest.mark.train
 
 CONFIG = """
 name = "tiny"

@@ -100,6 +100,7 @@ def texts(found: list[list[Completion]]) -> list[list[str]]:
 # ------------------------------------------------------------------- the same as transformers
 
 
+@pytest.mark.train
 @pytest.mark.parametrize("prompt", [FRANCE, BUSES], ids=["France", "buses"])
 def test_greedy_is_what_transformers_writes(
     embedded_model: EmbeddedModel, reference: Reference, prompt: Prompt
@@ -109,6 +110,7 @@ def test_greedy_is_what_transformers_writes(
     assert found.n_prompt_tokens == len(reference.prompt_tokens(prompt))
 
 
+@pytest.mark.train
 def test_the_frequency_penalty_is_taken_off_for_each_time(
     embedded_model: EmbeddedModel, reference: Reference
 ) -> None:
@@ -119,6 +121,7 @@ def test_the_frequency_penalty_is_taken_off_for_each_time(
     assert found.text != reference.greedy(prompt, 12)
 
 
+@pytest.mark.train
 def test_draws_follow_temperature_and_top_p(
     embedded_model: EmbeddedModel, reference: Reference
 ) -> None:
@@ -141,6 +144,7 @@ def test_draws_follow_temperature_and_top_p(
     )  # and the rounding
 
 
+@pytest.mark.train
 def test_log_probabilities_are_those_of_transformers(
     embedded_model: EmbeddedModel, reference: Reference
 ) -> None:
@@ -160,6 +164,7 @@ def test_log_probabilities_are_those_of_transformers(
     assert len(beside) == len(reference.tokens("Paris."))
 
 
+@pytest.mark.train
 def test_what_pairs_share_changes_nothing_but_rounding(
     embedded_model: EmbeddedModel, reference: Reference
 ) -> None:
@@ -201,6 +206,7 @@ def test_threads_wait_for_each_other(embedded_model: EmbeddedModel) -> None:
     assert all(len(each.result()[0][0].text) > 0 for each in texts_)
 
 
+@pytest.mark.train
 def test_tokens_are_those_of_transformers(
     embedded_model: EmbeddedModel, reference: Reference
 ) -> None:

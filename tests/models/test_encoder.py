@@ -22,6 +22,7 @@ def encoder(encoder_folder):
     return SentenceEncoder(encoder_folder)
 
 
+@pytest.mark.train
 def test_vectors_are_those_of_transformers(encoder, encoder_folder):
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")

@@ -21,6 +21,9 @@ from commonweal.models.embedded_engine import EmbeddedModel
 from commonweal.models.gguf_files import requantise_to_q8_0
 from commonweal.models.gguf_lora import dithered, merge_lora
 
+pytestmark = pytest.mark.train
+pytest.importorskip("torch", reason="needs the extra `train`: make test-train")
+
 Q8_0 = gguf.GGMLQuantizationType.Q8_0
 STEP = 1.005 + 127 * 2**-11
 """Steps that a number rounded at random may be off: half for the draw, half for the rounding, and

@@ -16,6 +16,9 @@ from commonweal.models import merged, store
 from commonweal.models.gguf_lora import merge_lora
 from commonweal.models.merged import merged_weights
 
+pytestmark = pytest.mark.train
+pytest.importorskip("torch", reason="needs the extra `train`: make test-train")
+
 MERGE = """
 import os, sys, time
 from pathlib import Path

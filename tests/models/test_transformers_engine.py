@@ -23,6 +23,8 @@ tokenizers: Any = pytest.importorskip("tokenizers")
 
 from commonweal.models.transformers_engine import TransformersModel  # noqa: E402
 
+pytestmark = pytest.mark.train
+
 TEMPLATE = (
     "{% for m in messages %}{% if m['role'] == 'system' and loop.index > 1 %}"
     "{{ raise_exception('system comes first') }}{% endif %}"

@@ -56,6 +56,7 @@ def path(weights, tmp_path_factory):
     return path
 
 
+@pytest.mark.train
 @pytest.fixture(scope="module")
 def reader(encoder_folder, path):
     return Reader(encoder_folder, weights_path=path)

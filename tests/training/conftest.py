@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
-import torch
+import pytest
 
-torch.set_num_threads(1)
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread(request: pytest.FixtureRequest) -> None:
+    if any(item.get_closest_marker("train") for item in request.session.items):
+        torch = pytest.importorskip("torch")
+        torch.set_num_threads(1)

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+pytest.importorskip("torch", reason="needs the extra `train`: make test-train")
+
 import torch
 from safetensors.torch import load_file
 from tiny_models import write_encoder, write_rounds
@@ -19,6 +22,8 @@ from commonweal.training import run_folder, sft
 from commonweal.training.config import RewardConfig, SftConfig
 from commonweal.training.reward import fit_reward_model
 from commonweal.training.sft import fit_policy
+
+pytestmark = pytest.mark.train
 
 TRAINING = {"max_steps": 8, "eval_steps": 2, "batch_size": 8}
 

@@ -16,6 +16,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+
+pytest.importorskip("torch", reason="needs the extra `train`: make test-train")
+
 import torch
 from accelerate import Accelerator
 from tiny_models import WORDS, made_rounds, write_decoder, write_encoder, write_rounds
@@ -35,6 +38,8 @@ from commonweal.training.reward_export import TorchScorer, order_agreement
 from commonweal.training.reward_run import run_reward
 from commonweal.training.reward_trainer import COLUMNS, CrossedCollator, CrossedRewardTrainer
 from commonweal.types import RewardInput
+
+pytestmark = pytest.mark.train
 
 QUESTION = "Which one?"
 TOLD: list[tuple[str, int, int]] = []

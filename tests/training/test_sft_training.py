@@ -15,6 +15,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+
+pytest.importorskip("torch", reason="needs the extra `train`: make test-train")
+
 import torch
 from tiny_policies import quality_rounds, write_chatter, write_quality_rounds
 from transformers import AutoTokenizer
@@ -34,6 +37,8 @@ from commonweal.training.sft import fit_policy
 from commonweal.training.sft_data import as_rows, read_sft_split, starter_split
 from commonweal.training.sft_run import run_sft
 from commonweal.types import Opinion, Question
+
+pytestmark = pytest.mark.train
 
 
 @pytest.fixture(scope="module")
