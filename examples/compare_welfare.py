@@ -12,9 +12,11 @@ result = find_agreement(
 )
 for alpha in (0, 0.5, 1, 2, 10, math.inf):
     other = result.under(alpha=alpha)  # the same candidates: nothing is written anew
-    column = result.utilities[:, other.ranking.best]
+    if other.closest is None:
+        continue  # no candidate is worth showing
+    column = result.utilities[:, other.closest_index]
     print(
-        f"{other.welfare_name:22} {other.chosen.id}"
+        f"{other.welfare_name:22} {other.closest.id}"
         f"  mean {column.mean():.2f}  lowest {column.min():.2f}"
     )
 page = Path(gettempdir()) / "commonweal-report.html"

@@ -12,7 +12,7 @@ result = find_agreement(
     n_candidates=8,
     seed=1,
 )
-print(result.statement)
+print(result.statement or result.reason)
 print(f"welfare {result.welfare.max():.2f} of 7, by {result.welfare_name}")
 for dissent in result.dissent:
     print(f"{dissent.participant_id} is predicted to disagree: {dissent.expected_rating:.2f}")

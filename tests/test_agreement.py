@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from commonweal.agreement import find_agreement
-from commonweal.errors import EngineError, GenerationError, InputError, WelfareDomainError
+from commonweal.errors import EngineError, InputError, WelfareDomainError
 from commonweal.groups import read_group
 from commonweal.models.scripted import ScriptedModel
+from commonweal.outcomes import Outcome
 from commonweal.policies import load_policy
+from commonweal.result import Agreement
 from commonweal.rewards import ScriptedRewardModel
 from commonweal.types import Opinion, Question
 from commonweal.welfare import WELFARE_FUNCTIONS
@@ -234,10 +236,15 @@ def test_too_few_opinions_are_found_before_anything_loads(opinions):
     assert stages == []
 
 
-def test_no_candidate_is_an_error_that_keeps_the_raw_texts():
-    with pytest.raises(GenerationError) as caught:
-        scripted(statements=[REFUSAL] * 28)
-    assert {rejection.raw_text for rejection in caught.value.rejections} == {REFUSAL}
+def test_no_candidate_is_an_outcome_that_keeps_the_raw_texts():
+    result, _, predictor = scripted(statements=[REFUSAL] * 28)
+    assert result.outcome is Outcome.NO_STATEMENT
+    assert (result.statement, result.candidates, predictor.calls) == (None, (), [])
+    assert {rejection.raw_text for rejection in result.rejections} == {REFUSAL}
+    assert result.reason == (
+        "None of 28 texts that were written can be shown to the group: 28 refusal."
+    )
+    assert Agreement.from_dict(json.loads(json.dumps(result.to_dict()))) == result
 
 
 def test_fewer_candidates_are_noted():

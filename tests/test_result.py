@@ -6,6 +6,7 @@ import copy
 import json
 import math
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commonweal.errors import InputError, WelfareDomainError
+from commonweal.outcomes import Outcome, Verdict, left_out, verdict
 from commonweal.result import Agreement
 from commonweal.selection import Selection
 from commonweal.types import Candidate, Opinion, Question, Rejection, RejectionReason
@@ -167,6 +169,114 @@ def test_a_dissenter_is_never_shown_as_neutral(rating):
     assert float(dissent.shown_below_neutral) > 0 or rating > 3.9
 
 
+# -------------------------------------------------------------------------------------- outcomes
+
+
+def test_too_few_who_agree_is_no_agreement_and_the_closest_is_not_the_statement():
+    for ratings, share, outcome in (
+        ([5.0, 5.0, 3.0, 3.0], 0.5, Outcome.FOUND),
+        ([5.0, 4.0, 3.0, 3.0], 0.5, Outcome.NO_AGREEMENT),  # neutral is no agreement
+        ([5.0, 5.0, 3.0, 3.0], 0.51, Outcome.NO_AGREEMENT),
+        ([4.0, 3.0, 3.0, 3.0], 0.0, Outcome.NO_AGREEMENT),  # nobody is never enough
+        ([1.0, 1.0, 1.0, 1.0], None, Outcome.FOUND),
+    ):
+        column = [[rating] for rating in ratings]
+        result = replace(made_agreement(column), min_agreeing=share)
+        assert result.outcome is outcome, (ratings, share)
+        is_found = outcome is Outcome.FOUND
+        assert (result.statement is None, result.chosen is None) == (not is_found, not is_found)
+        assert (result.reason == "") == is_found
+        assert result.closest == result.candidates[0]
+        assert Agreement.from_dict(json.loads(json.dumps(result.to_dict()))) == result
+    told = replace(made_agreement([[5.0], [3.0], [3.0]]), min_agreeing=0.5).to_dict()
+    assert (told["outcome"], told["statement"], told["chosen"], told["closest"]) == (
+        "no agreement found",
+        None,
+        None,
+        "c01",
+    )
+    assert told["reason"] == (
+        "Only 1 of 3 people is predicted to agree with the text that comes closest."
+    )
+
+
+def test_what_lies_below_the_floor_is_not_chosen_and_stays_in_the_list():
+    judged = {"qualities": np.array([3.4, 3.5, 6.0]), "min_quality": 3.5}
+    result = made_agreement(SPLIT, **judged)
+    assert result.weak == {0}
+    # By welfare c01, c03, c02.
+    assert result.chosen.id == "c03"
+    assert result.ranking.best == 0
+    assert result.under("rawlsian").chosen.id == "c02"
+    told = json.loads(json.dumps(result.to_dict()))
+    assert [each["worth_showing"] for each in told["candidates"]] == [False, True, True]
+    assert [each["quality"] for each in told["candidates"]] == [3.4, 3.5, 6.0]
+    assert Agreement.from_dict(told) == result
+    assert made_agreement(SPLIT, **judged | {"min_quality": None}).chosen.id == "c01"
+
+
+def test_nothing_worth_showing_is_an_outcome():
+    result = made_agreement(SPLIT, qualities=np.array([1.5, 2.0, 3.0]), min_quality=3.5)
+    assert result.outcome is Outcome.NO_STATEMENT
+    assert (result.statement, result.chosen, result.closest) == (None, None, None)
+    assert (result.dissent, result.agreeing, result.left_out, result.is_tie) == ((), (), (), False)
+    assert result.reason == (
+        "None of 3 candidates makes enough sense as a group's statement: 3.5 of 7 is asked for, "
+        "and the best has 3.0."
+    )
+    told = json.loads(json.dumps(result.to_dict()))
+    assert told["other_welfare_functions"] == dict.fromkeys(WELFARE_FUNCTIONS)
+    assert Agreement.from_dict(told) == result
+
+
+def test_a_tie_is_of_those_worth_showing():
+    profile = [[5.0, 5.0, 5.0], [5.0, 5.0, 5.0]]
+    judged = {"qualities": np.array([1.0, 5.0, 5.0]), "min_quality": 3.5}
+    assert [each.id for each in made_agreement(profile, **judged).tied] == ["c02", "c03"]
+    judged["qualities"] = np.array([1.0, 5.0, 1.0])
+    assert not made_agreement(profile, **judged).is_tie
+
+
+@pytest.mark.parametrize(
+    ("expected", "low", "high", "said"),
+    [
+        (5.5, 4.0, 6.0, Verdict.AGREES),
+        (5.5, 3.9, 6.9, Verdict.UNSURE),
+        (2.0, 1.0, 4.0, Verdict.DISAGREES),
+        (2.0, 1.0, 4.1, Verdict.UNSURE),
+        (4.0, 4.0, 4.0, Verdict.UNSURE),
+        (4.9, None, None, Verdict.UNSURE),
+        (5.0, None, None, Verdict.AGREES),
+        (3.0, None, None, Verdict.DISAGREES),
+    ],
+)
+def test_words_are_as_sure_as_the_prediction(expected, low, high, said):
+    assert verdict(expected, low, high) is said
+
+
+@given(st.floats(1, 7), st.floats(0, 6), st.floats(0, 6))
+def test_a_range_that_crosses_neutral_tells_nothing(expected, below, above):
+    said = verdict(expected, expected - below, expected + above)
+    if expected - below < 4 < expected + above:
+        assert said is Verdict.UNSURE
+    if said is not Verdict.UNSURE:
+        assert (said is Verdict.AGREES) == (expected > 4)
+
+
+def test_whose_words_are_not_taken_up():
+    people = [
+        Opinion("asha", "The fares eat up my wages. Scrap them."),
+        Opinion("gus", "My village has no service at all. Nothing is free."),
+        Opinion("mei", "Yes."),
+        Opinion("kim", "Buses should be free."),
+    ]
+    found = left_out("Should buses be free?", people, "We want lower fares on all buses.")
+    # Who says no more than the question asks cannot be left out.
+    assert [(each.participant_id, each.sentence) for each in found] == [
+        ("gus", "My village has no service at all.")
+    ]
+
+
 # ------------------------------------------------------------------------ stored and read again
 
 
@@ -190,7 +300,13 @@ def test_the_layout_of_before_rewards_were_kept_is_read():
     assert again.statement == told["statement"]
     assert again.alpha == told["welfare"]["alpha"]
     new = json.loads(json.dumps(again.to_dict()))
+    # What has been said since is not in it; all that it said is.
+    for name in ("outcome", "reason", "closest", "min_agreeing", "min_quality", "explanation"):
+        del new[name]
+    for candidate in new["candidates"]:
+        assert candidate.pop("worth_showing")
     assert new | {"schema": told["schema"]} == told
+    assert (again.outcome, again.qualities, again.low) == (Outcome.FOUND, None, None)
 
 
 def test_what_is_no_agreement_is_refused_and_said():

@@ -7,14 +7,23 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from commonweal.errors import InputError
+from commonweal.explaining import explain
 from commonweal.groups import check_group
 from commonweal.models import DEFAULT_MODEL
+from commonweal.outcomes import MIN_AGREEING
 from commonweal.policies import NamedPolicy, default_policy, load_policy, read_policy_name
 from commonweal.policies.ruled import RuledPolicy
 from commonweal.result import Agreement
 from commonweal.rewards import DEFAULT_REWARD_MODEL, check_reward_model, load_reward_model
 from commonweal.rules import Welfare, resolve_rule
-from commonweal.selection import Wanted, check_seed, included, select
+from commonweal.selection import (
+    MIN_QUALITY,
+    Wanted,
+    check_min_quality,
+    check_seed,
+    included,
+    select,
+)
 from commonweal.types import (
     LanguageModel,
     Opinion,
@@ -46,9 +55,14 @@ def find_agreement(
     n_candidates: int | None = None,
     seed: int = 0,
     omit: Sequence[str] = (),
+    min_quality: float | None = MIN_QUALITY,
+    min_agreeing: float | None = MIN_AGREEING,
     on_progress: Progress | None = None,
 ) -> Agreement:
     """The statement that this group is predicted to agree on best, with all that led to it.
+
+    That there is none is a result, too, and not an error: ``Agreement.outcome`` says whether a
+    statement was found, nobody is predicted to agree, or no candidate is worth showing.
 
     Args:
         question: what the group was asked.
@@ -70,6 +84,10 @@ def find_agreement(
             it (docs/decisions/007-randomness.md).
         omit: ids of participants whose opinions the policy must not see. They are scored all the
             same (paper 4.3).
+        min_quality: the least quality, from 1 to 7, of a candidate that may be chosen, where the
+            reward model judges quality; None for no floor.
+        min_agreeing: the least share of the group, from 0 to 1, that must be predicted to agree;
+            None for no such condition.
         on_progress: called with (stage, n_done, n_total); the stages are "load", "generate" and
             "predict".
 
@@ -78,7 +96,6 @@ def find_agreement(
         PluginError: what an installed package adds failed; the message names it.
         WeightsError: model weights are missing.
         EngineError: the language model failed.
-        GenerationError: no completion survived parsing; it holds the raw texts.
 
     Source: paper 3.4 step 3, figure 1.
     """
@@ -91,6 +108,8 @@ def find_agreement(
     check_seed(seed)
     if isinstance(reward, str):
         check_reward_model(reward)
+    check_min_quality(min_quality)
+    _check_min_agreeing(min_agreeing)
     progress = on_progress or no_progress
 
     began = perf_counter()
@@ -106,17 +125,26 @@ def find_agreement(
     (made,) = select(
         asked,
         everybody,
-        [Wanted(tuple(omit), n_candidates, (rule,), (seed,))],
+        [Wanted(tuple(omit), n_candidates, (rule,), (seed,), named="from these opinions")],
         policy=writer,
         reward=predictor,
         on_progress=progress,
+        min_quality=min_quality,
+        may_be_empty=True,
     )
-    return Agreement.of(
+    found = Agreement.of(
         made,
         notes=(*notes, *made.notes),
         timings_seconds={"load": load_seconds, **made.timings_seconds},
         provenance=made.provenance | {"policy": named.name or writer.name},
+        min_agreeing=min_agreeing,
     )
+    return explain(found, predictor)
+
+
+def _check_min_agreeing(share: float | None) -> None:
+    if share is not None and not 0 <= share <= 1:
+        raise InputError(f"min_agreeing is {share}, expected a share from 0 to 1")
 
 
 def _named(

@@ -45,7 +45,7 @@ def render_report(result: Agreement) -> str:
             "rank": result.ranking.ranks[c],
             "welfare": f"{result.welfare[c]:.2f}",
             "lowest": f"{result.utilities[:, c].min():.1f}",
-            "chosen": c == result.chosen_index,
+            "chosen": c == result.closest_index,
         }
         for c in columns
     ]
@@ -54,7 +54,7 @@ def render_report(result: Agreement) -> str:
         for rating in range(RATING_MIN, RATING_MAX + 1)
     ]
     facts = [(name.replace("_", " "), value) for name, value in result.provenance.items()]
-    facts += [("prompt hash", result.chosen.prompt_hash)]
+    facts += [("prompt hash", each.prompt_hash) for each in result.candidates[:1]]
     facts += [(f"{stage}, seconds", value) for stage, value in result.timings_seconds.items()]
     return _template().render(
         result=result,
@@ -63,7 +63,7 @@ def render_report(result: Agreement) -> str:
         rows=rows,
         legend=legend,
         others=_others(result),
-        tied=[result.candidates[i].id for i in result.ranking.tied_best],
+        tied=[each.id for each in result.tied],
         reasons=Counter(str(r.reason) for r in result.rejections).most_common(),
         facts=facts,
     )
@@ -83,13 +83,15 @@ def _others(result: Agreement) -> list[dict[str, Any]]:
     others = []
     for rule in PAPERS_RULES:
         other = result.under(rule)
-        best = other.chosen_index
+        best = other.closest_index
+        if best is None:
+            continue
         others.append(
             {
                 "name": rule.name,
                 "means": described(rule),
-                "id": other.chosen.id,
-                "same": other.chosen.id == result.chosen.id,
+                "id": other.candidates[best].id,
+                "same": best == result.closest_index,
                 "welfare": f"{other.welfare[best]:.2f}",
                 "lowest": f"{other.utilities[:, best].min():.1f}",
             }

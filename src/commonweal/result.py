@@ -1,11 +1,25 @@
-"""What the main job brings back: the selection under one welfare rule, with the statement."""
+"""What the main job brings back: the selection under one welfare rule, and what came of it.
+
+That a group has no statement is as good a result as a statement: see ``Outcome``.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections import Counter
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from commonweal.errors import InputError
+from commonweal.outcomes import (
+    Dissent,
+    Explanation,
+    LeftOut,
+    Outcome,
+    Verdict,
+    explanation_from_dict,
+    left_out,
+    verdict,
+)
 from commonweal.rules import Welfare, resolve_rule
 from commonweal.selection import (
     Pick,
@@ -29,62 +43,114 @@ _SCHEMAS = ("commonweal/agreement/1", SCHEMA)
 """Those that ``Agreement.from_dict`` reads. The first had no rewards and one pick."""
 
 
-@dataclass(frozen=True, slots=True)
-class Dissent:
-    """A participant who is predicted to disagree: the expected rating lies below neutral."""
-
-    participant_id: str
-    expected_rating: float
-
-    @property
-    def below_neutral(self) -> float:
-        """By how many points of the 7-point scale the expected rating falls short of neutral."""
-        return RATING_NEUTRAL - self.expected_rating
-
-    @property
-    def shown_rating(self) -> str:
-        """The expected rating to one decimal, or to as many as tell it from neutral: "3.98"."""
-        return f"{self.expected_rating:.{self._n_decimals}f}"
-
-    @property
-    def shown_below_neutral(self) -> str:
-        """``below_neutral``, to as many decimals as ``shown_rating``."""
-        return f"{self.below_neutral:.{self._n_decimals}f}"
-
-    @property
-    def _n_decimals(self) -> int:
-        return next(n for n in range(1, 20) if round(self.expected_rating, n) < RATING_NEUTRAL)
-
-
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Agreement(Selection):
-    """A selection under one welfare rule, which has picked the group's statement.
+    """A selection under one welfare rule, and what came of it.
+
+    ``closest`` is the best candidate that is worth showing. It is ``chosen``, and its text the
+    group's ``statement``, only where enough people are predicted to agree; otherwise both are None
+    and ``outcome`` and ``reason`` say why.
 
     Its arrays cannot be written to; it pickles, and is equal to its copy and to what ``from_dict``
     makes of its ``to_dict``.
+
+    Attributes:
+        min_agreeing: the least share of the group, from 0 to 1, that must be predicted to agree
+            (expected rating above 4) for an outcome "statement found"; None asks for none.
+        explanation: why predictions are as they are; None where the reward model cannot tell.
     """
 
     utilities: FloatArray
+    min_agreeing: float | None = None
+    explanation: Explanation | None = None
 
     @classmethod
     def of(cls, made: Selection, **changes: Any) -> Agreement:
-        """The agreement that a selection with one pick is, with these fields changed."""
+        """The agreement that a selection under one rule is, with these fields changed."""
         return cls(**{each.name: getattr(made, each.name) for each in fields(made)} | changes)
 
     @property
-    def statement(self) -> str:
-        """The text of the chosen candidate."""
-        return self.chosen.text
+    def outcome(self) -> Outcome:
+        """What came of it."""
+        if self.closest_index is None:
+            return Outcome.NO_STATEMENT
+        if self.min_agreeing is None:
+            return Outcome.FOUND
+        n_agreeing = len(self.agreeing)
+        is_enough = n_agreeing > 0 and n_agreeing >= self.min_agreeing * len(self.opinions)
+        return Outcome.FOUND if is_enough else Outcome.NO_AGREEMENT
 
     @property
-    def chosen(self) -> Candidate:
-        """The candidate with the highest welfare; of those that tie, the one generated first."""
-        return self.candidates[self.chosen_index]
+    def reason(self) -> str:
+        """Why there is no statement, in a sentence; "" where there is one."""
+        n_people = len(self.opinions)
+        match self.outcome:
+            case Outcome.FOUND:
+                return ""
+            case Outcome.NO_AGREEMENT:
+                n_agreeing = len(self.agreeing)
+                who = "Nobody" if not n_agreeing else f"Only {n_agreeing} of {n_people} people"
+                verb = "are" if n_agreeing > 1 else "is"
+                return f"{who} {verb} predicted to agree with the text that comes closest."
+            case Outcome.NO_STATEMENT if not self.candidates:
+                reasons = Counter(each.reason.value for each in self.rejections).most_common()
+                counted = ", ".join(f"{n} {reason}" for reason, n in reasons)
+                return (
+                    f"None of {self.n_sampled} texts that were written can be shown to the group"
+                    f"{f': {counted}' if counted else ''}."
+                )
+            case Outcome.NO_STATEMENT:
+                best = (
+                    ""
+                    if self.qualities is None
+                    else f", and the best has {max(self.qualities):.1f}"
+                )
+                return (
+                    f"None of {len(self.candidates)} candidates makes enough sense as a group's "
+                    f"statement: {self.min_quality:g} of 7 is asked for{best}."
+                )
 
     @property
-    def chosen_index(self) -> int:
-        """Which of the candidates is chosen, from 0: the column of the arrays."""
-        return self.picks[0].index
+    def statement(self) -> str | None:
+        """The group's statement; None where none was found."""
+        return None if self.chosen is None else self.chosen.text
+
+    @property
+    def chosen(self) -> Candidate | None:
+        """The candidate that is the group's statement; None where none was found."""
+        return self.closest if self.outcome is Outcome.FOUND else None
+
+    @property
+    def closest(self) -> Candidate | None:
+        """The candidate of highest welfare of those worth showing; of those that tie, the one
+        generated first. None where none is worth showing.
+        """
+        index = self.closest_index
+        return None if index is None else self.candidates[index]
+
+    @property
+    def closest_index(self) -> int | None:
+        """Which of the candidates comes closest, from 0: the column of the arrays."""
+        return self.picks[0].index if self.picks else None
+
+    @property
+    def agreeing(self) -> tuple[str, ...]:
+        """The ids of those who are predicted to agree with the closest (expected rating > 4)."""
+        if self.closest_index is None:
+            return ()
+        expected = self.utilities[:, self.closest_index]
+        return tuple(
+            opinion.id
+            for opinion, rating in zip(self.opinions, expected, strict=True)
+            if rating > RATING_NEUTRAL
+        )
+
+    def verdicts(self, column: int) -> tuple[Verdict, ...]:
+        """What is predicted of everybody and one candidate, in words, in the group's order."""
+        if self.low is None or self.high is None:
+            return tuple(map(verdict, map(float, self.utilities[:, column])))
+        three = (self.utilities[:, column], self.low[:, column], self.high[:, column])
+        return tuple(verdict(*map(float, each)) for each in zip(*three, strict=True))
 
     @property
     def _ranked(self) -> Ranked:
@@ -121,13 +187,27 @@ class Agreement(Selection):
 
     @property
     def is_tie(self) -> bool:
-        """Whether another candidate has the same welfare as the chosen one."""
-        return self.ranking.is_tie
+        """Whether another candidate worth showing has the same welfare as the closest."""
+        return len(self.tied) > 1
+
+    @property
+    def tied(self) -> tuple[Candidate, ...]:
+        """The candidates worth showing that tie with the closest, which comes first."""
+        if self.closest_index is None:
+            return ()
+        best = self.ranking.ranks[self.closest_index]
+        return tuple(
+            each
+            for index, each in enumerate(self.candidates)
+            if index not in self.weak and self.ranking.ranks[index] == best
+        )
 
     @property
     def dissent(self) -> tuple[Dissent, ...]:
-        """Who is predicted to disagree with the statement (expected rating < 4), worst first."""
-        expected = self.utilities[:, self.chosen_index]
+        """Who is predicted to disagree with the closest (expected rating < 4), worst first."""
+        if self.closest_index is None:
+            return ()
+        expected = self.utilities[:, self.closest_index]
         found = [
             Dissent(opinion.id, float(rating))
             for opinion, rating in zip(self.opinions, expected, strict=True)
@@ -135,13 +215,23 @@ class Agreement(Selection):
         ]
         return tuple(sorted(found, key=lambda dissent: dissent.expected_rating))
 
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """Those of whose own words the closest takes up none (``outcomes.left_out``)."""
+        if self.closest is None:
+            return ()
+        return left_out(self.question.text, self.opinions, self.closest.text)
+
     def under(self, welfare: Welfare | None = None, *, alpha: float | None = None) -> Agreement:
         """The same candidates and utilities under another welfare function: nothing is generated.
 
         Raises:
             InputError: an unknown welfare function or an alpha outside the domain.
         """
-        return self.picked([resolve_rule(welfare, alpha)])
+        other = self.picked([resolve_rule(welfare, alpha)])
+        # An explanation is of one text.
+        is_same = other.closest_index == self.closest_index
+        return other if is_same else replace(other, explanation=None)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values that JSON can hold (an infinite α as the string "inf")."""
@@ -149,15 +239,23 @@ class Agreement(Selection):
         (rule,) = told.pop("rules")
         welfare = rule.pop("welfare")
         for index, candidate in enumerate(told["candidates"]):
-            candidate |= {"rank": self.ranking.ranks[index], "welfare": welfare[index]}
+            candidate |= {
+                "rank": self.ranking.ranks[index],
+                "welfare": welfare[index],
+                "worth_showing": index not in self.weak,
+            }
         for name in ("picks", "seed", "n_sampled"):  # said by "chosen" and "provenance"
             del told[name]
         return {
             "schema": SCHEMA,
             "question": told.pop("question"),
+            "outcome": self.outcome.value,
+            "reason": self.reason,
             "statement": self.statement,
-            "chosen": self.chosen.id,
-            "tied": [self.candidates[i].id for i in self.ranking.tied_best] if self.is_tie else [],
+            "chosen": _id(self.chosen),
+            "closest": _id(self.closest),
+            "min_agreeing": self.min_agreeing,
+            "tied": [each.id for each in self.tied] if self.is_tie else [],
             "welfare": rule,
             "predicted_dissent": [
                 {
@@ -168,8 +266,9 @@ class Agreement(Selection):
                 for dissent in self.dissent
             ],
             "other_welfare_functions": {
-                name: self.under(name).chosen.id for name in WELFARE_FUNCTIONS
+                name: _id(self.under(name).closest) for name in WELFARE_FUNCTIONS
             },
+            "explanation": None if self.explanation is None else asdict(self.explanation),
             **told,
         }
 
@@ -197,15 +296,28 @@ class Agreement(Selection):
                     "n_sampled": provenance["n_completions_sampled"],
                 }
             )
-            index = [each.id for each in made.candidates].index(told["chosen"])
-            (ranked,) = made.ranked
-            assert ranked is not None  # noqa: S101 - for the type checker: there is a rule
-            picked = Pick(
-                index, ranked.rule, float(ranked.welfare[index]), ranked.ranking.ranks[index]
+            closest = told.get("closest", told["chosen"])
+            if told["chosen"] not in (None, closest):
+                raise ValueError(f"{told['chosen']!r} is chosen and {closest!r} is closest")
+            picks: tuple[Pick, ...] = ()
+            if closest is not None:
+                index = [each.id for each in made.candidates].index(closest)
+                (ranked,) = made.ranked
+                assert ranked is not None  # noqa: S101 - for the type checker: there is a rule
+                welfare, place = float(ranked.welfare[index]), ranked.ranking.ranks[index]
+                picks = (Pick(index, ranked.rule, welfare, place),)
+            return cls.of(
+                made,
+                picks=picks,
+                min_agreeing=told.get("min_agreeing"),
+                explanation=explanation_from_dict(told.get("explanation")),
             )
-            return cls.of(made, picks=(picked,))
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise InputError(
                 f"no agreement can be read: {type(error).__name__} {error}; expected a dictionary "
                 f"as Agreement.to_dict writes it ({SCHEMA})"
             ) from None
+
+
+def _id(candidate: Candidate | None) -> str | None:
+    return None if candidate is None else candidate.id

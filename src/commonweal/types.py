@@ -278,6 +278,7 @@ class RejectionReason(StrEnum):
     NOT_A_STATEMENT = "not a statement for the group"
     INVENTED_FIGURE = "a figure that nobody gave"
     DUPLICATE = "duplicate"
+    OTHER_LANGUAGE = "in another language than the opinions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,5 +393,32 @@ class RewardModel(Protocol):
 
         Deterministic, and the same for an input whatever else is in the batch (to rounding).
         ``on_done`` is called with the number of inputs scored so far.
+        """
+        ...
+
+
+@runtime_checkable
+class JudgesQuality(Protocol):
+    """A reward model that also tells sense from nonsense, whatever one thinks of the matter."""
+
+    def qualities(
+        self, question: str, opinions: Sequence[str], statements: Sequence[str]
+    ) -> FloatArray:
+        """How good each statement is as a group's, float64 [n_statements], 1 to 7 (paper 3.2).
+
+        It is sensible, answers the question, does not contradict itself, invents nothing and does
+        not speak for some as if for all.
+        """
+        ...
+
+
+@runtime_checkable
+class GivesRanges(Protocol):
+    """A reward model that says how sure it is."""
+
+    def ranges(self, expected: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Low and high around expected ratings, each of their shape, from 1 to 7.
+
+        Of people whom it had not seen, 8 in 10 rated between the two.
         """
         ...

@@ -44,7 +44,7 @@ def test_a_statement_on_the_screen_and_the_same_in_the_files(server, tmp_path):
     ran = commonweal(
         *("agree", BUSES, "--model", server.model, "--candidates", 4, "--policy", "zero_shot"),
         *("--json", tmp_path / "r.json", "--report", tmp_path / "r.html", "--omit", "asha"),
-        *("--welfare", "rawlsian", "--seed", 3),
+        *("--welfare", "rawlsian", "--seed", 3, "--min-agreeing", 0.2, "--details"),
     )
     assert ran.returncode == 0, ran.stderr
     told = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
@@ -75,7 +75,8 @@ def test_json_on_the_screen_is_all_that_is_on_stdout(server, group):
     assert ran.returncode == 0, ran.stderr
     told = json.loads(ran.stdout)
     assert told["welfare"]["alpha"] == "inf"
-    assert told["statement"] in " ".join(ran.stderr.replace("│", " ").split())
+    (closest,) = [each for each in told["candidates"] if each["id"] == told["closest"]]
+    assert closest["text"] in " ".join(ran.stderr.replace("│", " ").split())
 
 
 def test_terminal_codes_do_not_reach_the_screen(server, tmp_path):
@@ -129,7 +130,7 @@ def test_notes_from_reading_the_file_reach_every_output_once(server, tmp_path):
 def test_a_note_that_is_a_sentence_gets_no_second_full_stop(capsys):
     from rich.console import Console
 
-    from commonweal.cli.agree import _print_result
+    from commonweal.cli.agree_screen import print_result
 
     result = find_agreement(
         "Why?",
@@ -138,7 +139,7 @@ def test_a_note_that_is_a_sentence_gets_no_second_full_stop(capsys):
         reward=ScriptedRewardModel([1.0, 1.0]),
         n_candidates=1,
     )
-    _print_result(Console(width=100), replace(result, notes=("It is so.", "it was cut")))
+    print_result(Console(width=100), replace(result, notes=("It is so.", "it was cut")))
     screen = capsys.readouterr().out
     assert "Note: It is so.\n" in screen
     assert "Note: it was cut.\n" in screen
@@ -218,16 +219,53 @@ def test_missing_weights_are_1_with_the_way_to_get_them(group, tmp_path):
     assert not (tmp_path / "r.json").exists()
 
 
-def test_no_usable_completion_is_1_and_leaves_no_file(server, group, tmp_path):
+def test_no_usable_completion_is_an_outcome_with_a_report(server, group, tmp_path):
     server.words = ["I'm sorry, but I cannot help with that."] * 20
     ran = commonweal(
         *("agree", group, "--model", server.model, "--candidates", 1),
-        *("--json", tmp_path / "r.json"),
+        *("--json", tmp_path / "r.json", "--report", tmp_path / "r.html"),
     )
+    assert ran.returncode == 0, ran.stderr
+    screen = " ".join(ran.stdout.split())
+    assert "No statement worth showing. None of 7 texts that were written can be shown" in screen
+    assert "7 refusal" in screen
+    assert "help with that" not in screen + ran.stderr
+    told = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    assert (told["outcome"], told["statement"]) == ("no statement worth showing", None)
+    assert len(told["rejections"]) == 7
+    assert "No statement worth showing" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_another_language_than_the_opinions_reaches_no_screen(server, tmp_path):
+    path = put_group(
+        tmp_path / "g.json",
+        [
+            "Der Bus kostet zu viel, ich zahle jeden Monat.",
+            "Umsonst ist nichts, einer zahlt immer.",
+        ],
+        "Sollen Busse gratis sein?",
+    )
+    german = "Wir wollen günstige Busse und streiten darüber, wer sie bezahlen soll."
+    server.words = ["We should follow the holy book and punish all murder hard.", german]
+    ran = commonweal(
+        *("agree", path, "--model", server.model, "--candidates", 1),
+        *("--report", tmp_path / "r.html", "--min-agreeing", 0),
+    )
+    assert ran.returncode == 0, ran.stderr
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert german in " ".join(ran.stdout.replace("│", " ").split())
+    assert german in page
+    assert "holy book" not in ran.stdout + ran.stderr + page
+    assert "warning" not in ran.stderr  # a server's model may well write German
+
+
+def test_the_embedded_model_warns_a_german_group_before_it_writes(tmp_path):
+    path = put_group(tmp_path / "g.json", ["Der Bus kostet zu viel, ich zahle jeden Monat."] * 2)
+    # Without weights nothing is written: the warning came before.
+    ran = commonweal("agree", path, env={"COMMONWEAL_CACHE": str(tmp_path / "none")})
     assert ran.returncode == 1
-    assert "none of 7 completions" in ran.stderr
-    assert "7 refusal" in ran.stderr
-    assert not (tmp_path / "r.json").exists()
+    warned, failed = ran.stderr.index("opinions are in German"), ran.stderr.index("error:")
+    assert warned < failed
 
 
 # ---------------------------------------------------------------------------- cut off in the middle

@@ -13,6 +13,7 @@ from commonweal.datasets.words import tokens
 from commonweal.groups import read_group
 from commonweal.policies.parsing import MAX_WORDS, MIN_WORDS, Parser
 from commonweal.policies.templates import load_template
+from commonweal.reading.language import LIKELY, language_of
 from commonweal.types import Completion, Opinion, Rejection
 from commonweal.types import RejectionReason as Why
 
@@ -122,6 +123,9 @@ REJECTED = [
     # Figures.
     ("We agree that 90% of bus rides in our towns ought to be cheaper.", Why.INVENTED_FIGURE),
     ("We agree that since 2019 the bus fares have gone up far too much.", Why.INVENTED_FIGURE),
+    ("Wir sind uns einig, dass die Busse auf dem Land billiger werden sollen.", Why.OTHER_LANGUAGE),
+    ("Queremos autobuses más baratos y no sabemos quién debe pagarlos.", Why.OTHER_LANGUAGE),
+    ("نحن نريد حافلات أرخص للجميع، لكننا نختلف حول من يدفع ثمنها.", Why.OTHER_LANGUAGE),
     ("1. We agree that the bus fares have gone up far too much of late.", Why.INVENTED_FIGURE),
 ]
 
@@ -244,9 +248,46 @@ OTHER_LANGUAGES = [
 ]
 
 
+THEIR_OPINIONS = {
+    "cy": "Dw i'n gweithio bob nos ac mae'r tocynnau'n ddrud iawn i bobl fel fi.",
+    "de": "Die Fahrkarten kosten zu viel, und abends fährt bei uns gar nichts mehr.",
+    "ja": "料金が高すぎて、毎日通うのがつらいです。夜の便も増やしてください。",
+    "ar": "أعمل كل ليلة والتذاكر غالية جدا على أمثالي، ولا توجد حافلة بعد العاشرة.",
+    "ur": "میں روز رات کو کام کرتا ہوں اور ٹکٹ بہت مہنگے ہیں۔",
+    "hi": "मैं हर रात काम करता हूँ और टिकट मेरे जैसे लोगों के लिए बहुत महँगे हैं।",
+    "it": "Lavoro tutte le notti e per gente come me gli abbonamenti sono troppo cari.",
+    "pl": "Pracuję co noc, a bilety są dla takich jak ja o wiele za drogie.",
+    "es": "Trabajo todas las noches y los abonos son demasiado caros para gente como yo.",
+    "th": "ฉันทำงานทุกคืน และตั๋วแพงเกินไปสำหรับคนอย่างฉัน",
+    "ru": "Я работаю каждую ночь, и билеты слишком дороги для таких, как я.",
+}
+
+
+def test_an_opinion_of_each_language():
+    told = {language_of(text, sure=LIKELY) for text in THEIR_OPINIONS.values()}
+    assert told == {*THEIR_OPINIONS, "fa"} - {"ur"}  # of one family with Persian
+
+
 @pytest.mark.parametrize("text", OTHER_LANGUAGES)
-def test_a_statement_in_another_language_is_accepted(text):
-    assert parse(text) == text
+def test_a_statement_in_the_opinions_language_is_accepted_whatever_it_is(text):
+    for others in ([], ["The fares are too high for people like me, every day."]):
+        code = language_of(text)
+        theirs = [
+            each for each in THEIR_OPINIONS.values() if language_of(each, sure=LIKELY) == code
+        ]
+        opinions = [Opinion(str(i), each) for i, each in enumerate([*theirs, *others])]
+        parser = Parser("Should local buses be free for everyone?", opinions, OWN)
+        assert parse(text, parser=parser) == text
+
+
+def test_english_is_kept_from_a_group_that_wrote_in_another_language():
+    for code in ("de", "ar", "ja"):
+        parser = Parser("Busse?", [Opinion("a", THEIR_OPINIONS[code])] * 3, OWN)
+        assert reason(GOOD, parser=parser) is Why.OTHER_LANGUAGE
+    # Where nobody's language can be told, nothing is refused for it.
+    assert (
+        reason(GOOD, parser=Parser("?", [Opinion("a", "Ok!!"), Opinion("b", "123")], OWN)) is None
+    )
 
 
 @pytest.mark.parametrize(

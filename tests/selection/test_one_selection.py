@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reading_model import ScriptedReader
 
-from commonweal.errors import GenerationError, InputError
+from commonweal.errors import GenerationError, InputError, PluginError
 from commonweal.models.scripted import ScriptedModel
 from commonweal.rewards import LogisticCalibration
 from commonweal.rules import resolve_rule
@@ -178,6 +179,107 @@ def test_what_differs_in_one_thing_is_not_equal():
         {"ranked": rank_under([Isoelastic(1.0)], one.utilities)},
     ):
         assert replace(one, **changes) != one
+
+
+# ------------------------------------------------------------------------- quality and ranges
+
+
+def numbered(text):
+    return int(text.removeprefix("Plan ").rstrip("."))
+
+
+def test_qualities_and_ranges_are_kept_and_read_again():
+    reader = ScriptedReader(lambda _, text: numbered(text) / 1e6, lambda text: 4 + 1 / 3)
+    one, two = made(wanted(1, [Isoelastic(0.0)]), wanted(2, [None]), reward=reader)
+    for each in (one, two):
+        np.testing.assert_array_equal(each.qualities, [4 + 1 / 3] * 3)
+        np.testing.assert_allclose(each.high - each.low, 2.0)
+        again = selection_from_dict(json.loads(json.dumps(selection_to_dict(each))))
+        assert again == each
+        assert replace(each, qualities=None) != each
+        left = each.of_people({"b"})
+        np.testing.assert_array_equal(left.low, each.low[[1]])
+        assert left.weak == each.weak == frozenset()
+
+
+def test_the_best_that_is_worth_showing_is_picked():
+    worst_wins = ScriptedReader(
+        lambda _, text: -numbered(text) / 1e6, lambda text: 1 + 6 * numbered(text) / 1e6
+    )
+    rules = [Isoelastic(0.0), None]
+    (one,) = made(wanted(3, rules, n_candidates=12), reward=worst_wins)
+    assert one.weak == {i for i, c in enumerate(one.candidates) if one.qualities[i] < 3.5}
+    assert 0 < len(one.weak) < 12
+    assert one.ranked[0].ranking.best in one.weak
+    best = min((i for i in range(12) if i not in one.weak), key=lambda i: one.qualities[i])
+    assert one.picks[0].index == best
+    assert one.picks[1].index not in one.weak
+    # At random, too: never one of those, whatever the chance.
+    for seed in range(50):
+        (pick,) = replace(one, seed=(seed,)).picked([None]).picks
+        assert pick.index not in one.weak
+
+
+def test_more_are_drawn_where_none_is_worth_showing_and_no_more_than_needed():
+    first = {each.text for each in made(wanted(4, [None]), reward=None)[0].candidates}
+    reader = ScriptedReader(lambda *_: 0.5, lambda t: 2.0 if t in first else 5.0, n_judged=9)
+    one, other = made(wanted(4, [Isoelastic(0.0)]), wanted(9, [Isoelastic(0.0)]), reward=reader)
+    assert reader.n_left == 0
+    assert [len(each.candidates) for each in (one, other)] == [6, 3]
+    assert len({each.id for each in (*one.candidates, *other.candidates)}) == 9
+    assert one.rewards.shape == one.utilities.shape == one.low.shape == (4, 6)
+    assert one.picks[0].index == 3
+    assert one.n_sampled == one.provenance["n_completions_sampled"] == 8
+    assert one.provenance["n_redraws"] == 1
+    assert len(one.rejections) == 2
+    assert "none of the first 3 candidates reached the quality of 3.5 of 7" in one.notes[-1]
+    assert selection_from_dict(json.loads(json.dumps(selection_to_dict(one)))) == one
+
+
+def test_drawing_more_ends():
+    reader = ScriptedReader(lambda *_: 0.5, lambda _: 3.4, n_judged=9)
+    (one,) = made(wanted(4, [Isoelastic(0.0), None], named=""), reward=reader)
+    assert (len(one.candidates), one.picks, reader.n_left) == (9, (), 0)
+    (one,) = select(
+        Question("Buses?"),
+        PEOPLE,
+        [wanted(4, [None])],
+        policy=Policy(),
+        reward=ScriptedReader(lambda *_: 0.5, lambda _: 1.0, n_judged=3),
+        on_progress=no_progress,
+        min_quality=None,
+    )
+    assert len(one.picks) == 1
+
+
+class Spoilt(ScriptedReader):
+    def qualities(self, question, opinions, statements):
+        return np.full(len(statements), np.nan)
+
+
+class Misshapen(ScriptedReader):
+    def ranges(self, expected):
+        return expected[0], expected[0]
+
+
+@pytest.mark.parametrize("kind", [Spoilt, Misshapen])
+def test_a_model_that_breaks_its_promise_is_named(kind):
+    with pytest.raises(PluginError, match=r"scripted reader gave .* from 1 to 7"):
+        made(wanted(1, [None]), reward=kind(lambda *_: 0.0))
+
+
+@pytest.mark.parametrize("floor", [0.9, 7.1, float("nan")])
+def test_a_floor_off_the_scale(floor):
+    with pytest.raises(InputError, match="min_quality is"):
+        select(
+            Question("q"),
+            PEOPLE,
+            [wanted(1, [None])],
+            policy=Policy(),
+            reward=None,
+            on_progress=no_progress,
+            min_quality=floor,
+        )
 
 
 def test_a_rule_needs_utilities():

@@ -6,20 +6,16 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from commonweal.cli.progress import StageBars
 from commonweal.models import DEFAULT_MODEL
 from commonweal.rewards import DEFAULT_REWARD_MODEL
-from commonweal.rules import PAPERS_RULES
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from commonweal.policies.prompts import WorkedExample
-    from commonweal.result import Agreement
 
 EXAMPLE = (
     "Example: commonweal agree examples/groups/bus-fares.toml --welfare rawlsian "
@@ -28,8 +24,6 @@ EXAMPLE = (
 STAGES = {"load": "Loading models", "generate": "Writing candidates", "predict": "Predicting"}
 WIDTH = 100
 """Most columns that the result takes; fewer in a narrower terminal."""
-N_SHOWN = 5
-"""Candidates shown on screen; all are in --json and --report."""
 
 
 def agree(
@@ -91,6 +85,26 @@ def agree(
             help="A participant whose opinion is not shown to the policy, but scored. Repeatable.",
         ),
     ] = None,
+    min_quality: Annotated[
+        float,
+        typer.Option(
+            min=1,
+            max=7,
+            help="Worse candidates are not chosen, where the reward model judges quality: 1 to 7.",
+        ),
+    ] = 3.5,
+    min_agreeing: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Least share predicted to agree; below it the outcome is that there is no "
+            "agreement.",
+        ),
+    ] = 0.5,
+    details: Annotated[
+        bool, typer.Option("--details", help="Show the numbers, models and candidates, too.")
+    ] = False,
     json_file: Annotated[
         Path | None,
         typer.Option("--json", metavar="FILE", help="Write everything as JSON (- for the screen)."),
@@ -102,12 +116,13 @@ def agree(
     """Find the statement that a group is predicted to agree on best.
 
     A policy writes candidates from the opinions, a reward model predicts each person's agreement
-    with each from that person's own opinion, and a welfare function picks one. Predictions are
-    not votes.
+    with each from that person's own opinion, and a welfare function picks one. That nobody agrees,
+    or that nothing written is worth showing, is an outcome, too. Predictions are not votes.
     """
     from rich.console import Console
 
     from commonweal.agreement import find_agreement
+    from commonweal.cli.agree_screen import print_result
     from commonweal.files import check_outputs, write_whole
     from commonweal.groups import read_group
 
@@ -116,10 +131,14 @@ def agree(
         {"--json": None if json_on_screen else json_file, "--report": report},
         inputs={"the group's file": group},
     )
+    from commonweal.policies.languages import language_warning
+
     read = read_group(group)
     # Markup is off: an opinion may hold square brackets.
     console = Console(stderr=json_on_screen, markup=False, highlight=False, emoji=False)
     console.width = min(console.width, WIDTH)
+    if warning := language_warning(read.opinions, model):
+        sys.stderr.write(f"warning: {warning}\n")
     with StageBars(STAGES) as bars:
         result = find_agreement(
             read.question,
@@ -133,10 +152,12 @@ def agree(
             n_candidates=candidates,
             seed=seed,
             omit=omit or (),
+            min_quality=min_quality,
+            min_agreeing=min_agreeing,
             on_progress=bars.update,
         )
     result = replace(result, notes=tuple(dict.fromkeys((*read.notes, *result.notes))))
-    _print_result(console, result)
+    print_result(console, result, details=details)
     if json_file is not None:
         # On a screen without UTF-8 JSON's own escapes: a program must be able to read it.
         ascii_only = json_on_screen and "utf" not in sys.stdout.encoding.lower()
@@ -158,101 +179,3 @@ def _worked_examples(dataset: Path) -> tuple[WorkedExample, ...]:
     from commonweal.policies.collected_examples import worked_examples
 
     return worked_examples(read_dataset(dataset))
-
-
-def _print_result(console: Console, result: Agreement) -> None:
-    from rich.panel import Panel
-    from rich.text import Text
-
-    print_ = console.print
-    print_()
-    print_(Text(result.question.text, style="bold"))
-    print_()
-    print_(Panel(Text(result.statement), title="The statement", padding=(1, 2)))
-    others = [
-        f"{rule.name} would pick {other.id}"
-        if (other := result.under(rule).chosen).id != result.chosen.id
-        else f"{rule.name} picks it too"
-        for rule in PAPERS_RULES
-        if rule != result.rule
-    ]
-    # Outside the isoelastic family a rule may have a unit of its own.
-    unit = "" if result.alpha is None else " of 7"
-    welfare = f"{result.welfare[result.chosen_index]:.2f}{unit}"
-    if len(result.candidates) == 1:
-        name = result.welfare_name
-        print_(f"One candidate was written; its {name} welfare is {welfare}.")
-    else:
-        print_(
-            f"{result.chosen.id} of {len(result.candidates)} candidates, chosen by "
-            f"{result.welfare_name} welfare ({welfare}); {', '.join(others)}."
-        )
-    if result.is_tie:
-        tied = ", ".join(result.candidates[i].id for i in result.ranking.tied_best)
-        print_(f"There was a tie ({tied}): the one written first was taken.")
-    print_()
-    print_(_people_table(result))
-    print_(_candidates_table(result))
-    for note in result.notes:
-        print_(f"Note: {note.removesuffix('.')}.")
-    if result.dissent:
-        who = ", ".join(f"{d.participant_id} ({d.shown_rating})" for d in result.dissent)
-        print_(f"Predicted to disagree: {who}.", style="bold")
-    else:
-        print_("Nobody is predicted to disagree, which the model may have wrong.", style="bold")
-    print_(
-        "These are predictions by a model, not votes. The statement may misrepresent a minority, "
-        "and the facts in it are not checked. Ask the people."
-    )
-    print_()
-
-
-def _people_table(result: Agreement) -> Any:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE, title="Predicted agreement (1 to 7, neutral is 4)", expand=True)
-    table.add_column("Participant", no_wrap=True, max_width=18)
-    table.add_column("Expected", justify="right")
-    table.add_column("", width=14, no_wrap=True)
-    table.add_column("Their opinion", no_wrap=True, overflow="ellipsis", ratio=1)
-    for opinion, row in zip(result.opinions, result.utilities, strict=True):
-        rating = float(row[result.chosen_index])
-        bar = "█" * round((rating - 1) / 6 * 14)
-        # Blue and yellow: told apart with any of the common colour-vision deficiencies.
-        colour = "yellow" if rating < 4 else "blue"
-        name = f"{opinion.id} (omitted)" if opinion.id in result.omitted else opinion.id
-        table.add_row(
-            Text(name),
-            f"{rating:.1f}",
-            Text(bar, style=colour),
-            Text(" ".join(opinion.text.split())),
-        )
-    return table
-
-
-def _candidates_table(result: Agreement) -> Any:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    n_shown = min(N_SHOWN, len(result.candidates))
-    title = f"Candidates by {result.welfare_name} welfare"
-    if n_shown < len(result.candidates):
-        title += f", the first {n_shown} of {len(result.candidates)}"
-    table = Table(box=box.SIMPLE, title=title, expand=True)
-    table.add_column("Rank", justify="right")
-    table.add_column("Welfare", justify="right")
-    table.add_column("Lowest", justify="right")
-    table.add_column("", no_wrap=True)
-    table.add_column("Candidate", ratio=1)
-    for index in result.ranking.order[:n_shown]:
-        table.add_row(
-            str(result.ranking.ranks[index]),
-            f"{result.welfare[index]:.2f}",
-            f"{result.utilities[:, index].min():.1f}",
-            result.candidates[index].id,
-            Text(result.candidates[index].text),
-        )
-    return table

@@ -14,6 +14,7 @@ from difflib import SequenceMatcher
 from functools import cached_property
 
 from commonweal.datasets.words import RUN_ON, tokens
+from commonweal.reading.language import language_name, language_of, languages_of
 from commonweal.types import Completion, Opinion, Rejection, RejectionReason
 
 MAX_WORDS = 150
@@ -101,6 +102,10 @@ class Parser:
         texts = (self.question, *(opinion.text for opinion in self.opinions))
         return {figure for text in texts for figure in _FIGURE.findall(text)}
 
+    @cached_property
+    def _languages(self) -> frozenset[str]:
+        return languages_of(opinion.text for opinion in self.opinions)
+
     def parse(self, completion: Completion, accepted: Iterable[str] = ()) -> str | Rejection:
         """The candidate's text, or the first reason against it.
 
@@ -137,6 +142,8 @@ class Parser:
             return RejectionReason.UNDER_LENGTH, f"{n_words:g} words, at least {MIN_WORDS}"
         if echo := self._echo(words):
             return echo
+        if other := self._other_language(text):
+            return other
         if found := CONTROL.search(text):
             return RejectionReason.NOT_A_STATEMENT, f"holds the control character {found[0]!r}"
         if found := _META.search(text):
@@ -169,6 +176,12 @@ class Parser:
             if share > MAX_OPINION_SHARE:
                 return RejectionReason.ECHO_OPINION, f"{share:.0%} of it is from {opinion.id!r}"
         return None
+
+    def _other_language(self, text: str) -> tuple[RejectionReason, str] | None:
+        if not self._languages or (code := language_of(text)) is None or code in self._languages:
+            return None
+        theirs = " and ".join(sorted(map(language_name, self._languages)))
+        return RejectionReason.OTHER_LANGUAGE, f"is in {language_name(code)}, they wrote {theirs}"
 
     def _invented_figure(self, text: str) -> tuple[RejectionReason, str] | None:
         invented = [each for each in _FIGURE.findall(text) if each not in self._given_figures]

@@ -4,15 +4,24 @@
 leaves out; a study and the training loop store what these return.
 """
 
-from commonweal.selection.making import Wanted, check_seed, included, select
+from commonweal.selection.making import (
+    MIN_QUALITY,
+    Wanted,
+    check_min_quality,
+    check_seed,
+    included,
+    select,
+)
 from commonweal.selection.record import Pick, Ranked, Selection, pick, rank_under
 from commonweal.selection.stored import selection_from_dict, selection_to_dict
 
 __all__ = [
+    "MIN_QUALITY",
     "Pick",
     "Ranked",
     "Selection",
     "Wanted",
+    "check_min_quality",
     "check_seed",
     "included",
     "pick",

@@ -5,15 +5,37 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from commonweal._version import __version__
-from commonweal.errors import GenerationError, InputError
+from commonweal.errors import GenerationError, InputError, PluginError
 from commonweal.rewards import predictions
 from commonweal.selection.record import Selection
-from commonweal.types import Generation, Opinion, Policy, Progress, Question, RewardModel
+from commonweal.types import (
+    RATING_MAX,
+    RATING_MIN,
+    Generation,
+    GivesRanges,
+    JudgesQuality,
+    Opinion,
+    Policy,
+    Progress,
+    Question,
+    RewardModel,
+)
 from commonweal.welfare import WelfareRule
+
+if TYPE_CHECKING:
+    from commonweal.types import FloatArray
+
+MIN_QUALITY = 3.5
+"""The floor of quality, on the paper's scale: below it "somewhat poor" is nearer than "neutral"
+(docs/decisions/023-no-agreement-is-an-outcome.md)."""
+
+MAX_REDRAWS = 2
+"""How often candidates are drawn again where none reaches the floor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +68,15 @@ def select(
     policy: Policy,
     reward: RewardModel | None,
     on_progress: Progress,
+    min_quality: float | None = MIN_QUALITY,
+    may_be_empty: bool = False,
 ) -> tuple[Selection, ...]:
     """The selections that are wanted: written one by one, scored all in one batch, then picked.
 
     What one has picked, the next does not pick again. One of several for which nothing survives
-    parsing is empty, and says so: the others are not lost.
+    parsing is empty, and says so: the others are not lost. Where the reward model judges quality
+    and no candidate reaches the floor, more are drawn, at most ``MAX_REDRAWS`` times; where there
+    is still none, nothing is picked.
 
     Args:
         question: what was asked.
@@ -59,24 +85,37 @@ def select(
         policy: what writes.
         reward: what predicts agreement; None where every rule is None.
         on_progress: called with ("generate" or "predict", n_done, n_total).
+        min_quality: candidates that are judged to be worse are kept, and not picked; None picks
+            from all.
+        may_be_empty: whether selections of which nothing survives parsing are a result.
 
     Raises:
         EngineError: the language model failed.
-        GenerationError: no completion of any survived parsing.
+        GenerationError: no completion of any survived parsing, and something must.
+        InputError: ``min_quality`` is off the scale.
 
     Source: paper 3.4 steps 1 and 3.
     """
+    check_min_quality(min_quality)
+    chances = [each.rng or np.random.default_rng(each.seed) for each in wanted]
     made: list[Selection] = []
-    for each in wanted:
-        made.append(_written(question, opinions, each, made, policy, reward, on_progress))
-    if not any(each.candidates for each in made):
+    for each, rng in zip(wanted, chances, strict=True):
+        made.append(_written(question, opinions, each, rng, made, policy, reward, on_progress))
+    if not may_be_empty and not any(each.candidates for each in made):
         raise GenerationError(
             f"no completion can be shown to the group, in {len(made)} draws from different "
             "numbers of opinions; try another seed, another policy or a larger model",
             [rejection for each in made for rejection in each.rejections],
         )
     if reward is not None:
-        made = _scored(made, reward, on_progress)
+        made = [
+            replace(each, min_quality=min_quality) for each in _scored(made, reward, on_progress)
+        ]
+        for place, rng in enumerate(chances):
+            others = [each for each in made if each is not made[place]]
+            made[place] = _with_more(
+                made[place], wanted[place], others, rng, policy, reward, on_progress
+            )
     found: list[Selection] = []
     for selection, each in zip(made, wanted, strict=True):
         taken = [candidate.text for before in found for candidate in before.shown]
@@ -117,10 +156,90 @@ def check_seed(seed: int) -> None:
         raise InputError(f"seed is {seed}, expected a whole number from 0")
 
 
+def check_min_quality(min_quality: float | None) -> None:
+    """Refuses a floor that is off the 7-point scale.
+
+    Raises:
+        InputError: it is.
+    """
+    if min_quality is not None and not RATING_MIN <= min_quality <= RATING_MAX:
+        raise InputError(
+            f"min_quality is {min_quality}, expected a number from {RATING_MIN} to {RATING_MAX}"
+        )
+
+
+def _with_more(
+    made: Selection,
+    wanted: Wanted,
+    before: Sequence[Selection],
+    rng: np.random.Generator,
+    policy: Policy,
+    reward: RewardModel,
+    progress: Progress,
+) -> Selection:
+    """The selection with more candidates, as long as none is worth showing and it is allowed."""
+    n_first = len(made.candidates)
+    n_redraws = 0
+    while 0 < len(made.candidates) == len(made.weak) and n_redraws < MAX_REDRAWS:
+        n_redraws += 1
+        more = _written(
+            made.question,
+            made.opinions,
+            replace(wanted, named="in another draw"),  # one that fails takes nothing away
+            rng,
+            [*before, made],
+            policy,
+            reward,
+            progress,
+        )
+        made = _joined(made, more, reward, progress)
+    if not n_redraws:
+        return made
+    note = (
+        f"none of the first {n_first} candidates reached the quality of {made.min_quality:g} of 7 "
+        f"that a statement must have, so more were drawn: {len(made.candidates)} in all"
+    )
+    return replace(
+        made,
+        notes=(*made.notes, note),
+        provenance=made.provenance | {"n_redraws": n_redraws},
+    )
+
+
+def _joined(made: Selection, more: Selection, reward: RewardModel, progress: Progress) -> Selection:
+    """The selection with what another draw brought that it did not have yet."""
+    known = {each.text for each in made.candidates}
+    new = tuple(each for each in more.candidates if each.text not in known)
+    joined = replace(
+        made,
+        rejections=(*made.rejections, *more.rejections),
+        n_sampled=made.n_sampled + more.n_sampled,
+        notes=tuple(dict.fromkeys((*made.notes, *more.notes))),
+        provenance=made.provenance | {"n_completions_sampled": made.n_sampled + more.n_sampled},
+    )
+    seconds = more.timings_seconds
+    if new:
+        (more,) = _scored([replace(more, candidates=new)], reward, progress)
+        seconds = more.timings_seconds
+        tables: dict[str, Any] = {}
+        for name in ("rewards", "utilities", "low", "high", "qualities"):
+            two = getattr(made, name), getattr(more, name)
+            tables[name] = None if two[0] is None else np.concatenate(two, axis=-1)
+        joined = replace(joined, candidates=(*made.candidates, *new), **tables)
+    return replace(
+        joined,
+        timings_seconds={
+            stage: round(took + seconds.get(stage, 0), 3)
+            for stage, took in made.timings_seconds.items()
+        },
+    )
+
+
 def _written(
     question: Question,
     opinions: Sequence[Opinion],
     wanted: Wanted,
+    rng: np.random.Generator,
     before: Sequence[Selection],
     policy: Policy,
     reward: RewardModel | None,
@@ -135,7 +254,7 @@ def _written(
             question,
             included(opinions, wanted.omitted),
             n_candidates=wanted.n_candidates,
-            rng=wanted.rng or np.random.default_rng(wanted.seed),
+            rng=rng,
             on_done=lambda n_done, n_total: progress(
                 "generate", n_before + n_done, n_before + n_total
             ),
@@ -180,6 +299,9 @@ def _scored(made: Sequence[Selection], reward: RewardModel, progress: Progress) 
     opinions = [opinion.text for opinion in made[0].opinions]
     statements = [candidate.text for each in made for candidate in each.candidates]
     n_pairs = len(opinions) * len(statements)
+    if not statements:
+        nothing = np.zeros((len(opinions), 0))
+        return [replace(each, rewards=nothing, utilities=nothing) for each in made]
     began = time.perf_counter()
     rewards, utilities = predictions(
         reward,
@@ -189,18 +311,57 @@ def _scored(made: Sequence[Selection], reward: RewardModel, progress: Progress) 
         on_done=lambda n_done: progress("predict", n_done, n_pairs),
     )
     seconds = time.perf_counter() - began
+    qualities, low, high = _judged(reward, made[0].question.text, opinions, statements, utilities)
     ends = np.cumsum([len(each.candidates) for each in made])[:-1]
+    columns = [slice(start, stop) for start, stop in zip((0, *ends), (*ends, None), strict=True)]
     return [
         replace(
             each,
-            rewards=given,
-            utilities=expected,
+            rewards=rewards[:, own],
+            utilities=utilities[:, own],
+            qualities=None if qualities is None or not each.candidates else qualities[own],
+            low=None if low is None or not each.candidates else low[:, own],
+            high=None if high is None or not each.candidates else high[:, own],
             timings_seconds={
                 **each.timings_seconds,
                 "predict": round(seconds * len(each.candidates) / len(statements), 3),
             },
         )
-        for each, given, expected in zip(
-            made, np.split(rewards, ends, axis=1), np.split(utilities, ends, axis=1), strict=True
-        )
+        for each, own in zip(made, columns, strict=True)
     ]
+
+
+def _judged(
+    reward: RewardModel,
+    question: str,
+    opinions: Sequence[str],
+    statements: Sequence[str],
+    utilities: FloatArray,
+) -> tuple[FloatArray | None, FloatArray | None, FloatArray | None]:
+    """Qualities [n_candidates], low and high [n_participants, n_candidates], of models that tell.
+
+    Raises:
+        PluginError: they are not what the protocols promise.
+    """
+    qualities = low = high = None
+    if isinstance(reward, JudgesQuality):
+        qualities = np.asarray(reward.qualities(question, opinions, statements), np.float64)
+        _check(reward, "qualities", qualities, (len(statements),))
+    if isinstance(reward, GivesRanges):
+        low, high = (np.asarray(each, np.float64) for each in reward.ranges(utilities))
+        _check(reward, "ranges", low, utilities.shape)
+        _check(reward, "ranges", high, utilities.shape)
+        # A range that leaves out what it is around, by rounding, is widened to hold it.
+        low, high = np.minimum(low, utilities), np.maximum(high, utilities)
+    return qualities, low, high
+
+
+def _check(reward: RewardModel, what: str, found: FloatArray, shape: tuple[int, ...]) -> None:
+    is_on_scale = found.shape == shape and bool(
+        ((found >= RATING_MIN) & (found <= RATING_MAX)).all()
+    )
+    if not is_on_scale:
+        raise PluginError(
+            f"the reward model {reward.name} gave {what} of shape {found.shape}, expected numbers "
+            f"from {RATING_MIN} to {RATING_MAX} of shape {shape}; mend the model, or choose another"
+        )

@@ -123,6 +123,12 @@ class Selection(_Record):
         rewards: float64 [n_participants, n_candidates], raw, higher is more agreement; None without
             a reward model, and in a record of before rewards were kept.
         utilities: float64, likewise, the expected ratings in (1, 7); None without a reward model.
+        qualities: float64 [n_candidates], 1 to 7: how good each is as a group's statement, whatever
+            one thinks of it; None where the reward model does not judge that.
+        low: float64 [n_participants, n_candidates]; 8 in 10 rate between this and ``high``. None
+            where the reward model does not say.
+        high: likewise.
+        min_quality: the least quality of what may be picked; None where there is no floor.
         ranked: one for each statement that was to be picked; None is a pick at random.
         picks: what is to be shown. Fewer than ``ranked`` where the candidates did not suffice: none
             where there is nothing to show.
@@ -141,6 +147,10 @@ class Selection(_Record):
     n_sampled: int
     rewards: FloatArray | None = None
     utilities: FloatArray | None = None
+    qualities: FloatArray | None = None
+    low: FloatArray | None = None
+    high: FloatArray | None = None
+    min_quality: float | None = None
     ranked: tuple[Ranked | None, ...] = ()
     picks: tuple[Pick, ...] = ()
     seed: tuple[int, ...]
@@ -163,6 +173,13 @@ class Selection(_Record):
         """The candidates to be shown, in the order of picking."""
         return tuple(self.candidates[pick.index] for pick in self.picks)
 
+    @property
+    def weak(self) -> frozenset[int]:
+        """The columns of the candidates whose quality lies below the floor: never picked."""
+        if self.qualities is None or self.min_quality is None:
+            return frozenset()
+        return frozenset(map(int, np.flatnonzero(self.qualities < self.min_quality)))
+
     def predictions(self) -> Iterator[Prediction]:
         """Each cell of ``rewards`` and ``utilities``, person by person; none without both."""
         if self.rewards is None or self.utilities is None:
@@ -182,6 +199,8 @@ class Selection(_Record):
             opinions=tuple(self.opinions[row] for row in rows),
             rewards=None if self.rewards is None else self.rewards[rows],
             utilities=utilities,
+            low=None if self.low is None else self.low[rows],
+            high=None if self.high is None else self.high[rows],
             ranked=rank_under(rules, utilities) if rows else (),
             picks=(),
         )
@@ -205,7 +224,8 @@ class Selection(_Record):
         """
         ranked = self.ranked if rules is None else rank_under(rules, self.utilities)
         rng = rng or np.random.default_rng([*self.seed, 1])
-        picks = pick([each.text for each in self.candidates], ranked, rng=rng, avoid=avoid)
+        texts = [each.text for each in self.candidates]
+        picks = pick(texts, ranked, rng=rng, avoid=avoid, passed_over=self.weak)
         return replace(self, ranked=ranked, picks=picks)
 
 
@@ -242,6 +262,7 @@ def pick(
     *,
     rng: np.random.Generator,
     avoid: Iterable[str] = (),
+    passed_over: Container[int] = (),
 ) -> tuple[Pick, ...]:
     """One different candidate for each rule, the best under it that is not taken; fewer if none is.
 
@@ -252,13 +273,15 @@ def pick(
         ranked: the candidates under each rule; None picks at random.
         rng: the chance of picks at random.
         avoid: texts that are taken or may not be shown. Texts are the same where their words are.
+        passed_over: indexes of candidates that are not worth showing.
     """
     taken = {tuple(tokens(text)) for text in avoid}
     words = [tuple(tokens(text)) for text in texts]
     picks: list[Pick] = []
     for each in ranked if texts else ():
         order = map(int, rng.permutation(len(texts))) if each is None else each.ranking.order
-        best = next((index for index in order if words[index] not in taken), None)
+        fit = (i for i in order if words[i] not in taken and i not in passed_over)
+        best = next(fit, None)
         if best is None:
             continue
         taken.add(words[best])

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 def selection_to_dict(made: Selection) -> dict[str, Any]:
     """The selection as plain values that JSON can hold (an infinite α as the string "inf")."""
     people = [opinion.id for opinion in made.opinions]
-    tables = {"rewards": made.rewards, "expected_ratings": made.utilities}
+    tables = {
+        "rewards": made.rewards,
+        "expected_ratings": made.utilities,
+        "low": made.low,
+        "high": made.high,
+    }
     return {
         "question": asdict(made.question),
         "opinions": [
@@ -35,8 +40,10 @@ def selection_to_dict(made: Selection) -> dict[str, Any]:
                 for name, table in tables.items()
                 if table is not None
             }
+            | ({} if made.qualities is None else {"quality": float(made.qualities[index])})
             for index, candidate in enumerate(made.candidates)
         ],
+        "min_quality": made.min_quality,
         "rules": [
             None if each is None else _rule(each.rule) | {"welfare": each.welfare.tolist()}
             for each in made.ranked
@@ -67,6 +74,8 @@ def selection_from_dict(told: Mapping[str, Any]) -> Selection:
     people = [opinion.id for opinion in opinions]
     # Where there is no candidate the name alone tells whether a reward model was there.
     is_scored = bool(rows) or told["provenance"].get("reward_model") is not None
+    # Records of before qualities and ranges were kept have none of these.
+    is_judged = bool(rows) and all("quality" in row for row in rows)
     return Selection(
         question=Question(**told["question"]),
         opinions=opinions,
@@ -79,6 +88,10 @@ def selection_from_dict(told: Mapping[str, Any]) -> Selection:
         n_sampled=told["n_sampled"],
         rewards=_table(rows, "rewards", people) if is_scored else None,
         utilities=_table(rows, "expected_ratings", people) if is_scored else None,
+        qualities=np.array([float(row["quality"]) for row in rows]) if is_judged else None,
+        low=_table(rows, "low", people) if rows else None,
+        high=_table(rows, "high", people) if rows else None,
+        min_quality=told.get("min_quality"),
         ranked=tuple(None if each is None else _ranked(each) for each in told["rules"]),
         picks=tuple(
             Pick(

@@ -17,6 +17,9 @@ from commonweal.study.writer import Written
 if TYPE_CHECKING:
     from commonweal.types import FloatArray
 
+WEAK = "quality"
+"""The flag of a statement below the floor of quality (``selection.MIN_QUALITY``)."""
+
 
 def store_statements(turn: Turn, row: Round, written: Mapping[str, Written]) -> None:
     """Stores candidates and predictions of each arm, and picks those to be shown.
@@ -107,12 +110,13 @@ def _stored(
     turn: Turn, row: Round, arm: str, number: int, drawn: Selection, n_before: int
 ) -> list[Statement]:
     statements = []
-    for index, candidate in enumerate(drawn.candidates, start=n_before + 1):
+    for column, candidate in enumerate(drawn.candidates):
         flags = flags_of(candidate.text)
+        is_weak = column in drawn.weak
         statements.append(
             Statement(
                 round_id=row.id,
-                name=f"c{index:02d}",
+                name=f"c{n_before + column + 1:02d}",
                 arm=arm,
                 draw=number,
                 text=candidate.text,
@@ -122,8 +126,9 @@ def _stored(
                 seed=candidate.seed,
                 attempt=candidate.attempt,
                 included=list(candidate.included_opinion_ids),
-                screening=screen_statement(turn.config, flags),
-                flags=flags,
+                # Never shown, whatever the study's moderation: nor in place of another.
+                screening="rejected" if is_weak else screen_statement(turn.config, flags),
+                flags=[*flags, WEAK] if is_weak else flags,
             )
         )
     turn.db.add_all(statements)

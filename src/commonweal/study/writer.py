@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from commonweal.errors import CommonwealError, EngineError, InputError
+from commonweal.errors import CommonwealError, EngineError, GenerationError, InputError
 from commonweal.selection import Selection
 from commonweal.study.config import NO_REWARD, ArmConfig
 from commonweal.types import Opinion
@@ -136,6 +136,8 @@ def _best(task: Task, policy: Policy, reward: RewardModel) -> Written:
         seed=task.seed,
         omit=task.omit,
     )
+    if found.closest is None:
+        raise GenerationError(found.reason, found.rejections)
     drawn = found.picked(task.arm.draw_rules(task.seed))
     return Written((drawn,), found.notes, _provenance(found))
 

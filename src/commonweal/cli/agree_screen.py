@@ -1,0 +1,241 @@
+"""What ``commonweal agree`` shows: first what a group needs, behind ``--details`` how it came."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from commonweal.outcomes import Outcome, Verdict
+from commonweal.rules import PAPERS_RULES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from commonweal.result import Agreement
+
+N_SHOWN = 5
+"""Candidates shown with --details; all are in --json and --report."""
+
+N_NAMED = 12
+"""People named in one line; the report names all."""
+
+_TITLES = {
+    Outcome.FOUND: "The statement",
+    Outcome.NO_AGREEMENT: "What comes closest (not the group's statement)",
+}
+# Blue and yellow: told apart with any of the common colour-vision deficiencies.
+_STYLES = {Verdict.AGREES: "blue", Verdict.UNSURE: "", Verdict.DISAGREES: "yellow"}
+
+
+def print_result(console: Console, result: Agreement, *, details: bool = False) -> None:
+    """Prints the outcome in plain words; with ``details`` the numbers and how they came to be."""
+    from rich.panel import Panel
+    from rich.text import Text
+
+    print_ = console.print
+    print_()
+    print_(Text(result.question.text, style="bold"))
+    print_()
+    if result.outcome is not Outcome.FOUND:
+        print_(f"{_sentence_case(result.outcome)}. {result.reason}", style="bold")
+    if result.closest is not None:
+        title = _TITLES[result.outcome]
+        print_(Panel(Text(result.closest.text), title=title, padding=(1, 2)))
+        _print_people(console, result)
+        _print_why(console, result)
+    else:
+        print_("Try another --seed, or a larger model (--model): see commonweal doctor.")
+    print_()
+    if details:
+        _print_details(console, result)
+    for note in result.notes:
+        print_(f"Note: {note.removesuffix('.')}.")
+    print_(
+        "These are predictions by a model, not votes. The statement may misrepresent a minority, "
+        "and the facts in it are not checked. Ask the people."
+        if result.closest is not None
+        else "Nobody was asked: a model judged what it had written."
+    )
+    if not details:
+        print_("More: --details for the numbers, --report FILE for a page to show.", style="dim")
+    print_()
+
+
+def _sentence_case(outcome: Outcome) -> str:
+    return outcome.value[0].upper() + outcome.value[1:]
+
+
+def _print_people(console: Console, result: Agreement) -> None:
+    """Who likely agrees, who does not, and of whom that cannot be told."""
+    from rich.table import Table
+    from rich.text import Text
+
+    assert result.closest_index is not None  # noqa: S101 - for the type checker: it was looked at
+    verdicts = result.verdicts(result.closest_index)
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(ratio=1)
+    for verdict in Verdict:
+        names = [
+            _named(result, opinion.id)
+            for opinion, its in zip(result.opinions, verdicts, strict=True)
+            if its is verdict
+        ]
+        label = Text(_sentence_case_of(verdict, len(names)), style=_STYLES[verdict])
+        table.add_row(label, str(len(names)), Text(_listed(names)))
+    console.print(table)
+    if Verdict.DISAGREES not in verdicts:
+        console.print(
+            "Nobody is clearly predicted to disagree, which the model may have wrong.",
+            style="bold",
+        )
+
+
+def _sentence_case_of(verdict: Verdict, n: int) -> str:
+    words = {Verdict.AGREES: "Likely agree", Verdict.DISAGREES: "Likely disagree"}
+    one = {Verdict.AGREES: "Likely agrees", Verdict.DISAGREES: "Likely disagrees"}
+    return (one if n == 1 else words).get(verdict, "Can't tell")
+
+
+def _named(result: Agreement, name: str) -> str:
+    return f"{name} (omitted)" if name in result.omitted else name
+
+
+def _listed(names: Sequence[str]) -> str:
+    if not names:
+        return "nobody"
+    more = f" and {len(names) - N_NAMED} more" if len(names) > N_NAMED else ""
+    return ", ".join(names[:N_NAMED]) + more
+
+
+def _print_why(console: Console, result: Agreement) -> None:
+    """What the text goes against, what divides the group, and who is not in it."""
+    parts: list[tuple[str, list[str]]] = []
+    if result.explanation is not None:
+        parts.append(
+            (
+                "What it goes against",
+                [f"{o.participant_id}: “{o.sentence}”" for o in result.explanation.objections],
+            )
+        )
+        parts.append(
+            (
+                "What divides the group",
+                [
+                    f"“{d.text}” For it: {_listed(d.for_it)}. Against it: {_listed(d.against_it)}."
+                    for d in result.explanation.divisions
+                ],
+            )
+        )
+    parts.append(
+        (
+            "None of their own words is in it",
+            [f"{each.participant_id}: “{each.sentence}”" for each in result.left_out],
+        )
+    )
+    from rich.padding import Padding
+    from rich.text import Text
+
+    for title, lines in parts:
+        if not lines:
+            continue
+        console.print()
+        console.print(title, style="bold")
+        for line in lines[:N_SHOWN]:
+            console.print(Padding(Text(line), (0, 0, 0, 2)))
+        if len(lines) > N_SHOWN:
+            console.print(f"  and {len(lines) - N_SHOWN} more, in the report")
+
+
+# ---------------------------------------------------------------------------------- the details
+
+
+def _print_details(console: Console, result: Agreement) -> None:
+    if result.closest_index is not None:
+        console.print(_how(result, result.closest_index))
+        if result.is_tie:
+            tied = ", ".join(each.id for each in result.tied)
+            console.print(f"There was a tie ({tied}): the one written first was taken.")
+        console.print()
+        console.print(_people_table(result, result.closest_index))
+    console.print(_candidates_table(result))
+    writer, reader = result.provenance.get("model"), result.provenance.get("reward_model")
+    console.print(f"Written by {writer}; agreement predicted by {reader}.")
+
+
+def _how(result: Agreement, index: int) -> str:
+    """By which rule it was chosen, and what the paper's others would choose."""
+    chosen = result.candidates[index].id
+    others = [
+        f"{rule.name} would pick {other.id}"
+        if (other := result.under(rule).closest) is not None and other.id != chosen
+        else f"{rule.name} picks it too"
+        for rule in PAPERS_RULES
+        if rule != result.rule
+    ]
+    # Outside the isoelastic family a rule may have a unit of its own.
+    unit = "" if result.alpha is None else " of 7"
+    welfare = f"{result.welfare[index]:.2f}{unit}"
+    if len(result.candidates) == 1:
+        return f"One candidate was written; its {result.welfare_name} welfare is {welfare}."
+    return (
+        f"{chosen} of {len(result.candidates)} candidates, chosen by {result.welfare_name} welfare "
+        f"({welfare}); {', '.join(others)}."
+    )
+
+
+def _people_table(result: Agreement, index: int) -> Any:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE, title="Predicted agreement (1 to 7, neutral is 4)", expand=True)
+    table.add_column("Participant", no_wrap=True, max_width=18)
+    table.add_column("Expected", justify="right")
+    table.add_column("8 in 10 between", justify="right", no_wrap=True)
+    table.add_column("", width=14, no_wrap=True)
+    table.add_column("Their opinion", no_wrap=True, overflow="ellipsis", ratio=1)
+    for row, (opinion, verdict) in enumerate(
+        zip(result.opinions, result.verdicts(index), strict=True)
+    ):
+        rating = float(result.utilities[row, index])
+        table.add_row(
+            Text(_named(result, opinion.id)),
+            f"{rating:.1f}",
+            "not known"
+            if result.low is None or result.high is None
+            else f"{result.low[row, index]:.1f} to {result.high[row, index]:.1f}",
+            Text("█" * round((rating - 1) / 6 * 14), style=_STYLES[verdict] or "dim"),
+            Text(" ".join(opinion.text.split())),
+        )
+    return table
+
+
+def _candidates_table(result: Agreement) -> Any:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    n_shown = min(N_SHOWN, len(result.candidates))
+    title = f"Candidates by {result.welfare_name} welfare"
+    if n_shown < len(result.candidates):
+        title += f", the first {n_shown} of {len(result.candidates)}"
+    table = Table(box=box.SIMPLE, title=title, expand=True)
+    for name in ("Rank", "Welfare", "Lowest", "Quality"):
+        table.add_column(name, justify="right")
+    table.add_column("", no_wrap=True)
+    table.add_column("Candidate", ratio=1)
+    for index in result.ranking.order[:n_shown]:
+        quality = "" if result.qualities is None else f"{result.qualities[index]:.1f}"
+        mark = " too low" if index in result.weak else ""
+        table.add_row(
+            str(result.ranking.ranks[index]),
+            f"{result.welfare[index]:.2f}",
+            f"{result.utilities[:, index].min():.1f}",
+            quality + mark,
+            result.candidates[index].id,
+            Text(result.candidates[index].text),
+        )
+    return table

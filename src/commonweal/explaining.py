@@ -1,0 +1,133 @@
+"""Why predictions are as they are: what a text goes against, and what divides the group.
+
+A reward model that reads may be asked about a part: one sentence of an opinion beside the whole
+text, or the whole opinion beside one clause. Only models that say how sure they are
+(``GivesRanges``) are asked: of the others a part's number cannot be told from chance.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from commonweal.outcomes import Division, Explanation, Objection, parts, sentences
+from commonweal.result import Agreement
+from commonweal.rewards import predictions, utility_profile
+from commonweal.types import RATING_NEUTRAL, GivesRanges, RewardModel
+
+if TYPE_CHECKING:
+    from commonweal.types import FloatArray
+
+CLEARLY_AGAINST = 3.0
+"""An objection is shown from "somewhat disagree" downwards: our choice."""
+
+MAX_SENTENCES = 12
+"""Sentences of one opinion that are read alone; people say first what matters to them most."""
+
+MAX_PEOPLE = 20
+"""People whose objections are looked for, those predicted to disagree most first."""
+
+MAX_DIVISIONS = 2
+_CLAUSE = re.compile(
+    r"(?<=[.!?…。！？؟۔।;:；：])['\"”’»)]*\s+|(?<=[。！？；])"
+    r"|,\s+(?=(?:but|while|although|though|unless|provided|as long as|and (?:we|the|that|it|they)"
+    r"|so that|even if|aber|wenn|sofern|und wir)\b)"
+    r"|\s+(?=(?:but|while|although|unless|provided that|as long as|even if)\b)",
+    re.IGNORECASE,
+)
+
+
+def explain(found: Agreement, reward: RewardModel) -> Agreement:
+    """The agreement with its explanation, where the reward model can give one."""
+    if found.closest is None or not isinstance(reward, GivesRanges):
+        return found
+    return replace(
+        found,
+        explanation=Explanation(
+            objections=_objections(found, reward),
+            divisions=_divisions(found, reward),
+        ),
+    )
+
+
+def clauses(text: str) -> list[str]:
+    """The sentences of a text and, of those with two sides, the sides.
+
+    Example:
+        >>> clauses("We want cheaper fares, but we do not want to pay for them.")
+        ['We want cheaper fares', 'but we do not want to pay for them.']
+    """
+    return parts(_CLAUSE, text)
+
+
+def _objections(found: Agreement, reward: RewardModel) -> tuple[Objection, ...]:
+    """The sentence of each dissenter that speaks most clearly against the text.
+
+    The lowest of all sentences read alone, and none where that is not clearly negative.
+    """
+    assert found.closest is not None  # noqa: S101 - for the type checker: ``explain`` has looked
+    texts = {opinion.id: opinion.text for opinion in found.opinions}
+    objections = []
+    for dissent in found.dissent[:MAX_PEOPLE]:
+        said = sentences(texts[dissent.participant_id])[:MAX_SENTENCES]
+        if not said:
+            continue
+        _, expected = predictions(reward, found.question.text, said, [found.closest.text])
+        lowest = int(np.argmin(expected[:, 0]))
+        if expected[lowest, 0] <= CLEARLY_AGAINST:
+            objections.append(
+                Objection(dissent.participant_id, said[lowest], float(expected[lowest, 0]))
+            )
+    return tuple(objections)
+
+
+def _divisions(found: Agreement, reward: RewardModel) -> tuple[Division, ...]:
+    """The texts on which predictions part most, of clauses and of candidates worth showing."""
+    assert found.closest is not None  # noqa: S101 - as above
+    people = [opinion.text for opinion in found.opinions]
+    sides = clauses(found.closest.text)
+    divided: list[tuple[float, Division]] = []
+    if len(sides) > 1:
+        expected = utility_profile(reward, found.question.text, people, sides)
+        divided += [
+            each
+            for column, text in enumerate(sides)
+            if (each := _division(found, expected[:, column], text, found.closest.id))
+        ]
+    for column, candidate in enumerate(found.candidates):
+        if column not in found.weak:
+            each = _division(found, found.utilities[:, column], candidate.text, candidate.id)
+            divided += [each] if each else []
+    divided.sort(key=lambda each: -each[0])
+    kept: list[Division] = []
+    for _, division in divided:
+        known = {(one.for_it, one.against_it) for one in kept}
+        # A second text on which the same people part says nothing new.
+        if (division.for_it, division.against_it) not in known:
+            kept.append(division)
+    return tuple(kept[:MAX_DIVISIONS])
+
+
+def _division(
+    found: Agreement, expected: FloatArray, text: str, candidate_id: str
+) -> tuple[float, Division] | None:
+    """How far predictions part on a text, and who stands where; None where they do not part.
+
+    Who is within half a point of neutral stands nowhere.
+    """
+    names = [opinion.id for opinion in found.opinions]
+    above = expected >= RATING_NEUTRAL + 0.5
+    below = expected <= RATING_NEUTRAL - 0.5
+    if not above.any() or not below.any():
+        return None
+    gap = float(expected[above].mean() - expected[below].mean())
+    # Many on both sides divide a group more than one on one side.
+    weight = min(int(above.sum()), int(below.sum())) / len(names)
+    sides = [
+        tuple(name for name, is_in in zip(names, side, strict=True) if is_in)
+        for side in (above, below)
+    ]
+    return gap * weight**0.5, Division(text, candidate_id, sides[0], sides[1])

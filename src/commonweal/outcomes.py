@@ -1,0 +1,207 @@
+"""What may come of looking for a statement, and what predictions say in words."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from commonweal.datasets.words import tokens
+from commonweal.types import RATING_NEUTRAL, Opinion
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+MIN_AGREEING = 0.5
+"""The least share of the group that must be predicted to agree before a text is called the group's
+statement (docs/decisions/023-no-agreement-is-an-outcome.md)."""
+
+
+class Outcome(StrEnum):
+    """What came of looking for a statement."""
+
+    FOUND = "statement found"
+    NO_AGREEMENT = "no agreement found"
+    """Too few people are predicted to agree with the text that comes closest."""
+    NO_STATEMENT = "no statement worth showing"
+    """No completion survived parsing, or no candidate reached the floor of quality."""
+
+
+class Verdict(StrEnum):
+    """A prediction of one person in words, as sure as it is and no surer."""
+
+    AGREES = "likely agrees"
+    UNSURE = "can't tell"
+    DISAGREES = "likely disagrees"
+
+
+UNSURE_POINTS = 1.0
+"""How near to neutral an expected rating is where a verdict is left open, for reward models that
+give no ranges: one step of the scale, our choice."""
+
+
+def verdict(expected: float, low: float | None = None, high: float | None = None) -> Verdict:
+    """What an expected rating says: agreement where the whole range lies above neutral (4).
+
+    Without a range an expected rating less than ``UNSURE_POINTS`` from neutral says nothing.
+
+    Example:
+        >>> verdict(5.5, 4.4, 6.3).value, verdict(4.6, 2.5, 6.0).value
+        ('likely agrees', "can't tell")
+    """
+    if low is None or high is None:
+        low, high = expected - UNSURE_POINTS, expected + UNSURE_POINTS
+    if low >= RATING_NEUTRAL < expected:
+        return Verdict.AGREES
+    return Verdict.DISAGREES if high <= RATING_NEUTRAL > expected else Verdict.UNSURE
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """The sentence of a person's opinion that the text goes against most.
+
+    Attributes:
+        participant_id: whose.
+        sentence: as they wrote it.
+        expected_rating: what is predicted of somebody who had written this sentence alone.
+    """
+
+    participant_id: str
+    sentence: str
+    expected_rating: float
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Somebody of whose own words, beyond the question's, the text takes up none.
+
+    Attributes:
+        participant_id: who.
+        sentence: the first that they wrote.
+    """
+
+    participant_id: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Division:
+    """A text on which predictions part: a clause of the closest candidate, or another candidate.
+
+    Attributes:
+        text: what they part on.
+        candidate_id: whose text or clause it is.
+        for_it: ids of those predicted to agree most clearly.
+        against_it: ids of those predicted to disagree most clearly.
+    """
+
+    text: str
+    candidate_id: str
+    for_it: tuple[str, ...]
+    against_it: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why predictions are as they are, as far as the reward model can point to it.
+
+    Attributes:
+        objections: of those who are predicted to disagree, where a sentence stands out.
+        divisions: what divides the group, the widest first.
+    """
+
+    objections: tuple[Objection, ...] = ()
+    divisions: tuple[Division, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Dissent:
+    """A participant who is predicted to disagree: the expected rating lies below neutral."""
+
+    participant_id: str
+    expected_rating: float
+
+    @property
+    def below_neutral(self) -> float:
+        """By how many points of the 7-point scale the expected rating falls short of neutral."""
+        return RATING_NEUTRAL - self.expected_rating
+
+    @property
+    def shown_rating(self) -> str:
+        """The expected rating to one decimal, or to as many as tell it from neutral: "3.98"."""
+        return f"{self.expected_rating:.{self._n_decimals}f}"
+
+    @property
+    def shown_below_neutral(self) -> str:
+        """``below_neutral``, to as many decimals as ``shown_rating``."""
+        return f"{self.below_neutral:.{self._n_decimals}f}"
+
+    @property
+    def _n_decimals(self) -> int:
+        return next(n for n in range(1, 20) if round(self.expected_rating, n) < RATING_NEUTRAL)
+
+
+MIN_WORDS = 4
+"""A shorter sentence or clause says nothing alone."""
+
+_STEM_CHARACTERS = 5
+_MIN_OWN_STEMS = 3
+_SENTENCE = re.compile(r"(?<=[.!?…。！？؟۔।])['\"”’»)]*\s+|(?<=[。！？])|\n+")
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a text, as they stand in it, without those of a word or three.
+
+    Example:
+        >>> sentences("No. The fares eat up my wages! Make them free for all of us.")
+        ['The fares eat up my wages!', 'Make them free for all of us.']
+    """
+    return parts(_SENTENCE, text)
+
+
+def parts(mark: re.Pattern[str], text: str) -> list[str]:
+    """What stands between marks, each part once, without parts that say nothing alone."""
+    found = (" ".join(part.split()) for part in mark.split(text) if part)
+    return [part for part in dict.fromkeys(found) if len(tokens(part)) >= MIN_WORDS]
+
+
+def left_out(question: str, opinions: Sequence[Opinion], text: str) -> tuple[LeftOut, ...]:
+    """Those of whose own words, beyond the question's, the text takes up none.
+
+    A word is known by its first letters, so that "fares" is "fare"; short words, which are most of
+    grammar, do not count. It compares words, not meanings: who said it in other words is named,
+    too, so what is shown of it must say so. Scripts without blanks are not compared.
+    """
+    asked, taken = _stems(question), _stems(text)
+    if not taken:
+        return ()
+    found = []
+    for opinion in opinions:
+        own = _stems(opinion.text) - asked
+        if len(own) >= _MIN_OWN_STEMS and not own & taken:
+            said = sentences(opinion.text) or [" ".join(opinion.text.split())]
+            found.append(LeftOut(opinion.id, said[0]))
+    return tuple(found)
+
+
+def _stems(text: str) -> set[str]:
+    return {word[:_STEM_CHARACTERS] for word in tokens(text) if len(word) >= _STEM_CHARACTERS}
+
+
+def explanation_from_dict(told: Mapping[str, Any] | None) -> Explanation | None:
+    """The explanation that ``asdict`` made plain."""
+    if told is None:
+        return None
+    return Explanation(
+        tuple(Objection(**each) for each in told["objections"]),
+        tuple(
+            Division(
+                each["text"],
+                each["candidate_id"],
+                tuple(each["for_it"]),
+                tuple(each["against_it"]),
+            )
+            for each in told["divisions"]
+        ),
+    )
