@@ -85,7 +85,7 @@ def reply_in(body: Any) -> Reply | str:
             thoughts += [text for text in _texts(value) if text not in thoughts]
     parted = set_apart("".join(said))
     thoughts += [parted.reasoning] if parted.reasoning else []
-    answer = parted.answer
+    answer = parted.answer if parted.answer.strip() else ""
     if not answer and isinstance(refusal := message.get("refusal"), str):
         answer = refusal.strip()  # OpenAI's own field for it; the policy's parser knows refusals
     told = _finish(choice, body)

@@ -98,13 +98,15 @@ class _Mark(NamedTuple):
 def set_apart(text: str) -> Parted:
     """The text's reasoning and answer.
 
-    Where only a closing mark stands (the prompt held the opening one), all before it is reasoning;
-    where one opens and none closes, all after it is.
+    A text without any mark stays as it is, to the last blank. Where only a closing mark stands (the
+    prompt held the opening one), all before it is reasoning; where one opens and none closes, all
+    after it is.
 
     Example:
         >>> set_apart("<think>They differ.</think> We want buses.")
         Parted(reasoning='They differ.', answer='We want buses.', is_open=False)
     """
+    whole = text
     for token, mark in _SPECIAL.items():
         text = text.replace(token, mark)
     text = _NOTHING.sub("", text)
@@ -113,7 +115,9 @@ def set_apart(text: str) -> Parted:
     parted = _channels(text) or _phrases(text) or _marks(text)
     thoughts = [" ".join(re.sub(r"<[^>]*>", " ", each).split()) for each in details]
     reasoning = "\n".join([*thoughts, *([parted.reasoning] if parted.reasoning else [])])
-    return Parted(reasoning, _bare(parted.answer), parted.is_open)
+    answer = _bare(parted.answer)
+    is_untouched = not parted.is_open and answer == whole.strip()
+    return Parted(reasoning, whole if is_untouched else answer, parted.is_open)
 
 
 def _channels(text: str) -> Parted | None:
