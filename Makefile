@@ -9,6 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # One worker a processor; a file's tests stay together for as long as both are busy.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+TESTED_WITH := smollm2-135m-instruct all-minilm-l6-v2
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TESTED := --extra questions --extra study --extra warm
 UV := $(BIN)/uv pip compile --universal --no-header --no-annotate --python-version 3.11 --quiet
@@ -22,15 +23,15 @@ run: $(VENV)/base.stamp
 	$(BIN)/commonweal agree $(GROUP) --json out/result.json --report out/report.html
 
 test: check
-	$(BIN)/commonweal models pull
+	$(BIN)/commonweal models pull $(TESTED_WITH)
 	$(PYTEST) -m "not slow and not train"
 
 test-train: $(VENV)/full.stamp
-	$(BIN)/commonweal models pull
+	$(BIN)/commonweal models pull $(TESTED_WITH)
 	$(PYTEST) -m "train and not slow"
 
 test-slow: $(VENV)/full.stamp
-	$(BIN)/commonweal models pull
+	$(BIN)/commonweal models pull $(TESTED_WITH)
 	$(BIN)/python -m pytest -m slow --hypothesis-profile=thorough
 
 check: $(VENV)/dev.stamp

@@ -316,14 +316,21 @@ def test_examples_run(path: Path, tmp_path: Path):
     assert done.stdout.strip()
 
 
+SHOWN = [(page, code) for page in OURS for code in fences(page, "python")]
+TESTED = {path.read_text(encoding="utf-8") for path in EXAMPLES}
+
+
+def test_the_readme_shows_an_example():
+    assert TESTED & {code for page, code in SHOWN if page.name == "README.md"}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [pytest.param(code, id=name_of(page)) for page, code in SHOWN if code not in TESTED],
+)
 @pytest.mark.usefixtures("smollm2_gguf", "encoder_folder")
-def test_python_in_the_pages_runs(tmp_path: Path):
-    tested = {path.read_text(encoding="utf-8") for path in EXAMPLES}
-    codes = [code for page in OURS for code in fences(page, "python")]
-    assert tested & set(codes), "README shows an example"
-    for code in codes:
-        if code not in tested:
-            assert run_python(code, tmp_path).strip()
+def test_python_in_the_pages_runs(code: str, tmp_path: Path):
+    assert run_python(code, tmp_path).strip()
 
 
 def test_group_files_in_the_guide_are_the_same_group(tmp_path: Path):
