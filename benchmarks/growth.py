@@ -20,8 +20,8 @@ import numpy as np
 
 from commonweal.groups import read_group
 from commonweal.models import load_language_model
-from commonweal.policies.prompts import as_data
 from commonweal.policies.templates import load_template
+from commonweal.reading.quoting import as_data
 from commonweal.rewards import load_reward_model, utility_profile
 
 GROUPS = Path(__file__).parents[1] / "examples" / "groups"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,7 @@ from commonweal.welfare import WelfareRule
 
 if TYPE_CHECKING:
     from commonweal.policies.prompts import WorkedExample
+    from commonweal.rewards.prompted_cost import Cost
 
 N_CANDIDATES = 16
 """How many candidates a policy writes (paper 3.4 step 1)."""
@@ -58,6 +59,7 @@ def find_agreement(
     min_quality: float | None = MIN_QUALITY,
     min_agreeing: float | None = MIN_AGREEING,
     on_progress: Progress | None = None,
+    on_cost: Callable[[Cost], None] | None = None,
 ) -> Agreement:
     """The statement that this group is predicted to agree on best, with all that led to it.
 
@@ -74,7 +76,8 @@ def find_agreement(
             or as an object.
         examples: for "few_shot", which is then the default: worked examples instead of its own
             (``policies.collected_examples.worked_examples`` takes them from rated rounds).
-        reward: what predicts agreement, by name or as an object.
+        reward: what predicts agreement, by name or as an object; "prompted" is the language model
+            that writes, "prompted:ENGINE" another.
         welfare: "utilitarian" (where nothing else is said), "bernoulli_nash", "rawlsian", the
             name of an installed rule, or a function from utilities [n_participants, n_candidates]
             to welfare [n_candidates], higher is better. `commonweal plugins` lists the names.
@@ -90,6 +93,8 @@ def find_agreement(
             None for no such condition.
         on_progress: called with (stage, n_done, n_total); the stages are "load", "generate" and
             "predict".
+        on_cost: called with the cost of predictions before they begin, where an engine is asked
+            for them and they are not known from before.
 
     Raises:
         InputError: the question, opinions or options cannot be used; the message says which.
@@ -118,7 +123,11 @@ def find_agreement(
         policy if isinstance(policy, Policy) else load_policy(named.name, model, examples=examples)
     )
     progress("load", 1, 2)
-    predictor = load_reward_model(reward) if isinstance(reward, str) else reward
+    predictor = (
+        load_reward_model(reward, writer=writer.model, on_cost=on_cost)
+        if isinstance(reward, str)
+        else reward
+    )
     progress("load", 2, 2)
     load_seconds = round(perf_counter() - began, 3)
 
@@ -134,7 +143,7 @@ def find_agreement(
     )
     found = Agreement.of(
         made,
-        notes=(*notes, *made.notes),
+        notes=(*notes, *made.notes, *getattr(predictor, "notes", ())),
         timings_seconds={"load": load_seconds, **made.timings_seconds},
         provenance=made.provenance | {"policy": named.name or writer.name},
         min_agreeing=min_agreeing,

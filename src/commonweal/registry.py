@@ -70,7 +70,10 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "few_shot": "commonweal.policies.writers:few_shot",
         "zero_shot": "commonweal.policies.writers:zero_shot",
     },
-    REWARD_MODELS: {"first": "commonweal.rewards.first:FirstRewardModel"},
+    REWARD_MODELS: {
+        "first": "commonweal.rewards.first:FirstRewardModel",
+        "prompted": "commonweal.rewards.prompted:PromptedRewardModel",
+    },
     WELFARE_RULES: {
         "utilitarian": "commonweal.rules:UTILITARIAN",
         "bernoulli_nash": "commonweal.rules:BERNOULLI_NASH",

@@ -391,7 +391,8 @@ class RewardModel(Protocol):
     ) -> FloatArray:
         """Returns one raw scalar for each input, shape [n_inputs], higher is more agreement.
 
-        Deterministic, and the same for an input whatever else is in the batch (to rounding).
+        Deterministic, and the same for an input whatever else is in the batch (to rounding). nan
+        where the model gave none: it is not chosen by, and measured as missing.
         ``on_done`` is called with the number of inputs scored so far.
         """
         ...

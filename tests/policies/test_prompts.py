@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from commonweal.errors import InputError
 from commonweal.policies import prompts as module
-from commonweal.policies.prompts import MAX_OPINION_TOKENS, WorkedExample, as_data, fit_opinions
+from commonweal.policies.prompts import MAX_OPINION_TOKENS, WorkedExample, fit_opinions
 from commonweal.policies.templates import TEMPLATES, load_template
+from commonweal.reading.quoting import as_data
 from commonweal.types import Message, Opinion, Sampling
 
 GROUPS = Path(__file__).parents[2] / "examples" / "groups"

@@ -74,7 +74,9 @@ def agree(
     reward_model: Annotated[
         str,
         typer.Option(
-            metavar="NAME|FOLDER", help="What predicts agreement: first, or an exported model."
+            metavar="NAME|FOLDER",
+            help="What predicts agreement: first; prompted (the language model that writes) or "
+            "prompted:ENGINE; or an exported model.",
         ),
     ] = DEFAULT_REWARD_MODEL,
     seed: Annotated[int, typer.Option(min=0, help="The same seed, the same result.")] = 0,
@@ -155,6 +157,7 @@ def agree(
             min_quality=min_quality,
             min_agreeing=min_agreeing,
             on_progress=bars.update,
+            on_cost=bars.say,
         )
     result = replace(result, notes=tuple(dict.fromkeys((*read.notes, *result.notes))))
     print_result(console, result, details=details)

@@ -37,6 +37,10 @@ class StageBars:
     def __exit__(self, *exception: object) -> None:
         self._progress.stop()
 
+    def say(self, text: object) -> None:
+        """Shows a sentence above the bars."""
+        self._progress.console.print(str(text), markup=False, highlight=False, soft_wrap=True)
+
     def update(self, stage: str, n_done: int, n_total: int) -> None:
         """Shows how far a stage has come: the ``Progress`` of what works."""
         if stage not in self._tasks:

@@ -37,7 +37,10 @@ def _group() -> None:
 @app.command(epilog=EXAMPLE)
 def measure(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="The reward model: first, or an exported folder.")
+        str,
+        typer.Argument(
+            metavar="MODEL", help="The reward model: first, prompted:ENGINE, or an exported folder."
+        ),
     ],
     dataset: Annotated[
         Path, typer.Argument(metavar="DATASET", help="A dataset's folder, with ratings.")
@@ -102,7 +105,7 @@ def measure(
     from commonweal.rewards.measurement_plot import plot_measurement
 
     check_outputs({"--json": json_, "--card": card, "--plot": plot}, inputs={"DATASET": dataset})
-    loaded = load_reward_model(model)
+    loaded = load_reward_model(model, on_cost=lambda cost: typer.echo(cost, err=True))
     chosen = _unseen(loaded, read_dataset(dataset), split)
     chosen = drop_unreliable(chosen, threshold=reliability)
     models: list[RewardModel] = [] if baselines is None else _baselines(baselines, chosen)
@@ -136,7 +139,9 @@ def measure(
 
 @app.command(epilog="Example: commonweal reward rank first rounds/ --round buses")
 def rank(
-    model: Annotated[str, typer.Argument(help="first, or the folder of an exported model.")],
+    model: Annotated[
+        str, typer.Argument(help="first, prompted:ENGINE, or the folder of an exported model.")
+    ],
     dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset with ratings.")],
     round_id: Annotated[
         str | None, typer.Option("--round", help="Which round; needless where there is one.")
@@ -281,6 +286,11 @@ def _show(found: list[Measurement]) -> None:
         f"{one.n_statements} statements, {one.n_ratings} ratings, {one.n_rounds} "
         f"round{'' if one.n_rounds == 1 else 's'}."
     )
+    if one.n_missing:
+        console.print(
+            f"{one.n_missing} more ratings are left out: the model gave no answer that could be "
+            "read for them, or for another's opinion in their place."
+        )
     console.print(f"\nOrdered rightly (a guess: 0.5; 95% intervals resample {one.resampled})")
     table = Table(box=None, padding=(0, 1, 0, 0))
     for heading in ("", "crossed", "within person", "same statement"):

@@ -27,7 +27,8 @@ from commonweal.participants import Asked, Origin, Ratings, Sitting, Wanted
 from commonweal.participants.chance import seed_of
 from commonweal.participants.latent import LatentCrowd
 from commonweal.participants.seating import draw_names, draw_sittings
-from commonweal.policies.prompts import as_data, sampling_of, template_hash
+from commonweal.policies.prompts import sampling_of
+from commonweal.reading.quoting import as_data, template_hash
 from commonweal.types import (
     LanguageModel,
     Message,

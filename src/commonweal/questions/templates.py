@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
 
-from commonweal.policies.prompts import as_data, sampling_of, template_hash
+from commonweal.policies.prompts import sampling_of
+from commonweal.reading.quoting import as_data, template_hash
 from commonweal.types import Message, Prompt, Sampling
 
 N_EXAMPLES = 10

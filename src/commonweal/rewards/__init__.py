@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from commonweal import registry
+from commonweal.errors import EngineError
 from commonweal.registry import REWARD_MODELS
 from commonweal.rewards.cache import CachedRewardModel
 from commonweal.rewards.calibration import LogisticCalibration, fit_logistic_calibration
@@ -18,9 +21,10 @@ from commonweal.rewards.exported import DESCRIPTION, ExportedRewardModel
 from commonweal.rewards.first import ENCODER_WEIGHTS as REWARD_WEIGHTS
 from commonweal.rewards.first import FirstRewardModel
 from commonweal.rewards.scripted import ScriptedRewardModel
-from commonweal.types import RewardInput, RewardModel
+from commonweal.types import LanguageModel, RewardInput, RewardModel
 
 if TYPE_CHECKING:
+    from commonweal.rewards.prompted_cost import Cost
     from commonweal.types import FloatArray
 
 __all__ = [
@@ -35,6 +39,7 @@ __all__ = [
     "fit_logistic_calibration",
     "load_reward_model",
     "predictions",
+    "takes_writer",
     "utility_profile",
 ]
 
@@ -42,7 +47,11 @@ DEFAULT_REWARD_MODEL = "first"
 
 
 def load_reward_model(
-    name: str = DEFAULT_REWARD_MODEL, *, encoder_folder: Path | None = None
+    name: str = DEFAULT_REWARD_MODEL,
+    *,
+    encoder_folder: Path | None = None,
+    writer: LanguageModel | None = None,
+    on_cost: Callable[[Cost], None] | None = None,
 ) -> RewardModel:
     """The reward model of that name, ready to score.
 
@@ -51,17 +60,40 @@ def load_reward_model(
             colon, or the folder of an exported one.
         encoder_folder: where all-MiniLM-L6-v2 lies, of a model that reads with it; by default the
             weights store's.
+        writer: the engine that writes, which "prompted" alone reads with; others do without.
+        on_cost: called with the cost of predictions before they begin, by models that ask an
+            engine for them.
 
     Raises:
         InputError: there is no model of that name.
         PluginError: an installed one cannot be imported or made.
         WeightsError: its weights are missing or damaged.
+        EngineError: the engine that it reads with could not be loaded.
     """
     folder = _exported(name)
     if folder is not None:
         return ExportedRewardModel(folder)
-    options = {} if encoder_folder is None else {"encoder_folder": encoder_folder}
+    options: dict[str, Any] = {} if encoder_folder is None else {"encoder_folder": encoder_folder}
+    offered = {"writer": writer, "on_cost": on_cost}
+    taken = _options(name)
+    options |= {key: given for key, given in offered.items() if given is not None and key in taken}
     return registry.make(REWARD_MODELS, name, also=_ALSO, **options)  # type: ignore[no-any-return]
+
+
+def takes_writer(name: str) -> bool:
+    """Whether the model of that name has a use for the engine that writes.
+
+    Raises:
+        InputError: there is no model of that name.
+        PluginError: an installed one cannot be imported.
+    """
+    return _exported(name) is None and "writer" in _options(name)
+
+
+def _options(name: str) -> set[str]:
+    """What a registered model of this name can be given when it is made."""
+    entry = registry.find(REWARD_MODELS, registry.split(name)[0], also=_ALSO)
+    return {each.name for each in registry.parameters(registry.maker(entry))}
 
 
 def check_reward_model(name: str) -> None:
@@ -97,6 +129,10 @@ def predictions(
 
     Row i is the participant with ``opinions[i]``, column j the candidate ``statements[j]``. All
     pairs are scored in one batch.
+
+    Raises:
+        EngineError: the model gave no reward (nan) for some pairs. No number stands in for one:
+            whoever has none would be left out, or given a view.
     """
     inputs = [
         RewardInput(question, opinion, statement)
@@ -105,6 +141,13 @@ def predictions(
     ]
     rewards = model.rewards(inputs, on_done=on_done)
     rewards = rewards.reshape(len(opinions), len(statements))
+    if (missing := np.isnan(rewards)).any():
+        rows = ", ".join(str(row + 1) for row in np.flatnonzero(missing.any(axis=1)))
+        raise EngineError(
+            f"{model.name} gave no rating for {int(missing.sum())} of {rewards.size} pairs of an "
+            f"opinion and a statement (opinions number {rows}); expected one for each. Run it "
+            "again, which asks only for these where ratings are kept, or use another reward model"
+        )
     return rewards, model.calibration.expected_rating(rewards)
 
 

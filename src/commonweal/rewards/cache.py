@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,68 @@ if TYPE_CHECKING:
     from commonweal.types import FloatArray
 
 _AT_ONCE = 900  # below SQLite's limit of placeholders in one query on old builds
+
+
+class RewardStore:
+    """Numbers in a file, by the hash of all that they depend on; no text is kept.
+
+    Safe to share between threads and processes.
+
+    Args:
+        path: an SQLite file; made where it is missing.
+
+    Raises:
+        InputError: the file cannot be written or is something else.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._connected() as connection:
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS rewards (pair BLOB PRIMARY KEY, reward REAL NOT NULL)"
+                " WITHOUT ROWID"
+            )
+
+    def known(self, keys: Sequence[bytes]) -> dict[bytes, float]:
+        """The numbers of those keys that are there."""
+        found: dict[bytes, float] = {}
+        distinct = list(dict.fromkeys(keys))
+        with self._connected() as connection:
+            for start in range(0, len(distinct), _AT_ONCE):
+                part = distinct[start : start + _AT_ONCE]
+                marks = ",".join("?" * len(part))
+                query = f"SELECT pair, reward FROM rewards WHERE pair IN ({marks})"  # noqa: S608
+                found.update(connection.execute(query, part))
+        return found
+
+    def keep(self, new: Mapping[bytes, float]) -> None:
+        """Keeps these numbers; a missing one (nan) is not kept, so that it is asked for again."""
+        rows = [(key, value) for key, value in new.items() if not math.isnan(value)]
+        with self._connected() as connection:
+            connection.executemany("INSERT OR REPLACE INTO rewards VALUES (?, ?)", rows)
+
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        """The open file, committed and closed at the end."""
+        try:
+            with closing(sqlite3.connect(self._path, timeout=60)) as connection, connection:
+                yield connection
+        except sqlite3.Error as error:
+            raise InputError(
+                f"cannot use the reward cache {self._path}: {error}; expected a file that "
+                "commonweal made, in a folder that may be written to: give another path, or "
+                "delete it"
+            ) from error
+
+
+def key_of(owner: str, texts: Sequence[str]) -> bytes:
+    """The key of what ``owner`` (a weights hash, say) makes of these texts."""
+    digest = hashlib.sha256(owner.encode())
+    for text in texts:
+        # The length first, so that moving words from one text to the next is another key.
+        raw = text.encode("utf-8", errors="surrogatepass")
+        digest.update(len(raw).to_bytes(8, "big") + raw)
+    return digest.digest()
 
 
 class CachedRewardModel:
@@ -34,12 +97,7 @@ class CachedRewardModel:
     """
 
     def __init__(self, model: RewardModel, path: Path) -> None:
-        self._model, self._path = model, path
-        with self._connected() as connection:
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS rewards (pair BLOB PRIMARY KEY, reward REAL NOT NULL)"
-                " WITHOUT ROWID"
-            )
+        self._model, self._store = model, RewardStore(path)
 
     @property
     def name(self) -> str:
@@ -63,46 +121,16 @@ class CachedRewardModel:
         on_done: Callable[[int], None] | None = None,
     ) -> FloatArray:
         """Returns the model's rewards, [n_inputs]; only those not on disk are computed."""
-        keys = [self._key(given) for given in inputs]
-        with self._connected() as connection:
-            known: dict[bytes, float] = {}
-            distinct = list(dict.fromkeys(keys))
-            for start in range(0, len(distinct), _AT_ONCE):
-                part = distinct[start : start + _AT_ONCE]
-                marks = ",".join("?" * len(part))
-                query = f"SELECT pair, reward FROM rewards WHERE pair IN ({marks})"  # noqa: S608
-                known.update(connection.execute(query, part))
-            missing = {
-                key: given for key, given in zip(keys, inputs, strict=True) if key not in known
-            }
-            n_there = len(inputs) - len(missing)
-            if missing:
-                report = None if on_done is None else lambda n: on_done(n_there + n)
-                found = self._model.rewards(list(missing.values()), on_done=report)
-                new = dict(zip(missing, map(float, found), strict=True))
-                connection.executemany("INSERT OR REPLACE INTO rewards VALUES (?, ?)", new.items())
-                known |= new
+        keys = [key_of(self._model.weights_hash, given) for given in inputs]
+        known = self._store.known(keys)
+        missing = {key: given for key, given in zip(keys, inputs, strict=True) if key not in known}
+        n_there = len(inputs) - len(missing)
+        if missing:
+            report = None if on_done is None else lambda n: on_done(n_there + n)
+            found = self._model.rewards(list(missing.values()), on_done=report)
+            new = dict(zip(missing, map(float, found), strict=True))
+            self._store.keep(new)
+            known |= new
         if on_done is not None:
             on_done(len(inputs))
         return np.array([known[key] for key in keys], dtype=np.float64)
-
-    def _key(self, given: RewardInput) -> bytes:
-        digest = hashlib.sha256(self._model.weights_hash.encode())
-        for text in given:
-            # The length first, so that moving words from one text to the next is another pair.
-            raw = text.encode("utf-8", errors="surrogatepass")
-            digest.update(len(raw).to_bytes(8, "big") + raw)
-        return digest.digest()
-
-    @contextmanager
-    def _connected(self) -> Iterator[sqlite3.Connection]:
-        """The open file, committed and closed at the end."""
-        try:
-            with closing(sqlite3.connect(self._path, timeout=60)) as connection, connection:
-                yield connection
-        except sqlite3.Error as error:
-            raise InputError(
-                f"cannot use the reward cache {self._path}: {error}; expected a file that "
-                "commonweal made, in a folder that may be written to: give another path, or "
-                "delete it"
-            ) from error

@@ -107,6 +107,8 @@ class Measurement:
         leniency: same-statement accuracy of who only knows how often each person agrees. Of rounds
             in which each person rated two statements it is left out: who agreed with one of two
             has disagreed with the other, and it would be 0 whatever people think.
+        n_missing: ratings that are left out everywhere, since the model gave no reward for them or
+            for another's opinion in their place.
     """
 
     model: str
@@ -129,6 +131,7 @@ class Measurement:
     reliability: Reliability
     by_length: ByLength
     selection: Selection | None
+    n_missing: int = 0
 
     @property
     def whose(self) -> str:
@@ -199,6 +202,7 @@ def measure_scored(
         n_people=sum(len(r.rated.opinions) for r in rounds),
         n_statements=sum(int(np.isfinite(r.own).any(axis=0).sum()) for r in rounds),
         n_ratings=sum(int(np.isfinite(r.own).sum()) for r in rounds),
+        n_missing=sum(r.n_missing for r in rounds),
         resampled=draws.unit,
         seed=seed,
         own=own.figures,

@@ -83,6 +83,8 @@ class ScoredRound:
         own: from each person's own opinion.
         swapped: ``N_SWAPS`` arrays, each from the opinion of another person of the round; empty
             where there is one person only.
+        n_missing: ratings that were left out, since the model gave no reward for them or for
+            another's opinion in their place.
         statement_only: the same for everybody: the mean over ``N_MEAN_OPINIONS`` people's opinions.
     """
 
@@ -90,6 +92,25 @@ class ScoredRound:
     own: FloatArray
     swapped: tuple[FloatArray, ...]
     statement_only: FloatArray
+    n_missing: int = 0
+
+    def without_missing(self) -> ScoredRound:
+        """The same round without the ratings beside which a reward of the model is missing."""
+        known = self._known()
+        n_missing = int(np.isfinite(self.rated.ratings).sum() - known.sum())
+        ratings, own, only, *swapped = (
+            np.where(known, each, np.nan)
+            for each in (self.rated.ratings, self.own, self.statement_only, *self.swapped)
+        )
+        rated = replace(self.rated, ratings=ratings)
+        return ScoredRound(rated, own, tuple(swapped), only, n_missing)
+
+    def _known(self) -> NDArray[np.bool_]:
+        parts = (self.own, self.statement_only, *self.swapped)
+        known: NDArray[np.bool_] = np.isfinite(self.rated.ratings)
+        for each in parts:
+            known = known & np.isfinite(each)
+        return known
 
 
 def rated_rounds(dataset: Dataset) -> list[RatedRound]:
@@ -147,12 +168,14 @@ def score_rounds(
             place.setdefault(given, len(place))
     report = None if on_done is None else lambda n: on_done(n, len(place))
     rewards = model.rewards(list(place), on_done=report)
-    if not np.isfinite(rewards).all():
+    if np.isinf(rewards).any() or np.isnan(rewards).all():
         raise CommonwealError(
             f"{model.name}: {int((~np.isfinite(rewards)).sum())} of {len(rewards)} rewards are not "
-            "finite numbers; expected finite ones only: its weights are broken"
+            "finite numbers; expected finite ones: its weights are broken, or it answers nothing "
+            "that can be read"
         )
-    return [one.scored(place, rewards) for one in asked]
+    scored = [one.scored(place, rewards).without_missing() for one in asked]
+    return [one for one in scored if np.isfinite(one.rated.ratings).any()]
 
 
 def rng_of(seed: int, use: str, round_id: str) -> np.random.Generator:
@@ -260,7 +283,8 @@ class _Asked:
                 array[row, column] = reward(others[row], column)
         for column in self._columns():
             typical = [reward(row, column) for row in self._typical_of(statements[column])]
-            statement_only[known[:, column], column] = np.mean(typical)
+            there = [each for each in typical if not np.isnan(each)] or [np.nan]
+            statement_only[known[:, column], column] = np.mean(there)
         return ScoredRound(self.rated, own, tuple(swapped), statement_only)
 
     def _input(self, opinion: str, statement: str) -> RewardInput:

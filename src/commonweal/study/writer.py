@@ -75,7 +75,7 @@ class EngineWriter:
     def __init__(self) -> None:
         self._policies: dict[tuple[str, str], Policy] = {}
         self._models: dict[str, LanguageModel] = {}
-        self._rewards: dict[str, RewardModel] = {}
+        self._rewards: dict[tuple[str, ...], RewardModel] = {}
 
     def write(self, task: Task, *, timeout_seconds: float) -> Written:  # noqa: ARG002 - the protocol
         """The statements for this task.
@@ -102,13 +102,16 @@ class EngineWriter:
         return self._models[spec]
 
     def _reward(self, arm: ArmConfig) -> RewardModel | None:
-        from commonweal.rewards import load_reward_model
+        from commonweal.rewards import load_reward_model, takes_writer
 
         if arm.reward == NO_REWARD:
             return None
-        if arm.reward not in self._rewards:
-            self._rewards[arm.reward] = load_reward_model(arm.reward)
-        return self._rewards[arm.reward]
+        # One that reads with the writer's engine is another for another writer.
+        key = (arm.reward, arm.policy, arm.model) if takes_writer(arm.reward) else (arm.reward,)
+        if key not in self._rewards:
+            writer = self._policy(arm).model if len(key) > 1 else None
+            self._rewards[key] = load_reward_model(arm.reward, writer=writer)
+        return self._rewards[key]
 
 
 def written_by(task: Task, policy: Policy, reward: RewardModel | None) -> Written:

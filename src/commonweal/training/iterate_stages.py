@@ -33,7 +33,7 @@ from commonweal.training.iterate_rounds import (
     with_written,
     written,
 )
-from commonweal.types import Policy, Progress, RewardModel
+from commonweal.types import LanguageModel, Policy, Progress, RewardModel
 
 ROUNDS, RATED, USED = "rounds", "rated", "used.json"
 OPENED = "opened"
@@ -394,14 +394,16 @@ def _first_policy(plan: IteratePlan) -> Policy:
 
 def _trained(plan: IteratePlan, turn: int) -> tuple[Policy, RewardModel]:
     """The policy and the reward model that this turn trained."""
-    policy = plan.out / f"{turn}-sft" / "run" / run_folder.POLICY
-    return load_policy(str(policy)), _trained_reward(plan, turn)
+    policy = load_policy(str(plan.out / f"{turn}-sft" / "run" / run_folder.POLICY))
+    return policy, _trained_reward(plan, turn, policy.model)
 
 
-def _trained_reward(plan: IteratePlan, turn: int) -> RewardModel:
+def _trained_reward(
+    plan: IteratePlan, turn: int, writer: LanguageModel | None = None
+) -> RewardModel:
     """The reward model that this turn trained, or the one that stands in for it."""
     used = json.loads((plan.out / f"{turn}-reward" / USED).read_text(encoding="utf-8"))
-    return load_reward_model(used["reward"])
+    return load_reward_model(used["reward"], writer=writer)
 
 
 def _rated_so_far(plan: IteratePlan, turn: int) -> tuple[Path, ...]:
