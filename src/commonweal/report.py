@@ -1,13 +1,20 @@
-"""One self-contained page about one agreement: nothing is loaded from anywhere, no script runs."""
+"""One self-contained page about one agreement, to be shown in a room: nothing is loaded.
+
+Its one script is ours, for two buttons; the page's policy names its hash, so no other can run.
+"""
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections import Counter
 from functools import cache
+from hashlib import sha256
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from commonweal.datasets.words import tokens
+from commonweal.outcomes import UNSURE_POINTS, Verdict
 from commonweal.rules import PAPERS_RULES, described
 from commonweal.types import AGREEMENT_SCALE, RATING_MAX, RATING_MIN, RATING_NEUTRAL
 
@@ -15,6 +22,12 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
     from commonweal.result import Agreement
+
+MAX_ALTERNATIVES = 3
+NEAR_COPY = 0.4
+"""Two texts that share this part of their words are of one kind (Jaccard 1912): our choice."""
+
+_KINDS = {Verdict.AGREES: "agrees", Verdict.UNSURE: "unsure", Verdict.DISAGREES: "disagrees"}
 
 # From orange by white to blue: told apart with any of the common colour-vision deficiencies.
 _DISAGREE, _NEUTRAL, _AGREE = (202, 92, 12), (255, 255, 255), (24, 90, 169)
@@ -45,7 +58,9 @@ def render_report(result: Agreement) -> str:
             "rank": result.ranking.ranks[c],
             "welfare": f"{result.welfare[c]:.2f}",
             "lowest": f"{result.utilities[:, c].min():.1f}",
-            "chosen": c == result.closest_index,
+            "chosen": c == result.closest_index and result.statement is not None,
+            "quality": "" if result.qualities is None else f"{result.qualities[c]:.1f}",
+            "weak": c in result.weak,
         }
         for c in columns
     ]
@@ -56,8 +71,17 @@ def render_report(result: Agreement) -> str:
     facts = [(name.replace("_", " "), value) for name, value in result.provenance.items()]
     facts += [("prompt hash", each.prompt_hash) for each in result.candidates[:1]]
     facts += [(f"{stage}, seconds", value) for stage, value in result.timings_seconds.items()]
+    script = (resources.files("commonweal") / "report.js").read_text(encoding="utf-8")
+    people = _people(result)
     return _template().render(
         result=result,
+        script=script,
+        script_hash=b64encode(sha256(script.encode()).digest()).decode(),
+        people=people,
+        against=[each["id"] for each in people if each["kind"] == "disagrees"],
+        summary=_summary(result),
+        has_ranges=result.low is not None,
+        alternatives=_alternatives(result),
         css=(resources.files("commonweal") / "report.css").read_text(encoding="utf-8"),
         candidates=candidates,
         rows=rows,
@@ -67,6 +91,60 @@ def render_report(result: Agreement) -> str:
         reasons=Counter(str(r.reason) for r in result.rejections).most_common(),
         facts=facts,
     )
+
+
+def _people(result: Agreement) -> list[dict[str, Any]]:
+    """Everybody with a bar in per cent of the scale: the range, or what one step around is."""
+    index = result.closest_index
+    if index is None:
+        return []
+    expected = result.utilities[:, index]
+    low = expected - UNSURE_POINTS if result.low is None else result.low[:, index]
+    high = expected + UNSURE_POINTS if result.high is None else result.high[:, index]
+    low, high = low.clip(RATING_MIN, RATING_MAX), high.clip(RATING_MIN, RATING_MAX)
+    span = RATING_MAX - RATING_MIN
+    return [
+        {
+            "id": opinion.id,
+            "omitted": opinion.id in result.omitted,
+            "kind": _KINDS[verdict],
+            "said": verdict.value,
+            "left": round(100 * float(low[row] - RATING_MIN) / span, 1),
+            "width": round(100 * float(high[row] - low[row]) / span, 1),
+        }
+        for row, (opinion, verdict) in enumerate(
+            zip(result.opinions, result.verdicts(index), strict=True)
+        )
+    ]
+
+
+def _summary(result: Agreement, column: int | None = None) -> str:
+    """How many likely agree, how many do not, and of how many that can't be told."""
+    column = result.closest_index if column is None else column
+    if column is None:
+        return ""
+    counts = Counter(result.verdicts(column))
+    return (
+        f"Of {len(result.opinions)}, {counts[Verdict.AGREES]} likely to agree and "
+        f"{counts[Verdict.DISAGREES]} likely to disagree; of {counts[Verdict.UNSURE]} the model "
+        "can't tell."
+    )
+
+
+def _alternatives(result: Agreement) -> list[dict[str, str]]:
+    """The best candidates worth showing that are no near-copies of the closest or each other."""
+    if result.closest is None:
+        return []
+    kept = [set(tokens(result.closest.text))]
+    found: list[dict[str, str]] = []
+    for column in result.ranking.order:
+        text = result.candidates[column].text
+        words = set(tokens(text))
+        is_new = all(len(words & one) < NEAR_COPY * len(words | one) for one in kept)
+        if column not in result.weak and is_new and len(found) < MAX_ALTERNATIVES:
+            kept.append(words)
+            found.append({"text": text, "said": _summary(result, column)})
+    return found
 
 
 @cache
