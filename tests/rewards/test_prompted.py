@@ -454,3 +454,30 @@ def test_a_damaged_calibration_is_named(tmp_path):
     path.write_text('{"schema": 1}')
     with pytest.raises(InputError, match="is no calibration"):
         read_calibration(path)
+
+
+def test_a_calibration_is_fitted_to_what_people_said(tmp_path):
+    from commonweal.datasets.graded import import_graded
+    from commonweal.rewards.prompted_fitting import fit_reading
+
+    grades = [[7, 5, 2, 1], [1, 3, 4, 6], [4, 2, 6, 5]]
+    line = {
+        "question": Q,
+        "opinions": ["x0", "x1", "x2"],
+        "statements": ["s0", "s1", "s2", "s3"],
+        "agreement": grades,
+        "quality": [4, 4, 4, 4],
+    }
+    path = tmp_path / "g.jsonl"
+    path.write_text(json.dumps(line))
+    engine = Rater(lambda o, s, _: (grades[int(o[1])][int(s[1])] + 4 * (s == "s1")) % 7 + 1)
+    model = PromptedRewardModel(engine)
+    fitted = fit_reading(model, import_graded(path), max_people=10)
+    said = model.rewards(inputs(line["opinions"], line["statements"]))
+    expected = fitted.agreement.expected_rating(said)
+    # The two conditions of a fractional logistic fit, by sums of our own.
+    residual = np.ravel(grades) - expected
+    assert residual.sum() == pytest.approx(0, abs=1e-3)
+    assert (residual * said).sum() == pytest.approx(0, abs=1e-2)
+    assert fitted.questions == (Q,)
+    assert "12 ratings" in fitted.fitted_to

@@ -137,6 +137,59 @@ def measure(
         typer.echo(f"Wrote {card}")
 
 
+@app.command(epilog="Example: commonweal reward calibrate prompted:embedded rounds/ --split train")
+def calibrate(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="prompted:ENGINE.")],
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset with ratings.")],
+    split: Annotated[
+        str | None, typer.Option(help="Only rounds of this split: train, iid_test or ood_test.")
+    ] = None,
+    max_people: Annotated[
+        int, typer.Option(min=2, help="People asked about in a round; of more, some are drawn.")
+    ] = 100,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write it here, too (to copy to another machine)."),
+    ] = None,
+) -> None:
+    """Fit a language model's ratings to people's, and keep the fit for this engine and prompt.
+
+    It lies in the user's data folder (COMMONWEAL_DATA) and is found again by its hash.
+    """
+    from commonweal.datasets.dataset import read_dataset
+    from commonweal.errors import InputError
+    from commonweal.files import check_outputs
+    from commonweal.rewards import load_reward_model
+    from commonweal.rewards.prompted import PromptedRewardModel
+    from commonweal.rewards.prompted_calibration import calibration_path, write_calibration
+    from commonweal.rewards.prompted_fitting import fit_reading
+
+    check_outputs({"--out": out}, inputs={"DATASET": dataset})
+    data = read_dataset(dataset)
+    data = data if split is None else data.of_split(split)
+    loaded = load_reward_model(model, on_cost=lambda cost: typer.echo(cost, err=True))
+    if not isinstance(loaded, PromptedRewardModel):
+        raise InputError(
+            f"{model} has a calibration of its own; expected prompted:ENGINE, as prompted:embedded"
+        )
+    with StageBars(STAGES) as bars:
+        fitted = fit_reading(
+            loaded,
+            data,
+            max_people=max_people,
+            on_done=lambda n_done, n_total: bars.update("score", n_done, n_total),
+        )
+    about = {"reward_model": loaded.name, "weights_hash": loaded.weights_hash}
+    for path in (calibration_path(loaded.weights_hash), *([] if out is None else [out])):
+        write_calibration(path, fitted, about)
+        typer.echo(f"Wrote {path}")
+    one = fitted.agreement
+    typer.echo(
+        f"{loaded.name}, fitted to {fitted.fitted_to}: expected rating = 1 + 6 / (1 + exp(-("
+        f"{one.slope:.3f} * rating {one.intercept:+.3f})))"
+    )
+
+
 @app.command(epilog="Example: commonweal reward rank first rounds/ --round buses")
 def rank(
     model: Annotated[
