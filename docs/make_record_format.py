@@ -26,6 +26,25 @@ people's votes or ratings from elsewhere stand in for ratings; `simulated`, nobo
 
 Scales (`scale`), each with its neutral point, above which people agree and below which they
 disagree: {_SCALES}.
+
+A table of ratings need not be written so: `commonweal data import ratings` makes a
+dataset of one ([data](data.md)).
+
+## dataset.json
+
+The manifest, JSON. `write_dataset` writes it with the tables, `read_dataset` checks both.
+
+| field | holds | meaning |
+|---|---|---|
+| `schema` | text | `{SCHEMA}`; another version is refused |
+| `name` | text | the dataset's, short |
+| `people` | text | whose ratings: `human`, `replayed` or `simulated` |
+| `scale` | text | {", ".join(f"`{name}`" for name in SCALES)} |
+| `source` | text | where it came from, in words |
+| `licence` | text | under which it may be used; empty where unknown |
+| `attribution` | text | what the licence asks to be said |
+| `steps` | list | what was done, oldest first: `what`, `options`, `counts`, `commonweal_version` |
+| `tables` | object | each table's name with `n_rows` and `sha256` of its file; all six |
 """
 
 

@@ -104,3 +104,23 @@ def test_the_dataset_is_not_written_over(rounds):
         assert ran.returncode == 2
         assert "lies in ROUNDS" in ran.stderr
     assert {path.name: path.read_bytes() for path in rounds.iterdir()} == before
+
+
+def test_the_template_is_evaluated_in_one_command_and_imported(tmp_path):
+    ran = commonweal("data", "template", "ratings.csv", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    ran = commonweal(
+        *("evaluate", "ratings.csv", "--simulated", "--resamples", "1000"), cwd=tmp_path
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "ratings (simulated: nobody's ratings)" in ran.stdout
+    assert "1 round of 1 group, 3 people, 4 statements, 24 ratings" in ran.stdout
+    ran = commonweal("data", "import", "ratings", "ratings.csv", "--out", "made", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert "passes counted from 0" in ran.stdout
+    ran = commonweal("evaluate", "made", "--scale", "vote", cwd=tmp_path)
+    assert ran.returncode == 2
+    assert "for a table of ratings" in ran.stderr
+    ran = commonweal("evaluate", "ratings.csv", "--scale", "vote", cwd=tmp_path)
+    assert ran.returncode == 2
+    assert "expected a whole number from -1 to 1 (vote)" in ran.stderr

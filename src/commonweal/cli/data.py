@@ -27,6 +27,7 @@ KINDS = {
     "remesh": "a Remesh export's NAME_binary.csv, with NAME_verbatim_map.csv beside it",
     "graded": "graded groups, .jsonl: every opinion with every statement, graded by their writer",
     "habermas-machine": "a folder with the Habermas Machine's Parquet files",
+    "ratings": "anybody's ratings: one table, .csv, .xlsx or .parquet, a row for each rating",
     "rounds": "a folder in the record format: a study's export, or another dataset",
 }
 
@@ -63,8 +64,20 @@ def import_(
         int, typer.Option("--votes", min=1, help="Polis: votes in an opinion made from votes.")
     ] = 5,
     simulated: Annotated[
-        bool, typer.Option("--simulated", help="Polis: nobody cast these votes, a program did.")
+        bool,
+        typer.Option(
+            "--simulated", help="Polis, ratings: nobody gave these, a program or a model did."
+        ),
     ] = False,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIELD=NAME", help="Ratings: the name of a field's column; repeatable."
+        ),
+    ] = None,
+    scale: Annotated[
+        str, typer.Option(help="Ratings: what people rated on: likert-7, likert-5 or vote.")
+    ] = "likert-7",
     balanced: Annotated[
         bool,
         typer.Option(
@@ -105,6 +118,11 @@ def import_(
         "polis": {"opinions": opinions, "n_votes": n_votes, "seed": seed, "simulated": simulated},
         "deliberation-pairs": {"balanced": balanced, "seed": seed},
         "remesh": {"leave_out": tuple(leave_out or ())},
+        "ratings": {
+            "columns": read_pairs(column),
+            "scale": scale,
+            "people": "simulated" if simulated else "human",
+        },
     }
     own_name = name if len(paths) == 1 else None
     found = [_read(kind, path, own_name, options.get(kind, {}) | said) for path in paths]
@@ -118,6 +136,25 @@ def import_(
     typer.echo(f"Wrote {out}")
     if not dataset.about.licence:
         typer.echo("No licence is given (--licence): find out before you share what is made of it")
+
+
+@app.command(epilog="Example: commonweal data template ratings.csv")
+def template(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="A .csv to write.")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a table of ratings to fill in: its rows are made up, replace them by your own.
+
+    `commonweal evaluate FILE` reads it, and `commonweal data import ratings FILE` makes a dataset.
+    """
+    from commonweal.datasets.ratings_columns import FIELDS
+    from commonweal.datasets.ratings_template import write_template
+
+    write_template(path, overwrite=overwrite)
+    typer.echo(f"Wrote {path}: replace its rows by your own. Columns:")
+    for name, field in FIELDS.items():
+        typer.echo(f"  {name}: {field.meaning}" + ("" if field.required else " (may be left out)"))
+    typer.echo(f"Next: commonweal evaluate {path} --report evaluation.html")
 
 
 @app.command(epilog="Example: commonweal data fetch habermas-machine --to downloads")
@@ -294,6 +331,7 @@ def _read(kind: str, path: Path, name: str | None, options: dict[str, Any]) -> D
     from commonweal.datasets.graded import import_graded
     from commonweal.datasets.habermas import import_habermas
     from commonweal.datasets.polis import import_polis
+    from commonweal.datasets.ratings_table import import_ratings
     from commonweal.datasets.remesh import import_remesh
 
     if kind == "habermas-machine":
@@ -306,8 +344,23 @@ def _read(kind: str, path: Path, name: str | None, options: dict[str, Any]) -> D
         "deliberation-pairs": import_deliberation_pairs,
         "remesh": import_remesh,
         "graded": import_graded,
+        "ratings": import_ratings,
     }
     return importers[kind](path, name=name, **options)
+
+
+def read_pairs(given: list[str] | None) -> dict[str, str]:
+    """FIELD=NAME as field to name."""
+    from commonweal.errors import InputError
+
+    found: dict[str, str] = {}
+    for each in given or []:
+        field, equals, name = each.partition("=")
+        if not equals or not field.strip() or not name.strip():
+            raise InputError(f"--column {each!r}: expected FIELD=NAME, such as policy=arm")
+        if found.setdefault(field.strip(), name.strip()) != name.strip():
+            raise InputError(f"--column names {field.strip()!r} twice; expected it once")
+    return found
 
 
 def _named(dataset: Dataset, name: str) -> Dataset:

@@ -11,16 +11,25 @@ import typer
 from commonweal.cli.progress import StageBars
 
 if TYPE_CHECKING:
+    from commonweal.datasets.dataset import Dataset
     from commonweal.evaluation.evaluate import Evaluation
 
-EXAMPLE = "Example: commonweal evaluate rounds/ --report evaluation.html"
+EXAMPLE = (
+    "Examples: commonweal evaluate rounds/ --report evaluation.html; "
+    "commonweal evaluate ratings.csv --column policy=arm"
+)
 
 _STAGES = {"evaluate": "Figures", "sample": "Mixed models"}
 
 
 def evaluate(
     rounds: Annotated[
-        Path, typer.Argument(metavar="ROUNDS", help="A dataset: the folder with dataset.json.")
+        Path,
+        typer.Argument(
+            metavar="ROUNDS",
+            help="A dataset (the folder with dataset.json), or a table of ratings: .csv, .xlsx or "
+            ".parquet.",
+        ),
     ],
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a page of HTML with plots.")
@@ -42,6 +51,19 @@ def evaluate(
             metavar="KAPPA", help="People whose two ratings agree less than this are left out."
         ),
     ] = 0.2,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIELD=NAME", help="Of a table: the name of a field's column; repeatable."
+        ),
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(help="Of a table: likert-7 (the default), likert-5 or vote."),
+    ] = None,
+    simulated: Annotated[
+        bool, typer.Option("--simulated", help="Of a table: nobody gave these, a program did.")
+    ] = False,
     resamples: Annotated[
         int, typer.Option(min=1000, help="Resamples of groups behind each interval.")
     ] = 10_000,
@@ -56,13 +78,12 @@ def evaluate(
     says what it says. What cannot be computed from these rounds says why. The mixed-effects models
     need bambi: pip install 'commonweal\[stats]'.
     """
-    from commonweal.datasets.dataset import read_dataset
     from commonweal.evaluation.evaluate import evaluate as evaluated
     from commonweal.evaluation.page import write_json, write_page
     from commonweal.files import check_outputs
 
     check_outputs({"--report": report, "--json": json}, inputs={"ROUNDS": rounds})
-    dataset = read_dataset(rounds)
+    dataset = _read(rounds, column, scale, simulated=simulated)
     with StageBars(_STAGES) as bars:
         found = evaluated(
             dataset,
@@ -85,6 +106,28 @@ def evaluate(
         for figure in failed:
             typer.echo(f"error: {figure.title}: {figure.unavailable}", err=True)
         raise typer.Exit(1)
+
+
+def _read(rounds: Path, column: list[str] | None, scale: str | None, *, simulated: bool) -> Dataset:
+    """The dataset of a folder, or of a table of ratings."""
+    from commonweal.cli.data import read_pairs
+    from commonweal.datasets.dataset import read_dataset
+    from commonweal.datasets.ratings_table import import_ratings
+    from commonweal.errors import InputError
+
+    if rounds.is_file():
+        return import_ratings(
+            rounds,
+            columns=read_pairs(column),
+            scale=scale or "likert-7",
+            people="simulated" if simulated else "human",
+        )
+    if column or scale or simulated:
+        raise InputError(
+            f"--column, --scale and --simulated are for a table of ratings, and {rounds} is no "
+            "file; a dataset's own manifest says what its columns and scale are"
+        )
+    return read_dataset(rounds)
 
 
 def _as_recorded(baseline: str | None, recorded: Iterable[str]) -> str | None:

@@ -1,0 +1,215 @@
+"""One long table of ratings: the same rounds as the dataset that it was written from."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from commonweal.datasets.dataset import Dataset
+from commonweal.datasets.ratings_columns import FIELDS, template_rows
+from commonweal.datasets.ratings_table import import_ratings
+from commonweal.datasets.validation import check
+from commonweal.errors import InputError
+from commonweal.measures.bootstrap import Resampler
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "evaluation"))
+
+from known_truth import simulate_study
+
+from commonweal.evaluation.divisiveness import divisiveness
+from commonweal.evaluation.exclusion import exclusion
+from commonweal.evaluation.human_opinions import against_human_opinions
+from commonweal.evaluation.rated import rated
+from commonweal.evaluation.win_rates import win_rates
+
+
+def as_table(dataset: Dataset) -> pl.DataFrame:
+    """A row for each rating, as a survey platform gives it: floats where there are gaps."""
+    opinions = dataset.opinions.select("round_id", "participant_id", opinion="text")
+    positions = dataset.position_ratings.rename({"agreement": "position"})
+    key = ["round_id", "participant_id"]
+    seen = (
+        dataset.candidates.select("round_id", "candidate_id", opinion_id="included_opinion_ids")
+        .explode("opinion_id")
+        .join(
+            dataset.opinions.select("round_id", "opinion_id", who="participant_id"),
+            on=["round_id", "opinion_id"],
+        )
+        .group_by("round_id", "candidate_id")
+        .agg(included=pl.col("who").str.join("; "))
+    )
+    return (
+        dataset.ratings.join(dataset.rounds, on="round_id")
+        .join(dataset.candidates, on=["round_id", "candidate_id"])
+        .join(seen, on=["round_id", "candidate_id"], how="left")
+        .join(opinions, on=key, how="left")
+        .join(positions, on=key, how="left")
+        .select(
+            pl.col("participant_id").alias("Participant ID"),
+            pl.col("group_id").alias("group"),
+            pl.col("question_id").alias("Question"),
+            pl.col("candidate_id").alias("statement"),
+            pl.col("text"),
+            pl.col("policy").alias("arm"),
+            (pl.col("pass_index") + 1).alias("pass"),
+            pl.col("agreement").cast(pl.Float64),
+            pl.col("quality").cast(pl.Float64),
+            pl.col("position_right").cast(pl.Float64).alias("position"),
+            "opinion",
+            pl.col("author_id").alias("author"),
+            "included",
+            "split",
+            pl.lit("by hand").alias("remark"),
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def study() -> Dataset:
+    dataset, _ = simulate_study(
+        np.random.default_rng(3), n_groups=7, human_effect=0.0, missing_share=0.1
+    )
+    return dataset
+
+
+def figures(dataset: Dataset) -> dict[str, tuple]:
+    found = rated(dataset)
+    resampler = Resampler(found.n_groups, 1000, np.random.default_rng(0))
+    sections = (
+        win_rates(found, resampler, "zero_shot"),
+        divisiveness(found, resampler),
+        against_human_opinions(found, resampler),
+        exclusion(found, resampler),
+    )
+    return {
+        figure.key: (figure.value and round(figure.value, 9), figure.n)
+        for section in sections
+        for figure in section.figures
+    }
+
+
+def write(table: pl.DataFrame, path: Path) -> None:
+    if path.suffix == ".parquet":
+        table.write_parquet(path)
+    elif path.suffix == ".xlsx":
+        openpyxl = pytest.importorskip("openpyxl")
+        book = openpyxl.Workbook()
+        book.active.append(table.columns)
+        for row in table.iter_rows():
+            book.active.append(row)
+        book.save(path)
+    else:
+        separator = ";" if "semicolons" in path.name else ","
+        path.write_bytes(
+            ("\ufeff" + table.write_csv(separator=separator, null_value="")).encode("utf-8")
+        )
+
+
+@pytest.mark.parametrize("name", ["r.csv", "semicolons.csv", "r.parquet", "r.xlsx"])
+def test_a_table_gives_the_figures_of_the_rounds_that_it_holds(study, tmp_path, name):
+    write(as_table(study), tmp_path / name)
+    found = import_ratings(tmp_path / name, columns={"policy": "arm"})
+    check(found, tmp_path)
+    assert figures(found) == figures(study)
+    counts = found.about.steps[0].counts
+    assert counts["passes counted from 0 (they were 1, 2)"] == 2
+    assert counts["columns left out"] == 1
+    assert set(found.ratings["pass_index"]) == {0, 1}
+
+
+def test_names_that_gaps_turned_into_decimals_are_the_same_names(tmp_path):
+    table = pl.DataFrame(
+        {
+            "person": ["1.0", "2.0", "2.0"],
+            "group": ["7"] * 3,
+            "question": ["Q?"] * 3,
+            "statement": ["a", "a", "b"],
+            "policy": ["human", "human", "x"],
+            "agreement": ["nan", "5.0", "6,0"],
+            "author": ["1", "1.0", None],
+            "included": [None, None, "1.0; 2"],
+            "opinion": ["One.", "Two.", "Two."],
+        }
+    )
+    table.write_csv(tmp_path / "r.csv")
+    with pytest.raises(InputError, match="author is '2', and row 2 says '1'"):
+        import_ratings(write_changed(tmp_path, table, author=["1", "2", None]))
+    found = import_ratings(tmp_path / "r.csv")
+    assert found.ratings["agreement"].to_list() == [None, 5, 6]
+    assert set(found.ratings["participant_id"]) == {"1", "2"}
+    human, other = found.candidates.sort("policy").iter_rows(named=True)
+    assert human["author_id"] == "1"
+    assert other["included_opinion_ids"] == ["1", "2"]
+
+
+def write_changed(folder: Path, table: pl.DataFrame, **columns: list) -> Path:
+    path = folder / "changed.csv"
+    table.with_columns(pl.Series(name, values) for name, values in columns.items()).write_csv(path)
+    return path
+
+
+def test_every_problem_is_listed_at_once_with_its_row(tmp_path):
+    table = pl.DataFrame(template_rows()).with_columns(pl.all().cast(pl.String))
+    changed = write_changed(
+        tmp_path,
+        table,
+        agreement=["4.5", "9", "x", *table["agreement"][3:]],
+        person=[*table["person"][:-1], ""],
+        split=["test", *table["split"][1:]],
+    )
+    with pytest.raises(InputError) as caught:
+        import_ratings(changed)
+    told = str(caught.value)
+    assert "5 problems; nothing was imported" in told
+    for each in (
+        "row 2: agreement is '4.5', expected a whole number from 1 to 7",
+        "row 3: agreement is '9'",
+        "row 4: agreement is 'x'",
+        f"row {table.height + 1}: person is blank",
+        "row 2: split is 'test', expected one of train, iid_test, ood_test",
+    ):
+        assert each in told
+
+
+def test_what_rows_say_of_one_thing_must_be_one(tmp_path):
+    table = pl.DataFrame(template_rows()).with_columns(pl.all().cast(pl.String))
+    changed = write_changed(
+        tmp_path,
+        table,
+        opinion=["Another opinion.", *table["opinion"][1:]],
+        included=["ana; zed"] * table.height,
+        **{"pass": ["1"] * table.height},
+    )
+    with pytest.raises(InputError) as caught:
+        import_ratings(changed)
+    for each in (
+        "row 3: opinion is",
+        "has rated this statement of zero_shot in this pass already",
+        "included names 'zed', who has no opinion in that round",
+    ):
+        assert each in str(caught.value)
+
+
+def test_missing_columns_are_named_with_the_way_to_name_them(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text("person,group,question,statement,arm,score\na,g,q,s,p,5\n", encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        import_ratings(path, columns={"polcy": "arm", "agreement": "scores"})
+    for each in (
+        "there is no field 'polcy'; did you mean 'policy'?",
+        "--column agreement=scores: there is no column 'scores'; did you mean 'score'?",
+        "there is no column 'policy'",
+        "--column policy=NAME",
+        "person, group, question, statement, arm, score",
+    ):
+        assert each in str(caught.value)
+    found = import_ratings(path, columns={"policy": "arm", "agreement": "score"})
+    assert found.ratings["agreement"].to_list() == [5]
+
+
+def test_the_template_has_every_column():
+    assert all(set(row) <= set(FIELDS) for row in template_rows())
