@@ -56,12 +56,12 @@ def path(weights, tmp_path_factory):
     return path
 
 
-@pytest.mark.train
 @pytest.fixture(scope="module")
 def reader(encoder_folder, path):
     return Reader(encoder_folder, weights_path=path)
 
 
+@pytest.mark.train
 def test_outputs_are_those_of_transformers(reader, path, encoder_folder):
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
