@@ -1,7 +1,7 @@
 """Prints whose opinion each reward model reads: all models and baselines on the same held-out data.
 
     python benchmarks/preferences.py [--data ../shared/data] [--model NAME ...] [--split test]
-        [--only graded|choices|dialogue|polis ...]
+        [--only graded|choices|dialogue|polis ...] [--max-people 200]
 
 - graded: groups of `examples/graded_groups` whose topics nothing was fitted to; texts and grades
   are a language model's, no person's.
@@ -98,6 +98,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--model", action="append", help="by name or folder; all of ours if none")
     parser.add_argument("--split", choices=("development", "test"), default="test")
+    parser.add_argument("--max-people", type=int, default=200, help="measured in each round")
     parser.add_argument("--only", action="append", choices=KINDS)
     wanted = parser.parse_args()
     models = [load_reward_model(name) for name in wanted.model or ("first", "reader")]
@@ -112,7 +113,7 @@ def main() -> None:
         print(f"\n{kind}: {dataset.about.name} ({dataset.about.source})")
         print(f"  {'':34}{'crossed':26}{'within person':26}{'any two rated apart':26}")
         for model in models:
-            found = measure(model, dataset)
+            found = measure(model, dataset, max_people=wanted.max_people)
             line(model.name, found.own)
             if model in models[: len(wanted.model or (1, 2))]:
                 line("  another person's opinion", found.swapped)

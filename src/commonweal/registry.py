@@ -71,6 +71,7 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "zero_shot": "commonweal.policies.writers:zero_shot",
     },
     REWARD_MODELS: {
+        "reader": "commonweal.rewards.reader:Reader",
         "first": "commonweal.rewards.first:FirstRewardModel",
         "prompted": "commonweal.rewards.prompted:PromptedRewardModel",
     },

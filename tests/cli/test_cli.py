@@ -11,7 +11,7 @@ from command_line import COMMAND, commonweal, environment
 
 from commonweal._version import __version__
 from commonweal.models import store
-from commonweal.rewards import REWARD_WEIGHTS
+from commonweal.rewards import DEFAULT_REWARD_MODEL, REWARD_WEIGHTS
 
 COMMANDS = [
     [],
@@ -146,10 +146,13 @@ def test_the_doctor_blames_the_reward_model_for_its_own_weights_only(encoder_fol
     (tmp_path / "weights" / REWARD_WEIGHTS).symlink_to(encoder_folder)
     ran = commonweal("doctor", env={"COMMONWEAL_CACHE": str(tmp_path)})
     assert ran.returncode == 1
-    assert "✓ reward model first" in ran.stdout
+    assert f"✓ reward model {DEFAULT_REWARD_MODEL}" in ran.stdout
     assert "✗ weights smollm2-135m-instruct" in ran.stdout
     other = commonweal("doctor", env={"COMMONWEAL_CACHE": str(tmp_path / "none")})
-    assert f"✗ reward model first → commonweal models pull {REWARD_WEIGHTS}" in other.stdout
+    assert (
+        f"✗ reward model {DEFAULT_REWARD_MODEL} → commonweal models pull {REWARD_WEIGHTS}"
+        in other.stdout
+    )
 
 
 def test_the_doctor_tells_of_pip_and_scikit_learn():

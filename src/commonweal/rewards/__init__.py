@@ -43,7 +43,7 @@ __all__ = [
     "utility_profile",
 ]
 
-DEFAULT_REWARD_MODEL = "first"
+DEFAULT_REWARD_MODEL = "reader"
 
 
 def load_reward_model(
@@ -56,8 +56,8 @@ def load_reward_model(
     """The reward model of that name, ready to score.
 
     Args:
-        name: a registered one ("first", or an installed package's), with what it takes after a
-            colon, or the folder of an exported one.
+        name: a registered one ("reader", "first", or an installed package's), with what it takes
+            after a colon, or the folder of an exported one.
         encoder_folder: where all-MiniLM-L6-v2 lies, of a model that reads with it; by default the
             weights store's.
         writer: the engine that writes, which "prompted" alone reads with; others do without.

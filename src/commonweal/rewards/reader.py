@@ -22,7 +22,7 @@ import numpy as np
 
 from commonweal.errors import CommonwealError, WeightsError
 from commonweal.files import sha256_of
-from commonweal.models import bert_graph
+from commonweal.models import bert_graph, store
 from commonweal.models.batching import batches_by_length, padded_width
 from commonweal.rewards.calibration import LogisticCalibration
 from commonweal.types import RewardInput
@@ -55,8 +55,9 @@ class ReaderWeights:
     """Everything that was fitted, as it is stored beside this module.
 
     Attributes:
-        updates: what fine-tuning adds to the backbone, by tensor name, each stored as whole numbers
-            from -127 to 127 of a step a row.
+        updates: what fine-tuning adds to the backbone: tensor name to an array to be added, or to a
+            pair (up [n_out, rank], down [rank, n_in]) whose product is (Hu et al. 2021). Stored as
+            whole numbers from -127 to 127 of a step a row.
         head: ``hidden.weight`` [128, 4 · width], ``hidden.bias``, ``out.weight`` [2, 128] and
             ``out.bias``: from the pooled states to agreement and quality.
         calibration: from rewards to expected ratings.
@@ -66,7 +67,7 @@ class ReaderWeights:
         metadata: how it was made; ``backbone_sha256`` names the files that it belongs to.
     """
 
-    updates: Mapping[str, FloatArray32]
+    updates: Mapping[str, FloatArray32 | tuple[FloatArray32, FloatArray32]]
     head: Mapping[str, FloatArray32]
     calibration: LogisticCalibration
     quality_calibration: LogisticCalibration
@@ -89,10 +90,14 @@ class ReaderWeights:
         for name, values in self.head.items():
             arrays[f"head/{name}"] = values.astype(np.float32)
         for name, update in self.updates.items():
-            step = np.abs(update).max(axis=-1, keepdims=True) / 127
-            step = np.where(step > 0, step, 1).astype(np.float32)
-            arrays[f"update/{name}"] = np.rint(update / step).astype(np.int8)
-            arrays[f"step/{name}"] = step
+            parts = {f"up/{name}": update[0], f"down/{name}": update[1]}
+            for part, values in (
+                parts if isinstance(update, tuple) else {f"whole/{name}": update}
+            ).items():
+                step = np.abs(values).max(axis=-1, keepdims=True) / 127
+                step = np.where(step > 0, step, 1).astype(np.float32)
+                arrays[part] = np.rint(values / step).astype(np.int8)
+                arrays[f"step/{part}"] = step
         np.savez_compressed(path, allow_pickle=False, **arrays)
 
     @classmethod
@@ -113,12 +118,7 @@ class ReaderWeights:
             if set(metadata["backbone_sha256"]) != set(BACKBONE_FILES):
                 raise ValueError(f"it does not name the sha256 of {' and '.join(BACKBONE_FILES)}")
             return cls(
-                updates={
-                    name.removeprefix("update/"): array.astype(np.float32)
-                    * arrays["step/" + name.removeprefix("update/")]
-                    for name, array in arrays.items()
-                    if name.startswith("update/")
-                },
+                updates=_updates(arrays),
                 head={
                     name.removeprefix("head/"): array
                     for name, array in arrays.items()
@@ -147,7 +147,8 @@ class Reader:
     One object may be used from several threads: each has an inference request of its own.
 
     Args:
-        backbone_folder: holds all-MiniLM-L6-v2 (``model.safetensors``, ``tokenizer.json``).
+        encoder_folder: holds all-MiniLM-L6-v2 (``model.safetensors``, ``tokenizer.json``); by
+            default the weights store's.
         weights_path: what was fitted.
 
     Raises:
@@ -156,28 +157,34 @@ class Reader:
 
     name = "reader"
 
-    def __init__(self, backbone_folder: Path, *, weights_path: Path = WEIGHTS_PATH) -> None:
+    def __init__(
+        self, encoder_folder: Path | None = None, *, weights_path: Path = WEIGHTS_PATH
+    ) -> None:
         # Imported here: importing commonweal must not load these.
         from safetensors.numpy import load_file
         from tokenizers import Tokenizer
 
+        folder = store.require(BACKBONE) if encoder_folder is None else encoder_folder
         self._weights = ReaderWeights.load(weights_path)
         whole = hashlib.sha256(sha256_of(weights_path).encode())
         for file_name, expected in sorted(self._weights.metadata["backbone_sha256"].items()):
-            got = _sha256(backbone_folder / file_name)
+            got = _sha256(folder / file_name)
             if got != expected:
                 raise WeightsError(
-                    f"{backbone_folder / file_name} has sha256 {got}, and this reader was fitted "
+                    f"{folder / file_name} has sha256 {got}, and this reader was fitted "
                     f"to {expected}; run `commonweal models verify`, then `commonweal models pull "
                     f"{BACKBONE}`"
                 )
             whole.update(expected.encode())
         self._weights_hash = whole.hexdigest()
-        tensors: dict[str, FloatArray32] = load_file(backbone_folder / "model.safetensors")
+        tensors: dict[str, FloatArray32] = load_file(folder / "model.safetensors")
         for name, update in self._weights.updates.items():
-            tensors[name] = tensors[name] + update
+            added = update[0] @ update[1] if isinstance(update, tuple) else update
+            if name not in tensors or tensors[name].shape != added.shape:
+                raise WeightsError(f"{weights_path}: an update does not fit the tensor {name!r}")
+            tensors[name] = tensors[name] + added
         tensors.update({f"head.{name}": array for name, array in self._weights.head.items()})
-        self._tokenizer: Any = Tokenizer.from_file(str(backbone_folder / "tokenizer.json"))
+        self._tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         vocabulary = self._tokenizer.get_vocab()
@@ -323,6 +330,23 @@ def _compile(tensors: Mapping[str, FloatArray32]) -> Any:
     hidden = op.tanh(bert_graph.linear(tensors, pooled, "head.hidden"))
     out = bert_graph.linear(tensors, hidden, "head.out")
     return bert_graph.compiled(ov.Model([out], inputs, "reader"))
+
+
+def _updates(
+    arrays: Mapping[str, NDArray[Any]],
+) -> dict[str, FloatArray32 | tuple[FloatArray32, FloatArray32]]:
+    def part(name: str) -> FloatArray32:
+        found: FloatArray32 = arrays[name].astype(np.float32) * arrays[f"step/{name}"]
+        return found
+
+    updates: dict[str, FloatArray32 | tuple[FloatArray32, FloatArray32]] = {}
+    for stored in arrays:
+        kind, _, name = stored.partition("/")
+        if kind == "whole":
+            updates[name] = part(stored)
+        elif kind == "up":
+            updates[name] = (part(stored), part(f"down/{name}"))
+    return updates
 
 
 def _calibration(arrays: Mapping[str, NDArray[Any]], name: str) -> LogisticCalibration:
