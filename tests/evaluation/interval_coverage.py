@@ -1,6 +1,7 @@
 """How often the 95 % intervals hold the truth, over simulated studies whose truth is known.
 
     python tests/evaluation/interval_coverage.py [--studies 500] [--groups 6 10 20 40 80]
+        [--rounds-a-question 3]
 
 Prints, for each number of groups, the share of studies whose interval holds the population's value
 (``known_figures``), with its Monte-Carlo standard error, beside what plain percentiles would give.
@@ -31,6 +32,7 @@ from commonweal.evaluation.predicted import predicted
 from commonweal.evaluation.rated import rated
 from commonweal.evaluation.raters import raters
 from commonweal.evaluation.reward_model import reward_model
+from commonweal.evaluation.shared_questions import drawing
 from commonweal.evaluation.win_rates import win_rates
 from commonweal.measures import intervals
 from commonweal.measures.bootstrap import Resampler
@@ -81,17 +83,26 @@ not here: it is biased upwards and has no interval."""
 TRUTHS = FIGURES | OTHER_FIGURES
 
 
-def estimated(n_groups: int, seed: int, n_resamples: int = N_RESAMPLES) -> dict[str, Figure]:
-    """The figures of one simulated study."""
+def estimated(
+    n_groups: int, seed: int, n_resamples: int = N_RESAMPLES, rounds_a_question: int = 1
+) -> dict[str, Figure]:
+    """The figures of one simulated study; of more rounds a question, the first ten alone."""
     rng = np.random.default_rng([seed, n_groups])
-    found = rated(simulate_study(rng, **vars(replace(DESIGN, n_groups=n_groups)))[0])
-    resampler = Resampler(found.n_groups, n_resamples, rng)
+    design = replace(DESIGN, n_groups=n_groups)
+    if rounds_a_question > 1:
+        n_rounds = n_groups * design.n_rounds_per_group
+        design = replace(design, n_questions=max(1, n_rounds // rounds_a_question))
+    dataset = simulate_study(rng, **vars(design))[0]
+    found = rated(dataset)
+    drawn = drawing(dataset, found, n_resamples, seed)
     sections = (
-        win_rates(found, resampler, "zero_shot"),
-        distributions(found, resampler),
-        against_human_opinions(found, resampler),
-        exclusion(found, resampler),
+        drawn.section(lambda some, resampler: win_rates(some, resampler, "zero_shot")),
+        drawn.section(distributions),
+        drawn.section(against_human_opinions),
+        drawn.section(exclusion),
     )
+    if rounds_a_question > 1:
+        return {one.key: one for part in sections for one in part.figures if one.key in FIGURES}
     rng = np.random.default_rng([seed, n_groups, 1])
     dataset = simulate_study(rng, **vars(replace(WITH_PREDICTIONS, n_groups=n_groups)))[0]
     found = rated(dataset)
@@ -106,7 +117,10 @@ def estimated(n_groups: int, seed: int, n_resamples: int = N_RESAMPLES) -> dict[
 
 
 def coverage(
-    n_groups: int, n_studies: int, n_resamples: int = N_RESAMPLES
+    n_groups: int,
+    n_studies: int,
+    n_resamples: int = N_RESAMPLES,
+    rounds_a_question: int = 1,
 ) -> dict[str, tuple[int, int]]:
     """For each figure: how many intervals held the truth, and how many there were."""
     truth = {key: true_figures(DESIGN)[name].value for key, name in FIGURES.items()}
@@ -114,18 +128,18 @@ def coverage(
     truth |= {key: others[name].value for key, name in OTHER_FIGURES.items()}
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for seed in range(n_studies):
-        for key, one in estimated(n_groups, seed, n_resamples).items():
+        for key, one in estimated(n_groups, seed, n_resamples, rounds_a_question).items():
             if one.low is not None and one.high is not None:
                 counts[key][0] += one.low <= truth[key] <= one.high
                 counts[key][1] += 1
     return {key: (held, n) for key, (held, n) in counts.items()}
 
 
-def rows(n_groups: int, n_studies: int) -> Iterator[str]:
+def rows(n_groups: int, n_studies: int, rounds_a_question: int = 1) -> Iterator[str]:
     start = time.perf_counter()
-    ours = coverage(n_groups, n_studies)
+    ours = coverage(n_groups, n_studies, rounds_a_question=rounds_a_question)
     with patch.object(intervals, "tail", lambda _: 0.025):
-        plain = coverage(n_groups, n_studies)
+        plain = coverage(n_groups, n_studies, rounds_a_question=rounds_a_question)
     for key, (held, n) in ours.items():
         error = math.sqrt(0.95 * 0.05 / n)
         yield (
@@ -146,11 +160,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--studies", type=int, default=500)
     parser.add_argument("--groups", type=int, nargs="+", default=[6, 10, 20, 40, 80])
+    parser.add_argument("--rounds-a-question", type=int, default=1)
     args = parser.parse_args()
     print("| groups | figure | holds the truth | plain percentiles | Monte-Carlo error |")
     print("|---|---|---|---|---|")
     for n_groups in args.groups:
-        for row in rows(n_groups, args.studies):
+        for row in rows(n_groups, args.studies, args.rounds_a_question):
             print(row, flush=True)
 
 

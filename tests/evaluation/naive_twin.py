@@ -73,6 +73,7 @@ class Study:
             if r["position_statement"] is not None
         }
         self.apart: dict = {}
+        self.unanimous: dict = {}
         self.candidates = {
             (c["round_id"], c["candidate_id"]): c
             for c in sorted(
@@ -93,6 +94,7 @@ class Study:
         answers = {"agreement": defaultdict(list), "quality": defaultdict(list)}
         firsts = {"agreement": {}, "quality": {}}
         self.passes: list[tuple] = []
+        self.quality_passes: list[tuple] = []
         for row in sorted(dataset.ratings.iter_rows(named=True), key=lambda r: r["pass_index"]):
             key = (row["round_id"], row["candidate_id"])
             candidate = self.candidates[key]
@@ -101,6 +103,8 @@ class Study:
                 continue
             if row["agreement"] is not None:
                 self.passes.append((*key, row["agreement"]))
+            if row["quality"] is not None:
+                self.quality_passes.append((*key, row["quality"]))
             for name, by_cell in answers.items():
                 if row[name] is not None:
                     by_cell[(*key, person)].append(row[name])
@@ -245,6 +249,15 @@ def _distributions(study: Study, baseline: str | None, found: dict[str, Sample])
         found[f"distribution/{policy}/agree"] = Sample(
             [(g, v > study.scale.neutral, 1) for g, v in given]
         )
+        quality = [
+            (study.group[r], value)
+            for r, c, value in study.quality_passes
+            if study.candidates[r, c]["policy"] == policy
+        ]
+        for point in range(study.scale.low, study.scale.high + 1):
+            found[f"quality_distribution/{policy}/{point}"] = Sample(
+                [(g, v == point, 1) for g, v in quality]
+            )
 
 
 def _divisiveness(study: Study, baseline: str | None, found: dict[str, Sample]) -> None:
@@ -255,18 +268,20 @@ def _divisiveness(study: Study, baseline: str | None, found: dict[str, Sample]) 
         return min(sides) / len(values)
 
     for name in ("all", *study.machines):
-        less, agreed, unanimous = [], [], []
+        less, agreed, unanimous, whole = [], [], [], []
         for r, group in study.group.items():
             if not study.divisive(r):
                 continue
-            asked = reached = False
+            asked = reached = may_be = there = False
             complete = True
             for policy in study.machines if name == "all" else [name]:
                 for key in study.of_policy(r, policy):
                     by_person = study.rated["agreement"][key]
                     everybody = study.position_raters[r]
+                    there = True
                     if not everybody <= set(by_person):
                         complete = False
+                        may_be = may_be or all(v >= neutral + 1 for v in by_person.values())
                         continue
                     asked = True
                     reached = reached or all(v >= neutral + 1 for v in by_person.values())
@@ -278,9 +293,29 @@ def _divisiveness(study: Study, baseline: str | None, found: dict[str, Sample]) 
                         agreed.append((group, agree > sum(v < neutral for v in values), 1))
             if asked and complete:
                 unanimous.append((group, reached, 1, r))
+            if there:
+                whole.append((group, reached, 1, may_be and not reached, asked and complete))
         found[f"less_divisive/{name}"] = Sample(less)
         found[f"less_divisive_agreed/{name}"] = Sample(agreed)
-        found[f"unanimous/{name}"] = Sample(unanimous)
+        study.unanimous[name] = unanimous
+        open_rounds = any(row[3] for row in whole)
+        found[f"unanimous/{name}"] = Sample(
+            [(row[0], row[1], row[4] if open_rounds else 1, row[3], row[4]) for row in whole],
+            _within_bounds,
+        )
+
+
+def _within_bounds(rows: Rows) -> float:
+    """Of the complete rounds, held within what is known of all."""
+    if not rows:
+        return math.nan
+    yes, open_rounds = sum(row[1] for row in rows), sum(row[3] for row in rows)
+    whole = [row[1] for row in rows if row[4]]
+    if not open_rounds:
+        return yes / len(rows)
+    if not whole:
+        return math.nan
+    return min(max(mean(whole), yes / len(rows)), (yes + open_rounds) / len(rows))
 
 
 def _against_human(study: Study, baseline: str | None, found: dict[str, Sample]) -> None:
@@ -697,7 +732,7 @@ def _unanimous_at_average(
 ) -> None:
     by_policy: dict = {policy: [] for policy in study.machines}
     for policy, rows in by_policy.items():
-        for row in found[f"unanimous/{policy}"].rows:
+        for row in study.unanimous[policy]:
             known = [of[key] for key in study.of_policy(row[3], policy) if key in of]
             if known:
                 rows.append((row[0], mean(known), float(row[1])))

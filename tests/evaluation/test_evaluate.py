@@ -282,3 +282,29 @@ def test_power_is_simulated_from_the_pilot_and_from_assumptions(monkeypatch):
         easy, hard = (found[f"power/{source}/{rate}"] for rate in ("0.8", "0.7"))
         assert 0 < easy.value < hard.value
         assert hard.low <= hard.value <= hard.high
+
+
+def test_rounds_that_share_questions_have_the_wider_of_two_intervals():
+    dataset = study(n_groups=16, n_rounds_per_group=1)
+    shared = pl.format("q{}", pl.int_range(pl.len()) // 2)
+    dataset = replace(dataset, rounds=dataset.rounds.with_columns(question_id=shared))
+    found = evaluate(dataset, n_resamples=1000)
+    assert "16 rounds share 8 questions" in found.note
+    as_groups = replace(dataset, rounds=dataset.rounds.with_columns(question_id=pl.col("round_id")))
+    by_group = evaluate(as_groups, n_resamples=1000)
+    assert "share" not in by_group.note
+    moved = 0
+    for key, one in found.figures.items():
+        other = by_group.figures[key]
+        if one.low is None or key.startswith("power"):
+            continue
+        assert one.value == pytest.approx(other.value)
+        assert one.low <= other.low
+        assert one.high >= other.high
+        moved += one.low < other.low or one.high > other.high
+    assert moved > 20
+
+
+def test_too_few_questions_are_said():
+    dataset = study(n_groups=8, n_rounds_per_group=1, n_questions=2)
+    assert "cannot be told from so few" in evaluate(dataset, n_resamples=1000).note

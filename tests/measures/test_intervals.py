@@ -91,3 +91,11 @@ def test_the_difference_of_two_is_drawn_with_them(rng):
     assert same.value == 0
     assert (same.draws == 0).all()
     assert "all people have the same value" in same.estimate.no_interval
+
+
+def test_a_p_value_at_its_floor_is_said():
+    draws = np.sort(np.random.default_rng(0).normal(3, 0.1, 10_000))
+    found = interval(3.0, draws, 6)
+    assert found.p_is_floor
+    assert found.p_value == pytest.approx(0.019, abs=5e-4)
+    assert not interval(3.0, np.sort(draws - 3), 6).p_is_floor

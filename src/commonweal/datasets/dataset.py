@@ -138,6 +138,14 @@ def completed(table: str, found: pl.DataFrame) -> pl.DataFrame:
     """
     schema = TABLES[table].polars_schema()
     own = [name for name in found.columns if name not in schema]
+    for name, kind in schema.items():
+        if kind == pl.Int64() and name in found.columns and found.schema[name].is_float():
+            cut = found.filter(pl.col(name) != pl.col(name).round())
+            if cut.height:  # a cast would drop the fraction in silence
+                raise InputError(
+                    f"table {table}: {name} is {cut[0, name]}, expected a whole number "
+                    f"({cut.height} rows)"
+                )
     try:
         return found.select(
             *(

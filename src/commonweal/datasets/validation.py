@@ -11,6 +11,7 @@ from commonweal.datasets.dataset import Dataset
 from commonweal.datasets.schema import OWN_COLUMN, TABLES, Column, Scale, Table
 from commonweal.datasets.words import normal_form
 from commonweal.errors import InputError
+from commonweal.types import RATING_MAX, RATING_MIN
 
 _ROW = "_row"
 _RATED = {
@@ -45,6 +46,7 @@ def problems(dataset: Dataset, folder: Path) -> Iterator[str]:
             yield problem
     if broken:
         return  # the rows cannot be looked at
+    yield from _pass_problems(dataset, folder / TABLES["ratings"].file_name)
     for name, table in TABLES.items():
         path = folder / table.file_name
         rows = getattr(dataset, name).with_row_index(_ROW, offset=1)
@@ -85,10 +87,23 @@ def _value_problems(rows: pl.DataFrame, table: Table, path: Path, scale: Scale) 
             yield from _first(
                 rows, outside, path, column, f"{scale} (scale {scale.name}), or null if missing"
             )
+        if column.name == "expected_rating":
+            outside = ~value.is_between(RATING_MIN, RATING_MAX)
+            expected = f"a number from {RATING_MIN} to {RATING_MAX}; raw scores are in reward"
+            yield from _first(rows, outside, path, column, expected)
         if column.name in _NEVER_NEGATIVE:
             yield from _first(rows, value < 0, path, column, "0 or more")
         if column.kind == "number" and column.name != "alpha":  # alpha may be infinite
             yield from _first(rows, ~value.is_finite(), path, column, "a finite number")
+
+
+def _pass_problems(dataset: Dataset, path: Path) -> Iterator[str]:
+    given = sorted(dataset.ratings["pass_index"].drop_nulls().unique())
+    if given and given[0] >= 0 and given != list(range(len(given))):
+        yield (
+            f"{path}: pass_index is {', '.join(map(str, given))}, expected 0 for the first rating "
+            "and 1 for its repetition: kappa compares those two"
+        )
 
 
 def _first(

@@ -8,7 +8,7 @@ import numpy as np
 
 from commonweal.evaluation.figures import VALUE, Figure, Section, Table, figure
 from commonweal.measures.bootstrap import Resampler
-from commonweal.types import AGREEMENT_SCALE, RATING_MAX
+from commonweal.types import AGREEMENT_SCALE, QUALITY_SCALE, RATING_MAX
 
 if TYPE_CHECKING:
     from commonweal.evaluation.rated import Rated
@@ -16,10 +16,43 @@ if TYPE_CHECKING:
 
 
 def distributions(rated: Rated, resampler: Resampler) -> Section:
-    """The share of each rating by policy, and of ratings that agree."""
+    """The share of each rating of agreement and quality by policy, and of ratings that agree."""
+    shares, agreeing = _shares(rated, resampler, "agreement")
+    quality, _ = _shares(rated, resampler, "quality")
+    return Section(
+        "distributions",
+        "How ratings are spread",
+        "Paper figure 3",
+        "Every rating counts once, repeated ones too: averages would fall between the points of "
+        "the scale.",
+        (
+            Table(
+                "Ratings that agree",
+                tuple(agreeing),
+                "Agreement with a statement says nothing of whether it is worth agreeing with.",
+            ),
+            Table(
+                "All ratings of agreement by policy",
+                tuple(shares),
+                "Ratings of one person, and of one group, resemble each other; the intervals take "
+                "that in, the bars do not show it.",
+            ),
+            Table(
+                "All ratings of quality by policy",
+                tuple(quality),
+                "Quality is what raters make of the writing; who agrees may also rate it higher.",
+            ),
+        ),
+    )
+
+
+def _shares(rated: Rated, resampler: Resampler, outcome: str) -> tuple[list[Figure], list[Figure]]:
+    """The share of each point, and of points above neutral, of every policy."""
     scale = rated.about.scale
     points = np.arange(scale.low, scale.high + 1)
-    counts = rating_counts(rated)
+    counts = rating_counts(rated, outcome)
+    start = "distribution" if outcome == "agreement" else "quality_distribution"
+    what = "ratings" if outcome == "agreement" else "ratings of quality"
     totals = counts.sum(axis=2)
     agree = counts[:, :, points > scale.neutral].sum(axis=2, keepdims=True)
     above = np.concatenate([counts, agree], axis=2)
@@ -34,51 +67,32 @@ def distributions(rated: Rated, resampler: Resampler) -> Section:
         is_point = column < len(points)
         point = int(points[column]) if is_point else 0
         title = (
-            f"{point} ({_word(point, scale.name)})".replace("-", "−")
+            f"{point} ({_word(point, scale.name, outcome)})".replace("-", "−")
             if is_point
             else f"above {scale.neutral}"
         )
         (shares if is_point else agreeing).append(
             figure(
                 estimate,
-                f"distribution/{policy}/{point if is_point else 'agree'}",
+                f"{start}/{policy}/{point if is_point else 'agree'}",
                 f"{policy}: {title}",
                 kind="share",
                 n=int(totals[:, i // n_columns].sum()),
                 unit="ratings",
-                says=f"{VALUE} of the ratings of statements of {policy} are {title}.",
-                nothing=f"no statement of {policy} was rated",
+                says=f"{VALUE} of the {what} of statements of {policy} are {title}.",
+                nothing=f"no statement of {policy} has {what}",
                 of={"policy": policy, "rating": str(point) if is_point else "agree"},
             )
         )
-    return Section(
-        "distributions",
-        "How ratings are spread",
-        "Paper figure 3",
-        "Every rating counts once, repeated ones too: averages would fall between the points of "
-        "the scale.",
-        (
-            Table(
-                "Ratings that agree",
-                tuple(agreeing),
-                "Agreement with a statement says nothing of whether it is worth agreeing with.",
-            ),
-            Table(
-                "All ratings by policy",
-                tuple(shares),
-                "Ratings of one person, and of one group, resemble each other; the intervals take "
-                "that in, the bars do not show it.",
-            ),
-        ),
-    )
+    return shares, agreeing
 
 
-def rating_counts(rated: Rated) -> FloatArray:
+def rating_counts(rated: Rated, outcome: str = "agreement") -> FloatArray:
     """How often each rating was given, float [n_groups, n_policies, n_points], all passes."""
     scale = rated.about.scale
-    passes = rated.passes.select("statement", "agreement").drop_nulls("agreement")
+    passes = rated.passes.select("statement", outcome).drop_nulls(outcome)
     statement = passes["statement"].to_numpy()
-    point = passes["agreement"].to_numpy() - scale.low
+    point = passes[outcome].to_numpy() - scale.low
     shape = (rated.n_groups, len(rated.policies), scale.high - scale.low + 1)
     cell = np.ravel_multi_index(
         (rated.statement_group[statement], rated.statement_policy[statement], point), shape
@@ -86,9 +100,10 @@ def rating_counts(rated: Rated) -> FloatArray:
     return np.bincount(cell, minlength=int(np.prod(shape))).reshape(shape).astype(np.float64)
 
 
-def _word(point: int, scale: str) -> str:
+def _word(point: int, scale: str, outcome: str) -> str:
     if scale == "vote":
         return ("disagree", "pass", "agree")[point + 1]
     if scale == "likert-7" and 1 <= point <= RATING_MAX:
-        return AGREEMENT_SCALE[point - 1].lower()
+        words = AGREEMENT_SCALE if outcome == "agreement" else QUALITY_SCALE
+        return words[point - 1].lower()
     return "of 5"

@@ -27,6 +27,7 @@ from commonweal.evaluation.figures import (
     unavailable,
 )
 from commonweal.measures.bootstrap import Resampler, by_group
+from commonweal.measures.intervals import ratio
 
 if TYPE_CHECKING:
     from commonweal.evaluation.rated import BoolArray, IntArray, Rated
@@ -252,14 +253,26 @@ def _unanimous(
         for where in (out, out * found.left_out.may_be_unanimous[:, None])
     )
     asked = (complete > 0) & (incomplete == 0)
-    estimates = resampler.ratios(
-        by_group(reached & asked, rated.round_group, rated.n_groups),
-        by_group(asked, rated.round_group, rated.n_groups),
-    )
+    there = complete + incomplete > 0
+    sums = [
+        by_group(where, rated.round_group, rated.n_groups)
+        for where in (reached & asked, asked, reached, (may_be > 0) & ~reached, there)
+    ]
+    k = len(names)
+
+    def within_bounds(sums: FloatArray) -> FloatArray:
+        won, n, yes, open_, n_all = (sums[..., i * k : (i + 1) * k] for i in range(5))
+        least, most = ratio(yes, n_all), ratio(yes + open_, n_all)
+        # Nothing open: known of every round, whether or not everything was rated.
+        share = np.where(open_ == 0, least, ratio(won, n))
+        return np.minimum(np.maximum(share, least), most)
+
+    estimates = resampler.estimate(np.concatenate(sums, axis=1), within_bounds, sums[4] > 0)
+    is_open = (may_be > 0) & ~reached
     figures = []
     for i, (name, estimate) in enumerate(zip(names, estimates, strict=True)):
-        n = int(asked[:, i].sum())
-        n_all = int((complete[:, i] + incomplete[:, i] > 0).sum())
+        n_all = int(there[:, i].sum())
+        n = int(asked[:, i].sum()) if is_open[:, i].any() else n_all
         left_out = ""
         if n_all > n:
             least, most = reached[:, i].sum() / n_all, (reached | (may_be > 0))[:, i].sum() / n_all

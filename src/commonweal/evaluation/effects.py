@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from commonweal.errors import InputError
@@ -10,9 +11,12 @@ from commonweal.evaluation.regression import Effect, Outcome, policy_effects
 from commonweal.types import no_progress
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from commonweal.datasets.dataset import Dataset
     from commonweal.evaluation import figures
     from commonweal.evaluation.mixed_models import Kind, MixedModel
+    from commonweal.evaluation.win_rates import Pair
     from commonweal.types import Progress
 
 OUTCOMES: tuple[Outcome, ...] = ("agreement", "agrees", "quality")
@@ -22,12 +26,13 @@ KINDS: tuple[Kind, ...] = ("logistic", "ordinal")
 def effects(
     dataset: Dataset,
     baseline: str | None,
+    pairs: Sequence[Pair] = (),
     *,
     with_mixed_models: bool = False,
     seed: int = 0,
     on_progress: Progress = no_progress,
 ) -> Section:
-    """Each policy against the baseline: the fast regression, and the mixed models where wanted.
+    """Each pair of policies: the fast regression, and the mixed models where wanted.
 
     A mixed model that cannot be fitted, or has not converged, is a figure without a value, which
     says why; the others stand.
@@ -48,6 +53,15 @@ def effects(
             "equal steps; the ordinal model does without that.",
         )
     ]
+    others = _other_pairs(dataset, pairs, baseline)
+    if others:
+        tables.append(
+            Table(
+                "The same for every other pair of policies",
+                tuple(others),
+                "The same regressions, read against another policy: no new evidence.",
+            )
+        )
     if with_mixed_models:
         from commonweal.evaluation.convergence import MissingLibraryError, NotConvergedError
         from commonweal.evaluation.mixed_models import fit_mixed_model
@@ -81,6 +95,21 @@ def effects(
         "group and a deviation of each policy for each of them, where the data can tell them.",
         tuple(tables),
     )
+
+
+def _other_pairs(dataset: Dataset, pairs: Sequence[Pair], baseline: str | None) -> list[Figure]:
+    """The pairs without the baseline; those that cannot be estimated are left out."""
+    wanted = [pair for pair in pairs if baseline not in pair]
+    found = []
+    for outcome in OUTCOMES:
+        for second in dict.fromkeys(pair.second for pair in wanted):
+            firsts = {pair.first for pair in wanted if pair.second == second}
+            found += [
+                replace(one, key=f"{one.key}/over/{second}")
+                for one in _fast(dataset, second, outcome, control_length=False)
+                if one.of.get("policy") in firsts
+            ]
+    return found
 
 
 def _fast(

@@ -10,6 +10,7 @@ import numpy as np
 
 from commonweal._version import __version__
 from commonweal.datasets.reliability import DEFAULT_THRESHOLD, drop_unreliable
+from commonweal.datasets.repairs import repaired
 from commonweal.errors import InputError
 from commonweal.evaluation.best_of_n import best_of_n
 from commonweal.evaluation.confounds import confounds
@@ -23,9 +24,10 @@ from commonweal.evaluation.predicted import predicted, reward_models
 from commonweal.evaluation.rated import Rated, rated
 from commonweal.evaluation.raters import raters
 from commonweal.evaluation.reward_model import reward_model
+from commonweal.evaluation.shared_questions import drawing
+from commonweal.evaluation.shown import rounds_shown
 from commonweal.evaluation.welfare_compared import welfare_compared
-from commonweal.evaluation.win_rates import by_round, default_baseline, win_rates
-from commonweal.measures.bootstrap import Resampler
+from commonweal.evaluation.win_rates import by_round, default_baseline, pairs_of, win_rates
 from commonweal.measures.intervals import N_RESAMPLES
 from commonweal.types import no_progress
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from commonweal.datasets.dataset import About, Dataset
     from commonweal.evaluation.figures import Figure, Section
     from commonweal.evaluation.predicted import Predicted
+    from commonweal.evaluation.shown import Round
     from commonweal.types import Progress
 
 STAGE = "evaluate"
@@ -52,23 +55,26 @@ class Evaluation:
         sections: in the order of the paper.
         counts: how much there is, in words.
         facts: what the figures were made with, by name.
+        notes: what to know of all figures: repairs, and how intervals were drawn.
+        rounds: the first rounds with their statements, for reading.
     """
 
     about: About
     sections: tuple[Section, ...]
     counts: dict[str, int]
     facts: dict[str, str | int | float]
+    notes: tuple[str, ...] = ()
+    rounds: tuple[Round, ...] = ()
 
     @property
     def note(self) -> str:
         """What to know of all intervals; empty where there is nothing."""
         n = int(self.facts["resamples of groups"])
-        if n >= FEW_RESAMPLES:
-            return ""
-        return (
+        few = (
             f"Intervals rest on {n:,} resamples, and their ends move with the seed: "
             f"{FEW_RESAMPLES:,} or more are meant for a report."
         )
+        return " ".join((*self.notes, *([few] if n < FEW_RESAMPLES else [])))
 
     @property
     def figures(self) -> dict[str, Figure]:
@@ -99,34 +105,39 @@ def evaluate(
             with ("sample", n_draws_done, n_draws).
 
     Raises:
-        InputError: nobody rated anything, no such baseline, everybody is unreliable, an option is
-            out of its range, or mixed models are wanted and cannot be fitted.
+        InputError: a rating is off the scale, nobody rated anything, no such baseline, everybody
+            is unreliable, an option is out of its range, or mixed models are wanted and cannot be
+            fitted.
     """
+    dataset, notes = repaired(dataset)
     reliable = drop_unreliable(dataset, threshold=threshold)
     found = rated(reliable)
     baseline = _checked_baseline(found, baseline)
-    resampler = Resampler(found.n_groups, n_resamples, np.random.default_rng(seed))
+    drawn = drawing(reliable, found, n_resamples, seed)
     models = reward_models(reliable)
     selector = _selector(reliable, found, models)
     best = _best_policy(found, baseline)
     parts: list[Callable[[], Section]] = [
-        lambda: win_rates(found, resampler, baseline),
-        lambda: divisiveness(found, resampler),
-        lambda: distributions(found, resampler),
+        lambda: drawn.section(lambda rated, resampler: win_rates(rated, resampler, baseline)),
+        lambda: drawn.section(divisiveness),
+        lambda: drawn.section(distributions),
         lambda: effects(
             reliable,
             baseline,
+            pairs_of(found, baseline),
             with_mixed_models=with_mixed_models,
             seed=seed,
             on_progress=on_progress,
         ),
-        lambda: against_human_opinions(found, resampler),
-        lambda: exclusion(found, resampler),
-        lambda: raters(dataset, found, resampler, threshold=threshold),
-        lambda: reward_model(reliable, found, resampler),
-        lambda: welfare_compared(found, selector, resampler),
-        lambda: confounds(found, resampler, baseline),
-        lambda: best_of_n(found, selector, resampler),
+        lambda: drawn.section(against_human_opinions),
+        lambda: drawn.section(exclusion),
+        lambda: raters(dataset, found, drawn.resampler, threshold=threshold),
+        lambda: drawn.section(lambda rated, resampler: reward_model(reliable, rated, resampler)),
+        lambda: drawn.section(
+            lambda rated, resampler: welfare_compared(rated, selector, resampler)
+        ),
+        lambda: drawn.section(lambda rated, resampler: confounds(rated, resampler, baseline)),
+        lambda: drawn.section(lambda rated, resampler: best_of_n(rated, selector, resampler)),
         lambda: power(reliable, best, baseline, seed=seed),
     ]
     sections = []
@@ -146,6 +157,8 @@ def evaluate(
             "reward model that selects": selector.reward_model if selector else "none",
             "commonweal version": __version__,
         },
+        (*notes, *([drawn.note] if drawn.note else [])),
+        rounds_shown(reliable, found),
     )
 
 

@@ -14,6 +14,9 @@ Kind = Literal["share", "points", "number", "count"]
 """``share`` is shown as a percentage, ``points`` are of the rating scale, ``number`` has no unit,
 ``count`` is whole."""
 
+P_SHOWN = 0.001
+"""Smaller p values are shown as smaller than this."""
+
 VALUE = "{value}"
 """Stands in a sentence for the figure's value."""
 
@@ -36,6 +39,7 @@ class Figure:
         of: what it is of, by name: {"policy": "sft_base"}.
         published: the paper's figure, where there is one.
         p_value: two-sided, where a test is asked for.
+        p_is_floor: p is at most that: so few resamples of so few groups can show no less.
         unavailable: why there is no value.
         no_interval: why there is no interval.
         warning: what to know before believing it.
@@ -54,6 +58,7 @@ class Figure:
     of: Mapping[str, str] = field(default_factory=dict)
     published: Published | None = None
     p_value: float | None = None
+    p_is_floor: bool = False
     unavailable: str = ""
     no_interval: str = ""
     warning: str = ""
@@ -62,6 +67,15 @@ class Figure:
     def shown(self) -> str:
         """The value for reading: "65.6 %"."""
         return "not available" if self.value is None else shown(self.value, self.kind)
+
+    @property
+    def p_shown(self) -> str:
+        """The p value for reading: "p = 0.030", "p ≤ 0.019" at its floor; empty without one."""
+        if self.p_value is None:
+            return ""
+        if self.p_value < P_SHOWN:
+            return "p < 0.001"
+        return f"p {'≤' if self.p_is_floor else '='} {self.p_value:.3f}"
 
     @property
     def interval(self) -> str:
@@ -184,6 +198,7 @@ def figure(
         of or {},
         published_beside(key),
         p_value=estimate.p_value if test and has_interval else None,
+        p_is_floor=bool(test and has_interval and estimate.p_is_floor),
         no_interval=estimate.no_interval,
         warning=warning,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -36,6 +37,34 @@ WITHOUT_POLICIES = ("distribution/", "krippendorff/agreement/ordinal")
 """Likewise where nothing was written by a policy, and none of the figures above can be computed."""
 WITHOUT = ("win_rate", "against_human/mean", "against_human/best", "accuracy/crossed")
 """The keys under which it is said that there is no such figure."""
+
+
+TERMS = {
+    "win_rate/": (
+        "win rate",
+        "how often one policy's statements are rated above another's in the same round; a policy "
+        "is a way of writing statements, and rounds where both are even are left out",
+    ),
+    "less_divisive/": (
+        "less divisive",
+        "fewer people stand on the smaller side than with the position statement, the sentence "
+        "that takes a side and that people rate first",
+    ),
+    "unanimous/": ("unanimous", "everybody who rated a statement agrees with it"),
+    "kappa/": (
+        "kappa",
+        "how well a person's two ratings of the same statements go together: 1 always the same, 0 "
+        "no nearer than chance; the first and the second time are the two passes",
+    ),
+    "inclusion/": ("included", "the policy saw the person's opinion when it wrote the statement"),
+    "accuracy/crossed": (
+        "crossed accuracy",
+        "how often the reward model tells which of two people agrees with which of two statements",
+    ),
+}
+"""Words of the headlines, by how their keys begin."""
+ONE_PAGE = 6
+"""With fewer groups there are no intervals, and the page folds everything behind the headlines."""
 
 
 def headlines(evaluation: Evaluation) -> list[Figure]:
@@ -77,14 +106,42 @@ def render_page(evaluation: Evaluation) -> str:
         key: [(Markup(plot.svg), plot.caption) for plot in made]  # noqa: S704
         for key, made in plots(evaluation).items()
     }
+    shown = headlines(evaluation)
     return environment.get_template("evaluation.html.j2").render(
         css=(resources.files("commonweal") / "report.css").read_text(encoding="utf-8"),
         evaluation=evaluation,
         about=evaluation.about,
         whose=WHOSE[evaluation.about.people],
-        headlines=headlines(evaluation),
+        headlines=[one for one in shown if one.value is not None],
         plots=drawn,
+        folded=int(evaluation.counts["groups"]) < ONE_PAGE,
+        missing=_by_reason(evaluation),
+        no_intervals=_common_reasons(evaluation),
+        terms=[
+            term
+            for start, term in TERMS.items()
+            if any(one.key.startswith(start) and one.value is not None for one in shown)
+        ],
     )
+
+
+def _by_reason(evaluation: Evaluation) -> dict[str, list[str]]:
+    """Why figures are missing, to the titles of those that are."""
+    found: dict[str, list[str]] = {}
+    for figure in evaluation.figures.values():
+        if figure.value is None:
+            found.setdefault(figure.says, []).append(figure.title)
+    return found
+
+
+def _common_reasons(evaluation: Evaluation) -> dict[str, int]:
+    """Why several figures have no interval, to how many: said once, not at each."""
+    reasons = Counter(
+        figure.no_interval
+        for figure in evaluation.figures.values()
+        if figure.value is not None and figure.no_interval
+    )
+    return {why: n for why, n in reasons.items() if n > 1}
 
 
 def as_json(evaluation: Evaluation) -> str:

@@ -37,6 +37,7 @@ class Estimate(NamedTuple):
         n_comparisons: comparisons in all; 0 where there are none, or where they are counted apart.
         no_interval: why there is no interval; empty where there is one.
         p_value: two-sided, of the value being 0, from the same resamples; nan without an interval.
+        p_is_floor: no resample lies on the other side of 0, so that p is at most this.
     """
 
     value: float
@@ -46,6 +47,7 @@ class Estimate(NamedTuple):
     n_comparisons: int = 0
     no_interval: str = ""
     p_value: float = math.nan
+    p_is_floor: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -189,8 +191,14 @@ def interval(value: float, draws: FloatArray, n_clusters: int, what: str = "grou
         )
     cut = tail(n_clusters)
     low, high = np.quantile(known, [cut, 1 - cut])
-    p_value = _p_value(known, n_clusters)
-    return Estimate(value, float(low), float(high), n_clusters, p_value=p_value)
+    return Estimate(
+        value,
+        float(low),
+        float(high),
+        n_clusters,
+        p_value=_p_value(known, n_clusters),
+        p_is_floor=bool(known[0] > 0 or known[-1] < 0),
+    )
 
 
 @cache
