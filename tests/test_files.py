@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from commonweal.errors import InputError
-from commonweal.files import check_outputs, check_writable, write_whole
+from commonweal.files import check_outputs, check_writable, read_text, write_whole
 
 
 def test_it_is_written_as_utf_8_over_what_was_there(tmp_path):
@@ -73,8 +73,8 @@ def test_what_was_there_stays_when_the_disk_is_full(tmp_path):
 def test_what_cannot_be_written_is_told_before(tmp_path):
     with pytest.raises(InputError, match=r"it is a folder"):
         check_writable(tmp_path)
-    with pytest.raises(InputError, match=r"there is no folder .*nowhere; make it first"):
-        check_writable(tmp_path / "nowhere" / "page.html")
+    with pytest.raises(InputError, match=r"there is no folder .*else; make it first"):
+        check_writable(tmp_path / "nowhere" / "else" / "page.html")
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match=r"there is no folder"):
         write_whole(tmp_path / "file" / "page.html", "x")
@@ -101,8 +101,8 @@ def test_a_symlink_stays_and_what_it_leads_to_is_replaced(tmp_path):
         assert link.is_symlink()
         assert target.read_text() == text
     assert list(target.parent.iterdir()) == [target]
-    (tmp_path / "lost").symlink_to(tmp_path / "nowhere" / "page.html")
-    with pytest.raises(InputError, match=r"there is no folder .*nowhere; make it first"):
+    (tmp_path / "lost").symlink_to(tmp_path / "no" / "where" / "page.html")
+    with pytest.raises(InputError, match=r"there is no folder .*where; make it first"):
         check_writable(tmp_path / "lost")
 
 
@@ -142,7 +142,7 @@ def test_two_outputs_on_one_file_or_one_on_an_input_are_told(tmp_path):
     null = Path(os.devnull)
     check_outputs({"--json": null, "--report": null}, inputs=read)
     with pytest.raises(InputError, match="there is no folder"):
-        check_outputs({"--json": tmp_path / "nowhere" / "r"}, inputs=read)
+        check_outputs({"--json": tmp_path / "no" / "where" / "r"}, inputs=read)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links")
@@ -164,3 +164,51 @@ def test_nothing_is_written_into_a_folder_that_is_read(tmp_path):
             check_outputs({"--report": inside}, inputs={"ROUNDS": folder})
     for outside in (tmp_path / "rounds.html", folder / ".." / "new.html"):
         check_outputs({"--report": outside}, inputs={"ROUNDS": tmp_path / "alias"})
+
+
+# ------------------------------------------------------------- folders made, names nearly right
+
+
+def test_a_folder_is_made_where_the_one_above_is_there_and_only_when_something_is_written(tmp_path):
+    page = tmp_path / "out" / "page.html"
+    check_writable(page)
+    assert not page.parent.exists()
+    write_whole(page, "x")
+    assert page.read_text() == "x"
+    with pytest.raises(InputError, match="there is no folder"):
+        write_whole(tmp_path / "a" / "b" / "page.html", "x")
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize(
+    ("there", "asked", "meant"),
+    [
+        ("buses.toml", "busses.toml", "buses.toml"),
+        ("Buses.TOML", "buses.toml", "Buses.TOML"),
+        ("buses.csv", "buses.toml", "buses.csv"),
+        ("buses.toml", "trains.csv", None),
+    ],
+)
+def test_a_wrong_name_brings_the_near_one(tmp_path, there, asked, meant):
+    (tmp_path / there).write_text("x")
+    with pytest.raises(InputError) as caught:
+        read_text(tmp_path / asked, expected="a group", max_bytes=10)
+    hint = f"; did you mean {tmp_path / str(meant)}?"
+    assert (hint in str(caught.value)) == (meant is not None)
+    assert "; expected a group" in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_unicode_is_read_however_it_is_saved(tmp_path, encoding, end):
+    text = end.join(['question = "Für alle, 永久 💚?"', 'id = "x"'])
+    (tmp_path / "g").write_bytes(text.encode(encoding))
+    assert read_text(tmp_path / "g", expected="a text", max_bytes=999) == text
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "mac-roman"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_an_older_encoding_is_refused_with_the_line_and_how_to_save(tmp_path, encoding, end):
+    (tmp_path / "g").write_bytes(f"a{end}caf\u00e9{end}".encode(encoding))
+    with pytest.raises(InputError, match=r'g, line 2: byte 0x.. is not UTF-8.*"CSV UTF-8"'):
+        read_text(tmp_path / "g", expected="a text", max_bytes=999)

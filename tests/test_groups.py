@@ -232,7 +232,7 @@ def test_malformed(put, name, content, expected):
         (
             "g.csv",
             "question,id,opinoin\nq,a,b\n",
-            ["line 1", "'opinoin'", "did you mean 'opinion'"],
+            ["row 1, column C", "'opinoin'", "did you mean 'opinion'"],
         ),
     ],
 )
@@ -248,7 +248,7 @@ def test_an_unknown_field_names_the_nearest_and_the_line(put, name, content, exp
         ("g.toml", TOML.replace('"asha"', "5"), "line 4: opinion 1 → id: got int '5'"),
         ("g.toml", 'question = ["a"]\nopinions = []\n', "line 1: question: got list"),
         ("g.toml", 'question = "a"\nopinions = "b"\n', "line 2: opinions: got str 'b'"),
-        ("g.toml", 'question = "a"\nopinions = ["b", "c"]\n', "opinion 1: got str 'b'"),
+        ("g.toml", 'question = "a"\nopinions = [5, "c"]\n', "opinion 1: got int '5'"),
         (
             "g.json",
             as_json(people=[("a", "x"), ("b", None)]),
@@ -291,16 +291,23 @@ def test_a_missing_field(put, content, expected):
     [
         (
             "Should buses be free?,asha,Yes please.\n",
-            "line 1: unknown column 'Should buses be free?'",
+            "row 1: no column is called opinion; got columns A 'Should buses be free?'",
         ),
-        ("id,opinion\na,b\nc,d\n", "line 1: got columns id, opinion; expected question, opinion"),
-        ("question,id\nq,a\nq,b\n", "line 1: got columns question, id"),
-        ("question,opinion\nq,a\nq,b,c\n", "line 3: expected 2 fields (question, opinion)"),
-        ("question,id,opinion\nq,a,x\nq,b\n", "line 3: expected 3 fields"),
-        ("question,opinion\nq,a\nr,b\n", "the rows ask 2 questions ('q', 'r'"),
-        ("question,opinion,opinion\nq,a,b\nq,c,d\n", "line 1: column 'opinion' stands twice"),
+        (
+            "id,opinion\na,b\nc,d\n",
+            "no row says what the group was asked; expected question, opinion",
+        ),
+        (
+            "question,id\nq,a\nq,b\n",
+            "row 1: no column is called opinion; got columns A 'question', B 'id'",
+        ),
+        ("question,opinion\nq,a\nq,b,c\n", "row 3: expected 2 fields (question, opinion)"),
+        ("question,id,opinion\nq,a,x\nq,b\n", "row 3: expected 3 fields"),
+        ("question,opinion\nq,a\nr,b\n", "the rows ask 2 questions ('q' in row 2, 'r' in row 3"),
+        ("question,opinion,opinion\nq,a,b\nq,c,d\n", "row 1: column 'opinion' stands twice"),
         ("question,opinion\n", "there are no opinions; expected at least two"),
-        ("question,id,opinion\nq,a,x\nq,,y\n", "participant id is blank"),
+        ("question,id,opinion\nq,a,x\nq,b,\n", "row 3, column C (opinion): the opinion of"),
+        ("question,id,opinion\nq,a,x\nq,a,y\n", "stands more than once"),
     ],
 )
 def test_a_csv_that_is_not_a_group(put, content, expected):
@@ -309,7 +316,7 @@ def test_a_csv_that_is_not_a_group(put, content, expected):
 
 def test_csv_line_numbers_count_line_ends_inside_quotes(put):
     path = put("g.csv", 'question,opinion\nq,"one\ntwo\nthree"\nq,a,b\n')
-    assert "line 5" in message(path)
+    assert "row 3 (line 5)" in message(path)
 
 
 def test_blanks_around_a_header_are_nothing(put):
@@ -443,3 +450,42 @@ def test_the_path_may_be_a_text(tmp_path):
     assert read_group(str(path)) == read_group(path)
     with pytest.raises(InputError, match=r"no file nobody\.toml"):
         read_group("nobody.toml")
+
+
+# ----------------------------------------------------------------------------- other forms of JSON
+
+OTHER_FORMS = [
+    {"question": "Free?", "opinions": ["Yes.", "No."]},
+    {"question": "Free?", "opinions": [{"opinion": "Yes."}, {"Answer": "No."}]},
+    {"question": "Free?", "opinions": [{"name": "p1", "comment": "Yes."}, "No."]},
+    {"question": "Free?", "opinions": {"p1": "Yes.", "p2": "No."}},
+    [{"question": "Free?", "text": "Yes."}, {"question": "Free?", "text": "No."}],
+]
+
+
+@pytest.mark.parametrize("data", OTHER_FORMS)
+def test_the_usual_other_forms_of_json_are_read(put, data):
+    group = read_group(put("g.json", json.dumps(data)))
+    assert group.question.text == "Free?"
+    assert group.opinions == (Opinion("p1", "Yes."), Opinion("p2", "No."))
+
+
+def test_a_list_alone_needs_the_question(put):
+    path = put("g.json", '["Yes.", "No."]')
+    assert len(read_group(path, question="Free?").opinions) == 2
+    assert "question: missing" in message(path)
+    lines = put("g.jsonl", '{"text": "Yes."}\n{"text": "No."}\n')
+    assert len(read_group(lines, question="Free?").opinions) == 2
+
+
+def test_a_withdrawn_opinion_in_json_is_left_out_and_said(put):
+    people = [{"text": "Yes."}, {"text": "No."}, {"text": "Gone.", "withdrawn": True}]
+    group = read_group(put("g.json", json.dumps({"question": "Free?", "opinions": people})))
+    assert len(group.opinions) == 2
+    assert "3 (withdrawn is True)" in group.notes[0]
+
+
+def test_no_message_names_our_classes(put):
+    said = message(put("g.json", '{"question": "Free?", "opinions": [["a"], 5]}'))
+    assert "opinion 1: got list" in said
+    assert "record" not in said.lower()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import difflib
 import hashlib
 import os
 import tempfile
@@ -18,7 +20,7 @@ def sha256_of(path: Path) -> str:
 
 
 def read_text(path: Path, *, expected: str, max_bytes: int) -> str:
-    """The file as text, without a byte-order mark.
+    """The file as text, UTF-8 or UTF-16, without a byte-order mark.
 
     Args:
         path: the file.
@@ -26,25 +28,73 @@ def read_text(path: Path, *, expected: str, max_bytes: int) -> str:
         max_bytes: a larger file is not what is expected, whatever it is.
 
     Raises:
-        InputError: there is none, it is too large, or not UTF-8 (the message names the line).
+        InputError: there is none (the message names one with nearly the same name), it is too
+            large, or not UTF-8 (the message names the line).
+    """
+    return decoded(path, read_bytes(path, expected=expected, max_bytes=max_bytes))
+
+
+def read_bytes(path: Path, *, expected: str, max_bytes: int) -> bytes:
+    """The file's bytes; arguments as for ``read_text``.
+
+    Raises:
+        InputError: there is none, it cannot be read or is too large.
     """
     try:
         if (n_bytes := path.stat().st_size) > max_bytes:
             raise InputError(
                 f"{path} has {n_bytes:,} bytes, expected {expected}, at most {max_bytes:,}"
             )
-        raw = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
-        raise InputError(f"no file {path}; expected {expected}") from None
+        raise InputError(f"no file {path}{near_path(path)}; expected {expected}") from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def near_path(path: Path) -> str:
+    """What to say after the name of a file or folder that is not there: the one probably meant."""
     try:
-        return raw.decode("utf-8-sig")
+        names = sorted(each.name for each in path.parent.iterdir())
+    except OSError:
+        return ""
+    folded = {name.casefold(): name for name in reversed(names)}
+    close = difflib.get_close_matches(path.name.casefold(), folded, n=1, cutoff=0.7)
+    # A name without its ending is as common a slip as a wrong letter.
+    same = [name for name in names if Path(name).stem.casefold() == path.stem.casefold()]
+    meant = folded[close[0]] if close else same[0] if same else None
+    return "" if meant is None else f"; did you mean {path.parent / meant}?"
+
+
+def decoded(path: Path, raw: bytes) -> str:
+    """The bytes of ``path`` as text: UTF-8, or UTF-16 as some spreadsheets save it.
+
+    UTF-16 is told by its mark, or, without one, by the zero bytes that Latin letters, separators
+    and line ends leave in it. Older encodings are not guessed: the wrong one of them reads as
+    well, with other letters.
+
+    Raises:
+        InputError: it is neither; the message names the line and how to save the file.
+    """
+    encoding = "utf-8-sig"
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding = "utf-16"
+    elif (sample := raw[:2000]).count(0) > len(sample) // 5:
+        encoding = "utf-16-le" if sample[1::2].count(0) > sample[::2].count(0) else "utf-16-be"
+    try:
+        return raw.decode(encoding)
     except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
+        if encoding != "utf-8-sig":
+            raise InputError(
+                f"{path}: neither UTF-8 nor UTF-16; save the file as UTF-8 (in a spreadsheet: "
+                '"CSV UTF-8")'
+            ) from None
+        # utf-8-sig counts from behind the mark.
+        start = error.start + (3 if raw.startswith(codecs.BOM_UTF8) else 0)
+        ends = raw[:start].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         raise InputError(
-            f"{path}, line {line}: byte 0x{raw[error.start]:02x} is not UTF-8; save the file as "
-            'UTF-8 (in a spreadsheet: "CSV UTF-8")'
+            f"{path}, line {ends.count(10) + 1}: byte 0x{raw[start]:02x} is not UTF-8; save the "
+            'file as UTF-8 (in a spreadsheet: "CSV UTF-8")'
         ) from None
 
 
@@ -52,8 +102,8 @@ def check_writable(path: Path) -> None:
     """Raises ``InputError`` where ``path`` cannot be written: asked before the work, not after.
 
     Raises:
-        InputError: its folder does not exist or may not be written to, it is a folder itself, or
-            it is a device or a pipe that may not be written to.
+        InputError: its folder does not exist and cannot be made in the one above, or may not be
+            written to, it is a folder itself, or a device or pipe that may not be written to.
     """
     if path.is_dir():
         raise InputError(f"cannot write {path}: it is a folder; expected a file name")
@@ -62,6 +112,8 @@ def check_writable(path: Path) -> None:
             raise InputError(f"cannot write {path}: you may not write to it")
         return
     folder = _target(path).parent
+    if can_be_made(folder):
+        folder = folder.parent
     if not folder.is_dir():
         raise InputError(f"cannot write {path}: there is no folder {folder}; make it first")
     if not os.access(folder, os.W_OK):
@@ -106,8 +158,9 @@ def check_outputs(outputs: Mapping[str, Path | None], *, inputs: Mapping[str, Pa
 def write_whole(path: Path, text: str) -> None:
     """Writes ``text`` to ``path`` in one step: a reader sees the old file or the new one.
 
-    A symlink stays and the file that it leads to is replaced. A device or a pipe (/dev/null, a
-    shell's process substitution) is written to as it is.
+    The folder is made where it is missing and the one above is there. A symlink stays and the file
+    that it leads to is replaced. A device or a pipe (/dev/null, a shell's process substitution) is
+    written to as it is.
 
     Raises:
         InputError: it cannot be written (the folder, the disk); what was there is unchanged.
@@ -122,6 +175,7 @@ def write_whole(path: Path, text: str) -> None:
         return
     target, temporary = _target(path), ""
     try:
+        make_folder(target.parent)
         with tempfile.NamedTemporaryFile(
             "w", encoding="utf-8", dir=target.parent, prefix=f".{target.name}-", delete=False
         ) as file:
@@ -138,6 +192,20 @@ def write_whole(path: Path, text: str) -> None:
         if isinstance(error, OSError):
             raise InputError(f"cannot write {path}: {error.strerror or error}") from error
         raise
+
+
+def make_folder(folder: Path) -> None:
+    """Makes ``folder`` where it is missing and the one above is there, and nothing else.
+
+    One level only: a longer path that is not there is more likely mistyped than meant.
+    """
+    if can_be_made(folder):
+        folder.mkdir(exist_ok=True)
+
+
+def can_be_made(folder: Path) -> bool:
+    """Whether ``folder`` is missing and the one above it is there: ``make_folder`` makes it."""
+    return not os.path.lexists(folder) and folder.parent.is_dir()
 
 
 def _is_special(path: Path) -> bool:

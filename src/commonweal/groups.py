@@ -1,4 +1,4 @@
-"""A group's file: the question and the opinions, from TOML, JSON or CSV, checked with line numbers.
+"""A group's file: the question and the opinions, from TOML, JSON or a table, checked with places.
 
 TOML and JSON hold ``question`` and a list ``opinions``, each with ``text`` and, if wanted, ``id``::
 
@@ -8,17 +8,15 @@ TOML and JSON hold ``question`` and a list ``opinions``, each with ``text`` and,
     id = "ana"
     text = "I can't drive, and the fares add up."
 
-CSV has a header with a column ``opinion`` and, if wanted, ``id``; its ``question`` column holds the
-question in every row, or in the first.
+``opinions`` may also be a list of plain texts. A table (.csv in any dialect, .xlsx, .ods) has a
+header with a column ``opinion`` and, if wanted, ``id``; its ``question`` column holds the question
+in every row, or in the first.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
-import tomllib
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -31,7 +29,11 @@ from pydantic_core import ErrorDetails
 
 from commonweal.errors import InputError
 from commonweal.files import read_text
+from commonweal.reading.columns import OPINION, PARTICIPANT, plain, why_not_counted
 from commonweal.reading.explaining import nearest
+from commonweal.reading.group_table import read_group_table
+from commonweal.reading.tables import SUFFIXES
+from commonweal.reading.toml import load_toml
 from commonweal.types import Opinion, Question
 
 MAX_FILE_BYTES = 20_000_000
@@ -75,53 +77,164 @@ class _GroupRecord(BaseModel):
     about: _AboutRecord = _AboutRecord()
 
 
-def read_group(path: str | Path) -> Group:
-    """The group in a ``.toml``, ``.json`` or ``.csv`` file.
+def read_group(
+    path: str | Path, *, question: str | None = None, opinion_column: str | None = None
+) -> Group:
+    """The group in a ``.toml`` or ``.json`` file or a table (``.csv``, ``.xlsx``, ``.ods``, ...).
+
+    Args:
+        path: the file.
+        question: what the group was asked, where the file does not say; it goes before the file's.
+        opinion_column: in a table, the column with the opinions, by name or letter, where it is not
+            called opinion: the export of a form.
 
     Raises:
-        InputError: the file is missing, not UTF-8, malformed, or holds no usable group; the message
-            says where (line, field, id) and what was expected.
+        InputError: the file is missing, cannot be read, malformed, or holds no usable group; the
+            message says where (row and column, or line, field, id) and what was expected.
     """
     path = Path(path)
-    text = read_text(path, expected="a group as .toml, .json or .csv", max_bytes=MAX_FILE_BYTES)
     suffix = path.suffix.lower()
-    if suffix == ".csv":
-        data = _from_csv(path, text)
-    elif suffix == ".toml":
-        try:
-            data = tomllib.loads(text)
-        except RecursionError:
-            raise InputError(f"{path}: not a group: nested too deeply") from None
-        except ValueError as error:  # TOMLDecodeError, or a number with thousands of digits
-            raise InputError(f"{path}: not valid TOML: {error}") from None
-    elif suffix == ".json":
-        try:
-            data = json.loads(text)
-        except json.JSONDecodeError as error:
+    notes: tuple[str, ...] = ()
+    places: list[str] = []
+    if suffix in SUFFIXES:
+        table = read_group_table(path, opinion_column=opinion_column, max_bytes=MAX_FILE_BYTES)
+        opinions = [(name or None, text) for name, text, _ in table.opinions]
+        places = [place for _, _, place in table.opinions]
+        asked, about, notes = table.question, _AboutRecord(), table.notes
+        if not opinions:
+            raise InputError(f"{path}: there are no opinions; expected at least two")
+        if not asked and question is None:
             raise InputError(
-                f"{path}, line {error.lineno}, column {error.colno}: not valid JSON: {error.msg}"
-            ) from None
-        except RecursionError:
-            raise InputError(f"{path}: not a group: nested too deeply") from None
-        except ValueError as error:  # a number with thousands of digits
-            raise InputError(f"{path}: not valid JSON: {error}") from None
+                f"{path}: no row says what the group was asked; expected question, opinion and, if "
+                'wanted, id as columns, or --question "..."'
+            )
     else:
-        raise InputError(f"{path}: expected a file that ends in .toml, .json or .csv")
+        if opinion_column is not None:
+            raise InputError(
+                f"{path}: --opinion-column is for a table ({', '.join(SUFFIXES)}); take it out"
+            )
+        record, notes = _from_fields(path, suffix, question)
+        opinions = [(each.id, each.text) for each in record.opinions]
+        asked, about = record.question, record.about
+    if question is not None and asked.strip() and asked.split() != question.split():
+        notes = (*notes, f"the question is the one given, not the file's: {asked}")
+    given, numbered = _with_ids(opinions)
     try:
-        record = _GroupRecord.model_validate(data)
+        checked, people, more = check_group(asked if question is None else question, given)
+    except InputError as error:
+        raise InputError(f"{path}: {error}{_where_twice(given, places)}") from None
+    return Group(checked, people, about.model_dump(), (*notes, *numbered, *more))
+
+
+def _with_ids(opinions: Sequence[tuple[str | None, str]]) -> tuple[list[Opinion], tuple[str, ...]]:
+    """The opinions with p1, p2, ... where there is no id, and a note where only some had one."""
+    taken = {name for name, _ in opinions if name is not None}
+    found = []
+    for n, (name, text) in enumerate(opinions, start=1):
+        if name is None:
+            name = f"p{n}"
+            while name in taken:  # somebody is called p2 already
+                name += "_"
+            taken.add(name)
+        found.append(Opinion(name, text))
+    n_blank = sum(name is None for name, _ in opinions)
+    mixed = 0 < n_blank < len(opinions)
+    return found, (f"{n_blank} participants without an id are called p1, p2, ...",) if mixed else ()
+
+
+def _where_twice(opinions: Sequence[Opinion], places: Sequence[str]) -> str:
+    """The rows of an id that stands twice."""
+    if not places:
+        return ""
+    for name, n in Counter(opinion.id for opinion in opinions).items():
+        if n > 1:
+            rows = [p for p, opinion in zip(places, opinions, strict=True) if opinion.id == name]
+            found = [re.search(r"row (\d+)", place) for place in rows]
+            return f" (rows {', '.join(each[1] for each in found if each)})"
+    return ""
+
+
+def _from_fields(
+    path: Path, suffix: str, question: str | None
+) -> tuple[_GroupRecord, tuple[str, ...]]:
+    """The record in a TOML or JSON file."""
+    if suffix not in (".toml", ".json", ".jsonl"):
+        raise InputError(
+            f"{path}: expected a file that ends in .toml, .json or .csv, or another table "
+            f"({', '.join(SUFFIXES[1:])})"
+        )
+    text = read_text(path, expected="a group as .toml, .json or a table", max_bytes=MAX_FILE_BYTES)
+    try:
+        if suffix == ".toml":
+            data: Any = load_toml(path, text)
+        elif suffix == ".jsonl":
+            data = [json.loads(line) for line in text.splitlines() if line.strip()]
+        else:
+            data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{path}, line {error.lineno}, column {error.colno}: not valid JSON: {error.msg}"
+        ) from None
+    except RecursionError:
+        raise InputError(f"{path}: not a group: nested too deeply") from None
+    except ValueError as error:  # a number with thousands of digits
+        raise InputError(f"{path}: not valid JSON: {error}") from None
+    data, notes = _near_forms(data, question)
+    try:
+        return _GroupRecord.model_validate(data), notes
     except ValidationError as error:
         raise InputError(_explain(path, text, error)) from None
-    try:
-        question, opinions, notes = check_group(
-            record.question,
-            [
-                Opinion(f"p{n}" if opinion.id is None else opinion.id, opinion.text)
-                for n, opinion in enumerate(record.opinions, start=1)
-            ],
-        )
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    return Group(question, opinions, record.about.model_dump(), notes)
+
+
+def _near_forms(data: Any, question: str | None) -> tuple[Any, tuple[str, ...]]:
+    """The usual other forms as ours: a list alone, plain texts, fields with near names."""
+    if isinstance(data, list) and data:
+        asked = {each.get("question") for each in data if isinstance(each, dict)} - {None}
+        data = {"opinions": data} | ({"question": asked.pop()} if len(asked) == 1 else {})
+        data["opinions"] = [
+            {key: value for key, value in each.items() if key != "question"}
+            if isinstance(each, dict) and "question" in data
+            else each
+            for each in data["opinions"]
+        ]
+    if not isinstance(data, dict):
+        return data, ()
+    data = dict(data)
+    if question is not None:
+        data.setdefault("question", question)
+    opinions = data.get("opinions")
+    if isinstance(opinions, dict):
+        opinions = [{"id": name, "text": text} for name, text in opinions.items()]
+    if not isinstance(opinions, list):
+        return data, ()
+    kept, dropped = [], []
+    for n, each in enumerate(opinions, start=1):
+        if isinstance(each, str):
+            each = {"text": each}
+        elif isinstance(each, dict):
+            if why := why_not_counted(each):
+                dropped.append(f"{n} ({why})")
+                continue
+            each = _with_our_names(each)
+        kept.append(each)
+    data["opinions"] = kept
+    if not dropped:
+        return data, ()
+    return data, (
+        f"opinions left out because a field says they do not count: {', '.join(dropped)}",
+    )
+
+
+def _with_our_names(fields: dict[Any, Any]) -> dict[Any, Any]:
+    """The fields with ``text`` and ``id`` for other usual names of them."""
+    found = dict(fields)
+    for ours, names in (("text", OPINION), ("id", PARTICIPANT)):
+        if ours in found:
+            continue
+        there = [key for key in found if isinstance(key, str) and plain(key) in map(plain, names)]
+        if len(there) == 1:
+            found = {ours if key == there[0] else key: value for key, value in found.items()}
+    return found
 
 
 def check_group(
@@ -216,46 +329,6 @@ def _is_control(character: str) -> bool:
     )
 
 
-def _from_csv(path: Path, text: str) -> dict[str, Any]:
-    columns = ("question", "id", "opinion")
-    # io.StringIO with newline="" lets the csv module see line ends inside quotes as they are.
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    try:
-        header = [name.strip() for name in reader.fieldnames or ()]
-        reader.fieldnames = header
-        for name in header:
-            if header.count(name) > 1:
-                raise InputError(f"{path}, line 1: column {name!r} stands twice")
-            if name not in columns:
-                raise InputError(f"{path}, line 1: unknown column {name!r}{nearest(name, columns)}")
-        if "opinion" not in header or "question" not in header:
-            raise InputError(
-                f"{path}, line 1: got columns {', '.join(header) or 'none'}; expected question, "
-                "opinion and, if wanted, id"
-            )
-        rows = []
-        for row in reader:
-            if None in row or None in row.values():
-                raise InputError(
-                    f"{path}, line {reader.line_num}: expected {len(header)} fields "
-                    f"({', '.join(header)}); put quotes around a text with commas"
-                )
-            rows.append(row)
-    except csv.Error as error:
-        raise InputError(f"{path}, line {reader.line_num}: not valid CSV: {error}") from None
-    questions = list(dict.fromkeys(q for row in rows if (q := row["question"].strip())))
-    if len(questions) > 1:
-        raise InputError(
-            f"{path}: the rows ask {len(questions)} questions ({questions[0]!r}, "
-            f"{questions[1]!r}, ...); expected one group on one question a file"
-        )
-    opinions = [
-        {"text": row["opinion"]} | ({"id": row["id"].strip()} if "id" in row else {})
-        for row in rows
-    ]
-    return {"question": questions[0] if questions else "", "opinions": opinions}
-
-
 def _explain(path: Path, text: str, error: ValidationError) -> str:
     # A misspelt field is both unknown and missing; the first of these says what to mend.
     first = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
@@ -280,6 +353,10 @@ def _explain(path: Path, text: str, error: ValidationError) -> str:
     if kind == "too_short":
         return f"{place}: there are no opinions; expected at least two"
     got = type(first["input"]).__name__
+    if kind in ("model_type", "dict_type"):
+        what = "a text, or text and id" if first["loc"] else "a question and a list of opinions"
+        shown = str(first["input"])[:60]
+        return f"{place}: got {got} {shown!r}; not a valid entry: expected {what}"
     return f"{place}: got {got} {str(first['input'])[:60]!r}; {first['msg'].lower()}"
 
 

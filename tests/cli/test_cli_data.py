@@ -102,7 +102,7 @@ def test_a_dataset_is_imported_as_it_is(votes, tmp_path):
         ),
         (["import", "polis", "nowhere", "--out", "OUT"], "no folder nowhere; expected a Polis"),
         (["import", "rounds", "nowhere", "--out", "OUT"], "no dataset at nowhere"),
-        (["import", "polis", "x", "--out", "nowhere/d"], "there is no folder nowhere"),
+        (["import", "polis", "x", "--out", "no/where/d"], "there is no folder no/where"),
         (["fetch", "imdb"], "no dataset 'imdb' to fetch"),
         (["check", "nowhere"], "no dataset at nowhere"),
         (["describe", "nowhere"], "no dataset at nowhere"),

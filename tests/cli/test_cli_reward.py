@@ -185,7 +185,7 @@ def with_predictions(dataset: Dataset, encoder_folder: Path) -> Dataset:
         (["first", "other", "--split", "train", "--baselines", "other"], "question 'other?' is"),
         (["first", "again", "--baselines", "other"], "question 'other?' is also measured"),
         (["first", "seen"], "first was fitted to the round 'scoop-hivemind.ubi'"),
-        (["first", "test", "--card", "none/card.md"], "there is no folder"),
+        (["first", "test", "--card", "no/such/card.md"], "there is no folder"),
         (["first", "test", "--card", "a.md", "--json", "a.md"], "same file"),
     ],
 )

@@ -113,7 +113,7 @@ def test_a_model_that_repeats_itself_is_an_exit_code_and_a_sentence(
 
 
 def test_nothing_is_asked_where_the_output_cannot_be_written(tmp_path):
-    run("generate", tmp_path / "none" / "q.csv", said="there is no folder")
+    run("generate", tmp_path / "no" / "such" / "q.csv", said="there is no folder")
     run("generate", tmp_path / "q.csv", "--near-duplicate", 0, said="near_duplicate is 0")
 
 

@@ -86,7 +86,7 @@ def test_what_is_not_a_dataset_is_never_overwritten(dataset, tmp_path):
         write_dataset(dataset, tmp_path / "d", overwrite=True)
     assert (tmp_path / "d" / "thesis.txt").read_text() == "years of work"
     with pytest.raises(InputError, match="there is no folder"):
-        write_dataset(dataset, tmp_path / "nowhere" / "d")
+        write_dataset(dataset, tmp_path / "no" / "where" / "d")
 
 
 def test_a_full_disk_leaves_the_old_dataset(dataset, tmp_path):

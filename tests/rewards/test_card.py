@@ -108,7 +108,7 @@ def test_it_is_written_whole(made, measured, tmp_path):
     write_card(path, made[0], measured, TEXT)
     assert path.read_text(encoding="utf-8") == render_card(made[0], measured, TEXT)
     with pytest.raises(InputError, match="no folder"):
-        write_card(tmp_path / "none" / "card.md", made[0], measured, TEXT)
+        write_card(tmp_path / "no" / "such" / "card.md", made[0], measured, TEXT)
 
 
 def _with_crossed(measured, value, low, **more):

@@ -37,7 +37,7 @@ def test_the_papers_number_of_steps_is_the_default(tmp_path):
     ("text", "expected"),
     [
         ("", "field 'name' is missing"),
-        ("name = ", "not valid TOML: Invalid value"),
+        ("name = ", "line 1, column 7: not valid TOML: a value is missing"),
         (GOOD + "dataset = 1", "unknown field 'data.dataset'; did you mean 'data.datasets'"),
         (GOOD + "[training]\nlearning_rat = 1.0", "did you mean 'training.learning_rate'"),
         (GOOD + "[training]\nmax_steps = 0", "field 'training.max_steps' is 0: .*greater than or"),

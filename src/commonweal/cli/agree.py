@@ -29,8 +29,21 @@ WIDTH = 100
 def agree(
     group: Annotated[
         Path,
-        typer.Argument(help="The question and the opinions: a .toml, .json or .csv file."),
+        typer.Argument(
+            help="The question and the opinions: .toml, .json, or a table (.csv, .xlsx, .ods)."
+        ),
     ],
+    question: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="What the group was asked, where the file has it not."),
+    ] = None,
+    opinion_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="In a table: the column with the opinions, by name or letter (a form's export).",
+        ),
+    ] = None,
     welfare: Annotated[
         str | None,
         typer.Option(
@@ -135,7 +148,7 @@ def agree(
     )
     from commonweal.policies.languages import language_warning
 
-    read = read_group(group)
+    read = read_group(group, question=question, opinion_column=opinion_column)
     # Markup is off: an opinion may hold square brackets.
     console = Console(stderr=json_on_screen, markup=False, highlight=False, emoji=False)
     console.width = min(console.width, WIDTH)

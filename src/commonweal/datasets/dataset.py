@@ -23,7 +23,7 @@ from commonweal.datasets.schema import (
     scale_named,
 )
 from commonweal.errors import InputError
-from commonweal.files import sha256_of
+from commonweal.files import can_be_made, make_folder, sha256_of
 
 Tables = Mapping[str, pl.DataFrame]
 
@@ -195,6 +195,7 @@ def write_dataset(dataset: Dataset, folder: Path, *, overwrite: bool = False) ->
     check_output_folder(folder, overwrite=overwrite)
     staging: Path | None = None
     try:
+        make_folder(folder.parent)
         staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
         entries = {}
         for name, table in dataset.tables().items():
@@ -234,7 +235,7 @@ def check_output_folder(folder: Path, *, overwrite: bool) -> None:
     Raises:
         InputError: its parent is missing, or something is there that may not be overwritten.
     """
-    if not folder.parent.is_dir():
+    if not folder.parent.is_dir() and not can_be_made(folder.parent):
         raise InputError(
             f"cannot write {folder}: there is no folder {folder.parent}; make it first"
         )

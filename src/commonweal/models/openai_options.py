@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from urllib.parse import quote, unquote
 
 from commonweal.errors import InputError
 from commonweal.files import read_text
+from commonweal.reading.toml import load_toml
 
 VARIABLE = "COMMONWEAL_OPENAI_OPTIONS"
 """Options for every server: ``name=value&...`` or the path of a TOML file. A spec goes first."""
@@ -165,11 +165,7 @@ def _read_file(path: Path, where: str) -> ServerOptions:
     text = read_text(
         path.expanduser(), expected="options of a server as .toml", max_bytes=MAX_FILE_BYTES
     )
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: not valid TOML: {error}") from None
-    return _options(table, f"{path} (named in {where})")
+    return _options(load_toml(path, text), f"{path} (named in {where})")
 
 
 def _options(table: Mapping[str, Any], where: str) -> ServerOptions:

@@ -6,7 +6,6 @@ it, and no claim in it was checked.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from commonweal.errors import InputError
 from commonweal.files import read_text
 from commonweal.participants import Asked
+from commonweal.reading.toml import load_toml
 from commonweal.types import Question
 
 VERDICT = "verdict"
@@ -111,9 +111,7 @@ def load_bank(files: Sequence[Path] = ()) -> tuple[BankQuestion, ...]:
 def _read(path: Path) -> list[BankQuestion]:
     text = read_text(path, expected="considerations as .toml", max_bytes=MAX_FILE_BYTES)
     try:
-        records = _FileRecord.model_validate(tomllib.loads(text)).question
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: not valid TOML: {error}") from None
+        records = _FileRecord.model_validate(load_toml(path, text)).question
     except ValidationError as error:
         first = error.errors()[0]
         where = ", ".join(f"number {at + 1}" if isinstance(at, int) else at for at in first["loc"])

@@ -29,6 +29,7 @@ from commonweal.participants.latent import LatentCrowd
 from commonweal.participants.seating import draw_names, draw_sittings
 from commonweal.policies.prompts import sampling_of
 from commonweal.reading.quoting import as_data, template_hash
+from commonweal.reading.toml import load_toml
 from commonweal.types import (
     LanguageModel,
     Message,
@@ -125,9 +126,7 @@ class FileCast:
     def __init__(self, path: Path) -> None:
         text = read_text(path, expected="described people as .toml", max_bytes=MAX_FILE_BYTES)
         try:
-            people = _PeopleRecord.model_validate(tomllib.loads(text)).person
-        except tomllib.TOMLDecodeError as error:
-            raise InputError(f"{path}: not valid TOML: {error}") from None
+            people = _PeopleRecord.model_validate(load_toml(path, text)).person
         except ValidationError as error:
             first = error.errors()[0]
             where = ", ".join(

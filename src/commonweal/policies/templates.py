@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import string
-import tomllib
 from collections.abc import Collection
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -16,6 +15,7 @@ from commonweal.errors import InputError
 from commonweal.files import read_text
 from commonweal.policies.prompts import PromptTemplate, WorkedExample
 from commonweal.reading.explaining import line_of, nearest
+from commonweal.reading.toml import load_toml
 from commonweal.types import Sampling
 
 TEMPLATES = ("zero_shot", "few_shot", "sft")
@@ -115,14 +115,9 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 def _validated(model: type[_Model], name: str, text: str) -> _Model:
     try:
-        return model.model_validate(tomllib.loads(text))
+        return model.model_validate(load_toml(name, text))
     except RecursionError:
         raise InputError(f"{name}: not a prompt template: nested too deeply") from None
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(
-            f"{name}: not a prompt template: not valid TOML: {error}; a text of several lines "
-            'stands between """ and """'
-        ) from None
     except ValidationError as error:
         raise InputError(_explained(name, text, error)) from None
 

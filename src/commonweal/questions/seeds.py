@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from importlib import resources
 from pathlib import Path
 
 from commonweal.datasets.words import normal_form
 from commonweal.errors import InputError
 from commonweal.questions.records import QuestionRecord, as_record, read_questions
+from commonweal.reading.toml import load_toml
 
 SEED_SETS = {
     "uk": "152 questions on life and policy in the United Kingdom",
@@ -46,11 +46,7 @@ def load_seeds(name: str) -> tuple[QuestionRecord, ...]:
 
 def _from_toml(where: str, text: str) -> tuple[QuestionRecord, ...]:
     try:
-        entries = tomllib.loads(text).get("questions")
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{where}: not valid TOML: {error}") from None
-    except ValueError:  # Python reads no number of more than 4,300 digits
-        raise InputError(f"{where}: holds a number of thousands of digits; expected text") from None
+        entries = load_toml(where, text).get("questions")
     except RecursionError:
         raise InputError(f"{where}: is nested too deeply; expected [[questions]] alone") from None
     if not isinstance(entries, list) or not entries:

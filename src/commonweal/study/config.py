@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,6 +17,7 @@ from commonweal.models import DEFAULT_MODEL, check_language_model
 from commonweal.policies import check_policy, default_policy, read_policy_name
 from commonweal.questions.guard import HeldOutQuestionError
 from commonweal.reading.explaining import line_of, nearest
+from commonweal.reading.toml import load_toml
 from commonweal.rewards import DEFAULT_REWARD_MODEL, check_reward_model
 from commonweal.rules import DEFAULT_RULE, PAPERS_RULES, resolve_rule
 from commonweal.study.question_set import (
@@ -343,11 +343,9 @@ def read_study(path: Path) -> StudyConfig:
     """
     text = read_text(path, expected="a study as TOML", max_bytes=5_000_000)
     try:
-        data = tomllib.loads(text)
+        data = load_toml(path, text)
     except RecursionError:
         raise InputError(f"{path}: not a study: nested too deeply") from None
-    except ValueError as error:
-        raise InputError(f"{path}: not valid TOML: {error}") from None
     part: tuple[type[BaseModel], tuple[str, ...]] = (QuestionSetConfig, ("questions",))
     try:
         if isinstance(data.get("questions"), dict):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import tomllib
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -11,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from commonweal.errors import InputError
 from commonweal.files import read_text
+from commonweal.reading.toml import load_toml
 from commonweal.rewards.pair_text import PairText
 
 MAX_FILE_BYTES = 1_000_000
@@ -242,9 +242,9 @@ def read_config(path: Path, kind: type[Config]) -> Config:
     """
     text = read_text(path, expected="a training config as .toml", max_bytes=MAX_FILE_BYTES)
     try:
-        raw = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not valid TOML: {error}") from None
+        raw = load_toml(path, text)
+    except RecursionError:
+        raise InputError(f"{path}: not valid TOML: nested too deeply") from None
     try:
         config = kind.model_validate(raw)
     except ValidationError as error:

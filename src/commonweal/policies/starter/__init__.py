@@ -9,7 +9,6 @@ checks the form.
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -20,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from commonweal.errors import InputError
 from commonweal.files import read_text
+from commonweal.reading.toml import load_toml
 
 __all__ = ["StarterExample", "load_starter_set", "read_starter_file", "split"]
 
@@ -87,9 +87,7 @@ def read_starter_file(path: Path) -> tuple[StarterExample, ...]:
     """
     text = read_text(path, expected="a starter set as .toml", max_bytes=MAX_FILE_BYTES)
     try:
-        record = _FileRecord.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: not valid TOML: {error}") from None
+        record = _FileRecord.model_validate(load_toml(path, text))
     except ValidationError as error:
         first = error.errors()[0]
         where = ", ".join(f"number {at + 1}" if isinstance(at, int) else at for at in first["loc"])

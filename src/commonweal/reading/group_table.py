@@ -1,0 +1,233 @@
+"""A group's question and opinions out of a table: hand-made, a form's export or a survey's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from commonweal.errors import InputError
+from commonweal.reading.columns import (
+    OPINION,
+    PARTICIPANT,
+    QUESTION,
+    column_named,
+    plain,
+    why_not_counted,
+)
+from commonweal.reading.explaining import near
+from commonweal.reading.tables import Row, Table, letters, read_table
+
+KNOWN = frozenset(map(plain, (*OPINION, *PARTICIPANT, *QUESTION)))
+_EXPECTED = "a table with the columns question, opinion and, if wanted, id"
+_MACHINE_NAMES = ("startdate", "enddate", "recordeddate", "responseid", "ipaddress", "finished")
+_IMPORT_ID = '{"ImportId"'
+_SECOND_HEADER = {"open ended response", "response", "open ended"}
+_NOT_OPINIONS = ("timestamp", "email", "date", "time", "address", "duration", "url")
+
+
+@dataclass(frozen=True, slots=True)
+class GroupTable:
+    """What a table says of a group.
+
+    Attributes:
+        question: "" where the table has none.
+        opinions: id ("" where there is none) and text of each, with the place it came from.
+        notes: what was left out or taken on the way in, in plain sentences.
+    """
+
+    question: str
+    opinions: tuple[tuple[str, str, str], ...]
+    notes: tuple[str, ...]
+
+
+def read_group_table(path: Path, *, opinion_column: str | None, max_bytes: int) -> GroupTable:
+    """The question and the opinions in a table.
+
+    Args:
+        path: text or a workbook.
+        opinion_column: the name of the column with the opinions, or its letter; None where it has
+            one of the usual names.
+        max_bytes: a larger file is no group.
+
+    Raises:
+        InputError: the table cannot be read, there is no such column, a row does not fit, or an
+            opinion is blank; the message names row and column.
+    """
+    known = KNOWN if opinion_column is None else KNOWN | {plain(opinion_column)}
+    known |= frozenset(_MACHINE_NAMES)
+    table = read_table(path, known, expected=_EXPECTED, max_bytes=max_bytes)
+    notes = list(table.notes)
+    labels, rows = _without_second_headers(table)
+    at = _opinion_column(table, labels, opinion_column)
+    _check_once(table, at)
+    who = column_named(_but(table.header, at), PARTICIPANT)
+    asking = column_named(_but(table.header, at), QUESTION)
+    rest = [i for i in range(len(table.header)) if i not in (at, who, asking)]
+    if names := [table.header[i] for i in rest if table.header[i]]:
+        notes.append(f"columns not read: {', '.join(names[:8])}{', …' if len(names) > 8 else ''}")
+    questions: dict[str, tuple[str, Row]] = {}
+    opinions, dropped, silent = [], [], 0
+    for row in rows:
+        _check_length(table, row, at)
+        cells = dict(enumerate(row.cells))
+        text, name = cells.get(at, ""), cells.get(who, "") if who is not None else ""
+        if asking is not None and cells.get(asking):
+            folded = " ".join(cells[asking].split())
+            questions.setdefault(folded, (cells[asking], row))
+        marks = {table.header[i]: cells.get(i, "") for i in rest}
+        if why := why_not_counted(marks):
+            dropped.append(f"row {row.number} ({why})")
+        elif text:
+            opinions.append((name, text, table.place(row, at)))
+        elif name and opinion_column is None:
+            raise InputError(
+                f"{table.place(row, at)}: the opinion of participant {name!r} is blank; expected "
+                "what they wrote, or leave them out"
+            )
+        elif name or any(marks.values()):
+            silent += 1
+    if dropped:
+        notes.append(
+            f"{len(dropped)} rows left out because a column says that they do not count: "
+            f"{', '.join(dropped[:5])}{', …' if len(dropped) > 5 else ''}"
+        )
+    if silent:
+        notes.append(f"{silent} rows without an opinion left out")
+    if len(questions) > 1:
+        (first, one), (second, other) = list(questions.values())[:2]
+        raise InputError(
+            f"{path}: the rows ask {len(questions)} questions ({first!r} in row {one.number}, "
+            f"{second!r} in row {other.number}); expected one group on one question a file"
+        )
+    question = next(iter(questions.values()))[0] if questions else ""
+    if not question and (label := labels.get(at, "") or _asking(table.header[at])):
+        question = label
+        notes.append(f"the question was taken from the header: {label}")
+    return GroupTable(question, tuple(opinions), tuple(notes))
+
+
+def _but(header: tuple[str, ...], at: int) -> list[str]:
+    """The header with the column of opinions blanked: it is no other column as well."""
+    return ["" if i == at else name for i, name in enumerate(header)]
+
+
+def _asking(name: str) -> str:
+    """A column's name where it reads as a question: a form's header is what it asked."""
+    name = " ".join(name.split())
+    return name if name.endswith(("?", "？", "؟")) or len(name.split()) > 3 else ""
+
+
+def _without_second_headers(table: Table) -> tuple[dict[int, str], tuple[Row, ...]]:
+    """The labels that stand below the names in a survey's export, and the rows of answers."""
+    rows = table.rows[1:]
+    labels: dict[int, str] = {}
+    if len(rows) > 1 and any(cell.startswith(_IMPORT_ID) for cell in rows[1].cells):
+        labels, rows = dict(enumerate(rows[0].cells)), rows[2:]
+    elif rows and any(cell.startswith(_IMPORT_ID) for cell in rows[0].cells):
+        rows = rows[1:]
+    elif rows and any(
+        plain(name) in _MACHINE_NAMES and plain(cell).replace(" ", "") == plain(name)
+        for name, cell in zip(table.header, rows[0].cells, strict=False)
+    ):
+        labels, rows = dict(enumerate(rows[0].cells)), rows[1:]
+    elif rows and {plain(cell) for cell in rows[0].cells if cell} <= _SECOND_HEADER:
+        rows = rows[1:]
+    return labels, rows
+
+
+def _opinion_column(table: Table, labels: dict[int, str], wanted: str | None) -> int:
+    header = table.header
+    if wanted is not None:
+        named = [i for i, name in enumerate(header) if plain(name) == plain(wanted)]
+        named += [i for i, label in labels.items() if plain(label) == plain(wanted) and not named]
+        exact = [i for i in named if header[i] == wanted.strip()]
+        if len(found := exact or named) == 1:
+            return found[0]
+        if len(found) > 1:
+            raise InputError(
+                f"{table.place(table.rows[0])}: {len(found)} columns are called {wanted!r} "
+                f"({', '.join(map(letters, found))}); give the letter: --opinion-column "
+                f"{letters(found[0])}"
+            )
+        by_letter = [i for i in range(len(header)) if letters(i) == wanted.strip().upper()]
+        if by_letter:
+            return by_letter[0]
+        close = near(wanted, [name.lower() for name in header if name])
+        hint = f"; did you mean {close!r}?" if close else ""
+        raise InputError(
+            f"{table.place(table.rows[0])}: there is no column {wanted!r}{hint} It has "
+            f"{_shown(header)}{table.read_as()}"
+        )
+    if plain("opinion") in (plain(name) for name in header):
+        return [plain(name) for name in header].index("opinion")
+    usual = [i for i, name in enumerate(header) if plain(name) in map(plain, OPINION)]
+    if len(usual) == 1:
+        return usual[0]
+    place = table.place(table.rows[0])
+    if usual:
+        raise InputError(
+            f"{place}: several columns may hold the opinions "
+            f"({', '.join(header[i] for i in usual)}); say which: --opinion-column "
+            f'"{header[usual[0]]}"'
+        )
+    for i, name in enumerate(header):
+        if near(plain(name), ["opinion"]) and len(name.split()) == 1:
+            raise InputError(
+                f"{place}, column {letters(i)}: unknown column {name!r}; did you mean 'opinion'? "
+                f"Expected question, opinion and, if wanted, id"
+            )
+    likely = _likely(table)
+    hint = f' --opinion-column "{header[likely]}"' if likely is not None else " --opinion-column"
+    raise InputError(
+        f"{place}: no column is called opinion; got columns {_shown(header)}{table.read_as()}; "
+        f"expected question, opinion and, if wanted, id. Is it another column? Say which:{hint}"
+    )
+
+
+def _likely(table: Table) -> int | None:
+    """The column with the longest texts that is no date, address or survey's own."""
+    best: tuple[float, int] | None = None
+    for i, name in enumerate(table.header):
+        words = plain(name)
+        if not name or words in _MACHINE_NAMES or words in KNOWN:
+            continue
+        if any(each in words.split() for each in _NOT_OPINIONS):
+            continue
+        texts = [row.cells[i] for row in table.rows[1:] if i < len(row.cells)]
+        long = sum(len(text.split()) for text in texts) / max(len(texts), 1)
+        best = max(best, (long, -i)) if best else (long, -i)
+    return -best[1] if best else None
+
+
+def _shown(header: tuple[str, ...]) -> str:
+    names = [f"{letters(i)} {name!r}" for i, name in enumerate(header) if name]
+    return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+
+
+def _check_once(table: Table, at: int) -> None:
+    """Two columns of one name that is read: which one is meant cannot be told."""
+    plains = [plain(name) for name in table.header]
+    for names in (OPINION, PARTICIPANT, QUESTION):
+        i = column_named(table.header, names)
+        if i is None or (plains[i] in map(plain, OPINION) and i != at):
+            continue
+        if plains.count(plains[i]) > 1:
+            raise InputError(
+                f"{table.place(table.rows[0])}: column {table.header[i]!r} stands twice; expected "
+                "it once"
+            )
+
+
+def _check_length(table: Table, row: Row, at: int) -> None:
+    width = len(table.header)
+    too_long = len(row.cells) > width
+    if not too_long and len(row.cells) > at:
+        return
+    if not too_long and not row.cells:
+        return
+    names = ", ".join(name or f"column {letters(i)}" for i, name in enumerate(table.header))
+    raise InputError(
+        f"{table.place(row)}: expected {width} fields ({names}), got {len(row.cells)}"
+        f"{table.read_as()}; put double quotes around a text that holds "
+        f"{table.separator or 'separators'}"
+    )

@@ -1,0 +1,353 @@
+"""Tables as spreadsheets and forms save them: CSV in any of its dialects, workbooks.
+
+One reader for everything that people hand in as a table. Rows and columns are numbered as a
+spreadsheet shows them, so that an error can be found there.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import zipfile
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from commonweal.errors import InputError
+from commonweal.files import decoded, read_bytes
+from commonweal.reading.columns import plain
+
+TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
+WORKBOOK_SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
+SUFFIXES = (*TEXT_SUFFIXES, *WORKBOOK_SUFFIXES)
+
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "pipes"}
+_NO_SEPARATOR = "\x1f"
+"""Stands for none: a table of one column, whose texts may hold commas."""
+
+_SAMPLE_CHARACTERS = 200_000
+_SAMPLE_ROWS = 50
+_HEADER_WITHIN = 10
+"""A header stands in one of the first rows that are not blank; above it may be a title."""
+_MOST_UNPACKED_BYTES = 1_000_000_000
+_SEP_LINE = re.compile(r'\A"?sep=(\\t|.)"?[ ,;\t]*(\r\n|\n|\r)', re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a table.
+
+    Attributes:
+        number: as a spreadsheet shows it, from 1; blank rows count.
+        line: its last line in the file, from 1; differs where a cell holds line ends. In a
+            workbook the number.
+        cells: texts, without blanks at their ends.
+    """
+
+    number: int
+    line: int
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table's rows, blank ones left out.
+
+    Attributes:
+        path: the file.
+        rows: the header and all below it, at least the header.
+        separator: what stands between cells, in words; "" in a workbook or a single column.
+        notes: what was done to the table on the way in, in plain sentences.
+    """
+
+    path: Path
+    rows: tuple[Row, ...]
+    separator: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The header's cells, as they stand there."""
+        return self.rows[0].cells
+
+    def place(self, row: Row, column: int | None = None) -> str:
+        """Where a cell is, as a spreadsheet shows it: "g.csv, row 3, column C (opinion)"."""
+        line = f" (line {row.line})" if row.line != row.number else ""
+        where = f"{self.path}, row {row.number}{line}"
+        if column is None:
+            return where
+        name = self.header[column] if column < len(self.header) else ""
+        return f"{where}, column {letters(column)}{f' ({name})' if name else ''}"
+
+    def read_as(self) -> str:
+        """How the file was cut into cells, for errors: " (cells separated by semicolons)"."""
+        return f" (cells separated by {self.separator})" if self.separator else ""
+
+
+def letters(column: int) -> str:
+    """A column's letters in a spreadsheet.
+
+    Example:
+        >>> letters(0), letters(25), letters(26), letters(701), letters(702)
+        ('A', 'Z', 'AA', 'ZZ', 'AAA')
+    """
+    found = ""
+    column += 1
+    while column:
+        column, at = divmod(column - 1, 26)
+        found = chr(ord("A") + at) + found
+    return found
+
+
+def read_table(path: Path, known: Collection[str], *, expected: str, max_bytes: int) -> Table:
+    """The table in a file, a workbook or text whatever its ending says.
+
+    Args:
+        path: the file.
+        known: names of columns that tell the header from a title above it and help to tell the
+            separator, as ``plain`` writes them.
+        expected: what the file should be, for errors.
+        max_bytes: a larger file is not what is expected.
+
+    Raises:
+        InputError: it cannot be read, or holds no rows; the message names the row.
+    """
+    raw = read_bytes(path, expected=expected, max_bytes=max_bytes)
+    if raw.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        return _with_header(path, *_workbook(path, raw, known, expected), known, expected)
+    if path.suffix.lower() in WORKBOOK_SUFFIXES and raw.strip():
+        raw_text = raw[:200].lstrip().lower()
+        if raw_text.startswith((b"<html", b"<!doctype", b"<?xml", b"<table")):
+            raise InputError(
+                f"{path}: a web page with the ending of a workbook; open it in a spreadsheet and "
+                "save it as .xlsx or .csv"
+            )
+    return parse_table(path, decoded(path, raw), known, expected=expected)
+
+
+def parse_table(path: Path, text: str, known: Collection[str], *, expected: str) -> Table:
+    """The table in a text; arguments as for ``read_table``.
+
+    Raises:
+        InputError: the text is no table; the message names the row.
+    """
+    text = text.removeprefix("\ufeff")
+    first_line, separator = 1, None
+    if told := _SEP_LINE.match(text):
+        separator = "\t" if told[1] == "\\t" else told[1]
+        text, first_line = text[told.end() :], 2
+    if separator is None or separator not in text:
+        separator = separator_of(text, known)
+    try:
+        rows = _parsed(path, text, separator, first_line)
+    except InputError:
+        # Blanks between a closing quote and the separator; and quotes that a word processor bent.
+        tidied = _tidied(text, separator)
+        if tidied == text:
+            raise
+        rows = _parsed(path, tidied, separator, first_line)
+    notes = []
+    if any(quote in text for quote in "“”„"):
+        straight = _straightened(text, separator)
+        if straight != text and (uneven := _n_too_long(rows)):
+            again = _parsed(path, straight, separator, first_line)
+            if _n_too_long(again) < uneven:
+                rows = again
+                notes.append("curly quotes around whole cells were taken as quotes")
+    words = SEPARATORS.get(separator, "" if separator == _NO_SEPARATOR else repr(separator))
+    return _with_header(path, rows, words, notes, known, expected)
+
+
+def separator_of(text: str, known: Collection[str] = ()) -> str:
+    r"""The separator that cuts the first rows best: by known names, then into even rows.
+
+    Example:
+        >>> separator_of("question;opinion\nFree, for all?;Yes, please\n")
+        ';'
+    """
+    best: tuple[tuple[float, ...], str] = ((-1.0,), _NO_SEPARATOR)
+    sample = text[:_SAMPLE_CHARACTERS]
+    for order, separator in enumerate(SEPARATORS):
+        reader = csv.reader(
+            io.StringIO(sample, newline=""), delimiter=separator, skipinitialspace=True
+        )
+        rows = []
+        try:
+            for cells in islice(reader, _SAMPLE_ROWS + 1):
+                rows.append([cell.strip() for cell in cells])  # noqa: PERF401 - kept up to a fault
+        except csv.Error:
+            pass
+        if len(rows) > 1 and (len(sample) < len(text) or len(rows) > _SAMPLE_ROWS):
+            rows.pop()  # the sample may end within it
+        rows = [row for row in rows if any(row)]
+        at = _header_at(rows, known)
+        if not rows or (width := len(rows[at])) < 2:
+            continue
+        n_known = sum(plain(name) in known for name in rows[at])
+        even = sum(len(row) == width for row in rows[at:]) / len(rows[at:])
+        best = max(best, ((n_known, round(even, 2), width, -order), separator))
+    return best[1]
+
+
+def _header_at(rows: Sequence[Sequence[str]], known: Collection[str]) -> int:
+    """The place of the row that names most columns; the first where none does."""
+    scores = [sum(plain(cell) in known for cell in row) for row in rows[:_HEADER_WITHIN]]
+    return scores.index(max(scores)) if scores else 0
+
+
+def _parsed(path: Path, text: str, separator: str, first_line: int) -> list[Row]:
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=separator, strict=True, skipinitialspace=True
+    )
+    rows: list[Row] = []
+    number = 0
+    try:
+        for number, cells in enumerate(reader, start=1):
+            stripped = tuple(cell.strip() for cell in cells)
+            if any(stripped):
+                rows.append(Row(number, reader.line_num + first_line - 1, stripped))
+    except csv.Error as error:
+        words = SEPARATORS.get(separator, "one column")
+        raise InputError(
+            f"{path}, row {number + 1} (line {reader.line_num + first_line - 1}): not valid CSV "
+            f"({words}): {_csv_words(str(error))}"
+        ) from None
+    return rows
+
+
+def _csv_words(told: str) -> str:
+    if "unexpected end of data" in told:
+        return "a quote is opened and never closed"
+    if "expected after" in told:
+        return (
+            "text goes on behind a closing quote; expected each quote within a text doubled "
+            '("He said ""no""")'
+        )
+    return told
+
+
+def _cell_start(separator: str) -> str:
+    return rf"(?:(?<=[\r\n{re.escape(separator)}])|\A)"
+
+
+def _tidied(text: str, separator: str) -> str:
+    """The text without blanks between quotes and separators."""
+    s = re.escape(separator)
+    cell = rf'{_cell_start(separator)}[ \u00a0]*("(?:[^"]|"")*")[ \u00a0]*(?=[\r\n{s}]|\Z)'
+    return re.sub(cell, lambda found: found[1], text)
+
+
+def _straightened(text: str, separator: str) -> str:
+    """The text with curly quotes around whole cells turned into straight ones."""
+    s = re.escape(separator)
+    cell = rf"{_cell_start(separator)} *[“„”]([^“”„\"\r\n]*)[”“] *(?=[\r\n{s}]|\Z)"
+    return re.sub(cell, lambda found: f'"{found[1]}"', text)
+
+
+def _n_too_long(rows: Sequence[Row]) -> int:
+    return sum(
+        len(row.cells) > len(rows[0].cells) and any(row.cells[len(rows[0].cells) :])
+        for row in rows[1:]
+    )
+
+
+def _with_header(
+    path: Path,
+    rows: Sequence[Row],
+    separator: str,
+    notes: Sequence[str],
+    known: Collection[str],
+    expected: str,
+) -> Table:
+    """The table from its header on, without columns that are blank at its right end."""
+    if not rows:
+        raise InputError(f"{path} is empty; expected {expected}")
+    at = _header_at([row.cells for row in rows], known)
+    notes = list(notes)
+    if at:
+        notes.append(f"row {rows[at].number} was taken as the header; {at} above it left out")
+    kept = []
+    for row in rows[at:]:
+        cells = row.cells
+        while cells and not cells[-1]:
+            cells = cells[:-1]
+        kept.append(replace(row, cells=cells))
+    width = len(kept[0].cells)
+    # A short row is one whose last cells were not written: blank, unless it is the header.
+    filled = [
+        replace(row, cells=(*row.cells, *[""] * (min(width, len(whole.cells)) - len(row.cells))))
+        for row, whole in zip(kept, rows[at:], strict=True)
+    ]
+    return Table(path, tuple(filled), separator, tuple(notes))
+
+
+# --------------------------------------------------------------------------------------- workbooks
+
+
+def _workbook(
+    path: Path, raw: bytes, known: Collection[str], expected: str
+) -> tuple[list[Row], str, list[str]]:
+    """The rows of the sheet that has the most known columns; the first of several alike."""
+    from python_calamine import CalamineError, CalamineWorkbook, PasswordError
+
+    if raw.startswith(b"PK"):
+        _check_unpacked(path, raw)
+    try:
+        book = CalamineWorkbook.from_filelike(io.BytesIO(raw))
+        sheets = []
+        for name in book.sheet_names:
+            cells = book.get_sheet_by_name(name).to_python(skip_empty_area=False)
+            rows = [
+                Row(n, n, texts)
+                for n, row in enumerate(cells, start=1)
+                if any(texts := tuple(_as_text(cell) for cell in row))
+            ]
+            if rows:
+                sheets.append((name, rows))
+    except PasswordError:
+        raise InputError(
+            f"{path}: the workbook has a password; save it without one, or as CSV UTF-8"
+        ) from None
+    except (CalamineError, OSError, ValueError) as error:
+        raise InputError(
+            f"{path}: not a workbook that can be read ({error}); expected {expected}; save it "
+            "again as .xlsx or as CSV UTF-8"
+        ) from None
+    if not sheets:
+        return [], "", []
+
+    def n_known(rows: Sequence[Row]) -> int:
+        header = rows[_header_at([row.cells for row in rows], known)].cells
+        return sum(plain(name) in known for name in header)
+
+    name, rows = max(sheets, key=lambda sheet: n_known(sheet[1]))
+    others = [other for other, _ in sheets if other != name]
+    notes = [f"sheet {name!r} was read, not {', '.join(map(repr, others))}"] if others else []
+    return rows, "", notes
+
+
+def _check_unpacked(path: Path, raw: bytes) -> None:
+    try:
+        with zipfile.ZipFile(io.BytesIO(raw)) as packed:
+            n_bytes = sum(each.file_size for each in packed.infolist())
+    except zipfile.BadZipFile:
+        raise InputError(
+            f"{path}: a broken workbook or archive; save it again as .xlsx or as CSV UTF-8"
+        ) from None
+    if n_bytes > _MOST_UNPACKED_BYTES:
+        raise InputError(f"{path}: unpacks to {n_bytes:,} bytes, more than a table of texts has")
+
+
+def _as_text(cell: Any) -> str:
+    """A workbook's cell as its spreadsheet would show it, near enough for ids and texts."""
+    if isinstance(cell, bool):
+        return "TRUE" if cell else "FALSE"
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    if isinstance(cell, datetime | date | time):
+        return cell.isoformat(" ") if isinstance(cell, datetime) else cell.isoformat()
+    return str(cell).strip()
