@@ -50,5 +50,5 @@ def test_a_profile_of_nobody_or_nothing_is_empty():
 
 
 def test_an_unknown_name_names_the_known():
-    with pytest.raises(InputError, match=r"no reward model named 'frist'.*first"):
+    with pytest.raises(InputError, match=r"unknown reward model 'frist'.*one of .*first"):
         load_reward_model("frist")
