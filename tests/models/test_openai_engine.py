@@ -355,8 +355,15 @@ def test_a_failure_for_good_says_how_many_and_returns_nothing() -> None:
         ("-5", 0.75, 0.75),
         ("soon", 0.75, 0.75),
         ("nan", 0.75, 0.75),
-        (format_datetime(datetime.now(UTC) + timedelta(days=1)), 60.0, 60.0),
-        (format_datetime(datetime.now(UTC) - timedelta(days=1), usegmt=True), 0.75, 0.75),
+        pytest.param(
+            format_datetime(datetime.now(UTC) + timedelta(days=1)), 60.0, 60.0, id="tomorrow"
+        ),
+        pytest.param(
+            format_datetime(datetime.now(UTC) - timedelta(days=1), usegmt=True),
+            0.75,
+            0.75,
+            id="yesterday",
+        ),
     ],
 )
 def test_retry_after_is_honoured_and_capped(header: str, low: float, high: float) -> None:
