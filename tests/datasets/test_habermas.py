@@ -210,3 +210,24 @@ def test_the_scales_are_the_published_ones():
 
     for names, ours in ((AGREE, LIKERT["agreement"]), (QUALITY, LIKERT["quality"])):
         assert ours == {"MOCK": None} | {name: n for n, name in enumerate(names, start=1)}
+
+
+def test_opinions_that_no_person_wrote_are_dropped_and_counted(tmp_path):
+    rows = comparison_rows()
+    own, others = "own_opinion.metadata.provenance", "other_opinions.metadata.provenance"
+    for row in rows:
+        row[own] = "HUMAN_CITIZEN"
+        row[others] = ["HUMAN_CITIZEN"] * len(row["other_opinions.text"])
+        if row["worker_id"] == "w0-0":
+            row[own], row["own_opinion.text"] = "MOCK", "A mock opinion."
+        elif row["worker_id"] == "w0-1":
+            row[others][0], row["other_opinions.text"][0] = "MOCK", "A mock opinion."
+        elif row["launch_id"] == "launch-0":  # not marked here: known by its id
+            row["other_opinions.text"][0] = "A mock opinion."
+    dataset = import_habermas(put_files(tmp_path / "h", rows))
+    assert "w0-0" not in set(dataset.opinions["participant_id"])
+    assert "A mock opinion." not in set(dataset.opinions["text"])
+    counts = dataset.about.steps[0].counts
+    assert counts["rows dropped: their own opinion is mock, dummy, example or a bot's"] == 2
+    assert counts["others' opinions dropped: mock, dummy, example or a bot's"] == 6
+    assert dataset.opinions.height == 2 * (3 + 4)

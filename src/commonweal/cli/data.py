@@ -91,6 +91,14 @@ def import_(
             metavar="QUESTION", help="Remesh: leave a question out, by id or text; repeatable."
         ),
     ] = None,
+    question: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Polis: what was asked, where the export has no topic."),
+    ] = None,
+    turn_signs: Annotated[
+        bool,
+        typer.Option("--turn-signs", help="Polis: this export has 1 for disagree, -1 for agree."),
+    ] = False,
     licence: Annotated[str, typer.Option(help="Under which licence the data came.")] = "",
     attribution: Annotated[str, typer.Option(help="What the licence asks to be said.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
@@ -115,7 +123,8 @@ def import_(
             raise InputError(f"{given!r} is not UTF-8; expected names and texts that are") from None
     said: dict[str, Any] = {"licence": licence, "attribution": attribution}
     options: dict[str, dict[str, Any]] = {
-        "polis": {"opinions": opinions, "n_votes": n_votes, "seed": seed, "simulated": simulated},
+        "polis": {"opinions": opinions, "n_votes": n_votes, "seed": seed, "simulated": simulated}
+        | {"question": question, "turn_signs": turn_signs},
         "deliberation-pairs": {"balanced": balanced, "seed": seed},
         "remesh": {"leave_out": tuple(leave_out or ())},
         "ratings": {

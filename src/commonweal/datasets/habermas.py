@@ -18,6 +18,7 @@ from commonweal.datasets.habermas_files import (
     LIKERT,
     POSITION_COLUMNS,
     POSITIONS,
+    PROVENANCE,
     SPLITS,
     likert,
     read_parquet,
@@ -28,6 +29,8 @@ from commonweal.errors import InputError
 
 _NOT_STATEMENTS = ("mock", "dummy", "example")
 _HUMAN = "human_citizen"
+_MADE_UP = (*_NOT_STATEMENTS, "bot_citizen")
+_OTHER_OPINIONS = ("text", "metadata.id", "metadata.participant_id")
 _REWARD_MODEL = "habermas-machine"
 
 
@@ -48,7 +51,9 @@ def import_habermas(folder: Path, *, name: str = "habermas-machine") -> Dataset:
         InputError: a file is missing or differs from the schema; the message names column and row.
     """
     path = folder / COMPARISONS
-    rows = read_parquet(path, COMPARISON_COLUMNS).with_row_index("_row", offset=1)
+    rows = read_parquet(path, COMPARISON_COLUMNS, optional=PROVENANCE).with_row_index(
+        "_row", offset=1
+    )
     counts = {"rows read": rows.height}
     human = rows.filter(pl.col("metadata.provenance").str.to_lowercase() == _HUMAN)
     counts["rows dropped: not of a human citizen"] = rows.height - human.height
@@ -62,6 +67,9 @@ def import_habermas(folder: Path, *, name: str = "habermas-machine") -> Dataset:
         pl.coalesce("worker_id", "own_opinion.metadata.participant_id").alias("participant_id"),
     )
     refuse(path, human, pl.col("participant_id").is_null(), "worker_id", "a value")
+    human = _without_mock(human, counts)
+    if human.is_empty():
+        raise InputError(f"{path}: no row has an opinion that a person wrote; nothing to import")
 
     opinions = _opinions(human)
     shown = _shown(path, human)
@@ -114,6 +122,44 @@ def import_habermas(folder: Path, *, name: str = "habermas-machine") -> Dataset:
         ),
         **{name: completed(name, table) for name, table in tables.items()},
     )
+
+
+def _without_mock(human: pl.DataFrame, counts: dict[str, int]) -> pl.DataFrame:
+    """The rows whose own opinion a person wrote, with others' opinions of that kind only.
+
+    Whoever wrote nothing in time was given a mock opinion; the publisher's own preparation of the
+    data leaves such rows out, too.
+    """
+    own = "own_opinion.metadata.provenance"
+    others = "other_opinions.metadata.provenance"
+    counts["rows dropped: their own opinion is mock, dummy, example or a bot's"] = 0
+    counts["others' opinions dropped: mock, dummy, example or a bot's"] = 0
+    if own in human.columns:
+        made_up = pl.col(own).str.to_lowercase().is_in(_MADE_UP).fill_null(False)
+        mock = human.filter(made_up).select("round_id", opinion_id="own_opinion.metadata.id")
+        human = human.filter(~made_up)
+        counts["rows dropped: their own opinion is mock, dummy, example or a bot's"] = mock.height
+    else:
+        mock = pl.DataFrame(schema={"round_id": pl.String, "opinion_id": pl.String})
+    lists = [f"other_opinions.{each}" for each in _OTHER_OPINIONS]
+    flat = human.select("_row", "round_id", *lists, *([others] if others in human.columns else []))
+    flat = flat.explode([name for name in flat.columns if name.startswith("other_opinions.")])
+    flat = flat.join(
+        mock.unique().with_columns(of_mock=pl.lit(True)),
+        left_on=["round_id", "other_opinions.metadata.id"],
+        right_on=["round_id", "opinion_id"],
+        how="left",
+        maintain_order="left",
+    )
+    bad = pl.col("of_mock").fill_null(False)
+    if others in flat.columns:
+        bad |= pl.col(others).str.to_lowercase().is_in(_MADE_UP).fill_null(False)
+    n_bad = flat.filter(bad).height
+    if not n_bad:
+        return human
+    counts["others' opinions dropped: mock, dummy, example or a bot's"] = n_bad
+    kept = flat.filter(~bad).group_by("_row", maintain_order=True).agg(*lists)
+    return human.drop(lists).join(kept, on="_row", how="left", maintain_order="left")
 
 
 def _rounds(path: Path, human: pl.DataFrame) -> pl.DataFrame:

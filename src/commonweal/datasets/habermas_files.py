@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
@@ -44,6 +45,12 @@ COMPARISON_COLUMNS = {
     "rankings.numerical_ranks": "list",
     "metadata.provenance": _TEXT,
 }
+PROVENANCE = {
+    "own_opinion.metadata.provenance": _TEXT,
+    "other_opinions.metadata.provenance": _TEXTS,
+}
+"""Whether a person wrote an opinion; read where it is there."""
+
 POSITION_COLUMNS = {
     "launch_id": _TEXT,
     "worker_id": _TEXT,
@@ -62,7 +69,10 @@ _PARALLEL = (
         "ratings.agreement",
         "ratings.quality",
     ),
-    ("other_opinions.text", "other_opinions.metadata.id", "other_opinions.metadata.participant_id"),
+    (
+        *("other_opinions.text", "other_opinions.metadata.id"),
+        *("other_opinions.metadata.participant_id", "other_opinions.metadata.provenance"),
+    ),
     ("rankings.candidate_ids", "rankings.numerical_ranks"),
 )
 """Columns whose lists run in parallel: in each row of one length, or empty."""
@@ -97,7 +107,9 @@ LIKERT = {
 """Likert name to rating, 1 to 7; MOCK is a missing answer."""
 
 
-def read_parquet(path: Path, columns: dict[str, str]) -> pl.DataFrame:
+def read_parquet(
+    path: Path, columns: dict[str, str], *, optional: Mapping[str, str] | None = None
+) -> pl.DataFrame:
     """These columns of a file, each of its kind, with lists that run in parallel.
 
     Raises:
@@ -108,6 +120,7 @@ def read_parquet(path: Path, columns: dict[str, str]) -> pl.DataFrame:
     try:
         there = pl.read_parquet_schema(path)
         require_columns(path, list(there), columns, expected=expected)
+        columns = columns | {n: kind for n, kind in (optional or {}).items() if n in there}
         rows = pl.read_parquet(path, columns=list(columns))
     except FileNotFoundError:
         raise InputError(f"no file {path}; expected {expected}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -9,14 +10,14 @@ import numpy as np
 import polars as pl
 
 from commonweal.datasets.dataset import About, Dataset, Step, completed
+from commonweal.datasets.polis_export import opened
 from commonweal.datasets.polis_files import (
-    EXPORT,
     Votes,
-    check_direction,
     read_comments,
     read_summary,
     read_votes,
 )
+from commonweal.datasets.polis_signs import check_signs
 from commonweal.datasets.schema import VOTE
 from commonweal.errors import InputError
 
@@ -31,6 +32,7 @@ def import_polis(
     seed: int = 0,
     name: str | None = None,
     question: str | None = None,
+    turn_signs: bool = False,
     simulated: bool = False,
     licence: str = "",
     attribution: str = "",
@@ -43,18 +45,20 @@ def import_polis(
     ``n_votes`` of their votes for or against others' comments, chosen by ``seed``, and these votes
     are no ratings any more.
 
-    Comments that were moderated out are not candidates. The last vote counts where somebody changed
+    Comments that were moderated out or are marked ``is-meta`` (facts about the person) are not
+    candidates. The last vote counts where somebody changed
     their mind. Votes on one's own comment stay; comparisons drop them by ``author_id``. People
     without an opinion keep their ratings. What was dropped is counted in the dataset's step.
 
     Args:
-        folder: the export.
+        folder: the export, or a zip of it; names may have a prefix.
         opinions: "written", or "votes".
         n_votes: votes in an opinion that is made from votes.
         seed: chooses them.
         name: the conversation's; the folder's by default. It begins every participant's id, so that
             two conversations never share one.
         question: what was asked; the export's topic by default.
+        turn_signs: the export has 1 for disagreement and -1 for agreement.
         simulated: nobody cast these votes; else they are real people's, replayed.
         licence: under which the export may be used.
         attribution: what its licence asks to be said.
@@ -67,14 +71,17 @@ def import_polis(
         raise InputError(f"opinions is {opinions!r}, expected 'written' or 'votes'")
     if n_votes < 1:
         raise InputError(f"n_votes is {n_votes}, expected at least 1")
-    if not folder.is_dir():
-        raise InputError(f"no folder {folder}; expected {EXPORT}")
-    name = name or folder.resolve().name
-    summary = read_summary(folder, needed=question is None)
+    name = name or (folder.stem if folder.is_file() else folder.resolve().name)
     counts: dict[str, int] = {}
-    comments = read_comments(folder, counts)
-    votes = read_votes(folder)
-    check_direction(comments, votes)
+    with opened(folder) as export:
+        summary = read_summary(export, needed=question is None)
+        comments = read_comments(export, counts)
+        votes, other = read_votes(export)
+        if turn_signs:
+            votes = replace(votes, rows=votes.rows.with_columns(vote=-pl.col("vote")))
+        check_signs(comments, votes, other, counts, turned=turn_signs)
+    counts["votes whose time was rounded: their order is the file's"] = votes.n_rounded
+    counts["votes whose sign was turned"] = votes.n_read if turn_signs else 0
     placed = _placed(votes, comments, counts)
     if opinions == "votes":
         chosen = _chosen(placed, n_votes, np.random.default_rng(seed))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -10,11 +11,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from commonweal.datasets.polis_export import EXPORT, Export
 from commonweal.datasets.reading import folded, read_csv, read_csv_header, refuse
 from commonweal.errors import InputError
 from commonweal.files import read_text
-
-EXPORT = "a Polis export: comments.csv, votes.csv or participants-votes.csv, summary.csv"
 
 LONGEST_COMMENT = 10_000
 """Characters. Polis lets people write far less; a longer one is a paste or an attack."""
@@ -26,8 +26,9 @@ _MANY = MOST_ID + 1
 
 _ID = f"a whole number from 0 to {MOST_ID:,}"
 _TOO_LONG = f"over {LONGEST_COMMENT:,} characters"
+_META = "about the person, not an opinion (is-meta)"
+_TRUE = ("true", "t", "1", "yes", "wahr", "vrai")
 _WIDE = "a Polis export's participants-votes.csv"
-_WIDE_NAMES = ("participants-votes.csv", "participant-votes.csv")
 _SUMMARY_BYTES = 1_000_000
 
 # Besides the columns that are read: those of the public exports (compdemocracy/openData) and of the
@@ -48,37 +49,47 @@ class Votes:
         path: the file.
         rows: voter, comment, vote (1 agrees, 0 passes, -1 disagrees), sorted by the first two.
         n_read: votes in the file.
+        n_rounded: of these, votes whose time a spreadsheet had rounded: their order is the file's.
     """
 
     path: Path
     rows: pl.DataFrame
     n_read: int
+    n_rounded: int = 0
 
 
-def read_summary(folder: Path, *, needed: bool) -> dict[str, str]:
+def read_summary(export: Export, *, needed: bool) -> dict[str, str]:
     """The export's summary, name to value, white space folded."""
-    path = folder / "summary.csv"
-    if not needed and not path.exists():
-        return {}
+    path = export.summary
+    if path is None:
+        if not needed:
+            return {}
+        raise InputError(
+            f"no file {export.folder / 'summary.csv'}; expected {EXPORT}; without it, give the "
+            'question: --question "..."'
+        )
     text = read_text(path, expected=EXPORT, max_bytes=_SUMMARY_BYTES)
+    separator = ";" if re.match(r'\s*"?[\w-]+"?\s*;', text) else ","
+    separator = "\t" if re.match(r'\s*"?[\w-]+"?\t', text) else separator
     try:
         found = {
             row[0].strip(): " ".join(row[1].split())
-            for row in csv.reader(StringIO(text, newline=""))
+            for row in csv.reader(StringIO(text, newline=""), delimiter=separator)
             if len(row) > 1
         }
     except csv.Error as error:
         raise InputError(f"cannot read {path}: {error}; expected {EXPORT}") from None
     if needed and not found.get("topic"):
         raise InputError(
-            f"{path}: there is no topic; expected a line 'topic,...', or give the question"
+            f"{path}: there is no topic; expected a line 'topic,...', or give the question: "
+            '--question "..."'
         )
     return found
 
 
-def read_comments(folder: Path, counts: dict[str, int]) -> pl.DataFrame:
+def read_comments(export: Export, counts: dict[str, int]) -> pl.DataFrame:
     """Comments in the order of their numbers: comment, author, text, agrees, candidate."""
-    path = folder / "comments.csv"
+    path = export.comments
     kinds: dict[str, type[pl.DataType]] = {
         "comment-id": pl.Int64,
         "author-id": pl.Int64,
@@ -89,6 +100,7 @@ def read_comments(folder: Path, counts: dict[str, int]) -> pl.DataFrame:
     header = read_csv_header(path, expected)
     if "agrees" in header:
         kinds["agrees"] = pl.Int64
+    kinds |= {name: pl.String for name in ("is-meta", "is-seed") if name in header}
     rows = read_csv(
         path, kinds, others=_OTHER_COMMENT_COLUMNS, expected=expected, every_column=True
     )
@@ -96,6 +108,11 @@ def read_comments(folder: Path, counts: dict[str, int]) -> pl.DataFrame:
         refuse(path, rows, _no_id(column), column, _ID)
     known = pl.col("moderated").is_between(-1, 1).fill_null(False)
     refuse(path, rows, ~known, "moderated", "-1 (moderated out), 0 or 1")
+    for name in ("is-meta", "is-seed"):
+        flag = (
+            pl.col(name).str.to_lowercase().is_in(_TRUE) if name in rows.columns else pl.lit(False)
+        )
+        rows = rows.with_columns(flag.fill_null(False).alias(name))
     again = ~pl.struct(*kinds).is_first_distinct()
     refuse(
         path,
@@ -110,14 +127,17 @@ def read_comments(folder: Path, counts: dict[str, int]) -> pl.DataFrame:
         .then(pl.lit("there twice"))
         .when(pl.col("moderated") == -1)
         .then(pl.lit("moderated out"))
+        .when("is-meta")
+        .then(pl.lit(_META))
         .when(pl.col("text") == "")
         .then(pl.lit("without text"))
         .when(pl.col("text").str.len_chars() > LONGEST_COMMENT)
         .then(pl.lit(_TOO_LONG))
     )
     counts["comments read"] = rows.height
-    for why in ("there twice", "moderated out", "without text", _TOO_LONG):
+    for why in ("there twice", "moderated out", _META, "without text", _TOO_LONG):
         counts[f"comments dropped: {why}"] = checked.filter(pl.col("why") == why).height
+    counts["comments typed in by moderators (is-seed)"] = rows.filter("is-seed").height
     agrees = pl.col("agrees") if "agrees" in rows.columns else pl.lit(None, dtype=pl.Int64)
     return (
         checked.filter(~pl.col("again"))
@@ -127,21 +147,28 @@ def read_comments(folder: Path, counts: dict[str, int]) -> pl.DataFrame:
             author="author-id",
             agrees=agrees,
             candidate=pl.col("why").is_null(),
-            sayable=pl.col("text").str.len_chars().is_between(1, LONGEST_COMMENT),
+            sayable=pl.col("text").str.len_chars().is_between(1, LONGEST_COMMENT)
+            & ~pl.col("is-meta"),
         )
         .sort("comment")
     )
 
 
-def read_votes(folder: Path) -> Votes:
-    """Each person's last vote on each comment, in the order of people and comments."""
-    path = folder / "votes.csv"
-    wide = next((folder / name for name in _WIDE_NAMES if (folder / name).exists()), None)
-    if path.exists():
-        return _long_votes(path, wide)
-    if wide is not None:
-        return _wide_votes(wide)
-    raise InputError(f"{folder} holds no votes.csv and no {_WIDE_NAMES[0]}; expected {EXPORT}")
+def read_votes(export: Export) -> tuple[Votes, Votes | None]:
+    """Each person's last vote on each comment, and the same of the other file where there are both.
+
+    Both are in the order of people and comments.
+    """
+    if export.votes is not None:
+        votes = _long_votes(export.votes, export.wide)
+        other = export.wide
+        numbered = other is not None and any(map(_is_id, read_csv_header(other, _WIDE)))
+        return votes, _wide_votes(other) if other is not None and numbered else None
+    if export.wide is not None:
+        return _wide_votes(export.wide), None
+    raise InputError(
+        f"{export.folder} holds no votes.csv and no participants-votes.csv; expected {EXPORT}"
+    )
 
 
 def _long_votes(path: Path, wide: Path | None) -> Votes:
@@ -149,11 +176,18 @@ def _long_votes(path: Path, wide: Path | None) -> Votes:
     names = ("timestamp", "comment-id", "voter-id", "vote")
     rows = read_csv(
         path,
-        dict.fromkeys(names, pl.Int64),
+        # A spreadsheet rounds timestamps: 1.7E+12, or 1,7E+12.
+        dict.fromkeys(names, pl.Int64) | {"timestamp": pl.String},
         others=_OTHER_VOTE_COLUMNS,
         expected="a Polis export's votes.csv",
     )
-    refuse(path, rows, pl.col("timestamp").is_null(), "timestamp", "a whole number")
+    told = pl.col("timestamp").str.replace(",", ".", literal=True)
+    number = pl.coalesce(
+        told.cast(pl.Int64, strict=False),
+        told.cast(pl.Float64, strict=False).cast(pl.Int64, strict=False),
+    )
+    refuse(path, rows, number.is_null(), "timestamp", "a whole number")
+    rows = rows.with_columns(rounded=told.str.contains("(?i)e"), timestamp=number)
     for name in ("comment-id", "voter-id"):
         refuse(path, rows, _no_id(name), name, _ID)
     refuse(path, rows, ~pl.col("vote").is_between(-1, 1).fill_null(False), "vote", "1, 0 or -1")
@@ -174,7 +208,9 @@ def _long_votes(path: Path, wide: Path | None) -> Votes:
     )
     last = (pl.col("both") != pl.col("both").shift(-1)).fill_null(True)
     columns = {"voter": pl.col("both") // _MANY, "comment": pl.col("both") % _MANY}
-    return Votes(path, ordered.filter(last).select(**columns, vote="vote"), rows.height)
+    kept = ordered.filter(last).select(**columns, vote="vote")
+    n_rounded = int(rows["rounded"].sum())
+    return Votes(path, kept, rows.height, n_rounded)
 
 
 def _no_id(name: str) -> pl.Expr:
@@ -219,20 +255,3 @@ def _wide_votes(path: Path) -> Votes:
         }
     )
     return Votes(path, votes.sort("voter", "comment"), votes.height)
-
-
-def check_direction(comments: pl.DataFrame, votes: Votes) -> None:
-    """Refuses votes whose sign is turned round: some tools write -1 for agreement."""
-    per_comment = votes.rows.group_by("comment").agg(
-        ours=(pl.col("vote") == 1).sum(), turned=(pl.col("vote") == -1).sum()
-    )
-    both = comments.drop_nulls("agrees").join(per_comment, on="comment")
-    miss = [(pl.col("agrees") - pl.col(name).cast(pl.Int64)).abs() for name in ("ours", "turned")]
-    columns = both.select(ours=miss[0].sum(), turned=miss[1].sum(), total=pl.col("agrees").sum())
-    ours, turned, total = columns.row(0)
-    # In the public exports the votes of 1 miss 0.3 to 3 % of what the column counts.
-    if turned < 0.1 * total < ours:
-        raise InputError(
-            f"{votes.path}: votes look turned round: the column agrees of comments.csv fits the "
-            "votes of -1, not those of 1; expected 1 for agreement: turn the sign of each vote"
-        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 import polars as pl
 
 from commonweal.errors import InputError
+from commonweal.files import decoded, near_path
+from commonweal.reading.tables import separator_of
 
 _CHUNK_BYTES = 1 << 20
 
@@ -40,7 +43,7 @@ def read_csv(
         InputError: there is no such file, it is not UTF-8, a column is missing, unknown or there
             twice, a value is not of its type, or it holds no rows; the message names the row.
     """
-    header = read_csv_header(path, expected)
+    source, separator, header = _opened(path, expected)
     require_columns(path, header, kinds, expected=expected)
     for name, n in Counter(header).items():
         if n > 1:
@@ -52,13 +55,14 @@ def read_csv(
             )
     try:
         found = pl.read_csv(
-            path,
+            source,
+            separator=separator,
             columns=None if every_column else list(kinds),
             schema_overrides=dict(kinds),
             infer_schema=False,
         )
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise _why(path, kinds, error) from None
+        raise _why(path, source, separator, header, kinds, error) from None
     found = found.select(list(kinds)).with_row_index("_row", offset=1)
     found = found.filter(pl.any_horizontal(pl.col(list(kinds)).is_not_null()))
     if found.is_empty():
@@ -72,13 +76,33 @@ def read_csv_header(path: Path, expected: str) -> list[str]:
     Raises:
         InputError: there is no such file, it is empty, or its first line is not UTF-8.
     """
+    return _opened(path, expected)[2]
+
+
+def _opened(path: Path, expected: str) -> tuple[Path | io.BytesIO, str, list[str]]:
+    """What polars reads of a file, its separator and its header.
+
+    A spreadsheet may have saved it again: with other separators, or in UTF-16.
+    """
+    source: Path | io.BytesIO = path
     try:
         with path.open("rb") as file:
-            first = next(line for line in file if line.strip())
-        return next(csv.reader([first.decode("utf-8-sig")]))
+            start = file.read(_CHUNK_BYTES)
+        if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in start[:100]:
+            start = decoded(path, path.read_bytes()).encode()
+            source = io.BytesIO(start)
+        lines = [line for line in start.splitlines() if line.strip()][:50]
+        first = lines[0].decode("utf-8-sig")
+        if first.lower().startswith("sep="):
+            body = start if isinstance(source, io.BytesIO) else path.read_bytes()
+            source, first = io.BytesIO(body.split(b"\n", 1)[1]), lines[1].decode()
+        separator = separator_of(first)
+        if len(separator.strip("\x1f")) == 0 and separator != "\t":
+            separator = ","
+        return source, separator, next(csv.reader([first], delimiter=separator))
     except FileNotFoundError:
-        raise InputError(f"no file {path}; expected {expected}") from None
-    except StopIteration:
+        raise InputError(f"no file {path}{near_path(path)}; expected {expected}") from None
+    except IndexError:
         raise InputError(f"{path} is empty; expected {expected}") from None
     except UnicodeDecodeError:
         raise _not_utf8(path, 1) from None
@@ -130,13 +154,30 @@ def folded(column: str) -> pl.Expr:
     return pl.col(column).str.replace_all(r"\s+", " ").str.strip_chars()
 
 
-def _why(path: Path, kinds: Mapping[str, type[pl.DataType]], error: Exception) -> InputError:
+def _why(
+    path: Path,
+    source: Path | io.BytesIO,
+    separator: str,
+    header: Sequence[str],
+    kinds: Mapping[str, type[pl.DataType]],
+    error: Exception,
+) -> InputError:
     """What is wrong with a file that polars could not read, looked for slowly."""
-    if line := _first_line_not_utf8(path):
+    if isinstance(source, Path) and (line := _first_line_not_utf8(path)):
         return _not_utf8(path, line)
+    raw = path.read_bytes() if isinstance(source, Path) else source.getvalue()
+    rows = csv.reader(io.StringIO(raw.decode("utf-8-sig"), newline=""), delimiter=separator)
     try:
-        texts = pl.read_csv(path, columns=list(kinds), infer_schema=False)
-    except (OSError, pl.exceptions.PolarsError):
+        for number, row in enumerate(rows):
+            if len(row) > len(header) and any(row[len(header) :]):
+                return InputError(
+                    f"cannot read {path}, row {number}: {len(row)} fields, expected {len(header)} "
+                    f"({_shown(header)}); is there a {separator!r} in a text that is not quoted?"
+                )
+        texts = pl.read_csv(
+            io.BytesIO(raw), columns=list(kinds), infer_schema=False, separator=separator
+        )
+    except (OSError, csv.Error, pl.exceptions.PolarsError):
         return InputError(f"cannot read {path}: {str(error).splitlines()[0]}")
     for name, kind in kinds.items():
         not_of_kind = pl.col(name).is_not_null() & pl.col(name).cast(kind, strict=False).is_null()

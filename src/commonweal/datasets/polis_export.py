@@ -1,0 +1,119 @@
+"""Where the files of a Polis export are: a folder or a zip, under the names of any download."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from commonweal.errors import InputError
+from commonweal.files import near_path
+
+EXPORT = "a Polis export: comments.csv, votes.csv or participants-votes.csv, summary.csv"
+
+_KINDS = ("comments", "participants-votes", "votes", "summary")
+_NAME = re.compile(
+    r"(?P<prefix>.*?)(?:^|[-_. ])(?P<kind>comments|participants?-votes|votes|summary)"
+    r"(?: ?\(\d+\)| copy)?\.csv",
+    re.IGNORECASE,
+)
+_MOST_UNPACKED_BYTES = 4_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """The files of one conversation.
+
+    Attributes:
+        folder: what was given.
+        comments: the comments; where there is none, the name that it should have.
+        votes: one row a vote; None where there is none.
+        wide: one row a participant; None where there is none.
+        summary: topic and description; None where there is none.
+    """
+
+    folder: Path
+    comments: Path
+    votes: Path | None
+    wide: Path | None
+    summary: Path | None
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Export]:
+    """The export in a folder or a zip, which is unpacked for as long as the context lasts.
+
+    Names may have a prefix, as the report page downloads them (DATE-TIME-ID-votes.csv).
+
+    Raises:
+        InputError: there is no such folder, or it holds the files of several conversations.
+    """
+    if path.is_dir():
+        yield _found(path)
+        return
+    if not path.exists():
+        raise InputError(f"no folder {path}{near_path(path)}; expected {EXPORT}")
+    if not zipfile.is_zipfile(path):
+        raise InputError(f"{path} is no folder and no zip; expected the folder of {EXPORT}")
+    with tempfile.TemporaryDirectory(prefix="polis-") as name:
+        unpacked = Path(name)
+        try:
+            _unpack(path, unpacked)
+            yield _found(unpacked)
+        except InputError as error:
+            # The reader knows the zip, not where it was unpacked.
+            raise InputError(str(error).replace(str(unpacked), str(path))) from None
+        except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
+            raise InputError(f"cannot read {path}: {error}; expected {EXPORT}, zipped") from None
+
+
+def _unpack(path: Path, folder: Path) -> None:
+    """The files of an export out of a zip, in whatever folder they lie there, by their names."""
+    with zipfile.ZipFile(path) as packed:
+        wanted = [
+            each
+            for each in packed.infolist()
+            if not each.is_dir()
+            and "__MACOSX" not in each.filename
+            and _NAME.fullmatch(PurePosixPath(each.filename.replace("\\", "/")).name)
+        ]
+        if sum(each.file_size for each in wanted) > _MOST_UNPACKED_BYTES:
+            raise InputError(f"{path} unpacks to more than {_MOST_UNPACKED_BYTES:,} bytes")
+        for each in wanted:
+            # Only the name: a path in a zip may lead anywhere.
+            target = folder / PurePosixPath(each.filename.replace("\\", "/")).name
+            if target.exists():
+                raise InputError(
+                    f"{path} holds {target.name} twice; expected one conversation a zip"
+                )
+            with packed.open(each) as source, target.open("wb") as written:
+                shutil.copyfileobj(source, written)
+
+
+def _found(folder: Path) -> Export:
+    files: dict[str, list[Path]] = {kind: [] for kind in _KINDS}
+    for file in sorted(folder.iterdir()):
+        if named := _NAME.fullmatch(file.name):
+            kind = named["kind"].lower().replace("participant-", "participants-")
+            files[kind].append(file)
+    for kind, there in files.items():
+        plain = [file for file in there if file.name.lower() == f"{kind}.csv"]
+        if len(there) > 1 and not plain:
+            raise InputError(
+                f"{folder} holds {len(there)} files of {kind} ({there[0].name}, {there[1].name}); "
+                "expected one conversation a folder"
+            )
+        files[kind] = plain or there
+    one = {kind: there[0] if there else None for kind, there in files.items()}
+    return Export(
+        folder,
+        one["comments"] or folder / "comments.csv",
+        one["votes"],
+        one["participants-votes"],
+        one["summary"],
+    )

@@ -1,0 +1,162 @@
+"""Polis exports as they are downloaded and saved again, and votes whose signs are turned."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+from polis_making import COMMENTS, REAL, comment, put_csv, put_export, small_export, vote
+
+from commonweal.datasets.polis import import_polis
+from commonweal.errors import InputError
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "polis" / "bus-fares"
+
+
+def ratings_of(dataset):
+    return set(dataset.ratings.select("participant_id", "candidate_id", "agreement").iter_rows())
+
+
+def counts_of(dataset):
+    return dataset.about.steps[0].counts
+
+
+def copied(folder: Path, change=lambda text: text, name=lambda name: name) -> Path:
+    folder.mkdir()
+    for file in EXAMPLE.glob("*.csv"):
+        (folder / name(file.name)).write_text(change(file.read_text()), newline="")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return import_polis(EXAMPLE, name="x")
+
+
+@pytest.mark.parametrize("prefix", ["2025-06-19-1201-3phdex2kjf-", "buses_"])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_downloaded_names_and_zips(tmp_path, plain, prefix, zipped):
+    path = copied(tmp_path / "e", name=lambda name: prefix + name)
+    if zipped:
+        with zipfile.ZipFile(tmp_path / "e.zip", "w") as packed:
+            for file in path.iterdir():
+                packed.write(file, f"inside/{file.name}")
+            packed.writestr("__MACOSX/._votes.csv", "no")
+        path = tmp_path / "e.zip"
+    assert ratings_of(import_polis(path, name="x")) == ratings_of(plain)
+
+
+def test_two_conversations_in_one_folder_are_refused(tmp_path):
+    path = copied(tmp_path / "e", name=lambda name: f"a-{name}")
+    shutil.copy(path / "a-votes.csv", path / "b-votes.csv")
+    with pytest.raises(InputError, match="2 files of votes"):
+        import_polis(path)
+
+
+def test_a_message_about_a_zip_names_the_zip(tmp_path):
+    with zipfile.ZipFile(tmp_path / "e.zip", "w") as packed:
+        packed.writestr("summary.csv", "topic,Q\n")
+        packed.writestr("comments.csv", "a,b\n1,2\n")
+    with pytest.raises(InputError, match=r"e\.zip/comments\.csv: there is no column"):
+        import_polis(tmp_path / "e.zip")
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_saved_again_by_a_spreadsheet(tmp_path, plain, separator, encoding):
+    path = copied(tmp_path / "e", lambda text: text.replace(",", separator))
+    for file in path.iterdir():
+        file.write_bytes(file.read_text().replace("1700000", "1700000").encode(encoding))
+    assert ratings_of(import_polis(path, name="x")) == ratings_of(plain)
+
+
+def test_times_that_a_spreadsheet_rounded_are_read_and_counted(tmp_path):
+    votes = [vote(0, n, 1, timestamp="1.7E+12") for n in (1, 2)]
+    votes += [vote(0, 1, -1, timestamp="1.7E+12")]
+    dataset = import_polis(put_export(tmp_path / "p", [comment(0, 0, "A.")], votes))
+    assert ratings_of(dataset) == {("p/1", "0", -1), ("p/2", "0", 1)}
+    assert counts_of(dataset)["votes whose time was rounded: their order is the file's"] == 3
+
+
+def test_without_a_topic_the_option_is_named(tmp_path):
+    path = small_export(tmp_path / "e", topic="")
+    with pytest.raises(InputError, match="--question"):
+        import_polis(path)
+    assert import_polis(path, question="Free?").rounds["question"].item() == "Free?"
+
+
+def test_a_comma_that_is_not_quoted_is_named_by_row(tmp_path):
+    path = small_export(tmp_path / "e")
+    with (path / "comments.csv").open("a") as file:
+        file.write("1,Tue,7,0,0,0,1,Not quoted, so cut\n")
+    with pytest.raises(InputError, match=r"comments\.csv, row 7: 9 fields, expected 8"):
+        import_polis(path)
+
+
+def test_what_is_about_the_person_is_no_candidate_and_no_opinion(tmp_path):
+    comments = [[*comment(0, 0, "A.")[:-1], "false", "A."]]
+    comments += [[*comment(1, 1, "B.")[:-1], "TRUE", "I live here."]]
+    export = put_export(tmp_path / "p", [], [vote(n, p, 1) for n in (0, 1) for p in (0, 1)])
+    put_csv(export / "comments.csv", [*COMMENTS[:-1], "is-meta", COMMENTS[-1]], comments)
+    dataset = import_polis(export)
+    assert dataset.candidates["text"].to_list() == ["A."]
+    assert dataset.opinions["text"].to_list() == ["A."]
+    what = "comments dropped: about the person, not an opinion (is-meta)"
+    assert counts_of(dataset)[what] == 1
+
+
+# ------------------------------------------------------------------------------------------ signs
+
+
+def turned(folder: Path) -> Path:
+    """The example as a faulty exporter writes it: votes and ``agrees`` both the wrong way round."""
+    folder.mkdir()
+    shutil.copy(EXAMPLE / "summary.csv", folder)
+    header, *rows = (EXAMPLE / "votes.csv").read_text().splitlines()
+    swap = {"1": "-1", "-1": "1", "0": "0"}
+    rows = [",".join([*r.split(",")[:-1], swap[r.rsplit(",", 1)[1]]]) for r in rows]
+    (folder / "votes.csv").write_text("\n".join([header, *rows]) + "\n")
+    header, *rows = (EXAMPLE / "comments.csv").read_text().splitlines()
+    cells = [row.split(",", 6) for row in rows]
+    rows = [",".join([*c[:3], c[4], c[3], *c[5:]]) for c in cells]
+    (folder / "comments.csv").write_text("\n".join([header, *rows]) + "\n")
+    return folder
+
+
+def test_signs_that_authors_contradict_are_refused_and_turned(tmp_path, plain):
+    path = turned(tmp_path / "e")
+    with pytest.raises(InputError, match=r"authors disagree with their own comments.*--turn-signs"):
+        import_polis(path)
+    dataset = import_polis(path, name="x", turn_signs=True)
+    assert ratings_of(dataset) == ratings_of(plain)
+    assert dataset.opinions["text"].to_list() == plain.opinions["text"].to_list()
+
+
+def test_signs_that_are_right_are_not_turned():
+    with pytest.raises(InputError, match="they were right: take --turn-signs out"):
+        import_polis(EXAMPLE, turn_signs=True)
+
+
+def test_two_files_of_votes_that_contradict_each_other_are_refused(tmp_path):
+    votes = [vote(n, p, 1 if p < 3 else -1) for n in range(3) for p in range(1, 5)]
+    path = put_export(tmp_path / "p", [comment(n, 9, f"S{n}.") for n in range(3)], votes)
+    header = ["participant", "0", "1", "2"]
+    for sign in (1, -1):
+        rows = [[p, *[sign * (1 if p < 3 else -1)] * 3] for p in range(1, 5)]
+        put_csv(path / "participants-votes.csv", header, rows)
+        if sign == 1:
+            counts = counts_of(import_polis(path))
+            assert counts["signs of votes: as in participants-votes.csv"] == 12
+    with pytest.raises(InputError, match="12 of 12 votes have the opposite sign"):
+        import_polis(path)
+
+
+@pytest.mark.parametrize("folder", REAL, ids=lambda folder: getattr(folder, "name", "none"))
+def test_no_real_conversation_is_refused_and_each_would_be_if_it_were_turned(folder):
+    counts = counts_of(import_polis(folder, question="Q?"))
+    assert counts["signs of votes: authors who agree with their own comments"] >= 14
+    assert counts["signs of votes: authors who disagree with their own comments"] == 0
+    with pytest.raises(InputError, match="authors disagree with their own comments"):
+        import_polis(folder, question="Q?", turn_signs=True)
