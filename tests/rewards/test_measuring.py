@@ -349,12 +349,30 @@ def test_nothing_to_measure_is_the_users_to_mend(votes):
         measure(table_model({"r1": scores}), without)
 
 
-def test_rewards_that_are_not_numbers_are_refused(votes):
+def test_infinite_rewards_and_none_at_all_are_refused(votes):
     cast, scores = votes
     broken = scores.copy()
-    broken[:, 3] = np.nan
-    with pytest.raises(CommonwealError, match=r"table: \d+ of \d+ rewards are not finite"):
-        measure(table_model({"r1": broken}), made_rounds({"r1": cast}))
+    broken[:, 3] = np.inf
+    for given in (broken, np.full_like(scores, np.nan)):
+        with pytest.raises(CommonwealError, match=r"table: \d+ of \d+ rewards are not finite"):
+            measure(table_model({"r1": given}), made_rounds({"r1": cast}))
+
+
+def test_missing_rewards_are_left_out_as_if_nobody_had_rated_and_counted(votes):
+    cast, scores = votes
+    gaps, fewer = scores.copy(), cast.copy()
+    gaps[:, 3] = fewer[:, 3] = np.nan
+    whole = measure(table_model({"r1": scores}), made_rounds({"r1": cast}), n_draws=20)
+    got = measure(table_model({"r1": gaps}), made_rounds({"r1": cast}), n_draws=20)
+    without = measure(table_model({"r1": scores}), made_rounds({"r1": fewer}), n_draws=20)
+    assert got.n_missing == whole.n_ratings - got.n_ratings > 0
+    assert without.n_missing == whole.n_missing == 0
+    assert got.n_ratings == without.n_ratings
+    assert (got.own, got.swapped, got.reliability.error) == (
+        without.own,
+        without.swapped,
+        without.reliability.error,
+    )
 
 
 def test_one_person_alone_has_no_swap_and_no_crossing(rng):
