@@ -9,6 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # One worker a processor; a file's tests stay together for as long as both are busy.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+# No test loads the large model.
 TESTED_WITH := smollm2-135m-instruct all-minilm-l6-v2
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TESTED := --extra questions --extra study --extra warm
@@ -42,7 +43,7 @@ check: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -q --doctest-modules --doctest-ignore-import-errors src
 
 bench: $(VENV)/full.stamp
-	$(BIN)/commonweal models pull
+	$(BIN)/commonweal models pull qwen2.5-coder-1.5b-instruct $(TESTED_WITH)
 	set -e; for each in benchmarks/*.py; do echo "== $$each"; $(BIN)/python $$each; done
 
 # The part of the docs that is made from the code: command-line help, record format, configs.

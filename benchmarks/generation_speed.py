@@ -22,7 +22,8 @@ import numpy as np
 
 from commonweal.groups import read_group
 from commonweal.models import store
-from commonweal.models.embedded_engine import DEFAULT_WEIGHTS, EmbeddedModel
+from commonweal.models.embedded_engine import EmbeddedModel
+from commonweal.models.packaged import SMALL_LANGUAGE_MODEL
 from commonweal.policies.templates import load_template
 from commonweal.types import Prompt
 
@@ -48,7 +49,7 @@ def main() -> None:
 
     embedded = []
     for _ in range(args.repeats + 1):
-        model = EmbeddedModel.from_spec()
+        model = EmbeddedModel.from_spec("small")
         start = time.perf_counter()
         answers = model.generate(prompts, seeds=range(args.candidates), sampling=sampling)
         seconds = time.perf_counter() - start
@@ -73,8 +74,8 @@ def transformers_rates(
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    folder = str(store.require(DEFAULT_WEIGHTS))
-    name = store.known(DEFAULT_WEIGHTS).requantise
+    folder = str(store.require(SMALL_LANGUAGE_MODEL))
+    name = store.known(SMALL_LANGUAGE_MODEL).gguf
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name, padding_side="left")
     model = AutoModelForCausalLM.from_pretrained(
         folder, gguf_file=name, dtype=getattr(torch, dtype)

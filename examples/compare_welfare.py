@@ -7,9 +7,8 @@ from tempfile import gettempdir
 from commonweal import find_agreement, read_group, write_report
 
 group = read_group(Path(__file__).parent / "groups" / "bus-fares.toml")
-result = find_agreement(
-    group.question, group.opinions, n_candidates=6, omit=["declan"], on_progress=print
-)
+options = {"model": "embedded:small", "n_candidates": 6, "on_progress": print}
+result = find_agreement(group.question, group.opinions, omit=["declan"], **options)
 for alpha in (0, 0.5, 1, 2, 10, math.inf):
     other = result.under(alpha=alpha)  # the same candidates: nothing is written anew
     if other.closest is None:

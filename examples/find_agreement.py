@@ -1,4 +1,4 @@
-"""From three opinions to a statement, with the embedded model (`commonweal models pull` first)."""
+"""From three opinions to a statement (`commonweal models pull smollm2-135m-instruct` first)."""
 
 from commonweal import find_agreement
 
@@ -9,6 +9,7 @@ result = find_agreement(
         "Nothing is free. People like me, who have no bus at all, would pay for it.",
         "Free for children and pensioners. The rest of us can pay a little.",
     ],
+    model="embedded:small",  # quick to try; left out, a larger model writes better
     n_candidates=8,
     seed=1,
 )

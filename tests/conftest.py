@@ -11,7 +11,8 @@ from hypothesis import settings
 
 from commonweal.errors import WeightsError
 from commonweal.models import store
-from commonweal.models.embedded_engine import DEFAULT_WEIGHTS, EmbeddedModel
+from commonweal.models.embedded_engine import EmbeddedModel
+from commonweal.models.packaged import SMALL_LANGUAGE_MODEL
 
 # A job that a shell started in the background inherits an ignored Ctrl-C, and so do its children;
 # the tests that press it need it.
@@ -29,13 +30,13 @@ def _pulled(name: str) -> Path:
     try:
         return store.require(name)
     except WeightsError as error:
-        pytest.fail(f"{error} (`commonweal models pull`, or `make test`, which does it first)")
+        pytest.fail(f"{error} (or run `make test`, which does it first)")
 
 
 @pytest.fixture(scope="session")
 def smollm2_gguf() -> Path:
-    """SmolLM2-135M-Instruct as Q8_0, the packaged language model."""
-    return _pulled(DEFAULT_WEIGHTS) / (store.known(DEFAULT_WEIGHTS).requantise or "")
+    """SmolLM2-135M-Instruct as Q8_0, the language model of the tests."""
+    return _pulled(SMALL_LANGUAGE_MODEL) / (store.known(SMALL_LANGUAGE_MODEL).gguf or "")
 
 
 @pytest.fixture(scope="session")
@@ -46,5 +47,5 @@ def encoder_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def embedded_model(smollm2_gguf: Path) -> EmbeddedModel:
-    """The packaged language model, loaded once."""
-    return EmbeddedModel.from_spec("")
+    """The language model of the tests, loaded once."""
+    return EmbeddedModel.from_spec("small")

@@ -34,7 +34,7 @@ def commonweal(*arguments: object, **options) -> subprocess.CompletedProcess[str
     return subprocess.run(
         [COMMAND, *map(str, arguments)],
         capture_output=True,
-        encoding="utf-8",
+        encoding=options.pop("encoding", "utf-8"),
         timeout=120,
         check=False,
         env=environment(**more),

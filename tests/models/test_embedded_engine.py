@@ -235,7 +235,7 @@ from commonweal.types import Message, Sampling
 call = json.loads(sys.argv[1])
 call["prompts"] = [tuple(Message(*message) for message in prompt) for prompt in call["prompts"]]
 call["sampling"] = Sampling(**call["sampling"])
-found = load_language_model("embedded").generate(**call)
+found = load_language_model("embedded:small").generate(**call)
 print(json.dumps([[completion.text for completion in row] for row in found]))
 """
 

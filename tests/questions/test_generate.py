@@ -133,7 +133,7 @@ def test_the_embedded_model_resumed_writes_the_same_set(tmp_path, smollm2_gguf, 
 
     def go(name, n_calls):
         # Loaded anew, as by a new process: what an engine has cached changes its last digits.
-        model = EmbeddedModel.from_spec("")
+        model = EmbeddedModel.from_spec("small")
         generate, calls = model.generate, []
 
         def broken(*args, **kwargs):

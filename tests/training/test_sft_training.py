@@ -206,7 +206,7 @@ def test_the_prompt_in_training_is_the_prompt_in_writing(engine):
     assert len(rows["input_ids"]) == 3
     prompt = template.render(example.question, [opinion.text for opinion in OPINIONS])
     if engine == "embedded":
-        model = load_language_model("embedded")
+        model = load_language_model("embedded:small")
         expected = model._token_ids(model._chat_text(prompt))
     else:
         model = load_language_model(f"hf:{source}")

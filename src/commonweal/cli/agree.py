@@ -66,15 +66,16 @@ def agree(
         str | None,
         typer.Option(
             metavar="NAME|FILE.toml|FOLDER",
-            help="What writes them: sft (with the embedded model the default), few_shot or "
-            "zero_shot; with a rule, as sft_rawlsian or sft_base; a prompt template; or a folder "
-            "from train sft.",
+            help="What writes them: zero_shot (the default), few_shot or sft (that of "
+            "embedded:small); with a rule, as sft_rawlsian or sft_base; a prompt template; or a "
+            "folder from train sft.",
         ),
     ] = None,
     model: Annotated[
         str,
         typer.Option(
-            help="The language model: embedded, embedded:PATH.gguf, openai:BASE_URL#MODEL, hf:PATH."
+            help="The language model: embedded, embedded:small, embedded:PATH.gguf, "
+            "openai:BASE_URL#MODEL, hf:PATH."
         ),
     ] = DEFAULT_MODEL,
     examples: Annotated[

@@ -22,6 +22,7 @@ def doctor() -> None:
     Exits with 0 when the main job can run on the embedded model, else with 1.
     """
     from commonweal.models import store
+    from commonweal.models.machine import memory_bytes
     from commonweal.models.openai_engine import KEY_VARIABLES
     from commonweal.rewards import DEFAULT_REWARD_MODEL, REWARD_WEIGHTS
 
@@ -33,7 +34,23 @@ def doctor() -> None:
     place = next(p for p in (folder, *folder.parents) if p.exists())
 
     _say(True, f"commonweal {__version__}, Python {platform.python_version()}")
-    _say(True, f"{platform.system()} {platform.machine()}, {os.cpu_count()} processor cores")
+    memory = memory_bytes()
+    # The first that is there and fits, largest first: what writes, where any can.
+    writer = next(
+        (
+            name
+            for name, weights in store.WEIGHTS.items()
+            if weights.n_memory_bytes
+            and name not in missing_weights
+            and (not memory or memory >= weights.n_memory_bytes)
+        ),
+        None,
+    )
+    _say(
+        True,
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} processor cores, "
+        + (f"{memory / 1e9:.1f} GB of memory" if memory else "memory not told"),
+    )
     _say(
         place.is_dir() and os.access(place, os.W_OK),
         f"weights are kept in {folder}, {shutil.disk_usage(place).free / 1e9:.1f} GB free",
@@ -44,8 +61,18 @@ def doctor() -> None:
         f"embedded engine: OpenVINO GenAI {_version('openvino-genai')}",
         "pip install --force-reinstall commonweal",
     )
-    for name in store.WEIGHTS:
-        _say(name not in missing_weights, f"weights {name}", f"commonweal models pull {name}")
+    for name, weights in store.WEIGHTS.items():
+        fits = not memory or memory >= weights.n_memory_bytes
+        _say(
+            name not in missing_weights and fits,
+            f"weights {name} ({weights.n_bytes / 1e6:,.0f} MB), for {weights.used_for}"
+            + (f", {weights.n_memory_bytes / 1e9:.1f} GB in use" if weights.n_memory_bytes else ""),
+            f"commonweal models pull {name}"
+            if fits
+            else "too large for this machine's memory: use --model embedded:small",
+            optional=name not in (*store.MAIN_JOB, REWARD_WEIGHTS)
+            or (name == store.DEFAULT_LANGUAGE_MODEL and writer is not None),
+        )
     _say(
         REWARD_WEIGHTS not in missing_weights,
         f"reward model {DEFAULT_REWARD_MODEL}",
@@ -79,10 +106,11 @@ def doctor() -> None:
         "pip install 'commonweal[questions]'",
         optional=True,
     )
-    ready = embedded and not missing_weights
+    ready = embedded and writer is not None and REWARD_WEIGHTS not in missing_weights
+    option = "" if writer == store.DEFAULT_LANGUAGE_MODEL else f" --model embedded:{writer}"
     typer.echo()
     typer.echo(
-        "Ready: commonweal agree GROUP.toml"
+        f"Ready: commonweal agree GROUP.toml{option}"
         if ready
         else "Not ready for the embedded model: see the lines with ✗ above"
     )

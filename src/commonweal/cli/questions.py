@@ -86,7 +86,8 @@ def generate(
     model: Annotated[
         str,
         typer.Option(
-            help="The language model: embedded, embedded:PATH.gguf, openai:BASE_URL#MODEL, hf:PATH."
+            help="The language model: embedded, embedded:small, embedded:PATH.gguf, "
+            "openai:BASE_URL#MODEL, hf:PATH."
         ),
     ] = DEFAULT_MODEL,
     near_duplicate: Annotated[

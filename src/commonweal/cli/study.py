@@ -107,7 +107,8 @@ def quick(
     model: Annotated[
         str,
         typer.Option(
-            help="The language model: embedded, embedded:PATH.gguf, openai:BASE_URL#MODEL, hf:PATH."
+            help="The language model: embedded, embedded:small, embedded:PATH.gguf, "
+            "openai:BASE_URL#MODEL, hf:PATH."
         ),
     ] = DEFAULT_MODEL,
     language: Annotated[Literal["en", "de"], typer.Option(help="Of the pages.")] = "en",

@@ -2,7 +2,9 @@
 
 A model is named by a spec, the same everywhere (Python, ``--model``, study files):
 
-    embedded                the packaged SmolLM2, run by OpenVINO GenAI; no torch
+    embedded                Qwen2.5-Coder-1.5B-Instruct, run by OpenVINO GenAI; no torch
+    embedded:small          SmolLM2-135M-Instruct; embedded:0.5b is Qwen2.5-Coder-0.5B-Instruct
+    embedded:hub:OWNER/REPO/FILE.gguf   any GGUF file of the Hugging Face hub
     embedded:PATH.gguf      any GGUF file whose architecture OpenVINO GenAI knows
     openai:BASE_URL#MODEL   any OpenAI-compatible server: vLLM, llama.cpp, Ollama, hosted
     hf:PATH                 transformers: a folder, a hub id or a GGUF; needs the extra `train`
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
     from commonweal.types import LanguageModel
 
 DEFAULT_MODEL = "embedded"
-ALSO = "as embedded:PATH.gguf, openai:BASE_URL#MODEL or hf:PATH"
+SMALL_MODEL = "embedded:small"
+ALSO = "as embedded:small, embedded:PATH.gguf, openai:BASE_URL#MODEL or hf:PATH"
 
 
 def load_language_model(spec: str = DEFAULT_MODEL) -> LanguageModel:

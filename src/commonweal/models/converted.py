@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
-from commonweal.errors import EngineError, WeightsError
+from commonweal.errors import EngineError, InputError, WeightsError
 from commonweal.models import store
 
 MODEL = "openvino_model.xml"
@@ -51,7 +51,7 @@ def converted(gguf: Path, sha256: str) -> Path:
         EngineError: OpenVINO GenAI cannot read the file.
         WeightsError: the cache cannot be written to, or its disk is full.
     """
-    folder = converted_folder() / f"{sha256[:16]}-{metadata.version('openvino-genai')}"
+    folder = _folder_of(sha256)
     if folder.is_dir():
         return folder
     with _alone_in(converted_folder()):
@@ -66,6 +66,36 @@ def converted(gguf: Path, sha256: str) -> Path:
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
     return folder
+
+
+def convert_weights(name: str) -> Path:
+    """As ``converted``, of a language model's weights in the store."""
+    file_name = store.known(name).gguf
+    if file_name is None:
+        raise InputError(f"{name} is no language model that the embedded engine reads")
+    return converted(store.require(name) / file_name, store.file_sha256(name, file_name))
+
+
+def is_converted(name: str) -> bool:
+    """Whether these weights are in the store and OpenVINO's own form of them is made."""
+    file_name = store.known(name).gguf
+    if file_name is None or not store.is_pulled(name):
+        return False
+    return _folder_of(store.file_sha256(name, file_name)).is_dir()
+
+
+def forget(name: str) -> int:
+    """Bytes of disk that are free again: OpenVINO's own form of these weights."""
+    if not is_converted(name):
+        return 0
+    folder = convert_weights(name)
+    n_bytes = sum(path.stat().st_size for path in folder.iterdir())
+    shutil.rmtree(folder)
+    return n_bytes
+
+
+def _folder_of(sha256: str) -> Path:
+    return converted_folder() / f"{sha256[:16]}-{metadata.version('openvino-genai')}"
 
 
 def _convert(gguf: Path, folder: Path) -> None:

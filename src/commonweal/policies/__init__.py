@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from commonweal.models import DEFAULT_MODEL
+from commonweal.models import DEFAULT_MODEL, SMALL_MODEL
 from commonweal.policies.names import NamedPolicy, read_policy_name
 
 if TYPE_CHECKING:
@@ -23,10 +23,13 @@ __all__ = [
 
 
 def default_policy(model: str | LanguageModel = DEFAULT_MODEL) -> str:
-    """What writes where nobody says: ``sft`` with the packaged weights that it was made from, else
-    ``few_shot``.
+    """What writes where nobody says: ``sft`` with the weights that it was made from, ``few_shot``
+    with another small model, else ``zero_shot``.
     """
-    return "sft" if model == DEFAULT_MODEL else "few_shot"
+    if model == SMALL_MODEL:
+        return "sft"
+    small = model == "embedded:0.5b" or getattr(model, "kind", None) == "small"
+    return "few_shot" if small else "zero_shot"
 
 
 def check_policy(name: str) -> None:

@@ -18,7 +18,7 @@ from commonweal.reading.explaining import line_of, nearest
 from commonweal.reading.toml import load_toml
 from commonweal.types import Sampling
 
-TEMPLATES = ("zero_shot", "few_shot", "sft")
+TEMPLATES = ("zero_shot", "zero_shot_small", "zero_shot_reasoning", "few_shot", "sft")
 """The templates that come with commonweal: files beside this one."""
 
 MAX_FILE_BYTES = 1_000_000

@@ -11,12 +11,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from commonweal.errors import EngineError, InputError
-from commonweal.models import DEFAULT_MODEL, store
+from commonweal.models import DEFAULT_MODEL, SMALL_MODEL, store
 from commonweal.policies.folder import FineTunedPolicy, read_policy_folder, shipped_policy
+from commonweal.policies.kinds import Kind, kind_of
 from commonweal.policies.prompted import PromptedPolicy
 from commonweal.policies.prompts import WorkedExample
 from commonweal.policies.templates import load_template
 from commonweal.types import LanguageModel, Policy, Progress, no_progress
+
+ZERO_SHOT: dict[Kind, str] = {
+    "small": "zero_shot_small",
+    "instruction_following": "zero_shot",
+    "reasoning": "zero_shot_reasoning",
+}
+"""The template of ``zero_shot`` for each kind of model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +59,9 @@ class ModelChoice:
 
 
 def zero_shot(model: ModelChoice) -> Policy:
-    """Instructions only (paper 4.1)."""
-    return PromptedPolicy("zero_shot", model.load(), load_template("zero_shot"))
+    """Instructions only (paper 4.1), in words for the kind of model."""
+    loaded = model.load()
+    return PromptedPolicy("zero_shot", loaded, load_template(ZERO_SHOT[kind_of(loaded)]))
 
 
 def few_shot(model: ModelChoice, *, examples: Sequence[WorkedExample] = ()) -> Policy:
@@ -86,7 +95,7 @@ def from_template(path: str, model: ModelChoice) -> Policy:
 def _fine_tuned(label: str, tuned: FineTunedPolicy, model: ModelChoice) -> Policy:
     """The policy on its own weights, which it brings unless a server is said to serve them."""
     spec = model.spec
-    if spec == DEFAULT_MODEL:
+    if spec in (DEFAULT_MODEL, SMALL_MODEL):
         return PromptedPolicy(label, _own_model(tuned, label, model), tuned.template)
     if spec is not None and spec.startswith("openai:"):
         return PromptedPolicy(label, model.load(), tuned.template)
@@ -113,7 +122,7 @@ def merged_file(tuned: FineTunedPolicy, *, on_progress: Progress = no_progress) 
             f"{tuned.path} holds {tuned.weights} weights of {tuned.base}; expected low-rank "
             f"updates of packaged weights ({', '.join(store.WEIGHTS)})"
         )
-    base = store.require(tuned.base) / (store.known(tuned.base).requantise or "")
+    base = store.require(tuned.base) / (store.known(tuned.base).gguf or "")
     return merged_weights(
         base, tuned.path, on_progress=lambda n_done, n: on_progress("merge", n_done, n)
     )
