@@ -120,6 +120,31 @@ REJECTED = [
     ("We would all like \x1b[31mred\x1b[0m buses to be cheaper than today.", Why.NOT_A_STATEMENT),
     ("We would all like buses \u202eeerf\u202c to be cheaper than today.", Why.NOT_A_STATEMENT),
     ("We would all like buses to be \x00cheaper than they are today.", Why.NOT_A_STATEMENT),
+    # What models that follow instructions do instead of speaking for the group.
+    ("The group believes that buses should be cheap and run until late.", Why.NOT_A_STATEMENT),
+    ("The group's view is that buses should be cheap and run until late.", Why.NOT_A_STATEMENT),
+    (
+        "We want cheap buses. The second group suggests that the towns should pay for them.",
+        Why.NOT_A_STATEMENT,
+    ),
+    (
+        "We want cheap buses. The opinions of the people in the group vary widely on who pays.",
+        Why.NOT_A_STATEMENT,
+    ),
+    ("No, the county should not make its buses free for everyone at once.", Why.NOT_A_STATEMENT),
+    ("Yes: buses ought to be free for everyone, and the towns should pay.", Why.NOT_A_STATEMENT),
+    ("We of [Your Town] would like buses to be cheaper than they are now.", Why.NOT_A_STATEMENT),
+    (
+        "We would do this:\n- make the fares lower for all\n- run the buses until late.",
+        Why.NOT_A_STATEMENT,
+    ),
+    ("Consensus statement: We want cheap buses in every village and town.", Why.ECHO_PROMPT),
+    ("Final answer:\nWe want cheap buses in every village and town.", Why.ECHO_PROMPT),
+    (
+        "Should local buses be free for everyone? We would like that, if the towns can pay.",
+        Why.ECHO_PROMPT,
+    ),
+    ("In this consensus statement we ask for cheap buses in every town.", Why.NOT_A_STATEMENT),
     # Figures.
     ("We agree that 90% of bus rides in our towns ought to be cheaper.", Why.INVENTED_FIGURE),
     ("We agree that since 2019 the bus fares have gone up far too much.", Why.INVENTED_FIGURE),
@@ -193,6 +218,11 @@ def test_near_duplicates_of_accepted_candidates_are_rejected():
 
 GOOD_STATEMENTS = [
     GOOD,
+    "Yes, we would make the buses free, as long as those who have none get a bus first.",
+    "No: most of us would keep a fare, and spend what it brings on buses in the evening.",
+    "The residents' group should be asked before a route is cut, and we want its answer published.",
+    "We want each group to have a say: the group of pensioners, the pupils and the drivers.",
+    "We are divided. - Some of us fear for the routes, and that fear deserves an answer.",
     "We believe that nobody should go without a bus because of fares, but we differ on who pays.",
     "Most of us think cheaper fares for young people are fair. A few would rather see more routes.",
     "We agree that the council must explain where the money would come from before it decides.",

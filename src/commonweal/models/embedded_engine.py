@@ -39,9 +39,9 @@ _SMALL_BYTES = 10**9
 _MAX_BATCHED_TOKENS = 4096
 """Most prompt tokens computed in one step. A longer prompt takes several."""
 
-_CACHE_PER_WEIGHTS = 2
-"""Memory for keys and values, as a multiple of the weights' own, and at least 1 GB. Without a limit
-the cache grows in leaps and doubles the peak; within it, what no longer fits is computed again."""
+_CACHE_GB = 1
+"""Memory for keys and values: some 70,000 tokens of a model of 1.5 billion parameters. Without a
+limit the cache grows in leaps and doubles the peak; what no longer fits is computed again."""
 
 
 class EmbeddedModel:
@@ -301,7 +301,7 @@ class EmbeddedModel:
 
     @cached_property
     def _pipeline(self) -> Any:
-        return _load_pipeline(self._folder, self._path.stat().st_size)
+        return _load_pipeline(self._folder)
 
     @property
     def _scorer(self) -> Scorer:
@@ -413,13 +413,13 @@ def _load_tokenizer(folder: Path) -> Any:
         raise _cannot_load(folder, error) from error
 
 
-def _load_pipeline(folder: Path, n_weight_bytes: int) -> Any:
+def _load_pipeline(folder: Path) -> Any:
     import openvino_genai as genai
 
     scheduler = genai.SchedulerConfig()
     scheduler.enable_prefix_caching = True
     scheduler.max_num_batched_tokens = _MAX_BATCHED_TOKENS
-    scheduler.cache_size = max(1, round(_CACHE_PER_WEIGHTS * n_weight_bytes / 2**30))  # GB
+    scheduler.cache_size = _CACHE_GB
     try:
         return genai.ContinuousBatchingPipeline(str(folder), scheduler, "CPU", {}, {})
     except RuntimeError as error:

@@ -36,7 +36,8 @@ NEAR_DUPLICATE = 0.9
 _SENTENCE_END = re.compile(r"(?:[.!?…。！？｡؟۔।॥።။។։]|[\u0e00-\u0eff])['\"”“’»›)\]」』）】]*$")
 _MARKUP = re.compile(
     r"</?\w+|<\||[‹›]|\[/?INST\]|```|\*\*|^#+ "
-    r"|^\W*(?:question|opinions?|statement|answer|system|user|assistant)\W*:",
+    r"|^\W*(?:(?:consensus|group|final|our) )?"
+    r"(?:question|opinions?|statement|answer|system|user|assistant)\W*:",
     re.IGNORECASE | re.MULTILINE,
 )
 _REFUSAL = re.compile(
@@ -68,10 +69,22 @@ _META = re.compile(
     r"|\b(?:these|those|this|above|following) (?:opinions?|statements?|prompt|text|answer)\b"
     r"|\bthe (?:(?:first|second|third|fourth|fifth|last|other|above|following|original|new) )?"
     r"(?:opinions?|statements?)\b(?! (?:of|from)\b)"
+    r"|\b(?:a|the|this|our) (?:consensus|group['’]s|final) (?:opinion|statement)\b"
+    r"|\bopinions of (?:the|these|those) (?:group|people|participants|members|individuals)\b"
     r"|\bthe prompt (?:asks?|says?|is|was)\b"
     r"|\bopinion (?:\d|one|two|three|four|five)\b",
     re.IGNORECASE,
 )
+# About the group instead of for it: "The group believes", "the second group suggests".
+_ABOUT_THE_GROUP = re.compile(
+    r"^(?:the|this) group(?:['’]s)? (?!of\b)"
+    r"|\bthe (?:\w+ )?(?:group|participants?) (?:also |all )?"
+    r"(?:advocate|agree|argue|believe|consider|express|feel|propose|recommend|suggest|think|want)s?\b",
+    re.IGNORECASE,
+)
+_VERDICT = re.compile(r"^(?:yes|no)\b\s*[,.:;!–—-]", re.IGNORECASE)
+_LIST_ITEM = re.compile(r"^[^\S\n]*(?:\d{1,2}[.)]|[-*•–])[^\S\n]+\S", re.MULTILINE)
+_BLANK = re.compile(r"\[(?:your|insert|name|date|group|organi[sz]ation|city|town)\b", re.IGNORECASE)
 _ADDRESS = re.compile(r"\byou(?:r|rs|rself|['’](?:d|ll|re|ve))?\b", re.IGNORECASE)
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Characters that steer a terminal or a reader's eye instead of being read."""
@@ -148,6 +161,14 @@ class Parser:
             return RejectionReason.NOT_A_STATEMENT, f"holds the control character {found[0]!r}"
         if found := _META.search(text):
             return RejectionReason.NOT_A_STATEMENT, f"talks about the task: {found[0]!r}"
+        if found := _ABOUT_THE_GROUP.search(text):
+            return RejectionReason.NOT_A_STATEMENT, f"speaks about the group: {found[0]!r}"
+        if (found := _VERDICT.search(text)) and not SPEAKS_AS_GROUP.search(text):
+            return RejectionReason.NOT_A_STATEMENT, f"is a verdict without a group: {found[0]!r}"
+        if found := _BLANK.search(text):
+            return RejectionReason.NOT_A_STATEMENT, f"leaves a blank to fill in: {found[0]!r}"
+        if len(_LIST_ITEM.findall(completion.text)) > 1:
+            return RejectionReason.NOT_A_STATEMENT, "is a list, not a statement to read out"
         if found := _singular(text):
             return RejectionReason.NOT_A_STATEMENT, f"speaks as one person: {found[0]!r}"
         if found := _ADDRESS.search(text):
@@ -159,8 +180,9 @@ class Parser:
         return self._invented_figure(text) or _duplicate(words, accepted)
 
     def _echo(self, words: list[str]) -> tuple[RejectionReason, str] | None:
-        if tokens(self.question) == words:
-            return RejectionReason.ECHO_PROMPT, "is the question"
+        asked = tokens(self.question)
+        if asked and words[: len(asked)] == asked and "?" in self.question:
+            return RejectionReason.ECHO_PROMPT, "repeats the question"
         for own in self._own_words:
             run = longest_shared_run(words, own)
             if count_words(run) >= MAX_PROMPT_RUN:
