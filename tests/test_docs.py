@@ -148,10 +148,12 @@ def test_counts_in_the_readme_are_right():
     text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     n_groups = len(list((ROOT / "examples" / "groups").glob("*.toml")))
     assert f"{n_groups} groups written for this project" in text
-    card = (ROOT / "src/commonweal/rewards/first_card.md").read_text(encoding="utf-8")
-    (accuracy,) = re.findall(r"mean crossed accuracy (0\.\d+)", card)
-    said = "crossed accuracy (does it match *this* opinion with *this* statement?) is"
-    assert f"{said} {accuracy}" in text
+    card = (ROOT / "src/commonweal/rewards/reader_card.md").read_text(encoding="utf-8")
+    ((share, n_held_out),) = re.findall(
+        r"random statement in (\d+) % of (\d+) held-out graded groups", card
+    )
+    assert f"On {n_held_out} held-out groups" in text
+    assert f"picks beat a random statement in {share} %" in text
 
 
 # ---------------------------------------------------------------------------------- the links

@@ -102,7 +102,7 @@ def test_the_tutorial_is_used_from_python(tutorial):
         n_candidates=3,
     )
     assert found.welfare.tolist() == np.median(found.utilities, axis=0).tolist()
-    assert found.chosen_index == int(np.argmax(found.welfare))
+    assert found.closest_index == int(np.argmax(found.welfare))
     assert (found.welfare_name, found.alpha) == ("median", None)
     assert found.provenance["reward_model"] == "shared_words"
     told = json.loads(json.dumps(found.to_dict()))

@@ -65,7 +65,7 @@ def test_an_arms_plan():
         ({"policy": "few_shot_rawlsian"}, "draws α itself"),
         ({"policy": "few_shot_base"}, "fewer than the 2 shown"),
         ({"candidates": 1}, "fewer than the 2 shown"),
-        ({"reward": "nothing"}, "expected first, .*, or 'none'"),
+        ({"reward": "nothing"}, "expected reader, first, .*, or 'none'"),
         ({"reward": "none", "alpha": {"mu": 1.0}}, "picks are random"),
         ({"alpha": {"sigma": 11.0}}, "less than or equal to 10"),
         ({"plan": "best", "reward": "none"}, "unknown reward model 'none'"),

@@ -159,6 +159,6 @@ def test_the_writing_process_is_ended_and_begun_again():
             writer.write(good, timeout_seconds=60)
             with pytest.raises(EngineError, match=says):
                 writer.write(bad, timeout_seconds=1 if question == "hang" else 60)
-        assert len(writer.write(good, timeout_seconds=60).draws[0].drafts) == 4
+        assert len(writer.write(good, timeout_seconds=60).draws[0].candidates) == 4
     finally:
         writer.close()

@@ -14,10 +14,7 @@ if TYPE_CHECKING:
     from commonweal.datasets.dataset import Dataset
     from commonweal.evaluation.evaluate import Evaluation
 
-EXAMPLE = (
-    "Examples: commonweal evaluate rounds/ --report evaluation.html; "
-    "commonweal evaluate ratings.csv --column policy=arm"
-)
+EXAMPLE = "Example: commonweal evaluate rounds/ --report evaluation.html"
 
 _STAGES = {"evaluate": "Figures", "sample": "Mixed models"}
 

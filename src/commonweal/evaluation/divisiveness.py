@@ -267,8 +267,10 @@ def _unanimous(
         share = np.where(open_ == 0, least, ratio(won, n))
         return np.minimum(np.maximum(share, least), most)
 
-    estimates = resampler.estimate(np.concatenate(sums, axis=1), within_bounds, sums[4] > 0)
     is_open = (may_be > 0) & ~reached
+    # The groups that the share rests on: those of rounds left out only bound it.
+    counted = np.where(is_open.any(axis=0), sums[1], sums[4]) > 0
+    estimates = resampler.estimate(np.concatenate(sums, axis=1), within_bounds, counted)
     figures = []
     for i, (name, estimate) in enumerate(zip(names, estimates, strict=True)):
         n_all = int(there[:, i].sum())
