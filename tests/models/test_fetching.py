@@ -106,6 +106,8 @@ def put(
     monkeypatch.setenv("HF_ENDPOINT", server.url)
     monkeypatch.setenv("COMMONWEAL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    # Other test files switch the hub off for the whole process, before it is imported.
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     fetching._unreachable.cache_clear()
 
     def make(*parts: bytes, path: str = "tiny_weights_part{n}/data", **more: object) -> list[Path]:
