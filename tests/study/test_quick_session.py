@@ -57,7 +57,11 @@ def test_a_whole_session(session):
         each.send("/here/opinion", text=f"{OPINION} Person {n}.")
     facilitator.get("/facilitator")
     assert "Opinions: 2 of 3" in facilitator.html
-    # The third has written nothing: kept all the same, and may rate.
+    # The third has written nothing: kept all the same, and may rate. Closing asks first.
+    facilitator.send("/facilitator/close")
+    assert "Person 3 is not done yet." in facilitator.html
+    people[2].get("/here")
+    assert people[2].headings == ["What do you think?"]
     facilitator.send("/facilitator/close")
     site.worker.run_once()
     for each in people:
@@ -190,9 +194,153 @@ def test_opinions_are_not_closed_before_there_are_two(session):
     facilitator.get("/facilitator")
     assert "/facilitator/close" not in facilitator.forms
     csrf = facilitator.forms["/facilitator/pause"].fields["csrf"]
-    facilitator.post("/facilitator/close", {"csrf": csrf, "stage": "opinions"})
+    form = {"csrf": csrf, "mark": "1-opinions", "sure": "yes"}
+    facilitator.post("/facilitator/close", form)
     people[0].get("/here")
     assert people[0].headings[0] == "Waiting for the others"
+
+
+def at_the_opinions(site, facilitator, n=3):
+    people = joined(site, n)
+    facilitator.get("/facilitator")
+    facilitator.send("/facilitator/start")
+    return people
+
+
+def write(people):
+    for n, each in enumerate(people):
+        each.get("/here")
+        each.send("/here/opinion", text=f"{OPINION} Person {n}.")
+
+
+def rate(people, agreements=(6, 6, 6)):
+    for each, agreement in zip(people, agreements, strict=False):
+        each.get("/here")
+        for _ in range(3):
+            each.send("/here/rate", agreement=str(agreement), quality="5")
+
+
+def test_a_round_that_was_paused_while_everybody_finished_is_closed_stage_by_stage(session):
+    site, facilitator = session
+    people = at_the_opinions(site, facilitator)
+    facilitator.get("/facilitator")
+    facilitator.send("/facilitator/pause")
+    write(people)
+    facilitator.get("/facilitator")
+    assert "The clock is paused. People can go on" in facilitator.html
+    facilitator.send("/facilitator/close")
+    assert "The program is writing statements" in facilitator.html
+    site.worker.run_once()
+    facilitator.get("/facilitator")
+    facilitator.send("/facilitator/pause")
+    rate(people)
+    facilitator.get("/facilitator")
+    facilitator.send("/facilitator/close")
+    assert "3 of 3 agree" in facilitator.html
+    people[0].get("/here")
+    assert people[0].headings[0] == "How your group rated"
+
+
+def test_a_second_press_of_a_page_that_is_over_does_nothing(session):
+    site, facilitator = session
+    people = at_the_opinions(site, facilitator)
+    facilitator.get("/facilitator")
+    form = facilitator.forms["/facilitator/pause"].fields
+    write(people)
+    site.worker.run_once()
+    facilitator.post("/facilitator/pause", form)
+    facilitator.post("/facilitator/close", form | {"sure": "yes"})
+    facilitator.get("/facilitator")
+    assert "Ratings: 0 of 3 are done" in facilitator.html
+    assert "The clock is paused" not in facilitator.html
+
+
+def test_what_could_not_be_written_is_tried_again_with_everything_that_people_wrote(session):
+    site, facilitator = session
+    people = at_the_opinions(site, facilitator)
+    writer = site.worker._writer
+    writer.failures = ["connection refused"] * 3
+    write(people)
+    while site.worker.run_once():
+        pass
+    facilitator.get("/facilitator")
+    assert "It says: connection refused" in facilitator.html
+    people[0].get("/here")
+    assert "Your opinion is kept." in people[0].html
+    site.store.clock.move_to(site.store.clock.now() + 100_000)
+    site.sweep()
+    facilitator.get("/facilitator")
+    facilitator.send("/facilitator/again")  # and it fails once more
+    site.worker.run_once()
+    facilitator.get("/facilitator")
+    facilitator.send("/facilitator/again")
+    site.worker.run_once()
+    rate(people)
+    facilitator.get("/facilitator")
+    assert "3 of 3 agree" in facilitator.html
+    assert [each.text.split()[-1] for each in writer.tasks[-1].opinions] == ["0.", "1.", "2."]
+    assert len({task.seed for task in writer.tasks}) == len(writer.tasks)
+
+
+def test_another_model_may_write_of_those_that_are_offered_and_no_other(session):
+    site, facilitator = session
+    site.spare_models = ("openai:http://127.0.0.1:9/v1#other",)
+    people = at_the_opinions(site, facilitator)
+    writer = site.worker._writer
+    writer.failures = ["dead"] * 2
+    write(people)
+    while site.worker.run_once():
+        pass
+    facilitator.get("/facilitator")
+    # A key must not be sent to an address that somebody types into a page.
+    facilitator.send("/facilitator/again", model="openai:http://192.0.2.1/v1#mine")
+    assert "It says: dead" in facilitator.html
+    facilitator.send("/facilitator/again", model="openai:http://127.0.0.1:9/v1#other")
+    site.worker.run_once()
+    (task,) = writer.tasks[2:]
+    assert task.arm.model == "openai:http://127.0.0.1:9/v1#other"
+    assert task.arm.policy == "few_shot"
+
+
+def test_a_round_can_go_on_without_statements(session):
+    site, facilitator = session
+    people = at_the_opinions(site, facilitator)
+    site.worker._writer.failures = ["dead"] * 2
+    write(people)
+    while site.worker.run_once():
+        pass
+    facilitator.get("/facilitator")
+    facilitator.send("/facilitator/without")
+    assert "The program could not write a statement" in facilitator.html
+
+
+@pytest.mark.parametrize(
+    ("agreements", "says"),
+    [
+        ((6, 6, 6, 2, 2), "3 of 5 agree"),
+        ((6, 6, 2, 2, 2), "2 of the 5 people who were asked agree"),
+        ((6, 6, 3), "2 of the 5 people who were asked agree"),
+        ((7,), "Only one person has rated."),
+        ((6, 6, 2, 2), "does not agree on a statement"),
+    ],
+)
+def test_a_statement_is_the_groups_only_where_people_agree(session, agreements, says):
+    site, facilitator = session
+    people = at_the_opinions(site, facilitator, 4 if agreements == (6, 6, 2, 2) else 5)
+    write(people)
+    site.worker.run_once()
+    rate(people, agreements)
+    facilitator.get("/facilitator")
+    if "/facilitator/close" in facilitator.forms and len(agreements) < 4:
+        facilitator.send("/facilitator/close")
+        assert "not done yet" in facilitator.html
+        facilitator.send("/facilitator/close")
+    assert says in facilitator.html
+    facilitator.get("/facilitator/report")
+    assert says in facilitator.html
+    people[0].get("/here")
+    assert says in people[0].html
+    assert ("this came closest" in people[0].html) == (says != "3 of 5 agree")
 
 
 def test_nobody_else_is_the_facilitator(session):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from commonweal.models import DEFAULT_MODEL
+from commonweal.models import DEFAULT_MODEL, check_language_model
 
 if TYPE_CHECKING:
+    from commonweal.study.config import ArmConfig, StudyConfig
     from commonweal.study.folder import Opened
+    from commonweal.study.writer import ProcessWriter
 
 app = typer.Typer(
     name="study",
@@ -57,6 +60,31 @@ def new(name: Annotated[Path, typer.Argument(help="A new folder for the study.")
     typer.echo(f"Wrote {path}. Edit it, then: commonweal study serve {name}")
 
 
+@app.command(epilog="Example: commonweal study validate buses")
+def validate(name: Folder) -> None:
+    """Check a study's file, and ask each of its models one line.
+
+    Where the file is wrong it says the line; where a model does not answer, the reason.
+    """
+    _needs_extra()
+    from commonweal.study.config import read_study
+    from commonweal.study.folder import FILE
+    from commonweal.study.writer import ProcessWriter
+
+    config = read_study(name / FILE)
+    typer.echo(
+        f"{name / FILE}: {len(config.arms)} arm{'s' if len(config.arms) != 1 else ''}, "
+        f"{len(config.questions)} questions, groups of {config.group.minimum} to "
+        f"{config.group.size}"
+    )
+    writer = ProcessWriter()
+    try:
+        _ask_models(writer, config)
+    finally:
+        writer.close()
+    typer.echo(f"Ready: commonweal study serve {name}")
+
+
 @app.command(epilog="Example: commonweal study serve buses --port 8000")
 def serve(
     name: Folder,
@@ -74,7 +102,8 @@ def serve(
     from commonweal.study.web.app import Site
 
     scheme = _scheme(tls_certificate, tls_key)
-    site = Site(opened.store, opened.study_id, base_url=base_url.rstrip("/"))
+    writer = _ready_writer(opened)
+    site = Site(opened.store, opened.study_id, writer=writer, base_url=base_url.rstrip("/"))
     shown = base_url.rstrip("/") or f"{scheme}://{host}:{port}"
     if not server.is_local(host) and scheme == "http" and not trusted_proxy:
         typer.echo(
@@ -111,6 +140,13 @@ def quick(
             "openai:BASE_URL#MODEL, hf:PATH."
         ),
     ] = DEFAULT_MODEL,
+    spare_model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Another model that you may choose on your page if the first one fails; may be "
+            "given again. The embedded model is always one."
+        ),
+    ] = None,
     language: Annotated[Literal["en", "de"], typer.Option(help="Of the pages.")] = "en",
     host: Host = "0.0.0.0",  # noqa: S104 - phones in the same network must reach it
     port: Port = 8000,
@@ -134,20 +170,25 @@ def quick(
 
     from commonweal.errors import InputError
     from commonweal.study import server
+    from commonweal.study.folder import Opened
     from commonweal.study.quick import open_session, quick_study
     from commonweal.study.store import Store
     from commonweal.study.web.app import Site
 
     scheme = _scheme(tls_certificate, tls_key)
+    for each in spare_model or ():
+        check_language_model(each)
     if keep is not None and keep.exists():
         raise InputError(f"{keep} is there already; expected a new file")
     with tempfile.TemporaryDirectory() as folder:
         store = Store(f"sqlite:///{keep or Path(folder) / 'session.db'}")
         config = quick_study(questions, model=model, language=language)
         study_id, token = open_session(store, config)
+        writer = _ready_writer(Opened(config, store, study_id))
         seen_as = server.address_in_the_network() if host == "0.0.0.0" else host  # noqa: S104
         address = base_url.rstrip("/") or f"{scheme}://{seen_as}:{port}"
-        site = Site(store, study_id, base_url=address)
+        spare = [*(spare_model or ()), DEFAULT_MODEL]
+        site = Site(store, study_id, writer=writer, base_url=address, spare_models=spare)
 
         def ready() -> None:
             segno.make(f"{address}/join", error="m").terminal(out=sys.stdout, compact=True)
@@ -301,6 +342,47 @@ def _scheme(tls_certificate: Path | None, tls_key: Path | None) -> str:
     if (tls_certificate is None) != (tls_key is None):
         raise InputError("--tls-certificate and --tls-key go together; one of them is missing")
     return "https" if tls_key else "http"
+
+
+def _ask_models(writer: ProcessWriter, config: StudyConfig) -> None:
+    """Asks each model one line, and shows what it answers.
+
+    Raises:
+        EngineError: one does not answer.
+    """
+    from commonweal.study.trying import try_arms
+
+    def say(arm: ArmConfig) -> None:
+        typer.echo(f"Asking {arm.model} for one line (a large model loads first) …")
+
+    for tried in try_arms(writer, config, on_begin=say):
+        typer.echo(f"  it answers in {tried.seconds:.1f} s: {shorten(tried.line, 80)}")
+
+
+def _ready_writer(opened: Opened) -> ProcessWriter:
+    """A writer whose models have answered. Where people have joined already, a model that does not
+    is a warning: they must come to their pages.
+
+    Raises:
+        EngineError: a model does not answer, and nobody has joined.
+    """
+    from sqlalchemy import select
+
+    from commonweal.errors import EngineError
+    from commonweal.study.tables import Participant
+    from commonweal.study.writer import ProcessWriter
+
+    writer = ProcessWriter()
+    try:
+        _ask_models(writer, opened.config)
+    except EngineError as error:
+        writer.close()
+        joined = select(Participant.id).where(Participant.study_id == opened.study_id).limit(1)
+        with opened.store.read() as db:
+            if db.scalar(joined) is None:
+                raise
+        typer.echo(f"Warning: {error}. People have joined, so it is served all the same.", err=True)
+    return writer
 
 
 def _opened(name: Path, database: str) -> Opened:

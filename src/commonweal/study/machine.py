@@ -87,7 +87,7 @@ def sweep(turn: Turn) -> None:
 
 
 def pause(turn: Turn, group: Group, *, actor: str) -> None:
-    """Stops the group's clock."""
+    """Stops the group's clock: people go on with what they are doing, and no stage ends."""
     if group.paused_at is None and group.stage not in ENDED:
         group.paused_at = turn.now
         turn.log("paused", actor=actor, group=group)
@@ -102,6 +102,41 @@ def resume(turn: Turn, group: Group, *, actor: str) -> None:
         turn.log("resumed", actor=actor, group=group)
         turn.touch(group)
         advance(turn, group)
+
+
+def close(turn: Turn, group: Group, *, actor: str) -> None:
+    """Ends the stage that the group is in, as if its time were over, and none after it.
+
+    A paused clock goes on with the next stage. It must not be let go on first: where everybody was
+    done the group would then move by itself, and the next stage would be the one that is ended.
+    """
+    turn.log("stage closed", actor=actor, group=group, stage=group.stage)
+    group.paused_at = None
+    group.deadline = turn.now
+    advance(turn, group)
+
+
+def write_again(turn: Turn, group: Group, *, actor: str) -> bool:
+    """Whether writing that was given up is tried once more, with other chances."""
+    job = turn.db.scalars(select(Job).where(Job.round_id == group.round_id)).one_or_none()
+    if group.stage != "generating" or job is None or job.status != "failed":
+        return False
+    job.status, job.claim, job.error, job.finished_at = "queued", None, "", None
+    group.deadline = turn.now + _generation_seconds(turn)
+    turn.has_job = True
+    turn.log("writing again", actor=actor, group=group)
+    turn.touch(group)
+    return True
+
+
+def go_on_without(turn: Turn, group: Group, *, actor: str) -> bool:
+    """Whether a round for which nothing could be written is ended without a statement."""
+    job = turn.db.scalars(select(Job).where(Job.round_id == group.round_id)).one_or_none()
+    if group.stage != "generating" or job is None or job.status != "failed":
+        return False
+    turn.log("went on without statements", actor=actor, group=group)
+    _result(turn, group)
+    return True
 
 
 # --------------------------------------------------------------------------------- the steps
@@ -136,14 +171,17 @@ def _opinion_check(turn: Turn, group: Group, _active: list[Participant]) -> bool
     ).first()
     if held is not None and turn.now < group.deadline:
         return False
-    timings = turn.config.timings_seconds
-    generation = turn.config.generation
-    n_writings = generation.attempts * len(turn.config.arms) + bool(generation.fallback)
-    # Somewhat more than all of it can take: whatever becomes of the job, this stage ends.
-    rounds.begin_stage(turn, group, "generating", timings.generation * (n_writings + 1) + 60)
+    rounds.begin_stage(turn, group, "generating", _generation_seconds(turn))
     turn.db.add(Job(round_id=group.round_id, status="queued", created_at=turn.now))
     turn.has_job = True
     return True
+
+
+def _generation_seconds(turn: Turn) -> float:
+    """Somewhat more than all of the writing can take: whatever becomes of the job, it ends."""
+    generation = turn.config.generation
+    n_writings = generation.attempts * len(turn.config.arms) + bool(generation.fallback)
+    return turn.config.timings_seconds.generation * (n_writings + 1) + 60
 
 
 def _generating(turn: Turn, group: Group, _active: list[Participant]) -> bool:
@@ -154,6 +192,9 @@ def _generating(turn: Turn, group: Group, _active: list[Participant]) -> bool:
         job.status, job.claim, job.finished_at = "failed", None, turn.now
         job.error = job.error or "the stage's deadline passed"
         turn.log("generation given up", group=group)
+        turn.touch(group)
+    if job.status == "failed" and turn.study.kind == "quick":
+        return False  # somebody is there, who tries again, takes another model or goes on without
     if job.status == "failed":
         _result(turn, group)
     else:

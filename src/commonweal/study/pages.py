@@ -9,11 +9,12 @@ from sqlalchemy import bindparam, func, select
 from commonweal.study import rounds
 from commonweal.study.answers import next_presentation
 from commonweal.study.lobby import PRESENT_SECONDS
-from commonweal.study.results import Rated, rated_statements
+from commonweal.study.results import Rated, most_divisive, n_asked, rated_statements
 from commonweal.study.store import Turn
 from commonweal.study.tables import (
     Draft,
     Group,
+    Job,
     Member,
     Opinion,
     Participant,
@@ -70,6 +71,9 @@ class Page:
         rank: never becomes smaller for a person: (rounds entered, stage, place in the stage).
         waiting_for: the group's stage, on a waiting page.
         round_number, n_rounds: "round 1 of 2".
+        n_asked: how many were asked to rate what the result shows.
+        divisive: the statement on which the group is most divided.
+        has_failed: whether nothing could be written, and somebody is deciding what to do.
         place, n_places: "statement 3 of 8".
         deadline: when this stage ends, seconds since 1970.
         unseen: what the page shows for the first time; None where it was shown before.
@@ -94,6 +98,9 @@ class Page:
     companions: tuple[Companion, ...] = ()
     n_waiting: int = 0
     results: tuple[Rated, ...] = field(default=())
+    n_asked: int = 0
+    divisive: Rated | None = None
+    has_failed: bool = False
     unseen: Presentation | Member | None = None
 
     @property
@@ -171,8 +178,16 @@ def _round_page(turn: Turn, person: Participant, group: Group, row: Round) -> Pa
         own_opinion=own,
         companions=companions(turn, group, you=person) if kind == "waiting" else (),
         results=results,
+        n_asked=n_asked(turn.db, row.id) if results else 0,
+        divisive=most_divisive(results),
+        has_failed=group.stage == "generating" and _has_failed(turn, row),
         unseen=unseen,
     )
+
+
+def _has_failed(turn: Turn, row: Round) -> bool:
+    found = select(Job.status).where(Job.round_id == row.id)
+    return turn.db.scalar(found) == "failed"
 
 
 def companions(

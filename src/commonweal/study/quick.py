@@ -5,15 +5,18 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 
+from pydantic import ValidationError
 from sqlalchemy import select
 
 from commonweal.errors import InputError
 from commonweal.models import DEFAULT_MODEL
+from commonweal.policies import default_policy
 from commonweal.questions.records import content_id
 from commonweal.study import machine, rounds
 from commonweal.study.config import StudyConfig
+from commonweal.study.pages import companions
 from commonweal.study.store import Store, Turn, hashed, new_token
-from commonweal.study.tables import Group, Opinion, Participant, Round
+from commonweal.study.tables import Group, Job, Opinion, Participant, Round
 
 MINIMUM = 2
 """People in a session, at least."""
@@ -85,21 +88,63 @@ def is_last(turn: Turn, group: Group) -> bool:
 def close_stage(turn: Turn, group: Group) -> bool:
     """Whether the stage was ended now, as if its time were over.
 
-    Opinions are closed only when there are enough to write from.
+    Opinions are closed only when there are enough to write from, of people who are still there:
+    with fewer the group would be dissolved.
     """
-    if group.stage == "opinions":
-        written = turn.db.scalars(select(Opinion.id).where(Opinion.round_id == group.round_id))
-        if len(written.all()) < MINIMUM:
-            return False
-    elif group.stage not in ("rating", "result"):
+    if group.stage not in machine.EXTENDABLE:
         return False
-    turn.log("stage closed", actor="facilitator", group=group, stage=group.stage)
-    if group.paused_at is not None:
-        machine.resume(turn, group, actor="facilitator")
-    group.deadline = turn.now
-    machine.advance(turn, group)
+    if group.stage == "opinions" and len(_ready(turn, group)) < MINIMUM:
+        return False
+    machine.close(turn, group, actor="facilitator")
     close_where_over(turn)
     return True
+
+
+def _ready(turn: Turn, group: Group) -> list[int]:
+    """The ids of those who take part and have written an opinion in this round."""
+    found = turn.db.scalars(
+        select(Opinion.participant_id)
+        .join(Participant, Opinion.participant_id == Participant.id)
+        .where(Opinion.round_id == group.round_id, Participant.outcome.is_(None))
+    )
+    return list(found)
+
+
+def missing(turn: Turn, group: Group) -> tuple[int, ...]:
+    """The seats of those for whom the stage waits; none where nobody works in it."""
+    if group.stage not in ("opinions", "rating"):
+        return ()
+    return tuple(each.seat for each in companions(turn, group) if not each.is_done)
+
+
+def failure(turn: Turn, group: Group) -> str:
+    """Why nothing could be written for the round that waits for it; "" where it is under way."""
+    if group.stage != "generating":
+        return ""
+    job = turn.db.scalars(select(Job).where(Job.round_id == group.round_id)).one()
+    if job.status != "failed":
+        return ""
+    return job.error.removeprefix(f"{turn.config.arms[0].name}: ") or "no reason was given"
+
+
+def use_model(turn: Turn, model: str) -> None:
+    """Lets another language model write from now on, with the policy that fits it.
+
+    Raises:
+        InputError: it is no model.
+    """
+    arm = turn.config.arms[0]
+    if arm.model == model:
+        return
+    data = turn.config.model_dump()
+    data["arms"] = [{**data["arms"][0], "model": model, "policy": default_policy(model)}]
+    try:
+        changed = StudyConfig.model_validate(data)
+    except ValidationError as error:
+        raise InputError(f"{model}: {error.errors()[0]['msg']}") from None
+    turn.study.config, turn.study.config_sha256 = changed.to_json(), changed.sha256
+    turn.config = changed
+    turn.log("model changed", actor="facilitator", model=model)
 
 
 def close_where_over(turn: Turn) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from commonweal.rules import resolve_rule
@@ -45,6 +45,14 @@ class Rated:
     def n_agree(self) -> int:
         """How many rated above neutral."""
         return sum(value > RATING_NEUTRAL for value in self.agreement)
+
+    def is_agreed(self, n_asked: int) -> bool:
+        """Whether it may be called the group's: at least half of those who were asked to rate it
+        agree (as for predictions: decision 023), two at least, and more than disagree.
+
+        Whoever was asked and did not rate has not agreed.
+        """
+        return self.n_agree >= max(n_asked / 2, 2) and self.n_agree > self.n_disagree
 
     @property
     def n_neutral(self) -> int:
@@ -108,6 +116,22 @@ def rated_statements(db: Session, round_id: int, welfare: str) -> list[Rated]:
         return found
     order = rank(np.array([each.welfare for each in rated])).order
     return [rated[i] for i in order] + [each for each in found if each.welfare is None]
+
+
+def n_asked(db: Session, round_id: int) -> int:
+    """How many people were asked to rate the round's statements."""
+    found = select(func.count(Presentation.participant_id.distinct())).where(
+        Presentation.round_id == round_id, Presentation.statement_id.is_not(None)
+    )
+    return db.scalar(found) or 0
+
+
+def most_divisive(rated: Sequence[Rated]) -> Rated | None:
+    """The rated statement on which the group is most divided: where the smaller of those who agree
+    and those who disagree is largest; None where nobody is on the other side of anybody.
+    """
+    divided = [each for each in rated if each.n_agree and each.n_disagree]
+    return max(divided, key=lambda each: min(each.n_agree, each.n_disagree), default=None)
 
 
 def _welfare(rule: WelfareRule, means: Sequence[Mapping[int, float]]) -> list[float | None]:

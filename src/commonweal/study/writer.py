@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import multiprocessing
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from commonweal.errors import CommonwealError, EngineError, GenerationError, InputError
+from commonweal.models.empties import why_all_empty
 from commonweal.selection import Selection
 from commonweal.study.config import NO_REWARD, ArmConfig
-from commonweal.types import Opinion
+from commonweal.types import Message, Opinion, RewardInput, Sampling
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from commonweal.collection import Collected
     from commonweal.result import Agreement
-    from commonweal.types import LanguageModel, Policy, RewardModel
+    from commonweal.types import LanguageModel, Policy, Progress, RewardModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,22 @@ class Task:
     opinions: tuple[Opinion, ...]
     omit: tuple[str, ...]
     seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Asks for one line of an arm's model and one prediction, before anybody waits for them."""
+
+    arm: ArmConfig
+
+
+@dataclass(frozen=True, slots=True)
+class HowFar:
+    """How far writing has come: ``stage`` is "load", "generate" or "predict"."""
+
+    stage: str
+    n_done: int
+    n_total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +91,7 @@ class EngineWriter:
     """
 
     def __init__(self) -> None:
+        self.on_progress: Progress | None = None
         self._policies: dict[tuple[str, str], Policy] = {}
         self._models: dict[str, LanguageModel] = {}
         self._rewards: dict[tuple[str, ...], RewardModel] = {}
@@ -83,7 +102,25 @@ class EngineWriter:
         Raises:
             CommonwealError: as ``find_agreement``.
         """
-        return written_by(task, self._policy(task.arm), self._reward(task.arm))
+        policy, reward = self._policy(task.arm), self._reward(task.arm)
+        return written_by(task, policy, reward, on_progress=self.on_progress)
+
+    def try_out(self, arm: ArmConfig) -> str:
+        """What the arm's language model answers to one short question; its reward model is asked
+        for one prediction too. Both stay loaded.
+
+        Raises:
+            CommonwealError: one of them cannot be used, or the answer holds no text.
+        """
+        model = self._policy(arm).model
+        asked = (Message("user", "Say in one short sentence that you are ready."),)
+        ((answer,),) = model.generate([asked], seeds=[1], sampling=Sampling(max_tokens=40))
+        if reason := why_all_empty([answer]):
+            raise EngineError(f"{arm.model} answers without a text: {reason}")
+        reward = self._reward(arm)
+        if reward is not None:
+            reward.rewards([RewardInput("Is it ready?", "It should be ready.", "It is ready.")])
+        return " ".join(answer.text.split())
 
     def _policy(self, arm: ArmConfig) -> Policy:
         from commonweal.policies import load_policy
@@ -114,20 +151,26 @@ class EngineWriter:
         return self._rewards[key]
 
 
-def written_by(task: Task, policy: Policy, reward: RewardModel | None) -> Written:
+def written_by(
+    task: Task,
+    policy: Policy,
+    reward: RewardModel | None,
+    *,
+    on_progress: Progress | None = None,
+) -> Written:
     """What this policy writes and this reward model predicts for the task, by the arm's plan.
 
     Raises:
         CommonwealError: as ``find_agreement`` and ``collect``.
     """
     if task.arm.plan == "collection":
-        return _collected(task, policy, reward)
+        return _collected(task, policy, reward, on_progress)
     if reward is None:
         raise InputError(f"the arm {task.arm.name!r} has no reward model to choose with")
-    return _best(task, policy, reward)
+    return _best(task, policy, reward, on_progress)
 
 
-def _best(task: Task, policy: Policy, reward: RewardModel) -> Written:
+def _best(task: Task, policy: Policy, reward: RewardModel, on_progress: Progress | None) -> Written:
     from commonweal.agreement import find_agreement
 
     found = find_agreement(
@@ -138,6 +181,7 @@ def _best(task: Task, policy: Policy, reward: RewardModel) -> Written:
         n_candidates=task.arm.candidates,
         seed=task.seed,
         omit=task.omit,
+        on_progress=on_progress,
     )
     if found.closest is None:
         raise GenerationError(found.reason, found.rejections)
@@ -145,7 +189,9 @@ def _best(task: Task, policy: Policy, reward: RewardModel) -> Written:
     return Written((drawn,), found.notes, _provenance(found))
 
 
-def _collected(task: Task, policy: Policy, reward: RewardModel | None) -> Written:
+def _collected(
+    task: Task, policy: Policy, reward: RewardModel | None, on_progress: Progress | None
+) -> Written:
     from commonweal.collection import collect
 
     found = collect(
@@ -156,6 +202,7 @@ def _collected(task: Task, policy: Policy, reward: RewardModel | None) -> Writte
         plan=task.arm.collection_plan,
         seed=task.seed,
         withheld=task.omit,
+        on_progress=on_progress,
     )
     return Written(found.draws, found.notes, _provenance(found))
 
@@ -186,6 +233,15 @@ class ProcessWriter:
         self._context = multiprocessing.get_context("spawn")
         self._child: Any = None
         self._pipe: Connection | None = None
+        self.progress: HowFar | None = None
+
+    def try_out(self, arm: ArmConfig, *, timeout_seconds: float) -> str:
+        """The one line that the arm's model answers, as ``EngineWriter.try_out``.
+
+        Raises:
+            CommonwealError: it cannot be used, or does not answer in time.
+        """
+        return self._asked(Trial(arm), timeout_seconds)  # type: ignore[no-any-return]
 
     def write(self, task: Task, *, timeout_seconds: float) -> Written:
         """The statements for this task.
@@ -193,24 +249,34 @@ class ProcessWriter:
         Raises:
             CommonwealError: the writer says so, takes too long, or its process has died.
         """
+        return self._asked(task, timeout_seconds)  # type: ignore[no-any-return]
+
+    def _asked(self, what: Task | Trial, timeout_seconds: float) -> Any:
         if self._child is None or not self._child.is_alive():
             self._start()
         pipe = self._pipe
         assert pipe is not None  # noqa: S101 - for the type checker: ``_start`` made it
+        until = time.monotonic() + timeout_seconds
         try:
-            pipe.send((task, timeout_seconds))
-            if not pipe.poll(timeout_seconds):
-                raise EngineError(f"nothing was written in {timeout_seconds:g} seconds")
-            answer = pipe.recv()
+            pipe.send((what, timeout_seconds))
+            while True:
+                if not pipe.poll(max(until - time.monotonic(), 0.0)):
+                    raise EngineError(f"nothing was written in {timeout_seconds:g} seconds")
+                answer = pipe.recv()
+                if not isinstance(answer, HowFar):
+                    break
+                self.progress = answer
         except (EOFError, OSError) as error:
             self.close()
             raise EngineError(f"the writing process died ({error!r})") from None
         except EngineError:
             self.close()
             raise
+        finally:
+            self.progress = None
         if isinstance(answer, tuple):
             raise WritingError(*answer)
-        return answer  # type: ignore[no-any-return]
+        return answer
 
     def close(self) -> None:
         """Ends the child process."""
@@ -238,13 +304,20 @@ def _serve(pipe: Connection, make_writer: Callable[[], Writer]) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     writer = make_writer()
+    if isinstance(writer, EngineWriter):
+        writer.on_progress = lambda stage, n_done, n_total: pipe.send(
+            HowFar(stage, n_done, n_total)
+        )
     while True:
         try:
             task, timeout_seconds = pipe.recv()
         except (EOFError, OSError):
             return
         try:
-            pipe.send(writer.write(task, timeout_seconds=timeout_seconds))
+            if isinstance(task, Trial):
+                pipe.send(cast("EngineWriter", writer).try_out(task.arm))
+            else:
+                pipe.send(writer.write(task, timeout_seconds=timeout_seconds))
         except CommonwealError as error:
             pipe.send((type(error).__name__, str(error)))
         except Exception as error:  # a fault of an engine must not end the study

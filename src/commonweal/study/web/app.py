@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import cache
 from importlib import resources
@@ -21,6 +21,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
+from commonweal.models import DEFAULT_MODEL
 from commonweal.study import machine, quick
 from commonweal.study.config import StudyConfig
 from commonweal.study.jobs import Worker
@@ -31,7 +32,7 @@ from commonweal.study.web.limits import Headers, Limits
 from commonweal.study.web.live import Live
 from commonweal.study.web.texts import check_texts, choose_language, speaker
 from commonweal.study.web.visit import _visit, endpoint, refuse
-from commonweal.study.writer import ProcessWriter, Writer
+from commonweal.study.writer import HowFar, ProcessWriter, Writer
 
 SWEEP_SECONDS = 1.0
 log = logging.getLogger("commonweal.study")
@@ -46,6 +47,7 @@ class Site:
         writer: what writes statements; by default the arms' models in a child process.
         base_url: the address that links begin with; by default that of the request.
         in_background: whether to sweep and to write; a simulation does both itself.
+        spare_models: what a facilitator may take where the session's own model fails.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Site:
         base_url: str = "",
         in_background: bool = True,
         simulated: bool = False,
+        spare_models: Sequence[str] = (DEFAULT_MODEL,),
     ) -> None:
         self.store, self.study_id, self.base_url = store, study_id, base_url
         self.simulated = simulated
@@ -66,7 +69,9 @@ class Site:
         check_texts(self.config)
         self.limits = Limits()
         self.live = Live(store, study_id)
-        self.worker = Worker(store, study_id, writer or ProcessWriter())
+        self.spare_models = tuple(spare_models)
+        self._writer = writer or ProcessWriter()
+        self.worker = Worker(store, study_id, self._writer)
         self.in_background = in_background
         self.templates = _templates()
         self.templates.globals["site"] = self
@@ -77,6 +82,10 @@ class Site:
     def choose_language(self, asked: str, accepted: str) -> str:
         """The language for a visitor."""
         return choose_language(self.config, asked, accepted)
+
+    def progress(self) -> HowFar | None:
+        """How far the writing that is under way here has come; None where that is not known."""
+        return getattr(self._writer, "progress", None)
 
     def reading(self, db: Session) -> Turn:
         """A turn that is only read from: nothing is locked, and nothing of it is kept."""

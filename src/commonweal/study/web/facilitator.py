@@ -12,10 +12,19 @@ from starlette.routing import Route
 
 from commonweal.study import lobby, machine
 from commonweal.study.pages import companions
-from commonweal.study.quick import MINIMUM, close_stage, group_of, is_last
-from commonweal.study.results import rated_statements
+from commonweal.study.quick import (
+    MINIMUM,
+    close_stage,
+    failure,
+    group_of,
+    is_last,
+    missing,
+    use_model,
+)
+from commonweal.study.researchers import extend
+from commonweal.study.results import most_divisive, n_asked, rated_statements
 from commonweal.study.store import Turn, hashed
-from commonweal.study.tables import Member, Opinion, Participant, Round, Statement
+from commonweal.study.tables import Group, Member, Opinion, Participant, Round, Statement
 from commonweal.study.web.formats import qr_svg
 from commonweal.study.web.live import LOBBY
 from commonweal.study.web.visit import RefusedError, Visit, endpoint, stream
@@ -24,6 +33,8 @@ if TYPE_CHECKING:
     from commonweal.study.web.app import Site
 
 COOKIE = "cw_facilitator"
+EXTENSION_SECONDS = 120.0
+"""What the facilitator's "two more minutes" adds."""
 
 
 def routes(site: Site) -> list[Route]:
@@ -66,7 +77,6 @@ def session(visit: Visit) -> Response:
         )
         row = turn.db.get(Round, group.round_id) if group and group.round_id else None
         address = visit.url("/join")
-        welfare = turn.config.rounds.welfare
         return visit.page(
             "session.html.j2",
             group=group,
@@ -77,18 +87,53 @@ def session(visit: Visit) -> Response:
             minimum=MINIMUM,
             address=address,
             qr=qr_svg(address),
-            results=rated_statements(turn.db, row.id, welfare) if row and row.ended_at else [],
+            **_result(turn, row if row and row.ended_at else None),
             question=row.question if row else turn.config.title,
             round_number=row.number if row else 0,
             n_rounds=turn.config.rounds.count,
             has_report=row is not None and (row.number > 1 or row.ended_at is not None),
             is_last=group is not None and group.round_id is not None and is_last(turn, group),
             now=turn.now,
+            people=people,
+            missing=missing(turn, group) if group else (),
+            # Asked for the stage in which it was pressed: another one is another question.
+            closing=visit.request.query_params.get("closing", "") == _mark(turn, group),
+            mark=_mark(turn, group),
+            failure=failure(turn, group) if group else "",
+            models=_models(visit, turn),
+            progress=visit.site.progress(),
         )
 
 
+def _result(turn: Turn, row: Round | None) -> dict[str, Any]:
+    """How the round's statements were rated, and by how many of those who were asked."""
+    if row is None:
+        return {"results": [], "asked": 0, "divisive": None}
+    results = rated_statements(turn.db, row.id, turn.config.rounds.welfare)
+    return {
+        "results": results,
+        "asked": n_asked(turn.db, row.id),
+        "divisive": most_divisive(results),
+    }
+
+
+def _mark(turn: Turn, group: Group | None) -> str:
+    """Names the round and stage that a form was made for; of another one it does nothing."""
+    if group is None or group.round_id is None:
+        return "lobby"
+    return f"{turn.db.get_one(Round, group.round_id).number}-{group.stage}"
+
+
+def _models(visit: Visit, turn: Turn) -> list[str]:
+    """The models to choose from where writing has failed: that of the session first."""
+    now = visit.site.store.config_of(turn.study).arms[0].model
+    return list(dict.fromkeys((now, *visit.site.spare_models)))
+
+
 def act(visit: Visit) -> Response:
-    """Begin, close a stage, pause, go on."""
+    """Begin, close a stage, pause, go on, write again. A form of a page that is over does nothing:
+    so two people may press at once, and a second press does not end the next stage.
+    """
     action = visit.request.path_params["action"]
     with visit.site.store.turn(visit.site.study_id) as turn:
         _checked(visit, turn)
@@ -96,14 +141,23 @@ def act(visit: Visit) -> Response:
         if action == "start" and group is None:
             if lobby.start_by_facilitator(turn):
                 turn.log("begun", actor="facilitator", group=group_of(turn))
-        elif group is None:
+        elif group is None or visit.text("mark") != _mark(turn, group):
             pass
-        elif action == "close" and visit.text("stage") == group.stage:
+        elif action == "close":
+            if missing(turn, group) and visit.text("sure") != "yes":
+                return visit.go(f"/facilitator?closing={_mark(turn, group)}")
             close_stage(turn, group)
         elif action == "pause":
             machine.pause(turn, group, actor="facilitator")
         elif action == "resume":
             machine.resume(turn, group, actor="facilitator")
+        elif action == "extend" and group.stage in machine.EXTENDABLE:
+            extend(turn, group, EXTENSION_SECONDS, actor="facilitator")
+        elif action == "again" and visit.text("model") in ("", *_models(visit, turn)):
+            if machine.write_again(turn, group, actor="facilitator") and visit.text("model"):
+                use_model(turn, visit.text("model"))
+        elif action == "without":
+            machine.go_on_without(turn, group, actor="facilitator")
     return visit.go("/facilitator")
 
 
@@ -132,7 +186,7 @@ def _part(turn: Turn, row: Round) -> dict[str, Any]:
     ).all()
     return {
         "row": row,
-        "results": rated_statements(turn.db, row.id, turn.config.rounds.welfare),
+        **_result(turn, row),
         # What the screen has rejected is shown to nobody.
         "opinions": [each for each in opinions if each.screening in ("clear", "approved")],
         "n_opinions": len(opinions),

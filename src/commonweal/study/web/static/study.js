@@ -7,7 +7,7 @@
   const say = (text) => { const live = document.getElementById("live"); if (live) live.textContent = text; };
 
   // ---- the page follows the server
-  let busy = false, again = false;
+  let busy = false, again = false, changed = -Infinity;
   async function look() {
     if (busy) { again = true; return; }
     busy = true;
@@ -23,6 +23,7 @@
         }
         document.title = fresh.title;
         const h1 = main().querySelector("h1");
+        changed = performance.now();
         if (h1) { h1.tabIndex = -1; h1.focus(); window.scrollTo(0, 0); }
         begin();
       } else {
@@ -123,6 +124,8 @@
   // ---- a form is sent once
   document.addEventListener("submit", (event) => {
     const form = event.target;
+    // A press that was meant for the page before, which changed under the finger, is none.
+    if (main().querySelector(".room") && performance.now() - changed < 700) { event.preventDefault(); return; }
     if (form.dataset.sent) { event.preventDefault(); return; }
     // More time needs no new page: what is written or chosen stays as it is.
     const more = event.submitter?.dataset.given ? event.submitter : null;

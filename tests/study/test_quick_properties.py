@@ -1,0 +1,165 @@
+"""A facilitator who pauses, resumes, extends and closes in any order destroys no round."""
+
+from __future__ import annotations
+
+import tempfile
+
+import pytest
+
+pytest.importorskip("sqlalchemy", reason="the extra `study` is not installed")
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from sqlalchemy import event, select
+from study_making import Place, ScriptedWriter
+
+from commonweal.study import jobs, lobby, machine, people, quick
+from commonweal.study.researchers import extend
+from commonweal.study.tables import Group, Job, Opinion, Participant, Round, Statement
+
+NEXT = {
+    "opinions": {"opinion_check", "generating"},
+    "rating": {"result"},
+    "result": {"opinions", "finished"},
+}
+"""What a closed stage may be followed by, at once, and nothing after it."""
+
+
+class Session(RuleBasedStateMachine):
+    """Three people, two questions, a facilitator who presses everything."""
+
+    @initialize(n=st.integers(2, 3))
+    def begin(self, n):
+        self.folder = tempfile.TemporaryDirectory()
+        config = quick.quick_study(["Should buses be free?", "Should shops be shut?"])
+        self.place = Place(f"sqlite:///{self.folder.name}/quick.db", config, "quick")
+        event.listen(
+            self.place.store.engine, "connect", lambda c, _: c.execute("PRAGMA synchronous=OFF")
+        )
+        self.place.store.engine.dispose()
+        self.people = self.place.join(n)
+        with self.place.turn() as turn:
+            assert lobby.start_by_facilitator(turn)
+        self.texts: dict[int, str] = {}
+
+    def teardown(self):
+        if hasattr(self, "place"):
+            self.place.store.close()
+            self.folder.cleanup()
+
+    def group(self, turn):
+        return turn.db.scalars(select(Group)).one()
+
+    @rule(n=st.integers(1, 5), only=st.integers(0, 3))
+    def people_go_on(self, n, only):
+        for _ in range(n):
+            for person in self.people[: only or None]:
+                self.place.act(person)
+
+    @rule(fails=st.integers(0, 2))
+    def the_worker_works(self, fails):
+        writer = ScriptedWriter(["dead"] * fails)
+        worker = jobs.Worker(self.place.store, self.place.study_id, writer)
+        while worker.run_once():
+            pass
+
+    @rule()
+    def pause(self):
+        with self.place.turn() as turn:
+            machine.pause(turn, self.group(turn), actor="facilitator")
+
+    @rule()
+    def resume(self):
+        with self.place.turn() as turn:
+            group = self.group(turn)
+            paused, stage, round_id = group.paused_at, group.stage, group.round_id
+            left = group.deadline - (paused or turn.now)
+            machine.resume(turn, group, actor="facilitator")
+            if paused and (group.stage, group.round_id) == (stage, round_id):
+                assert group.deadline - turn.now == pytest.approx(left)
+
+    @rule(seconds=st.sampled_from([120.0, 600.0]))
+    def put_off(self, seconds):
+        with self.place.turn() as turn:
+            group = self.group(turn)
+            if group.stage in machine.EXTENDABLE:
+                extend(turn, group, seconds, actor="facilitator")
+
+    @rule()
+    def close(self):
+        with self.place.turn() as turn:
+            group = self.group(turn)
+            stage, before = group.stage, group.round_id
+            if not quick.close_stage(turn, group):
+                assert group.stage == stage
+                return
+            assert group.paused_at is None
+            assert group.stage in NEXT[stage], f"{stage} was closed, and {group.stage} came"
+            assert (group.round_id == before) == (group.stage != "opinions")
+
+    @rule(model=st.booleans())
+    def write_again(self, model):
+        with self.place.turn() as turn:
+            group = self.group(turn)
+            why = quick.failure(turn, group)
+            assert machine.write_again(turn, group, actor="facilitator") == bool(why)
+            if why and model:
+                quick.use_model(turn, "openai:http://127.0.0.1:9/v1#other")
+
+    @rule(seconds=st.sampled_from([30, 400, 2000]))
+    def time_passes(self, seconds):
+        self.place.clock.move_to(self.place.clock.now() + seconds)
+        with self.place.turn() as turn:
+            machine.sweep(turn)
+
+    @rule()
+    def the_last_leaves(self):
+        if len(self.people) > 2:
+            with self.place.turn() as turn:
+                people.leave(turn, turn.db.get(Participant, self.people.pop()), outcome="left")
+
+    @invariant()
+    def nothing_is_given_up_that_had_time(self):
+        if not hasattr(self, "place"):
+            return
+        with self.place.store.read() as db:
+            for job in db.scalars(select(Job).where(Job.status == "failed")):
+                assert job.error
+                assert job.n_attempts or job.finished_at - job.created_at > 300, job.error
+            for row in db.scalars(select(Round).where(Round.ended_at.is_not(None))):
+                shown = select(Statement.id).where(Statement.round_id == row.id, Statement.shown)
+                assert db.scalars(shown).first(), "a round ended without what could be written"
+
+    @invariant()
+    def no_text_is_lost(self):
+        if not hasattr(self, "place"):
+            return
+        with self.place.store.read() as db:
+            now = dict(db.execute(select(Opinion.id, Opinion.text)).all())
+        assert self.texts.items() <= now.items()
+        self.texts = now
+
+    @invariant()
+    def a_paused_stage_stays(self):
+        if not hasattr(self, "place"):
+            return
+        with self.place.turn() as turn:
+            group = self.group(turn)
+            if group.paused_at is not None:
+                before = (group.stage, group.round_id)
+                machine.sweep(turn)
+                machine.advance(turn, group)
+                assert (group.stage, group.round_id) == before
+
+
+TestSession = Session.TestCase
+TestSession.settings = settings(max_examples=10, stateful_step_count=25, deadline=None)
+
+
+class LongSession(Session):
+    """The same, for longer."""
+
+
+TestLongSession = pytest.mark.slow(LongSession.TestCase)
+TestLongSession.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
