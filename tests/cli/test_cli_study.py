@@ -124,3 +124,18 @@ def test_asking_for_help_loads_no_web_framework():
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
+
+
+@pytest.mark.slow
+def test_a_dead_model_is_found_before_anybody_joins(study):
+    dead = "openai:http://127.0.0.1:9/v1#nobody"
+    ran = commonweal("study", "quick", "Should buses be free?", "--model", dead)
+    assert ran.returncode == 1
+    assert f"the model {dead} (arm 'quick') cannot write now" in ran.stderr
+    assert "127.0.0.1:9" in ran.stderr
+    assert "People join" not in ran.stdout
+    path = study / "study.toml"
+    path.write_text(path.read_text().replace('model = "embedded"', f'model = "{dead}"'))
+    ran = commonweal("study", "validate", str(study))
+    assert ran.returncode == 1
+    assert "cannot write now" in ran.stderr
