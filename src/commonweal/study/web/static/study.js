@@ -46,6 +46,9 @@
     old.replaceChildren(...part.childNodes);
   }
 
+  // Said while there is no connection. The stream comes back by itself, and what waits is fetched.
+  function lost(is) { const said = document.getElementById("lost"); if (said) said.hidden = !is; }
+
   function listen() {
     if (source) { source.close(); source = null; }
     clearInterval(looking);
@@ -54,6 +57,8 @@
     const address = main().dataset.events;
     if (!address) return;
     source = new EventSource(address);
+    source.addEventListener("open", () => lost(false));
+    source.addEventListener("error", () => { if (source && source.readyState !== EventSource.CLOSED) lost(true); });
     source.addEventListener("ready", (event) => { if (event.data !== main().dataset.version) look(); });
     source.addEventListener("changed", look);
   }
