@@ -366,10 +366,8 @@ def _ready_writer(opened: Opened) -> ProcessWriter:
     Raises:
         EngineError: a model does not answer, and nobody has joined.
     """
-    from sqlalchemy import select
-
     from commonweal.errors import EngineError
-    from commonweal.study.tables import Participant
+    from commonweal.study.trying import has_people
     from commonweal.study.writer import ProcessWriter
 
     writer = ProcessWriter()
@@ -377,10 +375,8 @@ def _ready_writer(opened: Opened) -> ProcessWriter:
         _ask_models(writer, opened.config)
     except EngineError as error:
         writer.close()
-        joined = select(Participant.id).where(Participant.study_id == opened.study_id).limit(1)
-        with opened.store.read() as db:
-            if db.scalar(joined) is None:
-                raise
+        if not has_people(opened.store, opened.study_id):
+            raise
         typer.echo(f"Warning: {error}. People have joined, so it is served all the same.", err=True)
     return writer
 

@@ -6,8 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from sqlalchemy import select
+
 from commonweal.errors import CommonwealError, EngineError
 from commonweal.study.config import ArmConfig, StudyConfig
+from commonweal.study.store import Store
+from commonweal.study.tables import Participant
 from commonweal.study.writer import ProcessWriter
 
 TRIAL_SECONDS = 600.0
@@ -21,6 +25,13 @@ class Tried:
     arm: ArmConfig
     line: str
     seconds: float
+
+
+def has_people(store: Store, study_id: int) -> bool:
+    """Whether anybody has joined the study."""
+    with store.read() as db:
+        found = select(Participant.id).where(Participant.study_id == study_id).limit(1)
+        return db.scalar(found) is not None
 
 
 def try_arms(
