@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TESTED := --extra questions --extra study --extra warm
 UV := $(BIN)/uv pip compile --universal --no-header --no-annotate --python-version 3.11 --quiet
 
-.PHONY: run test test-train test-slow check bench docs lock audit clean
+.PHONY: run test test-train test-slow attack check bench docs lock audit clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/base.stamp
@@ -34,6 +34,10 @@ test-train: $(VENV)/full.stamp
 test-slow: $(VENV)/full.stamp
 	$(BIN)/commonweal models pull $(TESTED_WITH)
 	$(BIN)/python -m pytest -m slow --hypothesis-profile=thorough
+
+# The study under attack and misfortune, the long attacks too; prints what was tried and what held.
+attack: $(VENV)/dev.stamp
+	$(PYTEST) -q -m "attack" tests/study
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

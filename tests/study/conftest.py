@@ -12,7 +12,18 @@ import pytest
 
 pytest.importorskip("sqlalchemy", reason="the extra `study` is not installed")
 
+from attack_table import note_attack, print_table
 from study_making import empty_database
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        note_attack(item)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if config.getoption("markexpr", "").startswith("attack"):
+        print_table(terminalreporter)
 
 
 def _postgres_programs() -> Path | None:

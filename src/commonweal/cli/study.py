@@ -263,7 +263,7 @@ def export(
     """Write a study in the record format, without anything that names a person."""
     _needs_extra()
     from commonweal.files import write_whole
-    from commonweal.study.export import export_study, payments
+    from commonweal.study.export import LEFT_OUT, export_study, payments
     from commonweal.study.folder import open_folder, open_kept
 
     opened = open_kept(name) if name.is_file() else open_folder(name, database)
@@ -272,6 +272,9 @@ def export(
         f"Wrote {out}: {dataset.rounds.height} rounds, {dataset.opinions.height} opinions, "
         f"{dataset.ratings.height} ratings of statements ({dataset.about.people})"
     )
+    if (last := dataset.about.steps[-1]).what == LEFT_OUT:
+        lost = ", ".join(f"{n} of {name}" for name, n in last.counts.items())
+        typer.echo(f"Warning: {last.what}: {lost}", err=True)
     if payments_file is not None:
         write_whole(payments_file, payments(opened.store, opened.study_id))
         typer.echo(f"Wrote {payments_file}: it names people; keep it apart from the data")

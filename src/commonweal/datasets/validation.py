@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import polars as pl
@@ -72,29 +72,84 @@ def _column_problems(rows: pl.DataFrame, table: Table, path: Path) -> Iterator[s
 
 
 def _value_problems(rows: pl.DataFrame, table: Table, path: Path, scale: Scale) -> Iterator[str]:
+    for column, wrong, expected in _faults(table, scale):
+        yield from _first(rows, wrong, path, column, expected)
+
+
+def _faults(table: Table, scale: Scale) -> Iterator[tuple[Column, pl.Expr, str]]:
+    """(A column, where its value is wrong, what is expected) of each thing that is asked."""
     for column in table.columns:
         value = pl.col(column.name)
         if column.required:
-            yield from _first(rows, value.is_null(), path, column, "a value")
+            yield column, value.is_null(), "a value"
         if column.kind == "text":
             blank = value.str.strip_chars().str.len_chars() == 0
-            yield from _first(rows, blank, path, column, "text, or null where it is missing")
+            yield column, blank, "text, or null where it is missing"
         if column.one_of:
             wrong = value.is_not_null() & ~value.is_in(list(column.one_of))
-            yield from _first(rows, wrong, path, column, f"one of {', '.join(column.one_of)}")
+            yield column, wrong, f"one of {', '.join(column.one_of)}"
         if (table.name, column.name) in _RATED:
             outside = ~value.is_between(scale.low, scale.high)
-            yield from _first(
-                rows, outside, path, column, f"{scale} (scale {scale.name}), or null if missing"
-            )
+            yield column, outside, f"{scale} (scale {scale.name}), or null if missing"
         if column.name == "expected_rating":
             outside = ~value.is_between(RATING_MIN, RATING_MAX)
-            expected = f"a number from {RATING_MIN} to {RATING_MAX}; raw scores are in reward"
-            yield from _first(rows, outside, path, column, expected)
+            yield (
+                column,
+                outside,
+                f"a number from {RATING_MIN} to {RATING_MAX}; raw scores are in reward",
+            )
         if column.name in _NEVER_NEGATIVE:
-            yield from _first(rows, value < 0, path, column, "0 or more")
+            yield column, value < 0, "0 or more"
         if column.kind == "number" and column.name != "alpha":  # alpha may be infinite
-            yield from _first(rows, ~value.is_finite(), path, column, "a finite number")
+            yield column, ~value.is_finite(), "a finite number"
+
+
+def without_faulty_rows(dataset: Dataset) -> tuple[Dataset, dict[str, int]]:
+    """The dataset without the rows that break the format, and how many those are by table.
+
+    A row that refers to one of them goes too. What cannot be put down to rows (a missing column, a
+    question in two splits) stays: ``check`` says so.
+    """
+    tables = dataset.tables()
+    n_before = {name: rows.height for name, rows in tables.items()}
+    for name, table in TABLES.items():
+        rows = tables[name]
+        for _, wrong, _ in _faults(table, dataset.about.scale):
+            rows = rows.filter(~wrong.fill_null(value=False))
+        tables[name] = rows.filter(pl.struct(table.key).is_first_distinct())
+    while True:
+        n_left = sum(rows.height for rows in tables.values())
+        for name, table in TABLES.items():
+            for column in table.columns:
+                if column.refers_to is not None:
+                    tables[name] = _referring(tables[name], column, tables)
+        if sum(rows.height for rows in tables.values()) == n_left:
+            break
+    lost = {name: n_before[name] - rows.height for name, rows in tables.items()}
+    return Dataset(dataset.about, **tables), {name: n for name, n in lost.items() if n}
+
+
+def _referring(rows: pl.DataFrame, column: Column, tables: dict[str, pl.DataFrame]) -> pl.DataFrame:
+    """The rows all of whose names in this column are names of something."""
+    numbered = rows.with_row_index(_ROW)
+    lost = _dangling(numbered, column, tables)
+    return numbered.filter(~pl.col(_ROW).is_in(lost[_ROW].implode())).drop(_ROW)
+
+
+def _dangling(
+    rows: pl.DataFrame, column: Column, tables: Mapping[str, pl.DataFrame]
+) -> pl.DataFrame:
+    """The rows (of a list: a row a name) whose name in this column is nobody's."""
+    assert column.refers_to is not None  # noqa: S101 - for the type checker: the callers ask
+    target, name = column.refers_to.split(".")
+    keys = {"round_id": "round_id", column.name: name}  # a name is unique within its round
+    used = rows.explode(column.name) if column.kind == "texts" else rows
+    return used.drop_nulls(list(keys)).join(
+        tables[target].select(set(keys.values())),
+        left_on=list(keys),
+        right_on=list(keys.values()),
+        how="anti",
+    )
 
 
 def _pass_problems(dataset: Dataset, path: Path) -> Iterator[str]:
@@ -133,15 +188,9 @@ def _reference_problems(
     for column in table.columns:
         if column.refers_to is None:
             continue
-        target, name = column.refers_to.split(".")
-        keys = {"round_id": "round_id", column.name: name}  # a name is unique within its round
-        used = rows.explode(column.name) if column.kind == "texts" else rows
-        lost = used.drop_nulls(list(keys)).join(
-            getattr(dataset, target).select(set(keys.values())),
-            left_on=list(keys),
-            right_on=list(keys.values()),
-            how="anti",
-        )
+        target, _ = column.refers_to.split(".")
+        keys = ("round_id", column.name) if column.name != "round_id" else ("round_id",)
+        lost = _dangling(rows, column, dataset.tables())
         if not lost.is_empty():
             where = f" in round {lost[0, 'round_id']!r}" if len(keys) > 1 else ""
             yield (

@@ -16,8 +16,10 @@ from sqlalchemy.orm import Session
 
 from commonweal.datasets.dataset import About, Dataset, Step, frame, write_dataset
 from commonweal.datasets.schema import LIKERT_7, TABLES, Column, Table
+from commonweal.datasets.validation import without_faulty_rows
 from commonweal.files import write_whole
 from commonweal.study.config import StudyConfig
+from commonweal.study.gaps import GAP
 from commonweal.study.store import Store
 from commonweal.study.tables import (
     ConsentText,
@@ -34,6 +36,7 @@ from commonweal.study.tables import (
     Study,
 )
 
+LEFT_OUT = "rows that break the format were left out"
 DICTIONARY = "data_dictionary.md"
 CONSENT_TEXTS = "consent_texts.json"
 OWN_COLUMNS = {
@@ -70,14 +73,17 @@ def export_study(
     people agreed to. The audit says that ``actor`` did it.
 
     Recruiter's ids are not read: a participant is a random name. Rounds are ordered by that name,
-    not by time.
+    not by time. A row that breaks the format is left out, and a step of the dataset says how many
+    of each table: one of them must not keep all the others from being read.
 
     Raises:
         InputError: the folder cannot be written.
     """
     with store.read() as db:
         config = store.config_of(db.get_one(Study, study_id))
-        dataset = _dataset(db, study_id, config)
+        dataset, left_out = without_faulty_rows(_dataset(db, study_id, config))
+        if left_out:
+            dataset = dataset.with_step(Step(what=LEFT_OUT, counts=left_out))
         texts = _consent_texts(db, study_id)
     write_dataset(dataset, folder, overwrite=overwrite)
     write_whole(folder / DICTIONARY, data_dictionary(dataset))
@@ -115,6 +121,9 @@ def _dataset(db: Session, study_id: int, config: StudyConfig) -> Dataset:
         .order_by(Round.public_id)
     ).all()
     tables: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
+    gap_times = list(
+        db.scalars(select(Event.at).where(Event.study_id == study_id, Event.kind == GAP))
+    )
     n_incomplete = 0
     for row, group_name in rows:
         question = config.question(row.question_id)
@@ -129,7 +138,7 @@ def _dataset(db: Session, study_id: int, config: StudyConfig) -> Dataset:
                 "split": question.split or None,
             }
         )
-        n_incomplete += _add_round(db, row, people, tables)
+        n_incomplete += _add_round(db, row, people, tables, gap_times)
     n_deleted = len(
         db.scalars(
             select(Event.id).where(Event.study_id == study_id, Event.kind == "data deleted")
@@ -156,6 +165,10 @@ def _dataset(db: Session, study_id: int, config: StudyConfig) -> Dataset:
                     "rounds": len(rows),
                     "candidates_whose_opinions_are_incomplete": n_incomplete,
                     "participants_who_deleted_their_data": n_deleted,
+                    "ratings_without_a_duration": sum(
+                        row["agreement"] is not None and row["duration_seconds"] is None
+                        for row in tables["ratings"]
+                    ),
                     **{f"outcome_{name}": n for name, n in sorted(outcomes.items())},
                 },
             ),
@@ -176,6 +189,7 @@ def _add_round(
     row: Round,
     people: dict[int, Participant],
     tables: dict[str, list[dict[str, Any]]],
+    gap_times: list[float],
 ) -> int:
     """Adds a round's rows; the number of candidates written from opinions since deleted."""
     n_incomplete = 0
@@ -244,7 +258,7 @@ def _add_round(
                 "agreement": agreement,
                 "quality": quality,
                 "position": shown.place,
-                "duration_seconds": rating.submitted_at - rating.shown_at if rating else None,
+                "duration_seconds": _duration(rating, gap_times) if rating else None,
             }
         )
     for prediction, name in db.execute(
@@ -264,6 +278,18 @@ def _add_round(
             }
         )
     return n_incomplete
+
+
+def _duration(rating: Rating, gap_times: list[float]) -> float | None:
+    """The seconds from shown to submitted; None where the clocks cannot say.
+
+    That is where they are negative (the clock was set back between two starts of the server), or
+    the server was away meanwhile.
+    """
+    if any(rating.shown_at < at <= rating.submitted_at for at in gap_times):
+        return None
+    seconds = rating.submitted_at - rating.shown_at
+    return seconds if seconds >= 0 else None
 
 
 def data_dictionary(dataset: Dataset) -> str:

@@ -75,7 +75,12 @@ def _open_jobs(study_id: int, now: float) -> Select[Job]:
             # Nothing is written any more for a group that was released or went on.
             Group.stage == "generating",
             Group.round_id == Round.id,
-            or_(Job.status == "queued", (Job.status == "running") & (Job.lease_until <= now)),
+            or_(
+                Job.status == "queued",
+                # A lease that ends later than any can was made before the clock was set back.
+                (Job.status == "running")
+                & (or_(Job.lease_until <= now, Job.lease_until > now + 2 * LEASE_SECONDS)),
+            ),
         )
         .order_by(Job.id)
         .limit(1)

@@ -97,7 +97,7 @@ def pause(turn: Turn, group: Group, *, actor: str) -> None:
 def resume(turn: Turn, group: Group, *, actor: str) -> None:
     """Lets the group's clock go on, with as much time left as there was."""
     if group.paused_at is not None:
-        group.deadline += turn.now - group.paused_at
+        group.deadline += max(turn.now - group.paused_at, 0.0)
         group.paused_at = None
         turn.log("resumed", actor=actor, group=group)
         turn.touch(group)

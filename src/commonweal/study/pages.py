@@ -76,6 +76,7 @@ class Page:
         has_failed: whether nothing could be written, and somebody is deciding what to do.
         place, n_places: "statement 3 of 8".
         deadline: when this stage ends, seconds since 1970.
+        draft: what was written and not sent; at the end too, where it was not sent in time.
         unseen: what the page shows for the first time; None where it was shown before.
     """
 
@@ -113,8 +114,14 @@ def current_page(turn: Turn, person: Participant) -> Page:
     """The page that this person is on. Changes nothing."""
     entered = person.n_rounds_entered
     if person.outcome is not None:
+        unsent = select(Draft.text).where(Draft.participant_id == person.id)
         return Page(
-            "end", f"end-{person.outcome}", (10**6, 0, 0), person, group=_group(turn, person)
+            "end",
+            f"end-{person.outcome}",
+            (10**6, 0, 0),
+            person,
+            group=_group(turn, person),
+            draft=turn.db.scalars(unsent.order_by(Draft.round_id.desc())).first() or "",
         )
     if person.stage == "lobby":
         return Page(

@@ -210,7 +210,7 @@ def more_time(turn: Turn, person: Participant, *, actor: str = "participant") ->
 
 def is_fresh(turn: Turn, person: Participant) -> bool:
     """Whether the person was noted as there so lately that it need not be noted again."""
-    return person.last_seen_at > turn.now - FRESH_SECONDS
+    return abs(turn.now - person.last_seen_at) < FRESH_SECONDS
 
 
 def saw(turn: Turn, person: Participant) -> None:

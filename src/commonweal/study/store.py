@@ -20,6 +20,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from commonweal.errors import InputError
+from commonweal.study import gaps
 from commonweal.study.config import StudyConfig
 from commonweal.study.tables import SCHEMA_VERSION, Base, Event, Group, Participant, SchemaInfo
 from commonweal.study.tables import Study as StudyRow
@@ -31,16 +32,30 @@ class Clock(Protocol):
     """What time it is, in seconds since 1970."""
 
     def now(self) -> float:
-        """The time now."""
+        """The time now. It never goes back, nor jumps, in one process."""
+        ...
+
+    def behind(self) -> float:
+        """How far this time is behind that of the machine: what is shown as a time of day."""
         ...
 
 
 class SystemClock:
-    """The machine's own clock."""
+    """The machine's clock as it was at the start, gone on steadily since.
+
+    Somebody sets the clock, or the network does: durations and deadlines are not to notice.
+    """
+
+    def __init__(self) -> None:
+        self._began_at, self._began = time.time(), time.monotonic()
 
     def now(self) -> float:
         """The time now."""
-        return time.time()
+        return self._began_at + (time.monotonic() - self._began)
+
+    def behind(self) -> float:
+        """How far the machine's clock was set since the start, or the machine slept."""
+        return time.time() - self.now()
 
 
 class ManualClock:
@@ -52,6 +67,10 @@ class ManualClock:
     def now(self) -> float:
         """The time that it was set to."""
         return self._now
+
+    def behind(self) -> float:
+        """Nothing: there is no other clock."""
+        return 0.0
 
     def move_to(self, when: float) -> None:
         """Sets the time; it never goes back."""
@@ -209,7 +228,10 @@ class Store:
         """A transaction that holds the study: committed at the end, undone on an error."""
         with self._writer, Session(self._write_engine, expire_on_commit=False) as db:
             study = db.scalars(_LOCK, {"study": study_id}).one()
-            yield (turn := Turn(db, study, self.config_of(study), self.clock.now()))
+            now = gaps.steady(self.clock.now(), study.beat_at)
+            turn = Turn(db, study, self.config_of(study), now)
+            gaps.bridge(turn)
+            yield turn
             db.commit()
         if turn.has_deleted:
             self._empty_wal()

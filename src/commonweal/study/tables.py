@@ -6,12 +6,13 @@ Ratings, presentations and events are append-only: triggers refuse changes (a pr
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 from sqlalchemy import DDL, JSON, Double, ForeignKey, Text, UniqueConstraint, event
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Raised with every change of the tables."""
 
 
@@ -41,6 +42,8 @@ class Study(Base):
     lobby_version: Mapped[int] = mapped_column(default=0)
     facilitator_hash: Mapped[str | None] = mapped_column(default=None)
     closed_at: Mapped[float | None] = mapped_column(default=None)
+    beat_at: Mapped[float | None] = mapped_column(default=None)  # see ``gaps``; null: not served
+    export_key: Mapped[str] = mapped_column(default=lambda: secrets.token_hex(32))
 
 
 class Group(Base):
@@ -120,6 +123,7 @@ class Link(Base):
     participant_id: Mapped[int] = _person()
     created_at: Mapped[float]
     used_at: Mapped[float | None] = mapped_column(default=None)
+    browser_hash: Mapped[str | None] = mapped_column(default=None)
 
 
 class Sitting(Base):
@@ -147,6 +151,7 @@ class Round(Base):
     started_at: Mapped[float]
     ended_at: Mapped[float | None] = mapped_column(default=None)
     statement_id: Mapped[int | None] = mapped_column(default=None)
+    fell_short: Mapped[bool] = mapped_column(default=False)
     notes: Mapped[list[str]] = mapped_column(default=list)
     provenance: Mapped[dict[str, Any]] = mapped_column(default=dict)
 

@@ -22,7 +22,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from commonweal.models import DEFAULT_MODEL
-from commonweal.study import machine, quick
+from commonweal.study import gaps, machine, quick
 from commonweal.study.config import StudyConfig
 from commonweal.study.jobs import Worker
 from commonweal.study.store import Store, Turn
@@ -73,7 +73,13 @@ class Site:
         self._writer = writer or ProcessWriter()
         self.worker = Worker(store, study_id, self._writer)
         self.in_background = in_background
+        self._behind = 0.0
         self.templates = _templates()
+        # Times of day as the machine has them now, whatever its clock was at the start.
+        for name, shown in (("clock", formats.clock), ("iso", formats.iso)):
+            self.templates.filters[name] = lambda seconds, shown=shown: shown(
+                seconds + store.clock.behind()
+            )
         self.templates.globals["site"] = self
         self.speaker = cache(lambda language: speaker(self.config, language))
         # Around everything: the page of a fault is made outside the application's own middleware.
@@ -109,6 +115,8 @@ class Site:
         tasks = [asyncio.create_task(self.live.run())]
         self.store.on_change = self._changed
         if self.in_background:
+            # Before anybody's page is asked for: it would find deadlines that ran out meanwhile.
+            await run_in_threadpool(self.sweep)
             self.worker.start()
             tasks.append(asyncio.create_task(self._sweep()))
         try:
@@ -137,7 +145,13 @@ class Site:
 
     def sweep(self) -> None:
         """Moves everything whose time has come."""
+        behind = self.store.clock.behind()
+        is_set, self._behind = abs(behind - self._behind) > 1, behind
         with self.store.turn(self.study_id) as turn:
+            if self.in_background:
+                gaps.beat(turn)
+            if is_set:  # the times of day that people's pages show are no longer so
+                gaps.renew_pages(turn)
             machine.sweep(turn)
             if self.kind == "quick":
                 quick.close_where_over(turn)
@@ -168,8 +182,6 @@ def _templates() -> jinja2.Environment:
     )
     environment.filters.update(
         paragraphs=formats.paragraphs,
-        clock=formats.clock,
-        iso=formats.iso,
         date=formats.date,
         number=formats.number,
     )
