@@ -21,6 +21,7 @@ from commonweal.study import server
 from commonweal.study.bots import Browser
 from commonweal.study.tables import Opinion, Participant, Rating
 from commonweal.study.web import participant
+from commonweal.study.web.app import Site
 from commonweal.study.web.limits import CONTENT_SECURITY_POLICY, HEADERS
 from commonweal.study.web.visit import MAX_BODY_BYTES
 
@@ -346,3 +347,42 @@ def test_ratings_are_one_to_seven_and_nothing_else(served, value):
     browsers[0].send("/here/rate", agreement=value)
     assert browsers[0].status == 422
     assert served.count(Rating) == 0
+
+
+@pytest.mark.attack("faults", "an error in a page is one line, and quotes nobody")
+def test_a_fault_is_one_line(served, caplog, monkeypatch):
+    served.joined(4)
+
+    def fails(*_given):
+        raise RuntimeError(OPINION)
+
+    monkeypatch.setattr(participant, "current_page", fails)
+    (browser,) = served.joined(0) or [served.browser()]
+    browser.get("/join")
+    caplog.clear()
+    browser.send("/join", button="agree")
+    assert browser.status == 500
+    lines = [each.getMessage() for each in caplog.records if not each.name.startswith("httpx")]
+    assert len("\n".join(lines).splitlines()) == 1
+    assert re.fullmatch(r"a fault at /here: RuntimeError in .*\.py, line \d+", lines[0])
+    assert not any(each.exc_info for each in caplog.records)
+
+
+@pytest.mark.attack("links", "a request that calls the server by another name")
+def test_links_do_not_follow_the_host_header(served):
+    (browser,) = served.joined(1)
+    client = browser._client
+    form = browser.get("/here/device") and browser.forms["/here/device"].fields
+    for headers in ({"host": "evil.example"}, {"x-forwarded-host": "evil.example"}):
+        answer = client.post("/here/device", data=form, headers=headers)
+        assert "http://testserver/i/" in answer.text
+        assert "evil.example" not in answer.text
+
+
+@pytest.mark.attack("links", "behind TLS that a proxy ends, browsers are told to stay with it")
+def test_a_base_url_over_https_has_hsts(served):
+    site = Site(
+        served.place.store, served.place.study_id, base_url="https://talk", in_background=False
+    )
+    assert "max-age" in TestClient(site.app).get("/join").headers["strict-transport-security"]
+    assert "strict-transport-security" not in served.client().get("/join").headers

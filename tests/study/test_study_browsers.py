@@ -52,7 +52,7 @@ def test_four_people_two_rounds(chromium, site):
             each.write()
         for each in people:
             each.wait_for("Waiting for the others")
-        site.store.clock.shift += 481
+        site.store.clock.put_forward(site, 481)
         for each in people:
             each.rate(4)
         for each in people:

@@ -215,7 +215,7 @@ def test_a_lost_connection_loses_no_draft(chromium, site):
         to_opinion(first)
         first.context.set_offline(True)
         page.fill("textarea", OPINION)
-        page.wait_for_selector("text=Not saved yet: no connection")
+        page.wait_for_selector("text=Not saved yet")
         first.context.set_offline(False)
         page.wait_for_selector("text=Draft saved")
         page.reload()

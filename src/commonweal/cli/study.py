@@ -98,13 +98,20 @@ def serve(
 ) -> None:
     """Serve a study until Ctrl-C. People join under /join, researchers log in under /researcher."""
     opened = _opened(name, database)
+    from commonweal.errors import InputError
     from commonweal.study import server
     from commonweal.study.web.app import Site
 
     scheme = _scheme(tls_certificate, tls_key)
+    if trusted_proxy and not base_url:
+        raise InputError(
+            "--trusted-proxy is given without --base-url; expected the address that people see: "
+            "links must not follow what a request says"
+        )
     writer = _ready_writer(opened)
-    site = Site(opened.store, opened.study_id, writer=writer, base_url=base_url.rstrip("/"))
-    shown = base_url.rstrip("/") or f"{scheme}://{host}:{port}"
+    seen_as = server.address_in_the_network() if host in ("0.0.0.0", "::") else host  # noqa: S104
+    shown = base_url.rstrip("/") or f"{scheme}://{_in_address(seen_as)}:{port}"
+    site = Site(opened.store, opened.study_id, writer=writer, base_url=shown)
     if not server.is_local(host) and scheme == "http" and not trusted_proxy:
         typer.echo(
             "Warning: this is not encrypted. Use --tls-certificate and --tls-key, or a proxy "
@@ -336,6 +343,11 @@ def simulate(
         for line in (*report.stuck, *report.lost)[:20]:
             typer.echo(f"  {line}", err=True)
         raise typer.Exit(1)
+
+
+def _in_address(host: str) -> str:
+    """The host as it stands in an address."""
+    return f"[{host}]" if ":" in host else host
 
 
 def _scheme(tls_certificate: Path | None, tls_key: Path | None) -> str:

@@ -11,7 +11,16 @@ from sqlalchemy.orm import Session
 from commonweal.errors import InputError
 from commonweal.study import lobby, machine, rounds
 from commonweal.study.store import Turn, hashed, new_public_id, new_token
-from commonweal.study.tables import ConsentText, Group, Link, Participant, RecruiterIds, Sitting
+from commonweal.study.tables import (
+    ConsentText,
+    Group,
+    Link,
+    Participant,
+    RecruiterIds,
+    ResearcherSitting,
+    Sitting,
+    Study,
+)
 
 MAX_EXTENSIONS = 10
 """How often a person may ask for more time in one round (WCAG 2.2, 2.2.1: at least ten times)."""
@@ -137,6 +146,13 @@ def of_cookie(db: Session, study_id: int, token: str) -> Participant | None:
     """Whose cookie it is, if anybody's in this study. Reads their group with them."""
     found = db.execute(_OF_COOKIE, {"token": hashed(token), "study": study_id}).one_or_none()
     return found[0] if found else None
+
+
+def is_somebodys(db: Session, study_id: int, token_hash: str) -> bool:
+    """Whether it is the hash of a cookie of a participant, a researcher or the facilitator."""
+    if db.get(Sitting, token_hash) or db.get(ResearcherSitting, token_hash):
+        return True
+    return db.scalar(select(Study.facilitator_hash).where(Study.id == study_id)) == token_hash
 
 
 def consent(turn: Turn, person: Participant, text: str) -> None:

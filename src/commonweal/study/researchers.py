@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from commonweal.errors import InputError
 from commonweal.study import machine, people, rounds
+from commonweal.study.answers import clean
 from commonweal.study.store import Store, Turn, hashed, new_token
 from commonweal.study.tables import (
     Event,
@@ -35,7 +36,8 @@ def set_researcher(store: Store, name: str, password: str, role: str) -> None:
     Raises:
         InputError: the name is blank, the password short, or there is no such role.
     """
-    if not name.strip() or len(name) > 100:
+    name = clean(name)  # as at the login
+    if not name or len(name) > 100:
         raise InputError(f"the name is {name!r}; expected 1 to 100 characters")
     if len(password) < MIN_PASSWORD:
         raise InputError(

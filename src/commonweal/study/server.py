@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import signal
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 
 from commonweal.errors import InputError
+from commonweal.study.connections import Unfinished, allow_many_files, guarded
 from commonweal.study.web.app import Site
 
 
@@ -55,15 +59,23 @@ def serve(
     if tls_certificate is not None and tls_key is not None:
         options = {"ssl_certfile": str(tls_certificate), "ssl_keyfile": str(tls_key)}
     config = configuration(site, trusted_proxy=trusted_proxy, **options)
+    allow_many_files()
     on_ready()
     server = _Server(config, site)
     server.run(sockets=[found])
+    site.store.close()
 
 
-def configuration(site: Site, *, trusted_proxy: str, **options: Any) -> uvicorn.Config:
-    """How a site is served: nothing secret is logged, and no proxy is believed but the named."""
+def configuration(
+    site: Site, *, trusted_proxy: str, unfinished: Unfinished | None = None, **options: Any
+) -> uvicorn.Config:
+    """How a site is served: nothing secret is logged, no proxy is believed but the named, and no
+    connection is waited for longer than a browser takes.
+    """
+    of_proxy = frozenset(filter(None, (each.strip() for each in trusted_proxy.split(","))))
     return uvicorn.Config(
         site.app,
+        http=guarded(unfinished or Unfinished(trusted=of_proxy)),
         log_level="warning",
         access_log=False,  # addresses of private links are secrets
         server_header=False,
@@ -74,12 +86,34 @@ def configuration(site: Site, *, trusted_proxy: str, **options: Any) -> uvicorn.
     )
 
 
+_ENDING = [
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+    if hasattr(signal, name)
+]
+
+
 class _Server(uvicorn.Server):
     """Ends the event streams when it is told to stop: they would keep it for ever."""
 
     def __init__(self, config: uvicorn.Config, site: Site) -> None:
         super().__init__(config)
         self._site = site
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Every way of ending it ends it in order: Ctrl-C, a system that shuts down, a terminal
+        whose window is closed. Uvicorn knows the first two, and dies of them once it has ended.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {each: signal.signal(each, self.handle_exit) for each in _ENDING}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._site.live.close()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
 import logging
+import traceback
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import cache
@@ -25,7 +28,8 @@ from commonweal.models import DEFAULT_MODEL
 from commonweal.study import gaps, machine, quick
 from commonweal.study.config import StudyConfig
 from commonweal.study.jobs import Worker
-from commonweal.study.store import Store, Turn
+from commonweal.study.people import is_somebodys
+from commonweal.study.store import Store, Turn, hashed, new_token
 from commonweal.study.tables import Study
 from commonweal.study.web import facilitator, formats, participant, researcher
 from commonweal.study.web.limits import Headers, Limits
@@ -35,6 +39,8 @@ from commonweal.study.web.visit import _visit, endpoint, refuse
 from commonweal.study.writer import HowFar, ProcessWriter, Writer
 
 SWEEP_SECONDS = 1.0
+MAX_KNOWN = 20_000
+"""Cookies of which it is remembered that they are somebody's."""
 log = logging.getLogger("commonweal.study")
 
 
@@ -66,8 +72,10 @@ class Site:
         with store.turn(study_id) as turn:
             self.config: StudyConfig = turn.config
             self.kind = turn.study.kind
+            self._form_key = hashlib.sha256(f"forms {turn.study.export_key}".encode()).digest()
         check_texts(self.config)
         self.limits = Limits()
+        self._known: set[str] = set()
         self.live = Live(store, study_id)
         self.spare_models = tuple(spare_models)
         self._writer = writer or ProcessWriter()
@@ -83,7 +91,33 @@ class Site:
         self.templates.globals["site"] = self
         self.speaker = cache(lambda language: speaker(self.config, language))
         # Around everything: the page of a fault is made outside the application's own middleware.
-        self.app: ASGIApp = Headers(self._app())
+        self.app: ASGIApp = Headers(self._app(), is_secure=base_url.startswith("https://"))
+
+    def new_form_token(self) -> str:
+        """A cookie for a stranger: made here, which it says of itself, also after a restart."""
+        secret = new_token()[:32]
+        return f"{secret}{self._mark(secret)}"
+
+    def is_form_token(self, token: str) -> bool:
+        """Whether such a cookie was made here."""
+        if len(token) != 64 or not token.isascii():
+            return False
+        return hmac.compare_digest(token[32:], self._mark(token[:32]))
+
+    def _mark(self, secret: str) -> str:
+        return hmac.new(self._form_key, secret.encode(), hashlib.sha256).hexdigest()[:32]
+
+    def knows(self, token: str) -> bool:
+        """Whether this is the cookie of somebody, now or a while ago."""
+        token_hash = hashed(token)
+        if token_hash not in self._known:
+            with self.store.read() as db:
+                if not is_somebodys(db, self.study_id, token_hash):
+                    return False
+            if len(self._known) > MAX_KNOWN:
+                self._known.clear()
+            self._known.add(token_hash)
+        return True
 
     def choose_language(self, asked: str, accepted: str) -> str:
         """The language for a visitor."""
@@ -160,9 +194,13 @@ class Site:
         visit = _visit(self, request, "cw_here")
         return refuse(visit, getattr(_error, "status_code", 404), "error.not_found")
 
-    async def _fault(self, request: Request, _error: Exception) -> Response:
-        # The path may hold a token: only its first part is noted.
-        log.error("a fault at /%s", request.url.path.strip("/").partition("/")[0])
+    async def _fault(self, request: Request, error: Exception) -> Response:
+        # The path may hold a token, and the error's message what somebody wrote: of them only the
+        # path's first part and the error's kind and place are noted.
+        place = traceback.extract_tb(error.__traceback__)[-1:]
+        where = "".join(f" in {Path(each.filename).name}, line {each.lineno}" for each in place)
+        path = request.url.path.strip("/").partition("/")[0]
+        log.error("a fault at /%s: %s%s", path, type(error).__name__, where)
         return refuse(_visit(self, request, "cw_here"), 500, "error.fault")
 
 

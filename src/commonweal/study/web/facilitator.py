@@ -51,7 +51,6 @@ def routes(site: Site) -> list[Route]:
 
 def enter(visit: Visit) -> Response:
     """The facilitator's private link: a cookie, and on to the session."""
-    visit.site.limits.check(f"failures {visit.address}", visit.site.limits.failures)
     token = visit.request.path_params["token"]
     with visit.site.store.read() as db:
         turn = visit.site.reading(db)

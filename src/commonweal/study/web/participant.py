@@ -93,8 +93,8 @@ def join_page(visit: Visit) -> Response:
     """Information and consent, before anything is stored."""
     if _cookie_of_somebody(visit):
         return visit.go("/here")
-    with visit.site.store.turn(visit.site.study_id) as turn:
-        if turn.study.closed_at is not None:
+    with visit.site.store.read() as db:
+        if visit.site.reading(db).study.closed_at is not None:
             return _message(visit, "link.closed_title", "link.closed")
     return _consent_page(visit, "/join")
 
@@ -103,6 +103,7 @@ def join(visit: Visit) -> Response:
     """Somebody agrees, or does not, in which case nothing is stored."""
     if visit.text("decision") != "agree":
         return _message(visit, "consent.declined_title", "consent.declined")
+    visit.site.limits.count(f"joins {visit.address}", visit.site.limits.joins)
     try:
         with visit.site.store.turn(visit.site.study_id) as turn:
             if turn.study.closed_at is not None:
@@ -150,7 +151,6 @@ def link_page(visit: Visit) -> Response:
     """A private link: a button first, so that a preview of the link does not use it up."""
     if _cookie_of_somebody(visit):
         return visit.go("/here")
-    visit.site.limits.check(f"failures {visit.address}", visit.site.limits.failures)
     token = visit.request.path_params["token"]
     with visit.site.store.read() as db:
         found = db.get(Link, hashed(token))
@@ -164,7 +164,6 @@ def link_page(visit: Visit) -> Response:
 
 def link(visit: Visit) -> Response:
     """Exchanges a private link for a cookie, once."""
-    visit.site.limits.check(f"failures {visit.address}", visit.site.limits.failures)
     with visit.site.store.turn(visit.site.study_id) as turn:
         cookie = people.exchange(turn, visit.request.path_params["token"])
     if cookie is None:

@@ -16,6 +16,7 @@ from commonweal.study.jobs import failed_jobs
 from commonweal.study.pages import companions
 from commonweal.study.store import Turn
 from commonweal.study.tables import Event, Group, Job, Participant, Researcher, Round
+from commonweal.study.web.limits import FewAtOnce
 from commonweal.study.web.visit import RefusedError, Visit, as_whole, endpoint
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 
 COOKIE = "cw_researcher"
 MAX_GUESSES = 8
-"""Wrong passwords for one name in a minute."""
+"""Wrong passwords for one name from one address in a minute."""
+_HASHING = FewAtOnce(at_once=2, waiting=8)
+"""A password costs 64 MB and a tenth of a second of a core to try."""
 N_EVENTS = 200
 
 
@@ -49,20 +52,23 @@ def login_page(visit: Visit) -> Response:
 
 
 def login(visit: Visit) -> Response:
-    """Checks them; a few wrong ones a minute are enough."""
+    """Checks them; a few a minute are enough."""
     limits, name = visit.site.limits, clean(visit.text("name"))[:100]
-    for key, limit in ((visit.address, limits.failures), (name, MAX_GUESSES)):
-        limits.check(f"failures {key}", limit)
-    token = researchers.log_in(visit.site.store, name, visit.text("password")[:1000])
+    # Counted before anything is tried: many at once would all be tried first. By name and address
+    # together: wrong guesses from elsewhere must not lock out whose name it is.
+    of_name = f"login {visit.address} {name}"
+    limits.count(f"login {visit.address}", limits.failures)
+    limits.count(of_name, MAX_GUESSES)
+    with _HASHING:
+        token = researchers.log_in(visit.site.store, name, visit.text("password")[:1000])
     with visit.site.store.turn(visit.site.study_id) as turn:
         # A name that nobody has may be a password in the wrong field: it is not kept.
         known = turn.db.scalar(select(Researcher.name).where(Researcher.name == name))
         turn.log("logged in" if token else "login refused", actor=known or "nobody known")
     if token is None:
-        for key, limit in ((visit.address, limits.failures), (name, MAX_GUESSES)):
-            limits.count(f"failures {key}", limit)
         problem = "Name and password do not belong together."
         return visit.page("login.html.j2", status=403, problem=problem, name=name)
+    limits.forget(of_name, MAX_GUESSES)
     visit.set_cookie(COOKIE, token)
     return visit.go("/researcher")
 

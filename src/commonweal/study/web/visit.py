@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
 from commonweal.study.store import Turn, new_token
-from commonweal.study.web.limits import TooMuchError
+from commonweal.study.web.limits import TooMuchError, network_of
 
 if TYPE_CHECKING:
     from commonweal.study.web.app import Site
@@ -47,6 +47,7 @@ class Visit:
         cookie_name: the cookie that this kind of page is tied to.
         token: its value; a new one where the browser brought none.
         is_new: whether ``token`` was made just now.
+        is_known: whether it is the cookie of somebody: a participant, researcher or facilitator.
     """
 
     site: Site
@@ -56,6 +57,7 @@ class Visit:
     token: str
     is_new: bool
     language: str
+    is_known: bool = False
     set_cookies: dict[str, str | None] = field(default_factory=dict)
 
     @property
@@ -65,8 +67,14 @@ class Visit:
 
     @property
     def address(self) -> str:
-        """The address that the request came from."""
-        return self.request.client.host if self.request.client else ""
+        """The address that the request came from, as it is counted."""
+        return network_of(self.request.client.host) if self.request.client else ""
+
+    @property
+    def counted_as(self) -> str:
+        """A stranger's name to the limits: their form cookie if they bring one, or the address."""
+        token = self.request.cookies.get(FORM_COOKIE, "")
+        return token if self.site.is_form_token(token) else f"address {self.address}"
 
     @property
     def is_secure(self) -> bool:
@@ -74,8 +82,14 @@ class Visit:
         return self.url("/").startswith("https://")
 
     def url(self, path: str) -> str:
-        """The full address of a page here."""
-        return f"{self.site.base_url or str(self.request.base_url).rstrip('/')}{path}"
+        """The full address of a page here. It never follows what a request calls this server."""
+        if self.site.base_url:
+            return f"{self.site.base_url}{path}"
+        scheme = self.request.url.scheme
+        host, port = self.request.scope.get("server") or ("localhost", None)
+        usual = port is None or port == {"http": 80, "https": 443}.get(scheme)
+        host = f"[{host}]" if ":" in host else host
+        return f"{scheme}://{host}{'' if usual else f':{port}'}{path}"
 
     def text(self, name: str) -> str:
         """A field of the form; "" where it is missing."""
@@ -140,9 +154,7 @@ def endpoint(site: Site, handler: Handler, *, cookie: str = FORM_COOKIE) -> Any:
     async def answer(request: Request) -> Response:
         visit = _visit(site, request, cookie)
         try:
-            site.limits.count(f"address {visit.address}", site.limits.per_address)
-            if not visit.is_new:
-                site.limits.count_token(request.method, visit.token)
+            await _count(visit)
             if "\0" in request.url.path:  # which PostgreSQL takes in no text
                 raise RefusedError(404, "error.not_found")
             if request.method == "POST":
@@ -157,6 +169,9 @@ def endpoint(site: Site, handler: Handler, *, cookie: str = FORM_COOKIE) -> Any:
         except TooMuchError:
             response = refuse(visit, 429, "error.too_many")
             response.headers["Retry-After"] = "60"
+            if request.method == "GET" and not visit.is_known:
+                # The cookie that comes with this answer sets them apart from their neighbours.
+                response.headers["Refresh"] = "3"
         if visit.is_new and cookie == FORM_COOKIE and FORM_COOKIE not in visit.set_cookies:
             visit.set_cookie(FORM_COOKIE, visit.token)
         if (asked := request.query_params.get("lang", "")) in site.config.languages:
@@ -192,18 +207,16 @@ def stream(
 
     async def answer(request: Request) -> Response:
         visit, limits = _visit(site, request, cookie), site.limits
-        guesses = f"stray streams {visit.address}"
 
         def find() -> tuple[int, int | None] | None:
             with site.store.read() as db:
                 return whose(site.reading(db), visit.token)
 
         try:
-            limits.count(f"address {visit.address}", limits.per_address)
-            limits.check(guesses, limits.failures)
+            await _count(visit)
             found = await run_in_threadpool(find)
             if found is None:
-                limits.count(guesses, limits.failures)
+                limits.count(f"stray streams {visit.address}", limits.failures)
                 return Response(status_code=204)  # tells the browser not to come back
             limits.check_streams(visit.token)
         except TooMuchError:
@@ -219,6 +232,23 @@ def stream(
     return answer
 
 
+async def _count(visit: Visit) -> None:
+    """Counts a request: of somebody who is known by their cookie, of a stranger by another one.
+
+    Raises:
+        TooMuchError: that is one too many.
+    """
+    site, method = visit.site, visit.request.method
+    if not visit.is_new and visit.cookie_name != FORM_COOKIE:
+        visit.is_known = await run_in_threadpool(site.knows, visit.token)
+    if visit.is_known:
+        site.limits.count_token(method, visit.token)
+    elif (who := visit.counted_as).startswith("address "):
+        site.limits.count(who, site.limits.per_address)
+    else:
+        site.limits.count_token(method, who, is_known=False)
+
+
 def refuse(visit: Visit, status: int, text: str) -> Response:
     """A page that says in plain words why a request was refused."""
     return visit.page("message.html.j2", status=status, title="page.error_title", text=text)
@@ -227,13 +257,19 @@ def refuse(visit: Visit, status: int, text: str) -> Response:
 def _visit(site: Site, request: Request, cookie: str) -> Visit:
     token = request.cookies.get(cookie, "")
     is_new = not 20 <= len(token) <= 100 or not token.isascii()
+    if cookie == FORM_COOKIE:
+        is_new = not site.is_form_token(token)
+    if is_new:
+        token = site.new_form_token() if cookie == FORM_COOKIE else new_token()
     asked = request.query_params.get("lang", "") or request.cookies.get("cw_language", "")
     return Visit(
         site=site,
         request=request,
         form={},
         cookie_name=cookie,
-        token=new_token() if is_new else token,
+        token=(site.new_form_token() if cookie == FORM_COOKIE else new_token())
+        if is_new
+        else token,
         is_new=is_new,
         language=site.choose_language(asked, request.headers.get("accept-language", "")),
     )
@@ -245,10 +281,13 @@ async def _read_form(request: Request) -> dict[str, str]:
     if kind != "application/x-www-form-urlencoded":
         raise RefusedError(415, "error.form")
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise RefusedError(413, "error.too_large")
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BODY_BYTES:
+                raise RefusedError(413, "error.too_large")
+    except ClientDisconnect:  # broken off, or too slow
+        raise RefusedError(400, "error.form") from None
     try:
         fields = parse_qsl(
             bytes(body).decode("ascii", "replace"),

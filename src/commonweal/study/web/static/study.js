@@ -13,19 +13,13 @@
     busy = true;
     try {
       const answer = await fetch(location.href, { credentials: "same-origin" });
-      if (answer.status >= 500) return;
+      // Whatever is wrong there: what somebody is writing or choosing here stays.
+      if (!answer.ok && (answer.status === 429 || answer.status >= 500 || inUse())) { lookLater(); return; }
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
       const next = fresh.querySelector("main");
       if (!next) return;
       if (next.dataset.key !== main().dataset.key) {
-        for (const part of ["header.top", "main", "footer"]) {
-          document.querySelector(part).replaceWith(document.adoptNode(fresh.querySelector(part)));
-        }
-        document.title = fresh.title;
-        const h1 = main().querySelector("h1");
-        changed = performance.now();
-        if (h1) { h1.tabIndex = -1; h1.focus(); window.scrollTo(0, 0); }
-        begin();
+        put(fresh);
       } else {
         // The same page: only its living parts, so that nobody loses what they are writing.
         main().dataset.version = next.dataset.version || "";
@@ -37,6 +31,22 @@
       }
     } catch { /* no connection: the stream tries again by itself */ }
     finally { busy = false; if (again) { again = false; look(); } }
+  }
+
+  let later = 0;
+  function lookLater() { clearTimeout(later); later = setTimeout(look, 4000 + 4000 * Math.random()); }
+  const inUse = () => main().querySelector("textarea[data-draft], input[type=radio]:checked") !== null;
+
+  // Another page in the place of this one.
+  function put(fresh) {
+    for (const part of ["header.top", "main", "footer"]) {
+      document.querySelector(part).replaceWith(document.adoptNode(fresh.querySelector(part)));
+    }
+    document.title = fresh.title;
+    const h1 = main().querySelector("h1");
+    changed = performance.now();
+    if (h1) { h1.tabIndex = -1; h1.focus(); window.scrollTo(0, 0); }
+    begin();
   }
 
   // The element itself stays: a screen reader follows a live region only as long as it does.
@@ -81,12 +91,14 @@
       const mark = main().dataset.key + bar.dataset.until;
       if (warned !== mark) { warned = mark; say(bar.dataset.warning); }
     }
+    if (left < 5) flush();
     if (left < -1 && left > -8) look();
   }
 
   // ---- opinions: counter and draft
-  let timer = 0, last = null;
+  let timer = 0, last = null, flush = () => {};
   function opinion() {
+    clearTimeout(timer); timer = 0; flush = () => {};
     const area = main().querySelector("textarea[data-draft]");
     if (!area) return;
     const form = area.form, counter = main().querySelector("[data-counter]");
@@ -94,20 +106,44 @@
     const count = () => {
       if (counter) counter.textContent = counter.dataset.counter.replace("{n}", String([...area.value.trim()].length));
     };
+    const soon = (milliseconds) => { if (!timer) timer = setTimeout(save, milliseconds); };
     const save = async () => {
-      if (area.value === last || !area.isConnected) return;
+      clearTimeout(timer); timer = 0;
+      if (area.value === last || !area.isConnected || form.dataset.sent) return;
       const text = area.value;
+      let status = 0;
       try {
-        const answer = await fetch(area.dataset.draft, { method: "POST", keepalive: true,
-          credentials: "same-origin", body: new URLSearchParams(new FormData(form)) });
-        if (answer.ok) { last = text; state.textContent = state.dataset.saved; }
-      } catch { state.textContent = state.dataset.unsaved; timer = setTimeout(save, 5000); }
+        status = (await fetch(area.dataset.draft, { method: "POST", keepalive: true,
+          credentials: "same-origin", body: new URLSearchParams(new FormData(form)) })).status;
+      } catch { /* no connection */ }
+      // Only one answer says that it is kept. A page of any kind does not.
+      if (status === 204) { last = text; state.textContent = state.dataset.saved; }
+      else { state.textContent = state.dataset.unsaved; soon(5000); }
+      if (status === 409) look();
     };
-    last = area.value;
-    area.addEventListener("input", () => { count(); clearTimeout(timer); timer = setTimeout(save, 1500); });
+    last = area.value; flush = save;
+    // Every so often, not when a pause comes: somebody may write for minutes without one.
+    area.addEventListener("input", () => { count(); soon(1500); });
     area.addEventListener("blur", save);
-    form.addEventListener("submit", () => clearTimeout(timer));
     count();
+  }
+
+  // The opinion goes before the page does: where it is refused or the line is dead, it stays where
+  // it is and goes again.
+  async function send(form) {
+    const state = main().querySelector("[data-draft-state]");
+    try {
+      const answer = await fetch(form.action, { method: "POST", credentials: "same-origin",
+        body: new URLSearchParams(new FormData(form)) });
+      if (answer.ok) { location.replace(answer.url); return; }
+      if (answer.status === 422) {
+        const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+        if (fresh.querySelector("main") && form.isConnected) { put(fresh); return; }
+      }
+    } catch { /* no connection */ }
+    if (!form.isConnected) return;
+    if (state) state.textContent = state.dataset.unsent;
+    setTimeout(() => send(form), 4000 + 2000 * Math.random());
   }
 
   // ---- how an answer came
@@ -142,6 +178,7 @@
       return;
     }
     form.dataset.sent = "yes";
+    if (form.querySelector("textarea[data-draft]")) { event.preventDefault(); send(form); return; }
     setTimeout(() => { delete form.dataset.sent; }, 4000);
   });
 
