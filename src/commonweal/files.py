@@ -155,12 +155,12 @@ def check_outputs(outputs: Mapping[str, Path | None], *, inputs: Mapping[str, Pa
         taken[name] = path
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str, *, private: bool = False) -> None:
     """Writes ``text`` to ``path`` in one step: a reader sees the old file or the new one.
 
     The folder is made where it is missing and the one above is there. A symlink stays and the file
     that it leads to is replaced. A device or a pipe (/dev/null, a shell's process substitution) is
-    written to as it is.
+    written to as it is. A ``private`` file is its owner's alone.
 
     Raises:
         InputError: it cannot be written (the folder, the disk); what was there is unchanged.
@@ -181,10 +181,11 @@ def write_whole(path: Path, text: str) -> None:
         ) as file:
             temporary = file.name
             file.write(text)
-        # mkstemp keeps files to their owner; a report is as readable as any other new file.
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(temporary).chmod(0o666 & ~mask)
+        if not private:
+            # mkstemp keeps files to their owner; a report is as readable as any other new file.
+            mask = os.umask(0)
+            os.umask(mask)
+            Path(temporary).chmod(0o666 & ~mask)
         Path(temporary).replace(target)
     except BaseException as error:
         if temporary:

@@ -187,7 +187,7 @@ def quick(
         check_language_model(each)
     if keep is not None and keep.exists():
         raise InputError(f"{keep} is there already; expected a new file")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(prefix="commonweal-quick-") as folder:
         store = Store(f"sqlite:///{keep or Path(folder) / 'session.db'}")
         config = quick_study(questions, model=model, language=language)
         study_id, token = open_session(store, config)
@@ -283,8 +283,30 @@ def export(
         lost = ", ".join(f"{n} of {name}" for name, n in last.counts.items())
         typer.echo(f"Warning: {last.what}: {lost}", err=True)
     if payments_file is not None:
-        write_whole(payments_file, payments(opened.store, opened.study_id))
+        write_whole(payments_file, payments(opened.store, opened.study_id), private=True)
         typer.echo(f"Wrote {payments_file}: it names people; keep it apart from the data")
+
+
+@app.command(epilog="Example: commonweal study backup buses --out buses-friday.db")
+def backup(
+    name: Annotated[
+        Path,
+        typer.Argument(
+            metavar="NAME", help="The study's folder, or what study quick --keep FILE keeps."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The copy, a new file.")],
+) -> None:
+    """Copy a study's database while it runs. The copy is one file, for its owner alone.
+
+    The database itself is up to three files (study.db, study.db-wal, study.db-shm) that belong
+    together: copied by hand while it runs, the first alone lacks the newest answers.
+    """
+    _needs_extra()
+    from commonweal.study.folder import DATABASE, back_up
+
+    back_up(name if name.is_file() else name / DATABASE, out)
+    typer.echo(f"Wrote {out}. Look into it: commonweal study export {out} --out FOLDER")
 
 
 @app.command(epilog="Example: commonweal study simulate buses --people 60")

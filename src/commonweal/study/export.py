@@ -58,7 +58,8 @@ OWN_COLUMNS = {
     ),
 }
 """What a study's tables hold beyond the record format."""
-_FORMULA = re.compile(r"^[\s']*[=+\-@\t\r]")
+_FORMULA = re.compile(r"^[\s']*[=+\-@\t\r＝＋－＠]")
+_FORMULA_WITHIN = re.compile(r"(?<=\S)([;,|\t\r\n][\s\"']*)(?=[=+\-@＝＋－＠])")
 
 
 def export_study(
@@ -88,6 +89,10 @@ def export_study(
     write_dataset(dataset, folder, overwrite=overwrite)
     write_whole(folder / DICTIONARY, data_dictionary(dataset))
     write_whole(folder / CONSENT_TEXTS, json.dumps(texts, ensure_ascii=False, indent=2) + "\n")
+    # What people wrote is its owner's, until they decide to give it to others.
+    folder.chmod(0o700)
+    for file in folder.iterdir():
+        file.chmod(0o600)
     with store.turn(study_id) as turn:
         turn.log("exported", actor=actor, n_rounds=dataset.rounds.height)
     return dataset
@@ -325,7 +330,7 @@ def payments(store: Store, study_id: int, *, actor: str = "command line") -> str
     The audit says that ``actor`` asked.
     """
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
+    writer = csv.writer(out, lineterminator="\r\n", quoting=csv.QUOTE_ALL)
     writer.writerow(("recruiter_participant", "recruiter_session", "outcome", "code", "n_rounds"))
     with store.read() as db:
         config = store.config_of(db.get_one(Study, study_id))
@@ -350,5 +355,9 @@ def payments(store: Store, study_id: int, *, actor: str = "command line") -> str
 
 
 def safe_cell(cell: str) -> str:
-    """The cell, behind a "'" where a spreadsheet would calculate it."""
+    """The cell, behind a "'" wherever a spreadsheet would calculate what follows.
+
+    Also within it: some read ";" or a tab as the end of a cell, whatever quotes say.
+    """
+    cell = _FORMULA_WITHIN.sub(r"\1'", cell)
     return f"'{cell}" if _FORMULA.match(cell) else cell

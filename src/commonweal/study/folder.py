@@ -67,16 +67,53 @@ def open_kept(path: Path) -> Opened:
     Raises:
         InputError: it is no such database, or it holds another number of studies.
     """
-    expected = "expected a file that `commonweal study quick --keep` made"
+    expected = "expected a file that `commonweal study quick --keep` or `study backup` made"
     try:
         # A store would make its tables in whatever database it is given.
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as raw:
             (n_studies,) = raw.execute("SELECT count(*) FROM studies").fetchone()
     except sqlite3.Error:
-        raise InputError(f"{path} is no study's database; {expected}") from None
+        alone = not path.with_name(f"{path.name}-wal").exists()
+        copied = (
+            f"; where it is a copy of a database in use, {path.name}-wal belongs to it: copy both, "
+            "or use `commonweal study backup`"
+        )
+        raise InputError(
+            f"{path} is no study's database; {expected}{copied if alone else ''}"
+        ) from None
     if n_studies != 1:
         raise InputError(f"{path} holds {n_studies} studies; {expected}")
     store = Store(f"sqlite:///{path}")
     with store.read() as db:
         study = db.scalars(select(Study)).one()
         return Opened(store.config_of(study), store, study.id)
+
+
+def back_up(source: Path, target: Path) -> None:
+    """Copies a study's SQLite database, also while it is being served, to one file that is whole.
+
+    Raises:
+        InputError: there is none, the target is there already, or it cannot be written.
+    """
+    if not source.is_file():
+        raise InputError(
+            f"there is no database {source}; expected a study that was served, or a kept session "
+            "(PostgreSQL has pg_dump)"
+        )
+    if target.exists():
+        raise InputError(f"{target} is there already; expected a new file")
+    try:
+        target.touch(mode=0o600, exist_ok=False)
+    except OSError as error:
+        raise InputError(f"cannot write {target}: {error.strerror}") from None
+    try:
+        with (
+            closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as from_,
+            closing(sqlite3.connect(target)) as to,
+        ):
+            from_.execute("SELECT count(*) FROM studies")
+            from_.backup(to)
+            to.execute("PRAGMA journal_mode=DELETE")  # one file, and none beside it
+    except sqlite3.Error as error:
+        target.unlink(missing_ok=True)
+        raise InputError(f"cannot copy {source}: {error}; expected a study's database") from None

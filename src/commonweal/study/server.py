@@ -62,8 +62,10 @@ def serve(
     allow_many_files()
     on_ready()
     server = _Server(config, site)
-    server.run(sockets=[found])
-    site.store.close()
+    try:
+        server.run(sockets=[found])
+    finally:
+        site.store.close()
 
 
 def configuration(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +27,10 @@ from commonweal.study.tables import SCHEMA_VERSION, Base, Event, Group, Particip
 from commonweal.study.tables import Study as StudyRow
 
 _LOCK = select(StudyRow).where(StudyRow.id == bindparam("study")).with_for_update()
+
+
+BUSY_MILLISECONDS = 15_000
+"""How long SQLite waits for another process that writes."""
 
 
 class Clock(Protocol):
@@ -199,8 +204,11 @@ class Store:
         )
         self._write_engine = self.engine.execution_options(commonweal_write=True)
         self._configs: dict[str, StudyConfig] = {}
+        # A server that was killed may have left some.
+        self.has_traces = self.is_sqlite
         try:
             self._prepare()
+            self.empty_wal()
         except SQLAlchemyError as error:
             reason = str(getattr(error, "orig", error)).splitlines()[0]
             raise InputError(f"cannot open the database: {reason}") from None
@@ -234,21 +242,41 @@ class Store:
             yield turn
             db.commit()
         if turn.has_deleted:
-            self._empty_wal()
+            self.has_traces = True
+            self.empty_wal()
         if turn.is_touched:
             self.on_change(turn)
 
-    def _empty_wal(self) -> None:
+    def empty_wal(self) -> None:
         """Empties SQLite's write-ahead file, which holds what was deleted until it is written over.
 
-        It waits for readers; where one takes longer than the busy timeout, the next one does it.
+        Where another process reads it cannot be emptied: ``has_traces`` then stays true, and the
+        sweep tries again until it can.
+        """
+        self.has_traces = self.is_sqlite and not self._checkpoint("TRUNCATE", wait_milliseconds=200)
+
+    def checkpoint(self) -> None:
+        """Brings SQLite's main file up to date, as far as readers let it, and waits for nobody.
+
+        Without that everything since the start may stand in the write-ahead file alone.
         """
         if self.is_sqlite:
-            connection = self.engine.raw_connection()
+            self._checkpoint("PASSIVE", wait_milliseconds=0)
+
+    def _checkpoint(self, mode: str, *, wait_milliseconds: int) -> bool:
+        """Whether nobody was in the way."""
+        connection = self.engine.raw_connection()
+        try:
+            cursor = connection.cursor()
+            cursor.execute(f"PRAGMA busy_timeout={wait_milliseconds}")
             try:
-                connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                return bool(cursor.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()[0] == 0)
+            except sqlite3.OperationalError:  # busy, or a full disk
+                return False
             finally:
-                connection.close()
+                cursor.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
+        finally:
+            connection.close()
 
     @contextmanager
     def write(self) -> Iterator[Session]:
@@ -304,7 +332,9 @@ class Store:
         return self.engine.dialect.name
 
     def close(self) -> None:
-        """Closes the connections."""
+        """Closes the connections; of SQLite one file is left, which holds everything."""
+        with suppress(SQLAlchemyError):  # a full disk, or a folder that is gone
+            self.empty_wal()
         self.engine.dispose()
 
 
@@ -322,7 +352,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
         "synchronous=FULL",  # what was acknowledged survives a power cut
         "foreign_keys=ON",
         "secure_delete=ON",  # what is deleted is written over
-        "busy_timeout=15000",
+        f"busy_timeout={BUSY_MILLISECONDS}",
     ):
         connection.execute(f"PRAGMA {pragma}")
 

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import hmac
 import logging
+import time
 import traceback
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -39,6 +40,7 @@ from commonweal.study.web.visit import _visit, endpoint, refuse
 from commonweal.study.writer import HowFar, ProcessWriter, Writer
 
 SWEEP_SECONDS = 1.0
+CHECKPOINT_SECONDS = 10.0
 MAX_KNOWN = 20_000
 """Cookies of which it is remembered that they are somebody's."""
 log = logging.getLogger("commonweal.study")
@@ -82,6 +84,7 @@ class Site:
         self.worker = Worker(store, study_id, self._writer)
         self.in_background = in_background
         self._behind = 0.0
+        self._checkpointed = time.monotonic()
         self.templates = _templates()
         # Times of day as the machine has them now, whatever its clock was at the start.
         for name, shown in (("clock", formats.clock), ("iso", formats.iso)):
@@ -189,6 +192,11 @@ class Site:
             machine.sweep(turn)
             if self.kind == "quick":
                 quick.close_where_over(turn)
+        if self.store.has_traces:
+            self.store.empty_wal()
+        if (now := time.monotonic()) - self._checkpointed >= CHECKPOINT_SECONDS:
+            self._checkpointed = now
+            self.store.checkpoint()
 
     async def _not_found(self, request: Request, _error: Exception) -> Response:
         visit = _visit(self, request, "cw_here")

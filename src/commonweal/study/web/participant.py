@@ -28,6 +28,9 @@ COOKIE = "cw_here"
 STALE = "stale"
 """An answer to a page that is over, or one sent twice: it changes nothing, and they are told."""
 
+DELETED = "deleted"
+"""An answer to somebody whose data have just been deleted."""
+
 
 def routes(site: Site) -> list[Route]:
     """The participants' addresses."""
@@ -257,11 +260,15 @@ def act(visit: Visit) -> Response:
         answer = _ACTIONS[action](visit, turn, person)
         if answer == STALE:
             return visit.go("/here?stale=1")
-        if isinstance(answer, str):
+        if isinstance(answer, str) and answer != DELETED:
             # The form again, with what is missing; what was written is kept.
             turn.db.flush()
             return _show(visit, turn, current_page(turn, person), status=422, problem=answer)
-    return answer or visit.go("/here")
+    if answer == DELETED:
+        # Asked after the transaction: another process that reads may keep a trace for a while.
+        text = "data.deleted_soon" if visit.site.store.has_traces else "data.deleted"
+        return _message(visit, "data.deleted_title", text)
+    return answer if isinstance(answer, Response) else visit.go("/here")
 
 
 def _consent(visit: Visit, turn: Turn, person: Participant) -> Response | None:
@@ -332,12 +339,12 @@ def _leave(_visit: Visit, turn: Turn, person: Participant) -> None:
     privacy.withdraw(turn, person)
 
 
-def _delete(visit: Visit, turn: Turn, person: Participant) -> Response:
+def _delete(visit: Visit, turn: Turn, person: Participant) -> Response | str:
     if visit.text("sure") != "yes":
         return visit.go("/here/data")
     privacy.delete_data(turn, person)
     visit.set_cookie(COOKIE, None)
-    return _message(visit, "data.deleted_title", "data.deleted")
+    return DELETED
 
 
 _ACTIONS = {

@@ -1,0 +1,197 @@
+"""However a session ends, nothing lies about; what is kept is whole, and can be copied."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("starlette", reason="the extra `study` is not installed")
+
+import httpx
+from serving import free_port
+from sqlalchemy import select
+from study_making import OPINION, Place, small_study
+from web_making import Served, to_opinions
+
+from commonweal.errors import InputError
+from commonweal.study.bots import Browser
+from commonweal.study.export import export_study, payments, safe_cell
+from commonweal.study.folder import back_up, open_kept
+from commonweal.study.store import Store
+from commonweal.study.tables import Opinion, Participant
+
+SIGNALS = [each for each in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, each)]
+
+
+def started(folder, *more):
+    """A quick session with one person in it, and its process."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, Path(__file__).with_name("quick_session.py"), str(port), *more],
+        env={**os.environ, "TMPDIR": str(folder)},
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    until = time.monotonic() + 90
+    while True:
+        try:
+            httpx.get(f"http://127.0.0.1:{port}/health", timeout=10)
+            break
+        except httpx.TransportError:
+            assert process.poll() is None, "the session ended"
+            assert time.monotonic() < until
+            time.sleep(0.05)
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        browser = Browser(client)
+        browser.get("/join")
+        browser.send("/join", button="agree")
+    assert browser.status == 200
+    return process
+
+
+@pytest.mark.attack("endings", "Ctrl-C, SIGTERM, a closed window: no file stays")
+@pytest.mark.parametrize("name", SIGNALS)
+def test_a_session_that_is_ended_leaves_nothing(tmp_path, name):
+    process = started(tmp_path)
+    assert list(tmp_path.glob("**/*.db"))
+    process.send_signal(getattr(signal, name))
+    assert process.wait(60) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.attack("endings", "SIGTERM with --keep: one file, and everything in it")
+def test_what_is_kept_is_one_file(tmp_path):
+    kept = tmp_path / "session.db"
+    process = started(tmp_path, "--keep", str(kept))
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+    assert [each.name for each in tmp_path.iterdir()] == ["session.db"]
+    assert kept.stat().st_mode & 0o777 == 0o600
+    opened = open_kept(kept)
+    with opened.store.read() as db:
+        assert len(db.scalars(select(Participant)).all()) == 1
+    opened.store.close()
+
+
+@pytest.mark.attack("endings", "a copy of the database in use: by the command, and by hand")
+def test_a_backup_is_whole_while_the_study_runs(tmp_path):
+    served = Served(tmp_path)
+    browsers = served.joined(4)
+    to_opinions(browsers)
+    browsers[0].send("/here/opinion", text=OPINION)
+    copy = tmp_path / "copy" / "friday.db"
+    copy.parent.mkdir()
+    back_up(tmp_path / "study.db", copy)
+    assert [each.name for each in copy.parent.iterdir()] == ["friday.db"]
+    assert copy.stat().st_mode & 0o777 == 0o600
+    opened = open_kept(copy)
+    with opened.store.read() as db:
+        assert db.scalars(select(Opinion.text)).one() == OPINION
+    opened.store.close()
+    with pytest.raises(InputError, match="there already"):
+        back_up(tmp_path / "study.db", copy)
+    with pytest.raises(InputError, match="no database"):
+        back_up(tmp_path / "nowhere.db", tmp_path / "x.db")
+    (tmp_path / "no.db").write_text("no database")
+    with pytest.raises(InputError, match="expected a study's database"):
+        back_up(tmp_path / "no.db", tmp_path / "x.db")
+    assert not (tmp_path / "x.db").exists()
+    # By hand, the first file alone: it says what is missing, or holds what the last checkpoint did.
+    served.place.store.checkpoint()
+    shutil.copy(tmp_path / "study.db", tmp_path / "alone.db")
+    with open_kept(tmp_path / "alone.db").store.read() as db:
+        assert db.scalars(select(Opinion.text)).one() == OPINION
+    (tmp_path / "empty.db").touch()
+    with pytest.raises(InputError, match=r"empty\.db-wal belongs to it"):
+        open_kept(tmp_path / "empty.db")
+    served.place.store.close()
+
+
+@pytest.mark.attack("deletion", "while another process reads: said, and finished when it goes")
+def test_a_deletion_while_somebody_reads_is_finished_later(tmp_path):
+    served = Served(tmp_path)
+    browsers = served.joined(4)
+    to_opinions(browsers)
+    secret = "Only Zebulon would ever say this about the buses of our town."
+    browsers[0].send("/here/opinion", text=secret)
+    with closing(sqlite3.connect(tmp_path / "study.db")) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM opinions").fetchone()
+        browsers[0].get("/here/data")
+        browsers[0].send("/here/delete", sure="yes")
+        assert "a trace of the text stays" in browsers[0].html
+        assert served.place.store.has_traces
+        assert b"Zebulon" in (tmp_path / "study.db-wal").read_bytes()
+        served.site.sweep()
+        assert served.place.store.has_traces
+    served.site.sweep()
+    assert not served.place.store.has_traces
+    files = [each.read_bytes() for each in tmp_path.iterdir() if each.is_file()]
+    assert not any(b"Zebulon" in each for each in files)
+    # Without a reader it is gone at once, and the page says so.
+    browsers[1].get("/here/data")
+    browsers[1].send("/here/delete", sure="yes")
+    assert "a trace" not in browsers[1].html
+    served.place.store.close()
+
+
+@pytest.mark.attack("deletion", "killed before it was finished: the next start does it")
+def test_the_next_start_finishes_a_deletion(tmp_path):
+    path = tmp_path / "study.db"
+    place = Place(f"sqlite:///{path}")
+    place.join(2)
+    # As after kill -9: the write-ahead file is there and nobody has it open.
+    for suffix in ("", "-wal"):
+        shutil.copy(f"{path}{suffix}", tmp_path / f"killed.db{suffix}")
+    assert (tmp_path / "killed.db-wal").stat().st_size > 0
+    store = Store(f"sqlite:///{tmp_path}/killed.db")
+    assert not store.has_traces
+    assert (tmp_path / "killed.db-wal").stat().st_size == 0
+    store.close()
+    place.store.close()
+
+
+@pytest.mark.attack("payments", "ids that a spreadsheet would calculate, in any of its languages")
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "=1+1",
+        "a;=1+1",
+        "a\t=1",
+        "a,@SUM(1)",
+        "a;  -2",
+        'a";"=1',
+        "a|+1",
+        "x\r\n=1",
+        "＝1+1",
+        "a;＋1",
+    ],
+)
+def test_no_part_of_a_cell_is_a_formula(tmp_path, cell):
+    safe = safe_cell(cell)
+    for separator in (";", ",", "\t", "|", "\n", "\r"):
+        for part in safe.split(separator):
+            assert part.strip(' "')[:1] not in ("=", "+", "-", "@", "＝", "＋", "－", "＠"), part
+    place = Place(f"sqlite:///{tmp_path}/study.db", small_study(recruiter={"participant": "PID"}))
+    place.join(1, recruiter={"participant": cell})
+    assert payments(place.store, place.study_id).count('"') >= 10
+    place.store.close()
+
+
+@pytest.mark.attack("endings", "what is written is its owner's alone")
+def test_exports_are_their_owners(tmp_path):
+    place = Place(f"sqlite:///{tmp_path}/study.db")
+    place.join(4)
+    export_study(place.store, place.study_id, tmp_path / "data")
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+    assert {each.stat().st_mode & 0o777 for each in (tmp_path / "data").iterdir()} == {0o600}
+    place.store.close()
