@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from commonweal.rewards import DEFAULT_REWARD_MODEL, check_reward_model, load_re
 from commonweal.rules import Welfare, resolve_rule
 from commonweal.selection import (
     MIN_QUALITY,
+    N_CANDIDATES,
     Wanted,
     check_min_quality,
     check_seed,
@@ -38,9 +40,6 @@ from commonweal.welfare import WelfareRule
 if TYPE_CHECKING:
     from commonweal.policies.prompts import WorkedExample
     from commonweal.rewards.prompted_cost import Cost
-
-N_CANDIDATES = 16
-"""How many candidates a policy writes (paper 3.4 step 1)."""
 
 
 def find_agreement(
@@ -148,7 +147,7 @@ def find_agreement(
         provenance=made.provenance | {"policy": named.name or writer.name},
         min_agreeing=min_agreeing,
     )
-    return explain(found, predictor)
+    return replace(found, explanation=explain(made, predictor))
 
 
 def _check_min_agreeing(share: float | None) -> None:

@@ -8,14 +8,15 @@ text, or the whole opinion beside one clause. Only models that say how sure they
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from commonweal.outcomes import Division, Explanation, Objection, parts, sentences
-from commonweal.result import Agreement
 from commonweal.rewards import predictions, utility_profile
+from commonweal.selection import Selection
 from commonweal.types import RATING_NEUTRAL, GivesRanges, RewardModel
 
 if TYPE_CHECKING:
@@ -40,17 +41,36 @@ _CLAUSE = re.compile(
 )
 
 
-def explain(found: Agreement, reward: RewardModel) -> Agreement:
-    """The agreement with its explanation, where the reward model can give one."""
-    if found.closest is None or not isinstance(reward, GivesRanges):
-        return found
-    return replace(
-        found,
-        explanation=Explanation(
-            objections=_objections(found, reward),
-            divisions=_divisions(found, reward),
-        ),
-    )
+def explain(
+    made: Selection, reward: RewardModel, *, read_as: Mapping[str, str] | None = None
+) -> Explanation | None:
+    """Why predictions of the first pick are as they are, where the reward model can point to it.
+
+    Args:
+        made: with utilities, and a pick.
+        reward: the model that predicted them.
+        read_as: as ``select`` had it.
+    """
+    if not made.picks or made.utilities is None or not isinstance(reward, GivesRanges):
+        return None
+    heard = read_as or {}
+    texts = {each.id: heard.get(each.id, each.text) for each in made.opinions}
+    found = _Found(made, made.utilities, made.picks[0].index, texts)
+    return Explanation(objections=_objections(found, reward), divisions=_divisions(found, reward))
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A selection that has a first pick: its column, and what was read of everybody by id."""
+
+    made: Selection
+    utilities: FloatArray
+    column: int
+    texts: Mapping[str, str]
+
+    @property
+    def text(self) -> str:
+        return self.made.candidates[self.column].text
 
 
 def clauses(text: str) -> list[str]:
@@ -63,43 +83,42 @@ def clauses(text: str) -> list[str]:
     return parts(_CLAUSE, text)
 
 
-def _objections(found: Agreement, reward: RewardModel) -> tuple[Objection, ...]:
+def _objections(found: _Found, reward: RewardModel) -> tuple[Objection, ...]:
     """The sentence of each dissenter that speaks most clearly against the text.
 
     The lowest of all sentences read alone, and none where that is not clearly negative.
     """
-    assert found.closest is not None  # noqa: S101 - for the type checker: ``explain`` has looked
-    texts = {opinion.id: opinion.text for opinion in found.opinions}
+    ratings = found.utilities[:, found.column]
+    against = [row for row in np.argsort(ratings, kind="stable") if ratings[row] < RATING_NEUTRAL]
     objections = []
-    for dissent in found.dissent[:MAX_PEOPLE]:
-        said = sentences(texts[dissent.participant_id])[:MAX_SENTENCES]
+    for row in against[:MAX_PEOPLE]:
+        name = found.made.opinions[row].id
+        said = sentences(found.texts[name])[:MAX_SENTENCES]
         if not said:
             continue
-        _, expected = predictions(reward, found.question.text, said, [found.closest.text])
+        _, expected = predictions(reward, found.made.question.text, said, [found.text])
         lowest = int(np.argmin(expected[:, 0]))
         if expected[lowest, 0] <= CLEARLY_AGAINST:
-            objections.append(
-                Objection(dissent.participant_id, said[lowest], float(expected[lowest, 0]))
-            )
+            objections.append(Objection(name, said[lowest], float(expected[lowest, 0])))
     return tuple(objections)
 
 
-def _divisions(found: Agreement, reward: RewardModel) -> tuple[Division, ...]:
+def _divisions(found: _Found, reward: RewardModel) -> tuple[Division, ...]:
     """The texts on which predictions part most, of clauses and of candidates worth showing."""
-    assert found.closest is not None  # noqa: S101 - as above
-    people = [opinion.text for opinion in found.opinions]
-    sides = clauses(found.closest.text)
+    made = found.made
+    people = list(found.texts.values())
+    sides = clauses(found.text)
     divided: list[tuple[float, Division]] = []
     if len(sides) > 1:
-        expected = utility_profile(reward, found.question.text, people, sides)
+        expected = utility_profile(reward, made.question.text, people, sides)
         divided += [
             each
             for column, text in enumerate(sides)
-            if (each := _division(found, expected[:, column], text, found.closest.id))
+            if (each := _division(made, expected[:, column], text, _id(found)))
         ]
-    for column, candidate in enumerate(found.candidates):
-        if column not in found.weak:
-            each = _division(found, found.utilities[:, column], candidate.text, candidate.id)
+    for column, candidate in enumerate(made.candidates):
+        if column not in made.weak:
+            each = _division(made, found.utilities[:, column], candidate.text, candidate.id)
             divided += [each] if each else []
     divided.sort(key=lambda each: -each[0])
     kept: list[Division] = []
@@ -111,14 +130,18 @@ def _divisions(found: Agreement, reward: RewardModel) -> tuple[Division, ...]:
     return tuple(kept[:MAX_DIVISIONS])
 
 
+def _id(found: _Found) -> str:
+    return found.made.candidates[found.column].id
+
+
 def _division(
-    found: Agreement, expected: FloatArray, text: str, candidate_id: str
+    made: Selection, expected: FloatArray, text: str, candidate_id: str
 ) -> tuple[float, Division] | None:
     """How far predictions part on a text, and who stands where; None where they do not part.
 
     Who is within half a point of neutral stands nowhere.
     """
-    names = [opinion.id for opinion in found.opinions]
+    names = [opinion.id for opinion in made.opinions]
     above = expected >= RATING_NEUTRAL + 0.5
     below = expected <= RATING_NEUTRAL - 0.5
     if not above.any() or not below.any():

@@ -61,6 +61,8 @@ class _OpinionRecord(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     text: str
     id: str | None = None
+    # Read by ``reading.critiques`` alone.
+    critique: str | None = None
 
 
 class _AboutRecord(BaseModel):
@@ -252,7 +254,7 @@ def check_group(
     asked = question if isinstance(question, Question) else Question(question)
     if not isinstance(asked.text, str):
         raise InputError(f"the question is {asked.text!r}; expected a text")
-    asked = Question(_cleaned(asked.text, "the question", notes), asked.id)
+    asked = Question(cleaned(asked.text, "the question", notes), asked.id)
     if not asked.text:
         raise InputError("the question is blank; expected what the group was asked")
     if isinstance(opinions, str | bytes) or not isinstance(opinions, Iterable):
@@ -286,7 +288,7 @@ def check_group(
             raise InputError(
                 f"participant id {opinion.id!r} holds control characters; expected a plain name"
             )
-        text = _cleaned(opinion.text, f"the opinion of {opinion.id!r}", notes)
+        text = cleaned(opinion.text, f"the opinion of {opinion.id!r}", notes)
         if not text:
             raise InputError(
                 f"the opinion of participant {opinion.id!r} is blank; expected what they wrote, "
@@ -304,7 +306,7 @@ def check_group(
     return asked, tuple(checked), tuple(notes)
 
 
-def _cleaned(text: str, what: str, notes: list[str]) -> str:
+def cleaned(text: str, what: str, notes: list[str]) -> str:
     """The text without control characters (line ends and tabs stay) and blanks at its ends."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n")
     kept = "".join(" " if _is_control(c) else c for c in lines)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from commonweal.datasets.words import tokens
 from commonweal.outcomes import UNSURE_POINTS, Verdict
+from commonweal.reading.differences import word_differences
 from commonweal.rules import PAPERS_RULES, described
 from commonweal.types import AGREEMENT_SCALE, RATING_MAX, RATING_MIN, RATING_NEUTRAL
 
@@ -78,6 +79,7 @@ def render_report(result: Agreement) -> str:
         script=script,
         script_hash=b64encode(sha256(script.encode()).digest()).decode(),
         people=people,
+        changed=_changed(result),
         against=[each["id"] for each in people if each["kind"] == "disagrees"],
         summary=_summary(result),
         has_ranges=result.low is not None,
@@ -91,6 +93,23 @@ def render_report(result: Agreement) -> str:
         reasons=Counter(str(r.reason) for r in result.rejections).most_common(),
         facts=facts,
     )
+
+
+def _changed(result: Agreement) -> dict[str, Any] | None:
+    """What a round of critique changed, and for whom; None of a first round."""
+    before = result.before
+    if before is None or before.closest is None or result.closest is None:
+        return None
+    critics = {each.participant_id for each in result.critiques}
+    gains = []
+    for who, is_in in (("said what they would change", True), ("would change nothing", False)):
+        changes = [gain for name, gain in result.gains.items() if (name in critics) is is_in]
+        if changes:
+            gains.append(
+                f"The {len(changes)} who {who} are predicted to agree by "
+                f"{sum(changes) / len(changes):+.1f} points of 7 with the new text against the old."
+            )
+    return {"parts": word_differences(before.closest.text, result.closest.text), "gains": gains}
 
 
 def _people(result: Agreement) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from commonweal.errors import InputError
+from commonweal.models import DEFAULT_MODEL, load_language_model
 from commonweal.outcomes import (
     Dissent,
     Explanation,
@@ -20,21 +21,29 @@ from commonweal.outcomes import (
     left_out,
     verdict,
 )
+from commonweal.rewards import DEFAULT_REWARD_MODEL, load_reward_model
 from commonweal.rules import Welfare, resolve_rule
 from commonweal.selection import (
+    MIN_QUALITY,
+    N_CANDIDATES,
     Pick,
     Ranked,
     Selection,
+    check_min_quality,
+    check_seed,
     selection_from_dict,
     selection_to_dict,
 )
-from commonweal.types import RATING_NEUTRAL, Candidate
+from commonweal.types import RATING_NEUTRAL, Candidate, Critique, no_progress
 from commonweal.welfare import WELFARE_FUNCTIONS, Ranking, WelfareRule
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from commonweal.types import FloatArray
+    from commonweal.policies.prompts import RevisionTemplate
+    from commonweal.revising import Critiques
+    from commonweal.rewards.prompted_cost import Cost
+    from commonweal.types import FloatArray, LanguageModel, Progress, RewardModel
 
 SCHEMA = "commonweal/agreement/2"
 """Name and version of the layout that ``Agreement.to_dict`` writes."""
@@ -58,11 +67,16 @@ class Agreement(Selection):
         min_agreeing: the least share of the group, from 0 to 1, that must be predicted to agree
             (expected rating above 4) for an outcome "statement found"; None asks for none.
         explanation: why predictions are as they are; None where the reward model cannot tell.
+        before: the result that this one revises; None of a first round. Its ``closest`` stands
+            first among the candidates, scored anew: from opinion and critique.
+        critiques: what people would change about that; who is not among them would change nothing.
     """
 
     utilities: FloatArray
     min_agreeing: float | None = None
     explanation: Explanation | None = None
+    before: Agreement | None = None
+    critiques: tuple[Critique, ...] = ()
 
     @classmethod
     def of(cls, made: Selection, **changes: Any) -> Agreement:
@@ -222,6 +236,104 @@ class Agreement(Selection):
             return ()
         return left_out(self.question.text, self.opinions, self.closest.text)
 
+    @property
+    def is_revised(self) -> bool:
+        """Whether a revision is predicted to be better than what it revises, and taken."""
+        index = self.closest_index
+        return self.before is not None and index is not None and index >= self.n_standing
+
+    @property
+    def gains(self) -> dict[str, float]:
+        """By how many points everybody's expected rating of the closest is above that of the text
+        that it revises, both predicted from opinion and critique; {} of a first round.
+        """
+        if self.before is None or self.closest_index is None:
+            return {}
+        changes = self.utilities[:, self.closest_index] - self.utilities[:, 0]
+        return {
+            opinion.id: float(change)
+            for opinion, change in zip(self.opinions, changes, strict=True)
+        }
+
+    def revise(
+        self,
+        critiques: Critiques,
+        *,
+        model: str | LanguageModel = DEFAULT_MODEL,
+        template: str | RevisionTemplate | None = None,
+        reward: str | RewardModel = DEFAULT_REWARD_MODEL,
+        n_candidates: int = N_CANDIDATES,
+        seed: int = 0,
+        min_quality: float | None = MIN_QUALITY,
+        on_progress: Progress | None = None,
+        on_cost: Callable[[Cost], None] | None = None,
+    ) -> Agreement:
+        """The result of the next round: the closest text written again, as people would have it.
+
+        The old text stands among the revisions and wins ties. The rule and who was left out stay.
+
+        Args:
+            critiques: what each would change about ``closest``: by id, or as records; who is left
+                out, or blank, would change nothing.
+            model: the language model that writes, by name or as an object.
+            template: the path of a prompt template for revisions, instead of ours.
+            reward: what predicts agreement, by name or as an object.
+            n_candidates: how many revisions to write.
+            seed: as of ``find_agreement``.
+            min_quality: likewise.
+            on_progress: likewise.
+            on_cost: likewise.
+
+        Raises:
+            InputError: there is no text to revise, nobody says anything, or somebody is not in the
+                group.
+            WeightsError, EngineError: as ``find_agreement``.
+
+        Source: Tessler et al. 2024.
+        """
+        from commonweal.revising import check_critiques, revise
+
+        if self.closest is None:
+            raise InputError(f"there is no text to revise: {self.reason} Try another seed first")
+        said, notes = check_critiques(critiques, self.opinions)
+        check_seed(seed)
+        check_min_quality(min_quality)
+        writer = load_language_model(model) if isinstance(model, str) else model
+        predictor = (
+            load_reward_model(reward, writer=writer, on_cost=on_cost)
+            if isinstance(reward, str)
+            else reward
+        )
+        made, why = revise(
+            self,
+            self.closest,
+            said,
+            model=writer,
+            template=template,
+            reward=predictor,
+            rule=self.rule,
+            n_candidates=n_candidates,
+            seed=seed,
+            min_quality=min_quality,
+            on_progress=on_progress or no_progress,
+            earlier=self.all_critiques,
+        )
+        return Agreement.of(
+            made,
+            notes=(*notes, *made.notes, *getattr(predictor, "notes", ())),
+            min_agreeing=self.min_agreeing,
+            explanation=why,
+            before=self,
+            critiques=said,
+        )
+
+    @property
+    def all_critiques(self) -> tuple[tuple[Critique, ...], ...]:
+        """The critiques of every round so far, the first first."""
+        if self.before is None:
+            return ()
+        return (*self.before.all_critiques, self.critiques)
+
     def under(self, welfare: Welfare | None = None, *, alpha: float | None = None) -> Agreement:
         """The same candidates and utilities under another welfare function: nothing is generated.
 
@@ -269,7 +381,19 @@ class Agreement(Selection):
                 name: _id(self.under(name).closest) for name in WELFARE_FUNCTIONS
             },
             "explanation": None if self.explanation is None else asdict(self.explanation),
+            **self._chain(),
             **told,
+        }
+
+    def _chain(self) -> dict[str, Any]:
+        """The round before, whole, with what was said of it; nothing of a first round."""
+        if self.before is None:
+            return {}
+        return {
+            "is_revised": self.is_revised,
+            "critiques": [asdict(each) for each in self.critiques],
+            "predicted_gains": self.gains,
+            "before": self.before.to_dict(),
         }
 
     @classmethod
@@ -311,6 +435,8 @@ class Agreement(Selection):
                 picks=picks,
                 min_agreeing=told.get("min_agreeing"),
                 explanation=explanation_from_dict(told.get("explanation")),
+                before=cls.from_dict(told["before"]) if told.get("before") else None,
+                critiques=tuple(Critique(**each) for each in told.get("critiques", ())),
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise InputError(

@@ -79,6 +79,14 @@ class Opinion:
 
 
 @dataclass(frozen=True, slots=True)
+class Critique:
+    """What one participant would change about a statement that they read; "" is nothing."""
+
+    participant_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A statement parsed from one completion, with what is needed to make it again.
 

@@ -30,7 +30,8 @@ def agree(
     group: Annotated[
         Path,
         typer.Argument(
-            help="The question and the opinions: .toml, .json, or a table (.csv, .xlsx, .ods)."
+            help="The question and the opinions: .toml, .json, or a table (.csv, .xlsx, .ods); or "
+            "a result that --json wrote, to go on from it."
         ),
     ],
     question: Annotated[
@@ -118,6 +119,14 @@ def agree(
             "agreement.",
         ),
     ] = 0.5,
+    critiques: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="What people would change (a table with id and critique, .toml or .json): the "
+            "statement is written again, and the old one stands among the revisions.",
+        ),
+    ] = None,
     details: Annotated[
         bool, typer.Option("--details", help="Show the numbers, models and candidates, too.")
     ] = False,
@@ -138,6 +147,7 @@ def agree(
     from rich.console import Console
 
     from commonweal.agreement import find_agreement
+    from commonweal.cli.agree_again import check_stored, read_result
     from commonweal.cli.agree_screen import print_result
     from commonweal.files import check_outputs, write_whole
     from commonweal.groups import read_group
@@ -145,35 +155,72 @@ def agree(
     json_on_screen = json_file is not None and str(json_file) == "-"
     check_outputs(
         {"--json": None if json_on_screen else json_file, "--report": report},
-        inputs={"the group's file": group},
+        inputs={"the group's file": group}
+        | ({"the critiques": critiques} if critiques is not None else {}),
     )
     from commonweal.policies.languages import language_warning
+    from commonweal.reading.critiques import read_critiques
+    from commonweal.revising import check_critiques
+    from commonweal.selection import N_CANDIDATES
 
-    read = read_group(group, question=question, opinion_column=opinion_column)
+    said, how_read = read_critiques(critiques) if critiques is not None else ((), ())
+    stored = read_result(group)
+    if stored is not None:
+        check_stored(
+            group,
+            {
+                "--question": question,
+                "--opinion-column": opinion_column,
+                "--policy": policy,
+                "--examples": examples,
+                "--omit": omit,
+            },
+        )
     # Markup is off: an opinion may hold square brackets.
     console = Console(stderr=json_on_screen, markup=False, highlight=False, emoji=False)
     console.width = min(console.width, WIDTH)
-    if warning := language_warning(read.opinions, model):
-        sys.stderr.write(f"warning: {warning}\n")
-    with StageBars(STAGES) as bars:
-        result = find_agreement(
-            read.question,
-            read.opinions,
-            policy=policy,
-            model=model,
-            examples=_worked_examples(examples) if examples else (),
-            reward=reward_model,
-            welfare=welfare,
-            alpha=alpha,
-            n_candidates=candidates,
-            seed=seed,
-            omit=omit or (),
-            min_quality=min_quality,
-            min_agreeing=min_agreeing,
-            on_progress=bars.update,
-            on_cost=bars.say,
-        )
-    result = replace(result, notes=tuple(dict.fromkeys((*read.notes, *result.notes))))
+    if stored is None:
+        read = read_group(group, question=question, opinion_column=opinion_column)
+        if said:
+            check_critiques(said, read.opinions)  # refused before anything is written
+        if warning := language_warning(read.opinions, model):
+            sys.stderr.write(f"warning: {warning}\n")
+        with StageBars(STAGES) as bars:
+            result = find_agreement(
+                read.question,
+                read.opinions,
+                policy=policy,
+                model=model,
+                examples=_worked_examples(examples) if examples else (),
+                reward=reward_model,
+                welfare=welfare,
+                alpha=alpha,
+                n_candidates=candidates,
+                seed=seed,
+                omit=omit or (),
+                min_quality=min_quality,
+                min_agreeing=min_agreeing,
+                on_progress=bars.update,
+                on_cost=bars.say,
+            )
+        result = replace(result, notes=tuple(dict.fromkeys((*read.notes, *result.notes))))
+    elif welfare is not None or alpha is not None:
+        result = stored.under(welfare, alpha=alpha)
+    else:
+        result = stored
+    if critiques is not None:
+        with StageBars(STAGES) as bars:
+            result = result.revise(
+                said,
+                model=model,
+                reward=reward_model,
+                n_candidates=candidates or N_CANDIDATES,
+                seed=seed,
+                min_quality=min_quality,
+                on_progress=bars.update,
+                on_cost=bars.say,
+            )
+        result = replace(result, notes=tuple(dict.fromkeys((*how_read, *result.notes))))
     print_result(console, result, details=details)
     if json_file is not None:
         # On a screen without UTF-8 JSON's own escapes: a program must be able to read it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from commonweal.cli.agree_again import print_revision
 from commonweal.outcomes import Outcome, Verdict
 from commonweal.rules import PAPERS_RULES
 
@@ -43,6 +44,7 @@ def print_result(console: Console, result: Agreement, *, details: bool = False) 
         title = _TITLES[result.outcome]
         print_(Panel(Text(result.closest.text), title=title, padding=(1, 2)))
         _print_people(console, result)
+        print_revision(console, result)
         _print_why(console, result)
     else:
         print_("Try another --seed, or a larger model (--model): see commonweal doctor.")

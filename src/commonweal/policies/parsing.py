@@ -95,11 +95,21 @@ _FIGURE = re.compile(r"\d+(?:[.,:]\d+)*")
 
 @dataclass(frozen=True)
 class Parser:
-    """What a completion is compared with: one prompt's question, opinions and own texts."""
+    """What a completion is compared with.
+
+    Attributes:
+        question: the prompt's.
+        opinions: whose words it must not copy.
+        own_texts: instructions and worked examples.
+        also_given: more texts of the prompt, whose figures nobody invented.
+        revises: the statement that is to be revised; "" for none. Its words may stand, not all.
+    """
 
     question: str
     opinions: Sequence[Opinion]
     own_texts: Sequence[str]
+    also_given: Sequence[str] = ()
+    revises: str = ""
 
     # The same for every completion of a round, and an opinion may be long.
     @cached_property
@@ -112,7 +122,7 @@ class Parser:
 
     @cached_property
     def _given_figures(self) -> set[str]:
-        texts = (self.question, *(opinion.text for opinion in self.opinions))
+        texts = (self.question, *(each.text for each in self.opinions), *self.also_given)
         return {figure for text in texts for figure in _FIGURE.findall(text)}
 
     @cached_property
@@ -177,6 +187,8 @@ class Parser:
         if len(set(runs)) < MIN_DISTINCT_SHARE * len(runs):
             share = len(set(runs)) / len(runs)
             return RejectionReason.REPETITION, f"only {share:.0%} of its runs of words are distinct"
+        if self.revises and words == tokens(self.revises):
+            return RejectionReason.DUPLICATE, "is the statement that was to be revised, unchanged"
         return self._invented_figure(text) or _duplicate(words, accepted)
 
     def _echo(self, words: list[str]) -> tuple[RejectionReason, str] | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from commonweal.errors import GenerationError, InputError
 from commonweal.models.empties import why_all_empty
 from commonweal.policies.parsing import Parser
-from commonweal.policies.prompts import PromptTemplate, fit_opinions
+from commonweal.policies.prompts import BoundRevision, PromptTemplate, fit_opinions
 from commonweal.types import (
     Candidate,
     Completion,
@@ -51,7 +51,7 @@ class PromptedPolicy:
 
     name: str
     model: LanguageModel
-    template: PromptTemplate
+    template: PromptTemplate | BoundRevision
 
     def generate(
         self,
@@ -77,7 +77,7 @@ class PromptedPolicy:
             raise InputError("no opinion is left to write from; expected at least one")
         delimiters = self.template.opinion.format(text="") + "\n"
         texts, notes = fit_opinions(opinions, self.model.count_tokens, delimiters=delimiters)
-        parser = Parser(question.text, opinions, self.template.own_texts())
+        parser = _parser(question.text, opinions, self.template)
         candidates: list[Candidate] = []
         rejections: list[Rejection] = []
         n_sampled = 0
@@ -164,6 +164,15 @@ class PromptedPolicy:
             seed=draw.seed,
             attempt=attempt,
         )
+
+
+def _parser(
+    question: str, opinions: Sequence[Opinion], template: PromptTemplate | BoundRevision
+) -> Parser:
+    if not isinstance(template, BoundRevision):
+        return Parser(question, opinions, template.own_texts())
+    given = (template.statement, *template.critiques)
+    return Parser(question, opinions, template.own_texts(), given, template.statement)
 
 
 def _n_draws(n_candidates: int, n_accepted: int, n_sampled: int) -> int:

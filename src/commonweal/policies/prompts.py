@@ -74,6 +74,98 @@ class PromptTemplate:
         return self.user.format(question=as_data(question), opinions=listed)
 
 
+@dataclass(frozen=True, slots=True)
+class WorkedRevision:
+    """A statement, what people would change about it, and the revision to take as a model."""
+
+    question: str
+    opinions: tuple[str, ...]
+    statement: str
+    critiques: tuple[str, ...]
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionTemplate:
+    """A way of prompting for revisions: as ``PromptTemplate``, with a statement and critiques."""
+
+    system: str
+    user: str
+    opinion: str
+    critique: str
+    sampling: Sampling
+    examples: tuple[WorkedRevision, ...] = ()
+
+    @property
+    def hash(self) -> str:
+        """The sha256 of everything in the template, first 16 hex digits."""
+        return template_hash(asdict(self))
+
+    def bound(self, statement: str, critiques: Sequence[str]) -> BoundRevision:
+        """The prompts about this statement and these critiques."""
+        return BoundRevision(self, statement, tuple(critiques))
+
+    def render(
+        self, question: str, opinions: Sequence[str], statement: str, critiques: Sequence[str]
+    ) -> Prompt:
+        """The chat prompt for these opinions and critiques, in this order."""
+        messages = [Message("system", self.system)]
+        for each in self.examples:
+            told = self._user_text(each.question, each.opinions, each.statement, each.critiques)
+            messages += [Message("user", told), Message("assistant", each.revision)]
+        messages.append(Message("user", self._user_text(question, opinions, statement, critiques)))
+        return tuple(messages)
+
+    def _user_text(
+        self, question: str, opinions: Sequence[str], statement: str, critiques: Sequence[str]
+    ) -> str:
+        return self.user.format(
+            question=as_data(question),
+            opinions="\n".join(self.opinion.format(text=as_data(text)) for text in opinions),
+            statement=as_data(statement),
+            critiques="\n".join(self.critique.format(text=as_data(text)) for text in critiques),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BoundRevision:
+    """A revision template about one statement: what a ``PromptedPolicy`` writes with.
+
+    Critiques stand in the prompt in the order in which they are given here; the opinions before
+    them in an order by chance, as in every prompt.
+    """
+
+    template: RevisionTemplate
+    statement: str
+    critiques: tuple[str, ...]
+
+    @property
+    def hash(self) -> str:
+        """That of the template: statement and critiques are data."""
+        return self.template.hash
+
+    @property
+    def opinion(self) -> str:
+        """What stands around an opinion."""
+        return self.template.opinion
+
+    @property
+    def sampling(self) -> Sampling:
+        """How completions are drawn."""
+        return self.template.sampling
+
+    def render(self, question: str, opinions: Sequence[str]) -> Prompt:
+        """The chat prompt for these opinions, in this order."""
+        return self.template.render(question, opinions, self.statement, self.critiques)
+
+    def own_texts(self) -> tuple[str, ...]:
+        """All that a model might copy from the template itself: instructions and examples."""
+        own = [self.template.system]
+        for each in self.template.examples:
+            own += [each.question, *each.opinions, each.statement, *each.critiques, each.revision]
+        return tuple(own)
+
+
 def sampling_of(table: dict[str, Any]) -> Sampling:
     """The sampling options in the table ``[sampling]`` of a template's file."""
     return Sampling(**{**table, "stop": tuple(table["stop"])})
@@ -84,12 +176,13 @@ def fit_opinions(
     count_tokens: Callable[[str], int | None],
     *,
     delimiters: str = "",
+    max_tokens: int = MAX_OPINION_TOKENS,
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """The text of each opinion by id, cut so that all fit the prompt, and a note for each cut.
 
     Nobody's words are cut to make room for somebody who wrote more: every opinion may be as long as
     the longest length at which all together, each with its ``delimiters``, fit
-    ``MAX_OPINION_TOKENS``.
+    ``max_tokens``.
 
     Raises:
         InputError: so many opinions that some would be cut below ``MIN_OPINION_TOKENS``.
@@ -98,13 +191,13 @@ def fit_opinions(
     texts = {opinion.id: as_data(opinion.text) for opinion in opinions}
     lengths = {name: _n_tokens(text, count_tokens) for name, text in texts.items()}
     n_around = _n_tokens(delimiters, count_tokens) if delimiters else 0
-    room = MAX_OPINION_TOKENS - n_around * len(opinions)
+    room = max_tokens - n_around * len(opinions)
     limit = _fair_limit(list(lengths.values()), room)
     if limit < MIN_OPINION_TOKENS and limit < max(lengths.values()):
         raise InputError(
-            f"{len(opinions):,} opinions do not fit one prompt: {MAX_OPINION_TOKENS:,} tokens for "
+            f"{len(opinions):,} opinions do not fit one prompt: {max_tokens:,} tokens for "
             f"all leave {max(limit, 0)} for each, expected at least {MIN_OPINION_TOKENS}; give at "
-            f"most about {MAX_OPINION_TOKENS // (MIN_OPINION_TOKENS + n_around)} opinions"
+            f"most about {max_tokens // (MIN_OPINION_TOKENS + n_around)} opinions"
         )
     notes = []
     for name, n_tokens in lengths.items():

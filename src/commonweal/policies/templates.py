@@ -13,13 +13,21 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from commonweal.errors import InputError
 from commonweal.files import read_text
-from commonweal.policies.prompts import PromptTemplate, WorkedExample
+from commonweal.policies.prompts import (
+    PromptTemplate,
+    RevisionTemplate,
+    WorkedExample,
+    WorkedRevision,
+)
 from commonweal.reading.explaining import line_of, nearest
 from commonweal.reading.toml import load_toml
 from commonweal.types import Sampling
 
 TEMPLATES = ("zero_shot", "zero_shot_small", "zero_shot_reasoning", "few_shot", "sft")
 """The templates that come with commonweal: files beside this one."""
+
+REVISIONS = ("revise", "revise_small", "revise_reasoning")
+"""Those for revisions."""
 
 MAX_FILE_BYTES = 1_000_000
 
@@ -52,12 +60,36 @@ class _Template(_Part):
     examples: list[_Example] | Text = []
 
 
+class _Revision(_Part):
+    question: Text
+    opinions: Annotated[list[Text], Field(min_length=1)]
+    statement: Text
+    critiques: Annotated[list[Text], Field(min_length=1)]
+    revision: Text
+
+
+class _RevisionTemplate(_Part):
+    system: Text
+    user: Text
+    opinion: Text
+    critique: Text
+    sampling: _Sampling
+    examples: list[_Revision] = []
+
+
 class _Examples(_Part):
     examples: Annotated[list[_Example], Field(min_length=1)]
 
 
 PLACES = {"user": ("question", "opinions"), "opinion": ("text",)}
 """What each text holds in curly brackets, each once at least, and nothing else."""
+
+REVISION_PLACES = {
+    "user": ("question", "opinions", "statement", "critiques"),
+    "opinion": ("text",),
+    "critique": ("text",),
+}
+"""Likewise, of a template for revisions."""
 
 
 def load_template(name: str) -> PromptTemplate:
@@ -66,28 +98,14 @@ def load_template(name: str) -> PromptTemplate:
     Raises:
         InputError: there is no such template, or something in it is wrong; the message says where.
     """
-    if name.lower().endswith(".toml"):
-        path = Path(name).expanduser()
-        text = read_text(path, expected="a prompt template as .toml", max_bytes=MAX_FILE_BYTES)
-        folder: Traversable = path.parent
-    else:
-        folder = resources.files("commonweal.policies")
-        if name not in TEMPLATES:
-            raise InputError(
-                f"no prompt template {name!r}; expected one of {', '.join(TEMPLATES)}, or the path "
-                "of a .toml of that form (docs/policies.md)"
-            )
-        text = (folder / f"{name}.toml").read_text(encoding="utf-8")
+    text, folder = _text_of(name, TEMPLATES)
     read = _validated(_Template, name, text)
     listed = read.examples
     if isinstance(listed, str):
         listed = _examples_beside(name, text, folder, listed)
     for field, places in PLACES.items():
         _check_places(name, text, field, getattr(read, field), places)
-    try:
-        sampling = Sampling(**{**read.sampling.model_dump(), "stop": tuple(read.sampling.stop)})
-    except InputError as error:
-        raise InputError(f"{_place(name, text, ('sampling',))}: {error}") from None
+    sampling = _sampling(name, text, read.sampling)
     examples = tuple(
         WorkedExample(each.question, tuple(each.opinions), each.statement) for each in listed
     )
@@ -97,6 +115,54 @@ def load_template(name: str) -> PromptTemplate:
     except (ValueError, LookupError, AttributeError) as error:
         raise InputError(f"{name}: not a prompt template: {error}") from None
     return template
+
+
+def load_revision_template(name: str) -> RevisionTemplate:
+    """The template for revisions in ``policies/NAME.toml``, or in the file that a path names.
+
+    Raises:
+        InputError: there is no such template, or something in it is wrong; the message says where.
+    """
+    text, _ = _text_of(name, REVISIONS)
+    read = _validated(_RevisionTemplate, name, text)
+    for field, places in REVISION_PLACES.items():
+        _check_places(name, text, field, getattr(read, field), places)
+    examples = tuple(
+        WorkedRevision(
+            each.question,
+            tuple(each.opinions),
+            each.statement,
+            tuple(each.critiques),
+            each.revision,
+        )
+        for each in read.examples
+    )
+    sampling = _sampling(name, text, read.sampling)
+    return RevisionTemplate(read.system, read.user, read.opinion, read.critique, sampling, examples)
+
+
+def _text_of(name: str, ours: Collection[str]) -> tuple[str, Traversable]:
+    """The text of a template and the folder that it lies in."""
+    if name.lower().endswith(".toml"):
+        path = Path(name).expanduser()
+        text = read_text(path, expected="a prompt template as .toml", max_bytes=MAX_FILE_BYTES)
+        folder: Traversable = path.parent
+    else:
+        folder = resources.files("commonweal.policies")
+        if name not in ours:
+            raise InputError(
+                f"no prompt template {name!r}; expected one of {', '.join(ours)}, or the path "
+                "of a .toml of that form (docs/policies.md)"
+            )
+        text = (folder / f"{name}.toml").read_text(encoding="utf-8")
+    return text, folder
+
+
+def _sampling(name: str, text: str, read: _Sampling) -> Sampling:
+    try:
+        return Sampling(**{**read.model_dump(), "stop": tuple(read.stop)})
+    except InputError as error:
+        raise InputError(f"{_place(name, text, ('sampling',))}: {error}") from None
 
 
 def _examples_beside(name: str, text: str, folder: Traversable, file: str) -> list[_Example]:
@@ -119,10 +185,10 @@ def _validated(model: type[_Model], name: str, text: str) -> _Model:
     except RecursionError:
         raise InputError(f"{name}: not a prompt template: nested too deeply") from None
     except ValidationError as error:
-        raise InputError(_explained(name, text, error)) from None
+        raise InputError(_explained(name, text, error, model)) from None
 
 
-def _explained(name: str, text: str, error: ValidationError) -> str:
+def _explained(name: str, text: str, error: ValidationError, model: type[BaseModel]) -> str:
     # A misspelt field is both unknown and missing; the first of these says what to mend.
     found = [
         each
@@ -136,21 +202,30 @@ def _explained(name: str, text: str, error: ValidationError) -> str:
     place = _place(name, text, loc[:-1] if missing else loc)
     where = ".".join(f"{part + 1}" if isinstance(part, int) else str(part) for part in loc)
     if first["type"] == "extra_forbidden":
-        return f"{place}: unknown field {where!r}{nearest(str(loc[-1]), _fields(loc[:-1]))}"
+        return f"{place}: unknown field {where!r}{nearest(str(loc[-1]), _fields(model, loc[:-1]))}"
     if missing:
         return (
-            f"{place}: {where} is missing; expected system, user with {{question}} and "
-            "{opinions}, opinion with {text}, and [sampling] with max_tokens and temperature "
-            "(docs/policies.md)"
+            f"{place}: {where} is missing; expected {_EXPECTED[model]}, and [sampling] with "
+            "max_tokens and temperature (docs/policies.md)"
         )
     message = first["msg"]
     return f"{place}: {where} is {first['input']!r:.80}; {message[0].lower()}{message[1:]}"
 
 
-def _fields(loc: tuple[int | str, ...]) -> tuple[str, ...]:
-    model: type[BaseModel] = _Template
-    if loc:
-        model = _Sampling if loc[0] == "sampling" else _Example
+_ORDINARY = "system, user with {question} and {opinions}, opinion with {text}"
+_EXPECTED: dict[type[BaseModel], str] = {
+    _Template: _ORDINARY,
+    _Examples: _ORDINARY,
+    _RevisionTemplate: "system, user with {question}, {opinions}, {statement} and {critiques}, "
+    "opinion and critique with {text}",
+}
+
+
+def _fields(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[str, ...]:
+    if loc and loc[0] == "sampling":
+        model = _Sampling
+    elif loc:
+        model = _Revision if model is _RevisionTemplate else _Example
     return tuple(model.model_fields)
 
 

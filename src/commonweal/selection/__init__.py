@@ -6,6 +6,7 @@ leaves out; a study and the training loop store what these return.
 
 from commonweal.selection.making import (
     MIN_QUALITY,
+    N_CANDIDATES,
     Wanted,
     check_min_quality,
     check_seed,
@@ -17,6 +18,7 @@ from commonweal.selection.stored import selection_from_dict, selection_to_dict
 
 __all__ = [
     "MIN_QUALITY",
+    "N_CANDIDATES",
     "Pick",
     "Ranked",
     "Selection",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from commonweal.selection.record import Selection
 from commonweal.types import (
     RATING_MAX,
     RATING_MIN,
+    Candidate,
     Generation,
     GivesRanges,
     JudgesQuality,
@@ -29,6 +30,9 @@ from commonweal.welfare import WelfareRule
 
 if TYPE_CHECKING:
     from commonweal.types import FloatArray
+
+N_CANDIDATES = 16
+"""How many candidates a policy writes (paper 3.4 step 1)."""
 
 MIN_QUALITY = 3.5
 """The floor of quality, on the paper's scale: below it "somewhat poor" is nearer than "neutral"
@@ -50,6 +54,8 @@ class Wanted:
         rng: the chance of writing; by default from the seed.
         named: what tells it from the others in a sentence, "with 1 opinions left out"; "" for the
             only one, whose failure is an error.
+        standing: texts that stand among the candidates, before those that are written: of a tie
+            they win.
     """
 
     omitted: tuple[str, ...]
@@ -58,6 +64,7 @@ class Wanted:
     seed: tuple[int, ...]
     rng: np.random.Generator | None = None
     named: str = ""
+    standing: tuple[Candidate, ...] = ()
 
 
 def select(
@@ -70,6 +77,7 @@ def select(
     on_progress: Progress,
     min_quality: float | None = MIN_QUALITY,
     may_be_empty: bool = False,
+    read_as: Mapping[str, str] | None = None,
 ) -> tuple[Selection, ...]:
     """The selections that are wanted: written one by one, scored all in one batch, then picked.
 
@@ -88,6 +96,8 @@ def select(
         min_quality: candidates that are judged to be worse are kept, and not picked; None picks
             from all.
         may_be_empty: whether selections of which nothing survives parsing are a result.
+        read_as: by participant's id what the reward model reads of a person instead of the
+            opinion: opinion and critique.
 
     Raises:
         EngineError: the language model failed.
@@ -109,12 +119,13 @@ def select(
         )
     if reward is not None:
         made = [
-            replace(each, min_quality=min_quality) for each in _scored(made, reward, on_progress)
+            replace(each, min_quality=min_quality)
+            for each in _scored(made, reward, on_progress, read_as)
         ]
         for place, rng in enumerate(chances):
             others = [each for each in made if each is not made[place]]
             made[place] = _with_more(
-                made[place], wanted[place], others, rng, policy, reward, on_progress
+                made[place], wanted[place], others, rng, policy, reward, on_progress, read_as
             )
     found: list[Selection] = []
     for selection, each in zip(made, wanted, strict=True):
@@ -176,6 +187,7 @@ def _with_more(
     policy: Policy,
     reward: RewardModel,
     progress: Progress,
+    read_as: Mapping[str, str] | None,
 ) -> Selection:
     """The selection with more candidates, as long as none is worth showing and it is allowed."""
     n_first = len(made.candidates)
@@ -185,14 +197,15 @@ def _with_more(
         more = _written(
             made.question,
             made.opinions,
-            replace(wanted, named="in another draw"),  # one that fails takes nothing away
+            # One that fails takes nothing away.
+            replace(wanted, named="in another draw", standing=()),
             rng,
             [*before, made],
             policy,
             reward,
             progress,
         )
-        made = _joined(made, more, reward, progress)
+        made = _joined(made, more, reward, progress, read_as)
     if not n_redraws:
         return made
     note = (
@@ -206,7 +219,13 @@ def _with_more(
     )
 
 
-def _joined(made: Selection, more: Selection, reward: RewardModel, progress: Progress) -> Selection:
+def _joined(
+    made: Selection,
+    more: Selection,
+    reward: RewardModel,
+    progress: Progress,
+    read_as: Mapping[str, str] | None,
+) -> Selection:
     """The selection with what another draw brought that it did not have yet."""
     known = {each.text for each in made.candidates}
     new = tuple(each for each in more.candidates if each.text not in known)
@@ -219,7 +238,7 @@ def _joined(made: Selection, more: Selection, reward: RewardModel, progress: Pro
     )
     seconds = more.timings_seconds
     if new:
-        (more,) = _scored([replace(more, candidates=new)], reward, progress)
+        (more,) = _scored([replace(more, candidates=new)], reward, progress, read_as)
         seconds = more.timings_seconds
         tables: dict[str, Any] = {}
         for name in ("rewards", "utilities", "low", "high", "qualities"):
@@ -272,8 +291,11 @@ def _written(
         # Named anew: a candidate's id is unique within its round, and each draw begins with c01.
         candidates=tuple(
             replace(candidate, id=f"c{number:02d}")
-            for number, candidate in enumerate(generation.candidates, start=n_named + 1)
+            for number, candidate in enumerate(
+                (*wanted.standing, *generation.candidates), start=n_named + 1
+            )
         ),
+        n_standing=len(wanted.standing),
         rejections=generation.rejections,
         n_sampled=generation.n_sampled,
         seed=wanted.seed,
@@ -294,9 +316,15 @@ def _written(
     )
 
 
-def _scored(made: Sequence[Selection], reward: RewardModel, progress: Progress) -> list[Selection]:
+def _scored(
+    made: Sequence[Selection],
+    reward: RewardModel,
+    progress: Progress,
+    read_as: Mapping[str, str] | None,
+) -> list[Selection]:
     """The selections with everybody's rewards and expected ratings, all scored in one batch."""
-    opinions = [opinion.text for opinion in made[0].opinions]
+    heard = read_as or {}
+    opinions = [heard.get(opinion.id, opinion.text) for opinion in made[0].opinions]
     statements = [candidate.text for each in made for candidate in each.candidates]
     n_pairs = len(opinions) * len(statements)
     if not statements:

@@ -120,6 +120,8 @@ class Selection(_Record):
         candidates: in the order of generation, which is that of the arrays' columns.
         rejections: completions that did not become candidates.
         n_sampled: how many completions were drawn.
+        n_standing: how many of the first candidates were there before anything was written: the
+            statement that is revised, or texts of people.
         rewards: float64 [n_participants, n_candidates], raw, higher is more agreement; None without
             a reward model, and in a record of before rewards were kept.
         utilities: float64, likewise, the expected ratings in (1, 7); None without a reward model.
@@ -145,6 +147,7 @@ class Selection(_Record):
     candidates: tuple[Candidate, ...]
     rejections: tuple[Rejection, ...] = ()
     n_sampled: int
+    n_standing: int = 0
     rewards: FloatArray | None = None
     utilities: FloatArray | None = None
     qualities: FloatArray | None = None

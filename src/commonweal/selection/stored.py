@@ -55,6 +55,7 @@ def selection_to_dict(made: Selection) -> dict[str, Any]:
         ],
         "rejections": [asdict(rejection) for rejection in made.rejections],
         "n_sampled": made.n_sampled,
+        **({"n_standing": made.n_standing} if made.n_standing else {}),
         "seed": list(made.seed),
         "notes": list(made.notes),
         "timings_seconds": made.timings_seconds,
@@ -86,6 +87,7 @@ def selection_from_dict(told: Mapping[str, Any]) -> Selection:
             for each in told["rejections"]
         ),
         n_sampled=told["n_sampled"],
+        n_standing=told.get("n_standing", 0),
         rewards=_table(rows, "rewards", people) if is_scored else None,
         utilities=_table(rows, "expected_ratings", people) if is_scored else None,
         qualities=np.array([float(row["quality"]) for row in rows]) if is_judged else None,

@@ -1,0 +1,105 @@
+"""A stored result taken up again: read, revised, and shown beside what it was before."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from commonweal.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from commonweal.result import Agreement
+
+_MOVED = 0.05
+"""Points below which a predicted change is none: what is shown has one decimal."""
+
+
+def read_result(path: Path) -> Agreement | None:
+    """The result that ``commonweal agree --json`` wrote; None where the file is something else.
+
+    Raises:
+        InputError: it is such a result, and damaged.
+    """
+    from commonweal.result import Agreement
+
+    if path.suffix.lower() != ".json":
+        return None
+    try:
+        told: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None  # whoever reads groups says what is wrong
+    if not isinstance(told, dict) or not str(told.get("schema")).startswith("commonweal/agreement"):
+        return None
+    try:
+        return Agreement.from_dict(told)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def check_stored(path: Path, given: dict[str, Any]) -> None:
+    """Refuses options that write anew beside a result that is stored.
+
+    Raises:
+        InputError: one of them has a value.
+    """
+    for name, value in given.items():
+        if value:
+            raise InputError(
+                f"{path} is a stored result, which is not written anew, so {name} has no use; take "
+                "it out, or give the group's file"
+            )
+
+
+def print_revision(console: Console, result: Agreement) -> None:
+    """What the critiques changed, word by word, and whom that is predicted to suit."""
+    before = result.before
+    if before is None or before.closest is None or result.closest is None:
+        return
+    console.print()
+    n_said, n_people = len(result.critiques), len(result.opinions)
+    if not result.is_revised:
+        console.print(
+            f"{n_said} of {n_people} said what they would change. The old text stands: none of "
+            f"{len(result.candidates) - result.n_standing} revisions is predicted to be better.",
+            style="bold",
+        )
+        return
+    console.print(
+        f"What changed ({n_said} of {n_people} said what they would change)", style="bold"
+    )
+    from rich.padding import Padding
+
+    console.print(Padding(differences(before.closest.text, result.closest.text), (0, 0, 0, 2)))
+    critics = {each.participant_id for each in result.critiques}
+    for who, ids in (
+        ("who criticised", [n for n in result.gains if n in critics]),
+        ("who did not", [n for n in result.gains if n not in critics]),
+    ):
+        if ids:
+            changes = [result.gains[name] for name in ids]
+            up = sum(change > _MOVED for change in changes)
+            down = sum(change < -_MOVED for change in changes)
+            console.print(
+                f"  Of {len(ids)} {who}, {up} are predicted to agree more and {down} less "
+                f"({sum(changes) / len(changes):+.1f} of 7 on average)."
+            )
+
+
+def differences(before: str, after: str) -> Text:
+    """The later text with what went struck out and what came underlined."""
+    from rich.text import Text
+
+    from commonweal.reading.differences import word_differences
+
+    styles = {"same": "", "out": "strike dim", "in": "bold underline"}
+    marks = {"same": ("", ""), "out": ("[-", "-]"), "in": ("{+", "+}")}
+    shown = Text()
+    for part in word_differences(before, after):
+        left, right = marks[part.kind]
+        shown.append(f"{left}{part.text}{right}", style=styles[part.kind])
+        shown.append(" ")
+    return shown

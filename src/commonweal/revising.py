@@ -1,0 +1,150 @@
+"""A round of critique: people say what they would change, and the statement is written again.
+
+The old statement stands among the revisions and wins ties, so it goes only where something is
+predicted to be better. Everybody's agreement, with the old one too, is predicted from opinion and
+critique together. Source: Tessler et al. 2024, "AI can help humans find common ground in democratic
+deliberation", Science 386.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from commonweal.errors import InputError
+from commonweal.explaining import explain
+from commonweal.groups import cleaned
+from commonweal.policies.revising import revising_policy
+from commonweal.reading.explaining import nearest
+from commonweal.rewards.critiques import opinion_and_critiques
+from commonweal.selection import Selection, Wanted, select
+from commonweal.types import Candidate, Critique, Opinion
+
+if TYPE_CHECKING:
+    from commonweal.outcomes import Explanation
+    from commonweal.policies.prompts import RevisionTemplate
+    from commonweal.types import LanguageModel, Progress, RewardModel
+    from commonweal.welfare import WelfareRule
+
+Critiques = Mapping[str, str] | Iterable[Critique]
+"""How critiques may be given: by participant's id, or as records."""
+
+
+def check_critiques(
+    given: Critiques, opinions: Sequence[Opinion]
+) -> tuple[tuple[Critique, ...], tuple[str, ...]]:
+    """The critiques that say something, in the group's order, and notes on what was cleaned.
+
+    Who is not in ``given``, or with a blank text, would change nothing.
+
+    Raises:
+        InputError: a critique of somebody who is not in the group, two of one person, or none that
+            says anything.
+    """
+    if isinstance(given, Mapping):
+        given = [Critique(name, text) for name, text in given.items()]
+    people = [opinion.id for opinion in opinions]
+    said: dict[str, str] = {}
+    notes: list[str] = []
+    for each in given:
+        if each.participant_id not in people:
+            raise InputError(
+                f"a critique is by {each.participant_id!r}, who gave no opinion"
+                f"{nearest(each.participant_id, people)}"
+            )
+        if each.participant_id in said:
+            raise InputError(
+                f"there are two critiques by {each.participant_id!r}; expected one a person"
+            )
+        what = f"the critique of {each.participant_id!r}"
+        said[each.participant_id] = cleaned(each.text, what, notes)
+    found = tuple(Critique(name, said[name]) for name in people if said.get(name))
+    if not found:
+        raise InputError(
+            "nobody says what they would change; expected at least one critique: without any the "
+            "statement stands as it is"
+        )
+    return found, tuple(notes)
+
+
+def heard(opinions: Sequence[Opinion], rounds: Iterable[Iterable[Critique]]) -> dict[str, str]:
+    """What a reward model reads of everybody, by id: the opinion and the critiques of all rounds.
+
+    Args:
+        opinions: the group's.
+        rounds: the critiques of each round, the first round first.
+    """
+    said: dict[str, list[str]] = {}
+    for critiques in rounds:
+        for each in critiques:
+            said.setdefault(each.participant_id, []).append(each.text)
+    return {each.id: opinion_and_critiques(each.text, said.get(each.id, ())) for each in opinions}
+
+
+def revise(
+    made: Selection,
+    statement: Candidate,
+    critiques: Sequence[Critique],
+    *,
+    model: str | LanguageModel,
+    template: str | RevisionTemplate | None,
+    reward: RewardModel,
+    rule: WelfareRule,
+    n_candidates: int,
+    seed: int,
+    min_quality: float | None,
+    on_progress: Progress,
+    earlier: Iterable[Iterable[Critique]] = (),
+) -> tuple[Selection, Explanation | None]:
+    """Revisions of the statement beside the statement itself, scored and picked, and why.
+
+    Args:
+        made: the round before: its question, opinions and who was left out of writing. Critiques of
+            those are not shown to the policy either.
+        statement: what people read.
+        critiques: as ``check_critiques`` gives them.
+        model: what writes.
+        template: see ``policies.revising.revising_policy``.
+        reward: what predicts agreement.
+        rule: what picks.
+        n_candidates: how many revisions to write.
+        seed: of all chance.
+        min_quality: see ``select``.
+        on_progress: likewise.
+        earlier: the critiques of the rounds before.
+
+    Raises:
+        InputError: nobody whose words may be shown says anything.
+        EngineError: the language model failed.
+    """
+    shown = [each for each in critiques if each.participant_id not in made.omitted]
+    policy, cut = revising_policy(statement.text, shown, model, template=template)
+    read_as = heard(made.opinions, (*earlier, critiques))
+    (found,) = select(
+        made.question,
+        made.opinions,
+        [
+            Wanted(
+                made.omitted,
+                n_candidates,
+                (rule,),
+                (seed,),
+                named="from these critiques",
+                standing=(statement,),
+            )
+        ],
+        policy=policy,
+        reward=reward,
+        on_progress=on_progress,
+        min_quality=min_quality,
+        may_be_empty=True,
+        read_as=read_as,
+    )
+    found = replace(
+        found,
+        notes=(*cut, *found.notes),
+        provenance=found.provenance
+        | {"revises": statement.id, "n_critiques": len(critiques), "policy": policy.name},
+    )
+    return found, explain(found, reward, read_as=read_as)
