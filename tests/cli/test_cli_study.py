@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import sys
 from contextlib import closing
 
 import pytest
-from command_line import commonweal
+from command_line import WORDS, commonweal, serving
 
+from commonweal.datasets.dataset import read_dataset
 from commonweal.study.config import read_study
 
 pytest.importorskip("starlette", reason="the extra `study` is not installed")
@@ -78,19 +80,79 @@ def test_what_is_wrong_in_the_file_is_said_with_its_line(study):
     assert f"line {line}: group.sise: unknown field; did you mean 'size'?" in ran.stderr
 
 
+def with_lines(study, **lines):
+    """The study's file with other values of these fields, wherever they stand."""
+    path = study / "study.toml"
+    text = path.read_text(encoding="utf-8")
+    for name, value in lines.items():
+        text = re.sub(rf"(?m)^{name} = .*?(\s+#.*)?$", f"{name} = {value}", text)
+    path.write_text(text, encoding="utf-8")
+
+
 def test_simulate_then_the_records_are_marked(study):
     out = study / "data"
-    path = study / "study.toml"
-    path.write_text(path.read_text(encoding="utf-8").replace("count = 2", "count = 1"))
+    with_lines(study, count=1)
     ran = commonweal(
         *("study", "simulate", str(study), "--people", "5", "--profile", "steady"),
-        *("--out", str(out)),
+        *("--writer", "stock", "--out", str(out)),
     )
     assert ran.returncode == 0, ran.stderr
     assert "5 complete" in ran.stdout
     assert "Stuck: 0. Lost: 0." in ran.stdout
     assert '"people": "simulated"' in (out / "dataset.json").read_text(encoding="utf-8")
     assert not (study / "study.db").exists()
+    # What no model wrote is called so wherever it stands.
+    assert "Stock sentences stood in for every model" in ran.stdout
+    dataset = read_dataset(out)
+    assert set(dataset.candidates["policy"]) == {
+        "few_shot (stock sentences)",
+        "zero_shot (stock sentences)",
+    }
+    evaluated = commonweal("evaluate", str(out), "--resamples", "1000")
+    assert "baseline zero_shot (stock sentences)" in evaluated.stdout
+
+
+def test_a_rehearsal_has_the_studys_own_arms_write_and_counts_what_it_exports(study):
+    out = study / "data"
+    with serving() as server:
+        server.words = WORDS * 20
+        with_lines(study, count=1, passes=1, candidates=2, shown=1, model=f'"{server.model}"')
+        text = (study / "study.toml").read_text(encoding="utf-8")
+        text = text.replace("[[arms]]", '[[arms]]\nreward = "first"')
+        (study / "study.toml").write_text(text, encoding="utf-8")
+        ran = commonweal(
+            *("study", "simulate", str(study), "--profile", "steady", "--out", str(out)),
+        )
+    assert ran.returncode == 0, ran.stderr
+    dataset = read_dataset(out)
+    assert set(dataset.candidates["policy"]) == {"few_shot", "zero_shot"}
+    assert set(dataset.candidates["text"]) <= set(WORDS)
+    assert "stock" not in ran.stdout.lower()
+    given, positions = dataset.ratings.height, dataset.position_ratings.height
+    said = (
+        f"{dataset.rounds.height} rounds, {dataset.opinions.height} opinions, "
+        f"{given} ratings of statements, {positions} of position statements"
+    )
+    assert said in ran.stdout
+    assert "People" in ran.stderr
+    assert "Writing" in ran.stderr
+    assert "zero_shot on" in ran.stdout
+
+
+def test_a_dead_model_is_found_before_a_rehearsal(study):
+    with_lines(study, model='"openai:http://127.0.0.1:9/v1#gone"')
+    ran = commonweal("study", "simulate", str(study), "--people", "5")
+    assert ran.returncode == 1
+    assert "cannot write now" in ran.stderr
+
+
+def test_an_export_of_what_was_never_served_says_what_was_meant(study, tmp_path):
+    ran = commonweal("study", "export", str(study), "--out", str(tmp_path / "data"))
+    assert ran.returncode == 2
+    for said in ("never been served", "study serve", "study simulate", "--out FOLDER"):
+        assert said in " ".join(ran.stderr.split())
+    assert not (study / "study.db").exists()
+    assert not (tmp_path / "data").exists()
 
 
 def test_invitations_and_an_export_without_rounds(study):

@@ -177,7 +177,8 @@ def test_a_simulated_collection_becomes_a_dataset(tmp_path, reward):
     assert sorted(per_round["n_left_out"]) == [0, 0, 1, 1, 2, 2]
     assert set(per_round["n"]) == {2}
     assert (shown["x_draw"] == shown["n_left_out"]).all()
-    assert set(shown["x_arm"]) == {"collecting"}
+    assert set(shown["policy"]) == {"collecting (stock sentences)"}
+    assert set(shown["x_writer"]) == {"stock"}
     assert "| x_draw | whole |" in (folder / "data_dictionary.md").read_text(encoding="utf-8")
     # Each person's order is their own.
     orders = dataset.ratings.sort("position").group_by("participant_id").agg("candidate_id")

@@ -170,6 +170,10 @@ def say(found: Evaluation) -> None:
         f"{rounds} of {groups}, {people}, {statements}, {ratings}; "
         f"baseline {found.facts['baseline']}\n"
     )
+    for arm in found.arms:
+        console.print(f"{arm.name}: {arm.described}")
+    if found.arms:
+        console.print()
     if found.note:
         console.print(f"{found.note}\n")
     shown = headlines(found)

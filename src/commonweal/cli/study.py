@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from commonweal.cli.study_asking import ask_models, counted, needs_extra
+from commonweal.cli.study_simulate import EXAMPLE as SIMULATE
+from commonweal.cli.study_simulate import simulate
 from commonweal.models import DEFAULT_MODEL, check_language_model
 
 if TYPE_CHECKING:
-    from commonweal.study.config import ArmConfig, StudyConfig
     from commonweal.study.folder import Opened
     from commonweal.study.writer import ProcessWriter
 
@@ -23,6 +24,8 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
+
+app.command("simulate", epilog=SIMULATE)(simulate)
 
 Folder = Annotated[Path, typer.Argument(metavar="NAME", help="The study's folder.")]
 Database = Annotated[
@@ -47,13 +50,12 @@ TrustedProxy = Annotated[
     str, typer.Option(metavar="ADDRESS", help="Believe X-Forwarded headers of this proxy.")
 ]
 Role = Literal["owner", "researcher", "moderator"]
-ProfileName = Literal["usual", "steady", "bad line"]
 
 
 @app.command(epilog="Example: commonweal study new buses")
 def new(name: Annotated[Path, typer.Argument(help="A new folder for the study.")]) -> None:
     """Write a study file to start from, in a new folder."""
-    _needs_extra()
+    needs_extra()
     from commonweal.study.folder import new_study
 
     path = new_study(name)
@@ -66,7 +68,7 @@ def validate(name: Folder) -> None:
 
     Where the file is wrong it says the line; where a model does not answer, the reason.
     """
-    _needs_extra()
+    needs_extra()
     from commonweal.study.config import read_study
     from commonweal.study.folder import FILE
     from commonweal.study.writer import ProcessWriter
@@ -79,7 +81,7 @@ def validate(name: Folder) -> None:
     )
     writer = ProcessWriter()
     try:
-        _ask_models(writer, config)
+        ask_models(writer, config)
     finally:
         writer.close()
     typer.echo(f"Ready: commonweal study serve {name}")
@@ -170,7 +172,7 @@ def quick(
 
     Prints a link and a QR code for the people and a private link for you. For 2 to 50 people.
     """
-    _needs_extra()
+    needs_extra()
     import tempfile
 
     import segno
@@ -268,17 +270,14 @@ def export(
     ] = False,
 ) -> None:
     """Write a study in the record format, without anything that names a person."""
-    _needs_extra()
+    needs_extra()
     from commonweal.files import write_whole
     from commonweal.study.export import LEFT_OUT, export_study, payments
-    from commonweal.study.folder import open_folder, open_kept
+    from commonweal.study.folder import open_kept, open_served
 
-    opened = open_kept(name) if name.is_file() else open_folder(name, database)
+    opened = open_kept(name) if name.is_file() else open_served(name, database)
     dataset = export_study(opened.store, opened.study_id, out, overwrite=overwrite)
-    typer.echo(
-        f"Wrote {out}: {dataset.rounds.height} rounds, {dataset.opinions.height} opinions, "
-        f"{dataset.ratings.height} ratings of statements ({dataset.about.people})"
-    )
+    typer.echo(f"Wrote {out}: {counted(dataset)} ({dataset.about.people})")
     if (last := dataset.about.steps[-1]).what == LEFT_OUT:
         lost = ", ".join(f"{n} of {name}" for name, n in last.counts.items())
         typer.echo(f"Warning: {last.what}: {lost}", err=True)
@@ -302,74 +301,11 @@ def backup(
     The database itself is up to three files (study.db, study.db-wal, study.db-shm) that belong
     together: copied by hand while it runs, the first alone lacks the newest answers.
     """
-    _needs_extra()
+    needs_extra()
     from commonweal.study.folder import DATABASE, back_up
 
     back_up(name if name.is_file() else name / DATABASE, out)
     typer.echo(f"Wrote {out}. Look into it: commonweal study export {out} --out FOLDER")
-
-
-@app.command(epilog="Example: commonweal study simulate buses --people 60")
-def simulate(
-    name: Folder,
-    people: Annotated[int, typer.Option(min=1, max=2000, help="How many join.")] = 60,
-    profile: Annotated[ProfileName, typer.Option(help="How they are.")] = "usual",
-    seed: Annotated[int, typer.Option(min=0, help="The same seed, the same order.")] = 0,
-    writer: Annotated[
-        Literal["stock", "arms"],
-        typer.Option(help="stock: ready sentences, no model. arms: what the study names."),
-    ] = "stock",
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Write the records, marked as simulated."),
-    ] = None,
-) -> None:
-    """Try a study with simulated people, on a copy: a real server, a clock that need not wait."""
-    _needs_extra()
-    import tempfile
-
-    from commonweal.study.config import read_study
-    from commonweal.study.export import export_study
-    from commonweal.study.folder import FILE
-    from commonweal.study.simulate import PROFILES, simulate
-    from commonweal.study.stock import StockWriter
-    from commonweal.study.store import ManualClock, Store
-    from commonweal.study.web.app import Site
-
-    config = read_study(name / FILE)
-    with tempfile.TemporaryDirectory() as folder:
-        clock = ManualClock()
-        store = Store(f"sqlite:///{folder}/simulated.db", clock=clock)
-        study_id = store.open_study(config)
-        site = Site(
-            store,
-            study_id,
-            writer=StockWriter() if writer == "stock" else None,
-            in_background=False,
-            simulated=True,
-        )
-        report = simulate(site, clock, n_people=people, profile=PROFILES[profile], seed=seed)
-        if out is not None:
-            export_study(store, study_id, out)
-    typer.echo(
-        f"{people} simulated people, {report.n_requests} requests, "
-        f"{report.simulated_seconds / 60:.0f} simulated minutes in {report.wall_seconds:.0f} s"
-    )
-    for outcome, n in report.outcomes.most_common():
-        typer.echo(f"  {n:5} {outcome}")
-    typer.echo(f"{report.n_opinions} opinions, {report.n_ratings} ratings")
-    typer.echo(f"Stuck: {len(report.stuck)}. Lost: {len(report.lost)}.")
-    if out is not None:
-        typer.echo(f"Wrote {out} (simulated)")
-    if report.stuck or report.lost:
-        for line in (*report.stuck, *report.lost)[:20]:
-            typer.echo(f"  {line}", err=True)
-        raise typer.Exit(1)
-
-
-def _in_address(host: str) -> str:
-    """The host as it stands in an address."""
-    return f"[{host}]" if ":" in host else host
 
 
 def _scheme(tls_certificate: Path | None, tls_key: Path | None) -> str:
@@ -379,21 +315,6 @@ def _scheme(tls_certificate: Path | None, tls_key: Path | None) -> str:
     if (tls_certificate is None) != (tls_key is None):
         raise InputError("--tls-certificate and --tls-key go together; one of them is missing")
     return "https" if tls_key else "http"
-
-
-def _ask_models(writer: ProcessWriter, config: StudyConfig) -> None:
-    """Asks each model one line, and shows what it answers.
-
-    Raises:
-        EngineError: one does not answer.
-    """
-    from commonweal.study.trying import try_arms
-
-    def say(arm: ArmConfig) -> None:
-        typer.echo(f"Asking {arm.model} for one line (a large model loads first) …")
-
-    for tried in try_arms(writer, config, on_begin=say):
-        typer.echo(f"  it answers in {tried.seconds:.1f} s: {shorten(tried.line, 80)}")
 
 
 def _ready_writer(opened: Opened) -> ProcessWriter:
@@ -409,7 +330,7 @@ def _ready_writer(opened: Opened) -> ProcessWriter:
 
     writer = ProcessWriter()
     try:
-        _ask_models(writer, opened.config)
+        ask_models(writer, opened.config)
     except EngineError as error:
         writer.close()
         if not has_people(opened.store, opened.study_id):
@@ -419,21 +340,7 @@ def _ready_writer(opened: Opened) -> ProcessWriter:
 
 
 def _opened(name: Path, database: str) -> Opened:
-    _needs_extra()
+    needs_extra()
     from commonweal.study.folder import open_folder
 
     return open_folder(name, database)
-
-
-def _needs_extra() -> None:
-    """Says how to get the web framework, where it is not installed."""
-    from importlib.util import find_spec
-
-    from commonweal.errors import InputError
-
-    missing = [each for each in ("sqlalchemy", "starlette", "uvicorn") if find_spec(each) is None]
-    if missing:
-        raise InputError(
-            f"{', '.join(missing)} is not installed; the study needs: "
-            "pip install 'commonweal[study]'"
-        )

@@ -269,6 +269,8 @@ def read_unchecked(folder: Path) -> Dataset:
     Raises:
         InputError: there is none, it is of another version, or a file is missing or changed.
     """
+    from commonweal.datasets.arms import named_by_arm
+
     manifest = _read_manifest(folder)
     tables = {name: _read_table(folder, name, entry) for name, entry in manifest.tables.items()}
     about = About(
@@ -280,7 +282,7 @@ def read_unchecked(folder: Path) -> Dataset:
         attribution=manifest.attribution,
         steps=manifest.steps,
     )
-    return Dataset(about, **tables)
+    return named_by_arm(Dataset(about, **tables))
 
 
 def _read_manifest(folder: Path) -> _Manifest:

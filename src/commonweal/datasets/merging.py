@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from commonweal.datasets.arms import apart
 from commonweal.datasets.dataset import About, Dataset, Step, completed
 from commonweal.datasets.schema import TABLES
 from commonweal.errors import InputError
@@ -14,11 +15,12 @@ from commonweal.errors import InputError
 def merge(datasets: Sequence[Dataset], *, name: str) -> Dataset:
     """All rounds of several datasets under one name; each keeps the steps it came by.
 
-    Their licences and attributions are all named.
+    Their licences and attributions are all named. Arms of studies that have one name and are not
+    the same are told apart by their study's name (``arms.apart``).
 
     Raises:
-        InputError: there are none, two differ in scale or in whose ratings they are, or a round is
-            in two of them.
+        InputError: there are none, two differ in scale or in whose ratings they are, a round is
+            in two of them, or an arm of one name is not the same in two studies of one name.
     """
     if not datasets:
         raise InputError("no datasets to merge, expected one or more")
@@ -33,6 +35,7 @@ def merge(datasets: Sequence[Dataset], *, name: str) -> Dataset:
                     f"{first.name} is {what} {ours} and {other.about.name} {theirs}; expected the "
                     "same: ratings on two scales, or of two kinds, are no one dataset"
                 )
+    datasets = apart(datasets)
     tables = {
         table: completed(
             table,

@@ -187,7 +187,12 @@ CANDIDATES = Table(
         _ROUND,
         Column("candidate_id", "text", "names the statement within its round"),
         Column("text", "text", "the statement"),
-        Column("policy", "text", "what wrote it: a policy's name, or `human`"),
+        Column(
+            "policy",
+            "text",
+            "the policy under evaluation: a policy's name, in a study the arm's (what each arm is, "
+            "the step of the export says), or `human`",
+        ),
         Column("shown", "yes or no", "whether people were asked to rate it"),
         _optional("author_id", "text", "the participant who wrote it, where a person did"),
         _optional(

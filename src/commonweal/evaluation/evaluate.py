@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from commonweal._version import __version__
+from commonweal.datasets.arms import arms_of
 from commonweal.datasets.reliability import DEFAULT_THRESHOLD, drop_unreliable
 from commonweal.datasets.repairs import repaired
 from commonweal.errors import InputError
@@ -32,6 +33,7 @@ from commonweal.measures.intervals import N_RESAMPLES
 from commonweal.types import no_progress
 
 if TYPE_CHECKING:
+    from commonweal.datasets.arms import Arm
     from commonweal.datasets.dataset import About, Dataset
     from commonweal.evaluation.figures import Figure, Section
     from commonweal.evaluation.predicted import Predicted
@@ -57,6 +59,7 @@ class Evaluation:
         facts: what the figures were made with, by name.
         notes: what to know of all figures: repairs, and how intervals were drawn.
         rounds: the first rounds with their statements, for reading.
+        arms: what each policy of a study is, in the order of its file; empty where nobody says.
     """
 
     about: About
@@ -65,6 +68,7 @@ class Evaluation:
     facts: dict[str, str | int | float]
     notes: tuple[str, ...] = ()
     rounds: tuple[Round, ...] = ()
+    arms: tuple[Arm, ...] = ()
 
     @property
     def note(self) -> str:
@@ -159,6 +163,7 @@ def evaluate(
         },
         (*notes, *([drawn.note] if drawn.note else [])),
         rounds_shown(reliable, found),
+        tuple(arm for name, arm in arms_of(dataset.about).items() if name in found.policies),
     )
 
 

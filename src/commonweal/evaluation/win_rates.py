@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from commonweal.datasets.arms import Arm, arms_of
 from commonweal.evaluation.figures import (
     VALUE,
     Figure,
@@ -31,7 +32,8 @@ SPLIT_TITLES = {
     "ood_test": "out of distribution",
 }
 SIMPLEST_FIRST = ("zero_shot", "few_shot", "sft_base")
-"""The baseline is the first of these that there is, and else the first policy by name."""
+"""The baseline is the first of these that there is, and else the first policy by name. A study's
+arm stands for the one that it is, whatever its name."""
 
 
 _NAMES = {**STATISTICS, "person": "each person"}
@@ -68,22 +70,40 @@ def subsets(rated: Rated) -> list[Subset]:
 
 def default_baseline(rated: Rated) -> str | None:
     """What the other policies are compared with; None without policies."""
-    names = rated.machine_policies
-    known = [name for name in SIMPLEST_FIRST if name in names]
-    return next(iter([*known, *names]), None)
+    others, known = _by_simplicity(rated)
+    return next(iter([*reversed(known), *others]), None)
 
 
 def pairs_of(rated: Rated, baseline: str | None) -> list[Pair]:
     """Each policy against the baseline, then every other pair, the simpler one second."""
-    others = [name for name in _simplest_last(rated.machine_policies) if name != baseline]
+    # The simplest last: a win rate is one over the simpler policy.
+    others = [name for part in _by_simplicity(rated) for name in part if name != baseline]
     against = [Pair(name, baseline) for name in others] if baseline is not None else []
     return against + [Pair(a, b) for a, b in combinations(others, 2)]
 
 
-def _simplest_last(names: Sequence[str]) -> list[str]:
-    """By name, and then those of ``SIMPLEST_FIRST``: a win rate is one over the simpler policy."""
-    known = [name for name in reversed(SIMPLEST_FIRST) if name in names]
-    return [*sorted(set(names) - set(known)), *known]
+def _by_simplicity(rated: Rated) -> tuple[list[str], list[str]]:
+    """The policies that are none of ``SIMPLEST_FIRST``, by name; those that are, simplest last."""
+    arms = arms_of(rated.about)
+
+    def place(name: str) -> int:
+        simple = _simple(arms[name]) if name in arms else name
+        return SIMPLEST_FIRST.index(simple) if simple in SIMPLEST_FIRST else len(SIMPLEST_FIRST)
+
+    def order(name: str) -> tuple[int, bool, str]:
+        # One sample is simpler than the best of several.
+        return place(name), not (name in arms and arms[name].is_one_sample), name
+
+    names = sorted(rated.machine_policies)
+    known = [name for name in names if place(name) < len(SIMPLEST_FIRST)]
+    return [name for name in names if name not in known], sorted(known, key=order, reverse=True)
+
+
+def _simple(arm: Arm) -> str:
+    """Which of ``SIMPLEST_FIRST`` the arm is; empty where it is none."""
+    if arm.policy in ("zero_shot", "few_shot"):
+        return arm.policy
+    return "sft_base" if arm.is_one_sample else ""
 
 
 def by_round(rated: Rated, statistic: str) -> FloatArray:

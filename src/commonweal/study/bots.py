@@ -7,6 +7,7 @@ question and acts on whatever page it is shown. Whoever a bot joins as is marked
 from __future__ import annotations
 
 import hashlib
+import html
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
@@ -15,6 +16,10 @@ import httpx
 import numpy as np
 
 from commonweal.errors import CommonwealError
+from commonweal.participants import Participant
+from commonweal.participants.latent import LatentPerson
+from commonweal.study.question_set import QuestionConfig
+from commonweal.types import Question
 
 
 @dataclass
@@ -147,20 +152,28 @@ class Bot:
     """Somebody who is not there, with a stance on each question from -1 to 1.
 
     Ratings follow from the distance between the stance and what the statement's words lean to:
-    crude, and nobody's. They show that the study works, and nothing about people.
+    crude, and nobody's. They show that the study works, and nothing about people. With a
+    ``person`` it writes and rates as that one, of whom the truth is known.
 
     Attributes:
         browser: what it takes part with.
         rng: its chance.
+        questions: of the study: a page shows one of them, or its position statement.
+        person: whose opinions and ratings it gives, of a crowd that knows the questions.
         sent: (page, fields) of everything that the server took.
+        truths: of a latent person, the agreement before noise of each rating that it sent.
     """
 
     browser: Browser
     rng: np.random.Generator
     check_answers: tuple[int, ...] = ()
+    questions: tuple[QuestionConfig, ...] = ()
+    person: Participant | None = None
     stances: dict[str, float] = field(default_factory=dict)
     sent: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     written: set[str] = field(default_factory=set)
+    truths: dict[str, float] = field(default_factory=dict)
+    _seen: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 
     def kind(self) -> str:
         """Which page it is on, from the forms that the page has."""
@@ -201,6 +214,27 @@ class Bot:
             self.browser.get("/here")
         return kind
 
+    def asked(self) -> Question:
+        """The question that the page is about: its text or its position statement stands there.
+
+        Raises:
+            CommonwealError: none of the study's questions does.
+        """
+        page = html.unescape(self.browser.html)
+        found = [
+            each
+            for each in self.questions
+            if each.text in page or (each.position and each.position in self.browser.quotes)
+        ]
+        if not found:
+            raise CommonwealError(f"the page {self.browser.key!r} shows none of the questions")
+        # A question may be a part of another.
+        one = max(found, key=lambda each: len(each.text))
+        return Question(one.text, one.key)
+
+    def _crude_stance(self) -> float:
+        return self.stance(self.asked().text if self.questions else "")
+
     def stance(self, question: str) -> float:
         """Its stance on a question: the same each time it is asked."""
         if question not in self.stances:
@@ -208,27 +242,50 @@ class Bot:
         return self.stances[question]
 
     def _opinion(self) -> str:
-        stance = self.stance(self.browser.key.partition("-")[0])
+        if self.person is not None:
+            return self.person.opinion(self.asked())
+        stance = self._crude_stance()
         texts = _FOR if stance > 0 else _AGAINST
         first, second = self.rng.permutation(len(texts))[:2]
         return f"{texts[first]} {texts[second]}"
 
     def _rate(self) -> None:
         form = self.browser.forms["/here/rate"]
+        before = form.fields["presentation"]
+        if self.person is None:
+            fields = self._crude_rating(form)
+        else:
+            fields = self._rating_of(self.person, form, before)
+        response = self.browser.send("/here/rate", **fields)
+        if is_taken(response):
+            self.sent.append((before, fields))
+
+    def _rating_of(self, person: Participant, form: Form, presentation: str) -> dict[str, str]:
+        """What the person gives the statement on the page, of which this is one presentation."""
+        question, statement = self.asked(), self.browser.quotes[0]
+        if "quality" not in form.choices:
+            given = person.rate_position(question, statement)
+            return {"agreement": str(given)} if given is not None else {}
+        seen = self._seen.setdefault((question.text, statement), [])
+        if presentation not in seen:
+            seen.append(presentation)
+        rating = person.rate(question, statement, seen.index(presentation))
+        if isinstance(person, LatentPerson):
+            self.truths[presentation] = person.true_agreement(question, statement)
+        return {"agreement": str(rating.agreement), "quality": str(rating.quality)}
+
+    def _crude_rating(self, form: Form) -> dict[str, str]:
         statement = self.browser.quotes[0].lower() if self.browser.quotes else ""
         leans = [value for word, value in _WORDS.items() if word in statement]
         lean = float(np.mean(leans)) if leans else 0.0
-        stance = self.stance(self.browser.key.partition("-")[0])
+        stance = self._crude_stance()
         mean = 6.5 - 2.5 * abs(stance - lean)
         fields = {}
         for name, centre in (("agreement", mean), ("quality", 4.5)):
             if name in form.choices:
                 value = int(np.clip(round(self.rng.normal(centre, 0.8)), 1, 7))
                 fields[name] = str(value)
-        before = form.fields["presentation"]
-        response = self.browser.send("/here/rate", **fields)
-        if is_taken(response):
-            self.sent.append((before, fields))
+        return fields
 
     def send_again(self) -> None:
         """Sends its last rating once more, as a double click or a second tab would."""

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
 from commonweal.collection import ALPHA_MU, ALPHA_SIGMA, MAX_LOG_ALPHA, CollectionPlan
+from commonweal.datasets.arms import HUMAN
 from commonweal.errors import CommonwealError, InputError
 from commonweal.files import read_text
 from commonweal.models import DEFAULT_MODEL, check_language_model
@@ -44,6 +45,12 @@ def _rule_name(given: str) -> str:
         return resolve_rule(given).name
     except InputError as error:
         raise ValueError(str(error)) from None
+
+
+def _same_rule(one: WelfareRule, other: WelfareRule) -> bool:
+    if one.alpha is None or other.alpha is None:
+        return one.name == other.name
+    return math.isclose(one.alpha, other.alpha, rel_tol=1e-9, abs_tol=1e-12)
 
 
 RuleName = Annotated[str, AfterValidator(_rule_name)]
@@ -164,6 +171,7 @@ class ArmConfig(_Part):
         except InputError as error:
             raise ValueError(f"model: {error}") from None
         self._check_names()
+        self._check_own_name()
         if self.plan == "collection":
             return self._collects()
         if self.welfare is not None and self.alpha is not None:
@@ -185,6 +193,35 @@ class ArmConfig(_Part):
             check_policy(self.policy)
         except CommonwealError as error:
             raise ValueError(f"policy: {error}{served}") from None
+
+    def _check_own_name(self) -> None:
+        """The arm is the policy under evaluation, and its name stands in every table: one that
+        means a policy must mean this one.
+        """
+        if self.name == HUMAN:
+            raise ValueError(
+                f"an arm is named {HUMAN!r}, as what people wrote is; expected another"
+            )
+        try:
+            named = read_policy_name(self.name)
+        except InputError:
+            return
+        policy = read_policy_name(self.policy)
+        is_other = not policy.is_path and policy.writer != named.writer
+        is_other |= named.is_base and self.candidates != 1
+        if named.rule is not None:
+            rules = self.draw_rules(0) if self.plan == "best" and self._is_fixed else ()
+            is_other |= not any(_same_rule(named.rule, rule) for rule in rules)
+        if is_other:
+            raise ValueError(
+                f"the arm is named {self.name!r}, which is a policy, and writes with {self.policy} "
+                "in another way; expected what its name says, or a name that is no policy's"
+            )
+
+    @property
+    def _is_fixed(self) -> bool:
+        """Whether the rule is the same in every round."""
+        return self.alpha is None or self.alpha.sigma == 0
 
     def _collects(self) -> ArmConfig:
         if self.shown != 1:  # the default: a study kept in a database has every field

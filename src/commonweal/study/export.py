@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ import polars as pl
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from commonweal.datasets.arms import EXPORTED, arms_of, with_arms
 from commonweal.datasets.dataset import About, Dataset, Step, frame, write_dataset
 from commonweal.datasets.schema import LIKERT_7, TABLES, Column, Table
 from commonweal.datasets.validation import without_faulty_rows
 from commonweal.files import write_whole
+from commonweal.study.arms import arms_as_written, policy_of
 from commonweal.study.config import StudyConfig
 from commonweal.study.gaps import GAP
 from commonweal.study.store import Store
@@ -35,6 +38,7 @@ from commonweal.study.tables import (
     Statement,
     Study,
 )
+from commonweal.study.truth import TRUTH, with_truths
 
 LEFT_OUT = "rows that break the format were left out"
 DICTIONARY = "data_dictionary.md"
@@ -48,7 +52,7 @@ OWN_COLUMNS = {
         ),
     ),
     "candidates": (
-        Column("x_arm", "text", "the study's arm that wrote it"),
+        Column("x_writer", "text", "the policy that wrote it for the arm"),
         Column(
             "x_draw",
             "whole",
@@ -69,9 +73,13 @@ def export_study(
     *,
     overwrite: bool = False,
     actor: str = "command line",
+    truths: Mapping[tuple[str, str, str], float] | None = None,
 ) -> Dataset:
     """The study as a dataset, written to ``folder`` with a data dictionary and the texts that
     people agreed to. The audit says that ``actor`` did it.
+
+    ``truths``, of a simulation by latent people, are kept beside the ratings
+    (``truth.TRUTH``).
 
     Recruiter's ids are not read: a participant is a random name. Rounds are ordered by that name,
     not by time. A row that breaks the format is left out, and a step of the dataset says how many
@@ -86,6 +94,8 @@ def export_study(
         if left_out:
             dataset = dataset.with_step(Step(what=LEFT_OUT, counts=left_out))
         texts = _consent_texts(db, study_id)
+    if truths is not None:
+        dataset = with_truths(dataset, truths)
     write_dataset(dataset, folder, overwrite=overwrite)
     write_whole(folder / DICTIONARY, data_dictionary(dataset))
     write_whole(folder / CONSENT_TEXTS, json.dumps(texts, ensure_ascii=False, indent=2) + "\n")
@@ -158,12 +168,15 @@ def _dataset(db: Session, study_id: int, config: StudyConfig) -> Dataset:
         source=f"the study {config.title!r}, collected with commonweal",
         steps=(
             Step(
-                what="exported from a study",
-                options={
-                    "config_sha256": config.sha256,
-                    "passes": config.rounds.passes,
-                    "purpose": config.purpose or "not said",
-                },
+                what=EXPORTED,
+                options=with_arms(
+                    {
+                        "config_sha256": config.sha256,
+                        "passes": config.rounds.passes,
+                        "purpose": config.purpose or "not said",
+                    },
+                    arms_as_written(config, (row.provenance for row, _ in rows)),
+                ),
                 counts={
                     "participants": len(people),
                     "simulated": n_simulated,
@@ -225,7 +238,7 @@ def _add_round(
                 "round_id": row.public_id,
                 "candidate_id": each.name,
                 "text": each.text,
-                "policy": each.policy,
+                "policy": policy_of(each),
                 "shown": each.shown,
                 # Of deleted opinions not even the names are given; a part would be untrue.
                 "included_opinion_ids": each.included if complete else None,
@@ -236,7 +249,7 @@ def _add_round(
                 "alpha": each.alpha,
                 "welfare": each.welfare,
                 "rank": each.rank,
-                "x_arm": each.arm,
+                "x_writer": each.policy,
                 "x_draw": each.draw,
             }
         )
@@ -313,11 +326,15 @@ def data_dictionary(dataset: Dataset) -> str:
     ]
     for step in about.steps:
         lines += [f"- {name}: {n}" for name, n in step.counts.items()]
+    lines += ["", "## Policies under evaluation (the study's arms)", ""]
+    lines += [f"- `{arm.name}`: {arm.described}" for arm in arms_of(about).values()]
     for name, table in TABLES.items():
         n_rows = dataset.tables()[name].height
         lines += ["", f"## {table.file_name}: {n_rows} rows", "", table.meaning, ""]
         lines += ["| column | holds | meaning |", "|---|---|---|"]
-        columns = table.columns + OWN_COLUMNS.get(name, ())
+        there = dataset.tables()[name].columns
+        own = (*OWN_COLUMNS.get(name, ()), *([TRUTH] if TRUTH.name in there else []))
+        columns = (*table.columns, *own)
         lines += [f"| {each.name} | {each.kind} | {each.meaning} |" for each in columns]
     lines += ["", f"{CONSENT_TEXTS}: the texts that people agreed to, and how many did."]
     lines += ["", "Checksums (sha256) of every table are in dataset.json."]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
+from commonweal.datasets.schema import MANIFEST
 from commonweal.errors import InputError
 from commonweal.files import write_whole
 from commonweal.study.config import StudyConfig, read_study
@@ -59,6 +60,36 @@ def open_folder(folder: Path, database: str = "", *, clock: Clock | None = None)
     config = read_study(folder / FILE)
     store = Store(database or f"sqlite:///{folder / DATABASE}", clock=clock)
     return Opened(config, store, store.open_study(config))
+
+
+def open_served(folder: Path, database: str = "") -> Opened:
+    """The study in this folder whose people are in its database, which has been there before.
+
+    Raises:
+        InputError: as ``open_folder``, or the study was never served.
+    """
+    if (folder / MANIFEST).is_file():
+        raise InputError(
+            f"{folder} is a dataset: it is exported already; next: commonweal evaluate {folder}"
+        )
+    config = read_study(folder / FILE)
+    url = database or f"sqlite:///{folder / DATABASE}"
+    if not database and not (folder / DATABASE).is_file():
+        raise _never_served(folder, f"there is no {folder / DATABASE}")
+    store = Store(url)
+    with store.read() as db:
+        names = db.scalars(select(Study.name)).all()
+    if config.name not in names:
+        raise _never_served(folder, f"its database holds {', '.join(names) or 'no study'}")
+    return Opened(config, store, store.open_study(config))
+
+
+def _never_served(folder: Path, why: str) -> InputError:
+    return InputError(
+        f"the study {folder} has never been served ({why}), so there is nothing to export; "
+        f"expected: commonweal study serve {folder}, and people who take part; to rehearse it: "
+        f"commonweal study simulate {folder} --out FOLDER, which writes its records itself"
+    )
 
 
 def open_kept(path: Path) -> Opened:

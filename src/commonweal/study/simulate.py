@@ -11,7 +11,7 @@ import itertools
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -19,12 +19,24 @@ import httpx
 import numpy as np
 import uvicorn
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from commonweal.errors import CommonwealError
+from commonweal.participants.latent import PREFIX, LatentCrowd
 from commonweal.study.bots import Bot, Browser, seed_of
 from commonweal.study.store import ManualClock
-from commonweal.study.tables import Opinion, Participant, Presentation, Rating
+from commonweal.study.tables import (
+    Job,
+    Opinion,
+    Participant,
+    Presentation,
+    Rating,
+    Round,
+    Statement,
+)
 from commonweal.study.web.app import Site
+from commonweal.study.writer import Task, Writer, Written
+from commonweal.types import Progress, Question, no_progress
 
 LATENCY_SECONDS = {
     "consent": 25.0,
@@ -79,20 +91,58 @@ class Report:
 
     Attributes:
         outcomes: how many people ended how.
+        n_rounds: rounds that were begun.
+        n_opinions: opinions held.
+        n_ratings: ratings held, those of position statements too.
+        n_position_ratings: of these, those of position statements.
+        n_written: by arm, in how many rounds it wrote.
+        failures: arms that wrote nothing in an attempt, and why.
         n_requests: page loads and forms sent.
         simulated_seconds, wall_seconds: how long it took there and here.
         lost: what the server had acknowledged and does not hold; should be empty.
         stuck: people without an end; should be empty.
+        truths: by (round, participant, candidate), as the export names them: the agreement of a
+            latent person before noise, 1 to 7.
     """
 
     outcomes: Counter[str] = field(default_factory=Counter)
+    n_rounds: int = 0
     n_opinions: int = 0
     n_ratings: int = 0
+    n_position_ratings: int = 0
+    n_written: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
     n_requests: int = 0
     simulated_seconds: float = 0.0
     wall_seconds: float = 0.0
     lost: list[str] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
+    truths: dict[tuple[str, str, str], float] = field(default_factory=dict)
+
+
+class TellingWriter:
+    """A writer that says how far a simulation's writing is.
+
+    Args:
+        writer: what writes.
+        n_expected: how many writings there will be, about.
+        on_progress: called with ("write", n_done, n_total) after each arm's writing.
+    """
+
+    def __init__(self, writer: Writer, n_expected: int, on_progress: Progress) -> None:
+        self._writer, self._n_expected, self._on_progress = writer, n_expected, on_progress
+        self._n_done = 0
+
+    def write(self, task: Task, *, timeout_seconds: float) -> Written:
+        """The statements for this task.
+
+        Raises:
+            CommonwealError: as the writer.
+        """
+        written = self._writer.write(task, timeout_seconds=timeout_seconds)
+        self._n_done += 1
+        self._on_progress("write", self._n_done, max(self._n_done, self._n_expected))
+        return written
 
 
 @contextmanager
@@ -125,12 +175,30 @@ def simulate(
     profile: Profile,
     seed: int = 0,
     max_hours: float = 24.0,
-    on_progress: Callable[[int, int], None] | None = None,
+    crowd: LatentCrowd | None = None,
+    on_progress: Progress = no_progress,
 ) -> Report:
     """What becomes of ``n_people`` simulated people in this study.
 
     The site must have been made with this clock, ``in_background=False`` and ``simulated=True``.
+
+    Args:
+        site: the study.
+        clock: its clock.
+        n_people: how many join.
+        profile: how they are.
+        seed: the same seed, the same order of events.
+        max_hours: after so long in simulated time it ends.
+        crowd: whose people write and rate; None for the crude rule of ``bots``.
+        on_progress: called with ("people", n_ended, n_people).
+
+    Raises:
+        InputError: the crowd does not know a question of the study.
     """
+    questions = tuple(site.config.questions)
+    if crowd is not None:
+        for question in questions:
+            crowd.question(Question(question.text))
     report, began = Report(), time.perf_counter()
     start = clock.now()
     rng = np.random.default_rng(seed)
@@ -140,7 +208,13 @@ def simulate(
     with served(site) as address:
         clients = [httpx.Client(base_url=address, timeout=30) for _ in range(n_people)]
         bots = [
-            Bot(Browser(client), np.random.default_rng(seed_of(seed, n)), answers)
+            Bot(
+                Browser(client),
+                np.random.default_rng(seed_of(seed, n)),
+                answers,
+                questions,
+                None if crowd is None else crowd.participant(f"{PREFIX}{seed}-{n:04d}"),
+            )
             for n, client in enumerate(clients)
         ]
         order = itertools.count()
@@ -163,8 +237,7 @@ def simulate(
                 heapq.heappush(queue, (clock.now() + delay, next(order), bot))
             else:
                 n_ended += 1
-                if on_progress is not None:
-                    on_progress(n_ended, n_people)
+                on_progress("people", n_ended, n_people)
         # Whoever vanished holds nobody up: deadlines end what they left open.
         while clock.now() < start + 3600 * max_hours and _n_open(site):
             clock.move_to(clock.now() + 30)
@@ -239,6 +312,19 @@ def _count(site: Site, bots: list[Bot], report: Report) -> None:
             )
         }
         report.n_ratings = len(held)
+        report.n_position_ratings = (
+            db.scalar(
+                select(func.count(Presentation.id))
+                .join(Rating)
+                .where(Presentation.statement_id.is_(None))
+            )
+            or 0
+        )
+        report.n_rounds = db.scalar(select(func.count(Round.id))) or 0
+        for provenance in db.scalars(select(Round.provenance)):
+            report.n_written.update(list(provenance))
+        report.failures = [error for error in db.scalars(select(Job.error)) if error]
+        report.truths = _truths(db, bots)
         n_written = sum(len(bot.written) for bot in bots)
         if n_written != report.n_opinions:
             report.lost.append(f"{n_written} opinions were acknowledged, {report.n_opinions} held")
@@ -248,3 +334,19 @@ def _count(site: Site, bots: list[Bot], report: Report) -> None:
                 quality = fields.get("quality")
                 if kept != (int(fields["agreement"]), int(quality) if quality else None):
                     report.lost.append(f"rating {number}: sent {fields}, held {kept}")
+
+
+def _truths(db: Session, bots: list[Bot]) -> dict[tuple[str, str, str], float]:
+    """What latent people would have given without noise, by the names of the export."""
+    known = {number: truth for bot in bots for number, truth in bot.truths.items()}
+    rows = db.execute(
+        select(Presentation.id, Round.public_id, Participant.public_id, Statement.name)
+        .join(Round, Presentation.round_id == Round.id)
+        .join(Participant, Presentation.participant_id == Participant.id)
+        .join(Statement, Presentation.statement_id == Statement.id)
+    )
+    return {
+        (round_id, person, candidate): known[str(number)]
+        for number, round_id, person, candidate in rows
+        if str(number) in known
+    }

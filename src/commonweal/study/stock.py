@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from commonweal.datasets.arms import STOCK
 from commonweal.models.scripted import ScriptedModel
 from commonweal.rewards.calibration import LogisticCalibration
 from commonweal.study.config import NO_REWARD
@@ -44,7 +45,7 @@ _ENDS = (
 class _NoModel(ScriptedModel):
     """Stands where a language model would; it is asked for nothing."""
 
-    model_id = "stock sentences"
+    model_id = STOCK
 
 
 class StockPolicy:

@@ -1,0 +1,55 @@
+"""What several commands of ``commonweal study`` ask: the extra, the models; and how they count."""
+
+from __future__ import annotations
+
+from textwrap import shorten
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from commonweal.datasets.dataset import Dataset
+    from commonweal.study.config import ArmConfig, StudyConfig
+    from commonweal.study.writer import ProcessWriter
+
+
+def ask_models(writer: ProcessWriter, config: StudyConfig) -> None:
+    """Asks each model one line, and shows what it answers.
+
+    Raises:
+        EngineError: one does not answer.
+    """
+    from commonweal.study.trying import try_arms
+
+    def say(arm: ArmConfig) -> None:
+        typer.echo(f"Asking {arm.model} for one line (a large model loads first) …")
+
+    for tried in try_arms(writer, config, on_begin=say):
+        typer.echo(f"  it answers in {tried.seconds:.1f} s: {shorten(tried.line, 80)}")
+
+
+def counted(dataset: Dataset) -> str:
+    """What a study's export holds, in words. Who was shown a statement and gave none gave no
+    rating.
+    """
+    given = dataset.ratings["agreement"].count()
+    missing = dataset.ratings.height - given
+    return (
+        f"{dataset.rounds.height} rounds, {dataset.opinions.height} opinions, "
+        f"{given} ratings of statements{f' ({missing} more are missing)' if missing else ''}, "
+        f"{dataset.position_ratings['agreement'].count()} of position statements"
+    )
+
+
+def needs_extra() -> None:
+    """Says how to get the web framework, where it is not installed."""
+    from importlib.util import find_spec
+
+    from commonweal.errors import InputError
+
+    missing = [each for each in ("sqlalchemy", "starlette", "uvicorn") if find_spec(each) is None]
+    if missing:
+        raise InputError(
+            f"{', '.join(missing)} is not installed; the study needs: "
+            "pip install 'commonweal[study]'"
+        )

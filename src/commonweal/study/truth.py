@@ -1,0 +1,110 @@
+"""A rehearsal by latent people, whose truth is known: what ratings without noise would say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from commonweal.datasets.dataset import Dataset
+from commonweal.datasets.schema import Column
+from commonweal.evaluation.rated import Rated, rated, sign
+from commonweal.evaluation.win_rates import by_round, default_baseline, pairs_of
+
+if TYPE_CHECKING:
+    from commonweal.types import FloatArray
+
+TRUTH = Column(
+    "x_true_agreement",
+    "number",
+    "of a simulated, latent person: the agreement before noise and rounding, 1 to 7",
+)
+"""A column of a simulation's ratings."""
+
+
+@dataclass(frozen=True, slots=True)
+class WinRate:
+    """How often one policy's statements are rated above another's, and how often they are better.
+
+    Attributes:
+        first, second: the policies; a win is one of ``first``.
+        measured: the share of wins by ratings, even rounds left out; nan where all are even.
+        true: likewise by what the same people hold of the same statements, without noise.
+        n_rounds: rounds in which statements of both were rated.
+    """
+
+    first: str
+    second: str
+    measured: float
+    true: float
+    n_rounds: int
+
+
+def with_truths(dataset: Dataset, truths: Mapping[tuple[str, str, str], float]) -> Dataset:
+    """The dataset with each rating's truth beside it; null where it is not known.
+
+    Args:
+        dataset: a simulation's export.
+        truths: by (round, participant, candidate).
+    """
+    key = ["round_id", "participant_id", "candidate_id"]
+    known = pl.DataFrame(
+        [(*names, truth) for names, truth in truths.items()],
+        schema=dict.fromkeys(key, pl.String) | {TRUTH.name: pl.Float64},
+        orient="row",
+    )
+    ratings = dataset.ratings.join(known, on=key, how="left", maintain_order="left")
+    return replace(dataset, ratings=ratings)
+
+
+def true_win_rates(dataset: Dataset) -> list[WinRate]:
+    """The win rate of each pair of policies by group means, and what it truly is.
+
+    Raises:
+        InputError: nobody has rated a statement that was shown.
+    """
+    found = rated(dataset)
+    truth = replace(found, agreement=_true_agreement(dataset, found))
+    measured, true = by_round(found, "mean"), by_round(truth, "mean")
+    rates = []
+    for first, second in pairs_of(found, default_baseline(found)):
+        columns = found.policies.index(first), found.policies.index(second)
+        both = ~np.isnan(measured[:, columns]).any(axis=1)
+        rates.append(
+            WinRate(
+                first,
+                second,
+                _share_won(measured[both], *columns),
+                _share_won(true[both], *columns),
+                int(both.sum()),
+            )
+        )
+    return rates
+
+
+def _share_won(values: FloatArray, first: int, second: int) -> float:
+    signs = sign(values[:, first] - values[:, second])
+    decided = signs != 0
+    return float((signs[decided] > 0).mean()) if decided.any() else float("nan")
+
+
+def _true_agreement(dataset: Dataset, found: Rated) -> FloatArray:
+    """The truth of each cell of ``found``; nan where it is not known or nothing was answered."""
+    statements = {
+        (found.round_ids[r], name): s
+        for s, (r, name) in enumerate(zip(found.statement_round, found.statement_ids, strict=True))
+    }
+    people = {name: number for number, name in enumerate(found.person_ids)}
+    known = {
+        (statements[round_id, candidate], people[person]): truth
+        for round_id, person, candidate, truth in dataset.ratings.select(
+            "round_id", "participant_id", "candidate_id", TRUTH.name
+        ).iter_rows()
+        if (round_id, candidate) in statements and truth is not None
+    }
+    cells = zip(found.cell_statement, found.cell_person, strict=True)
+    values = np.array([known.get((int(s), int(p)), np.nan) for s, p in cells])
+    return np.where(np.isnan(found.agreement), np.nan, values)
