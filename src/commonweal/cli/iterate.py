@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
 from commonweal.cli.progress import StageBars
+from commonweal.cli.setting import Set
 from commonweal.cli.train import extra_needed
 
 if TYPE_CHECKING:
@@ -48,13 +49,13 @@ Plan = Annotated[Path, typer.Argument(help="The loop's plan, TOML.", show_defaul
 
 
 @app.command("run", epilog="Example: commonweal iterate run PLAN.toml")
-def run(plan: Plan) -> None:
+def run(plan: Plan, sets: Set = None) -> None:
     """Do what is not done of a training loop; `run` may be left out.
 
     A stage that was broken off goes on where it stopped. Where the plan changed, what depends on
     the change is done again, and nothing else.
     """
-    loop = _loop(plan)
+    loop = _loop(plan, sets)
     with StageBars(_STAGES) as bars:
         for line in loop.run(on_progress=bars.update):
             typer.echo(line)
@@ -75,13 +76,13 @@ def run(plan: Plan) -> None:
 
 
 @app.command("status", epilog="Example: commonweal iterate status PLAN.toml")
-def status(plan: Plan) -> None:
+def status(plan: Plan, sets: Set = None) -> None:
     """Say how far a training loop is: what is done, begun, out of date, or waits for people."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    loop = _loop(plan)
+    loop = _loop(plan, sets)
     from commonweal.training.iterate import described
 
     table = Table(box=box.SIMPLE)
@@ -98,11 +99,26 @@ def status(plan: Plan) -> None:
     Console(markup=False, highlight=False, emoji=False).print(table)
 
 
-def _loop(plan: Path) -> Loop:
+@app.command("new", epilog="Example: commonweal iterate new PLAN.toml")
+def new(
+    plan: Annotated[Path, typer.Argument(help="A new file for the plan.", show_default=False)],
+    people: Annotated[
+        Literal["latent", "study"],
+        typer.Option(help="latent: simulated. study: people, whose exports the loop waits for."),
+    ] = "latent",
+) -> None:
+    """Write a plan to start from: every field with its default and what it is."""
+    from commonweal.training.starters import write_starter
+
+    write_starter(plan, "iterate study" if people == "study" else "iterate latent")
+    typer.echo(f"Wrote {plan}. Edit it, then: commonweal iterate {plan}")
+
+
+def _loop(plan: Path, sets: list[str] | None) -> Loop:
     from commonweal.training.config import read_config
     from commonweal.training.iterate_config import IteratePlan
 
-    read = read_config(plan, IteratePlan)
+    read = read_config(plan, IteratePlan, sets or ())
     with extra_needed():
         from commonweal.training.iterate import Loop
 

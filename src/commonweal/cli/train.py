@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from commonweal.cli.progress import StageBars
+from commonweal.cli.setting import Set
 
 EXAMPLE = "Example: commonweal train reward CONFIG.toml"
 EXAMPLE_SFT = "Example: commonweal train sft CONFIG.toml"
@@ -25,6 +26,7 @@ def reward(
         bool,
         typer.Option("--overwrite", help="Begin anew in a folder begun with another config."),
     ] = False,
+    sets: Set = None,
 ) -> None:
     """Train a reward model, calibrate it, export it to run without torch, write its model card.
 
@@ -32,7 +34,7 @@ def reward(
     """
     from commonweal.training.config import RewardConfig, read_config
 
-    read = read_config(config, RewardConfig)
+    read = read_config(config, RewardConfig, sets or ())
     with extra_needed():
         from commonweal.training.reward_run import run_reward
     stages = {"train": "Training", "export": "Exporting", "measure": "Measuring"}
@@ -48,6 +50,7 @@ def sft(
         bool,
         typer.Option("--overwrite", help="Begin anew in a folder begun with another config."),
     ] = False,
+    sets: Set = None,
 ) -> None:
     """Fine-tune a policy on statements that people rated high, and export it (paper 3.4 step 2).
 
@@ -56,12 +59,26 @@ def sft(
     """
     from commonweal.training.config import SftConfig, read_config
 
-    read = read_config(config, SftConfig)
+    read = read_config(config, SftConfig, sets or ())
     with extra_needed():
         from commonweal.training.sft_run import run_sft
     with StageBars({"train": "Training", "merge": "Merging"}) as bars:
         for line in run_sft(read, overwrite=overwrite, on_progress=bars.update):
             typer.echo(line)
+
+
+@app.command("new", epilog="Example: commonweal train new sft CONFIG.toml")
+def new(
+    kind: Annotated[
+        Literal["sft", "reward"], typer.Argument(help="A policy's run, or a reward model's.")
+    ],
+    config: Annotated[Path, typer.Argument(help="A new file for the config.", show_default=False)],
+) -> None:
+    """Write a config to start from: every field with its default and what it is."""
+    from commonweal.training.starters import write_starter
+
+    write_starter(config, kind)
+    typer.echo(f"Wrote {config}. Edit it, then: commonweal train {kind} {config}")
 
 
 @contextmanager

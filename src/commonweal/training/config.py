@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from commonweal.errors import InputError
 from commonweal.files import read_text
+from commonweal.reading.setting import with_set
 from commonweal.reading.toml import load_toml
 from commonweal.rewards.pair_text import PairText
 
@@ -233,8 +235,13 @@ class SftConfig(Part):
 Config = TypeVar("Config", bound=Part)
 
 
-def read_config(path: Path, kind: type[Config]) -> Config:
+def read_config(path: Path, kind: type[Config], given: Sequence[str] = ()) -> Config:
     """The config in this TOML file; its relative paths are made to lead from the file's folder.
+
+    Args:
+        path: the file.
+        kind: what it is to be.
+        given: values in the place of the file's, "training.max_steps=20" (``--set``).
 
     Raises:
         InputError: no such file, not TOML, an unknown field or a value outside its range; the
@@ -246,7 +253,7 @@ def read_config(path: Path, kind: type[Config]) -> Config:
     except RecursionError:
         raise InputError(f"{path}: not valid TOML: nested too deeply") from None
     try:
-        config = kind.model_validate(raw)
+        config = kind.model_validate(with_set(raw, given))
     except ValidationError as error:
         raise InputError(f"{path}: {_explained(error, kind)}") from None
     return _rooted(config, path.parent)

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -45,6 +45,9 @@ def opened(
     Raises:
         InputError: another process is at work in it, it was begun with another config or other
             data, it holds something else, or it cannot be written.
+
+    A run that fails with nothing to go on from (its config or data are refused, say) leaves nothing
+    that would refuse the mended one: what it made is removed, and a folder that is then empty.
     """
     if overwrite and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError(
@@ -81,13 +84,29 @@ def opened(
                     f"{folder} was begun with {other} (its {RUN}); give another `out`, or "
                     "--overwrite to begin anew"
                 )
-            for path in (folder / name for name in OURS):
-                if path.is_dir():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink(missing_ok=True)
+            _remove_ours(folder)
         write_whole(folder / RUN, json.dumps(begun, indent=2) + "\n")
-        yield
+        try:
+            yield
+        except BaseException:
+            if not _is_worth_keeping(folder):
+                _remove_ours(folder)
+            raise
+
+
+def _is_worth_keeping(folder: Path) -> bool:
+    """Whether there is something to go on from: a whole checkpoint, or what was trained."""
+    made = (folder / name for name in (MODEL, RUNTIME, POLICY, CARD, FIT))
+    return last_checkpoint(folder) is not None or any(path.exists() for path in made)
+
+
+def _remove_ours(folder: Path) -> None:
+    """Removes all that runs make; nothing else in the folder is ever deleted."""
+    for path in (folder / name for name in OURS):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -113,6 +132,15 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+        _remove_empty(folder)
+
+
+def _remove_empty(folder: Path) -> None:
+    """Removes a folder that holds its lock alone."""
+    with suppress(OSError):  # it is in use, or not ours to remove
+        if [path.name for path in folder.iterdir()] == [".lock"]:
+            (folder / ".lock").unlink()
+            folder.rmdir()
 
 
 def mark_whole(checkpoint: Path) -> None:
