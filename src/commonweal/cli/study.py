@@ -308,6 +308,11 @@ def backup(
     typer.echo(f"Wrote {out}. Look into it: commonweal study export {out} --out FOLDER")
 
 
+def _in_address(host: str) -> str:
+    """The host as it stands in an address."""
+    return f"[{host}]" if ":" in host else host
+
+
 def _scheme(tls_certificate: Path | None, tls_key: Path | None) -> str:
     """How addresses begin."""
     from commonweal.errors import InputError
