@@ -190,17 +190,27 @@ def test_the_same_rng_gives_the_same_seeds_and_orders():
 
 def test_orders_are_uniform():
     """Chi-square over the 6 orders of 3 opinions: with 5 degrees of freedom, 20.5 is p = 0.001."""
-    # More than are wanted: a sentence or two is refused, and another is drawn in its place.
-    script = [statement(i) for i in range(700)]
-    _, model = generate(script, n_candidates=600, seed=1)
-    _, model_two = generate(script, n_candidates=600, seed=2)
-    counts = Counter(tuple(opinions_in(prompt)) for prompt in model.prompts + model_two.prompts)
-    n = counts.total()
-    assert 1200 <= n < 1300
-    expected = n / 6
+    counts: Counter[tuple[str, ...]] = Counter()
+    for seed in range(900):
+        made, _ = generate([statement(0)], n_candidates=1, seed=seed)
+        counts[made.candidates[0].included_opinion_ids] += 1
     orders = list(permutations(opinion.id for opinion in OPINIONS))
-    chi_square = sum((counts[order] - expected) ** 2 / expected for order in orders)
+    chi_square = sum((counts[order] - 150) ** 2 / 150 for order in orders)
     assert chi_square < 20.5
+
+
+@pytest.mark.parametrize("n_people", [2, 3, 4, 5, 9])
+def test_a_call_has_few_orders_and_somebody_else_first_in_each(n_people):
+    """What engines need to read once for many; nobody is first twice before all had their turn."""
+    opinions = [
+        Opinion(f"p{i}", f"Opinion {i} is about buses of kind {i}.") for i in range(n_people)
+    ]
+    made, _ = generate([statement(i) for i in range(40)], n_candidates=16, opinions=opinions)
+    orders = [candidate.included_opinion_ids for candidate in made.candidates]
+    n_orders = min(4, n_people)
+    assert len(set(orders)) == n_orders
+    assert len({order[0] for order in orders}) == n_orders
+    assert {tuple(sorted(order)) for order in orders} == {tuple(sorted(o.id for o in opinions))}
 
 
 # ------------------------------------------------------------------------------- what is said on

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 MAX_ATTEMPTS = 4
 """How often completions are drawn: once, and up to three times more for those rejected."""
 
+N_ORDERS = 4
+"""Orders of the opinions in one call. An engine computes a prompt once for all that is drawn from
+it, and on a processor reading 16 orders takes longer than writing 16 answers."""
+
 ROOM = 4
 """Times the template's tokens that a completion gets where the first draw was all too long."""
 
@@ -45,8 +49,8 @@ class _Draw:
 class PromptedPolicy:
     """A language model with a prompt template (the protocol ``Policy``).
 
-    Every candidate sees the opinions in an order of its own, so that none is always first
-    (docs/decisions/007-randomness.md).
+    The opinions stand in up to ``N_ORDERS`` orders, one after another by turns, each beginning
+    with somebody else, so that none is always first (docs/decisions/007-randomness.md).
     """
 
     name: str
@@ -83,6 +87,7 @@ class PromptedPolicy:
         n_sampled = 0
         sampling = self.template.sampling
         completions: list[Completion] = []
+        orders = _orders([opinion.id for opinion in opinions], rng)
         for attempt in range(MAX_ATTEMPTS):
             if attempt == 1 and all(each.finish_reason == "length" for each in completions):
                 sampling = replace(sampling, max_tokens=ROOM * self.template.sampling.max_tokens)
@@ -91,7 +96,10 @@ class PromptedPolicy:
                     f"tokens, so up to {sampling.max_tokens} were allowed",
                 )
             n_draws = _n_draws(n_candidates, len(candidates), n_sampled)
-            draws = [_draw(opinions, rng) for _ in range(n_draws)]
+            draws = [
+                _Draw(int(rng.integers(2**31)), orders[(n_sampled + i) % len(orders)])
+                for i in range(n_draws)
+            ]
             completions = self._complete(question, texts, draws, n_sampled, sampling, on_done)
             n_sampled += n_draws
             for draw, completion in zip(draws, completions, strict=True):
@@ -186,9 +194,12 @@ def _n_draws(n_candidates: int, n_accepted: int, n_sampled: int) -> int:
     return min(math.ceil(n_missing / share), 2 * n_candidates)
 
 
-def _draw(opinions: Sequence[Opinion], rng: np.random.Generator) -> _Draw:
-    order = tuple(opinions[int(i)].id for i in rng.permutation(len(opinions)))
-    return _Draw(seed=int(rng.integers(2**31)), order=order)
+def _orders(ids: Sequence[str], rng: np.random.Generator) -> list[tuple[str, ...]]:
+    """A random order and turns of it, spread evenly over who comes first."""
+    drawn = [ids[int(i)] for i in rng.permutation(len(ids))]
+    n_orders = min(N_ORDERS, len(ids))
+    starts = [turn * len(ids) // n_orders for turn in range(n_orders)]
+    return [(*drawn[start:], *drawn[:start]) for start in starts]
 
 
 def _counted(rejections: Sequence[Rejection]) -> str:
