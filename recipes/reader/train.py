@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--groups", type=Path, default=Path("examples/graded_groups"))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("out/reader"), help="checkpoints")
+    parser.add_argument("--start", type=Path, help="weights of an earlier run to begin with")
     parser.add_argument("--minutes", type=float, default=75.0)
     parser.add_argument("--rate", type=float, default=7e-5)
     parser.add_argument("--seed", type=int, default=1)
@@ -64,6 +65,9 @@ def _trained(
     rng = random.Random(wanted.seed)
     torch.manual_seed(wanted.seed)
     network, batches = Network(folder), Batches(folder)
+    if wanted.start is not None:
+        earlier = torch.load(wanted.start, weights_only=False)
+        network.load_state_dict(earlier.get("network", earlier))
     pairs = [] if wanted.without == "stance" else stance_pairs(wanted.data, rng)
     optimiser = _optimiser(network, wanted.rate)
     wanted.work.mkdir(parents=True, exist_ok=True)

@@ -47,6 +47,7 @@ def rows_of(**design) -> pl.DataFrame:
 # ---------------------------------------------------------------------------------- convergence
 
 
+@pytest.mark.train
 def test_chains_of_the_same_distribution_are_content():
     draws = {
         "policy": rng().normal(size=(4, 1000, 2)),
@@ -59,6 +60,7 @@ def test_chains_of_the_same_distribution_are_content():
     assert (found.n_draws, found.n_chains) == (4000, 4)
 
 
+@pytest.mark.train
 def test_a_chain_elsewhere_is_found_and_named():
     apart = rng().normal(size=(4, 1000, 2))
     apart[3, :, 1] += 1
@@ -67,6 +69,7 @@ def test_a_chain_elsewhere_is_found_and_named():
     assert any("R-hat of policy is" in problem for problem in found.problems())
 
 
+@pytest.mark.train
 def test_draws_that_hang_together_are_found():
     steps = rng().normal(size=(4, 1000))
     slow = np.empty_like(steps)
@@ -78,6 +81,7 @@ def test_draws_that_hang_together_are_found():
     assert any("bulk effective sample size" in problem for problem in found.problems())
 
 
+@pytest.mark.train
 @pytest.mark.parametrize("value", [1.0, math.nan])
 def test_a_chain_that_never_moved_is_a_problem(value):
     """Also where a parameter that moves comes after it."""

@@ -282,6 +282,7 @@ def test_a_loop_tested_on_what_it_learned_from_is_refused(trained, tmp_path):
         Loop(plan(tmp_path / "loop", sft={"data": {"datasets": [tmp_path / "further"]}}))
 
 
+@pytest.mark.train
 def test_a_reward_model_that_predicts_the_reverse(tmp_path, monkeypatch):
     """The loop stops, or goes on with the model that the plan names."""
     from commonweal.rewards.calibration import ReverseRewardError
