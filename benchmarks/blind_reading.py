@@ -4,8 +4,8 @@
     python benchmarks/blind_reading.py sheet out/blind --reader 1 > sheet1.txt
     python benchmarks/blind_reading.py tally out/blind answers1.csv answers2.csv answers3.csv
 
-`write` makes both results for every group of the starter set whose topic no policy was trained on:
-"old" is what `commonweal agree` did before (SmolLM2 fine-tuned, the reward model `first`, no floor),
+`write` makes both results for the groups of the starter set whose topics no policy was trained on:
+"old" is what `commonweal agree` did before (SmolLM2 fine-tuned, reward model `first`, no floor),
 "new" is what it does now. Each is kept as it is made, and a run broken off goes on. `sheet` prints
 the groups with both texts as A and B, in an order of its own for each reader. `tally` takes lines
 `number,a_sensible,b_sensible,preferred` (1 or 0, 1 or 0, A, B or =; file name ends in the reader's
@@ -146,9 +146,9 @@ def tally(folder: Path, groups: tuple[StarterExample, ...], files: list[Path]) -
         print(f"{side}: sensible to most readers {majority.mean():.0%} of {len(groups)} groups")
     print(f"new preferred to old (a tie is half): {interval(preferred)}")
     for side, table in sensible.items():
-        same = [
-            np.mean(table[i] == table[j]) for i in range(len(files)) for j in range(i)
-        ] or [np.nan]
+        same = [np.mean(table[i] == table[j]) for i in range(len(files)) for j in range(i)] or [
+            np.nan
+        ]
         print(f"{side}: two readers say the same of {np.mean(same):.0%}")
 
 
