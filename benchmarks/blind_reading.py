@@ -42,7 +42,7 @@ SIDES = {
         "min_quality": None,
         "min_agreeing": None,
     },
-    "new": {"model": "embedded", "policy": "zero_shot", "reward": "reader"},
+    "new": {"model": "embedded", "policy": "few_shot", "reward": "reader"},
 }
 NOTHING = "(No text. The programme says that it found no statement to show.)"
 N_RESAMPLES = 10_000
@@ -94,9 +94,10 @@ def write(folder: Path, side: str, groups: tuple[StarterExample, ...]) -> None:
 
 
 def shown(folder: Path, side: str, group: StarterExample) -> str:
-    """The text that a room would see."""
+    """The text that a room would see: the statement, or what comes closest."""
     told = json.loads(place(folder, side, group).read_text(encoding="utf-8"))
-    return told["statement"] or NOTHING
+    texts = {each["id"]: each["text"] for each in told["candidates"]}
+    return texts.get(told["closest"], NOTHING)
 
 
 def flipped(reader: int, group: StarterExample) -> bool:

@@ -70,7 +70,8 @@ def find_agreement(
         opinions: one a participant, at least two; plain texts get the ids p1, p2, ...
         policy: what writes the candidates, by name ("sft", "few_shot", "sft_rawlsian": see
             ``policies.names``), as the path of a policy folder or a prompt template (.toml), or as
-            an object; by default "zero_shot", with "embedded:small" "sft".
+            an object; by default "few_shot" with embedded models, "sft" with "embedded:small" and
+            "zero_shot" with others.
         model: the language model of a policy given by name: "embedded", "openai:URL#MODEL", ...,
             or as an object.
         examples: for "few_shot", which is then the default: worked examples instead of its own

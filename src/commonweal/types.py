@@ -428,6 +428,7 @@ class GivesRanges(Protocol):
     def ranges(self, expected: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Low and high around expected ratings, each of their shape, from 1 to 7.
 
-        Of people whom it had not seen, 8 in 10 rated between the two.
+        Of people whom it had not seen, the middle half rated between the two, a quarter below and
+        a quarter above.
         """
         ...

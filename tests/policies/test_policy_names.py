@@ -79,7 +79,7 @@ def test_a_path_is_a_folder():
 
 
 def test_the_default_goes_with_the_model():
-    assert default_policy() == default_policy("embedded") == "zero_shot"
+    assert default_policy() == default_policy("embedded") == "few_shot"
     assert default_policy("openai:http://localhost:1#m") == "zero_shot"
     assert default_policy("embedded:small") == "sft"
     assert default_policy("embedded:0.5b") == "few_shot"

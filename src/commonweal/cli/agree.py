@@ -67,9 +67,9 @@ def agree(
         str | None,
         typer.Option(
             metavar="NAME|FILE.toml|FOLDER",
-            help="What writes them: zero_shot (the default), few_shot or sft (that of "
-            "embedded:small); with a rule, as sft_rawlsian or sft_base; a prompt template; or a "
-            "folder from train sft.",
+            help="What writes them: few_shot (the default of embedded models), sft (of "
+            "embedded:small) or zero_shot (of others); with a rule, as sft_rawlsian or sft_base; a "
+            "prompt template; or a folder from train sft.",
         ),
     ] = None,
     model: Annotated[
@@ -109,7 +109,7 @@ def agree(
             max=7,
             help="Worse candidates are not chosen, where the reward model judges quality: 1 to 7.",
         ),
-    ] = 3.5,
+    ] = 4.0,
     min_agreeing: Annotated[
         float,
         typer.Option(

@@ -196,7 +196,7 @@ def _people_table(result: Agreement, index: int) -> Any:
     table = Table(box=box.SIMPLE, title="Predicted agreement (1 to 7, neutral is 4)", expand=True)
     table.add_column("Participant", no_wrap=True, max_width=18)
     table.add_column("Expected", justify="right")
-    table.add_column("8 in 10 between", justify="right", no_wrap=True)
+    table.add_column("half between", justify="right", no_wrap=True)
     table.add_column("", width=14, no_wrap=True)
     table.add_column("Their opinion", no_wrap=True, overflow="ellipsis", ratio=1)
     for row, (opinion, verdict) in enumerate(

@@ -24,12 +24,13 @@ __all__ = [
 
 def default_policy(model: str | LanguageModel = DEFAULT_MODEL) -> str:
     """What writes where nobody says: ``sft`` with the weights that it was made from, ``few_shot``
-    with another small model, else ``zero_shot``.
+    with any other embedded model, else ``zero_shot``. Models of a size that a laptop runs write
+    what can be read out after worked examples, and seldom without (docs/LOG.md, 2026-11-28).
     """
     if model == SMALL_MODEL:
         return "sft"
-    small = model == "embedded:0.5b" or getattr(model, "kind", None) == "small"
-    return "few_shot" if small else "zero_shot"
+    name = model if isinstance(model, str) else model.model_id
+    return "few_shot" if name.split(":")[0] == "embedded" else "zero_shot"
 
 
 def check_policy(name: str) -> None:

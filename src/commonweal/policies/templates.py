@@ -23,7 +23,11 @@ from commonweal.reading.explaining import line_of, nearest
 from commonweal.reading.toml import load_toml
 from commonweal.types import Sampling
 
-TEMPLATES = ("zero_shot", "zero_shot_small", "zero_shot_reasoning", "few_shot", "sft")
+TEMPLATES = (
+    *("zero_shot", "zero_shot_small", "zero_shot_reasoning"),
+    *("few_shot", "few_shot_small", "few_shot_reasoning"),
+    "sft",
+)
 """The templates that come with commonweal: files beside this one."""
 
 REVISIONS = ("revise", "revise_small", "revise_reasoning")

@@ -26,6 +26,13 @@ ZERO_SHOT: dict[Kind, str] = {
 }
 """The template of ``zero_shot`` for each kind of model."""
 
+FEW_SHOT: dict[Kind, str] = {
+    "small": "few_shot_small",
+    "instruction_following": "few_shot",
+    "reasoning": "few_shot_reasoning",
+}
+"""The template of ``few_shot`` for each kind of model."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelChoice:
@@ -69,10 +76,11 @@ def few_shot(model: ModelChoice, *, examples: Sequence[WorkedExample] = ()) -> P
 
     The template's hash, which every candidate keeps, tells which.
     """
-    template = load_template("few_shot")
+    loaded = model.load()
+    template = load_template(FEW_SHOT[kind_of(loaded)])
     if examples:
         template = replace(template, examples=tuple(examples))
-    return PromptedPolicy("few_shot", model.load(), template)
+    return PromptedPolicy("few_shot", loaded, template)
 
 
 def sft(model: ModelChoice) -> Policy:

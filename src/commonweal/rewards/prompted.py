@@ -208,7 +208,7 @@ class PromptedRewardModel:
         return self._calibrated.quality.expected_rating(found)
 
     def ranges(self, expected: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Low and high for expected ratings, each of their shape: 8 in 10 ratings lay between them.
+        """Low and high for expected ratings, half of the ratings lay between them.
 
         Where nothing was fitted, 2 points to each side: unproven, and wide.
         """

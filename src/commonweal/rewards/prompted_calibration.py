@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 
-SHARE = 0.8
+SHARE = 0.5
 """Of the ratings, between the two ends of a range (``GivesRanges``)."""
 
 MIN_IN_BIN = 40

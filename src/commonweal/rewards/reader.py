@@ -63,7 +63,7 @@ class ReaderWeights:
         calibration: from rewards to expected ratings.
         quality_calibration: from the second output to the quality that a reader would give.
         interval: expected rating at the middle of a bin, and how far below and above it the middle
-            80 % of grades lay, [n_bins, 3].
+            half of the grades lay, [n_bins, 3].
         metadata: how it was made; ``backbone_sha256`` names the files that it belongs to.
     """
 
@@ -233,7 +233,8 @@ class Reader:
         return self._weights.quality_calibration.expected_rating(found.mean(axis=0))
 
     def ranges(self, expected: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Low and high for expected ratings, each of their shape: 8 in 10 grades lay between them.
+        """Low and high for expected ratings, each of their shape: half of the grades lay
+        between them.
 
         From groups that were kept out of the training (split conformal, Vovk et al. 2005, by bins
         of the expected rating).

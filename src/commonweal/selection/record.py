@@ -127,7 +127,7 @@ class Selection(_Record):
         utilities: float64, likewise, the expected ratings in (1, 7); None without a reward model.
         qualities: float64 [n_candidates], 1 to 7: how good each is as a group's statement, whatever
             one thinks of it; None where the reward model does not judge that.
-        low: float64 [n_participants, n_candidates]; 8 in 10 rate between this and ``high``. None
+        low: float64 [n_participants, n_candidates]; half rate between this and ``high``. None
             where the reward model does not say.
         high: likewise.
         min_quality: the least quality of what may be picked; None where there is no floor.
