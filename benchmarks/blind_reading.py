@@ -27,7 +27,6 @@ import numpy as np
 
 from commonweal import find_agreement
 from commonweal.files import write_whole
-from commonweal.models import load_language_model
 from commonweal.policies import load_policy
 from commonweal.policies.starter import StarterExample, load_starter_set, split
 from commonweal.rewards import load_reward_model
@@ -80,8 +79,7 @@ def write(folder: Path, side: str, groups: tuple[StarterExample, ...]) -> None:
     left = [group for group in groups if not place(folder, side, group).exists()]
     if not left:
         return
-    model = load_language_model(options.pop("model"))
-    policy = load_policy(options.pop("policy"), model)
+    policy = load_policy(options.pop("policy"), options.pop("model"))
     reward = load_reward_model(options.pop("reward"))
     for number, group in enumerate(left, start=1):
         began = perf_counter()

@@ -163,7 +163,7 @@ def test_the_first_part_has_words_and_no_numbers_and_no_names_of_models():
 
 
 def test_no_agreement_and_no_statement_are_not_called_the_statement():
-    none = replace(made_agreement([[5.0], [3.0], [3.0]]), min_agreeing=0.5)
+    none = replace(made_agreement([[5.0], [3.5], [3.5]]), min_agreeing=0.5)
     page = Page(render_report(none)).text
     assert "No agreement found" in page
     assert "Only 1 of 3 people" in page

@@ -178,6 +178,9 @@ def test_too_few_who_agree_is_no_agreement_and_the_closest_is_not_the_statement(
         ([5.0, 4.0, 3.0, 3.0], 0.5, Outcome.NO_AGREEMENT),  # neutral is no agreement
         ([5.0, 5.0, 3.0, 3.0], 0.51, Outcome.NO_AGREEMENT),
         ([4.0, 3.0, 3.0, 3.0], 0.0, Outcome.NO_AGREEMENT),  # nobody is never enough
+        ([4.1, 3.9, 3.9, 3.9], 0.0, Outcome.FOUND),  # of three it cannot tell
+        ([6.0, 6.0, 2.0, 2.0], 0.0, Outcome.FOUND),
+        ([6.0, 2.0, 2.0], 0.0, Outcome.NO_AGREEMENT),  # most are likely to disagree
         ([1.0, 1.0, 1.0, 1.0], None, Outcome.FOUND),
     ):
         column = [[rating] for rating in ratings]
@@ -188,7 +191,9 @@ def test_too_few_who_agree_is_no_agreement_and_the_closest_is_not_the_statement(
         assert (result.reason == "") == is_found
         assert result.closest == result.candidates[0]
         assert Agreement.from_dict(json.loads(json.dumps(result.to_dict()))) == result
-    told = replace(made_agreement([[5.0], [3.0], [3.0]]), min_agreeing=0.5).to_dict()
+    most = replace(made_agreement([[5.0], [3.0], [3.0]]), min_agreeing=0.0)
+    assert most.reason == "2 of 3 people are likely to disagree with the text that comes closest."
+    told = replace(made_agreement([[5.0], [3.5], [3.5]]), min_agreeing=0.5).to_dict()
     assert (told["outcome"], told["statement"], told["chosen"], told["closest"]) == (
         "no agreement found",
         None,

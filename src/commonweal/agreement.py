@@ -89,8 +89,9 @@ def find_agreement(
             same (paper 4.3).
         min_quality: the least quality, from 1 to 7, of a candidate that may be chosen, where the
             reward model judges quality; None for no floor.
-        min_agreeing: the least share of the group, from 0 to 1, that must be predicted to agree;
-            None for no such condition.
+        min_agreeing: the least share of the group, from 0 to 1, that must be predicted to agree.
+            In any case somebody must, and at most half may be likely to disagree; None for no such
+            condition.
         on_progress: called with (stage, n_done, n_total); the stages are "load", "generate" and
             "predict".
         on_cost: called with the cost of predictions before they begin, where an engine is asked

@@ -13,9 +13,12 @@ from commonweal.types import RATING_NEUTRAL, Opinion
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-MIN_AGREEING = 0.5
+MIN_AGREEING = 0.0
 """The least share of the group that must be predicted to agree before a text is called the group's
-statement (docs/decisions/023-no-agreement-is-an-outcome.md)."""
+statement; somebody must in any case (docs/decisions/023-no-agreement-is-an-outcome.md)."""
+
+MAX_DISAGREEING = 0.5
+"""The largest share that may be likely to disagree with it."""
 
 
 class Outcome(StrEnum):
@@ -23,7 +26,7 @@ class Outcome(StrEnum):
 
     FOUND = "statement found"
     NO_AGREEMENT = "no agreement found"
-    """Too few people are predicted to agree with the text that comes closest."""
+    """Too few people are predicted to agree with what comes closest, or too many to disagree."""
     NO_STATEMENT = "no statement worth showing"
     """No completion survived parsing, or no candidate reached the floor of quality."""
 

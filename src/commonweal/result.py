@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from commonweal.errors import InputError
 from commonweal.models import DEFAULT_MODEL, load_language_model
 from commonweal.outcomes import (
+    MAX_DISAGREEING,
     Dissent,
     Explanation,
     LeftOut,
@@ -65,7 +66,8 @@ class Agreement(Selection):
 
     Attributes:
         min_agreeing: the least share of the group, from 0 to 1, that must be predicted to agree
-            (expected rating above 4) for an outcome "statement found"; None asks for none.
+            (expected rating above 4) for an outcome "statement found". In any case somebody must,
+            and at most half may be likely to disagree; None asks for nothing.
         explanation: why predictions are as they are; None where the reward model cannot tell.
         before: the result that this one revises; None of a first round. Its ``closest`` stands
             first among the candidates, scored anew: from opinion and critique.
@@ -90,9 +92,10 @@ class Agreement(Selection):
             return Outcome.NO_STATEMENT
         if self.min_agreeing is None:
             return Outcome.FOUND
-        n_agreeing = len(self.agreeing)
-        is_enough = n_agreeing > 0 and n_agreeing >= self.min_agreeing * len(self.opinions)
-        return Outcome.FOUND if is_enough else Outcome.NO_AGREEMENT
+        n_people, n_agreeing = len(self.opinions), len(self.agreeing)
+        too_few = n_agreeing == 0 or n_agreeing < self.min_agreeing * n_people
+        too_many = self._n_disagreeing > MAX_DISAGREEING * n_people
+        return Outcome.NO_AGREEMENT if too_few or too_many else Outcome.FOUND
 
     @property
     def reason(self) -> str:
@@ -103,6 +106,11 @@ class Agreement(Selection):
                 return ""
             case Outcome.NO_AGREEMENT:
                 n_agreeing = len(self.agreeing)
+                if self._n_disagreeing > MAX_DISAGREEING * n_people:
+                    return (
+                        f"{self._n_disagreeing} of {n_people} people are likely to disagree with "
+                        "the text that comes closest."
+                    )
                 who = "Nobody" if not n_agreeing else f"Only {n_agreeing} of {n_people} people"
                 verb = "are" if n_agreeing > 1 else "is"
                 return f"{who} {verb} predicted to agree with the text that comes closest."
@@ -158,6 +166,12 @@ class Agreement(Selection):
             for opinion, rating in zip(self.opinions, expected, strict=True)
             if rating > RATING_NEUTRAL
         )
+
+    @property
+    def _n_disagreeing(self) -> int:
+        """How many are likely to disagree with the closest."""
+        index = self.closest_index
+        return 0 if index is None else self.verdicts(index).count(Verdict.DISAGREES)
 
     def verdicts(self, column: int) -> tuple[Verdict, ...]:
         """What is predicted of everybody and one candidate, in words, in the group's order."""

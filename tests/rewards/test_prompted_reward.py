@@ -438,7 +438,7 @@ def test_a_calibration_is_found_again_by_engine_and_prompt():
 
 
 @given(st.integers(0, 1000))
-def test_eight_in_ten_lie_in_the_range(seed):
+def test_half_lie_in_the_range(seed):
     rng = np.random.default_rng(seed)
     expected = rng.uniform(2, 6, 400)
     ratings = np.clip(expected + rng.normal(0, 0.3 + 0.2 * expected, 400), 1, 7)
@@ -446,7 +446,7 @@ def test_eight_in_ten_lie_in_the_range(seed):
         UNCALIBRATED.agreement, UNCALIBRATED.quality, interval_of(expected, ratings), "x"
     )
     low, high = fitted.ranges(expected)
-    assert 0.74 < ((ratings >= low) & (ratings <= high)).mean() < 0.9
+    assert 0.4 < ((ratings >= low) & (ratings <= high)).mean() < 0.6
 
 
 def test_a_damaged_calibration_is_named(tmp_path):

@@ -115,10 +115,10 @@ def agree(
         typer.Option(
             min=0,
             max=1,
-            help="Least share predicted to agree; below it the outcome is that there is no "
-            "agreement.",
+            help="Least share predicted to agree; below it, where nobody is, or where more than "
+            "half are likely to disagree, the outcome is that there is no agreement.",
         ),
-    ] = 0.5,
+    ] = 0.0,
     critiques: Annotated[
         Path | None,
         typer.Option(
