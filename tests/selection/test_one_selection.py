@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reading_model import ScriptedReader
 
 from commonweal.errors import GenerationError, InputError, PluginError
 from commonweal.models.scripted import ScriptedModel
@@ -33,6 +32,7 @@ from commonweal.types import (
     no_progress,
 )
 from commonweal.welfare import Isoelastic, isoelastic, rank
+from reading_model import ScriptedReader
 
 PEOPLE = tuple(Opinion(name, f"{name} thinks so.") for name in "abcd")
 REFUSED = Rejection("Sorry.", RejectionReason.REFUSAL, "says 'Sorry'", 7)
