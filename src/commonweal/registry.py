@@ -80,6 +80,12 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "bernoulli_nash": "commonweal.rules:BERNOULLI_NASH",
         "rawlsian": "commonweal.rules:RAWLSIAN",
         "isoelastic": "commonweal.rules:isoelastic_from_spec",
+        "quantile": "commonweal.rules.thresholds:Quantile",
+        "approval": "commonweal.rules.thresholds:Approval",
+        "veto_core": "commonweal.rules.thresholds:veto_core",
+        "schulze": "commonweal.rules.pairwise:schulze",
+        "ranked_pairs": "commonweal.rules.pairwise:ranked_pairs",
+        "maximal_lotteries": "commonweal.rules.pairwise:maximal_lotteries",
     },
 }
 """Ours, by name: "module:attribute". In code, not in our own entry points, so that a checkout has

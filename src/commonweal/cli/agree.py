@@ -127,6 +127,21 @@ def agree(
             "statement is written again, and the old one stands among the revisions.",
         ),
     ] = None,
+    compare_rules: Annotated[
+        bool,
+        typer.Option("--compare-rules", help="Show what each rule picks and whom it serves least."),
+    ] = False,
+    what_if: Annotated[
+        bool,
+        typer.Option(
+            "--what-if",
+            help="Show whose opinion decides, and how the choice moves with inequality aversion.",
+        ),
+    ] = False,
+    what_if_plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw the second of these: .svg, .png or .pdf."),
+    ] = None,
     details: Annotated[
         bool, typer.Option("--details", help="Show the numbers, models and candidates, too.")
     ] = False,
@@ -148,18 +163,24 @@ def agree(
 
     from commonweal.agreement import find_agreement
     from commonweal.cli.agree_again import check_stored, read_result
+    from commonweal.cli.agree_compared import print_rules, print_what_if
     from commonweal.cli.agree_screen import print_result
     from commonweal.files import check_outputs, write_whole
     from commonweal.groups import read_group
 
     json_on_screen = json_file is not None and str(json_file) == "-"
     check_outputs(
-        {"--json": None if json_on_screen else json_file, "--report": report},
+        {
+            "--json": None if json_on_screen else json_file,
+            "--report": report,
+            "--what-if-plot": what_if_plot,
+        },
         inputs={"the group's file": group}
         | ({"the critiques": critiques} if critiques is not None else {}),
     )
     from commonweal.policies.languages import language_warning
     from commonweal.reading.critiques import read_critiques
+    from commonweal.rehearsing import write_alpha_plot
     from commonweal.revising import check_critiques
     from commonweal.selection import N_CANDIDATES
 
@@ -222,6 +243,13 @@ def agree(
             )
         result = replace(result, notes=tuple(dict.fromkeys((*how_read, *result.notes))))
     print_result(console, result, details=details)
+    if compare_rules and result.candidates:
+        print_rules(console, result)
+    if what_if:
+        print_what_if(console, result)
+    if what_if_plot is not None and result.closest is not None:
+        write_alpha_plot(result, what_if_plot)
+        console.print(f"Wrote {what_if_plot}", soft_wrap=True)
     if json_file is not None:
         # On a screen without UTF-8 JSON's own escapes: a program must be able to read it.
         ascii_only = json_on_screen and "utf" not in sys.stdout.encoding.lower()

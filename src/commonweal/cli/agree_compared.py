@@ -1,0 +1,100 @@
+"""What ``--compare-rules`` and ``--what-if`` show: one group under many rules, and without each."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from commonweal.result import Agreement
+
+
+def print_rules(console: Console, result: Agreement) -> None:
+    """What each rule picks and whom it serves least."""
+    from rich import box
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    from commonweal.comparing import compare_rules, majorities
+
+    table = Table(box=box.SIMPLE, title="What each rule picks, by predicted agreement", expand=True)
+    for name in ("Rule", "Picks", "Mean", "Lowest", "Serves least"):
+        table.add_column(
+            name,
+            justify="right" if name in ("Mean", "Lowest") else "left",
+            ratio=1 if name == "Serves least" else None,
+        )
+    picks = compare_rules(result)
+    for each in picks:
+        if each.index is None:
+            table.add_row(each.name, "none", "", "", "")
+            continue
+        tied = f" (tie of {len(each.tied)})" if len(each.tied) > 1 else ""
+        table.add_row(
+            each.name,
+            result.candidates[each.index].id + tied,
+            f"{each.mean:.1f}",
+            f"{each.lowest:.1f}",
+            Text(", ".join(each.least_served)),
+        )
+    console.print(table)
+    if said := majorities(result):
+        console.print(said)
+    console.print("Of a tie the candidate written first is taken.")
+    for index in dict.fromkeys(each.index for each in picks if each.index is not None):
+        console.print()
+        names = ", ".join(each.name for each in picks if each.index == index)
+        console.print(f"{result.candidates[index].id} ({names})", style="bold")
+        console.print(Padding(Text(result.candidates[index].text), (0, 0, 0, 2)))
+    console.print()
+
+
+def print_what_if(console: Console, result: Agreement) -> None:
+    """Who is pivotal, and how the choice moves with inequality aversion."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from commonweal.rehearsing import alpha_path, without_each
+
+    if result.closest_index is None:
+        return
+    chosen = result.candidates[result.closest_index]
+    console.print("What if one person had not been asked?", style="bold")
+    found = without_each(result)
+    pivotal = [each for each in found if each.changes]
+    for each in pivotal:
+        other = "nothing" if each.index is None else result.candidates[each.index].id
+        console.print(
+            f"  Without {each.participant_id} it would be {other}: the others are predicted to "
+            f"agree by {each.others_gain:+.2f} of 7, {each.participant_id} by "
+            f"{-each.own_loss:+.2f}."
+        )
+    if not pivotal:
+        console.print(
+            f"  Nobody is pivotal: without any one of them it is {chosen.id} all the same."
+        )
+    elif len(pivotal) < len(found):
+        console.print(f"  Without any other one of them it is {chosen.id} all the same.")
+    console.print(
+        "  From stored scores: the candidates are those written with everybody's opinion."
+    )
+    console.print()
+    console.print("What if who agrees least counted more?", style="bold")
+    stretches = alpha_path(result)
+    for stretch in stretches:
+        until = "on" if stretch.stop == math.inf else f"to {stretch.stop:.3g}"
+        candidate = result.candidates[stretch.index]
+        lowest = float(result.utilities[:, stretch.index].min())
+        mean = float(result.utilities[:, stretch.index].mean())
+        console.print(
+            f"  α from {stretch.start:.3g} {until}: {candidate.id} "
+            f"(mean {mean:.2f}, lowest {lowest:.2f} of 7)"
+        )
+        if candidate.id != chosen.id:
+            console.print(Padding(Text(candidate.text), (0, 0, 0, 4)))
+    if len(stretches) == 1:
+        console.print("  It is the same from 0 to infinity.")
+    console.print()

@@ -1,0 +1,148 @@
+"""What if: somebody had not written, or the group cared more about who agrees least.
+
+Everything is computed from the scores of a result; nothing is written or predicted anew.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from commonweal.welfare import isoelastic, rank
+
+if TYPE_CHECKING:
+    from commonweal.result import Agreement
+    from commonweal.types import FloatArray
+
+_N_STEPS = 400
+_N_HALVINGS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class WithoutOne:
+    """The choice without one person's predicted agreement.
+
+    Attributes:
+        participant_id: who is left out.
+        index: the column of what the others would have chosen; None where none is worth showing.
+        changes: whether that is another candidate than with everybody.
+        others_gain: by how many points the others' mean expected rating of it is above that of the
+            candidate chosen with everybody; 0 where nothing changes.
+        own_loss: by how many points the person's expected rating is below, likewise.
+    """
+
+    participant_id: str
+    index: int | None
+    changes: bool
+    others_gain: float
+    own_loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A stretch of inequality aversion over which one candidate is best.
+
+    Attributes:
+        start: the α from which on.
+        stop: the α up to which; infinity for the last.
+        index: the candidate's column.
+    """
+
+    start: float
+    stop: float
+    index: int
+
+
+def without_each(result: Agreement) -> tuple[WithoutOne, ...]:
+    """The choice without each person in turn, from stored scores; who changes it is pivotal.
+
+    The candidates are those that were written with everybody's opinion: what the policy would have
+    written without one of them is not asked.
+    """
+    chosen = result.closest_index
+    if chosen is None or len(result.opinions) < 2:
+        return ()
+    found = []
+    names = [opinion.id for opinion in result.opinions]
+    for row, name in enumerate(names):
+        others = result.of_people(set(names) - {name}).picked()
+        index = others.picks[0].index if others.picks else None
+        rest = np.delete(result.utilities, row, axis=0)
+        gain = 0.0 if index is None else float((rest[:, index] - rest[:, chosen]).mean())
+        own = result.utilities[row]
+        loss = 0.0 if index is None else float(own[chosen] - own[index])
+        found.append(WithoutOne(name, index, index != chosen, gain, loss))
+    return tuple(found)
+
+
+def alpha_path(result: Agreement) -> tuple[Stretch, ...]:
+    """Which candidate is best for each inequality aversion from 0 to infinity, in order.
+
+    Turning points are sought between 400 values that lie evenly in α / (1 + α), and halved down to
+    twelve digits; a candidate that is best over less than such a step may be missed. () where none
+    is worth showing.
+    """
+    shown = [column for column in range(len(result.candidates)) if column not in result.weak]
+    if not shown:
+        return ()
+    utilities = result.utilities[:, shown]
+
+    def best(place: float) -> int:
+        return shown[rank(isoelastic(utilities, _alpha(place))).best]
+
+    places = [n / _N_STEPS for n in range(_N_STEPS + 1)]
+    stretches: list[Stretch] = []
+    start, current = 0.0, best(0.0)
+    for left, right in pairwise(places):
+        # More than one turn may lie in a step: each is sought from where the last one was.
+        here = left
+        while (other := best(right)) != current:
+            low, high = here, right
+            for _ in range(_N_HALVINGS):
+                middle = (low + high) / 2
+                low, high = (middle, high) if best(middle) == current else (low, middle)
+            stretches.append(Stretch(start, _alpha(high), current))
+            start, here = _alpha(high), high
+            current = best(high) if high < right else other
+    stretches.append(Stretch(start, math.inf, current))
+    return tuple(stretches)
+
+
+def write_alpha_plot(result: Agreement, path: str | Path) -> None:
+    """Draws the welfare of every candidate that is ever best over α from 0 to infinity.
+
+    Args:
+        result: with at least one candidate worth showing.
+        path: .svg, .png or .pdf.
+    """
+    from matplotlib.figure import Figure
+
+    stretches = alpha_path(result)
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.add_subplot()
+    places = np.linspace(0, 1, 201)
+    styles = ("-", "--", "-.", ":")
+    for n, column in enumerate(dict.fromkeys(each.index for each in stretches)):
+        values = [_welfare(result.utilities[:, [column]], place) for place in places]
+        axes.plot(places, values, styles[n % len(styles)], label=result.candidates[column].id)
+    for each in stretches[1:]:
+        axes.axvline(each.start / (1 + each.start), color="grey", linewidth=0.8)
+    ticks = (0.0, 0.5, 1.0, 2.0, 5.0, 20.0)
+    axes.set_xticks([*(a / (1 + a) for a in ticks), 1.0], [*(f"{a:g}" for a in ticks), "∞"])
+    axes.set_xlabel("inequality aversion α (0: the mean counts; ∞: who agrees least counts)")
+    axes.set_ylabel("welfare, points of 7")
+    axes.legend(title="best for some α")
+    figure.savefig(path)
+
+
+def _alpha(place: float) -> float:
+    return math.inf if place >= 1 else place / (1 - place)
+
+
+def _welfare(utilities: FloatArray, place: float) -> float:
+    return float(isoelastic(utilities, _alpha(place))[0])
