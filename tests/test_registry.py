@@ -107,7 +107,7 @@ lost = plug_in:lost
 
 [commonweal.welfare_rules]
 median = plug_in:median
-quantile = plug_in:Quantile
+centile = plug_in:Quantile
 wrong = plug_in:wrong
 bursts = plug_in:bursts
 
@@ -212,9 +212,9 @@ def test_a_part_after_the_colon_goes_to_what_takes_one(plug_in):
         load_reward_model("mine:x")
     with pytest.raises(InputError, match=r"'mine' wants something after a colon.*mine:SPEC"):
         load_language_model("mine")
-    rule = resolve_rule("quantile:0.5")
+    rule = resolve_rule("centile:0.5")
     assert (rule.name, rule.welfare(np.array([[1.0], [2.0], [6.0]])).tolist()) == (
-        "quantile:0.5",
+        "centile:0.5",
         [2.0],
     )
 
