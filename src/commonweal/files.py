@@ -13,6 +13,15 @@ from pathlib import Path
 from commonweal.errors import InputError
 
 
+def data_folder() -> Path:
+    """``$COMMONWEAL_DATA`` where set, else the user's data folder."""
+    if given := os.environ.get("COMMONWEAL_DATA"):
+        return Path(given).expanduser()
+    from platformdirs import user_data_path
+
+    return user_data_path("commonweal")
+
+
 def sha256_of(path: Path) -> str:
     """The sha256 of a file, in hex."""
     with path.open("rb") as file:

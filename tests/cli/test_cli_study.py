@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import socket
 import sqlite3
+import subprocess
 import sys
 from contextlib import closing
 
+import httpx
 import pytest
-from command_line import WORDS, commonweal, serving
+from command_line import COMMAND, WORDS, commonweal, environment, serving
 
 from commonweal.datasets.dataset import read_dataset
 from commonweal.study.config import read_study
@@ -165,8 +168,6 @@ def test_invitations_and_an_export_without_rounds(study):
 
 
 def test_serving_where_the_port_is_taken(study):
-    import socket
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -177,8 +178,6 @@ def test_serving_where_the_port_is_taken(study):
 
 
 def test_asking_for_help_loads_no_web_framework():
-    import subprocess
-
     code = (
         "import sys\n"
         "from commonweal.cli.app import app\n"
@@ -189,9 +188,11 @@ def test_asking_for_help_loads_no_web_framework():
 
 
 @pytest.mark.slow
-def test_a_dead_model_is_found_before_anybody_joins(study):
+def test_a_dead_model_is_found_before_anybody_joins(study, tmp_path):
     dead = "openai:http://127.0.0.1:9/v1#nobody"
-    ran = commonweal("study", "quick", "Should buses be free?", "--model", dead)
+    data = {"COMMONWEAL_DATA": str(tmp_path / "data")}
+    ran = commonweal("study", "quick", "Should buses be free?", "--model", dead, env=data)
+    assert not list((tmp_path / "data").glob("sessions/*.db*"))
     assert ran.returncode == 1
     assert f"the model {dead} (arm 'quick') cannot write now" in ran.stderr
     assert "127.0.0.1:9" in ran.stderr
@@ -201,3 +202,72 @@ def test_a_dead_model_is_found_before_anybody_joins(study):
     ran = commonweal("study", "validate", str(study))
     assert ran.returncode == 1
     assert "cannot write now" in ran.stderr
+
+
+def quick(port, *more, env):
+    """A quick session's process and its private link, once it is served."""
+    process = subprocess.Popen(
+        [COMMAND, "study", "quick", "Should buses be free?", "--port", str(port), *more],
+        env=environment(**env),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if line.startswith("Ctrl-C"):
+            break
+    link = next(line for line in said if line.startswith("You")).split()[-1]
+    return process, link, "".join(said)
+
+
+@pytest.mark.slow
+def test_a_killed_session_goes_on_with_the_same_command(tmp_path):
+    from commonweal.study.bots import Browser
+
+    env = {"COMMONWEAL_DATA": str(tmp_path / "data")}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ("--host", "127.0.0.1", "--model", "embedded:small")
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+        process, link, said = quick(port, *options, env=env)
+        try:
+            assert "kept for 7 days" in said
+            person = Browser(client)
+            person.get("/join")
+            assert "kept on your facilitator" in person.html
+            person.send("/join", button="agree")
+            process.kill()
+            process.wait()
+            process, again, said = quick(port, *options, env=env)
+            assert "Going on with the session of" in said
+            assert "(one person)" in said
+            assert link == again
+            person.get("/here")
+            assert person.key.startswith("lobby")
+        finally:
+            process.kill()
+            process.wait()
+    listed = commonweal("study", "sessions", env=env)
+    name = re.search(r"quick-[0-9a-f]{8}", listed.stdout).group()
+    assert "one person, not over: Should buses be free?" in listed.stdout
+    deleted = commonweal("study", "sessions", "--delete", name, env=env)
+    assert f"Deleted {name}" in deleted.stdout
+    assert not list((tmp_path / "data" / "sessions").glob("*.db*"))
+
+
+def test_what_does_not_go_together_is_refused(tmp_path):
+    env = {"COMMONWEAL_DATA": str(tmp_path / "data")}
+    for options, says in (
+        ((), "expected a question, or --reopen NAME"),
+        (("Should it?", "--reopen", "quick-1"), "expected a question, or --reopen NAME"),
+        (("--reopen", "quick-1"), "there is no session 'quick-1'"),
+        (("Should it?", "--keep", "a.db", "--keep-nothing"), "--keep FILE goes with neither"),
+    ):
+        ran = commonweal("study", "quick", *options, env=env)
+        assert ran.returncode == 2
+        assert says in ran.stderr
+    ran = commonweal("study", "sessions", "--delete", "quick-1", env=env)
+    assert ran.returncode == 2
+    assert "there is no session 'quick-1'; expected one that is kept: none" in ran.stderr

@@ -1,6 +1,6 @@
 """`commonweal study quick` with a scripted writer, as a process that a test may end.
 
-Run as a program: quick_session.py PORT [--keep FILE]. It asks no model, and prints as the command.
+Run as a program: quick_session.py PORT [OPTION...]. It asks no model, and prints as the command.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ def main() -> None:
     from study_making import ScriptedWriter
 
     from commonweal.cli import main as commonweal
-    from commonweal.cli import study
+    from commonweal.cli import study_quick
 
-    study._ready_writer = lambda *_given, **_named: ScriptedWriter()
+    study_quick.ready_writer = lambda *_given, **_named: ScriptedWriter()
     port, *more = sys.argv[1:]
     asked = ["study", "quick", "Should buses be free?", "--host", "127.0.0.1", "--port", port]
     sys.argv = ["commonweal", *asked, *more]

@@ -37,7 +37,7 @@ def started(folder, *more):
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, Path(__file__).with_name("quick_session.py"), str(port), *more],
-        env={**os.environ, "TMPDIR": str(folder)},
+        env={**os.environ, "TMPDIR": str(folder), "COMMONWEAL_DATA": str(folder / "data")},
         stdout=subprocess.DEVNULL,
         start_new_session=True,
     )
@@ -61,11 +61,26 @@ def started(folder, *more):
 @pytest.mark.attack("endings", "Ctrl-C, SIGTERM, a closed window: no file stays")
 @pytest.mark.parametrize("name", SIGNALS)
 def test_a_session_that_is_ended_leaves_nothing(tmp_path, name):
-    process = started(tmp_path)
+    process = started(tmp_path, "--keep-nothing")
     assert list(tmp_path.glob("**/*.db"))
     process.send_signal(getattr(signal, name))
     assert process.wait(60) == 0
-    assert list(tmp_path.iterdir()) == []
+    # The key of the facilitator's links is the machine's, not the session's.
+    assert [each for each in tmp_path.glob("**/*") if each.is_file()] == [
+        tmp_path / "data" / "sessions" / "key"
+    ]
+
+
+@pytest.mark.attack("endings", "SIGTERM without an option: one private file, and nothing beside it")
+def test_a_session_that_is_ended_is_kept_in_a_private_place(tmp_path):
+    process = started(tmp_path)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+    (kept,) = tmp_path.glob("**/*.db*")
+    assert kept.parent == tmp_path / "data" / "sessions"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert kept.parent.stat().st_mode & 0o777 == 0o700
+    assert [each.name for each in tmp_path.iterdir()] == ["data"]
 
 
 @pytest.mark.attack("endings", "SIGTERM with --keep: one file, and everything in it")
@@ -74,7 +89,7 @@ def test_what_is_kept_is_one_file(tmp_path):
     process = started(tmp_path, "--keep", str(kept))
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 0
-    assert [each.name for each in tmp_path.iterdir()] == ["session.db"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["data", "session.db"]
     assert kept.stat().st_mode & 0o777 == 0o600
     opened = open_kept(kept)
     with opened.store.read() as db:

@@ -83,7 +83,7 @@ def test_a_whole_session(session):
     assert late.headings == ["The session is over"]
     other = Browser(TestClient(site.app))
     other.get("/join")
-    assert other.headings == ["This study is closed"]
+    assert other.headings == ["This session is over"]
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_session_of_two_questions(session):
     for number in (1, 2):
         assert f"Person 0 on question {number}." in facilitator.html
     assert facilitator.html.count("3 people took part. 3 wrote an opinion.") == 2
-    assert "This study is closed" in Browser(TestClient(site.app)).get("/join").text
+    assert "This session is over" in Browser(TestClient(site.app)).get("/join").text
 
 
 def test_a_session_that_ends_by_itself_closes_and_lets_those_go_who_came_late(session):
@@ -147,7 +147,7 @@ def test_a_session_that_ends_by_itself_closes_and_lets_those_go_who_came_late(se
     late.get("/here")
     assert late.key == "end-no_group"
     reading.send("/join", button="agree")
-    assert reading.headings == ["This study is closed"]
+    assert reading.headings == ["This session is over"]
 
 
 def test_the_report_shows_no_text_that_the_screen_rejected(session):

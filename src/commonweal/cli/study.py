@@ -8,14 +8,30 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from commonweal.cli.study_asking import ask_models, counted, needs_extra
+from commonweal.cli.study_asking import (
+    ask_models,
+    counted,
+    in_address,
+    needs_extra,
+    ready_writer,
+    scheme_of,
+)
+from commonweal.cli.study_options import (
+    BaseUrl,
+    Database,
+    Folder,
+    Host,
+    Port,
+    TlsCertificate,
+    TlsKey,
+    TrustedProxy,
+)
+from commonweal.cli.study_quick import quick, sessions
 from commonweal.cli.study_simulate import EXAMPLE as SIMULATE
 from commonweal.cli.study_simulate import simulate
-from commonweal.models import DEFAULT_MODEL, check_language_model
 
 if TYPE_CHECKING:
     from commonweal.study.folder import Opened
-    from commonweal.study.writer import ProcessWriter
 
 app = typer.Typer(
     name="study",
@@ -27,28 +43,6 @@ app = typer.Typer(
 
 app.command("simulate", epilog=SIMULATE)(simulate)
 
-Folder = Annotated[Path, typer.Argument(metavar="NAME", help="The study's folder.")]
-Database = Annotated[
-    str,
-    typer.Option(
-        metavar="URL",
-        envvar="COMMONWEAL_DATABASE",
-        help="PostgreSQL instead of NAME/study.db: postgresql://USER@HOST/DATABASE.",
-        show_default=False,
-    ),
-]
-Host = Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 is all.")]
-Port = Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")]
-BaseUrl = Annotated[
-    str, typer.Option(metavar="URL", help="The address that people see, where it is another.")
-]
-TlsCertificate = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Serve over TLS, with --tls-key.")
-]
-TlsKey = Annotated[Path | None, typer.Option(metavar="FILE", help="The key.")]
-TrustedProxy = Annotated[
-    str, typer.Option(metavar="ADDRESS", help="Believe X-Forwarded headers of this proxy.")
-]
 Role = Literal["owner", "researcher", "moderator"]
 
 
@@ -104,15 +98,15 @@ def serve(
     from commonweal.study import server
     from commonweal.study.web.app import Site
 
-    scheme = _scheme(tls_certificate, tls_key)
+    scheme = scheme_of(tls_certificate, tls_key)
     if trusted_proxy and not base_url:
         raise InputError(
             "--trusted-proxy is given without --base-url; expected the address that people see: "
             "links must not follow what a request says"
         )
-    writer = _ready_writer(opened)
+    writer = ready_writer(opened)
     seen_as = server.address_in_the_network() if host in ("0.0.0.0", "::") else host  # noqa: S104
-    shown = base_url.rstrip("/") or f"{scheme}://{_in_address(seen_as)}:{port}"
+    shown = base_url.rstrip("/") or f"{scheme}://{in_address(seen_as)}:{port}"
     site = Site(opened.store, opened.study_id, writer=writer, base_url=shown)
     if not server.is_local(host) and scheme == "http" and not trusted_proxy:
         typer.echo(
@@ -136,84 +130,8 @@ def serve(
     )
 
 
-@app.command(epilog='Example: commonweal study quick "Should local buses be free?"')
-def quick(
-    questions: Annotated[
-        list[str],
-        typer.Argument(metavar="QUESTION...", help="What you ask the people, one after the other."),
-    ],
-    model: Annotated[
-        str,
-        typer.Option(
-            help="The language model: embedded, embedded:small, embedded:PATH.gguf, "
-            "openai:BASE_URL#MODEL, hf:PATH."
-        ),
-    ] = DEFAULT_MODEL,
-    spare_model: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Another model that you may choose on your page if the first one fails; may be "
-            "given again. The embedded model is always one."
-        ),
-    ] = None,
-    language: Annotated[Literal["en", "de"], typer.Option(help="Of the pages.")] = "en",
-    host: Host = "0.0.0.0",  # noqa: S104 - phones in the same network must reach it
-    port: Port = 8000,
-    base_url: BaseUrl = "",
-    keep: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Keep the session's data here; by default nothing is."),
-    ] = None,
-    tls_certificate: TlsCertificate = None,
-    tls_key: TlsKey = None,
-    trusted_proxy: TrustedProxy = "",
-) -> None:
-    """Ask a group in the room: they join by phone, write, rate, and all see the statement.
-
-    Prints a link and a QR code for the people and a private link for you. For 2 to 50 people.
-    """
-    needs_extra()
-    import tempfile
-
-    import segno
-
-    from commonweal.errors import InputError
-    from commonweal.study import server
-    from commonweal.study.folder import Opened
-    from commonweal.study.quick import open_session, quick_study
-    from commonweal.study.store import Store
-    from commonweal.study.web.app import Site
-
-    scheme = _scheme(tls_certificate, tls_key)
-    for each in spare_model or ():
-        check_language_model(each)
-    if keep is not None and keep.exists():
-        raise InputError(f"{keep} is there already; expected a new file")
-    with tempfile.TemporaryDirectory(prefix="commonweal-quick-") as folder:
-        store = Store(f"sqlite:///{keep or Path(folder) / 'session.db'}")
-        config = quick_study(questions, model=model, language=language)
-        study_id, token = open_session(store, config)
-        writer = _ready_writer(Opened(config, store, study_id))
-        seen_as = server.address_in_the_network() if host == "0.0.0.0" else host  # noqa: S104
-        address = base_url.rstrip("/") or f"{scheme}://{seen_as}:{port}"
-        spare = [*(spare_model or ()), DEFAULT_MODEL]
-        site = Site(store, study_id, writer=writer, base_url=address, spare_models=spare)
-
-        def ready() -> None:
-            segno.make(f"{address}/join", error="m").terminal(out=sys.stdout, compact=True)
-            typer.echo(f"People join:       {address}/join")
-            typer.echo(f"You (keep secret): {address}/f/{token}")
-            typer.echo("Ctrl-C ends the session" + ("" if keep else " and deletes its data") + ".")
-
-        server.serve(
-            site,
-            host=host,
-            port=port,
-            tls_certificate=tls_certificate,
-            tls_key=tls_key,
-            trusted_proxy=trusted_proxy,
-            on_ready=ready,
-        )
+app.command(epilog='Example: commonweal study quick "Should local buses be free?"')(quick)
+app.command(epilog="Example: commonweal study sessions --delete quick-1a2b3c4d")(sessions)
 
 
 @app.command(epilog="Example: commonweal study invite buses --n 20 --base-url https://example.org")
@@ -306,42 +224,6 @@ def backup(
 
     back_up(name if name.is_file() else name / DATABASE, out)
     typer.echo(f"Wrote {out}. Look into it: commonweal study export {out} --out FOLDER")
-
-
-def _in_address(host: str) -> str:
-    """The host as it stands in an address."""
-    return f"[{host}]" if ":" in host else host
-
-
-def _scheme(tls_certificate: Path | None, tls_key: Path | None) -> str:
-    """How addresses begin."""
-    from commonweal.errors import InputError
-
-    if (tls_certificate is None) != (tls_key is None):
-        raise InputError("--tls-certificate and --tls-key go together; one of them is missing")
-    return "https" if tls_key else "http"
-
-
-def _ready_writer(opened: Opened) -> ProcessWriter:
-    """A writer whose models have answered. Where people have joined already, a model that does not
-    is a warning: they must come to their pages.
-
-    Raises:
-        EngineError: a model does not answer, and nobody has joined.
-    """
-    from commonweal.errors import EngineError
-    from commonweal.study.trying import has_people
-    from commonweal.study.writer import ProcessWriter
-
-    writer = ProcessWriter()
-    try:
-        ask_models(writer, opened.config)
-    except EngineError as error:
-        writer.close()
-        if not has_people(opened.store, opened.study_id):
-            raise
-        typer.echo(f"Warning: {error}. People have joined, so it is served all the same.", err=True)
-    return writer
 
 
 def _opened(name: Path, database: str) -> Opened:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     from commonweal.datasets.dataset import Dataset
     from commonweal.study.config import ArmConfig, StudyConfig
+    from commonweal.study.folder import Opened
     from commonweal.study.writer import ProcessWriter
 
 
@@ -39,6 +41,42 @@ def counted(dataset: Dataset) -> str:
         f"{given} ratings of statements{f' ({missing} more are missing)' if missing else ''}, "
         f"{dataset.position_ratings['agreement'].count()} of position statements"
     )
+
+
+def in_address(host: str) -> str:
+    """The host as it stands in an address."""
+    return f"[{host}]" if ":" in host else host
+
+
+def scheme_of(tls_certificate: Path | None, tls_key: Path | None) -> str:
+    """How addresses begin."""
+    from commonweal.errors import InputError
+
+    if (tls_certificate is None) != (tls_key is None):
+        raise InputError("--tls-certificate and --tls-key go together; one of them is missing")
+    return "https" if tls_key else "http"
+
+
+def ready_writer(opened: Opened) -> ProcessWriter:
+    """A writer whose models have answered. Where people have joined already, a model that does not
+    is a warning: they must come to their pages.
+
+    Raises:
+        EngineError: a model does not answer, and nobody has joined.
+    """
+    from commonweal.errors import EngineError
+    from commonweal.study.trying import has_people
+    from commonweal.study.writer import ProcessWriter
+
+    writer = ProcessWriter()
+    try:
+        ask_models(writer, opened.config)
+    except EngineError as error:
+        writer.close()
+        if not has_people(opened.store, opened.study_id):
+            raise
+        typer.echo(f"Warning: {error}. People have joined, so it is served all the same.", err=True)
+    return writer
 
 
 def needs_extra() -> None:

@@ -7,7 +7,6 @@ hash of the three. It lies in the user's data folder as JSON.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from commonweal.errors import InputError
-from commonweal.files import write_whole
+from commonweal.files import data_folder, write_whole
 from commonweal.rewards.calibration import LogisticCalibration
 from commonweal.types import RATING_MAX, RATING_MIN
 
@@ -74,15 +73,6 @@ UNCALIBRATED = ReadingCalibration(
     _CAUTIOUS, _CAUTIOUS, ((4.0, UNFITTED_POINTS, UNFITTED_POINTS),), "nothing"
 )
 """What holds where nothing was fitted."""
-
-
-def data_folder() -> Path:
-    """``$COMMONWEAL_DATA`` where set, else the user's data folder."""
-    if given := os.environ.get("COMMONWEAL_DATA"):
-        return Path(given).expanduser()
-    from platformdirs import user_data_path
-
-    return user_data_path("commonweal")
 
 
 def calibration_path(weights_hash: str) -> Path:

@@ -26,9 +26,14 @@ MAXIMUM = 20
 
 
 def quick_study(
-    questions: Sequence[str], *, model: str = DEFAULT_MODEL, language: str = "en"
+    questions: Sequence[str],
+    *,
+    model: str = DEFAULT_MODEL,
+    language: str = "en",
+    review: bool = False,
 ) -> StudyConfig:
-    """The study of a quick session on these questions, asked one after the other.
+    """The study of a quick session on these questions, asked one after the other. With ``review``
+    the facilitator reads what is written before the group sees it.
 
     Raises:
         InputError: there is none, one is blank or too long, or one stands twice.
@@ -61,16 +66,18 @@ def quick_study(
                 "rating": 180,
                 "result": 86_400,
                 "generation": 300,
+                "moderation": 86_400,
             },
+            "moderation": {"mode": "review" if review else "automatic"},
             "questions": [{"text": question} for question in asked],
             "arms": [{"name": "quick", "model": model, "shown": 3}],
         }
     )
 
 
-def open_session(store: Store, config: StudyConfig) -> tuple[int, str]:
+def open_session(store: Store, config: StudyConfig, *, token: str = "") -> tuple[int, str]:
     """The id of the session's study, and the token of the facilitator's private link."""
-    token = new_token()
+    token = token or new_token()
     study_id = store.open_study(config, kind="quick", facilitator_hash=hashed(token))
     return study_id, token
 
@@ -127,7 +134,7 @@ def failure(turn: Turn, group: Group) -> str:
     return job.error.removeprefix(f"{turn.config.arms[0].name}: ") or "no reason was given"
 
 
-def use_model(turn: Turn, model: str) -> None:
+def use_model(turn: Turn, model: str, *, actor: str = "facilitator") -> None:
     """Lets another language model write from now on, with the policy that fits it.
 
     Raises:
@@ -144,7 +151,7 @@ def use_model(turn: Turn, model: str) -> None:
         raise InputError(f"{model}: {error.errors()[0]['msg']}") from None
     turn.study.config, turn.study.config_sha256 = changed.to_json(), changed.sha256
     turn.config = changed
-    turn.log("model changed", actor="facilitator", model=model)
+    turn.log("model changed", actor=actor, model=model, before=arm.model)
 
 
 def close_where_over(turn: Turn) -> None:

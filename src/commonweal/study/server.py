@@ -55,6 +55,7 @@ def serve(
         raise InputError(
             f"cannot listen on {host}, port {port}: {error.strerror}; give another --port"
         ) from None
+    found.listen(2048)  # whoever comes between the addresses' being shown and the start waits
     options: dict[str, Any] = {}
     if tls_certificate is not None and tls_key is not None:
         options = {"ssl_certfile": str(tls_certificate), "ssl_keyfile": str(tls_key)}

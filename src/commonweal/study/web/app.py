@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jinja2
 from sqlalchemy.orm import Session
@@ -56,6 +56,7 @@ class Site:
         base_url: the address that links begin with; by default that of the request.
         in_background: whether to sweep and to write; a simulation does both itself.
         spare_models: what a facilitator may take where the session's own model fails.
+        kept: what becomes of a quick session's data, which people are told before they join.
     """
 
     def __init__(
@@ -68,9 +69,10 @@ class Site:
         in_background: bool = True,
         simulated: bool = False,
         spare_models: Sequence[str] = (DEFAULT_MODEL,),
+        kept: Literal["days", "file", "nothing"] = "file",
     ) -> None:
         self.store, self.study_id, self.base_url = store, study_id, base_url
-        self.simulated = simulated
+        self.simulated, self.kept = simulated, kept
         with store.turn(study_id) as turn:
             self.config: StudyConfig = turn.config
             self.kind = turn.study.kind
@@ -92,7 +94,7 @@ class Site:
                 seconds + store.clock.behind()
             )
         self.templates.globals["site"] = self
-        self.speaker = cache(lambda language: speaker(self.config, language))
+        self.speaker = cache(lambda language: speaker(self.config, language, self.kind))
         # Around everything: the page of a fault is made outside the application's own middleware.
         self.app: ASGIApp = Headers(self._app(), is_secure=base_url.startswith("https://"))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from commonweal.study import lobby, machine
+from commonweal.study.held_texts import waiting_texts
+from commonweal.study.keeping import outcome_of
 from commonweal.study.pages import companions
 from commonweal.study.quick import (
     MINIMUM,
@@ -22,9 +23,11 @@ from commonweal.study.quick import (
     use_model,
 )
 from commonweal.study.researchers import extend
-from commonweal.study.results import most_divisive, n_asked, rated_statements
-from commonweal.study.store import Turn, hashed
-from commonweal.study.tables import Group, Member, Opinion, Participant, Round, Statement
+from commonweal.study.store import Turn
+from commonweal.study.tables import Group, Participant, Round
+from commonweal.study.web import facilitator_texts
+from commonweal.study.web.beside import kept_result
+from commonweal.study.web.facilitator_texts import COOKIE, facilitator_of, is_facilitator
 from commonweal.study.web.formats import qr_svg
 from commonweal.study.web.live import LOBBY
 from commonweal.study.web.visit import RefusedError, Visit, endpoint, stream
@@ -32,7 +35,6 @@ from commonweal.study.web.visit import RefusedError, Visit, endpoint, stream
 if TYPE_CHECKING:
     from commonweal.study.web.app import Site
 
-COOKIE = "cw_facilitator"
 EXTENSION_SECONDS = 120.0
 """What the facilitator's "two more minutes" adds."""
 
@@ -43,7 +45,7 @@ def routes(site: Site) -> list[Route]:
     return [
         Route("/f/{token}", wrap(enter), methods=["GET"]),
         Route("/facilitator", wrap(session), methods=["GET"]),
-        Route("/facilitator/report", wrap(report), methods=["GET"]),
+        *facilitator_texts.routes(site),
         Route("/facilitator/events", stream(site, COOKIE, _whose_events), methods=["GET"]),
         Route("/facilitator/{action}", wrap(act), methods=["POST"]),
     ]
@@ -54,7 +56,7 @@ def enter(visit: Visit) -> Response:
     token = visit.request.path_params["token"]
     with visit.site.store.read() as db:
         turn = visit.site.reading(db)
-        if not _is_facilitator(turn, token):
+        if not is_facilitator(turn, token):
             visit.site.limits.count(f"failures {visit.address}", visit.site.limits.failures)
             raise RefusedError(404, "error.not_found")
     visit.set_cookie(COOKIE, token)
@@ -64,7 +66,7 @@ def enter(visit: Visit) -> Response:
 def session(visit: Visit) -> Response:
     """What the facilitator shows and does."""
     with visit.site.store.read() as db:
-        turn = _checked(visit, visit.site.reading(db))
+        turn = facilitator_of(visit, visit.site.reading(db))
         group = group_of(turn)
         people = companions(turn, group) if group else ()
         n_waiting = turn.db.scalar(
@@ -76,6 +78,7 @@ def session(visit: Visit) -> Response:
         )
         row = turn.db.get(Round, group.round_id) if group and group.round_id else None
         address = visit.url("/join")
+        is_done = group is not None and group.stage in machine.ENDED
         return visit.page(
             "session.html.j2",
             group=group,
@@ -100,6 +103,9 @@ def session(visit: Visit) -> Response:
             mark=_mark(turn, group),
             failure=failure(turn, group) if group else "",
             models=_models(visit, turn),
+            n_wait=len(waiting_texts(turn)),
+            kept=(found := kept_result(visit, turn, group if is_done else None)),
+            kept_qr=qr_svg(found["address"]) if found else "",
             progress=visit.site.progress(),
         )
 
@@ -107,13 +113,9 @@ def session(visit: Visit) -> Response:
 def _result(turn: Turn, row: Round | None) -> dict[str, Any]:
     """How the round's statements were rated, and by how many of those who were asked."""
     if row is None:
-        return {"results": [], "asked": 0, "divisive": None}
-    results = rated_statements(turn.db, row.id, turn.config.rounds.welfare)
-    return {
-        "results": results,
-        "asked": n_asked(turn.db, row.id),
-        "divisive": most_divisive(results),
-    }
+        return {"results": (), "asked": 0, "divisive": None}
+    found = outcome_of(turn, row)
+    return {"results": found.results, "asked": found.n_asked, "divisive": found.divisive}
 
 
 def _mark(turn: Turn, group: Group | None) -> str:
@@ -135,7 +137,7 @@ def act(visit: Visit) -> Response:
     """
     action = visit.request.path_params["action"]
     with visit.site.store.turn(visit.site.study_id) as turn:
-        _checked(visit, turn)
+        facilitator_of(visit, turn)
         group = group_of(turn)
         if action == "start" and group is None:
             if lobby.start_by_facilitator(turn):
@@ -160,57 +162,9 @@ def act(visit: Visit) -> Response:
     return visit.go("/facilitator")
 
 
-def report(visit: Visit) -> Response:
-    """For each question that is done: the statement, how it was rated, everything else that was
-    said. A page to print.
-    """
-    with visit.site.store.read() as db:
-        turn = _checked(visit, visit.site.reading(db))
-        group = group_of(turn)
-        rows = turn.db.scalars(
-            select(Round)
-            .where(Round.group_id == (group.id if group else 0), Round.ended_at.is_not(None))
-            .order_by(Round.number)
-        ).all()
-        if not rows:
-            return visit.go("/facilitator")
-        return visit.page("session_report.html.j2", parts=[_part(turn, row) for row in rows])
-
-
-def _part(turn: Turn, row: Round) -> dict[str, Any]:
-    """What the report says of one question."""
-    statements = turn.db.scalars(select(Statement).where(Statement.round_id == row.id)).all()
-    opinions = turn.db.scalars(
-        select(Opinion).where(Opinion.round_id == row.id).order_by(Opinion.id)
-    ).all()
-    return {
-        "row": row,
-        **_result(turn, row),
-        # What the screen has rejected is shown to nobody.
-        "opinions": [each for each in opinions if each.screening in ("clear", "approved")],
-        "n_opinions": len(opinions),
-        "n_people": turn.db.scalar(
-            select(func.count()).select_from(Member).where(Member.round_id == row.id)
-        ),
-        "n_candidates": len(statements),
-        "n_shown": sum(each.shown for each in statements),
-        "model": statements[0].model if statements else "–",
-    }
-
-
 def _whose_events(turn: Turn, token: str) -> tuple[int, None] | None:
     """What the facilitator's stream is about."""
-    if not _is_facilitator(turn, token):
+    if not is_facilitator(turn, token):
         return None
     group = group_of(turn)
     return (group.id if group else LOBBY), None
-
-
-def _is_facilitator(turn: Turn, token: str) -> bool:
-    return hmac.compare_digest(hashed(token), turn.study.facilitator_hash or "")
-
-
-def _checked(visit: Visit, turn: Turn) -> Turn:
-    if not _is_facilitator(turn, visit.token):
-        raise RefusedError(404, "error.not_found")
-    return turn

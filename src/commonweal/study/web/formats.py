@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import segno
 from markupsafe import Markup, escape
+
+if TYPE_CHECKING:
+    from commonweal.study.keeping import Outcome
+    from commonweal.study.results import Rated
+    from commonweal.study.web.texts import Speak
 
 
 def paragraphs(text: str) -> Markup:
@@ -18,8 +25,11 @@ def paragraphs(text: str) -> Markup:
 
 
 def clock(seconds: float) -> str:
-    """The time of day at the server, "14:05"; the page's script shows the reader's own."""
-    return datetime.fromtimestamp(seconds).astimezone().strftime("%H:%M")
+    """The time of day at the server, "14:05 CET", with the date where it is not today; the page's
+    script shows the reader's own.
+    """
+    at, today = datetime.fromtimestamp(seconds).astimezone(), datetime.now().astimezone().date()
+    return at.strftime("%H:%M %Z" if at.date() == today else "%Y-%m-%d %H:%M %Z")
 
 
 def iso(seconds: float) -> str:
@@ -38,6 +48,44 @@ def number(value: float, language: str = "en") -> str:
     """A number with one decimal, as the language writes it."""
     text = f"{value:.1f}"
     return text.replace(".", ",") if language == "de" else text
+
+
+def plain_result(t: Speak, outcomes: Sequence[Outcome], language: str) -> str:
+    """How a session's questions came out, as a text to keep: everything that its page says."""
+    parts = []
+    for each in outcomes:
+        lines = [each.row.question, date(each.row.ended_at), ""]
+        if not each.rated:
+            lines.append(t("result.nobody" if each.results else "result.none"))
+        for place, rated in enumerate(each.rated):
+            agreed = rated.is_agreed(each.n_asked)
+            if place == 0:
+                lines += [] if agreed else [t("result.no_agreement")]
+                lines.append(t("result.statement" if agreed else "result.closest") + ":")
+            elif place == 1:
+                lines.append(t("result.others") + ":")
+            n = len(rated.agreement)
+            lines += [rated.statement.text, _counted(t, rated, language)]
+            if n < each.n_asked:
+                lines.append(t("result.unrated", n=each.n_asked - n, asked=each.n_asked))
+            lines.append("")
+        if each.rated:
+            n = len(each.rated[0].agreement)
+            people = t("result.one_person") if n == 1 else t("result.some_people", n=n)
+            lines += [t("result.caveats_title") + ":", t("result.caveats", n=people), ""]
+        parts.append("\n".join(lines))
+    return ("\n\n".join(parts)).rstrip() + "\n"
+
+
+def _counted(t: Speak, rated: Rated, language: str) -> str:
+    return t(
+        "result.rated",
+        n=len(rated.agreement),
+        n_agree=rated.n_agree,
+        n_disagree=rated.n_disagree,
+        n_neutral=rated.n_neutral,
+        mean=number(rated.mean, language),
+    )
 
 
 def qr_svg(address: str) -> Markup:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -14,17 +13,18 @@ from commonweal.study import answers, people, privacy
 from commonweal.study.config import StudyConfig
 from commonweal.study.pages import Page, current_page
 from commonweal.study.quick import group_of
+from commonweal.study.sessions import KEPT_DAYS
 from commonweal.study.store import Turn, hashed
 from commonweal.study.tables import Event, Link, Participant
-from commonweal.study.web.formats import qr_svg
+from commonweal.study.web import beside
 from commonweal.study.web.live import LOBBY
+from commonweal.study.web.person import COOKIE, is_somebody, message, person_of
 from commonweal.study.web.visit import Handler, RefusedError, Visit, endpoint, stream
 from commonweal.types import RATING_MAX, RATING_MIN
 
 if TYPE_CHECKING:
     from commonweal.study.web.app import Site
 
-COOKIE = "cw_here"
 STALE = "stale"
 """An answer to a page that is over, or one sent twice: it changes nothing, and they are told."""
 
@@ -48,11 +48,7 @@ def routes(site: Site) -> list[Route]:
         route("/i/{token}", "POST", link, form=True),
         route("/here", "GET", here),
         Route("/here/events", stream(site, COOKIE, _whose_events), methods=["GET"]),
-        route("/here/data", "GET", data),
-        route("/here/data.json", "GET", data_file),
-        route("/here/device", "GET", device),
-        route("/here/device", "POST", new_device),
-        route("/here/leave", "GET", leave_page),
+        *beside.routes(site),
         route("/here/{action}", "POST", act),
         # Where a form came back with something missing, a reload of its address finds the page.
         route("/here/{action}", "GET", lambda visit: visit.go("/here")),
@@ -67,6 +63,7 @@ def consent_text(config: StudyConfig, visit: Visit, kind: str) -> tuple[str, str
     if kind == "quick":
         asked = "\n\n".join(question.text for question in config.questions)
         told, agreed = visit.speak("quick.information", question=asked), visit.speak("quick.agree")
+        told += "\n\n" + visit.speak(f"quick.kept_{visit.site.kept}", n=KEPT_DAYS)
     else:
         n = config.rounds.count
         questions = visit.speak("consent.one_question" if n == 1 else "consent.some_questions", n=n)
@@ -94,23 +91,23 @@ def _consent_page(visit: Visit, action: str, *, status: int = 200, problem: str 
 
 def join_page(visit: Visit) -> Response:
     """Information and consent, before anything is stored."""
-    if _cookie_of_somebody(visit):
+    if is_somebody(visit):
         return visit.go("/here")
     with visit.site.store.read() as db:
         if visit.site.reading(db).study.closed_at is not None:
-            return _message(visit, "link.closed_title", "link.closed")
+            return message(visit, "link.closed_title", "link.closed")
     return _consent_page(visit, "/join")
 
 
 def join(visit: Visit) -> Response:
     """Somebody agrees, or does not, in which case nothing is stored."""
     if visit.text("decision") != "agree":
-        return _message(visit, "consent.declined_title", "consent.declined")
+        return message(visit, "consent.declined_title", "consent.declined")
     visit.site.limits.count(f"joins {visit.address}", visit.site.limits.joins)
     try:
         with visit.site.store.turn(visit.site.study_id) as turn:
             if turn.study.closed_at is not None:
-                return _message(visit, "link.closed_title", "link.closed")
+                return message(visit, "link.closed_title", "link.closed")
             person = people.join(
                 turn,
                 language=visit.language,
@@ -121,7 +118,7 @@ def join(visit: Visit) -> Response:
             _agree(visit, turn, person)
             cookie = people.sit_down(turn, person)
     except people.AlreadyJoinedError:
-        return _message(visit, "link.already_title", "link.already", status=409)
+        return message(visit, "link.already_title", "link.already", status=409)
     visit.set_cookie(COOKIE, cookie)
     return visit.go("/here")
 
@@ -152,7 +149,7 @@ def _recruiter(visit: Visit) -> dict[str, str]:
 
 def link_page(visit: Visit) -> Response:
     """A private link: a button first, so that a preview of the link does not use it up."""
-    if _cookie_of_somebody(visit):
+    if is_somebody(visit):
         return visit.go("/here")
     token = visit.request.path_params["token"]
     with visit.site.store.read() as db:
@@ -161,7 +158,7 @@ def link_page(visit: Visit) -> Response:
         visit.site.limits.count(f"failures {visit.address}", visit.site.limits.failures)
         raise RefusedError(404, "error.not_found")
     if found.used_at is not None:
-        return _message(visit, "link.used_title", "link.used", status=410)
+        return message(visit, "link.used_title", "link.used", status=410)
     return visit.page("link.html.j2", token=token)
 
 
@@ -171,7 +168,7 @@ def link(visit: Visit) -> Response:
         cookie = people.exchange(turn, visit.request.path_params["token"])
     if cookie is None:
         visit.site.limits.count(f"failures {visit.address}", visit.site.limits.failures)
-        return _message(visit, "link.used_title", "link.used", status=410)
+        return message(visit, "link.used_title", "link.used", status=410)
     visit.set_cookie(COOKIE, cookie)
     return visit.go("/here")
 
@@ -184,7 +181,7 @@ def here(visit: Visit) -> Response:
     store, study_id = visit.site.store, visit.site.study_id
     with store.read() as db:
         turn = visit.site.reading(db)
-        person = _person(visit, turn)
+        person = person_of(visit, turn)
         page = current_page(turn, person)
         due = page.group is not None and page.group.deadline <= turn.now and not page.is_paused
         stands = people.is_fresh(turn, person) and not due
@@ -196,7 +193,7 @@ def here(visit: Visit) -> Response:
             answers.show(writing, page.unseen, turn.now)
         return _show(visit, turn, page)
     with store.turn(study_id) as turn:
-        person = _person(visit, turn)
+        person = person_of(visit, turn)
         people.saw(turn, person)
         turn.db.flush()
         page = current_page(turn, person)
@@ -221,7 +218,8 @@ def _show(
         values=range(RATING_MIN, RATING_MAX + 1),
         chosen=visit.form if visit.whole("presentation") == asked else {},
         code=turn.config.code(page.person.outcome) if page.person.outcome else "",
-        ending=_ending(visit, turn, page.person),
+        ending=(ending := _ending(turn, page.person)),
+        kept=beside.kept_result(visit, turn, page.group) if ending in _KEEP else None,
         entry_until=page.person.stage_since + turn.config.timings_seconds.entry,
         session=_session(visit, turn, page),
         quote=quote,
@@ -237,10 +235,12 @@ def _session(visit: Visit, turn: Turn, page: Page) -> str:
     return "running" if is_late else "facilitated"
 
 
-def _ending(visit: Visit, turn: Turn, person: Participant) -> str:
+_KEEP = ("complete", "partial", "partial_released")
+"""How a person's part ends who was there to the end."""
+
+
+def _ending(turn: Turn, person: Participant) -> str:
     """Names the texts that say how the person's part ended; "" while it goes on."""
-    if person.outcome == "no_group" and visit.site.kind == "quick":
-        return "no_group_quick"
     if person.outcome != "partial":
         return person.outcome or ""
     ended = select(Event.actor).where(Event.participant_id == person.id, Event.kind == "ended")
@@ -254,7 +254,7 @@ def act(visit: Visit) -> Response:
     if action not in _ACTIONS:
         raise RefusedError(404, "error.not_found")
     with visit.site.store.turn(visit.site.study_id) as turn:
-        person = _person(visit, turn)
+        person = person_of(visit, turn)
         if not people.is_fresh(turn, person):
             person.last_seen_at = turn.now
         answer = _ACTIONS[action](visit, turn, person)
@@ -267,7 +267,7 @@ def act(visit: Visit) -> Response:
     if answer == DELETED:
         # Asked after the transaction: another process that reads may keep a trace for a while.
         text = "data.deleted_soon" if visit.site.store.has_traces else "data.deleted"
-        return _message(visit, "data.deleted_title", text)
+        return message(visit, "data.deleted_title", text)
     return answer if isinstance(answer, Response) else visit.go("/here")
 
 
@@ -278,7 +278,7 @@ def _consent(visit: Visit, turn: Turn, person: Participant) -> Response | None:
     if person.stage == "consent":
         privacy.delete_data(turn, person)
         visit.set_cookie(COOKIE, None)
-        return _message(visit, "consent.declined_title", "consent.declined")
+        return message(visit, "consent.declined_title", "consent.declined")
     return None
 
 
@@ -368,64 +368,3 @@ def _whose_events(turn: Turn, token: str) -> tuple[int, int] | None:
     """The group (or the waiting room) and the person that a stream is for."""
     person = people.of_cookie(turn.db, turn.study.id, token)
     return None if person is None else (person.group_id or LOBBY, person.id)
-
-
-def data(visit: Visit) -> Response:
-    """Everything about the person, and the form to delete it."""
-    with visit.site.store.read() as db:
-        turn = visit.site.reading(db)
-        person = _person(visit, turn)
-        return visit.page("data.html.j2", data=privacy.data_of(turn, person))
-
-
-def data_file(visit: Visit) -> Response:
-    """The same as JSON."""
-    with visit.site.store.read() as db:
-        turn = visit.site.reading(db)
-        found = privacy.data_of(turn, _person(visit, turn))
-    return Response(
-        json.dumps(found, ensure_ascii=False, indent=2) + "\n",
-        media_type="application/json",
-        headers={"Content-Disposition": 'attachment; filename="my-data.json"'},
-    )
-
-
-def device(visit: Visit) -> Response:
-    """Offers a private link for another device."""
-    with visit.site.store.read() as db:
-        _person(visit, visit.site.reading(db))
-    return visit.page("device.html.j2", address="", qr="")
-
-
-def new_device(visit: Visit) -> Response:
-    """A private link for another device; shown now and never again."""
-    with visit.site.store.turn(visit.site.study_id) as turn:
-        token = people.new_link(turn, _person(visit, turn))
-    address = visit.url(f"/i/{token}")
-    return visit.page("device.html.j2", address=address, qr=qr_svg(address))
-
-
-def leave_page(visit: Visit) -> Response:
-    """Asks once more before somebody leaves."""
-    with visit.site.store.read() as db:
-        person = _person(visit, visit.site.reading(db))
-        return visit.page("leave.html.j2", n_rounds=person.n_rounds_completed)
-
-
-def _person(visit: Visit, turn: Turn) -> Participant:
-    person = people.of_cookie(turn.db, turn.study.id, visit.token)
-    if person is None:
-        raise RefusedError(401, "link.lost")
-    if person.consented_at is not None:
-        visit.language = person.language
-    return person
-
-
-def _cookie_of_somebody(visit: Visit) -> bool:
-    token = visit.request.cookies.get(COOKIE, "")
-    with visit.site.store.read() as db:
-        return bool(token) and people.of_cookie(db, visit.site.study_id, token) is not None
-
-
-def _message(visit: Visit, title: str, text: str, *, status: int = 200) -> Response:
-    return visit.page("message.html.j2", status=status, title=title, text=text)

@@ -23,12 +23,17 @@ def catalogue(language: str) -> Mapping[str, str]:
     }
 
 
-def speaker(config: StudyConfig, language: str) -> Speak:
-    """A function from a text's name and what is filled in to the text in that language."""
+def speaker(config: StudyConfig, language: str, kind: str = "study") -> Speak:
+    """A function from a text's name and what is filled in to the text in that language.
+
+    In a quick session a text gives way to the one with "_quick" at the end of its name: people in
+    a town meeting take part in no research.
+    """
     texts = {**catalogue(language), **config.texts.get(language, {})}  # type: ignore[call-overload]
+    ending = "_quick" if kind == "quick" else ""
 
     def speak(key: str, **filled: object) -> str:
-        text: str = texts[key]
+        text: str = texts.get(key + ending) or texts[key]
         # Not str.format: a text is a person's, and must not reach into objects.
         for name, value in filled.items():
             text = text.replace("{" + name + "}", str(value))

@@ -2,7 +2,7 @@
 // warns before a deadline and notes how an answer came.
 "use strict";
 (() => {
-  let source = null, looking = 0;
+  let source = null, looking = 0, waiting = 0;
   const main = () => document.querySelector("main");
   const say = (text) => { const live = document.getElementById("live"); if (live) live.textContent = text; };
 
@@ -61,23 +61,35 @@
 
   function listen() {
     if (source) { source.close(); source = null; }
-    clearInterval(looking);
+    clearInterval(looking); clearTimeout(waiting);
     const seconds = Number(main().dataset.refresh);
     if (seconds) looking = setInterval(() => { if (!document.hidden) look(); }, 1000 * seconds);
     const address = main().dataset.events;
-    if (!address) return;
+    if (!address) { lost(false); return; }
     source = new EventSource(address);
     source.addEventListener("open", () => lost(false));
-    source.addEventListener("error", () => { if (source && source.readyState !== EventSource.CLOSED) lost(true); });
+    source.addEventListener("error", () => {
+      lost(true);
+      // Some browsers, and all of them after an answer that is no stream, do not try again.
+      if (source && source.readyState === EventSource.CLOSED) {
+        clearTimeout(waiting);
+        waiting = setTimeout(() => { look(); listen(); }, 4000 + 2000 * Math.random());
+      }
+    });
     source.addEventListener("ready", (event) => { if (event.data !== main().dataset.version) look(); });
     source.addEventListener("changed", look);
   }
 
   // ---- times as the reader's clock has them, and a warning before a deadline
   function times() {
+    const now = new Date(), language = document.documentElement.lang;
     for (const time of document.querySelectorAll("time[data-clock]")) {
-      time.textContent = new Date(time.dateTime).toLocaleTimeString(document.documentElement.lang,
-        { hour: "2-digit", minute: "2-digit" });
+      const at = new Date(time.dateTime), how = { hour: "2-digit", minute: "2-digit" };
+      if (time.dataset.clock === "date" || at.toDateString() !== now.toDateString()) {
+        Object.assign(how, { day: "numeric", month: "short" });
+        if (at.getFullYear() !== now.getFullYear()) how.year = "numeric";
+      }
+      time.textContent = at.toLocaleString(language, how);
     }
   }
   let warned = "";
@@ -103,6 +115,16 @@
     if (!area) return;
     const form = area.form, counter = main().querySelector("[data-counter]");
     const state = main().querySelector("[data-draft-state]");
+    // What is not yet with the server is kept in this tab, should it be reloaded without a
+    // connection. The key is the person's own, should another one use the browser.
+    const key = `unsent ${form.elements.csrf.value} ${form.elements.round.value}`;
+    const keep = (text) => {
+      try { if (text === null) sessionStorage.removeItem(key); else sessionStorage.setItem(key, text); }
+      catch { /* full, or forbidden */ }
+    };
+    let before = null;
+    try { before = sessionStorage.getItem(key); } catch { /* forbidden */ }
+    form.arrived = () => keep(null);
     const count = () => {
       if (counter) counter.textContent = counter.dataset.counter.replace("{n}", String([...area.value.trim()].length));
     };
@@ -117,33 +139,43 @@
           credentials: "same-origin", body: new URLSearchParams(new FormData(form)) })).status;
       } catch { /* no connection */ }
       // Only one answer says that it is kept. A page of any kind does not.
-      if (status === 204) { last = text; state.textContent = state.dataset.saved; }
+      if (status === 204) {
+        last = text; state.textContent = state.dataset.saved;
+        if (area.value === text) keep(null);
+      }
       else { state.textContent = state.dataset.unsaved; soon(5000); }
       if (status === 409) look();
     };
     last = area.value; flush = save;
+    if (before !== null && before !== last) { area.value = before; soon(500); }
     // Every so often, not when a pause comes: somebody may write for minutes without one.
-    area.addEventListener("input", () => { count(); soon(1500); });
+    area.addEventListener("input", () => { keep(area.value); count(); soon(1500); });
     area.addEventListener("blur", save);
     count();
   }
 
-  // The opinion goes before the page does: where it is refused or the line is dead, it stays where
-  // it is and goes again.
+  // An answer goes before the page does: where it is refused or the line is dead, everything stays
+  // where it is and goes again.
   async function send(form) {
-    const state = main().querySelector("[data-draft-state]");
-    try {
-      const answer = await fetch(form.action, { method: "POST", credentials: "same-origin",
-        body: new URLSearchParams(new FormData(form)) });
-      if (answer.ok) { location.replace(answer.url); return; }
-      if (answer.status === 422) {
-        const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-        if (fresh.querySelector("main") && form.isConnected) { put(fresh); return; }
-      }
-    } catch { /* no connection */ }
-    if (!form.isConnected) return;
-    if (state) state.textContent = state.dataset.unsent;
-    setTimeout(() => send(form), 4000 + 2000 * Math.random());
+    const said = form.querySelector("[data-unsent]");
+    while (form.isConnected) {
+      if (form.told) form.told();
+      try {
+        const answer = await fetch(form.action, { method: "POST", credentials: "same-origin",
+          body: new URLSearchParams(new FormData(form)) });
+        if (answer.ok || answer.status === 422) {
+          const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+          if (fresh.querySelector("main") && form.isConnected) {
+            if (answer.ok && form.arrived) form.arrived();
+            history.replaceState(null, "", "/here");
+            put(fresh);
+            return;
+          }
+        }
+      } catch { /* no connection */ }
+      if (said) { said.textContent = said.dataset.unsent; said.hidden = false; }
+      await new Promise((go) => setTimeout(go, 3000 + 2000 * Math.random()));
+    }
   }
 
   // ---- how an answer came
@@ -152,14 +184,14 @@
     if (!form) return;
     let first = 0, changes = 0;
     form.addEventListener("change", () => { if (first) changes += 1; else first = performance.now(); });
-    form.addEventListener("submit", () => {
+    form.told = () => {
       for (const [name, value] of [["first_input_ago", first ? Math.round(performance.now() - first) : ""],
         ["n_changes", changes]]) {
-        const field = document.createElement("input");
+        const field = form.elements[name] || document.createElement("input");
         field.type = "hidden"; field.name = name; field.value = String(value);
         form.append(field);
       }
-    });
+    };
   }
 
   // ---- a form is sent once
@@ -178,7 +210,7 @@
       return;
     }
     form.dataset.sent = "yes";
-    if (form.querySelector("textarea[data-draft]")) { event.preventDefault(); send(form); return; }
+    if ("send" in form.dataset) { event.preventDefault(); send(form); return; }
     setTimeout(() => { delete form.dataset.sent; }, 4000);
   });
 

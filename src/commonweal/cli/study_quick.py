@@ -1,0 +1,274 @@
+"""``commonweal study quick``: a group in the room; and the sessions that are kept."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from commonweal.cli.study_asking import in_address, needs_extra, ready_writer, scheme_of
+from commonweal.cli.study_options import (
+    BaseUrl,
+    Host,
+    Port,
+    TlsCertificate,
+    TlsKey,
+    TrustedProxy,
+)
+from commonweal.models import DEFAULT_MODEL, check_language_model
+
+if TYPE_CHECKING:
+    from commonweal.study.config import StudyConfig
+    from commonweal.study.folder import Opened
+    from commonweal.study.sessions import KeptSession
+
+Kept = Literal["days", "file", "nothing"]
+
+
+def quick(
+    questions: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="QUESTION...", help="What you ask the people, one after the other."),
+    ] = None,
+    model: Annotated[
+        str,
+        typer.Option(
+            help="The language model: embedded, embedded:small, embedded:PATH.gguf, "
+            "openai:BASE_URL#MODEL, hf:PATH."
+        ),
+    ] = DEFAULT_MODEL,
+    spare_model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Another model that you may choose on your page if the first one fails; may be "
+            "given again. The embedded model is always one."
+        ),
+    ] = None,
+    language: Annotated[Literal["en", "de"], typer.Option(help="Of the pages.")] = "en",
+    review: Annotated[
+        bool,
+        typer.Option("--review", help="You read every statement before the group sees it."),
+    ] = False,
+    host: Host = "0.0.0.0",  # noqa: S104 - phones in the same network must reach it
+    port: Port = 8000,
+    base_url: BaseUrl = "",
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Keep the session's data in this file, until you delete it."
+        ),
+    ] = None,
+    keep_nothing: Annotated[
+        bool,
+        typer.Option("--keep-nothing", help="Delete the session's data when it is stopped."),
+    ] = False,
+    new: Annotated[
+        bool,
+        typer.Option("--new", help="Begin a new session, although one broke off on this question."),
+    ] = False,
+    reopen: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Serve a kept session again, instead of asking a QUESTION."
+        ),
+    ] = None,
+    tls_certificate: TlsCertificate = None,
+    tls_key: TlsKey = None,
+    trusted_proxy: TrustedProxy = "",
+) -> None:
+    """Ask a group in the room: they join by phone, write, rate, and all see the statement.
+
+    Prints a link and a QR code for the people and a private link for you. For 2 to 50 people. A
+    session that breaks off goes on with the same command. Its data is kept for 7 days in a private
+    folder, or as --keep or --keep-nothing says.
+    """
+    needs_extra()
+    import segno
+
+    from commonweal.errors import EngineError
+    from commonweal.study import server
+    from commonweal.study.quick import quick_study
+    from commonweal.study.sessions import KEPT_DAYS, delete_old
+    from commonweal.study.trying import has_people
+    from commonweal.study.web.app import Site
+
+    _check_together(questions, keep, keep_nothing=keep_nothing, reopen=reopen)
+    scheme = scheme_of(tls_certificate, tls_key)
+    for each in spare_model or ():
+        check_language_model(each)
+    for name in delete_old():
+        typer.echo(f"Deleted the session {name}: its {KEPT_DAYS} days were over.")
+    config = None
+    if questions:
+        config = quick_study(questions, model=model, language=language, review=review)
+    opened, token, path = _session(config, keep, reopen, is_new=new)
+    try:
+        writer = ready_writer(opened)
+    except EngineError:
+        _stop(opened, path, delete=True)
+        raise
+    seen_as = server.address_in_the_network() if host in ("0.0.0.0", "::") else host  # noqa: S104
+    address = base_url.rstrip("/") or f"{scheme}://{in_address(seen_as)}:{port}"
+    kept: Kept = "file" if keep else "nothing" if keep_nothing else "days"
+    site = Site(
+        opened.store,
+        opened.study_id,
+        writer=writer,
+        base_url=address,
+        spare_models=[*(spare_model or ()), DEFAULT_MODEL],
+        kept=kept,
+    )
+
+    def ready() -> None:
+        segno.make(f"{address}/join", error="m").terminal(out=sys.stdout, compact=True)
+        typer.echo(f"People join:       {address}/join")
+        typer.echo(f"You (keep secret): {address}/f/{token}")
+        typer.echo("Ctrl-C stops the session" + _until(opened.config.name, path, kept))
+
+    server.serve(
+        site,
+        host=host,
+        port=port,
+        tls_certificate=tls_certificate,
+        tls_key=tls_key,
+        trusted_proxy=trusted_proxy,
+        on_ready=ready,
+    )
+    _stop(
+        opened,
+        path,
+        delete=keep_nothing or (keep is None and not has_people(opened.store, opened.study_id)),
+    )
+
+
+def sessions(
+    delete: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Delete this session's data; may be given again."),
+    ] = None,
+    delete_all: Annotated[
+        bool, typer.Option("--delete-all", help="Delete the data of all of them.")
+    ] = False,
+) -> None:
+    """List the quick sessions that are kept on this machine, or delete them."""
+    needs_extra()
+    from commonweal.study.sessions import (
+        KEPT_DAYS,
+        delete_named,
+        delete_old,
+        kept_sessions,
+        sessions_folder,
+    )
+
+    gone = delete_old()
+    wanted = [*(delete or ())]
+    if delete_all:
+        wanted += [path.stem for path in sessions_folder().glob("*.db")]
+    for name in wanted:
+        delete_named(name)
+        gone.append(name)
+    for name in gone:
+        typer.echo(f"Deleted {name}")
+    found = kept_sessions()
+    if not found:
+        typer.echo("No session is kept on this machine.")
+    for each in found:
+        typer.echo(_line(each))
+        typer.echo(f"  {each.path}")
+    if found:
+        typer.echo(
+            f"Each is deleted {KEPT_DAYS} days after the last thing that happened in it, when a "
+            "quick session is next begun or listed.\nAgain on the web: commonweal study quick "
+            "--reopen NAME. As a dataset: commonweal study export PATH --out FOLDER"
+        )
+
+
+def _check_together(
+    questions: list[str] | None, keep: Path | None, *, keep_nothing: bool, reopen: str | None
+) -> None:
+    from commonweal.errors import InputError
+
+    if bool(questions) == bool(reopen):
+        raise InputError(
+            'expected a question, or --reopen NAME: commonweal study quick "Should buses be free?"'
+        )
+    if keep is not None and (keep_nothing or reopen):
+        raise InputError("--keep FILE goes with neither --keep-nothing nor --reopen")
+
+
+def _session(
+    config: StudyConfig | None, keep: Path | None, reopen: str | None, *, is_new: bool
+) -> tuple[Opened, str, Path]:
+    """The session, the facilitator's token, its database: one that broke off, or a new one."""
+    from commonweal.errors import InputError
+    from commonweal.study import sessions as kept
+
+    folder = kept.sessions_folder()
+    if config is None:
+        path = folder / f"{reopen}.db"
+        if Path(reopen or "").name != reopen or not path.exists():
+            known = ", ".join(each.name for each in kept.kept_sessions()) or "none"
+            raise InputError(f"there is no session {reopen!r}; expected one that is kept: {known}")
+        return *kept.go_on(path), path
+    asked = tuple(each.text for each in config.questions)
+    before = None
+    if keep is None:
+        before = None if is_new else kept.to_go_on_with(asked)
+    elif keep.exists():
+        before = kept.kept_session(keep)
+        if is_new or before.is_over or before.questions != asked:
+            raise InputError(
+                f"{keep} is there already, and no session on this question that broke off; "
+                "expected a new file"
+            )
+    if before is not None:
+        typer.echo(
+            f"Going on with the session of {_date(before.began_at)} ({_people(before.n_people)}); "
+            "--new begins another one."
+        )
+        return *kept.go_on(before.path, model=config.arms[0].model), before.path
+    path = keep or folder / f"{config.name}.db"
+    return *kept.begin(config, path), path
+
+
+def _stop(opened: Opened, path: Path, *, delete: bool) -> None:
+    """Closes the session's database; deletes it where nothing is to be kept or nobody joined."""
+    from commonweal.study.sessions import delete_session
+
+    opened.store.close()
+    if delete:
+        delete_session(path)
+
+
+def _until(name: str, path: Path, kept: Kept) -> str:
+    """What becomes of the data, as the end of a sentence."""
+    from commonweal.study.sessions import KEPT_DAYS
+
+    if kept == "nothing":
+        return " and deletes its data."
+    if kept == "file":
+        return f"; the same command goes on with it. Its data is kept in {path}."
+    return (
+        f"; the same command goes on with it. Its data is kept for {KEPT_DAYS} days "
+        f"(delete it before: commonweal study sessions --delete {name})."
+    )
+
+
+def _line(each: KeptSession) -> str:
+    state = "over" if each.is_over else "not over"
+    more = f" (+{len(each.questions) - 1})" if len(each.questions) > 1 else ""
+    return (
+        f"{each.name}  {_date(each.began_at)}  {_people(each.n_people)}, {state}: "
+        f"{each.questions[0]}{more}"
+    )
+
+
+def _people(n: int) -> str:
+    return "one person" if n == 1 else f"{n} people"
+
+
+def _date(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))

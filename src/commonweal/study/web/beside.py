@@ -1,0 +1,151 @@
+"""What a participant has beside the page that comes now: their data, another device, leaving, and
+the result to keep.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from commonweal.study import people, privacy
+from commonweal.study.keeping import (
+    Outcome,
+    group_of_result,
+    kept_until,
+    outcomes_of,
+    result_token,
+)
+from commonweal.study.store import Turn
+from commonweal.study.tables import Group
+from commonweal.study.web.formats import plain_result, qr_svg
+from commonweal.study.web.person import COOKIE, message, person_of
+from commonweal.study.web.visit import Handler, RefusedError, Visit, endpoint
+
+if TYPE_CHECKING:
+    from commonweal.study.web.app import Site
+
+
+def routes(site: Site) -> list[Route]:
+    """The addresses of these pages."""
+
+    def route(path: str, method: str, handler: Handler) -> Route:
+        return Route(path, endpoint(site, handler, cookie=COOKIE), methods=[method])
+
+    found = [
+        route("/here/data", "GET", data),
+        route("/here/data.json", "GET", data_file),
+        route("/here/device", "GET", device),
+        route("/here/device", "POST", new_device),
+        route("/here/leave", "GET", leave_page),
+    ]
+    if site.kind == "quick":
+        found += [
+            Route("/r/{token}", endpoint(site, result), methods=["GET"]),
+            Route("/r/{token}/result.txt", endpoint(site, result_file), methods=["GET"]),
+        ]
+    return found
+
+
+def data(visit: Visit) -> Response:
+    """Everything about the person, and the form to delete it."""
+    with visit.site.store.read() as db:
+        turn = visit.site.reading(db)
+        person = person_of(visit, turn)
+        return visit.page("data.html.j2", data=privacy.data_of(turn, person))
+
+
+def data_file(visit: Visit) -> Response:
+    """The same as JSON."""
+    with visit.site.store.read() as db:
+        turn = visit.site.reading(db)
+        found = privacy.data_of(turn, person_of(visit, turn))
+    return Response(
+        json.dumps(found, ensure_ascii=False, indent=2) + "\n",
+        media_type="application/json",
+        headers={"Content-Disposition": 'attachment; filename="my-data.json"'},
+    )
+
+
+def device(visit: Visit) -> Response:
+    """Offers a private link for another device."""
+    with visit.site.store.read() as db:
+        person_of(visit, visit.site.reading(db))
+    return visit.page("device.html.j2", address="", qr="")
+
+
+def new_device(visit: Visit) -> Response:
+    """A private link for another device; shown now and never again."""
+    with visit.site.store.turn(visit.site.study_id) as turn:
+        token = people.new_link(turn, person_of(visit, turn))
+    address = visit.url(f"/i/{token}")
+    return visit.page("device.html.j2", address=address, qr=qr_svg(address))
+
+
+def leave_page(visit: Visit) -> Response:
+    """Asks once more before somebody leaves."""
+    with visit.site.store.read() as db:
+        person = person_of(visit, visit.site.reading(db))
+        return visit.page("leave.html.j2", n_rounds=person.n_rounds_completed)
+
+
+def kept_result(visit: Visit, turn: Turn, group: Group | None) -> dict[str, Any] | None:
+    """What a page says of the result to keep: how all came out, the link and until when it works;
+    None where there is nothing to keep.
+    """
+    until = kept_until(turn, group) if group is not None and visit.site.kind == "quick" else None
+    if group is None or until is None:
+        return None
+    path = f"/r/{result_token(turn, group)}"
+    return {
+        "outcomes": outcomes_of(turn, group),
+        "path": path,
+        "address": visit.url(path),
+        "until": until,
+    }
+
+
+def result(visit: Visit) -> Response:
+    """The result of a session, for everybody who has the link, as long as it works."""
+    with visit.site.store.read() as db:
+        turn = visit.site.reading(db)
+        group, until = _of_link(visit, turn)
+        if until <= turn.now:
+            return message(visit, "kept.over_title", "kept.over", status=410)
+        return visit.page(
+            "kept.html.j2",
+            kept=kept_result(visit, turn, group),
+            qr=qr_svg(visit.url(visit.request.url.path)),
+            now=turn.now,
+        )
+
+
+def result_file(visit: Visit) -> Response:
+    """The same as a text, to be kept after the link is over."""
+    with visit.site.store.read() as db:
+        turn = visit.site.reading(db)
+        group, until = _of_link(visit, turn)
+        outcomes: list[Outcome] = outcomes_of(turn, group) if until > turn.now else []
+        if not outcomes:
+            raise RefusedError(410, "kept.over")
+        text = plain_result(visit.site.speaker(visit.language), outcomes, visit.language)
+    return Response(
+        text,
+        media_type="text/plain; charset=utf-8",
+        headers={"Content-Disposition": 'attachment; filename="result.txt"'},
+    )
+
+
+def _of_link(visit: Visit, turn: Turn) -> tuple[Group, float]:
+    """The group of the result's link, and until when it works.
+
+    Raises:
+        RefusedError: there is none.
+    """
+    group = group_of_result(turn, visit.request.path_params["token"])
+    until = kept_until(turn, group) if group is not None else None
+    if group is None or until is None:
+        raise RefusedError(404, "error.not_found")
+    return group, until

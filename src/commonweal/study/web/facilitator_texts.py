@@ -1,0 +1,137 @@
+"""What the facilitator reads: texts before the group sees them, and the report."""
+
+from __future__ import annotations
+
+import hmac
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, select
+from starlette.responses import Response
+from starlette.routing import Route
+
+from commonweal.study import held_texts
+from commonweal.study.keeping import outcome_of
+from commonweal.study.quick import group_of
+from commonweal.study.store import Turn, hashed
+from commonweal.study.tables import Member, Opinion, Round, Statement
+from commonweal.study.web.visit import RefusedError, Visit, endpoint
+
+if TYPE_CHECKING:
+    from commonweal.study.web.app import Site
+
+COOKIE = "cw_facilitator"
+
+
+def routes(site: Site) -> list[Route]:
+    """The addresses of these pages."""
+    wrap = partial(endpoint, site, cookie=COOKIE)
+    return [
+        Route("/facilitator/report", wrap(report), methods=["GET"]),
+        Route("/facilitator/texts", wrap(texts), methods=["GET"]),
+        Route("/facilitator/texts", wrap(decide), methods=["POST"]),
+    ]
+
+
+def texts(visit: Visit) -> Response:
+    """The round's opinions and statements as they come, and what waits for a decision.
+
+    A page for the facilitator alone, not for the screen of the room.
+    """
+    with visit.site.store.read() as db:
+        turn = facilitator_of(visit, visit.site.reading(db))
+        group = group_of(turn)
+        round_id = group.round_id if group else None
+        row = turn.db.get(Round, round_id) if round_id else None
+        waiting = held_texts.waiting_texts(turn)
+        return visit.page(
+            "session_texts.html.j2",
+            group=group,
+            row=row,
+            version=group.version if group else turn.study.lobby_version,
+            waiting=waiting,
+            opinions=_opinions(turn, row) if row else [],
+            statements=_picked(turn, row) if row else [],
+            now=turn.now,
+        )
+
+
+def decide(visit: Visit) -> Response:
+    """Lets a text through, or not."""
+    with visit.site.store.turn(visit.site.study_id) as turn:
+        facilitator_of(visit, turn)
+        kind, number = visit.text("kind"), visit.whole("id") or 0
+        held_texts.decide(turn, kind, number, visit.text("decision"), actor="facilitator")
+        if (group := group_of(turn)) is not None:
+            turn.touch(group)
+    return visit.go("/facilitator/texts")
+
+
+def report(visit: Visit) -> Response:
+    """For each question that is done: the statement, how it was rated, everything else that was
+    said. A page to print.
+    """
+    with visit.site.store.read() as db:
+        turn = facilitator_of(visit, visit.site.reading(db))
+        group = group_of(turn)
+        rows = turn.db.scalars(
+            select(Round)
+            .where(Round.group_id == (group.id if group else 0), Round.ended_at.is_not(None))
+            .order_by(Round.number)
+        ).all()
+        if not rows:
+            return visit.go("/facilitator")
+        return visit.page("session_report.html.j2", parts=[_part(turn, row) for row in rows])
+
+
+def _part(turn: Turn, row: Round) -> dict[str, Any]:
+    """What the report says of one question."""
+    statements = turn.db.scalars(select(Statement).where(Statement.round_id == row.id)).all()
+    opinions = _opinions(turn, row)
+    found = outcome_of(turn, row)
+    return {
+        "row": row,
+        "results": found.results,
+        "asked": found.n_asked,
+        "divisive": found.divisive,
+        # What the screen has rejected is shown to nobody.
+        "opinions": [each for each in opinions if each.screening in ("clear", "approved")],
+        "n_opinions": len(opinions),
+        "n_people": turn.db.scalar(
+            select(func.count()).select_from(Member).where(Member.round_id == row.id)
+        ),
+        "n_candidates": len(statements),
+        "n_shown": sum(each.shown for each in statements),
+        "model": statements[0].model if statements else "–",
+    }
+
+
+def _opinions(turn: Turn, row: Round) -> list[Opinion]:
+    found = select(Opinion).where(Opinion.round_id == row.id).order_by(Opinion.id)
+    return list(turn.db.scalars(found))
+
+
+def _picked(turn: Turn, row: Round) -> list[Statement]:
+    """The statements that are shown, or will be where nobody holds them back."""
+    found = select(Statement).where(Statement.round_id == row.id, Statement.pick.is_not(None))
+    return [
+        each
+        for each in turn.db.scalars(found.order_by(Statement.pick, Statement.id))
+        if each.screening != "rejected"
+    ]
+
+
+def is_facilitator(turn: Turn, token: str) -> bool:
+    """Whether the token is that of the session's private link."""
+    return hmac.compare_digest(hashed(token), turn.study.facilitator_hash or "")
+
+
+def facilitator_of(visit: Visit, turn: Turn) -> Turn:
+    """The turn, where the browser is the facilitator's.
+
+    Raises:
+        RefusedError: it is not.
+    """
+    if not is_facilitator(turn, visit.token):
+        raise RefusedError(404, "error.not_found")
+    return turn

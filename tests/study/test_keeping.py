@@ -1,0 +1,108 @@
+"""What people keep of a quick session: the result on their phones, and a link for a set time."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+pytest.importorskip("starlette", reason="the extra `study` is not installed")
+
+from starlette.testclient import TestClient
+from study_making import OPINION, ScriptedWriter
+
+from commonweal.study.bots import Browser
+from commonweal.study.keeping import RESULT_DAYS
+from commonweal.study.quick import open_session, quick_study
+from commonweal.study.store import ManualClock, Store
+from commonweal.study.web.app import Site
+
+QUESTIONS = ["Should buses be free?", "Should shops be shut?"]
+RESEARCH = re.compile(r"\b(study|research\w*|round counts|paid|Studie|Forsch\w*)\b", re.IGNORECASE)
+
+
+@pytest.fixture
+def room(tmp_path):
+    """(The site, its clock, the facilitator, three people) of a session that is over."""
+    clock = ManualClock()
+    store = Store(f"sqlite:///{tmp_path}/quick.db", clock=clock)
+    study_id, token = open_session(store, quick_study(QUESTIONS))
+    site = Site(
+        store, study_id, writer=ScriptedWriter(), base_url="http://here", in_background=False
+    )
+    facilitator = Browser(TestClient(site.app))
+    facilitator.get(f"/f/{token}")
+    people = [Browser(TestClient(site.app)) for _ in range(3)]
+    seen = []
+    for each in people:
+        each.get("/join")
+        seen.append(each.html)
+        each.send("/join", button="agree")
+    facilitator.get("/facilitator")
+    facilitator.send("/facilitator/start")
+    for _ in QUESTIONS:
+        for each in people:
+            each.get("/here")
+            each.send("/here/opinion", text=OPINION)
+            seen.append(each.html)
+        site.worker.run_once()
+        for each, agreement in zip(people, (6, 6, 2), strict=True):
+            each.get("/here")
+            for _ in range(3):
+                seen.append(each.html)
+                each.send("/here/rate", agreement=str(agreement), quality="5")
+        facilitator.get("/facilitator")
+        facilitator.send("/facilitator/close")
+    for each in people:
+        each.get("/here")
+    for path in ("/here", "/here/data", "/here/device", "/here/leave"):
+        people[0].get(path)
+        seen.append(people[0].html)
+    people[0].get("/here")
+    yield site, clock, facilitator, people, seen
+    store.close()
+
+
+def address(person):
+    return re.search(r"http://here(/r/[0-9a-f]{20})", person.html).group(1)
+
+
+def test_the_result_stays_on_the_phones_and_under_a_link_for_a_set_time(room):
+    site, clock, facilitator, people, _ = room
+    for question in QUESTIONS:
+        assert question in people[0].html
+    assert people[0].html.count("2 of 3 agree, 1 disagree") == 2
+    path = address(people[0])
+    assert {address(each) for each in people} == {path}
+    assert f"http://here{path}" in facilitator.get("/facilitator").text
+    # Somebody with no cookie at all, up to the last second and no longer.
+    stranger = TestClient(site.app)
+    clock.move_to(clock.now() + 86_400 * RESULT_DAYS - 1)
+    page = stranger.get(path).text
+    assert page.count("2 of 3 agree, 1 disagree") == 2
+    assert OPINION not in page
+    text = stranger.get(f"{path}/result.txt")
+    assert text.headers["content-disposition"].startswith("attachment")
+    assert text.text.count("2 of 3 agree, 1 disagree, 0 are neutral. The mean is 4.7") == 6
+    for question in QUESTIONS:
+        assert question in text.text
+    clock.move_to(clock.now() + 2)
+    over = stranger.get(path)
+    assert over.status_code == 410
+    assert "This link is over" in over.text
+    assert stranger.get(f"{path}/result.txt").status_code == 410
+
+
+def test_nobody_guesses_the_link(room):
+    site, _, _, people, _ = room
+    path = address(people[0])
+    stranger = TestClient(site.app)
+    for wrong in (path[:-1], path[:-1] + ("0" if path[-1] != "0" else "1"), "/r/x", "/r/é"):
+        assert stranger.get(wrong).status_code == 404
+
+
+def test_nothing_speaks_of_research_in_a_town_meeting(room):
+    *_, seen = room
+    for html in seen:
+        body = re.sub(r'/static/\S+|class="study"', "", html)
+        assert not (found := RESEARCH.search(body)), body[found.start() - 80 : found.end() + 20]

@@ -1,0 +1,175 @@
+"""The room in real browsers: phones of 375 pixels, a projector of 1920; the line breaks."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+pytest.importorskip("starlette", reason="the extra `study` is not installed")
+pytest.importorskip("playwright", reason="playwright is not installed")
+
+import uvicorn
+from browsing import Somebody, check
+from serving import free_port
+from study_making import OPINION
+
+from commonweal.study.quick import open_session, quick_study
+from commonweal.study.stock import StockWriter
+from commonweal.study.store import Store
+from commonweal.study.web.app import Site
+
+PROJECTOR = {"width": 1920, "height": 1080}
+PHONE = {"width": 375, "height": 667}
+
+
+@contextmanager
+def on_port(port, url, study_id, **options):
+    """A server of its own on this database and port, stopped at the end; another may follow."""
+    store = Store(url)
+    site = Site(store, study_id, writer=StockWriter(), **options)
+    config = uvicorn.Config(
+        site.app, host="127.0.0.1", port=port, log_level="error", timeout_graceful_shutdown=1
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    until = time.monotonic() + 30
+    while not server.started:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    try:
+        yield site
+    finally:
+        site.live.close()
+        server.should_exit = True
+        thread.join(timeout=15)
+        store.close()
+
+
+def press(room, text):
+    """Presses a button of the facilitator's page, once it is there and has been for a moment: what
+    is pressed while the page changes was meant for the one before, and does nothing.
+    """
+    room.wait_for_selector(f"text={text}", timeout=20_000)
+    room.wait_for_timeout(800)
+    room.get_by_role("button", name=text).click()
+
+
+def phone(chromium, address):
+    somebody = Somebody(chromium, address)
+    somebody.page.set_viewport_size(PHONE)
+    somebody.page.goto(f"{address}/join")
+    somebody.press("button[value=agree]")
+    return somebody
+
+
+def test_the_line_breaks_while_people_write(chromium, tmp_path):
+    url = f"sqlite:///{tmp_path}/quick.db"
+    store = Store(url)
+    study_id, token = open_session(store, quick_study(["Should buses be free?"]))
+    store.close()
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    with on_port(port, url, study_id):
+        room = chromium.new_context(viewport=PROJECTOR).new_page()
+        room.goto(f"{address}/f/{token}")
+        check(room)
+        # From the last row: the code takes half of the screen's height.
+        assert room.locator(".qr svg").bounding_box()["height"] >= 540
+        people = [phone(chromium, address) for _ in range(2)]
+        press(room, "Begin with 2 people")
+        for each in people:
+            each.wait_for("What do you think?")
+        first, second = (each.page for each in people)
+        first.fill("textarea", OPINION)
+    # The server is gone. What is sent stays on the phone, which says so.
+    first.click("form[action='/here/opinion'] button:not([formaction])")
+    first.wait_for_selector("text=Not sent yet", timeout=20_000)
+    first.wait_for_selector("text=Connection lost", timeout=20_000)
+    assert first.input_value("textarea") == OPINION
+    check(first)
+    second.fill("textarea", OPINION)
+    second.wait_for_selector("text=Not saved yet", timeout=20_000)
+    room.wait_for_selector("text=Connection lost", timeout=20_000)
+    with on_port(port, url, study_id):
+        # Nobody touches anything: it is sent, and everybody's page goes on.
+        first.wait_for_selector("text=Waiting for the others", timeout=30_000)
+        second.wait_for_selector("text=Draft saved", timeout=30_000)
+        room.wait_for_selector("text=Opinions: 1 of 2", timeout=30_000)
+        second.wait_for_selector("text=Connection lost", state="hidden", timeout=30_000)
+        for page in (first, second, room):
+            assert not page.locator("#lost").is_visible()
+    # A phone that was reloaded before its last words were saved has them in its own tab.
+    second.evaluate(
+        "text => { const area = document.querySelector('textarea'); area.value = text;"
+        " area.dispatchEvent(new Event('input')); }",
+        OPINION + " And more.",
+    )
+    with on_port(port, url, study_id):
+        second.reload()
+        assert second.input_value("textarea") == OPINION + " And more."
+        people[1].press("form[action='/here/opinion'] button")
+        for each in people:
+            each.rate(3)
+        room.wait_for_selector("text=The result is there", timeout=20_000)
+        check(room)
+        press(room, "End the session")
+        room.wait_for_selector("text=Everybody can keep the result", timeout=20_000)
+        check(room)
+        for each in people:
+            each.wait_for("Thank you")
+            check(each.page)
+            link = each.page.locator("a[href^='/r/']").first.inner_text()
+        stranger = chromium.new_context(viewport=PHONE).new_page()
+        stranger.goto(link)
+        check(stranger)
+        assert "of 2 agree" in stranger.text_content("main")
+    for each in people:
+        # The browser itself says when it cannot reach a server: nothing else may have gone wrong.
+        assert [one for one in each.faults if "net::ERR" not in one] == []
+
+
+def test_the_facilitator_reads_before_the_group_sees(chromium, tmp_path):
+    url = f"sqlite:///{tmp_path}/quick.db"
+    store = Store(url)
+    config = quick_study(["Should buses be free?"], review=True)
+    study_id, token = open_session(store, config)
+    store.close()
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    with on_port(port, url, study_id):
+        room = chromium.new_context(viewport=PROJECTOR).new_page()
+        room.goto(f"{address}/f/{token}")
+        people = [phone(chromium, address) for _ in range(2)]
+        press(room, "Begin with 2 people")
+        for each in people:
+            each.wait_for("What do you think?")
+            each.page.fill("textarea", OPINION)
+            each.press("form[action='/here/opinion'] button")
+        room.wait_for_selector("text=Texts that wait for you: 3", timeout=20_000)
+        check(room)
+        # A second screen with the same link: the texts stand there, and not on the projector.
+        own = chromium.new_context(viewport=PHONE).new_page()
+        own.goto(f"{address}/f/{token}")
+        own.goto(f"{address}/facilitator/texts")
+        own.wait_for_selector("text=Waiting for you")
+        check(own)
+        left_out = own.locator("blockquote").first.inner_text()
+        assert left_out not in room.text_content("main")
+        assert OPINION in own.text_content("main")
+        with own.expect_navigation():
+            own.get_by_role("button", name="Do not show it").first.click()
+        shown = own.get_by_role("button", name="Show it", exact=True)
+        while shown.count():
+            with own.expect_navigation():
+                shown.first.click()
+        seen = []
+        for each in people:
+            each.wait_for("Statement n of n")
+            seen.append(each.page.locator("blockquote").inner_text())
+            check(each.page)
+        assert left_out not in seen
+        room.wait_for_selector("text=Ratings: 0 of 2", timeout=20_000)

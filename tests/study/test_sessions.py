@@ -1,0 +1,137 @@
+"""Quick sessions that are kept: found again, gone on with, deleted."""
+
+from __future__ import annotations
+
+import stat
+import time
+
+import pytest
+
+pytest.importorskip("sqlalchemy", reason="the extra `study` is not installed")
+
+from sqlalchemy import select
+from study_making import OPINION
+
+from commonweal.errors import InputError
+from commonweal.study import answers, lobby, people, sessions
+from commonweal.study.quick import group_of, quick_study, use_model
+from commonweal.study.tables import Event, Opinion, Study
+
+BUSES = ["Should buses be free?"]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("COMMONWEAL_DATA", str(tmp_path))
+    return tmp_path / "sessions"
+
+
+def begun(questions=BUSES, model="embedded:small", n_people=3):
+    """A session in which everybody has written but the last."""
+    config = quick_study(questions, model=model)
+    path = sessions.sessions_folder() / f"{config.name}.db"
+    opened, _ = sessions.begin(config, path)
+    with opened.store.turn(opened.study_id) as turn:
+        ids = []
+        for _ in range(n_people):
+            person = people.join(turn)
+            people.consent(turn, person, "the text")
+            people.read_instructions(turn, person)
+            ids.append(person)
+        if n_people > 1:
+            lobby.start_by_facilitator(turn)
+            round_id = group_of(turn).round_id
+            for person in ids[:-1]:
+                assert answers.write_opinion(turn, person, round_id, OPINION) is None
+    opened.store.close()
+    return path
+
+
+def n_opinions(opened):
+    with opened.store.read() as db:
+        return len(db.scalars(select(Opinion.id)).all())
+
+
+def test_the_same_questions_go_on_with_everything_that_was_there():
+    path = begun()
+    found = sessions.to_go_on_with(["Should  buses be free? "])
+    assert (found.path, found.n_people, found.is_over) == (path, 3, False)
+    opened, token = sessions.go_on(path)
+    assert n_opinions(opened) == 2
+    # The facilitator's open browser goes on too: the link is the same each time.
+    with opened.store.read() as db:
+        before = db.scalars(select(Study.facilitator_hash)).one()
+    opened.store.close()
+    again, other = sessions.go_on(path)
+    assert token == other
+    with again.store.read() as db:
+        assert db.scalars(select(Study.facilitator_hash)).one() == before
+        assert db.scalars(select(Event.kind)).all().count("session goes on") == 2
+    again.store.close()
+
+
+def test_other_questions_old_and_ended_sessions_are_not_gone_on_with():
+    path = begun()
+    assert sessions.to_go_on_with(["Should shops be shut?"]) is None
+    assert sessions.to_go_on_with([*BUSES, "Should shops be shut?"]) is None
+    later = time.time() + 3600 * sessions.GOES_ON_HOURS + 60
+    assert sessions.to_go_on_with(BUSES, now=later) is None
+    opened, _ = sessions.go_on(path)
+    with opened.store.turn(opened.study_id) as turn:
+        turn.study.closed_at = turn.now
+    opened.store.close()
+    assert sessions.to_go_on_with(BUSES) is None
+    assert [each.is_over for each in sessions.kept_sessions()] == [True]
+
+
+def test_the_command_does_not_undo_the_model_that_was_chosen_on_the_page():
+    path = begun(model="openai:http://127.0.0.1:9/v1#dead")
+    opened, _ = sessions.go_on(path)
+    with opened.store.turn(opened.study_id) as turn:
+        use_model(turn, "embedded")
+    opened.store.close()
+    for asked, used in (
+        ("openai:http://127.0.0.1:9/v1#dead", "embedded"),
+        ("openai:http://127.0.0.1:9/v1#third", "openai:http://127.0.0.1:9/v1#third"),
+    ):
+        opened, _ = sessions.go_on(path, model=asked)
+        assert opened.config.arms[0].model == used
+        opened.store.close()
+
+
+def test_it_is_for_its_owner_alone(folder):
+    path = begun()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    for each in (path, folder / "key"):
+        assert stat.S_IMODE(each.stat().st_mode) == 0o600
+    token = sessions.facilitator_token("quick-1")
+    assert token != sessions.facilitator_token("quick-2")
+    assert token.encode() not in b"".join(each.read_bytes() for each in folder.iterdir())
+
+
+def test_what_is_deleted_leaves_nothing(folder):
+    path = begun()
+    other = begun(["Should shops be shut?"])
+    sessions.delete_named(path.stem)
+    assert not list(folder.glob(f"{path.stem}*"))
+    with pytest.raises(InputError, match=f"there is no session 'quick-no'.*{other.stem}"):
+        sessions.delete_named("quick-no")
+    for escape in ("../outside", "/etc/passwd", ""):
+        with pytest.raises(InputError, match="there is no session"):
+            sessions.delete_named(escape)
+    assert sessions.delete_old() == []
+    late = time.time() + 86_400 * sessions.KEPT_DAYS + 60
+    assert sessions.delete_old(now=late) == [other.stem]
+    assert not list(folder.glob("*.db*"))
+
+
+def test_a_study_is_no_session(tmp_path):
+    from study_making import small_study
+
+    from commonweal.study.store import Store
+
+    store = Store(f"sqlite:///{tmp_path}/study.db")
+    store.open_study(small_study())
+    store.close()
+    with pytest.raises(InputError, match="expected a quick session"):
+        sessions.go_on(tmp_path / "study.db")
