@@ -7,9 +7,10 @@
   const say = (text) => { const live = document.getElementById("live"); if (live) live.textContent = text; };
 
   // ---- the page follows the server
-  let busy = false, again = false, changed = -Infinity;
+  let busy = false, again = false, sending = false, changed = -Infinity;
   async function look() {
-    if (busy) { again = true; return; }
+    // While an answer is under way the page that comes with it is the one to show.
+    if (busy || sending) { again = true; return; }
     busy = true;
     try {
       const answer = await fetch(location.href, { credentials: "same-origin" });
@@ -18,6 +19,7 @@
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
       const next = fresh.querySelector("main");
       if (!next) return;
+      if (sending) { again = true; return; }
       if (next.dataset.key !== main().dataset.key) {
         put(fresh);
       } else {
@@ -30,7 +32,7 @@
         times();
       }
     } catch { /* no connection: the stream tries again by itself */ }
-    finally { busy = false; if (again) { again = false; look(); } }
+    finally { busy = false; if (again && !sending) { again = false; look(); } }
   }
 
   let later = 0;
@@ -160,6 +162,7 @@
     const said = form.querySelector("[data-unsent]");
     while (form.isConnected) {
       if (form.told) form.told();
+      sending = true;
       try {
         const answer = await fetch(form.action, { method: "POST", credentials: "same-origin",
           body: new URLSearchParams(new FormData(form)) });
@@ -173,6 +176,7 @@
           }
         }
       } catch { /* no connection */ }
+      finally { sending = false; if (again && !busy) { again = false; look(); } }
       if (said) { said.textContent = said.dataset.unsent; said.hidden = false; }
       await new Promise((go) => setTimeout(go, 3000 + 2000 * Math.random()));
     }
