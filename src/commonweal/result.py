@@ -72,6 +72,8 @@ class Agreement(Selection):
         before: the result that this one revises; None of a first round. Its ``closest`` stands
             first among the candidates, scored anew: from opinion and critique.
         critiques: what people would change about that; who is not among them would change nothing.
+        minority: what was written for those who disagree with the closest, from their opinions, and
+            picked for them alone; None where nothing was asked for.
     """
 
     utilities: FloatArray
@@ -79,6 +81,7 @@ class Agreement(Selection):
     explanation: Explanation | None = None
     before: Agreement | None = None
     critiques: tuple[Critique, ...] = ()
+    minority: Selection | None = None
 
     @classmethod
     def of(cls, made: Selection, **changes: Any) -> Agreement:
@@ -251,6 +254,13 @@ class Agreement(Selection):
         return left_out(self.question.text, self.opinions, self.closest.text)
 
     @property
+    def minority_statement(self) -> str | None:
+        """The minority's own sentence, to be shown with the statement; None without one."""
+        if self.minority is None or not self.minority.shown:
+            return None
+        return self.minority.shown[0].text
+
+    @property
     def is_revised(self) -> bool:
         """Whether a revision is predicted to be better than what it revises, and taken."""
         index = self.closest_index
@@ -357,7 +367,7 @@ class Agreement(Selection):
         other = self.picked([resolve_rule(welfare, alpha)])
         # An explanation is of one text.
         is_same = other.closest_index == self.closest_index
-        return other if is_same else replace(other, explanation=None)
+        return other if is_same else replace(other, explanation=None, minority=None)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values that JSON can hold (an infinite α as the string "inf")."""
@@ -395,6 +405,14 @@ class Agreement(Selection):
                 name: _id(self.under(name).closest) for name in WELFARE_FUNCTIONS
             },
             "explanation": None if self.explanation is None else asdict(self.explanation),
+            **(
+                {}
+                if self.minority is None
+                else {
+                    "minority_statement": self.minority_statement,
+                    "minority": selection_to_dict(self.minority),
+                }
+            ),
             **self._chain(),
             **told,
         }
@@ -451,6 +469,7 @@ class Agreement(Selection):
                 explanation=explanation_from_dict(told.get("explanation")),
                 before=cls.from_dict(told["before"]) if told.get("before") else None,
                 critiques=tuple(Critique(**each) for each in told.get("critiques", ())),
+                minority=selection_from_dict(told["minority"]) if told.get("minority") else None,
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise InputError(

@@ -100,6 +100,7 @@ class Candidate:
         prompt_hash: sha256 of the policy's prompt template, first 16 hex digits.
         seed: the sampling seed of this one completion.
         attempt: 0 for the first draw, k for the k-th time that rejected completions were redrawn.
+        author: who wrote it, of a text by a person (its policy is then "human").
     """
 
     id: str
@@ -110,6 +111,7 @@ class Candidate:
     prompt_hash: str
     seed: int
     attempt: int = 0
+    author: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,6 +127,23 @@ def agree(
             "statement is written again, and the old one stands among the revisions.",
         ),
     ] = None,
+    minority: Annotated[
+        bool,
+        typer.Option(
+            "--minority",
+            help="Also write what those who are predicted to disagree want to be heard.",
+        ),
+    ] = False,
+    edited: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="A text of people's own as one candidate more, predicted too."
+        ),
+    ] = None,
+    author: Annotated[str, typer.Option(metavar="NAME", help="Who wrote it.")] = "facilitator",
+    take: Annotated[
+        bool, typer.Option("--take", help="Take that text, whatever the rule says.")
+    ] = False,
     compare_rules: Annotated[
         bool,
         typer.Option("--compare-rules", help="Show what each rule picks and whom it serves least."),
@@ -162,10 +179,12 @@ def agree(
     from rich.console import Console
 
     from commonweal.agreement import find_agreement
-    from commonweal.cli.agree_again import check_stored, read_result
+    from commonweal.cli.agree_again import check_stored, print_edited, read_result
     from commonweal.cli.agree_compared import print_rules, print_what_if
     from commonweal.cli.agree_screen import print_result
-    from commonweal.files import check_outputs, write_whole
+    from commonweal.editing import with_text
+    from commonweal.errors import InputError
+    from commonweal.files import check_outputs, read_text, write_whole
     from commonweal.groups import read_group
 
     json_on_screen = json_file is not None and str(json_file) == "-"
@@ -176,14 +195,18 @@ def agree(
             "--what-if-plot": what_if_plot,
         },
         inputs={"the group's file": group}
-        | ({"the critiques": critiques} if critiques is not None else {}),
+        | ({"the critiques": critiques} if critiques is not None else {})
+        | ({"the edited text": edited} if edited is not None else {}),
     )
+    from commonweal.minority import with_minority
     from commonweal.policies.languages import language_warning
     from commonweal.reading.critiques import read_critiques
     from commonweal.rehearsing import write_alpha_plot
     from commonweal.revising import check_critiques
     from commonweal.selection import N_CANDIDATES
 
+    if take and edited is None:
+        raise InputError("--take is for a text given with --edited; take it out, or give one")
     said, how_read = read_critiques(critiques) if critiques is not None else ((), ())
     stored = read_result(group)
     if stored is not None:
@@ -242,7 +265,24 @@ def agree(
                 on_cost=bars.say,
             )
         result = replace(result, notes=tuple(dict.fromkeys((*how_read, *result.notes))))
+    if edited is not None:
+        text = read_text(edited, expected="a text", max_bytes=100_000)
+        before = result.closest
+        result = with_text(result, text, author=author, take=take, reward=reward_model)
+    if minority and result.closest is not None:
+        with StageBars(STAGES) as bars:
+            result = with_minority(
+                result,
+                model=model,
+                reward=reward_model,
+                seed=seed,
+                min_quality=min_quality,
+                on_progress=bars.update,
+                on_cost=bars.say,
+            )
     print_result(console, result, details=details)
+    if edited is not None:
+        print_edited(console, result, before)
     if compare_rules and result.candidates:
         print_rules(console, result)
     if what_if:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from commonweal.result import Agreement
+    from commonweal.types import Candidate
 
 _MOVED = 0.05
 """Points below which a predicted change is none: what is shown has one decimal."""
@@ -87,6 +88,33 @@ def print_revision(console: Console, result: Agreement) -> None:
                 f"  Of {len(ids)} {who}, {up} are predicted to agree more and {down} less "
                 f"({sum(changes) / len(changes):+.1f} of 7 on average)."
             )
+
+
+def print_edited(console: Console, result: Agreement, before: Candidate | None) -> None:
+    """A text of people's own beside what was closest before: what changed, what is predicted."""
+    from rich.padding import Padding
+
+    own = result.candidates[-1]
+    column = len(result.candidates) - 1
+    console.print(f"{own.id}, by {own.author}", style="bold")
+    if before is not None:
+        console.print(Padding(differences(before.text, own.text), (0, 0, 0, 2)))
+    ratings = result.utilities[:, column]
+    quality = "" if result.qualities is None else f", quality {result.qualities[column]:.1f}"
+    console.print(
+        f"  Predicted: mean {ratings.mean():.1f}, lowest {ratings.min():.1f} of 7{quality}; rank "
+        f"{result.ranking.ranks[column]} of {len(result.candidates)} by {result.welfare_name} "
+        "welfare."
+    )
+    if before is not None:
+        old = next(n for n, each in enumerate(result.candidates) if each.id == before.id)
+        ratings = result.utilities[:, old]
+        console.print(
+            f"  Before ({before.id}): mean {ratings.mean():.1f}, lowest {ratings.min():.1f} of 7."
+        )
+    taken = "It is the text above." if result.closest == own else "The text above stands."
+    console.print(f"  {taken}")
+    console.print()
 
 
 def differences(before: str, after: str) -> Text:

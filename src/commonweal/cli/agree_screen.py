@@ -43,6 +43,7 @@ def print_result(console: Console, result: Agreement, *, details: bool = False) 
     if result.closest is not None:
         title = _TITLES[result.outcome]
         print_(Panel(Text(result.closest.text), title=title, padding=(1, 2)))
+        _print_minority(console, result)
         _print_people(console, result)
         print_revision(console, result)
         _print_why(console, result)
@@ -62,6 +63,17 @@ def print_result(console: Console, result: Agreement, *, details: bool = False) 
     if not details:
         print_("More: --details for the numbers, --report FILE for a page to show.", style="dim")
     print_()
+
+
+def _print_minority(console: Console, result: Agreement) -> None:
+    """The minority's own sentence, with whose it is."""
+    from rich.panel import Panel
+    from rich.text import Text
+
+    if result.minority is not None and (text := result.minority_statement) is not None:
+        whose = _listed([opinion.id for opinion in result.minority.opinions])
+        title = Text(f"A minority would add (written from: {whose})")
+        console.print(Panel(Text(text), title=title, padding=(1, 2)))
 
 
 def _sentence_case(outcome: Outcome) -> str:

@@ -26,7 +26,7 @@ from commonweal.types import Sampling
 TEMPLATES = (
     *("zero_shot", "zero_shot_small", "zero_shot_reasoning"),
     *("few_shot", "few_shot_small", "few_shot_reasoning"),
-    "sft",
+    *("sft", "minority"),
 )
 """The templates that come with commonweal: files beside this one."""
 

@@ -11,6 +11,7 @@ from commonweal.selection.making import (
     check_min_quality,
     check_seed,
     included,
+    scored,
     select,
 )
 from commonweal.selection.record import Pick, Ranked, Selection, pick, rank_under
@@ -28,6 +29,7 @@ __all__ = [
     "included",
     "pick",
     "rank_under",
+    "scored",
     "select",
     "selection_from_dict",
     "selection_to_dict",

@@ -25,6 +25,7 @@ from commonweal.types import (
     Progress,
     Question,
     RewardModel,
+    no_progress,
 )
 from commonweal.welfare import WelfareRule
 
@@ -120,7 +121,7 @@ def select(
     if reward is not None:
         made = [
             replace(each, min_quality=min_quality)
-            for each in _scored(made, reward, on_progress, read_as)
+            for each in scored(made, reward, on_progress, read_as)
         ]
         for place, rng in enumerate(chances):
             others = [each for each in made if each is not made[place]]
@@ -238,7 +239,7 @@ def _joined(
     )
     seconds = more.timings_seconds
     if new:
-        (more,) = _scored([replace(more, candidates=new)], reward, progress, read_as)
+        (more,) = scored([replace(more, candidates=new)], reward, progress, read_as)
         seconds = more.timings_seconds
         tables: dict[str, Any] = {}
         for name in ("rewards", "utilities", "low", "high", "qualities"):
@@ -316,13 +317,20 @@ def _written(
     )
 
 
-def _scored(
+def scored(
     made: Sequence[Selection],
     reward: RewardModel,
-    progress: Progress,
-    read_as: Mapping[str, str] | None,
+    progress: Progress = no_progress,
+    read_as: Mapping[str, str] | None = None,
 ) -> list[Selection]:
-    """The selections with everybody's rewards and expected ratings, all scored in one batch."""
+    """The selections with everybody's rewards and expected ratings, all scored in one batch.
+
+    Args:
+        made: of one group; what they hold of scores is replaced.
+        reward: what predicts.
+        progress: as of ``select``.
+        read_as: likewise.
+    """
     heard = read_as or {}
     opinions = [heard.get(opinion.id, opinion.text) for opinion in made[0].opinions]
     statements = [candidate.text for each in made for candidate in each.candidates]

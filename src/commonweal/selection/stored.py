@@ -34,7 +34,7 @@ def selection_to_dict(made: Selection) -> dict[str, Any]:
             for opinion in made.opinions
         ],
         "candidates": [
-            asdict(candidate)
+            {key: value for key, value in asdict(candidate).items() if key != "author" or value}
             | {
                 name: dict(zip(people, table[:, index].tolist(), strict=True))
                 for name, table in tables.items()
@@ -112,7 +112,10 @@ def selection_from_dict(told: Mapping[str, Any]) -> Selection:
 
 
 def _candidate(row: Mapping[str, Any]) -> Candidate:
-    said = {each.name: row[each.name] for each in fields(Candidate)}
+    # Records of before people's own texts have no author.
+    said = {"author": ""} | {
+        each.name: row[each.name] for each in fields(Candidate) if each.name in row
+    }
     return Candidate(**said | {"included_opinion_ids": tuple(said["included_opinion_ids"])})
 
 

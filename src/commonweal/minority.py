@@ -1,0 +1,96 @@
+"""The minority's own sentence, shown beside the group's statement and never instead of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from commonweal.errors import InputError
+from commonweal.models import DEFAULT_MODEL, load_language_model
+from commonweal.policies.kinds import kind_of
+from commonweal.policies.prompted import PromptedPolicy
+from commonweal.policies.templates import load_template
+from commonweal.reading.explaining import nearest
+from commonweal.rewards import DEFAULT_REWARD_MODEL, load_reward_model
+from commonweal.rules import RAWLSIAN
+from commonweal.selection import MIN_QUALITY, Wanted, check_seed, select
+from commonweal.types import no_progress
+
+if TYPE_CHECKING:
+    from commonweal.result import Agreement
+    from commonweal.rewards.prompted_cost import Cost
+    from commonweal.types import LanguageModel, Progress, RewardModel
+
+N_CANDIDATES = 8
+"""Sentences written to choose from: fewer people, fewer ways to say it; our choice."""
+
+NAME = "minority"
+
+
+def with_minority(
+    found: Agreement,
+    *,
+    who: Sequence[str] | None = None,
+    model: str | LanguageModel = DEFAULT_MODEL,
+    reward: str | RewardModel = DEFAULT_REWARD_MODEL,
+    n_candidates: int = N_CANDIDATES,
+    seed: int = 0,
+    min_quality: float | None = MIN_QUALITY,
+    on_progress: Progress | None = None,
+    on_cost: Callable[[Cost], None] | None = None,
+) -> Agreement:
+    """The result with a sentence of those who disagree with its text, written from theirs alone.
+
+    Of what is written that is taken with which the least-agreeing of them is predicted to agree
+    most. It is a selection of its own, over these people. Where nobody disagrees the result comes
+    back with a note, and nothing is loaded.
+
+    Args:
+        found: a result with a text.
+        who: ids of those found to disagree; by default those predicted to.
+        model: what writes, by name or as an object.
+        reward: what predicts agreement, likewise.
+        n_candidates: how many to choose from.
+        seed: of all chance.
+        min_quality: see ``select``.
+        on_progress: likewise.
+        on_cost: as of ``find_agreement``.
+
+    Raises:
+        InputError: there is no text to disagree with, or somebody is not in the group.
+        WeightsError, EngineError: as ``find_agreement``.
+    """
+    if found.closest is None:
+        raise InputError(f"there is no text to disagree with: {found.reason}")
+    check_seed(seed)
+    people = [opinion.id for opinion in found.opinions]
+    for name in who or ():
+        if name not in people:
+            raise InputError(f"{name!r} is not in the group{nearest(name, people)}")
+    chosen = set(who) if who is not None else {each.participant_id for each in found.dissent}
+    # Whose opinion no policy may see has no part in this text either.
+    chosen -= set(found.omitted)
+    theirs = tuple(opinion for opinion in found.opinions if opinion.id in chosen)
+    if not theirs:
+        note = "nobody is predicted to disagree, so there is no minority statement"
+        return replace(found, minority=None, notes=(*found.notes, note))
+    writer = load_language_model(model) if isinstance(model, str) else model
+    predictor = (
+        load_reward_model(reward, writer=writer, on_cost=on_cost)
+        if isinstance(reward, str)
+        else reward
+    )
+    template = "zero_shot_small" if kind_of(writer) == "small" else NAME
+    (made,) = select(
+        found.question,
+        theirs,
+        [Wanted((), n_candidates, (RAWLSIAN,), (seed,), named="of the minority")],
+        policy=PromptedPolicy(NAME, writer, load_template(template)),
+        reward=predictor,
+        on_progress=on_progress or no_progress,
+        min_quality=min_quality,
+        may_be_empty=True,
+    )
+    notes = () if made.picks else ("no minority statement worth showing was written",)
+    return replace(found, minority=made, notes=(*found.notes, *notes))
