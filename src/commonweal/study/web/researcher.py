@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from starlette.responses import Response
 from starlette.routing import Route
 
-from commonweal.study import held_texts, machine, researchers
+from commonweal.study import export_files, held_texts, machine, researchers
 from commonweal.study.answers import clean
 from commonweal.study.jobs import failed_jobs
+from commonweal.study.keeping import outcome_of
 from commonweal.study.pages import companions
 from commonweal.study.store import Turn
-from commonweal.study.tables import Event, Group, Job, Participant, Researcher, Round
+from commonweal.study.tables import (
+    Event,
+    Group,
+    Job,
+    Opinion,
+    Participant,
+    Researcher,
+    Round,
+    Statement,
+)
 from commonweal.study.web.limits import FewAtOnce
 from commonweal.study.web.visit import RefusedError, Visit, as_whole, endpoint
 
@@ -39,6 +49,7 @@ def routes(site: Site) -> list[Route]:
         Route("/researcher/logout", wrap(logout), methods=["POST"]),
         Route("/researcher", wrap(dashboard), methods=["GET"]),
         Route("/researcher/audit", wrap(audit), methods=["GET"]),
+        Route("/researcher/export", wrap(export), methods=["POST"]),
         Route("/researcher/moderation", wrap(moderation), methods=["GET"]),
         Route("/researcher/moderation", wrap(decide), methods=["POST"]),
         Route("/researcher/groups/{group}", wrap(group_page), methods=["GET"]),
@@ -177,6 +188,7 @@ def group_page(visit: Visit) -> Response:
         return visit.page(
             "group.html.j2",
             row=_row(turn, group, failed_jobs(db, turn.study.id)),
+            rounds=_as_they_come(turn, group),
             members=db.scalars(
                 select(Participant)
                 .where(Participant.group_id == group.id)
@@ -186,6 +198,52 @@ def group_page(visit: Visit) -> Response:
             now=turn.now,
             **_events(visit, turn, group),
         )
+
+
+def export(visit: Visit) -> Response:
+    """The study's data as a file to take home."""
+    kinds: dict[str, export_files.Kind] = {each: each for each in get_args(export_files.Kind)}
+    kind = kinds.get(visit.text("kind"))
+    with visit.site.store.read() as db:
+        who = _who(visit, visit.site.reading(db))
+        actor = who.name
+    if kind is None:
+        raise RefusedError(404, "error.not_found")
+    content, name, media_type = export_files.export_file(
+        visit.site.store, visit.site.study_id, kind, name=visit.site.config.name, actor=actor
+    )
+    return Response(
+        content,
+        media_type=media_type,
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+def _as_they_come(turn: Turn, group: Group) -> list[dict[str, Any]]:
+    """Each round of the group, the newest first: opinions, statements, ratings so far."""
+    rounds = turn.db.scalars(
+        select(Round).where(Round.group_id == group.id).order_by(Round.number.desc())
+    )
+    found = []
+    for row in rounds.all():
+        opinions = turn.db.execute(
+            select(Participant.seat, Opinion)
+            .join(Participant, Opinion.participant_id == Participant.id)
+            .where(Opinion.round_id == row.id)
+            .order_by(Opinion.id)
+        ).all()
+        n_written = turn.db.scalar(
+            select(func.count(Statement.id)).where(Statement.round_id == row.id)
+        )
+        found.append(
+            {
+                "row": row,
+                "opinions": opinions,
+                "n_written": n_written,
+                "found": outcome_of(turn, row),
+            }
+        )
+    return found
 
 
 def act(visit: Visit) -> Response:
