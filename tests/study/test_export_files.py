@@ -96,7 +96,8 @@ def test_a_groups_page_shows_everything_as_it_comes(rated):
     assert "HYPERLINK" in researcher.html
     assert researcher.html.count(OPINION) == 3
     assert "We agree on plan" in researcher.html
-    assert researcher.html.count("6.0") == 3
+    # Each of three has rated the one that chance showed them first.
+    assert 1 <= researcher.html.count("6.0") <= 3
     assert "4 of 4" not in researcher.html
     for each in people:
         each.get("/here")
