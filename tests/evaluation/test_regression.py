@@ -11,7 +11,10 @@ import statsmodels.api as sm
 from known_truth import simulate_study
 from scipy import linalg, stats
 
+from commonweal.datasets.dataset import About, Dataset, frame
+from commonweal.datasets.schema import LIKERT_7
 from commonweal.errors import InputError
+from commonweal.evaluation.evaluate import evaluate
 from commonweal.evaluation.regression import (
     least_squares_cr2,
     policy_effects,
@@ -273,3 +276,34 @@ def test_ratings_without_any_difference_have_no_effect():
     even = dataset.ratings.with_columns(agreement=pl.lit(5, dtype=pl.Int64))
     found = policy_effects(replace(dataset, ratings=even), baseline="zero_shot")
     assert all((e.low, e.estimate, e.high, e.p_value) == (0, 0, 0, 1) for e in found.effects)
+
+
+def test_groups_that_say_the_same_leave_no_error_to_estimate_and_no_interval():
+    """Two groups in which a policy adds the same: there is no interval, and no page that breaks."""
+    drawn = rng(19)
+    rounds, candidates, ratings = [], [], []
+    for name in ("0", "1"):
+        rounds.append(
+            {"round_id": name, "group_id": name, "question_id": name, "question": f"Why {name}?"}
+        )
+        for n, policy in enumerate("abcd", start=2):
+            candidates.append(
+                {"round_id": name, "candidate_id": policy, "text": "word " * n,
+                 "policy": policy, "shown": True}
+            )  # fmt: skip
+            ratings += [
+                {"round_id": name, "participant_id": f"{name}{p}", "candidate_id": policy,
+                 "pass_index": 0, "agreement": int(drawn.integers(1, 8)), "quality": 4}
+                for p in range(5)
+            ]  # fmt: skip
+    made = Dataset(
+        About("made", "simulated", LIKERT_7, "made by rule"),
+        rounds=frame("rounds", rounds),
+        candidates=frame("candidates", candidates),
+        ratings=frame("ratings", ratings),
+    )
+    (effect,) = (e for e in policy_effects(made, baseline="a").effects if e.name == "c")
+    assert effect.standard_error == pytest.approx(0, abs=1e-9)
+    figure = evaluate(made, n_resamples=1000).figures["effect/agreement/c"]
+    assert (figure.value, figure.low, figure.p_value) == (effect.estimate, None, None)
+    assert "too much alike" in figure.no_interval

@@ -112,6 +112,11 @@ def _other_pairs(dataset: Dataset, pairs: Sequence[Pair], baseline: str | None) 
     return found
 
 
+NO_ERROR = 1e-9
+"""An error of less is none: rounding."""
+FEW = "the groups are too few, or too much alike, to estimate an error from"
+
+
 def _fast(
     dataset: Dataset, baseline: str | None, outcome: Outcome, *, control_length: bool
 ) -> list[Figure]:
@@ -134,19 +139,22 @@ def _fast(
     at = " at equal length" if control_length else ""
 
     def one(effect: Effect, name: str, title: str, says: str) -> Figure:
+        # Two or three groups that say the same leave nothing to estimate an error from.
+        is_known = effect.standard_error > NO_ERROR
         return Figure(
             f"{key}/{name}",
             title,
             kind,
             effect.estimate,
-            effect.low,
-            effect.high,
+            effect.low if is_known else None,
+            effect.high if is_known else None,
             found.n_ratings,
             "people times statements",
             found.n_groups,
             says.replace(VALUE, shown(effect.estimate, kind).removesuffix(" %")),
             {"policy": name, "outcome": outcome, "baseline": baseline},
-            p_value=effect.p_value,
+            p_value=effect.p_value if is_known else None,
+            no_interval="" if is_known else FEW,
             warning=" ".join(found.warnings),
         )
 

@@ -132,7 +132,9 @@ def policy_effects(
             "groups are the unit of uncertainty"
         )
     estimates, covariance = least_squares_cr2(x, y, group)
-    found = _effects(names, estimates, np.sqrt(np.diag(covariance)), n_groups - 1)
+    # Rounding may leave a variance of nothing below 0.
+    errors = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    found = _effects(names, estimates, errors, n_groups - 1)
     effects = tuple(effect for effect in found if effect.name in policies)
     return PolicyEffects(
         outcome=outcome,
