@@ -6,11 +6,14 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 from command_line import COMMAND, commonweal, environment
 
 from commonweal._version import __version__
+from commonweal.cli import doctor
 from commonweal.models import store
 from commonweal.rewards import DEFAULT_REWARD_MODEL, REWARD_WEIGHTS
 
@@ -27,6 +30,7 @@ COMMANDS = [
     ["doctor"],
     ["evaluate"],
     ["iterate"],
+    ["iterate", "new"],
     ["iterate", "run"],
     ["iterate", "status"],
     ["models"],
@@ -46,15 +50,19 @@ COMMANDS = [
     ["reward", "measure"],
     ["reward", "rank"],
     ["train"],
+    ["train", "new"],
     ["train", "reward"],
     ["train", "sft"],
     ["study"],
+    ["study", "backup"],
+    ["study", "validate"],
     ["study", "export"],
     ["study", "invite"],
     ["study", "new"],
     ["study", "quick"],
     ["study", "researcher"],
     ["study", "serve"],
+    ["study", "sessions"],
     ["study", "simulate"],
 ]
 
@@ -132,6 +140,20 @@ def test_the_doctor_is_content_with_the_weights(encoder_folder, smollm2_gguf):
     assert "key not set" in ran.stdout
     assert re.search(r"weights smollm2-135m-instruct \(98 MB\).*GB in use", ran.stdout)
     assert re.search(r"processor cores, \d+\.\d GB of memory", ran.stdout)
+
+
+def test_the_doctor_lists_every_extra():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))
+    extras = project["project"]["optional-dependencies"]
+    ran = commonweal("doctor")
+    for extra in extras:
+        assert f" extra {extra}, optional: " in ran.stdout
+
+
+@pytest.mark.parametrize(("extra", "lacks"), [("study", True), ("nothing-of-that-name", False)])
+def test_an_extra_lacks_what_is_not_installed(extra, lacks, monkeypatch):
+    monkeypatch.setattr(doctor, "_version", lambda project: doctor.NOT_INSTALLED)
+    assert ("starlette" in doctor._lacking(extra)) == lacks
 
 
 def test_the_doctor_offers_the_small_model_where_it_is_all_there_is(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import sys
 from importlib import metadata
@@ -13,7 +14,16 @@ import typer
 
 from commonweal._version import __version__
 
+NOT_INSTALLED = "not installed"
 EXAMPLE = "Example: commonweal doctor"
+EXTRAS = {
+    "study": "studies and quick sessions in the browser",
+    "train": "training, and the hf: engine",
+    "stats": "mixed-effects models (commonweal evaluate --regression)",
+    "questions": "splitting debate questions",
+    "warm": "predictions that learn from a conversation's own ratings",
+}
+"""What each extra of the package is for; all of them."""
 
 
 def doctor() -> None:
@@ -100,12 +110,15 @@ def doctor() -> None:
         "pip install 'commonweal[train]'",
         optional=True,
     )
-    _say(
-        find_spec("sklearn") is not None,
-        f"splitting debate questions: scikit-learn {_version('scikit-learn')}, optional",
-        "pip install 'commonweal[questions]'",
-        optional=True,
-    )
+    for extra, what in EXTRAS.items():
+        lacking = _lacking(extra)
+        _say(
+            not lacking,
+            f"extra {extra}, optional: {what}"
+            + (f"; without {', '.join(lacking)}" if lacking else ""),
+            f"pip install 'commonweal[{extra}]'",
+            optional=True,
+        )
     ready = embedded and writer is not None and REWARD_WEIGHTS not in missing_weights
     option = "" if writer == store.DEFAULT_LANGUAGE_MODEL else f" --model embedded:{writer}"
     typer.echo()
@@ -122,8 +135,20 @@ def _say(fine: bool, what: str, remedy: str = "", *, optional: bool = False) -> 
     typer.echo(f"{mark} {what}" + ("" if fine else f" → {remedy}"))
 
 
+def _lacking(extra: str) -> list[str]:
+    """The distributions of an extra that are not installed, by name."""
+    wanted = []
+    for requirement in metadata.requires("commonweal") or ():
+        needed, _, marker = requirement.partition(";")
+        if re.search(rf"""extra == ['"]{extra}['"]""", marker) and not (
+            "sys_platform" in marker and sys.platform == "win32"
+        ):
+            wanted.append(re.split(r"[\[<>=!~ ]", needed.strip())[0])
+    return [name for name in wanted if _version(name) == NOT_INSTALLED]
+
+
 def _version(project: str) -> str:
     try:
         return metadata.version(project)
     except metadata.PackageNotFoundError:
-        return "not installed"
+        return NOT_INSTALLED
