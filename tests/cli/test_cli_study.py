@@ -109,10 +109,10 @@ def test_simulate_then_the_records_are_marked(study):
     dataset = read_dataset(out)
     assert set(dataset.candidates["policy"]) == {
         "few_shot (stock sentences)",
-        "zero_shot (stock sentences)",
+        "few_shot_utilitarian (stock sentences)",
     }
     evaluated = commonweal("evaluate", str(out), "--resamples", "1000")
-    assert "baseline zero_shot (stock sentences)" in evaluated.stdout
+    assert "baseline few_shot (stock sentences)" in evaluated.stdout
 
 
 def test_a_rehearsal_has_the_studys_own_arms_write_and_counts_what_it_exports(study):
@@ -128,18 +128,18 @@ def test_a_rehearsal_has_the_studys_own_arms_write_and_counts_what_it_exports(st
         )
     assert ran.returncode == 0, ran.stderr
     dataset = read_dataset(out)
-    assert set(dataset.candidates["policy"]) == {"few_shot", "zero_shot"}
+    assert set(dataset.candidates["policy"]) == {"few_shot", "few_shot_utilitarian"}
     assert set(dataset.candidates["text"]) <= set(WORDS)
     assert "stock" not in ran.stdout.lower()
     given, positions = dataset.ratings.height, dataset.position_ratings.height
     said = (
-        f"{dataset.rounds.height} rounds, {dataset.opinions.height} opinions, "
+        f"{dataset.rounds.height} round, {dataset.opinions.height} opinions, "
         f"{given} ratings of statements, {positions} of position statements"
     )
     assert said in ran.stdout
     assert "People" in ran.stderr
     assert "Writing" in ran.stderr
-    assert "zero_shot on" in ran.stdout
+    assert "few_shot on" in ran.stdout
 
 
 def test_a_dead_model_is_found_before_a_rehearsal(study):

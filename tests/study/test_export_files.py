@@ -105,4 +105,4 @@ def test_a_groups_page_shows_everything_as_it_comes(rated):
             each.send("/here/rate", agreement="6", quality="5")
     researcher.get(path)
     assert researcher.html.count("4 of 4") == 3
-    assert "The group&#39;s statement" in researcher.html
+    assert "The group's statement" in researcher.html

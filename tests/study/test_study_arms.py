@@ -6,7 +6,6 @@ arms, and the evaluation's figures stand beside what those people hold without n
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 
 import numpy as np
@@ -15,182 +14,27 @@ from pydantic import ValidationError
 
 pytest.importorskip("starlette", reason="the extra `study` is not installed")
 
-from study_making import small_study
+from contrast_making import (
+    ONE,
+    STUDIES,
+    Writers,
+    differences,
+    run,
+    share_won,
+)
+from sqlalchemy import select
+from study_making import Place, small_study
+from test_machine import play
+from web_making import Served
 
 from commonweal.datasets.arms import arms_of
-from commonweal.datasets.dataset import read_dataset
 from commonweal.evaluation.evaluate import evaluate
-from commonweal.models.scripted import ScriptedModel
-from commonweal.participants import Asked
-from commonweal.participants.considerations import BankQuestion, Consideration
-from commonweal.participants.latent import LatentCrowd, LatentSettings, agreement_of
-from commonweal.rewards import LogisticCalibration
-from commonweal.study.config import ArmConfig
+from commonweal.study import privacy
+from commonweal.study.config import ArmConfig, StudyConfig
 from commonweal.study.export import export_study
-from commonweal.study.simulate import STEADY, simulate
-from commonweal.study.store import ManualClock, Store
+from commonweal.study.shared import authors_of
+from commonweal.study.tables import Participant, Presentation, Statement
 from commonweal.study.truth import true_win_rates
-from commonweal.study.web.app import Site
-from commonweal.study.writer import written_by
-from commonweal.types import Candidate, Generation, Question
-
-N = 5
-BANK = [
-    BankQuestion(
-        Asked(Question(f"Should we do plan {n}?", f"plan-{n}"), f"We should do plan {n}."),
-        tuple(
-            Consideration(
-                f"c{k}", ((f"Plan {n} is good for reason {k}.",), (f"Plan {n} fails at {k}.",))
-            )
-            for k in range(N)
-        ),
-    )
-    for n in range(3)
-]
-
-
-class Marks:
-    """Reads marks: "+2" is for by consideration 2, "-0" against by the verdict."""
-
-    def read(self, question, text):
-        expressed = np.zeros((N, 2), dtype=bool)
-        for sign, number in re.findall(r"([+-])(\d)", text):
-            expressed[int(number), int(sign == "-")] = True
-        return expressed
-
-    def read_all(self, wanted):
-        return [self.read(question, text) for question, text in wanted]
-
-
-class Marking:
-    """A policy that writes marks: of both sides, or of one."""
-
-    def __init__(self, name, model, both):
-        self.name, self.both = name, both
-        self.model = ScriptedModel([])
-        self.model.model_id = model
-
-    def generate(self, question, opinions, *, n_candidates, rng, on_done=None):
-        texts = dict.fromkeys(self._text(rng) for _ in range(20 * n_candidates))
-        return Generation(
-            tuple(
-                Candidate(
-                    f"c{i:02d}", text, tuple(o.id for o in opinions), self.name,
-                    self.model.model_id, "0" * 16, i,
-                )
-                for i, text in enumerate(list(texts)[:n_candidates], 1)
-            ),
-            (), n_candidates, n_candidates,
-        )  # fmt: skip
-
-    def _text(self, rng):
-        chosen = rng.permutation(N)[: int(rng.integers(2, 4))]
-        if self.both:
-            return "We hold " + " ".join(f"+{k} -{k}" for k in chosen)
-        sign = "+-"[int(rng.integers(2))]
-        return "We hold " + " ".join(f"{sign}{k}" for k in chosen)
-
-
-class Understanding:
-    """A reward model that takes opinions at their word: what is not said has no weight."""
-
-    name = "understanding"
-    weights_hash = "0" * 64
-    calibration = LogisticCalibration(1.0, 0.0, "nothing: made for the tests")
-
-    def rewards(self, inputs, *, on_done=None):
-        return np.array([self._reward(each) for each in inputs])
-
-    def _reward(self, one):
-        position = np.zeros(N)
-        for k in re.findall(r"good for reason (\d)", one.opinion):
-            position[int(k)] = 1
-        for k in re.findall(r"fails at (\d)", one.opinion):
-            position[int(k)] = -1
-        return agreement_of(position, Marks().read(None, one.statement), tolerance=0.2) - 4
-
-
-class Writers:
-    """A policy for each of an arm's models: "embedded" sees both sides, the small one does not."""
-
-    def write(self, task, *, timeout_seconds):
-        both = task.arm.model == "embedded"
-        policy = Marking(task.arm.policy.split("_")[0], task.arm.model, both)
-        reward = None if task.arm.reward == "none" else Understanding()
-        return written_by(task, policy, reward)
-
-
-CROWD = LatentCrowd(
-    7, LatentSettings(noise=0.2, leniency=0.2, unreliability=0.0), bank=BANK, reader=Marks()
-)
-
-
-def run(folder, arms, n_people=12, **changes):
-    """The report and the dataset of a study with these arms."""
-    clock = ManualClock()
-    store = Store(f"sqlite:///{folder}/study.db", clock=clock)
-    config = small_study(
-        questions=[
-            {"text": each.asked.question.text, "position": each.asked.position_statement,
-             "id": each.id, "split": "ood_test"}
-            for each in BANK
-        ],
-        purpose="evaluation", arms=arms, rounds={"count": 2, "passes": 1}, checks=[],
-        opinion={"min_characters": 10}, **changes,
-    )  # fmt: skip
-    study_id = store.open_study(config)
-    site = Site(store, study_id, writer=Writers(), in_background=False, simulated=True)
-    report = simulate(site, clock, n_people=n_people, profile=STEADY, crowd=CROWD)
-    assert (report.stuck, report.lost, report.failures) == ([], [], [])
-    export_study(store, study_id, folder / "data", truths=report.truths)
-    store.close()
-    return report, read_dataset(folder / "data")
-
-
-def differences(dataset, given, first, second):
-    """By round, the mean of ``first`` less that of ``second``, one value at a time: a twin of what
-    the evaluation does with arrays. ``given`` is by (round, participant, candidate).
-    """
-    policy = {
-        (row["round_id"], row["candidate_id"]): row["policy"]
-        for row in dataset.candidates.iter_rows(named=True)
-    }
-    by_arm = defaultdict(lambda: defaultdict(list))
-    for (round_id, _, candidate), value in given.items():
-        by_arm[round_id][policy[round_id, candidate]].append(value)
-    return {r: np.mean(of[first]) - np.mean(of[second]) for r, of in by_arm.items()}
-
-
-def share_won(differences):
-    decided = [d for d in differences.values() if abs(d) > 1e-9]
-    return sum(d > 0 for d in decided) / len(decided) if decided else float("nan")
-
-
-ONE = {"candidates": 16, "shown": 1, "model": "embedded:small"}
-STUDIES = {
-    # The pair whose win rate the evaluation gives, and the arms in the file's order.
-    "model against model": (
-        ("small", "large"),
-        [
-            {"name": "small", "policy": "few_shot_base", "model": "embedded:small"},
-            {"name": "large", "policy": "few_shot_base", "model": "embedded"},
-        ],
-    ),
-    "base against best of n": (
-        ("sft_utilitarian", "sft_base"),
-        [
-            {"name": "sft_base", "policy": "sft_base", "model": "embedded:small"},
-            {"name": "sft_utilitarian", "policy": "sft_utilitarian", **ONE},
-        ],
-    ),
-    "alpha against alpha": (
-        ("worst_off", "everybody"),
-        [
-            {"name": "everybody", "policy": "sft", "welfare": "utilitarian", **ONE},
-            {"name": "worst_off", "policy": "sft", "alpha": {"mu": 2.0, "sigma": 0.0}, **ONE},
-        ],
-    ),
-}
 
 
 @pytest.mark.parametrize("study", STUDIES)
@@ -258,3 +102,125 @@ def test_an_arm_that_is_named_as_a_policy_is_that_policy(arm, says):
         return
     with pytest.raises(ValidationError, match=says):
         ArmConfig.model_validate(arm)
+
+
+# --------------------------------------------------------------- people's own opinions (4.4)
+
+WITH_OPINIONS = [
+    {"name": "sft_utilitarian", "policy": "sft_utilitarian", **ONE},
+    {"name": "people", "plan": "opinions"},
+]
+
+
+def test_people_rate_each_others_opinions_beside_statements(tmp_path):
+    """From the screen to the figure of the paper's 4.4."""
+    _, dataset = run(tmp_path, WITH_OPINIONS, n_people=8)
+    own = dataset.candidates.filter(dataset.candidates["policy"] == "human")
+    assert set(own["text"]) == set(dataset.opinions["text"])
+    wrote = {
+        (row["round_id"], row["text"]): row["participant_id"]
+        for row in dataset.opinions.iter_rows(named=True)
+    }
+    authors = dict(zip(own["candidate_id"] + own["round_id"], own["author_id"], strict=True))
+    assert all(
+        authors[row["candidate_id"] + row["round_id"]] in wrote.values()
+        for row in own.iter_rows(named=True)
+    )
+    # Nobody was shown what they wrote, and everybody all the rest.
+    for row in dataset.ratings.iter_rows(named=True):
+        assert authors.get(row["candidate_id"] + row["round_id"]) != row["participant_id"]
+    n_shown = dataset.candidates.filter("shown").group_by("round_id").len()
+    n_opinions = dataset.opinions.group_by("round_id").len()
+    expected = sum(
+        people * statements
+        for (_, people), (_, statements) in zip(
+            n_opinions.sort("round_id").iter_rows(), n_shown.sort("round_id").iter_rows(),
+            strict=True,
+        )
+    )  # fmt: skip
+    assert dataset.ratings.height == expected - own["shown"].sum()
+    found = evaluate(dataset, n_resamples=1000)
+    figure = found.figures["against_human/mean/all/sft_utilitarian"]
+    assert figure.value == pytest.approx(above_opinions(dataset))
+    assert found.facts["baseline"] == "sft_utilitarian"  # people are no policy
+    assert [arm.described for arm in found.arms][1] == "what people wrote"
+
+
+def above_opinions(dataset):
+    """How often a person rates the candidates above the others' opinions, mean against mean."""
+    policy = {
+        (row["round_id"], row["candidate_id"]): row["policy"]
+        for row in dataset.candidates.iter_rows(named=True)
+    }
+    given = defaultdict(lambda: defaultdict(list))
+    for row in dataset.ratings.iter_rows(named=True):
+        of = policy[row["round_id"], row["candidate_id"]]
+        given[row["round_id"], row["participant_id"]][of].append(row["agreement"])
+    both = [m for m in given.values() if len(m) == 2]
+    signs = [np.sign(np.mean(m["sft_utilitarian"]) - np.mean(m["human"])) for m in both]
+    return sum(s > 0 for s in signs) / sum(s != 0 for s in signs)
+
+
+def test_who_reads_an_opinion_is_said_before_anybody_agrees(tmp_path):
+    shared = Served(tmp_path, small_study(arms=WITH_OPINIONS))
+    (tmp_path / "other").mkdir()
+    other = Served(tmp_path / "other", small_study())
+    for served, says, does_not in (
+        (shared, "read it too, without your name", "do not see it"),
+        (other, "do not see it", "read it too"),
+    ):
+        browser = served.browser()
+        browser.get("/join")
+        assert says in browser.html
+        assert does_not not in browser.html
+        served.place.store.close()
+
+
+def test_deleting_an_opinion_takes_what_others_gave_to_it(tmp_path):
+    place = Place(f"sqlite:///{tmp_path}/study.db", small_study(arms=WITH_OPINIONS))
+    ids = place.join(4)
+    play(place, ids, Writers(), until="rate")
+    for person in ids:
+        while place.page(person).kind == "rate":
+            place.act(person)
+    with place.turn() as turn:
+        before = turn.db.scalars(select(Statement).where(Statement.policy == "human")).all()
+        assert before
+        author = next(iter(authors_of(turn.db, before[0].round_id).values()))
+        privacy.delete_data(turn, turn.db.get(Participant, author))
+    with place.store.read() as db:
+        left = db.scalars(select(Statement).where(Statement.policy == "human")).all()
+        assert len(left) == len(before) - 1
+        shown = set(db.scalars(select(Presentation.statement_id)))
+        assert shown <= {None, *db.scalars(select(Statement.id))}
+    export_study(place.store, place.study_id, tmp_path / "data")
+    place.store.close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"arms": [WITH_OPINIONS[1]]}, "no arm writes statements"),
+        ({"arms": WITH_OPINIONS, "group": {"size": 11}}, "expected 10 at most"),
+        ({"arms": WITH_OPINIONS, "generation": {"fallback": "people"}}, "expected one of sft_util"),
+        ({"arms": [WITH_OPINIONS[0], WITH_OPINIONS[1] | {"policy": "sft"}]}, "policy is given"),
+        ({"arms": [WITH_OPINIONS[0], WITH_OPINIONS[1] | {"shown": 2}]}, "shown is given"),
+    ],
+)
+def test_what_an_arm_of_opinions_cannot_have(changes, says):
+    with pytest.raises(ValidationError, match=says):
+        small_study(**changes)
+
+
+def test_an_arm_of_opinions_is_kept_as_it_is():
+    study = small_study(arms=WITH_OPINIONS)
+    assert StudyConfig.model_validate_json(study.to_json()) == study
+
+
+def test_without_a_reward_model_what_is_written_is_shown(tmp_path):
+    arms = [{"name": "few_shot", "policy": "few_shot_base", "reward": "none"}]
+    _, dataset = run(tmp_path, arms, n_people=4)
+    assert dataset.candidates["shown"].all()
+    assert dataset.predictions.is_empty()
+    with pytest.raises(ValidationError, match=r"1 of 16 candidates are to be picked, which needs"):
+        ArmConfig(name="a", reward="none")

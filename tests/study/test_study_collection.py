@@ -68,8 +68,8 @@ def test_an_arms_plan():
         ({"reward": "nothing"}, "expected reader, first, .*, or 'none'"),
         ({"reward": "none", "alpha": {"mu": 1.0}}, "picks are random"),
         ({"alpha": {"sigma": 11.0}}, "less than or equal to 10"),
-        ({"plan": "best", "reward": "none"}, "unknown reward model 'none'"),
-        ({"plan": "all"}, "'best' or 'collection'"),
+        ({"plan": "best", "reward": "none"}, "1 of 16 candidates are to be picked"),
+        ({"plan": "all"}, "'best', 'collection' or 'opinions'"),
     ],
 )
 def test_plans_that_cannot_be(changes, says):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from study_making import small_study
 
@@ -151,3 +153,86 @@ def test_a_policys_name_may_say_how_it_is_picked(policy, welfare, candidates):
             {"name": "one", "policy": policy, "candidates": 4 if welfare is None else 16}
             | ({"welfare": "utilitarian"} if welfare else {})
         )
+
+
+# ------------------------------------------------------------------------------ where things lie
+
+TEMPLATE = Path(__file__).parents[2] / "src" / "commonweal" / "policies" / "zero_shot.toml"
+
+
+def with_own_template(folder, arm=""):
+    """A study whose arm writes with a template that lies beside its file."""
+    folder.mkdir()
+    (folder / "mine.toml").write_text(TEMPLATE.read_text(encoding="utf-8"), encoding="utf-8")
+    text = f"""
+name = "buses"
+title = "Buses"
+rounds = {{ count = 1 }}
+[[questions]]
+text = "Should buses be free?"
+[[arms]]
+name = "mine"
+policy = "./mine.toml"
+{arm}
+"""
+    (folder / "study.toml").write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_paths_lead_from_the_studys_own_folder(tmp_path, monkeypatch):
+    folder = with_own_template(tmp_path / "buses", 'model = "embedded:models/x.gguf"')
+    (folder / "models").mkdir()
+    (folder / "models" / "x.gguf").touch()
+    for place in (tmp_path, folder, folder / "models"):
+        monkeypatch.chdir(place)
+        (arm,) = read_study(folder / "study.toml").arms
+        assert arm.policy == str(folder / "mine.toml")
+        assert arm.model == f"embedded:{folder / 'models' / 'x.gguf'}"
+
+
+def test_a_study_is_the_same_wherever_it_lies_and_is_started_from(tmp_path, monkeypatch):
+    pytest.importorskip("sqlalchemy", reason="the extra `study` is not installed")
+    from commonweal.study import people
+    from commonweal.study.folder import open_folder
+
+    folder = with_own_template(tmp_path / "buses")
+    opened = open_folder(folder)
+    assert str(tmp_path) not in opened.config.to_json()
+    with opened.store.turn(opened.study_id) as turn:
+        people.join(turn)
+        assert turn.config.arms[0].policy == str(folder / "mine.toml")
+    opened.store.close()
+    moved = folder.rename(tmp_path / "elsewhere")
+    monkeypatch.chdir(moved)
+    again = open_folder(moved)
+    with again.store.turn(again.study_id) as turn:
+        assert turn.config.arms[0].policy == str(moved / "mine.toml")
+    again.store.close()
+
+
+def test_what_is_not_there_is_said_with_where_it_was_looked_for(tmp_path):
+    folder = with_own_template(tmp_path / "buses", 'reward = "./nowhere"')
+    with pytest.raises(InputError, match="nowhere"):
+        read_study(folder / "study.toml")
+
+
+def test_a_set_of_questions_beside_the_files_own_is_said_so(tmp_path):
+    from commonweal.study.folder import new_study
+
+    path = new_study(tmp_path / "town")
+    text = path.read_text(encoding="utf-8")
+    for line in ("[questions]  ", "file = ", "split = "):
+        text = text.replace(f"# {line}", line)
+    path.write_text(text, encoding="utf-8")
+    line = text[: text.index("[questions]")].count("\n") + 1
+    with pytest.raises(InputError, match=rf"line {line}: .*take out every \[\[questions\]\]"):
+        read_study(path)
+
+
+def test_a_rehearsal_may_set_a_field_otherwise(tmp_path):
+    from commonweal.study.folder import new_study
+
+    path = new_study(tmp_path / "town")
+    assert read_study(path, ["rounds.count=1", "group.size=4"]).rounds.count == 1
+    with pytest.raises(InputError, match=r"rounds\.cout: unknown field; did you mean 'count'"):
+        read_study(path, ["rounds.cout=1"])

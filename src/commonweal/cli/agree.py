@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -185,7 +185,6 @@ def agree(
     from commonweal.editing import with_text
     from commonweal.errors import InputError
     from commonweal.files import check_outputs, read_text, write_whole
-    from commonweal.flagging import flags_of
     from commonweal.groups import read_group
 
     json_on_screen = json_file is not None and str(json_file) == "-"
@@ -294,8 +293,7 @@ def agree(
     if json_file is not None:
         # On a screen without UTF-8 JSON's own escapes: a program must be able to read it.
         ascii_only = json_on_screen and "utf" not in sys.stdout.encoding.lower()
-        told = result.to_dict() | {"flags": [asdict(flag) for flag in flags_of(result)]}
-        text = json.dumps(told, ensure_ascii=ascii_only, indent=2, allow_nan=False)
+        text = json.dumps(result.to_dict(), ensure_ascii=ascii_only, indent=2, allow_nan=False)
         if json_on_screen:
             sys.stdout.write(text + "\n")
         else:

@@ -11,6 +11,6 @@ Set = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="A field of the file, with another value: training.max_steps=20; repeatable.",
+        help="A field of the file, with another value, such as training.max_steps=20; repeatable.",
     ),
 ]

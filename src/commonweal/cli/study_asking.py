@@ -36,8 +36,9 @@ def counted(dataset: Dataset) -> str:
     """
     given = dataset.ratings["agreement"].count()
     missing = dataset.ratings.height - given
+    n_rounds, n_opinions = dataset.rounds.height, dataset.opinions.height
     return (
-        f"{dataset.rounds.height} rounds, {dataset.opinions.height} opinions, "
+        f"{n_rounds} round{'s' * (n_rounds != 1)}, {n_opinions} opinion{'s' * (n_opinions != 1)}, "
         f"{given} ratings of statements{f' ({missing} more are missing)' if missing else ''}, "
         f"{dataset.position_ratings['agreement'].count()} of position statements"
     )

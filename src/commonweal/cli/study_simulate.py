@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from commonweal.cli.progress import StageBars
+from commonweal.cli.setting import Set
 from commonweal.cli.study_asking import ask_models, counted, needs_extra
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def simulate(
         Path | None,
         typer.Option(metavar="FOLDER", help="Write the records, marked as simulated."),
     ] = None,
+    sets: Set = None,
 ) -> None:
     """Rehearse a study with simulated people, on a copy: a real server, real arms, no waiting.
 
@@ -75,7 +77,7 @@ def simulate(
     from commonweal.study.web.app import Site
     from commonweal.study.writer import ProcessWriter
 
-    config = read_study(name / FILE)
+    config = read_study(name / FILE, sets or ())
     if out is not None:
         check_output_folder(out, overwrite=False)
     process = ProcessWriter() if writer == "arms" else None

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from commonweal.datasets.arms import STOCK, Arm
+from commonweal.datasets.arms import HUMAN, STOCK, Arm
 from commonweal.policies import read_policy_name
 from commonweal.rules import resolve_rule
 from commonweal.study.config import NO_REWARD, ArmConfig, StudyConfig
@@ -15,6 +15,8 @@ from commonweal.study.tables import Statement
 
 def policy_of(statement: Statement) -> str:
     """The policy under evaluation that a statement is of: its arm, and that no model wrote it."""
+    if statement.policy == HUMAN:
+        return HUMAN
     return f"{statement.arm} ({STOCK})" if statement.model == STOCK else statement.arm
 
 
@@ -28,6 +30,9 @@ def arms_as_written(config: StudyConfig, provenances: Iterable[Mapping[str, Any]
     told = list(provenances)
     found = []
     for arm in config.arms:
+        if arm.plan == "opinions":
+            found.append(Arm(HUMAN, HUMAN))
+            continue
         made = [each[arm.name] for each in told if arm.name in each]
         model = _seen(made, "model") or arm.model
         is_stock = model == STOCK

@@ -3,34 +3,40 @@
 from __future__ import annotations
 
 import hashlib
-import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
 
-from commonweal.collection import ALPHA_MU, ALPHA_SIGMA, MAX_LOG_ALPHA, CollectionPlan
-from commonweal.datasets.arms import HUMAN
-from commonweal.errors import CommonwealError, InputError
+from commonweal.errors import InputError
 from commonweal.files import read_text
-from commonweal.models import DEFAULT_MODEL, check_language_model
-from commonweal.policies import check_policy, default_policy, read_policy_name
 from commonweal.questions.guard import HeldOutQuestionError
 from commonweal.reading.explaining import line_of, nearest
+from commonweal.reading.setting import with_set
 from commonweal.reading.toml import load_toml
-from commonweal.rewards import DEFAULT_REWARD_MODEL, check_reward_model
-from commonweal.rules import DEFAULT_RULE, PAPERS_RULES, resolve_rule
+from commonweal.rules import DEFAULT_RULE
+from commonweal.study.arm_config import (
+    NAME,
+    NO_REWARD,
+    PLACES,
+    STORED,
+    AlphaConfig,
+    ArmConfig,
+    RuleName,
+    rooted,
+)
 from commonweal.study.question_set import (
     STRICT,
     QuestionConfig,
     QuestionSetConfig,
     check_purpose,
 )
-from commonweal.welfare import Isoelastic, WelfareRule
 
-NO_REWARD = "none"
-"""The ``reward`` of an arm that has no reward model, which the collection plan allows."""
+__all__ = ["NO_REWARD", "STORED", "AlphaConfig", "ArmConfig", "StudyConfig", "read_study"]
+
+MOST_SHARING = 10
+"""People in a group whose opinions everybody rates; with more there would be too much to rate."""
 
 LANGUAGES = ("en", "de")
 """Languages with a catalogue of texts (``texts/*.toml``)."""
@@ -39,23 +45,6 @@ OUTCOMES = ("complete", "partial", "no_group", "timed_out", "left", "removed", "
 """How a participant's part can end; each has a completion code."""
 
 
-def _rule_name(given: str) -> str:
-    """The one name of the welfare rule."""
-    try:
-        return resolve_rule(given).name
-    except InputError as error:
-        raise ValueError(str(error)) from None
-
-
-def _same_rule(one: WelfareRule, other: WelfareRule) -> bool:
-    if one.alpha is None or other.alpha is None:
-        return one.name == other.name
-    return math.isclose(one.alpha, other.alpha, rel_tol=1e-9, abs_tol=1e-12)
-
-
-RuleName = Annotated[str, AfterValidator(_rule_name)]
-
-_NAME = r"^[a-z0-9][a-z0-9_-]{0,39}$"
 Text = Annotated[str, Field(min_length=1, max_length=20_000)]
 Seconds = Annotated[float, Field(gt=0, le=7 * 86_400)]
 
@@ -109,159 +98,6 @@ class TimingsConfig(_Part):
     extension: Seconds = 60
 
 
-class AlphaConfig(_Part):
-    """A log-normal distribution of α, one draw a shown statement (paper 3.4 step 3)."""
-
-    mu: Annotated[float, Field(ge=-MAX_LOG_ALPHA, le=MAX_LOG_ALPHA)] = ALPHA_MU
-    sigma: Annotated[float, Field(ge=0, le=MAX_LOG_ALPHA)] = ALPHA_SIGMA
-
-
-class ArmConfig(_Part):
-    """One way of writing. ``alpha`` instead of ``welfare`` draws an α for each statement shown.
-
-    ``plan``: "best" writes from everybody's opinions and shows the best; "collection" follows the
-    collection plan (``collection.CollectionPlan``), and may do without a reward model ("none").
-    """
-
-    name: Annotated[str, Field(pattern=_NAME)]
-    policy: str = default_policy()
-    model: str = DEFAULT_MODEL
-    reward: str = DEFAULT_REWARD_MODEL
-    plan: Literal["best", "collection"] = "best"
-    welfare: RuleName | None = None
-    alpha: AlphaConfig | None = None
-    candidates: Annotated[int, Field(ge=1, le=64)] = 16
-    shown: Annotated[int, Field(ge=1, le=10)] = 1
-
-    @model_validator(mode="before")
-    @classmethod
-    def _as_named(cls, given: Any) -> Any:
-        """The rule that a policy's name may hold, as the fields that say the same."""
-        if not isinstance(given, dict):
-            return given
-        if "policy" not in given and isinstance(given.get("model"), str):
-            given = {**given, "policy": default_policy(given["model"])}
-        if not isinstance(given.get("policy"), str):
-            return given
-        try:
-            named = read_policy_name(given["policy"])
-        except InputError as error:
-            raise ValueError(str(error)) from None
-        said: dict[str, Any] = {"candidates": 1} if named.is_base else {}
-        if named.rule is not None:
-            said = {"welfare": named.rule.name}
-            if named.alpha is not None and named.rule not in PAPERS_RULES:
-                said = {"alpha": {"mu": math.log(named.alpha), "sigma": 0.0}}
-            if isinstance(given.get("welfare"), str):
-                given = {**given, "welfare": _rule_name(given["welfare"])}
-            differ = [field for field in said if given.get(field) != said[field]]
-            if differ and (given.get("welfare") or given.get("alpha")):
-                raise ValueError(
-                    f"the policy {given['policy']} says how its candidates are picked, and welfare "
-                    "or alpha says otherwise; give one of them"
-                )
-        if named.is_base and given.get("candidates", 1) != 1:
-            raise ValueError(f"the policy {given['policy']} is one sample; expected candidates = 1")
-        return {**given, "policy": named.name, **said}
-
-    @model_validator(mode="after")
-    def _known(self) -> ArmConfig:
-        try:
-            check_language_model(self.model)
-        except InputError as error:
-            raise ValueError(f"model: {error}") from None
-        self._check_names()
-        self._check_own_name()
-        if self.plan == "collection":
-            return self._collects()
-        if self.welfare is not None and self.alpha is not None:
-            raise ValueError("welfare and alpha are both given; expected one of them")
-        if self.shown > self.candidates:
-            raise ValueError(f"shown is {self.shown}, more than the {self.candidates} candidates")
-        return self
-
-    def _check_names(self) -> None:
-        """What writes and what predicts must be there before people are."""
-        served = ", as seen from where the study is served"
-        if self.reward != NO_REWARD or self.plan != "collection":
-            try:
-                check_reward_model(self.reward)
-            except CommonwealError as error:
-                also = f", or {NO_REWARD!r}" if self.plan == "collection" else ""
-                raise ValueError(f"reward: {error}{served}{also}") from None
-        try:
-            check_policy(self.policy)
-        except CommonwealError as error:
-            raise ValueError(f"policy: {error}{served}") from None
-
-    def _check_own_name(self) -> None:
-        """The arm is the policy under evaluation, and its name stands in every table: one that
-        means a policy must mean this one.
-        """
-        if self.name == HUMAN:
-            raise ValueError(
-                f"an arm is named {HUMAN!r}, as what people wrote is; expected another"
-            )
-        try:
-            named = read_policy_name(self.name)
-        except InputError:
-            return
-        policy = read_policy_name(self.policy)
-        is_other = not policy.is_path and policy.writer != named.writer
-        is_other |= named.is_base and self.candidates != 1
-        if named.rule is not None:
-            rules = self.draw_rules(0) if self.plan == "best" and self._is_fixed else ()
-            is_other |= not any(_same_rule(named.rule, rule) for rule in rules)
-        if is_other:
-            raise ValueError(
-                f"the arm is named {self.name!r}, which is a policy, and writes with {self.policy} "
-                "in another way; expected what its name says, or a name that is no policy's"
-            )
-
-    @property
-    def _is_fixed(self) -> bool:
-        """Whether the rule is the same in every round."""
-        return self.alpha is None or self.alpha.sigma == 0
-
-    def _collects(self) -> ArmConfig:
-        if self.shown != 1:  # the default: a study kept in a database has every field
-            raise ValueError("shown is given and the plan is collection, which sets it")
-        if self.welfare is not None:
-            raise ValueError(
-                "the plan is collection, which draws α itself; expected no welfare, and a policy "
-                "whose name says no rule"
-            )
-        if self.reward == NO_REWARD and self.alpha is not None:
-            raise ValueError("alpha is given without a reward model, where picks are random")
-        if self.candidates < (n_shown := CollectionPlan().n_shown):
-            raise ValueError(
-                f"candidates is {self.candidates}, fewer than the {n_shown} shown of each draw"
-            )
-        return self
-
-    @property
-    def collection_plan(self) -> CollectionPlan:
-        """The plan that an arm with ``plan = "collection"`` follows."""
-        alpha = self.alpha or AlphaConfig()
-        return CollectionPlan(self.candidates, mu=alpha.mu, sigma=alpha.sigma)
-
-    def draw_rules(self, seed: int) -> tuple[WelfareRule, ...]:
-        """The rule under which each of the ``shown`` statements of a "best" arm is picked."""
-        if self.alpha is None:
-            return (resolve_rule(self.welfare),) * self.shown
-        rng = np.random.default_rng([seed, 1])
-        return tuple(map(Isoelastic, rng.lognormal(self.alpha.mu, self.alpha.sigma, self.shown)))
-
-    def rule_of(self, alpha: float | None) -> WelfareRule | None:
-        """The rule under which a statement with this stored α was picked; None at random."""
-        if alpha is not None:
-            return Isoelastic(alpha)
-        if self.plan == "collection" or self.welfare is None:
-            return None
-        rule = resolve_rule(self.welfare)
-        return rule if rule.alpha is None else None
-
-
 class GenerationConfig(_Part):
     """How often writing is tried, and which arm stands in after the last attempt ("" is none)."""
 
@@ -305,7 +141,7 @@ class StudyConfig(_Part):
     "evaluation".
     """
 
-    name: Annotated[str, Field(pattern=_NAME)]
+    name: Annotated[str, Field(pattern=NAME)]
     title: Annotated[str, Field(min_length=1, max_length=200)]
     contact: Annotated[str, Field(max_length=500)] = ""
     purpose: Literal["", "training", "evaluation"] = ""
@@ -323,6 +159,7 @@ class StudyConfig(_Part):
     check_attempts: Annotated[int, Field(ge=1, le=5)] = 2
     codes: dict[Literal[OUTCOMES], str] = {}  # type: ignore[valid-type]
     texts: dict[Literal["en", "de"], dict[str, str]] = {}
+    _as_named: dict[str, dict[str, str]] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
     def _whole(self) -> StudyConfig:
@@ -335,10 +172,18 @@ class StudyConfig(_Part):
         names = [arm.name for arm in self.arms]
         if len(set(names)) < len(names):
             raise ValueError("two arms have one name; expected a name of its own for each")
-        if self.generation.fallback and self.generation.fallback not in names:
+        writing = [arm.name for arm in self.arms if arm.plan != "opinions"]
+        if not writing:
+            raise ValueError("no arm writes statements; expected one beside people's opinions")
+        if self.shares_opinions and self.group.size > MOST_SHARING:
+            raise ValueError(
+                f"group.size is {self.group.size} and everybody rates everybody's opinion; "
+                f"expected {MOST_SHARING} at most"
+            )
+        if self.generation.fallback and self.generation.fallback not in writing:
             raise ValueError(
                 f"generation.fallback is {self.generation.fallback!r}; expected one of "
-                f"{', '.join(names)}"
+                f"{', '.join(writing)}"
             )
         ids = [question.key for question in self.questions]
         if len(set(ids)) < len(ids):
@@ -354,6 +199,22 @@ class StudyConfig(_Part):
             raise ValueError(str(error)) from None
         return self
 
+    @property
+    def shares_opinions(self) -> bool:
+        """Whether people read and rate each other's opinions."""
+        return any(arm.plan == "opinions" for arm in self.arms)
+
+    def keep_names(self, arms: list[dict[str, Any]], folder: Path) -> None:
+        """Notes how the file in ``folder`` names the folders of its arms, for ``to_json``."""
+        for given, arm in zip(arms, self.arms, strict=True):
+            moved = {
+                name: given[name]
+                for name in PLACES
+                if name in given and rooted(given, folder)[name] != given[name]
+            }
+            if moved:
+                self._as_named[arm.name] = moved
+
     def question(self, key: str) -> QuestionConfig:
         """The question of that id."""
         return next(each for each in self.questions if each.key == key)
@@ -363,8 +224,11 @@ class StudyConfig(_Part):
         return self.codes.get(outcome, "") or f"{self.name}-{outcome}".upper()
 
     def to_json(self) -> str:
-        """The study as JSON, for the database."""
-        return self.model_dump_json()
+        """The study as JSON, for the database, with folders as the file names them: a study that
+        was moved with what it names is the same study.
+        """
+        arms = [arm.model_copy(update=self._as_named.get(arm.name, {})) for arm in self.arms]
+        return self.model_copy(update={"arms": arms}).model_dump_json()
 
     @property
     def sha256(self) -> str:
@@ -372,15 +236,20 @@ class StudyConfig(_Part):
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
 
-def read_study(path: Path) -> StudyConfig:
-    """The study in this TOML file.
+def read_study(path: Path, given: Sequence[str] = ()) -> StudyConfig:
+    """The study in this TOML file; its relative paths lead from the file's folder.
+
+    Args:
+        path: the file.
+        given: values in the place of the file's, "rounds.count=1" (``--set``).
 
     Raises:
         InputError: there is none, or something in it is wrong; the message says where.
     """
     text = read_text(path, expected="a study as TOML", max_bytes=5_000_000)
+    _refuse_two_sources(path, text)
     try:
-        data = load_toml(path, text)
+        data = with_set(load_toml(path, text), given)
     except RecursionError:
         raise InputError(f"{path}: not a study: nested too deeply") from None
     part: tuple[type[BaseModel], tuple[str, ...]] = (QuestionSetConfig, ("questions",))
@@ -390,7 +259,11 @@ def read_study(path: Path) -> StudyConfig:
                 path.parent
             )
         part = (StudyConfig, ())
+        arms = data.get("arms")
+        if isinstance(arms, list):
+            data["arms"] = [rooted(arm, path.parent) for arm in arms]
         study = StudyConfig.model_validate(data)
+        study.keep_names(arms or [], path.parent)
     except ValidationError as error:
         raise InputError(_explain(path, text, error, *part)) from None
     if study.group.start != "full":
@@ -400,6 +273,22 @@ def read_study(path: Path) -> StudyConfig:
             '"full", or: commonweal study quick "QUESTION"'
         )
     return study
+
+
+def _refuse_two_sources(path: Path, text: str) -> None:
+    """Refuses questions of a set beside questions of the file's own, which is not even TOML."""
+    lines = {
+        heading: number
+        for number, line in reversed(list(enumerate(text.splitlines(), start=1)))
+        for heading in ("[questions]", "[[questions]]")
+        if line.partition("#")[0].strip() == heading
+    }
+    if len(lines) == 2:
+        raise InputError(
+            f"{path}, line {lines['[questions]']}: [questions] takes the questions of a set, and "
+            f"line {lines['[[questions]]']} begins questions of the file's own; expected one of "
+            "them: take out every [[questions]] with its lines, or [questions]"
+        )
 
 
 def _explain(

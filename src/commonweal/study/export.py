@@ -23,6 +23,7 @@ from commonweal.files import write_whole
 from commonweal.study.arms import arms_as_written, policy_of
 from commonweal.study.config import StudyConfig
 from commonweal.study.gaps import GAP
+from commonweal.study.shared import authors_of
 from commonweal.study.store import Store
 from commonweal.study.tables import (
     ConsentText,
@@ -227,10 +228,12 @@ def _add_round(
             }
         )
     names = {}
+    authors = authors_of(db, row.id)
     for each in db.scalars(
         select(Statement).where(Statement.round_id == row.id).order_by(Statement.id)
     ):
         names[each.id] = each.name
+        author = authors.get(each.id)
         complete = there.issuperset(each.included)
         n_incomplete += not complete
         tables["candidates"].append(
@@ -241,15 +244,16 @@ def _add_round(
                 "policy": policy_of(each),
                 "shown": each.shown,
                 # Of deleted opinions not even the names are given; a part would be untrue.
-                "included_opinion_ids": each.included if complete else None,
-                "model": each.model,
-                "prompt_hash": each.prompt_hash,
-                "seed": each.seed,
-                "attempt": each.attempt,
+                "included_opinion_ids": each.included if complete and not author else None,
+                "author_id": people[author].public_id if author else None,
+                "model": each.model or None,
+                "prompt_hash": each.prompt_hash or None,
+                "seed": None if author else each.seed,
+                "attempt": None if author else each.attempt,
                 "alpha": each.alpha,
                 "welfare": each.welfare,
                 "rank": each.rank,
-                "x_writer": each.policy,
+                "x_writer": None if author else each.policy,
                 "x_draw": each.draw,
             }
         )

@@ -208,6 +208,12 @@ def _tasks(turn: Turn, job: Job) -> tuple[Task, ...]:
     )
 
 
+def _by_a_model(claimed: Claimed, written: Mapping[str, Written]) -> bool:
+    """Whether anything was written: people's own opinions are there without writing."""
+    shared = {task.arm.name for task in claimed.tasks if task.arm.plan == "opinions"}
+    return bool(set(written) - shared)
+
+
 class Worker:
     """Does the jobs of one study, in a thread of its own or one at a time.
 
@@ -240,7 +246,7 @@ class Worker:
             with self._store.turn(self._study_id) as turn:
                 if failures and self._stop.is_set():
                     release(turn, claimed)
-                elif failures and not (written and claimed.is_last):
+                elif failures and not (_by_a_model(claimed, written) and claimed.is_last):
                     fail(turn, claimed, failures)
                 else:
                     finish(turn, claimed, written, failures)

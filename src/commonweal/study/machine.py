@@ -23,6 +23,7 @@ from sqlalchemy import select
 
 from commonweal.study import lobby, rounds
 from commonweal.study.results import choose_statement
+from commonweal.study.shared import authors_of
 from commonweal.study.store import Turn
 from commonweal.study.tables import (
     Group,
@@ -221,16 +222,19 @@ def _statement_check(turn: Turn, group: Group, active: list[Participant]) -> boo
     passes = turn.config.rounds.passes
     seconds = turn.config.timings_seconds.rating * len(shown) * passes
     rounds.begin_stage(turn, group, "rating", seconds)
-    seed = turn.db.get_one(Round, group.round_id).seed
+    row = turn.db.get_one(Round, group.round_id)
+    authors = authors_of(turn.db, row.id)
     for person in active:
-        rng = np.random.default_rng([seed, person.id])
+        rng = np.random.default_rng([row.seed, person.id])
+        # Nobody rates what they wrote themselves.
+        theirs = [each for each in shown if authors.get(each.id) != person.id]
         for pass_index in range(passes):
-            for place, index in enumerate(rng.permutation(len(shown))):
+            for place, index in enumerate(rng.permutation(len(theirs))):
                 turn.db.add(
                     Presentation(
                         round_id=group.round_id,
                         participant_id=person.id,
-                        statement_id=shown[index].id,
+                        statement_id=theirs[index].id,
                         pass_index=pass_index,
                         place=place,
                         written_at=turn.now,

@@ -8,6 +8,7 @@ from sqlalchemy import Table, delete, select, update
 from sqlalchemy.orm import Session
 
 from commonweal.study import machine, people
+from commonweal.study.shared import forget_shared
 from commonweal.study.store import Turn
 from commonweal.study.tables import (
     ACTORS,
@@ -118,12 +119,14 @@ def delete_data(turn: Turn, person: Participant, *, actor: str = "participant") 
     """Deletes the person and everything that hangs on them; their group goes on.
 
     Statements that a model wrote from several people's opinions stay: they are nobody's alone.
+    Where people rated each other's opinions, what others gave to this person's goes with it.
     """
     group = turn.db.get(Group, person.group_id) if person.group_id else None
     turn.db.flush()
     # What an engine said may quote what was written.
     written_in = select(Opinion.round_id).where(Opinion.participant_id == person.id)
     turn.db.execute(update(Job).where(Job.round_id.in_(written_in)).values(error=""))
+    forget_shared(turn.db, person.id)
     turn.db.execute(delete(Participant).where(Participant.id == person.id))
     turn.db.expire_all()
     turn.has_deleted = True

@@ -10,6 +10,7 @@ import numpy as np
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from commonweal.datasets.arms import HUMAN
 from commonweal.rules import resolve_rule
 from commonweal.study.tables import Presentation, Rating, Round, Statement
 from commonweal.types import RATING_NEUTRAL
@@ -68,6 +69,8 @@ class Rated:
 def rated_statements(db: Session, round_id: int, welfare: str) -> list[Rated]:
     """The round's shown statements, the highest welfare first; ties keep the order of writing.
 
+    Without people's own opinions, where these were rated too: they are no group's statement.
+
     Welfare is that of real ratings. Each rater's passes are averaged first, so that everybody
     counts once. Where somebody did not rate every statement, each statement's welfare is that of
     its own raters.
@@ -75,7 +78,7 @@ def rated_statements(db: Session, round_id: int, welfare: str) -> list[Rated]:
     statements = list(
         db.scalars(
             select(Statement)
-            .where(Statement.round_id == round_id, Statement.shown)
+            .where(Statement.round_id == round_id, Statement.shown, Statement.policy != HUMAN)
             .order_by(Statement.id)
         )
     )

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from commonweal.errors import InputError
 from commonweal.study import gaps
-from commonweal.study.config import StudyConfig
+from commonweal.study.config import STORED, StudyConfig
 from commonweal.study.tables import SCHEMA_VERSION, Base, Event, Group, Participant, SchemaInfo
 from commonweal.study.tables import Study as StudyRow
 
@@ -289,7 +289,7 @@ class Store:
         """What the study is, as it was when it was opened."""
         if study.config_sha256 not in self._configs:
             self._configs[study.config_sha256] = StudyConfig.model_validate(
-                json.loads(study.config)
+                json.loads(study.config), context=STORED
             )
         return self._configs[study.config_sha256]
 
@@ -303,6 +303,8 @@ class Store:
         """
         with self.write() as db:
             found = db.scalars(select(StudyRow).where(StudyRow.name == config.name)).one_or_none()
+            # As it was read, with the folders of its arms found.
+            self._configs[config.sha256] = config
             if found is None:
                 found = StudyRow(
                     name=config.name,

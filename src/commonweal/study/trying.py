@@ -52,7 +52,7 @@ def try_arms(
     """
     asked: set[tuple[str, str, str]] = set()
     for arm in config.arms:
-        if (arm.policy, arm.model, arm.reward) in asked:
+        if arm.plan == "opinions" or (arm.policy, arm.model, arm.reward) in asked:
             continue
         asked.add((arm.policy, arm.model, arm.reward))
         on_begin(arm)

@@ -8,11 +8,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from commonweal.datasets.arms import HUMAN
 from commonweal.errors import CommonwealError, EngineError, GenerationError, InputError
+from commonweal.groups import check_group
 from commonweal.models.empties import why_all_empty
-from commonweal.selection import Selection
+from commonweal.selection import Selection, Wanted, select
 from commonweal.study.config import NO_REWARD, ArmConfig
-from commonweal.types import Message, Opinion, RewardInput, Sampling
+from commonweal.types import (
+    Candidate,
+    Message,
+    Opinion,
+    Question,
+    RewardInput,
+    Sampling,
+    no_progress,
+)
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -102,6 +112,8 @@ class EngineWriter:
         Raises:
             CommonwealError: as ``find_agreement``.
         """
+        if task.arm.plan == "opinions":
+            return opinions_of(task)
         policy, reward = self._policy(task.arm), self._reward(task.arm)
         return written_by(task, policy, reward, on_progress=self.on_progress)
 
@@ -163,11 +175,59 @@ def written_by(
     Raises:
         CommonwealError: as ``find_agreement`` and ``collect``.
     """
+    if task.arm.plan == "opinions":
+        return opinions_of(task)
     if task.arm.plan == "collection":
         return _collected(task, policy, reward, on_progress)
     if reward is None:
-        raise InputError(f"the arm {task.arm.name!r} has no reward model to choose with")
+        return _all(task, policy, on_progress)
     return _best(task, policy, reward, on_progress)
+
+
+def opinions_of(task: Task) -> Written:
+    """Everybody's opinion as a statement to be rated by the others (paper 4.4).
+
+    Raises:
+        InputError: every opinion is held back.
+    """
+    shared = [opinion for opinion in task.opinions if opinion.id not in task.omit]
+    if not shared:
+        raise InputError("every opinion is held back; there is none to show to the others")
+    made = Selection(
+        question=Question(task.question),
+        opinions=task.opinions,
+        omitted=tuple(task.omit),
+        candidates=tuple(
+            Candidate(f"c{n:02d}", each.text, (each.id,), HUMAN, "", "", 0)
+            for n, each in enumerate(shared, start=1)
+        ),
+        n_sampled=0,
+        seed=(task.seed,),
+        timings_seconds={},
+        provenance={},
+    )
+    return Written((made.picked([None] * len(shared)),), (), {})
+
+
+def _all(task: Task, policy: Policy, on_progress: Progress | None) -> Written:
+    """As many statements as are shown: without a reward model nothing is picked."""
+    question, everybody, notes = check_group(task.question, task.opinions)
+    wanted = Wanted(
+        omitted=tuple(task.omit),
+        n_candidates=task.arm.candidates,
+        rules=(None,) * task.arm.shown,
+        seed=(task.seed,),
+    )
+    (made,) = select(
+        question,
+        everybody,
+        [wanted],
+        policy=policy,
+        reward=None,
+        on_progress=on_progress or no_progress,
+    )
+    told = {**made.provenance, "timings_seconds": made.timings_seconds}
+    return Written((made,), (*notes, *made.notes), told)
 
 
 def _best(task: Task, policy: Policy, reward: RewardModel, on_progress: Progress | None) -> Written:

@@ -67,7 +67,14 @@ def consent_text(config: StudyConfig, visit: Visit, kind: str) -> tuple[str, str
     else:
         n = config.rounds.count
         questions = visit.speak("consent.one_question" if n == 1 else "consent.some_questions", n=n)
-        told = visit.speak("consent.information", title=config.title, n_questions=questions)
+        told = visit.speak(
+            "consent.information",
+            title=config.title,
+            n_questions=questions,
+            who_reads=visit.speak(
+                "consent.who_reads_shared" if config.shares_opinions else "consent.who_reads"
+            ),
+        )
         agreed = visit.speak("consent.agree")
     if config.contact:
         told += "\n\n" + visit.speak("consent.contact", contact=config.contact)
