@@ -58,7 +58,8 @@ class Loop:
             InputError: the people cannot be asked, a policy or the collection plan cannot be used,
                 or a file that the plan names is not there.
         """
-        for name in (plan.policy.name, *plan.evaluation.policies):
+        written = () if plan.people.kind == "study" else plan.evaluation.policies
+        for name in (plan.policy.name, *written):
             read_policy_name(name)
         CollectionPlan(**plan.collection.model_dump())
         _check_writes(plan)

@@ -101,6 +101,14 @@ def _policy(name: str) -> NamedPolicy:
         raise ValueError(str(error)) from None
 
 
+def _one_name(name: str) -> str:
+    """The policy's one name; an arm of a study may have any other, and the plan says whose."""
+    try:
+        return read_policy_name(name).name
+    except CommonwealError:
+        return name
+
+
 class SftStage(Part):
     """``[sft]``: see the fields of a policy's training; rated rounds are added to its datasets."""
 
@@ -139,7 +147,8 @@ class EvaluationPart(Part):
     policies: tuple[str, ...] = Field(
         default=("zero_shot", "few_shot", "sft_base", "sft_utilitarian"),
         min_length=1,
-        description="each writes one statement a round; a bare name takes one sample",
+        description="each writes one statement a round; a bare name takes one sample. Of a study: "
+        "its arms, by name, which its export must have",
     )
     n_candidates: int = Field(
         default=16, ge=1, description="that a policy with a rule picks from (paper 4.1)"
@@ -149,7 +158,7 @@ class EvaluationPart(Part):
     @field_validator("policies")
     @classmethod
     def _by_their_one_name(cls, policies: tuple[str, ...]) -> tuple[str, ...]:
-        names = tuple(_policy(name).name for name in policies)
+        names = tuple(_one_name(name) for name in policies)
         if len(set(names)) < len(names):
             raise ValueError(f"{', '.join(policies)} name one policy twice; expected each once")
         return names
@@ -172,6 +181,9 @@ class IteratePlan(Part):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
+        if self.people.kind != "study":
+            for name in self.evaluation.policies:
+                _policy(name)
         if self.people.kind == "study":
             if len(self.people.exports) != self.iterations:
                 raise ValueError(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from commonweal.datasets.schema import MANIFEST
 from commonweal.errors import InputError
 from commonweal.questions.guard import TEST_SPLITS
 from commonweal.training.iterate_config import IteratePlan
@@ -67,6 +69,39 @@ def check_people(plan: IteratePlan) -> None:
                 "same questions"
             )
     refuse_leaks(further, (one.question.text for one in asked if one.split in TEST_SPLITS))
+
+
+def whose(plan: IteratePlan, turn: int | None) -> str:
+    """Whose ratings a turn's are (None: the evaluation's): in words, as the export says."""
+    kind = plan.people.kind
+    if kind == "replay":
+        return "replayed people"
+    if kind != "study":
+        return f"simulated people ({kind})"
+    export = plan.people.evaluation_export if turn is None else plan.people.exports[turn]
+    assert export is not None  # noqa: S101 - the plan was checked
+    try:
+        told = json.loads((export / MANIFEST).read_text(encoding="utf-8"))["people"]
+    except (OSError, ValueError, KeyError, TypeError):  # not there yet, or said when it is read
+        return "people"
+    return "people" if told == "human" else f"{told} people"
+
+
+def check_arms(plan: IteratePlan, exported: Dataset) -> None:
+    """Refuses an evaluation's export that lacks a policy which the plan compares.
+
+    Raises:
+        InputError: one has no statement that was shown.
+    """
+    there = set(exported.candidates.filter("shown")["policy"])
+    missing = [name for name in plan.evaluation.policies if name not in there]
+    if missing:
+        raise InputError(
+            f"{plan.people.evaluation_export}: no statement that was shown is of the policy "
+            f"{missing[0]!r}, and evaluation.policies compares it; the study's arms are "
+            f"{', '.join(sorted(there)) or 'none'}. Name in evaluation.policies the arms that the "
+            "study has, or run it with the arms that are named"
+        )
 
 
 def refuse_leaks(trained_on: Iterable[str], tested_on: Iterable[str]) -> None:

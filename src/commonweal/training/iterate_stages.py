@@ -23,7 +23,7 @@ from commonweal.rewards.calibration import ReverseRewardError
 from commonweal.training import run_folder
 from commonweal.training.config import RewardConfig, RewardData, SftConfig
 from commonweal.training.iterate_config import IteratePlan
-from commonweal.training.iterate_people import crowd_of, refuse_leaks
+from commonweal.training.iterate_people import check_arms, crowd_of, refuse_leaks, whose
 from commonweal.training.iterate_rounds import (
     Written,
     collected,
@@ -98,7 +98,7 @@ def stages_of(plan: IteratePlan) -> list[Stage]:
         stages.append(
             Stage(
                 f"{turn}-rate",
-                f"iteration {turn + 1}, rated by {_whose(plan)}",
+                f"iteration {turn + 1}, rated by {whose(plan, turn)}",
                 {"seed": plan.seed, "people": people},
                 before if is_study else (f"{turn}-generate",),
                 (plan.people.exports[turn],) if is_study else (),
@@ -139,7 +139,7 @@ def stages_of(plan: IteratePlan) -> list[Stage]:
     stages.append(
         Stage(
             "evaluate",
-            f"{_compared(plan)} on test questions, rated by {_whose(plan)}",
+            f"{_compared(plan)} on test questions, rated by {whose(plan, None)}",
             {
                 "seed": plan.seed,
                 "people": people,
@@ -164,12 +164,6 @@ def _policy_files(*names: str) -> tuple[Path, ...]:
         for name in names
         if name.endswith(".toml") or "/" in name or "\\" in name
     )
-
-
-def _whose(plan: IteratePlan) -> str:
-    kind = plan.people.kind
-    called = {"study": "people", "replay": "replayed people"}
-    return called.get(kind, f"simulated people ({kind})")
 
 
 def _compared(plan: IteratePlan) -> str:
@@ -303,6 +297,7 @@ def _evaluate(plan: IteratePlan, folder: Path, progress: Progress) -> dict[str, 
 
     if plan.people.evaluation_export is not None:
         rated = read_dataset(plan.people.evaluation_export)
+        check_arms(plan, rated)
         counts: dict[str, float] = {}
     else:
         turn = plan.iterations
