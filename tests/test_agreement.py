@@ -301,3 +301,12 @@ def test_the_real_models_find_the_same_statement_twice(embedded_model, encoder_f
     assert len(set(one.utilities[:, 0])) == 5
     assert len(one.provenance["model_weights_sha256"]) == 64
     json.dumps(one.to_dict(), allow_nan=False)
+
+
+def test_opinions_that_are_nearly_the_same_are_marked_and_still_count():
+    view = "The fares are far too high for people on low wages in this town."
+    people = [Opinion("ana", view), Opinion("bot", f"I think so, too. {view}"), PEOPLE[1]]
+    result, _, _ = scripted(people=people, rewards={one.id: [1.0, 0.0, 0.0, 0.0] for one in people})
+    (note,) = [each for each in result.notes if "nearly the same" in each]
+    assert note.startswith("participants ana, bot gave nearly the same opinion; each counts")
+    assert result.utilities.shape[0] == 3

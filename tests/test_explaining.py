@@ -108,6 +108,22 @@ def test_a_division_is_a_clause_on_which_people_part_and_says_who_stands_where()
     assert division.against_it == ("ben",)
 
 
+def test_what_is_shared_is_a_clause_that_everybody_agrees_with_and_a_lone_clause_is_none():
+    def reward(opinion, statement):
+        if statement.startswith("We want cheaper") and statement != TEXT:
+            return 1.0
+        return -1.0 if "drive" in opinion else 1.0
+
+    people = {"ana": "Cheaper fares help me.", "ben": "I drive a taxi."}
+    _, found = explained(reward, people)
+    assert found.shared == ("We want cheaper fares for everyone",)
+    _, found = explained(lambda o, s: 1.0, people, texts=(OTHER,))
+    assert found.shared == ()
+    # Hardly above neutral is not shared.
+    _, found = explained(lambda o, s: 0.1, people)
+    assert found.shared == ()
+
+
 def test_a_candidate_may_divide_but_a_weak_one_and_a_second_like_it_are_not_named():
     texts = (TEXT, OTHER, f"{OTHER} At once.", "We want nonsense about flying buses, all of us.")
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from commonweal.datasets.near_copies import near_copies
 from commonweal.errors import InputError
 from commonweal.explaining import explain
 from commonweal.groups import check_group
@@ -106,6 +107,7 @@ def find_agreement(
     Source: paper 3.4 step 3, figure 1.
     """
     asked, everybody, notes = check_group(question, opinions)
+    notes = (*notes, *_copies(everybody))
     named = _named(policy, model, examples)
     rule, n_candidates = _rule(named, welfare, alpha, n_candidates)
     included(everybody, omit)  # refused before anything is loaded
@@ -150,6 +152,20 @@ def find_agreement(
         min_agreeing=min_agreeing,
     )
     return replace(found, explanation=explain(made, predictor))
+
+
+def _copies(opinions: Sequence[Opinion]) -> tuple[str, ...]:
+    """A note for each set of opinions that are nearly the same: perhaps one person's."""
+    found = []
+    for places in near_copies([each.text for each in opinions]):
+        texts = {" ".join(opinions[place].text.casefold().split()) for place in places}
+        if len(texts) > 1:  # the same words are noted where the group is checked
+            names = ", ".join(opinions[place].id for place in places)
+            found.append(
+                f"participants {names} gave nearly the same opinion; each counts. Is it one "
+                "person under several names? Then give that opinion once"
+            )
+    return tuple(found)
 
 
 def _check_min_agreeing(share: float | None) -> None:

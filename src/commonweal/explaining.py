@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 CLEARLY_AGAINST = 3.0
 """An objection is shown from "somewhat disagree" downwards: our choice."""
 
+CLEARLY_SHARED = 0.5
+"""Points above neutral that everybody must be expected to give a clause before it is called shared:
+as far as those who stand on a side of a division are from neutral."""
+
 MAX_SENTENCES = 12
 """Sentences of one opinion that are read alone; people say first what matters to them most."""
 
@@ -56,7 +60,14 @@ def explain(
     heard = read_as or {}
     texts = {each.id: heard.get(each.id, each.text) for each in made.opinions}
     found = _Found(made, made.utilities, made.picks[0].index, texts)
-    return Explanation(objections=_objections(found, reward), divisions=_divisions(found, reward))
+    sides = _sides(found, reward)
+    return Explanation(
+        objections=_objections(found, reward),
+        divisions=_divisions(found, sides),
+        shared=tuple(
+            text for text, expected in sides if (expected >= RATING_NEUTRAL + CLEARLY_SHARED).all()
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,19 +114,22 @@ def _objections(found: _Found, reward: RewardModel) -> tuple[Objection, ...]:
     return tuple(objections)
 
 
-def _divisions(found: _Found, reward: RewardModel) -> tuple[Division, ...]:
+def _sides(found: _Found, reward: RewardModel) -> list[tuple[str, FloatArray]]:
+    """Its clauses with everybody's expected rating of each alone; [] where it has one only."""
+    texts = clauses(found.text)
+    if len(texts) < 2:
+        return []
+    people = list(found.texts.values())
+    expected = utility_profile(reward, found.made.question.text, people, texts)
+    return [(text, expected[:, column]) for column, text in enumerate(texts)]
+
+
+def _divisions(found: _Found, sides: list[tuple[str, FloatArray]]) -> tuple[Division, ...]:
     """The texts on which predictions part most, of clauses and of candidates worth showing."""
     made = found.made
-    people = list(found.texts.values())
-    sides = clauses(found.text)
-    divided: list[tuple[float, Division]] = []
-    if len(sides) > 1:
-        expected = utility_profile(reward, made.question.text, people, sides)
-        divided += [
-            each
-            for column, text in enumerate(sides)
-            if (each := _division(made, expected[:, column], text, _id(found)))
-        ]
+    divided: list[tuple[float, Division]] = [
+        each for text, expected in sides if (each := _division(made, expected, text, _id(found)))
+    ]
     for column, candidate in enumerate(made.candidates):
         if column not in made.weak:
             each = _division(made, found.utilities[:, column], candidate.text, candidate.id)

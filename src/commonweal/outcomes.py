@@ -112,10 +112,12 @@ class Explanation:
     Attributes:
         objections: of those who are predicted to disagree, where a sentence stands out.
         divisions: what divides the group, the widest first.
+        shared: clauses of the text with which everybody is predicted to agree, read alone.
     """
 
     objections: tuple[Objection, ...] = ()
     divisions: tuple[Division, ...] = ()
+    shared: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,4 +209,5 @@ def explanation_from_dict(told: Mapping[str, Any] | None) -> Explanation | None:
             )
             for each in told["divisions"]
         ),
+        tuple(told.get("shared", ())),
     )
