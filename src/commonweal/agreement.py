@@ -11,6 +11,9 @@ from commonweal.datasets.near_copies import near_copies
 from commonweal.errors import InputError
 from commonweal.explaining import explain
 from commonweal.groups import check_group
+from commonweal.large.finding import find_among_many
+from commonweal.large.options import MANY, ManyOptions
+from commonweal.large.store import OpinionStore
 from commonweal.models import DEFAULT_MODEL
 from commonweal.outcomes import MIN_AGREEING
 from commonweal.policies import NamedPolicy, default_policy, load_policy, read_policy_name
@@ -39,6 +42,7 @@ from commonweal.types import (
 from commonweal.welfare import WelfareRule
 
 if TYPE_CHECKING:
+    from commonweal.large.votes import Votes
     from commonweal.policies.prompts import WorkedExample
     from commonweal.rewards.prompted_cost import Cost
 
@@ -58,6 +62,8 @@ def find_agreement(
     omit: Sequence[str] = (),
     min_quality: float | None = MIN_QUALITY,
     min_agreeing: float | None = MIN_AGREEING,
+    many: ManyOptions | None = None,
+    votes: Votes | None = None,
     on_progress: Progress | None = None,
     on_cost: Callable[[Cost], None] | None = None,
 ) -> Agreement:
@@ -93,8 +99,12 @@ def find_agreement(
         min_agreeing: the least share of the group, from 0 to 1, that must be predicted to agree.
             In any case somebody must, and at most half may be likely to disagree; None for no such
             condition.
+        many: where there are more than 100 people: how candidates are written, how many people
+            are judged, the slate. What is done differently then: docs/large.md.
+        votes: people's own votes on statements, of a Polis export or a study; with them few are
+            treated as many.
         on_progress: called with (stage, n_done, n_total); the stages are "load", "generate" and
-            "predict".
+            "predict", with many people "group" and "refine", too.
         on_cost: called with the cost of predictions before they begin, where an engine is asked
             for them and they are not known from before.
 
@@ -106,11 +116,18 @@ def find_agreement(
 
     Source: paper 3.4 step 3, figure 1.
     """
-    asked, everybody, notes = check_group(question, opinions)
-    notes = (*notes, *_copies(everybody))
+    # A store was checked when it was filled, and is too large to be held in memory.
+    asked, everybody, notes = (
+        (question if isinstance(question, Question) else Question(question), opinions, ())
+        if isinstance(opinions, OpinionStore)
+        else check_group(question, opinions)
+    )
     named = _named(policy, model, examples)
     rule, n_candidates = _rule(named, welfare, alpha, n_candidates)
-    included(everybody, omit)  # refused before anything is loaded
+    is_many = len(everybody) > MANY or votes is not None
+    if not is_many:
+        notes = (*notes, *_copies(everybody))
+        included(everybody, omit)  # refused before anything is loaded
     if n_candidates < 1:
         raise InputError(f"n_candidates is {n_candidates}, expected at least 1")
     check_seed(seed)
@@ -134,6 +151,28 @@ def find_agreement(
     progress("load", 2, 2)
     load_seconds = round(perf_counter() - began, 3)
 
+    if is_many:
+        found = find_among_many(
+            asked,
+            everybody,
+            policy=writer,
+            reward=predictor,
+            rule=rule,
+            n_candidates=n_candidates,
+            seed=seed,
+            omit=omit,
+            min_quality=min_quality,
+            min_agreeing=min_agreeing,
+            options=many,
+            votes=votes,
+            notes=notes,
+            on_progress=progress,
+        )
+        return replace(
+            found,
+            timings_seconds={"load": load_seconds, **found.timings_seconds},
+            provenance=found.provenance | {"policy": named.name or writer.name},
+        )
     (made,) = select(
         asked,
         everybody,

@@ -50,6 +50,11 @@ def with_text(
         InputError: text or author is blank or too long, the text is there already, or the reward
             model is another.
     """
+    if found.population is not None:
+        raise InputError(
+            f"this is a result of {found.population.n_people:,} people, of whom a sample was "
+            "judged; a text is edited with a group of up to 100"
+        )
     notes: list[str] = []
     said = " ".join(cleaned(text, "the edited text", notes).split())
     if not said or not author.strip():

@@ -85,11 +85,7 @@ def decoded(path: Path, raw: bytes) -> str:
     Raises:
         InputError: it is neither; the message names the line and how to save the file.
     """
-    encoding = "utf-8-sig"
-    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        encoding = "utf-16"
-    elif (sample := raw[:2000]).count(0) > len(sample) // 5:
-        encoding = "utf-16-le" if sample[1::2].count(0) > sample[::2].count(0) else "utf-16-be"
+    encoding = encoding_of(raw)
     try:
         return raw.decode(encoding)
     except UnicodeDecodeError as error:
@@ -105,6 +101,15 @@ def decoded(path: Path, raw: bytes) -> str:
             f"{path}, line {ends.count(10) + 1}: byte 0x{raw[start]:02x} is not UTF-8; save the "
             'file as UTF-8 (in a spreadsheet: "CSV UTF-8")'
         ) from None
+
+
+def encoding_of(raw: bytes) -> str:
+    """The encoding of a text that begins like this: UTF-8 or UTF-16 (``decoded`` says how)."""
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    if (sample := raw[:2000]).count(0) > len(sample) // 5:
+        return "utf-16-le" if sample[1::2].count(0) > sample[::2].count(0) else "utf-16-be"
+    return "utf-8-sig"
 
 
 def check_writable(path: Path) -> None:

@@ -39,6 +39,9 @@ from commonweal.types import Opinion, Question
 MAX_FILE_BYTES = 20_000_000
 """A larger file is not a group's opinions, whatever it is."""
 
+MAX_NAMED = 50
+"""People who are named in notes; more are counted."""
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -280,30 +283,46 @@ def check_group(
             f"participant id {repeated[0]!r} stands more than once; expected one opinion a "
             "participant, each with an id of its own"
         )
-    checked = []
-    for opinion in given:
-        if not opinion.id.strip():
-            raise InputError("a participant id is blank; expected a name, or leave the id out")
-        if any(_is_control(c) or c in "\n\t" for c in opinion.id):
-            raise InputError(
-                f"participant id {opinion.id!r} holds control characters; expected a plain name"
-            )
-        text = cleaned(opinion.text, f"the opinion of {opinion.id!r}", notes)
-        if not text:
-            raise InputError(
-                f"the opinion of participant {opinion.id!r} is blank; expected what they wrote, "
-                "or leave them out"
-            )
-        checked.append(Opinion(opinion.id, text))
+    checked = [check_opinion(opinion, notes) for opinion in given]
     by_text: dict[str, list[str]] = {}
     for opinion in checked:
         by_text.setdefault(" ".join(opinion.text.casefold().split()), []).append(opinion.id)
-    notes += [
-        f"participants {', '.join(ids)} gave the same opinion; each counts"
-        for ids in by_text.values()
-        if len(ids) > 1
-    ]
+    alike = [ids for ids in by_text.values() if len(ids) > 1]
+    if sum(map(len, alike)) > MAX_NAMED:
+        notes.append(
+            f"{sum(map(len, alike)):,} participants gave an opinion in the same words as somebody "
+            "else; each counts"
+        )
+    else:
+        notes += [
+            f"participants {', '.join(ids)} gave the same opinion; each counts" for ids in alike
+        ]
     return asked, tuple(checked), tuple(notes)
+
+
+def check_opinion(opinion: Opinion, notes: list[str] | None = None) -> Opinion:
+    """The opinion without control characters and blanks at its ends.
+
+    Args:
+        opinion: as it came in.
+        notes: where it is said what was taken out.
+
+    Raises:
+        InputError: it is blank, or the id is no name.
+    """
+    if not opinion.id.strip():
+        raise InputError("a participant id is blank; expected a name, or leave the id out")
+    if any(_is_control(c) or c in "\n\t" for c in opinion.id):
+        raise InputError(
+            f"participant id {opinion.id!r} holds control characters; expected a plain name"
+        )
+    text = cleaned(opinion.text, f"the opinion of {opinion.id!r}", [] if notes is None else notes)
+    if not text:
+        raise InputError(
+            f"the opinion of participant {opinion.id!r} is blank; expected what they wrote, "
+            "or leave them out"
+        )
+    return Opinion(opinion.id, text)
 
 
 def cleaned(text: str, what: str, notes: list[str]) -> str:

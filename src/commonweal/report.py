@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from commonweal.datasets.words import tokens
+from commonweal.large.picture import map_svg
 from commonweal.outcomes import UNSURE_POINTS, Verdict
 from commonweal.reading.differences import word_differences
 from commonweal.rules import PAPERS_RULES, described
@@ -92,6 +93,9 @@ def render_report(result: Agreement) -> str:
         tied=[each.id for each in result.tied],
         reasons=Counter(str(r.reason) for r in result.rejections).most_common(),
         facts=facts,
+        verdicts=_summary(result),
+        texts={each.id: each.text for each in result.candidates},
+        map=map_svg(result) if result.population and result.population.places else "",
     )
 
 

@@ -22,8 +22,9 @@ from commonweal.outcomes import (
     left_out,
     verdict,
 )
+from commonweal.population import Population
 from commonweal.rewards import DEFAULT_REWARD_MODEL, load_reward_model
-from commonweal.rules import Welfare, resolve_rule
+from commonweal.rules import RAWLSIAN, Welfare, resolve_rule
 from commonweal.selection import (
     MIN_QUALITY,
     N_CANDIDATES,
@@ -74,6 +75,9 @@ class Agreement(Selection):
         critiques: what people would change about that; who is not among them would change nothing.
         minority: what was written for those who disagree with the closest, from their opinions, and
             picked for them alone; None where nothing was asked for.
+        population: where there are many people: what is estimated of all. The rows (``opinions``,
+            ``utilities``) are then a panel of them; ``agreeing`` and ``dissent`` are of the panel,
+            and ``outcome`` and ``welfare`` of all.
     """
 
     utilities: FloatArray
@@ -82,6 +86,7 @@ class Agreement(Selection):
     before: Agreement | None = None
     critiques: tuple[Critique, ...] = ()
     minority: Selection | None = None
+    population: Population | None = None
 
     @classmethod
     def of(cls, made: Selection, **changes: Any) -> Agreement:
@@ -97,6 +102,10 @@ class Agreement(Selection):
             return Outcome.FOUND
         n_people, n_agreeing = len(self.opinions), len(self.agreeing)
         too_few = n_agreeing == 0 or n_agreeing < self.min_agreeing * n_people
+        if self.population is not None and self.population.agreeing is not None:
+            share = self.population.agreeing.value
+            too_few = share == 0 or share < self.min_agreeing
+        # The panel of many is drawn so that it is a picture of all.
         too_many = self._n_disagreeing > MAX_DISAGREEING * n_people
         return Outcome.NO_AGREEMENT if too_few or too_many else Outcome.FOUND
 
@@ -110,9 +119,15 @@ class Agreement(Selection):
             case Outcome.NO_AGREEMENT:
                 n_agreeing = len(self.agreeing)
                 if self._n_disagreeing > MAX_DISAGREEING * n_people:
+                    judged = " judged" if self.is_sample else ""
                     return (
-                        f"{self._n_disagreeing} of {n_people} people are likely to disagree with "
-                        "the text that comes closest."
+                        f"{self._n_disagreeing} of {n_people} people{judged} are likely to "
+                        "disagree with the text that comes closest."
+                    )
+                if self.population is not None:
+                    return (
+                        f"Only {self.population.agreeing} of {self.population.n_people:,} people "
+                        "are predicted to agree with the text that comes closest."
                     )
                 who = "Nobody" if not n_agreeing else f"Only {n_agreeing} of {n_people} people"
                 verb = "are" if n_agreeing > 1 else "is"
@@ -182,6 +197,11 @@ class Agreement(Selection):
             return tuple(map(verdict, map(float, self.utilities[:, column])))
         three = (self.utilities[:, column], self.low[:, column], self.high[:, column])
         return tuple(verdict(*map(float, each)) for each in zip(*three, strict=True))
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether the rows are a sample of the people: no minimum over them is that of all."""
+        return self.population is not None and self.population.is_sample
 
     @property
     def _ranked(self) -> Ranked:
@@ -315,6 +335,11 @@ class Agreement(Selection):
 
         Source: Tessler et al. 2024.
         """
+        if self.population is not None:
+            raise InputError(
+                f"this is a result of {self.population.n_people:,} people, whose critiques do not "
+                "fit one prompt; revise with a group of up to 100"
+            )
         from commonweal.revising import check_critiques, revise
 
         if self.closest is None:
@@ -367,7 +392,9 @@ class Agreement(Selection):
         other = self.picked([resolve_rule(welfare, alpha)])
         # An explanation is of one text.
         is_same = other.closest_index == self.closest_index
-        return other if is_same else replace(other, explanation=None, minority=None)
+        if is_same:
+            return other
+        return replace(other, explanation=None, minority=None, population=None)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values that JSON can hold (an infinite α as the string "inf")."""
@@ -402,7 +429,9 @@ class Agreement(Selection):
                 for dissent in self.dissent
             ],
             "other_welfare_functions": {
-                name: _id(self.under(name).closest) for name in WELFARE_FUNCTIONS
+                name: _id(self.under(name).closest)
+                for name in WELFARE_FUNCTIONS
+                if not self.is_sample or resolve_rule(name) != RAWLSIAN
             },
             "explanation": None if self.explanation is None else asdict(self.explanation),
             **(
@@ -414,6 +443,7 @@ class Agreement(Selection):
                 }
             ),
             **self._chain(),
+            **({} if self.population is None else {"population": self.population.to_dict()}),
             **told,
         }
 
@@ -470,6 +500,9 @@ class Agreement(Selection):
                 before=cls.from_dict(told["before"]) if told.get("before") else None,
                 critiques=tuple(Critique(**each) for each in told.get("critiques", ())),
                 minority=selection_from_dict(told["minority"]) if told.get("minority") else None,
+                population=Population.from_dict(told["population"])
+                if told.get("population")
+                else None,
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise InputError(

@@ -9,7 +9,7 @@ each other.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from numbers import Integral
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
@@ -320,6 +320,10 @@ class Generation:
     n_sampled: int
     notes: tuple[str, ...] = ()
 
+    def with_notes_first(self, notes: tuple[str, ...]) -> Generation:
+        """The same with these notes before its own."""
+        return replace(self, notes=(*notes, *self.notes))
+
 
 @runtime_checkable
 class Policy(Protocol):
@@ -352,6 +356,23 @@ class Policy(Protocol):
             GenerationError: none survived parsing.
             EngineError: the language model failed.
         """
+        ...
+
+
+@runtime_checkable
+class WritesFromSamples(Protocol):
+    """A policy that can write each candidate from a sample of its own, all in one batch."""
+
+    def generate_from(
+        self,
+        question: Question,
+        sample: Callable[[np.random.Generator], Sequence[Opinion]],
+        *,
+        n_candidates: int,
+        rng: np.random.Generator,
+        on_done: Callable[[int, int], None] | None = None,
+    ) -> Generation:
+        """As ``Policy.generate``; each completion's opinions are what ``sample`` draws for it."""
         ...
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from commonweal.cli.progress import StageBars
+from commonweal.errors import InputError
 from commonweal.models import DEFAULT_MODEL
 from commonweal.rewards import DEFAULT_REWARD_MODEL
 
@@ -21,7 +22,16 @@ EXAMPLE = (
     "Example: commonweal agree examples/groups/bus-fares.toml --welfare rawlsian "
     "--report report.html"
 )
-STAGES = {"load": "Loading models", "generate": "Writing candidates", "predict": "Predicting"}
+STAGES = {
+    "load": "Loading models",
+    "group": "Finding opinion groups",
+    "generate": "Writing candidates",
+    "predict": "Predicting",
+    "refine": "Predicting more",
+}
+MOST_LOOKED_AT = 1_000
+"""Opinions whose language is looked at before the work begins."""
+
 WIDTH = 100
 """Most columns that the result takes; fewer in a narrower terminal."""
 
@@ -30,8 +40,9 @@ def agree(
     group: Annotated[
         Path,
         typer.Argument(
-            help="The question and the opinions: .toml, .json, or a table (.csv, .xlsx, .ods); or "
-            "a result that --json wrote, to go on from it."
+            help="The question and the opinions, any number: .toml, .json, .jsonl, .parquet, a "
+            "table (.csv, .xlsx, .ods), a Polis export, or a dataset; or a result that --json "
+            "wrote, to go on from it."
         ),
     ],
     question: Annotated[
@@ -159,6 +170,33 @@ def agree(
         Path | None,
         typer.Option(metavar="FILE", help="Draw the second of these: .svg, .png or .pdf."),
     ] = None,
+    writing: Annotated[
+        str,
+        typer.Option(
+            metavar="sampled|recursive",
+            help="Over 100 people: each candidate from a sample of opinions, or from statements of "
+            "the opinion groups.",
+        ),
+    ] = "sampled",
+    panel: Annotated[
+        int,
+        typer.Option(
+            min=20, help="Over 100 people: of how many agreement with every candidate is predicted."
+        ),
+    ] = 200,
+    slate: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Over 100 people: statements chosen so that as many as possible have one."
+        ),
+    ] = 3,
+    slate_rule: Annotated[
+        str, typer.Option(metavar="greedy|pav", help="How they are chosen.")
+    ] = "greedy",
+    round_id: Annotated[
+        str | None,
+        typer.Option("--round", metavar="ID", help="Of a dataset with several rounds, which one."),
+    ] = None,
     details: Annotated[
         bool, typer.Option("--details", help="Show the numbers, models and candidates, too.")
     ] = False,
@@ -168,6 +206,10 @@ def agree(
     ] = None,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a page of HTML to read and share.")
+    ] = None,
+    map_file: Annotated[
+        Path | None,
+        typer.Option("--map", metavar="FILE.svg", help="Over 100 people: write a map of them."),
     ] = None,
 ) -> None:
     """Find the statement that a group is predicted to agree on best.
@@ -183,16 +225,18 @@ def agree(
     from commonweal.cli.agree_compared import print_rules, print_what_if
     from commonweal.cli.agree_screen import print_result
     from commonweal.editing import with_text
-    from commonweal.errors import InputError
     from commonweal.files import check_outputs, read_text, write_whole
-    from commonweal.groups import read_group
+    from commonweal.large.options import MANY, ManyOptions
+    from commonweal.large.reading import read_people
 
+    many = ManyOptions(writing, panel, slate, slate_rule)
     json_on_screen = json_file is not None and str(json_file) == "-"
     check_outputs(
         {
             "--json": None if json_on_screen else json_file,
             "--report": report,
             "--what-if-plot": what_if_plot,
+            "--map": map_file,
         },
         inputs={"the group's file": group}
         | ({"the critiques": critiques} if critiques is not None else {})
@@ -218,16 +262,21 @@ def agree(
                 "--policy": policy,
                 "--examples": examples,
                 "--omit": omit,
+                "--round": round_id,
             },
         )
     # Markup is off: an opinion may hold square brackets.
     console = Console(stderr=json_on_screen, markup=False, highlight=False, emoji=False)
     console.width = min(console.width, WIDTH)
     if stored is None:
-        read = read_group(group, question=question, opinion_column=opinion_column)
+        read = read_people(
+            group, question=question, opinion_column=opinion_column, round_id=round_id
+        )
+        is_many = read.votes is not None or len(read.opinions) > MANY
+        _check_options(group, len(read.opinions), is_many, map_file, critiques or edited)
         if said:
             check_critiques(said, read.opinions)  # refused before anything is written
-        if warning := language_warning(read.opinions, model):
+        if warning := language_warning(read.opinions[:MOST_LOOKED_AT], model):
             sys.stderr.write(f"warning: {warning}\n")
         with StageBars(STAGES) as bars:
             result = find_agreement(
@@ -244,6 +293,8 @@ def agree(
                 omit=omit or (),
                 min_quality=min_quality,
                 min_agreeing=min_agreeing,
+                many=many,
+                votes=read.votes,
                 on_progress=bars.update,
                 on_cost=bars.say,
             )
@@ -283,6 +334,11 @@ def agree(
     print_result(console, result, details=details)
     if edited is not None:
         print_edited(console, result, before)
+    if result.is_sample and (compare_rules or what_if):
+        console.print(
+            f"What follows is of the {len(result.opinions)} people judged alone; the lowest of "
+            "them is not the lowest of all."
+        )
     if compare_rules and result.candidates:
         print_rules(console, result)
     if what_if:
@@ -304,6 +360,29 @@ def agree(
 
         write_report(result, report)
         console.print(f"Wrote {report}", soft_wrap=True)
+    if map_file is not None:
+        from commonweal.large.picture import map_svg
+
+        write_whole(map_file, map_svg(result))
+        console.print(f"Wrote {map_file}", soft_wrap=True)
+
+
+def _check_options(
+    group: Path, n_people: int, is_many: bool, map_file: Path | None, changes: Path | None
+) -> None:
+    """Refuses what is for few people beside many, and the other way round, before the work."""
+    from commonweal.large.options import MANY
+
+    if map_file is not None and not is_many:
+        raise InputError(
+            f"--map is for over {MANY} people or people who voted, and {group} has {n_people}; "
+            "take it out"
+        )
+    if changes is not None and is_many:
+        raise InputError(
+            f"--critiques and --edited are for up to {MANY} people, of whom everybody is judged, "
+            f"and {group} has {n_people:,}; take {changes} out"
+        )
 
 
 def _worked_examples(dataset: Path) -> tuple[WorkedExample, ...]:

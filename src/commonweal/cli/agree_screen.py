@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from commonweal.cli.agree_again import print_revision
+from commonweal.cli.agree_many import print_judged, print_population
 from commonweal.outcomes import Outcome, Verdict
-from commonweal.rules import PAPERS_RULES
+from commonweal.rules import PAPERS_RULES, RAWLSIAN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,9 +45,12 @@ def print_result(console: Console, result: Agreement, *, details: bool = False) 
         title = _TITLES[result.outcome]
         print_(Panel(Text(result.closest.text), title=title, padding=(1, 2)))
         _print_minority(console, result)
-        _print_people(console, result)
-        print_revision(console, result)
-        _print_why(console, result)
+        if result.population is None:
+            _print_people(console, result)
+            print_revision(console, result)
+            _print_why(console, result)
+        else:
+            print_population(console, result, result.population)
     else:
         print_("Try another --seed, or a larger model (--model): see commonweal doctor.")
     print_()
@@ -174,7 +178,10 @@ def _print_details(console: Console, result: Agreement) -> None:
             tied = ", ".join(each.id for each in result.tied)
             console.print(f"There was a tie ({tied}): the one written first was taken.")
         console.print()
-        console.print(_people_table(result, result.closest_index))
+        if result.population is None:
+            console.print(_people_table(result, result.closest_index))
+        else:
+            print_judged(console, result, result.population)
     console.print(_candidates_table(result))
     writer, reader = result.provenance.get("model"), result.provenance.get("reward_model")
     console.print(f"Written by {writer}; agreement predicted by {reader}.")
@@ -188,7 +195,7 @@ def _how(result: Agreement, index: int) -> str:
         if (other := result.under(rule).closest) is not None and other.id != chosen
         else f"{rule.name} picks it too"
         for rule in PAPERS_RULES
-        if rule != result.rule
+        if rule != result.rule and not (result.is_sample and rule == RAWLSIAN)
     ]
     # Outside the isoelastic family a rule may have a unit of its own.
     unit = "" if result.alpha is None else " of 7"

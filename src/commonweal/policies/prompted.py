@@ -38,11 +38,20 @@ ROOM = 4
 
 
 @dataclass(frozen=True, slots=True)
+class _Sources:
+    """Opinions as they stand in a prompt, and what is held against what is written from them."""
+
+    texts: dict[str, str]
+    parser: Parser
+
+
+@dataclass(frozen=True, slots=True)
 class _Draw:
     """One completion to come: its seed, and whose opinions its prompt holds in which order."""
 
     seed: int
     order: tuple[str, ...]
+    sources: _Sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +84,63 @@ class PromptedPolicy:
             GenerationError: no completion became a candidate.
             EngineError: the language model failed.
         """
-        if n_candidates < 1:
-            raise InputError(f"n_candidates is {n_candidates}, expected at least 1")
         if not opinions:
             raise InputError("no opinion is left to write from; expected at least one")
+        sources, notes = self._sources(question, opinions)
+        orders = _orders([opinion.id for opinion in opinions], rng)
+
+        def draw(number: int) -> _Draw:
+            return _Draw(int(rng.integers(2**31)), orders[number % len(orders)], sources)
+
+        made = self._generate(question, draw, n_candidates=n_candidates, on_done=on_done)
+        return made.with_notes_first(notes)
+
+    def generate_from(
+        self,
+        question: Question,
+        sample: Callable[[np.random.Generator], Sequence[Opinion]],
+        *,
+        n_candidates: int,
+        rng: np.random.Generator,
+        on_done: Callable[[int, int], None] | None = None,
+    ) -> Generation:
+        """As ``generate``, each candidate from a sample of its own (``WritesFromSamples``)."""
+        notes: list[str] = []
+
+        def draw(_number: int) -> _Draw:
+            opinions = sample(rng)
+            sources, said = self._sources(question, opinions)
+            notes.extend(said)
+            (order, *_) = _orders([opinion.id for opinion in opinions], rng)
+            return _Draw(int(rng.integers(2**31)), order, sources)
+
+        made = self._generate(question, draw, n_candidates=n_candidates, on_done=on_done)
+        return made.with_notes_first(tuple(dict.fromkeys(notes)))
+
+    def _sources(
+        self, question: Question, opinions: Sequence[Opinion]
+    ) -> tuple[_Sources, tuple[str, ...]]:
         delimiters = self.template.opinion.format(text="") + "\n"
         texts, notes = fit_opinions(opinions, self.model.count_tokens, delimiters=delimiters)
-        parser = _parser(question.text, opinions, self.template)
+        return _Sources(texts, _parser(question.text, opinions, self.template)), notes
+
+    def _generate(
+        self,
+        question: Question,
+        draw_one: Callable[[int], _Draw],
+        *,
+        n_candidates: int,
+        on_done: Callable[[int, int], None] | None,
+    ) -> Generation:
+        """As ``generate``; ``draw_one`` is called with the number of the completion, from 0."""
+        if n_candidates < 1:
+            raise InputError(f"n_candidates is {n_candidates}, expected at least 1")
+        notes: tuple[str, ...] = ()
         candidates: list[Candidate] = []
         rejections: list[Rejection] = []
         n_sampled = 0
         sampling = self.template.sampling
         completions: list[Completion] = []
-        orders = _orders([opinion.id for opinion in opinions], rng)
         for attempt in range(MAX_ATTEMPTS):
             if attempt == 1 and all(each.finish_reason == "length" for each in completions):
                 sampling = replace(sampling, max_tokens=ROOM * self.template.sampling.max_tokens)
@@ -96,16 +149,14 @@ class PromptedPolicy:
                     f"tokens, so up to {sampling.max_tokens} were allowed",
                 )
             n_draws = _n_draws(n_candidates, len(candidates), n_sampled)
-            draws = [
-                _Draw(int(rng.integers(2**31)), orders[(n_sampled + i) % len(orders)])
-                for i in range(n_draws)
-            ]
-            completions = self._complete(question, texts, draws, n_sampled, sampling, on_done)
+            draws = [draw_one(n_sampled + i) for i in range(n_draws)]
+            completions = self._complete(question, draws, n_sampled, sampling, on_done)
             n_sampled += n_draws
             for draw, completion in zip(draws, completions, strict=True):
                 if len(candidates) == n_candidates:
                     break
-                parsed = parser.parse(completion, [candidate.text for candidate in candidates])
+                accepted = [candidate.text for candidate in candidates]
+                parsed = draw.sources.parser.parse(completion, accepted)
                 if isinstance(parsed, Rejection):
                     rejections.append(parsed)
                 else:
@@ -137,14 +188,13 @@ class PromptedPolicy:
     def _complete(
         self,
         question: Question,
-        texts: dict[str, str],
         draws: Sequence[_Draw],
         n_before: int,
         sampling: Sampling,
         on_done: Callable[[int, int], None] | None,
     ) -> list[Completion]:
         prompts = [
-            self.template.render(question.text, [texts[name] for name in draw.order])
+            self.template.render(question.text, [draw.sources.texts[name] for name in draw.order])
             for draw in draws
         ]
 

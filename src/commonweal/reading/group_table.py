@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from commonweal.errors import InputError
@@ -15,9 +17,10 @@ from commonweal.reading.columns import (
     why_not_counted,
 )
 from commonweal.reading.explaining import near
-from commonweal.reading.tables import Row, Table, letters, read_table
+from commonweal.reading.tables import Row, Table, letters, open_table, read_table
 
 KNOWN = frozenset(map(plain, (*OPINION, *PARTICIPANT, *QUESTION)))
+_N_SHOWN = 5
 _EXPECTED = "a table with the columns question, opinion and, if wanted, id"
 _MACHINE_NAMES = ("startdate", "enddate", "recordeddate", "responseid", "ipaddress", "finished")
 _IMPORT_ID = '{"ImportId"'
@@ -56,54 +59,133 @@ def read_group_table(path: Path, *, opinion_column: str | None, max_bytes: int) 
     known = KNOWN if opinion_column is None else KNOWN | {plain(opinion_column)}
     known |= frozenset(_MACHINE_NAMES)
     table = read_table(path, known, expected=_EXPECTED, max_bytes=max_bytes)
-    notes = list(table.notes)
     labels, rows = _without_second_headers(table)
-    at = _opinion_column(table, labels, opinion_column)
-    _check_once(table, at)
-    who = column_named(_but(table.header, at), PARTICIPANT)
-    asking = column_named(_but(table.header, at), QUESTION)
-    rest = [i for i in range(len(table.header)) if i not in (at, who, asking)]
-    if names := [table.header[i] for i in rest if table.header[i]]:
-        notes.append(f"columns not read: {', '.join(names[:8])}{', …' if len(names) > 8 else ''}")
-    questions: dict[str, tuple[str, Row]] = {}
-    opinions, dropped, silent = [], [], 0
-    for row in rows:
-        _check_length(table, row, at)
-        cells = dict(enumerate(row.cells))
-        text, name = cells.get(at, ""), cells.get(who, "") if who is not None else ""
-        if asking is not None and cells.get(asking):
-            folded = " ".join(cells[asking].split())
-            questions.setdefault(folded, (cells[asking], row))
-        marks = {table.header[i]: cells.get(i, "") for i in rest}
-        if why := why_not_counted(marks):
-            dropped.append(f"row {row.number} ({why})")
-        elif text:
-            opinions.append((name, text, table.place(row, at)))
-        elif name and opinion_column is None:
+    taken = _Rows(table, labels, opinion_column)
+    opinions = tuple(taken.opinions(rows))
+    return GroupTable(taken.question(), opinions, taken.notes())
+
+
+def stream_group_table(
+    path: Path, *, opinion_column: str | None
+) -> tuple[Iterator[tuple[str, str, str]], Callable[[], GroupTable]]:
+    """The opinions of a large text table one by one; behind them what else the table says.
+
+    Rows of people who wrote nothing are counted, not refused: among thousands there are some.
+
+    Args:
+        path: text.
+        opinion_column: as for ``read_group_table``.
+
+    Returns:
+        Id ("" where there is none), text and place of each; and, to be called when these are
+        through, the table without them.
+
+    Raises:
+        InputError: as ``read_group_table``, where the iterator comes to it.
+    """
+    known = KNOWN if opinion_column is None else KNOWN | {plain(opinion_column)}
+    table, rows = open_table(path, known | frozenset(_MACHINE_NAMES), expected=_EXPECTED)
+    labels, below = _without_second_headers(table)
+    n_headers = len(table.rows) - 1 - len(below)
+    taken = _Rows(table, labels, opinion_column, lenient=True)
+    return (
+        taken.opinions(islice(rows, n_headers, None)),
+        lambda: GroupTable(taken.question(), (), taken.notes()),
+    )
+
+
+class _Rows:
+    """What the rows of a table say, gathered as they pass.
+
+    Args:
+        table: its header, and some rows.
+        labels: what stands below the names.
+        opinion_column: as for ``read_group_table``.
+        lenient: a person without a text is counted, not refused.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        labels: dict[int, str],
+        opinion_column: str | None,
+        *,
+        lenient: bool = False,
+    ) -> None:
+        self._table = table
+        self._labels = labels
+        self._lenient = lenient or opinion_column is not None
+        self._at = _opinion_column(table, labels, opinion_column)
+        _check_once(table, self._at)
+        header = _but(table.header, self._at)
+        self._who = column_named(header, PARTICIPANT)
+        self._asking = column_named(header, QUESTION)
+        taken = (self._at, self._who, self._asking)
+        self._rest = [i for i in range(len(table.header)) if i not in taken]
+        self._questions: dict[str, tuple[str, Row]] = {}
+        self._dropped: list[str] = []
+        self._n_dropped = self._silent = 0
+
+    def opinions(self, rows: Iterable[Row]) -> Iterator[tuple[str, str, str]]:
+        """Id, text and place of each opinion that counts."""
+        table, at, who = self._table, self._at, self._who
+        for row in rows:
+            _check_length(table, row, at)
+            cells = dict(enumerate(row.cells))
+            text, name = cells.get(at, ""), cells.get(who, "") if who is not None else ""
+            if self._asking is not None and cells.get(self._asking):
+                folded = " ".join(cells[self._asking].split())
+                self._questions.setdefault(folded, (cells[self._asking], row))
+            marks = {table.header[i]: cells.get(i, "") for i in self._rest}
+            if why := why_not_counted(marks):
+                self._n_dropped += 1
+                if len(self._dropped) < _N_SHOWN:
+                    self._dropped.append(f"row {row.number} ({why})")
+            elif text:
+                yield name, text, table.place(row, at)
+            elif name and not self._lenient:
+                raise InputError(
+                    f"{table.place(row, at)}: the opinion of participant {name!r} is blank; "
+                    "expected what they wrote, or leave them out"
+                )
+            elif name or any(marks.values()):
+                self._silent += 1
+
+    def question(self) -> str:
+        """What was asked; "" where the table does not say.
+
+        Raises:
+            InputError: the rows ask several questions.
+        """
+        if len(self._questions) > 1:
+            (first, one), (second, other) = list(self._questions.values())[:2]
             raise InputError(
-                f"{table.place(row, at)}: the opinion of participant {name!r} is blank; expected "
-                "what they wrote, or leave them out"
+                f"{self._table.path}: the rows ask {len(self._questions)} questions ({first!r} in "
+                f"row {one.number}, {second!r} in row {other.number}); expected one group on one "
+                "question a file"
             )
-        elif name or any(marks.values()):
-            silent += 1
-    if dropped:
-        notes.append(
-            f"{len(dropped)} rows left out because a column says that they do not count: "
-            f"{', '.join(dropped[:5])}{', …' if len(dropped) > 5 else ''}"
-        )
-    if silent:
-        notes.append(f"{silent} rows without an opinion left out")
-    if len(questions) > 1:
-        (first, one), (second, other) = list(questions.values())[:2]
-        raise InputError(
-            f"{path}: the rows ask {len(questions)} questions ({first!r} in row {one.number}, "
-            f"{second!r} in row {other.number}); expected one group on one question a file"
-        )
-    question = next(iter(questions.values()))[0] if questions else ""
-    if not question and (label := labels.get(at, "") or _asking(table.header[at])):
-        question = label
-        notes.append(f"the question was taken from the header: {label}")
-    return GroupTable(question, tuple(opinions), tuple(notes))
+        return next(iter(self._questions.values()))[0] if self._questions else self._label()
+
+    def _label(self) -> str:
+        return self._labels.get(self._at, "") or _asking(self._table.header[self._at])
+
+    def notes(self) -> tuple[str, ...]:
+        """What was left out or taken, in plain sentences."""
+        notes = list(self._table.notes)
+        if names := [name for i in self._rest if (name := self._table.header[i])]:
+            more = ", …" if len(names) > 8 else ""
+            notes.append(f"columns not read: {', '.join(names[:8])}{more}")
+        if self._n_dropped:
+            more = ", …" if self._n_dropped > _N_SHOWN else ""
+            notes.append(
+                f"{self._n_dropped} rows left out because a column says that they do not count: "
+                f"{', '.join(self._dropped)}{more}"
+            )
+        if self._silent:
+            notes.append(f"{self._silent} rows without an opinion left out")
+        if not self._questions and (label := self._label()):
+            notes.append(f"the question was taken from the header: {label}")
+        return tuple(notes)
 
 
 def _but(header: tuple[str, ...], at: int) -> list[str]:

@@ -10,7 +10,7 @@ import csv
 import io
 import re
 import zipfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from itertools import islice
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from commonweal.errors import InputError
-from commonweal.files import decoded, read_bytes
+from commonweal.files import decoded, encoding_of, read_bytes
 from commonweal.reading.columns import plain
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
@@ -33,6 +33,8 @@ _SAMPLE_CHARACTERS = 200_000
 _SAMPLE_ROWS = 50
 _HEADER_WITHIN = 10
 """A header stands in one of the first rows that are not blank; above it may be a title."""
+_MOST_CELL_CHARACTERS = 20_000_000
+"""The csv module's own limit is 131,072: less than somebody may write."""
 _MOST_UNPACKED_BYTES = 1_000_000_000
 _SEP_LINE = re.compile(r'\A"?sep=(\\t|.)"?[ ,;\t]*(\r\n|\n|\r)', re.IGNORECASE)
 
@@ -129,6 +131,65 @@ def read_table(path: Path, known: Collection[str], *, expected: str, max_bytes: 
     return parse_table(path, decoded(path, raw), known, expected=expected)
 
 
+def open_table(path: Path, known: Collection[str], *, expected: str) -> tuple[Table, Iterator[Row]]:
+    """The header with the first rows of a text, and all rows below the header one by one.
+
+    For files that are larger than memory should be: the dialect is told by the beginning, and no
+    faulty quoting is mended. Arguments as for ``read_table``.
+
+    Raises:
+        InputError: it cannot be read, or holds no rows; the iterator raises it, too, where it
+            comes to a row that is no CSV or a byte that is not UTF-8.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_SAMPLE_CHARACTERS)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+    encoding = encoding_of(raw)
+    text = raw.decode(encoding, errors="ignore").removeprefix("\ufeff")
+    first_line, separator = 1, None
+    if told := _SEP_LINE.match(text):
+        separator = "\t" if told[1] == "\\t" else told[1]
+        text, first_line = text[told.end() :], 2
+    if separator is None or separator not in text:
+        separator = separator_of(text, known)
+    head: list[Row] = []
+    try:
+        for row in _rows_of(path, io.StringIO(text, newline=""), separator, first_line):
+            head.append(row)
+            if len(head) > _SAMPLE_ROWS:
+                break
+    except InputError:
+        if not head:
+            raise
+    words = SEPARATORS.get(separator, "" if separator == _NO_SEPARATOR else repr(separator))
+    table = _with_header(path, head, words, [], known, expected)
+    header_number, width = table.rows[0].number, len(table.header)
+
+    def rows() -> Iterator[Row]:
+        try:
+            with path.open(encoding=encoding, newline="") as file:
+                for _ in range(first_line - 1):
+                    file.readline()
+                for row in _rows_of(path, file, separator, first_line):
+                    if row.number > header_number:
+                        yield replace(row, cells=_fitted(row.cells, width))
+        except UnicodeDecodeError:
+            # The whole error, with its line, is the other reader's.
+            decoded(path, path.read_bytes())
+            raise InputError(f"{path}: not UTF-8; save the file as UTF-8") from None
+
+    return table, rows()
+
+
+def _fitted(cells: tuple[str, ...], width: int) -> tuple[str, ...]:
+    """The cells of a row without blank ones beyond the header, and with blank ones up to it."""
+    while len(cells) > width and not cells[-1]:
+        cells = cells[:-1]
+    return cells + ("",) * (width - len(cells))
+
+
 def parse_table(path: Path, text: str, known: Collection[str], *, expected: str) -> Table:
     """The table in a text; arguments as for ``read_table``.
 
@@ -200,23 +261,25 @@ def _header_at(rows: Sequence[Sequence[str]], known: Collection[str]) -> int:
 
 
 def _parsed(path: Path, text: str, separator: str, first_line: int) -> list[Row]:
-    reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter=separator, strict=True, skipinitialspace=True
-    )
-    rows: list[Row] = []
+    return list(_rows_of(path, io.StringIO(text, newline=""), separator, first_line))
+
+
+def _rows_of(path: Path, lines: Iterable[str], separator: str, first_line: int) -> Iterator[Row]:
+    """The rows that are not blank, one by one."""
+    csv.field_size_limit(_MOST_CELL_CHARACTERS)
+    reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True)
     number = 0
     try:
         for number, cells in enumerate(reader, start=1):
             stripped = tuple(cell.strip() for cell in cells)
             if any(stripped):
-                rows.append(Row(number, reader.line_num + first_line - 1, stripped))
+                yield Row(number, reader.line_num + first_line - 1, stripped)
     except csv.Error as error:
         words = SEPARATORS.get(separator, "one column")
         raise InputError(
             f"{path}, row {number + 1} (line {reader.line_num + first_line - 1}): not valid CSV "
             f"({words}): {_csv_words(str(error))}"
         ) from None
-    return rows
 
 
 def _csv_words(told: str) -> str:

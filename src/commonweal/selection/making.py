@@ -39,6 +39,10 @@ MIN_QUALITY = 4.0
 """The floor of quality, "neutral" on the paper's scale: what is judged to be poor is not picked
 (docs/decisions/023-no-agreement-is-an-outcome.md)."""
 
+MAX_QUALITY_OPINIONS = 40
+"""Opinions beside which quality is judged; of more, as many at even distances: it is about the
+statement."""
+
 MAX_REDRAWS = 2
 """How often candidates are drawn again where none reaches the floor."""
 
@@ -381,7 +385,9 @@ def _judged(
     """
     qualities = low = high = None
     if isinstance(reward, JudgesQuality):
-        qualities = np.asarray(reward.qualities(question, opinions, statements), np.float64)
+        step = -(-len(opinions) // MAX_QUALITY_OPINIONS)
+        beside = opinions[::step]
+        qualities = np.asarray(reward.qualities(question, beside, statements), np.float64)
         _check(reward, "qualities", qualities, (len(statements),))
     if isinstance(reward, GivesRanges):
         low, high = (np.asarray(each, np.float64) for each in reward.ranges(utilities))

@@ -1,0 +1,313 @@
+"""Files of any size in: opinions stream to disk, one by one, checked as few are.
+
+Small files go through ``read_group``, which mends more. A Polis export and a dataset (what a study
+exports) bring people's votes along.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from commonweal.errors import InputError
+from commonweal.files import near_path
+from commonweal.groups import check_opinion, read_group
+from commonweal.large.store import OpinionStore
+from commonweal.large.votes import Votes
+from commonweal.reading.columns import OPINION, PARTICIPANT, QUESTION, column_named, why_not_counted
+from commonweal.reading.group_table import stream_group_table
+from commonweal.reading.tables import TEXT_SUFFIXES
+from commonweal.types import Opinion, Question
+
+if TYPE_CHECKING:
+    from commonweal.datasets.dataset import Dataset
+
+STREAMED_FROM_BYTES = 2_000_000
+"""Text files from this size on are read row by row."""
+
+N_VOTES_TOLD = 5
+"""Votes that speak for somebody in a Polis export who voted and wrote nothing."""
+
+_PARQUET_ROWS = 5_000
+_PARQUET = (".parquet", ".pq")
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """What a file holds.
+
+    Attributes:
+        question: what was asked.
+        opinions: everybody's, in memory where they are few.
+        notes: what was done to the input on the way in, in plain sentences.
+        votes: people's own, where there are some.
+    """
+
+    question: Question
+    opinions: Sequence[Opinion]
+    notes: tuple[str, ...] = ()
+    votes: Votes | None = None
+
+
+def read_people(
+    path: str | Path,
+    *,
+    question: str | None = None,
+    opinion_column: str | None = None,
+    round_id: str | None = None,
+) -> People:
+    """The question and everybody's opinion, of a group of any size.
+
+    Args:
+        path: whatever ``read_group`` takes; ``.jsonl`` and ``.parquet``; a Polis export or a
+            dataset, as a folder (a Polis export also zipped).
+        question: what was asked, where the file does not say; it goes before the file's.
+        opinion_column: in a table or a Parquet file, the column with the opinions.
+        round_id: of a dataset with several rounds, which one.
+
+    Raises:
+        InputError: the file is missing, cannot be read, malformed, or holds no usable group.
+    """
+    path = Path(path)
+    if path.is_dir() or (path.suffix.lower() == ".zip" and zipfile.is_zipfile(path)):
+        if opinion_column is not None:
+            raise InputError(f"{path}: --opinion-column is for a table; take it out")
+        return _from_dataset(path, question, round_id)
+    if round_id is not None:
+        raise InputError(f"{path}: --round is for a dataset with several rounds; take it out")
+    suffix = path.suffix.lower()
+    asked: list[str] = []
+    if suffix in _PARQUET:
+        return _stored(path, _parquet(path, opinion_column, asked), asked, (), question)
+    if path.is_file() and path.stat().st_size >= STREAMED_FROM_BYTES:
+        if suffix in TEXT_SUFFIXES:
+            return _from_table(path, question, opinion_column)
+        if suffix == ".jsonl":
+            return _stored(path, _lines(path, asked), asked, (), question)
+    read = read_group(path, question=question, opinion_column=opinion_column)
+    return People(read.question, read.opinions, read.notes)
+
+
+def _from_table(path: Path, question: str | None, opinion_column: str | None) -> People:
+    rows, rest = stream_group_table(path, opinion_column=opinion_column)
+    asked: list[str] = []
+    notes: list[str] = []
+
+    def opinions() -> Iterator[tuple[str, str, str]]:
+        yield from rows
+        table = rest()
+        asked.append(table.question)
+        notes.extend(table.notes)
+
+    return _stored(path, opinions(), asked, notes, question)
+
+
+def _stored(
+    path: Path,
+    opinions: Iterator[tuple[str, str, str]],
+    asked: list[str],
+    notes: Sequence[str],
+    question: str | None,
+) -> People:
+    """The opinions on disk.
+
+    Args:
+        path: for errors.
+        opinions: id ("" where there is none), text and place of each.
+        asked: questions in the file, filled when the opinions are through.
+        notes: likewise.
+        question: given beside the file.
+    """
+    store = OpinionStore()
+    n_cleaned = n_nameless = 0
+    for name, text, place in opinions:
+        n_nameless += not name
+        try:
+            cleaned = check_opinion(Opinion(name or f"p{len(store) + 1}", text))
+        except InputError as error:
+            raise InputError(f"{place}: {error}") from None
+        n_cleaned += cleaned.text != text.strip()
+        store.add(cleaned)
+    if len(store) < 2:
+        raise InputError(
+            f"{path}: got {len(store)} opinion{'s' if len(store) != 1 else ''}, expected at least "
+            "two: agreement needs people to agree with each other"
+        )
+    try:
+        store.check_ids()
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    different = list(dict.fromkeys(each for each in asked if each.strip()))
+    if question is None and len(different) != 1:
+        got = f"{len(different)} questions" if different else "none"
+        raise InputError(
+            f"{path}: expected what the group was asked, one question in the file or "
+            f'--question "..."; got {got}'
+        )
+    more = []
+    if 0 < n_nameless < len(store):
+        more.append(f"{n_nameless:,} participants without an id are called p1, p2, ...")
+    if n_cleaned:
+        more.append(f"control characters in {n_cleaned:,} opinions were replaced by blanks")
+    if question is not None and different and different[0].split() != question.split():
+        more.append(f"the question is the one given, not the file's: {different[0]}")
+    text = different[0] if question is None else question
+    return People(Question(" ".join(text.split())), store, (*notes, *more))
+
+
+def _lines(path: Path, asked: list[str]) -> Iterator[tuple[str, str, str]]:
+    """The opinions in a file with one JSON object a line."""
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, start=1):
+            place = f"{path}, line {number}"
+            if not raw.strip():
+                continue
+            try:
+                told = json.loads(raw.decode("utf-8-sig" if number == 1 else "utf-8"))
+            except UnicodeDecodeError:
+                raise InputError(f"{place}: not UTF-8; save the file as UTF-8") from None
+            except (ValueError, RecursionError) as error:
+                raise InputError(f"{place}: not valid JSON: {error}") from None
+            if isinstance(told, str):
+                told = {"text": told}
+            if not isinstance(told, dict):
+                raise InputError(
+                    f"{place}: got {type(told).__name__}, expected an object with a text and, if "
+                    "wanted, an id"
+                )
+            names = [str(name) for name in told]
+            at = column_named(names, OPINION)
+            if at is None:
+                raise InputError(
+                    f"{place}: no field is called text or opinion; got {', '.join(names[:8])}"
+                )
+            yield from _counted(told, names, at, place, asked)
+
+
+def _parquet(
+    path: Path, opinion_column: str | None, asked: list[str]
+) -> Iterator[tuple[str, str, str]]:
+    """The opinions in a Parquet file, some thousand rows at a time."""
+    import polars as pl
+
+    if not path.is_file():
+        raise InputError(f"no file {path}{near_path(path)}; expected opinions as .parquet")
+    try:
+        lazy = pl.scan_parquet(path)
+        names = lazy.collect_schema().names()
+        n_rows = lazy.select(pl.len()).collect().item()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        first = str(error).splitlines()[0]
+        raise InputError(f"{path}: not a Parquet file that can be read ({first})") from None
+    if opinion_column is None:
+        at = column_named(names, OPINION)
+    else:
+        at = names.index(opinion_column) if opinion_column in names else None
+    if at is None:
+        raise InputError(
+            f"{path}: no column is called {opinion_column or 'opinion'}; got "
+            f"{', '.join(names[:12])}; say which: --opinion-column NAME"
+        )
+    for start in range(0, n_rows, _PARQUET_ROWS):
+        block = lazy.slice(start, _PARQUET_ROWS).collect()
+        for number, row in enumerate(block.iter_rows(), start=start + 1):
+            told = dict(zip(names, row, strict=True))
+            yield from _counted(told, names, at, f"{path}, row {number}", asked)
+
+
+def _counted(
+    told: dict[str, Any], names: Sequence[str], at: int, place: str, asked: list[str]
+) -> Iterator[tuple[str, str, str]]:
+    """Id, text and place of a record, where it counts and holds a text."""
+    text = told[names[at]]
+    but = [name if i != at else "" for i, name in enumerate(names)]
+    who, asking = column_named(but, PARTICIPANT), column_named(but, QUESTION)
+    if asking is not None and told[names[asking]]:
+        question = str(told[names[asking]])
+        if question not in asked and len(asked) < 3:
+            asked.append(question)
+    marks = {name: value for name, value in told.items() if name != names[at]}
+    if text is None or why_not_counted(marks):
+        return
+    if not isinstance(text, str):
+        raise InputError(f"{place}: the opinion is {text!r}, expected a text")
+    if text.strip():
+        name = "" if who is None or told[names[who]] is None else str(told[names[who]])
+        yield name, text, place
+
+
+# ----------------------------------------------------------------------- Polis exports and datasets
+
+
+def _from_dataset(path: Path, question: str | None, round_id: str | None) -> People:
+    from commonweal.datasets.schema import MANIFEST
+
+    if path.is_dir() and (path / MANIFEST).is_file():
+        from commonweal.datasets.dataset import read_dataset
+
+        return _of_round(path, read_dataset(path), question, round_id, (), {})
+    from commonweal.datasets.polis import import_polis
+
+    if round_id is not None:
+        raise InputError(f"{path}: --round is for a dataset with several rounds; take it out")
+    dataset = import_polis(path, question=question)
+    told = import_polis(path, question=question, opinions="votes", n_votes=N_VOTES_TOLD)
+    texts = dict(told.opinions.select("participant_id", "text").iter_rows())
+    n_wrote = dataset.opinions.height
+    n_others = len(set(texts) - set(dataset.opinions["participant_id"]))
+    notes = (
+        f"{n_wrote:,} people wrote something that they agree with; of {n_others:,} others the "
+        f"opinion is told by {N_VOTES_TOLD} of their votes; who voted less is not counted",
+    )
+    return _of_round(path, dataset, question, None, notes, texts)
+
+
+def _of_round(
+    path: Path,
+    dataset: Dataset,
+    question: str | None,
+    round_id: str | None,
+    notes: tuple[str, ...],
+    others: dict[str, str],
+) -> People:
+    """One round's opinions and votes.
+
+    Args:
+        path: for errors.
+        dataset: with the round.
+        question: given beside it.
+        round_id: which round; None where there is one only.
+        notes: what was done so far.
+        others: texts for people who have no opinion there.
+    """
+    import numpy as np
+
+    from commonweal.datasets.agreements import matrix
+
+    there = dataset.rounds["round_id"].to_list()
+    if round_id is None and len(there) != 1:
+        some = ", ".join(there[:5]) + (", ..." if len(there) > 5 else "")
+        raise InputError(
+            f"{path} has {len(there)} rounds ({some}); expected one, or --round with its id"
+        )
+    found = matrix(dataset, round_id or there[0], with_opinion=False)
+    opinions = []
+    for name, text in zip(found.participant_ids, found.opinions, strict=True):
+        said = text or others.get(name)
+        if said:
+            opinions.append(check_opinion(Opinion(name, said)))
+    if len(opinions) < 2:
+        raise InputError(
+            f"{path}: {len(opinions)} people have an opinion in round {found.round_id!r}, expected "
+            "at least two"
+        )
+    has_votes = bool(np.isfinite(found.agreement).any())
+    votes = Votes(found, dataset.about.scale) if has_votes else None
+    asked = question or found.question
+    if asked is None or not asked.strip():
+        raise InputError(f'{path}: nothing says what was asked; give --question "..."')
+    return People(Question(" ".join(asked.split())), tuple(opinions), notes, votes)
