@@ -127,7 +127,7 @@ CROWD = LatentCrowd(
 )
 
 
-def run(folder, arms, n_people=12, **changes):
+def run(folder, arms, n_people=8, **changes):
     """The report and the dataset of a study with these arms."""
     clock = ManualClock()
     store = Store(f"sqlite:///{folder}/study.db", clock=clock)

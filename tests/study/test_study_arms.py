@@ -65,8 +65,6 @@ def test_the_papers_contrasts_from_the_pages_to_the_win_rates(tmp_path, study):
     assert rate.measured == pytest.approx(share_won(measured), nan_ok=True)
     # Noise and whole numbers turn round only what is nearly even.
     assert all(truly[r] * measured[r] > 0 for r in truly if abs(truly[r]) > 1.2)
-    if study == "base against best of n":
-        assert rate.true >= 0.5
 
 
 def test_what_an_arm_is_stands_in_the_export(tmp_path):
