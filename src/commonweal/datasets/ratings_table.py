@@ -58,7 +58,7 @@ def import_ratings(
             lists all problems with their rows.
     """
     points = scale_named(scale)
-    header, rows = read_cells(path, KNOWN, _EXPECTED)
+    header, rows, done = read_cells(path, {*KNOWN, *(columns or {}).values()}, _EXPECTED)
     places = placed(header, dict(columns or {}), str(path))
     table = _frame(rows, places)
     table = _without_points(table)
@@ -84,7 +84,11 @@ def import_ratings(
             steps=(
                 Step(
                     what="imported from a table of ratings",
-                    options={"columns": dict(columns or {}), "scale": scale},
+                    options={
+                        "columns": dict(columns or {}),
+                        "scale": scale,
+                        **({"reading": "; ".join(done)} if done else {}),
+                    },
                     counts=counts,
                 ),
             ),

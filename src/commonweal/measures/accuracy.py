@@ -236,7 +236,7 @@ def within_person(
             counted &= allowed[cells.statement[up], cells.statement[down]]
         up, down = up[counted], down[counted]
         person = cells.person[up]
-        right += np.bincount(person, _right(cells.score[up] - cells.score[down]), n_people)
+        right += np.bincount(person, is_right(cells.score[up] - cells.score[down]), n_people)
         n += np.bincount(person, minlength=n_people)
         distance += 1
     known = np.flatnonzero(n)
@@ -290,7 +290,7 @@ def same_statement_accuracy(
         agreed, disagreed = np.flatnonzero(said == 1), np.flatnonzero(said == -1)
         if not agreed.size or not disagreed.size:
             continue
-        right = _right(column[agreed, None] - column[disagreed])
+        right = is_right(column[agreed, None] - column[disagreed])
         high, low = by_person[agreed], by_person[disagreed]
         drawn = ratio(((right.T @ high) * low).sum(axis=0), high.sum(axis=0) * low.sum(axis=0))
         sums += np.nan_to_num(drawn)
@@ -320,6 +320,9 @@ def leniency(ratings: FloatArray) -> FloatArray:
     return means
 
 
-def _right(differences: FloatArray) -> FloatArray:
-    """1 where the difference is above 0, one half where it is nothing, else 0."""
+def is_right(differences: FloatArray) -> FloatArray:
+    """1 where the difference is above 0, one half where it is nothing, else 0.
+
+    The difference is of a comparison, or the sum of those of two people: ``crossed``'s.
+    """
     return np.where(np.abs(differences) < _TIED, 0.5, differences > 0)

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 WHOSE = {
     "human": "people's ratings of these statements in these rounds",
     "replayed": "real people's answers, given elsewhere, replayed",
-    "simulated": "nobody's ratings: made by rule",
+    "simulated": "nobody's ratings: made up by rule, by a language model or by hand",
 }
 """Whose ratings a dataset holds, in words."""
 

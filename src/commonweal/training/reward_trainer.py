@@ -18,6 +18,7 @@ from trl import RewardTrainer
 from trl.trainer.reward_trainer import DataCollatorForPreference
 
 from commonweal.errors import TrainingError
+from commonweal.measures.accuracy import is_right
 
 COLUMNS = (
     *("chosen_ids", "rejected_ids", "other_chosen_ids", "other_rejected_ids"),
@@ -128,15 +129,18 @@ class CrossedRewardTrainer(RewardTrainer):  # type: ignore[misc]
     def _counted(self, differences: Any, crossed: Any) -> tuple[float, float]:
         """Comparisons and crossed ones for each process, on average; keeps what is logged.
 
+        The logged accuracies are of this batch's comparisons, each counted once: a curve to watch.
+        ``commonweal reward measure`` weighs people alike.
+
         Processes average their losses and have batches of different sizes: each divides by the
         mean size, so that the average is that of one process with all the rows.
         """
         found = torch.stack(
             [
-                _right(differences),
+                _n_right(differences),
                 differences.sum(),
                 differences.new_tensor(len(differences)),
-                _right(crossed),
+                _n_right(crossed),
                 differences.new_tensor(len(crossed)),
             ]
         )
@@ -150,6 +154,6 @@ class CrossedRewardTrainer(RewardTrainer):  # type: ignore[misc]
         return n / n_processes, n_crossed / n_processes
 
 
-def _right(differences: Any) -> Any:
-    """How many are above 0; those at 0 count one half."""
-    return ((differences > 0).float() + 0.5 * (differences == 0).float()).sum()
+def _n_right(differences: Any) -> Any:
+    """How many of these comparisons are right, as ``measures.accuracy`` has it; a tensor."""
+    return differences.new_tensor(is_right(differences.double().cpu().numpy()).sum())
