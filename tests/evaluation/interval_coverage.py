@@ -4,7 +4,9 @@
         [--rounds-a-question 3]
 
 Prints, for each number of groups, the share of studies whose interval holds the population's value
-(``known_figures``), with its Monte-Carlo standard error, beside what plain percentiles would give.
+(``known_figures``), with its Monte-Carlo standard error, beside what another interval would give:
+plain percentiles, or, where rounds share questions, the wider of drawing groups and of drawing
+questions, and drawing groups alone.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import math
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from unittest.mock import patch
 
@@ -32,7 +34,7 @@ from commonweal.evaluation.predicted import predicted
 from commonweal.evaluation.rated import rated
 from commonweal.evaluation.raters import raters
 from commonweal.evaluation.reward_model import reward_model
-from commonweal.evaluation.shared_questions import drawing
+from commonweal.evaluation.shared_questions import Drawing, drawing
 from commonweal.evaluation.win_rates import win_rates
 from commonweal.measures import intervals
 from commonweal.measures.bootstrap import Resampler
@@ -50,6 +52,9 @@ DESIGN = Design(
 WITH_PREDICTIONS = replace(
     DESIGN, n_statements=3, human_effect=None, sd_prediction=0.8, missing_share=0.02
 )
+SHARED = replace(DESIGN, sd_slope_question=0.4, sd_slope_group=0.3)
+"""Where rounds share questions, these matter: a question suits one policy more than another, and
+so does a group."""
 N_RESAMPLES = 2000
 
 # The figure's key, and the name of its truth.
@@ -83,52 +88,71 @@ not here: it is biased upwards and has no interval."""
 TRUTHS = FIGURES | OTHER_FIGURES
 
 
-def estimated(
-    n_groups: int, seed: int, n_resamples: int = N_RESAMPLES, rounds_a_question: int = 1
-) -> dict[str, Figure]:
-    """The figures of one simulated study; of more rounds a question, the first ten alone."""
+Held = dict[str, tuple[int, int]]
+"""For each figure: how many intervals held the truth, and how many there were."""
+
+
+def estimated(n_groups: int, seed: int, n_resamples: int = N_RESAMPLES) -> dict[str, Figure]:
+    """The figures of one simulated study whose rounds have questions of their own."""
     rng = np.random.default_rng([seed, n_groups])
-    design = replace(DESIGN, n_groups=n_groups)
-    if rounds_a_question > 1:
-        n_rounds = n_groups * design.n_rounds_per_group
-        design = replace(design, n_questions=max(1, n_rounds // rounds_a_question))
-    dataset = simulate_study(rng, **vars(design))[0]
+    dataset = simulate_study(rng, **vars(replace(DESIGN, n_groups=n_groups)))[0]
+    drawn = drawing(dataset, rated(dataset), n_resamples, seed)
+    rng = np.random.default_rng([seed, n_groups, 1])
+    dataset = simulate_study(rng, **vars(replace(WITH_PREDICTIONS, n_groups=n_groups)))[0]
     found = rated(dataset)
-    drawn = drawing(dataset, found, n_resamples, seed)
+    resampler = Resampler(found.n_groups, n_resamples, rng)
+    sections = (
+        divisiveness(found, resampler),
+        raters(dataset, found, resampler, threshold=-1),
+        reward_model(dataset, found, resampler),
+        best_of_n(found, predicted(dataset, found, "simulated"), resampler),
+    )
+    others = {one.key: one for section in sections for one in section.figures}
+    return _first_ten(drawn) | {key: others[key] for key in OTHER_FIGURES if key in others}
+
+
+def _first_ten(drawn: Drawing) -> dict[str, Figure]:
     sections = (
         drawn.section(lambda some, resampler: win_rates(some, resampler, "zero_shot")),
         drawn.section(distributions),
         drawn.section(against_human_opinions),
         drawn.section(exclusion),
     )
-    if rounds_a_question > 1:
-        return {one.key: one for part in sections for one in part.figures if one.key in FIGURES}
-    rng = np.random.default_rng([seed, n_groups, 1])
-    dataset = simulate_study(rng, **vars(replace(WITH_PREDICTIONS, n_groups=n_groups)))[0]
-    found = rated(dataset)
-    resampler = Resampler(found.n_groups, n_resamples, rng)
-    sections += (
-        divisiveness(found, resampler),
-        raters(dataset, found, resampler, threshold=-1),
-        reward_model(dataset, found, resampler),
-        best_of_n(found, predicted(dataset, found, "simulated"), resampler),
-    )
-    return {one.key: one for section in sections for one in section.figures if one.key in TRUTHS}
+    return {one.key: one for part in sections for one in part.figures if one.key in FIGURES}
 
 
-def coverage(
-    n_groups: int,
-    n_studies: int,
-    n_resamples: int = N_RESAMPLES,
-    rounds_a_question: int = 1,
-) -> dict[str, tuple[int, int]]:
-    """For each figure: how many intervals held the truth, and how many there were."""
+def coverage(n_groups: int, n_studies: int, n_resamples: int = N_RESAMPLES) -> Held:
+    """How often intervals hold the truth where each round has a question of its own."""
     truth = {key: true_figures(DESIGN)[name].value for key, name in FIGURES.items()}
     others = true_figures(WITH_PREDICTIONS)
     truth |= {key: others[name].value for key, name in OTHER_FIGURES.items()}
-    counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    return _held(truth, (estimated(n_groups, seed, n_resamples) for seed in range(n_studies)))
+
+
+def coverage_shared(
+    n_groups: int, n_studies: int, rounds_a_question: int, n_resamples: int = N_RESAMPLES
+) -> tuple[Held, Held, Held]:
+    """How often intervals hold the truth where rounds share questions.
+
+    Ours, the wider of groups and questions, and groups alone.
+    """
+    truth = {key: true_figures(SHARED)[name].value for key, name in FIGURES.items()}
+    n_questions = max(1, n_groups * SHARED.n_rounds_per_group // rounds_a_question)
+    design = replace(SHARED, n_groups=n_groups, n_questions=n_questions)
+    ours, wider, alone = [], [], []
     for seed in range(n_studies):
-        for key, one in estimated(n_groups, seed, n_resamples, rounds_a_question).items():
+        dataset = simulate_study(np.random.default_rng([seed, n_groups]), **vars(design))[0]
+        drawn = drawing(dataset, rated(dataset), n_resamples, seed)
+        ours.append(_first_ten(drawn))
+        wider.append(_first_ten(replace(drawn, by_round=None)))
+        alone.append(_first_ten(replace(drawn, by_question=None)))
+    return _held(truth, ours), _held(truth, wider), _held(truth, alone)
+
+
+def _held(truth: Mapping[str, float], studies: Iterable[Mapping[str, Figure]]) -> Held:
+    counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for study in studies:
+        for key, one in study.items():
             if one.low is not None and one.high is not None:
                 counts[key][0] += one.low <= truth[key] <= one.high
                 counts[key][1] += 1
@@ -136,22 +160,21 @@ def coverage(
 
 
 def rows(n_groups: int, n_studies: int, rounds_a_question: int = 1) -> Iterator[str]:
+    """The lines of the table for one number of groups."""
     start = time.perf_counter()
-    ours = coverage(n_groups, n_studies, rounds_a_question=rounds_a_question)
-    with patch.object(intervals, "tail", lambda _: 0.025):
-        plain = coverage(n_groups, n_studies, rounds_a_question=rounds_a_question)
-    for key, (held, n) in ours.items():
+    if rounds_a_question > 1:
+        found = coverage_shared(n_groups, n_studies, rounds_a_question)
+    else:
+        ours = coverage(n_groups, n_studies)
+        with patch.object(intervals, "tail", lambda _: 0.025):
+            found = ours, coverage(n_groups, n_studies)
+    for key, (_, n) in found[0].items():
+        shares = [f"{one[key][0] / one[key][1]:.1%}" for one in found]
         error = math.sqrt(0.95 * 0.05 / n)
-        yield (
-            f"| {n_groups} | {key} | {held / n:.1%} (of {n}) | {plain[key][0] / plain[key][1]:.1%} "
-            f"| {error:.1%} |"
-        )
-    held, n = (sum(ours[key][i] for key in FIGURES) for i in (0, 1))
-    plain_held, plain_n = (sum(plain[key][i] for key in FIGURES) for i in (0, 1))
-    yield (
-        f"| {n_groups} | **the first ten** | **{held / n:.1%}** "
-        f"| **{plain_held / plain_n:.1%}** | |"
-    )
+        yield f"| {n_groups} | {key} | {n} | {' | '.join(shares)} | {error:.1%} |"
+    sums = [[sum(one[key][i] for key in FIGURES) for i in (0, 1)] for one in found]
+    together = " | ".join(f"**{held / n:.1%}**" for held, n in sums)
+    yield f"| {n_groups} | **the first ten** | | {together} | |"
     print(f"{n_groups} groups: {time.perf_counter() - start:.0f} s", file=sys.stderr)
 
 
@@ -162,8 +185,12 @@ def main() -> None:
     parser.add_argument("--groups", type=int, nargs="+", default=[6, 10, 20, 40, 80])
     parser.add_argument("--rounds-a-question", type=int, default=1)
     args = parser.parse_args()
-    print("| groups | figure | holds the truth | plain percentiles | Monte-Carlo error |")
-    print("|---|---|---|---|---|")
+    others = (
+        ("wider of both", "groups alone") if args.rounds_a_question > 1 else ("plain percentiles",)
+    )
+    columns = ["groups", "figure", "studies", "holds the truth", *others, "Monte-Carlo error"]
+    print(f"| {' | '.join(columns)} |")
+    print("|---" * len(columns) + "|")
     for n_groups in args.groups:
         for row in rows(n_groups, args.studies, args.rounds_a_question):
             print(row, flush=True)

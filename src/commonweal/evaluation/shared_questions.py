@@ -1,8 +1,11 @@
-"""Intervals where rounds share questions: the wider of drawing groups and of drawing questions.
+"""Intervals where rounds share questions: of groups and of questions together, two-way.
 
 What a question adds to every group that is asked it is not seen by drawing groups. Rounds with
-questions of their own need one set of resamples; where questions repeat, each figure is computed a
-second time with whole questions drawn, and its interval reaches as far as either
+questions of their own need one set of resamples; where questions repeat, each figure is computed
+with whole groups drawn, with whole questions, and with single rounds. Variances of groups and of
+questions add up, and what both hold, the rounds' own, is taken off once (Cameron, Gelbach and
+Miller 2011). The distance from the value to an end of the interval stands for the standard
+deviation, on each side by itself. It is never less than the wider of groups and questions
 (docs/decisions/018).
 """
 
@@ -13,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import ndtr, ndtri
 
 from commonweal.evaluation.figures import Figure, Section
 from commonweal.measures.bootstrap import Resampler
@@ -21,6 +25,10 @@ from commonweal.measures.intervals import MIN_CLUSTERS
 if TYPE_CHECKING:
     from commonweal.datasets.dataset import Dataset
     from commonweal.evaluation.rated import Rated
+    from commonweal.types import FloatArray
+
+MAX_OF_ROUNDS = 2_000
+"""Rounds are many and only correct the others: their resamples need not be as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,23 +41,36 @@ class Drawing:
         by_question: the same rounds, the question of each as its cluster; None where every round
             has a question of its own.
         of_questions: the resampler of the questions.
+        by_round: the same rounds, each its own cluster; None as ``by_question``.
+        of_rounds: the resampler of the rounds.
     """
 
     rated: Rated
     resampler: Resampler
-    by_question: Rated | None
-    of_questions: Resampler | None
+    by_question: Rated | None = None
+    of_questions: Resampler | None = None
+    by_round: Rated | None = None
+    of_rounds: Resampler | None = None
 
     def section(self, make: Callable[[Rated, Resampler], Section]) -> Section:
-        """The section that ``make`` gives, each interval the wider of both."""
+        """The section that ``make`` gives, each interval of groups and questions together."""
         section = make(self.rated, self.resampler)
         if self.by_question is None or self.of_questions is None:
             return section
-        others = {one.key: one for one in make(self.by_question, self.of_questions).figures}
+        of_questions = {one.key: one for one in make(self.by_question, self.of_questions).figures}
+        of_rounds: dict[str, Figure] = {}
+        if self.by_round is not None and self.of_rounds is not None:
+            of_rounds = {one.key: one for one in make(self.by_round, self.of_rounds).figures}
         return replace(
             section,
             tables=tuple(
-                replace(table, figures=tuple(_wider(one, others[one.key]) for one in table.figures))
+                replace(
+                    table,
+                    figures=tuple(
+                        _two_way(one, of_questions[one.key], of_rounds.get(one.key))
+                        for one in table.figures
+                    ),
+                )
                 for table in section.tables
             ),
         )
@@ -67,8 +88,8 @@ class Drawing:
                 "from so few, and no interval holds it."
             )
         return (
-            f"{said}: each interval is the wider of two, one from drawing whole groups and one "
-            "from drawing whole questions; those of raters and of regressions are of groups alone."
+            f"{said}: each interval holds what whole groups and whole questions add, drawn one "
+            "and the other; those of raters and of regressions are of groups alone."
         )
 
 
@@ -81,23 +102,59 @@ def drawing(dataset: Dataset, found: Rated, n_resamples: int, seed: int) -> Draw
     resampler = Resampler(found.n_groups, n_resamples, np.random.default_rng(seed))
     question_of = dict(dataset.rounds.select("round_id", "question_id").iter_rows())
     names, index = np.unique([question_of[one] for one in found.round_ids], return_inverse=True)
-    if len(names) == len(found.round_ids):
-        return Drawing(found, resampler, None, None)
+    n_rounds = len(found.round_ids)
+    if len(names) == n_rounds:
+        return Drawing(found, resampler)
     by_question = replace(
         found, group_names=tuple(map(str, names)), round_group=index.astype(np.int64)
     )
-    again = Resampler(len(names), n_resamples, np.random.default_rng([seed, 1]))
-    return Drawing(found, resampler, by_question, again)
+    by_round = replace(
+        found, group_names=found.round_ids, round_group=np.arange(n_rounds, dtype=np.int64)
+    )
+    return Drawing(
+        found,
+        resampler,
+        by_question,
+        Resampler(len(names), n_resamples, np.random.default_rng([seed, 1])),
+        by_round,
+        Resampler(n_rounds, min(n_resamples, MAX_OF_ROUNDS), np.random.default_rng([seed, 2])),
+    )
 
 
-def _wider(one: Figure, other: Figure) -> Figure:
-    if one.low is None or one.high is None or other.low is None or other.high is None:
-        return one
-    less_sure = other if (other.p_value or 0) > (one.p_value or 0) else one
+def _two_way(groups: Figure, questions: Figure, rounds: Figure | None) -> Figure:
+    """The figure with the interval of all; as it is where groups or questions have none."""
+    value, of_groups, of_questions = groups.value, _reach(groups), _reach(questions)
+    if value is None or of_groups is None or of_questions is None:
+        return groups
+    wider = np.maximum(of_groups, of_questions)
+    of_rounds = None if rounds is None else _reach(rounds)
+    both = wider**2
+    if of_rounds is not None:
+        both = np.maximum(both, of_groups**2 + of_questions**2 - of_rounds**2)
+    reach = np.sqrt(both)
+    low, high = value - reach[0], value + reach[1]
+    if groups.kind == "share":
+        low, high = max(low, 0.0), min(high, 1.0)
+    # Taken off and added again, an end may lose its last digit.
+    low = min(low, *(one.low for one in (groups, questions) if one.low is not None))
+    high = max(high, *(one.high for one in (groups, questions) if one.high is not None))
+    less_sure = questions if (questions.p_value or 0) > (groups.p_value or 0) else groups
+    p_value = less_sure.p_value
+    if p_value is not None:  # as much less sure as the side towards 0 is longer
+        side = 0 if value > 0 else 1
+        shorter = wider[side] / reach[side] if reach[side] > 0 else 1.0
+        p_value = float(2 * ndtr(shorter * ndtri(p_value / 2)))
     return replace(
-        one,
-        low=min(one.low, other.low),
-        high=max(one.high, other.high),
-        p_value=less_sure.p_value,
+        groups,
+        low=float(low),
+        high=float(high),
+        p_value=p_value,
         p_is_floor=less_sure.p_is_floor,
     )
+
+
+def _reach(one: Figure) -> FloatArray | None:
+    """How far the interval reaches below the value and above it, [2]; None without one."""
+    if one.value is None or one.low is None or one.high is None:
+        return None
+    return np.maximum([one.value - one.low, one.high - one.value], 0.0)
