@@ -17,7 +17,7 @@ from commonweal.datasets.schema import LIKERT_5, VOTE
 from commonweal.evaluation.evaluate import evaluate
 
 pytestmark = pytest.mark.usefixtures("quick_power")
-APART = ("effect/", "mixed/", "power/", "kappa/", "unreliable")
+APART = ("effect/", "mixed/", "power/", "kappa/", "unreliable", "unanimous_by/")
 """Figures compared elsewhere: ``test_raters_and_effects`` has them."""
 
 

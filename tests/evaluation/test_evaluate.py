@@ -12,8 +12,9 @@ from known_truth import simulate_study
 from commonweal.datasets.dataset import Dataset, empty
 from commonweal.datasets.schema import VOTE
 from commonweal.errors import InputError
-from commonweal.evaluation import groups_needed
+from commonweal.evaluation import groups_needed, shared_questions
 from commonweal.evaluation.evaluate import evaluate
+from commonweal.evaluation.figures import Figure
 
 pytestmark = pytest.mark.usefixtures("quick_power")
 
@@ -284,7 +285,7 @@ def test_power_is_simulated_from_the_pilot_and_from_assumptions(monkeypatch):
         assert hard.low <= hard.value <= hard.high
 
 
-def test_rounds_that_share_questions_have_the_wider_of_two_intervals():
+def test_rounds_that_share_questions_have_two_way_intervals():
     dataset = study(n_groups=16, n_rounds_per_group=1)
     shared = pl.format("q{}", pl.int_range(pl.len()) // 2)
     dataset = replace(dataset, rounds=dataset.rounds.with_columns(question_id=shared))
@@ -308,3 +309,24 @@ def test_rounds_that_share_questions_have_the_wider_of_two_intervals():
 def test_too_few_questions_are_said():
     dataset = study(n_groups=8, n_rounds_per_group=1, n_questions=2)
     assert "cannot be told from so few" in evaluate(dataset, n_resamples=1000).note
+
+
+def test_a_two_way_interval_is_that_of_the_variances():
+    """Groups, questions and rounds whose intervals reach 3, 4 and 2: the root of 9 + 16 - 4."""
+
+    def of(reach: float, p_value: float | None = None) -> Figure:
+        return Figure(
+            *("k", "t", "points", 1.0, 1 - reach, 1 + reach, 9, "rounds", 9, ""), p_value=p_value
+        )
+
+    two_way = shared_questions._two_way
+    found = two_way(of(3.0), of(4.0), of(2.0))
+    assert (found.low, found.high) == pytest.approx((1 - 21**0.5, 1 + 21**0.5))
+    assert two_way(of(3.0), of(4.0), of(5.0)).high == 5.0  # never less than the wider
+    assert two_way(of(3.0), of(4.0), None).high == 5.0
+    # Two standard errors with 4, and so 2 * 4 / sqrt(21) with the root of 21.
+    (p,) = (two_way(of(3.0, 0.01), of(4.0, 0.0455), of(2.0, 0.01)).p_value,)
+    assert p == pytest.approx(0.0808, abs=0.0002)
+    share = two_way(*(replace(of(reach), kind="share") for reach in (0.3, 0.4, 0.2)))
+    assert share.high == pytest.approx(1.4)  # what groups and questions have is not cut
+    assert share.low == pytest.approx(1 - 0.21**0.5)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import polars as pl
 import pytest
 from rounds_by_hand import hand_study
 
@@ -138,3 +141,21 @@ def test_pick_shares_a_tie():
     assert pick(predicted, realised, np.array([0, 0, 0, 2]), 3) == pytest.approx(
         [3, np.nan, 1], nan_ok=True
     )
+
+
+def test_unanimity_hangs_on_the_pass_and_on_the_cut():
+    """Ben gives c1 a 4 and then a 5: 4.5 is above neutral and no whole point above."""
+    study = hand_study()
+    his = (pl.col("participant_id") == "ben") & (pl.col("candidate_id") == "c1")
+    ratings = study.ratings.with_columns(
+        agreement=pl.when(his).then(4 + pl.col("pass_index")).otherwise("agreement")
+    )
+    found = evaluate(replace(study, ratings=ratings), n_resamples=1000, threshold=-1).figures
+    assert found["unanimous/sft"].value == 0
+    assert found["unanimous_by/above_neutral/sft"].value == 1
+    assert found["unanimous_by/first_pass/sft"].value == 0
+    assert found["unanimous_by/last_pass/sft"].value == 1
+    assert "by the last rating" in found["unanimous_by/last_pass/sft"].says
+    once = replace(study, ratings=ratings.filter(pass_index=0))
+    one_pass = evaluate(once, n_resamples=1000).figures
+    assert not any("_pass/" in key for key in one_pass)

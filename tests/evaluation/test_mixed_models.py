@@ -1,4 +1,4 @@
-"""The mixed models: what they refuse, what they are, and (slow) real fits against known truth."""
+"""The mixed models: what they refuse, real fits by likelihood, and (slow) sampled ones."""
 
 from __future__ import annotations
 
@@ -13,11 +13,18 @@ import pandas as pd
 import polars as pl
 import pytest
 from known_truth import simulate_study
+from scipy.optimize import minimize
+from scipy.special import expit
 
 from commonweal.errors import InputError
-from commonweal.evaluation import mixed_models
+from commonweal.evaluation import mixed_likelihood, mixed_models, mixed_posterior
 from commonweal.evaluation.convergence import Diagnostics, NotConvergedError, diagnose
-from commonweal.evaluation.mixed_models import fit_mixed_model, random_effects
+from commonweal.evaluation.cumulative import NoFitError, fit_cumulative
+from commonweal.evaluation.effects import effects
+from commonweal.evaluation.mixed_likelihood import fit_likelihood
+from commonweal.evaluation.mixed_models import random_effects, ratings_of, sum_to_zero
+from commonweal.evaluation.mixed_posterior import fit_posterior, prior_in_words
+from commonweal.evaluation.win_rates import Pair
 
 GOOD = Diagnostics(1.004, 900.0, 700.0, 0, 4000, 4, "policy")
 CALM = np.zeros((4, 1000), dtype=bool)
@@ -158,25 +165,172 @@ def test_without_any_random_effect_there_is_no_mixed_model():
 # ------------------------------------------------------------------------------ what it refuses
 
 
-def test_what_cannot_be_fitted_is_refused_before_the_sampling():
+@pytest.mark.parametrize("fit", [fit_likelihood, fit_posterior])
+def test_what_cannot_be_fitted_is_refused(fit):
     one, _ = simulate_study(rng(), n_groups=3, policies={"only": 0.0})
-    with pytest.raises(InputError, match="all rated statements are by 'only'"):
-        fit_mixed_model(one, kind="logistic", baseline="only")
+    with pytest.raises(InputError, match="at least two policies, and what is rated is by only"):
+        fit(one, kind="logistic")
     dataset, _ = simulate_study(rng(), n_groups=3)
-    with pytest.raises(InputError, match="n_chains is 1, expected at least 2"):
-        fit_mixed_model(dataset, kind="logistic", baseline="zero_shot", n_chains=1)
     all_agree = dataset.ratings.with_columns(
         agreement=pl.when(pl.col("agreement") < 5).then(5).otherwise("agreement")
     )
     with pytest.raises(InputError, match="all ratings are the same"):
-        fit_mixed_model(replace(dataset, ratings=all_agree), kind="logistic", baseline="zero_shot")
+        fit(replace(dataset, ratings=all_agree), kind="logistic")
+
+
+def test_chains_are_compared():
+    with pytest.raises(InputError, match="n_chains is 1, expected at least 2"):
+        fit_posterior(small(), kind="logistic", n_chains=1)
 
 
 def test_without_bambi_the_way_out_is_said(monkeypatch):
-    dataset, _ = simulate_study(rng(), n_groups=8)
     monkeypatch.setitem(sys.modules, "bambi", None)  # what Python itself does where there is none
     with pytest.raises(InputError, match=r"pip install 'commonweal\[stats\]'"):
-        fit_mixed_model(dataset, kind="logistic", baseline="zero_shot")
+        fit_posterior(small(), kind="logistic")
+
+
+def test_few_groups_are_said_as_they_are():
+    """With two the variance between groups is not in the model."""
+    rows = rows_of(n_groups=2)
+    terms, _ = random_effects(rows)
+    assert not any(term.startswith("group") for term in terms)
+    (note,) = mixed_models._few_groups(rows, terms)
+    assert "not in the interval" in note
+    (note,) = mixed_models._few_groups(rows_of(n_groups=8), ("participant", "group"))
+    assert "hardly known" in note
+    with pytest.raises(InputError, match="there is one group"):
+        mixed_models._few_groups(rows_of(n_groups=1), ("participant",))
+
+
+# ------------------------------------------------------------------------- no policy is special
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_the_coding_gives_every_policy_and_every_pair_the_same_prior(n):
+    coding = sum_to_zero(n)
+    assert coding.sum(axis=0) == pytest.approx(np.zeros(n - 1))
+    covariance = coding @ coding.T
+    assert np.diag(covariance) == pytest.approx(np.full(n, 1 - 1 / n))
+    differences = [coding[i] - coding[j] for i in range(n) for j in range(i)]
+    assert [d @ d for d in differences] == pytest.approx([2.0] * len(differences))
+
+
+def test_the_prior_is_printed():
+    said = prior_in_words("ordinal")
+    assert "between any two policies normal (0, 2)" in said
+    assert "half-normal (2.5)" in said
+    assert "thresholds" in said
+    assert "intercept" in prior_in_words("logistic")
+
+
+# ------------------------------------------------------------------------- by their likelihood
+
+
+def small():
+    return simulate_study(rng(7), n_groups=10, n_rounds_per_group=1, group_size=4)[0]
+
+
+def test_the_same_contrast_from_two_baselines_is_equal():
+    dataset = small()
+    found = {}
+    for baseline, other in (("zero_shot", "sft_base"), ("sft_base", "zero_shot")):
+        pairs = [Pair("sft_utilitarian", baseline), Pair(other, baseline)]
+        pairs.append(Pair("sft_utilitarian", other))
+        section = effects(dataset, baseline, pairs)
+        found[baseline] = {one.key: one for one in section.figures}
+    for kind in ("logistic", "ordinal"):
+        one = found["zero_shot"][f"mixed/{kind}/sft_base"]
+        turned = found["sft_base"][f"mixed/{kind}/zero_shot"]
+        assert one.value is not None
+        assert (one.value, one.low, one.high) == (-turned.value, -turned.high, -turned.low)
+        over_base = found["zero_shot"][f"mixed/{kind}/sft_utilitarian/over/sft_base"]
+        again = found["sft_base"][f"mixed/{kind}/sft_utilitarian"]
+        assert (over_base.value, over_base.low) == (again.value, again.low)
+        third = found["zero_shot"][f"mixed/{kind}/sft_utilitarian"].value
+        assert third - one.value == pytest.approx(over_base.value)
+
+
+@pytest.mark.parametrize("n_categories", [2, 5])
+def test_a_fit_agrees_with_the_likelihood_integrated_by_quadrature(n_categories):
+    """One random effect: the integral is exact with 40 nodes, so is the maximum."""
+    generator = rng(3)
+    cluster = np.repeat(np.arange(80), 8)
+    x = generator.integers(0, 2, (640, 1)).astype(float)
+    latent = 0.8 * x[:, 0] + 1.2 * generator.normal(size=80)[cluster]
+    cuts = np.linspace(-1.5, 1.5, n_categories - 1) if n_categories > 2 else np.zeros(1)
+    y = (generator.random(640)[:, None] > expit(cuts - latent[:, None])).sum(axis=1)
+    found = fit_cumulative(y, x, [cluster])
+    effect, spread = _by_quadrature(y, x[:, 0], cluster)
+    assert found.effects[0] == pytest.approx(effect, abs=0.012)  # a tenth of its standard error
+    assert found.spreads[0] == pytest.approx(spread, abs=0.05)
+
+
+def _by_quadrature(y, x, cluster):
+    nodes, weights = np.polynomial.hermite_e.hermegauss(40)
+    weights = weights / weights.sum()
+    k = y.max()
+
+    def minus(parameters):
+        cuts = np.cumsum(np.r_[parameters[0], np.exp(parameters[1:k])])
+        latent = (parameters[k] * x)[:, None] + np.exp(parameters[-1]) * nodes
+        above = np.where((y == k)[:, None], 1, expit(np.r_[cuts, 0][y][:, None] - latent))
+        below = np.where((y == 0)[:, None], 0, expit(np.r_[0, cuts][y][:, None] - latent))
+        by_cluster = np.zeros((cluster.max() + 1, len(nodes)))
+        np.add.at(by_cluster, cluster, np.log(np.maximum(above - below, 1e-300)))
+        return -np.log(np.exp(by_cluster) @ weights).sum()
+
+    start = np.r_[-1.0, np.zeros(k - 1), 0.0, -0.5]
+    best = minimize(minus, start, method="BFGS", options={"gtol": 1e-3}).x
+    return best[k], np.exp(best[-1])
+
+
+def test_without_random_effects_it_is_the_ordinal_model_of_statsmodels():
+    """Ratings that do not hang together: the spread goes to 0, and their fit is ours."""
+    from statsmodels.miscmodels.ordinal_model import OrderedModel
+
+    generator = rng(5)
+    x = generator.integers(0, 2, (600, 2)).astype(float)
+    latent = x @ [0.9, -0.4] + generator.logistic(size=600)
+    y = np.searchsorted([-1.0, 0.0, 1.2], latent)
+    level = np.tile(np.arange(30), 20)  # any 20 of them; their means differ no more than by chance
+    found = fit_cumulative(y, x, [level])
+    theirs = OrderedModel(y, x, distr="logit").fit(disp=False, method="bfgs")
+    assert found.spreads[0] < 0.15
+    assert found.effects == pytest.approx(theirs.params[:2], abs=0.02)
+    errors = np.sqrt(np.diag(found.covariance))
+    assert errors == pytest.approx(theirs.bse[:2], rel=0.03)
+
+
+@pytest.mark.parametrize("kind", ["logistic", "ordinal"])
+def test_a_policy_all_of_whose_ratings_are_the_highest_has_no_bound(kind):
+    dataset = small()
+    best = dataset.candidates.filter(policy="sft_base").select("round_id", "candidate_id", x=True)
+    ratings = (
+        dataset.ratings.join(best, on=["round_id", "candidate_id"], how="left")
+        .with_columns(agreement=pl.when("x").then(7).otherwise("agreement"))
+        .drop("x")
+    )
+    with pytest.raises(InputError, match=r"all ratings of sft_base .* no bound"):
+        fit_likelihood(replace(dataset, ratings=ratings), kind=kind)
+
+
+def test_a_column_that_says_nothing_is_no_fit():
+    y, level = np.tile([0, 1], 60), np.repeat(np.arange(12), 10)
+    with pytest.raises(NoFitError, match="cannot be told apart"):
+        fit_cumulative(y, np.zeros((120, 1)), [level])
+
+
+def test_a_large_study_is_fitted_to_whole_groups_drawn_by_lot(monkeypatch):
+    dataset = small()
+    monkeypatch.setattr(mixed_likelihood, "MOST_RATINGS", 150)
+    some, (note,) = mixed_likelihood._some_groups(dataset, seed=1)
+    assert some.rounds["group_id"].n_unique() == 6  # 24 ratings each
+    assert note.startswith("Fitted to 6 of 10 groups, drawn by lot")
+    again, _ = mixed_likelihood._some_groups(dataset, seed=1)
+    other, _ = mixed_likelihood._some_groups(dataset, seed=2)
+    assert set(again.rounds["group_id"]) == set(some.rounds["group_id"])
+    assert set(other.rounds["group_id"]) != set(some.rounds["group_id"])
+    assert ratings_of(some, "ordinal").rows.height == 6 * 24
 
 
 # ------------------------------------------------------------------------------------ real fits
@@ -199,50 +353,52 @@ EASY = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["logistic", "ordinal"])
-def test_a_fit_recovers_the_known_coefficient(kind):
+def test_a_likelihood_fit_holds_the_known_coefficient(kind):
+    held = 0
+    for seed in range(40):
+        dataset, truth = simulate_study(rng(seed), n_groups=12, n_rounds_per_group=1, **EASY)
+        one = fit_likelihood(dataset, kind=kind).over("a", "b")
+        held += one.low < dict(truth.design.policies)["a"] / truth.design.noise_scale < one.high
+    assert held >= 35  # of 40; 38 is 95 %
+
+
+@pytest.mark.slow
+@pytest.mark.train
+@pytest.mark.parametrize("kind", ["logistic", "ordinal"])
+def test_a_sampled_fit_recovers_the_known_coefficient(kind):
     dataset, truth = simulate_study(rng(4), n_groups=40, n_rounds_per_group=1, **EASY)
     told = []
-    found = fit_mixed_model(
+    found = fit_posterior(
         dataset,
         kind=kind,
-        baseline="b",
         seed=1,
         n_draws=1500,
         on_progress=lambda *progress: told.append(progress),
     )
-    (effect,) = found.effects
+    effect = found.over("a", "b")
     expected = dict(truth.design.policies)["a"] / truth.design.noise_scale
-    assert effect.policy == "a"
     assert effect.low < expected < effect.high
     assert effect.high - effect.low < 1.2
-    assert effect.probability_above_zero > 0.99
     assert found.spreads["participant"] == pytest.approx(0.6 / 0.8, abs=0.35)
     assert found.diagnostics.problems() == ()
     assert found.n_levels["group"] == 40
     assert told[-1] == ("sample", 10_000, 10_000)
+    quick = fit_likelihood(dataset, kind=kind).over("a", "b")
+    assert quick.estimate == pytest.approx(effect.estimate, abs=0.1)
+    assert quick.low == pytest.approx(effect.low, abs=0.15)
 
 
 @pytest.mark.slow
-def test_either_policy_may_be_the_baseline():
-    dataset, _ = simulate_study(rng(4), n_groups=20, n_rounds_per_group=1, **EASY)
-    of_a, of_b = (
-        fit_mixed_model(dataset, kind="logistic", baseline=name, seed=1).effects[0]
-        for name in ("b", "a")
-    )
-    assert (of_a.policy, of_b.policy) == ("a", "b")
-    assert of_a.estimate == pytest.approx(-of_b.estimate, abs=0.1)
-    assert of_a.low == pytest.approx(-of_b.high, abs=0.15)
-
-
-@pytest.mark.slow
+@pytest.mark.train
 def test_too_few_draws_are_an_error_and_no_number():
     dataset, _ = simulate_study(rng(4), n_groups=12, n_rounds_per_group=1, **EASY)
     with pytest.raises(NotConvergedError, match=r"has no result: .*Try more draws") as raised:
-        fit_mixed_model(dataset, kind="logistic", baseline="b", n_draws=50, n_tune=50, n_chains=2)
+        fit_posterior(dataset, kind="logistic", n_draws=50, n_tune=50, n_chains=2)
     assert raised.value.diagnostics.problems()
 
 
 @pytest.mark.slow
+@pytest.mark.train
 def test_separation_is_warned_of():
     dataset, _ = simulate_study(rng(4), n_groups=15, n_rounds_per_group=1, **EASY)
     of_a = dataset.candidates.filter(policy="a").select("round_id", "candidate_id", x=True)
@@ -251,11 +407,9 @@ def test_separation_is_warned_of():
         .with_columns(agreement=pl.when("x").then(6).otherwise("agreement"))
         .drop("x")
     )
-    found = fit_mixed_model(
-        replace(dataset, ratings=ratings), kind="logistic", baseline="b", seed=1
-    )
+    found = fit_posterior(replace(dataset, ratings=ratings), kind="logistic", seed=1)
     assert any("All ratings of a are the same" in warning for warning in found.warnings)
-    assert math.isfinite(found.effects[0].high)
+    assert math.isfinite(found.differences[0].high)
 
 
 def test_the_librarys_own_warnings_stay_out_of_the_terminal(monkeypatch):
@@ -266,23 +420,14 @@ def test_the_librarys_own_warnings_stay_out_of_the_terminal(monkeypatch):
         warnings.warn("The reference level is not what you think", UserWarning, stacklevel=2)
         raise BuiltError
 
-    known = {"bambi": SimpleNamespace(Model=build, __version__="0"), "pandas": pd}
-    monkeypatch.setattr(mixed_models, "library", known.__getitem__)
+    known = {
+        "bambi": SimpleNamespace(Model=build, Prior=lambda *_, **__: None, __version__="0"),
+        "pandas": pd,
+        "pymc.distributions.transforms": SimpleNamespace(ordered=None),
+    }
+    monkeypatch.setattr(mixed_posterior, "library", known.__getitem__)
     dataset, _ = simulate_study(rng(), n_groups=12)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(BuiltError):
-            fit_mixed_model(dataset, kind="ordinal", baseline="zero_shot")
-
-
-def test_few_groups_are_said_as_they_are():
-    """With two the variance between groups is not in the model, so no prior is spoken of."""
-    rows = rows_of(n_groups=2)
-    terms, _ = random_effects(rows)
-    assert not any(term.startswith("group") for term in terms)
-    (note,) = mixed_models._few_groups(rows, terms)
-    assert "not in the interval" in note
-    (note,) = mixed_models._few_groups(rows_of(n_groups=8), ("participant", "group"))
-    assert "prior" in note
-    with pytest.raises(InputError, match="there is one group"):
-        mixed_models._few_groups(rows_of(n_groups=1), ("participant",))
+            fit_posterior(dataset, kind="ordinal")

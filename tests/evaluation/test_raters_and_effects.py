@@ -14,13 +14,14 @@ import pytest
 from known_truth import simulate_study
 
 from commonweal.errors import InputError
-from commonweal.evaluation import mixed_models
+from commonweal.evaluation import effects as effects_module
+from commonweal.evaluation import mixed_posterior
 from commonweal.evaluation.convergence import Diagnostics, NotConvergedError
 from commonweal.evaluation.effects import effects
 from commonweal.evaluation.evaluate import evaluate
 from commonweal.evaluation.group_outcomes import pilot_groups
 from commonweal.evaluation.groups_needed import power
-from commonweal.evaluation.mixed_models import LogOdds, MixedModel
+from commonweal.evaluation.mixed_models import Difference, MixedModel
 from commonweal.evaluation.page import render_page
 from commonweal.evaluation.plots import plots
 from commonweal.evaluation.power import groups_needed
@@ -109,9 +110,9 @@ def test_mixed_models_that_do_not_converge_are_figures_without_a_value(monkeypat
     def fit(*args, **more):
         raise NotConvergedError("R-hat of policy is 1.200, expected at most 1.01", diagnostics)
 
-    monkeypatch.setattr(mixed_models, "fit_mixed_model", fit)
+    monkeypatch.setattr(effects_module, "fit_posterior", fit)
     figures = {
-        one.key: one for one in effects(dataset(), "zero_shot", with_mixed_models=True).figures
+        one.key: one for one in effects(dataset(), "zero_shot", sample_mixed_models=True).figures
     }
     assert "R-hat of policy is 1.200" in figures["mixed/logistic"].unavailable
     assert figures["effect/agreement/sft_base"].value is not None
@@ -120,27 +121,27 @@ def test_mixed_models_that_do_not_converge_are_figures_without_a_value(monkeypat
 def test_mixed_models_without_their_library_are_the_users_to_mend(monkeypatch):
     monkeypatch.setitem(sys.modules, "bambi", None)
     with pytest.raises(InputError, match=r"pip install 'commonweal\[stats\]'"):
-        evaluate(dataset(), n_resamples=1000, with_mixed_models=True)
+        evaluate(dataset(), n_resamples=1000, sample_mixed_models=True)
 
 
 def test_mixed_models_are_shown_as_they_are(monkeypatch):
     """What they find is tested in ``test_mixed_models``; here, that it arrives."""
     model = MixedModel(
         kind="ordinal",
-        baseline="zero_shot",
-        effects=(LogOdds("sft_base", 0.5, 0.2, 0.8, 0.99),),
-        spreads={},
+        fit="posterior",
+        differences=(Difference("sft_base", "zero_shot", 0.5, 0.2, 0.8),),
+        spreads={"group": 0.4},
         formula="agreement ~ policy + (1|group)",
         n_ratings=1044,
         n_missing=0,
         n_levels={"group": 20},
+        prior="the log-odds between any two policies normal (0, 2)",
         diagnostics=Diagnostics(1.002, 1560, 1400, 1, 8000, 4, "policy"),
-        seed=0,
         software="bambi 0.17",
         warnings=("1 of 8000 draws diverged.",),
     )
-    monkeypatch.setattr(mixed_models, "fit_mixed_model", lambda *_, **__: model)
-    section = effects(dataset(), "zero_shot", with_mixed_models=True)
+    monkeypatch.setattr(effects_module, "fit_posterior", lambda *_, **__: model)
+    section = effects(dataset(), "zero_shot", sample_mixed_models=True)
     figure = next(one for one in section.figures if one.key == "mixed/ordinal/sft_base")
     assert (figure.value, figure.low, figure.high, figure.n, figure.n_groups) == (
         *(0.5, 0.2, 0.8),
@@ -150,6 +151,8 @@ def test_mixed_models_are_shown_as_they_are(monkeypatch):
     how = section.tables[-1].how
     assert "agreement ~ policy + (1|group)" in how
     assert "R-hat at most 1.002, effective sample size at least 1400" in how
+    assert "Priors: the log-odds between any two policies normal (0, 2)." in how
+    assert "random effects: group 0.40." in how
     drawn = plots(replace(evaluate(dataset(), n_resamples=1000), sections=(section,)))
     assert "Log-odds" in drawn["regression"][-1].svg
     assert "ordinal" in page_of(section)
@@ -163,7 +166,7 @@ def page_of(section):
 def test_one_mixed_model_that_cannot_be_fitted_costs_no_other_figure(monkeypatch):
     """All agree: logistic has nothing to explain, and the ordinal one is fitted all the same."""
     fitted = []
-    real = mixed_models.fit_mixed_model
+    real = mixed_posterior.fit_posterior
 
     def fit(data, *, kind, **more):
         fitted.append(kind)
@@ -171,11 +174,13 @@ def test_one_mixed_model_that_cannot_be_fitted_costs_no_other_figure(monkeypatch
             raise NotConvergedError("not tried here", Diagnostics(1, 1, 1, 0, 1, 1, ""))
         return real(data, kind=kind, **more)
 
-    monkeypatch.setattr(mixed_models, "fit_mixed_model", fit)
+    monkeypatch.setattr(effects_module, "fit_posterior", fit)
     agreed = replace(
         dataset(), ratings=dataset().ratings.with_columns(pl.col("agreement").clip(5, 7))
     )
-    figures = {one.key: one for one in effects(agreed, "zero_shot", with_mixed_models=True).figures}
+    figures = {
+        one.key: one for one in effects(agreed, "zero_shot", sample_mixed_models=True).figures
+    }
     assert "all agree" in figures["mixed/logistic"].unavailable
     assert fitted == ["logistic", "ordinal"]
     assert figures["effect/agreement/sft_base"].value is not None
@@ -191,7 +196,7 @@ def test_one_mixed_model_that_cannot_be_fitted_costs_no_other_figure(monkeypatch
 )
 def test_studies_that_no_mixed_model_fits_keep_their_other_figures(design, baseline, said):
     study = simulate_study(np.random.default_rng(3), **{"n_groups": 6, **design})[0]
-    found = evaluate(study, n_resamples=1000, with_mixed_models=True)
+    found = evaluate(study, n_resamples=1000, sample_mixed_models=True)
     assert found.facts["baseline"] == (baseline or "none")
     for kind in ("logistic", "ordinal"):
         assert said in found.figures[f"mixed/{kind}"].unavailable

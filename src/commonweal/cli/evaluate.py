@@ -66,14 +66,19 @@ def evaluate(
     ] = 10_000,
     seed: Annotated[int, typer.Option(min=0, help="The same seed, the same intervals.")] = 0,
     regression: Annotated[
-        bool, typer.Option("--regression", help="Fit the mixed-effects models too: minutes.")
+        bool,
+        typer.Option(
+            "--regression",
+            help="Sample the posterior of the mixed-effects models (minutes), instead of fitting "
+            "them by their likelihood (seconds).",
+        ),
     ] = False,
 ) -> None:
     r"""Measure what people made of the statements: win rates, divisiveness, reliability and more.
 
     Every figure comes with its n, a 95 % interval from resampling whole groups, and a sentence that
-    says what it says. What cannot be computed from these rounds says why. The mixed-effects models
-    need bambi: pip install 'commonweal\[stats]'.
+    says what it says. What cannot be computed from these rounds says why. --regression needs bambi:
+    pip install 'commonweal\[stats]'.
     """
     from commonweal.evaluation.evaluate import evaluate as evaluated
     from commonweal.evaluation.page import write_json, write_page
@@ -88,7 +93,7 @@ def evaluate(
             n_resamples=resamples,
             seed=seed,
             threshold=reliability,
-            with_mixed_models=regression,
+            sample_mixed_models=regression,
             on_progress=bars.update,
         )
     say(found)
@@ -98,7 +103,8 @@ def evaluate(
     if json is not None:
         write_json(found, json)
         typer.echo(f"Wrote {json}")
-    failed = [f for key, f in found.figures.items() if key.startswith("mixed/") and f.unavailable]
+    sampled = {f"mixed/{kind}" for kind in ("logistic", "ordinal")}
+    failed = [f for key, f in found.figures.items() if key in sampled]
     if regression and failed:
         for figure in failed:
             typer.echo(f"error: {figure.title}: {figure.unavailable}", err=True)
@@ -174,12 +180,16 @@ def say(found: Evaluation) -> None:
         console.print(f"{arm.name}: {arm.described}")
     if found.arms:
         console.print()
+    if counts["rounds"] == 1 and found.rounds:
+        (round_,) = found.rounds
+        console.print(Text(f"{round_.question} {' '.join(round_.said)}\n"))
     if found.note:
         console.print(f"{found.note}\n")
     shown = headlines(found)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("Figure")
-    for name in ("Here", "95 % interval", "n", "Paper"):
+    beside = any(figure.beside for figure in shown)
+    for name in ("Here", "95 % interval", "n", *(["Paper"] if beside else [])):
         table.add_column(name, justify="right", no_wrap=True)
     for figure in shown:
         if figure.value is not None:
@@ -188,7 +198,7 @@ def say(found: Evaluation) -> None:
                 figure.shown,
                 figure.interval or "none",
                 f"{figure.n:,}",
-                figure.published.text if figure.published else "",
+                *([figure.beside.text if figure.beside else ""] if beside else []),
             )
     if table.row_count:
         console.print(table)
@@ -196,8 +206,9 @@ def say(found: Evaluation) -> None:
     without = [figure for figure in shown if figure.value is not None and figure.no_interval]
     if missing or without:
         console.print()
-    for figure in missing:
-        console.print(f"No figure: {figure.title}. {figure.unavailable.capitalize()}.")
+    for why in dict.fromkeys(figure.unavailable for figure in missing):
+        titles = dict.fromkeys(figure.title for figure in missing if figure.unavailable == why)
+        console.print(f"No figure: {'; '.join(titles)}. {why[:1].upper()}{why[1:]}.")
     for why in dict.fromkeys(figure.no_interval for figure in without):
         n = sum(figure.no_interval == why for figure in without)
         console.print(f"No interval for {n} of them: {why}.")

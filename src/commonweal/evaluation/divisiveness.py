@@ -12,11 +12,12 @@ that some have not rated would look less divisive, and unanimous, by that alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 
 from commonweal.evaluation.figures import (
     VALUE,
@@ -78,8 +79,14 @@ class LeftOut:
     may_be_unanimous: BoolArray
 
 
-def sides(rated: Rated) -> Sides:
-    """The candidates of policies in divisive rounds, compared by those who rated the position."""
+def sides(rated: Rated, *, above_neutral: bool = False) -> Sides:
+    """The candidates of policies in divisive rounds, compared by those who rated the position.
+
+    Args:
+        rated: the rounds.
+        above_neutral: unanimous is everybody above neutral, not a whole point above: the mean of a
+            4 and a 5 is above and no whole point.
+    """
     neutral, n = rated.about.scale.neutral, len(rated.words)
     agreement = rated.agreement
 
@@ -88,7 +95,8 @@ def sides(rated: Rated) -> Sides:
 
     same = rated.rated_position
     agree, disagree = people(same & (agreement > neutral)), people(same & (agreement < neutral))
-    unanimous = people(agreement < neutral + 1) == 0
+    below = agreement <= neutral if above_neutral else agreement < neutral + 1
+    unanimous = people(below) == 0
     position_raters = rated.position_raters[rated.statement_round]
     is_complete = people(same & ~np.isnan(agreement)) == position_raters
     is_rated = people(~np.isnan(agreement)) > 0
@@ -143,6 +151,19 @@ def divisiveness(rated: Rated, resampler: Resampler) -> Section:
         (
             _less(rated, resampler, found, names, mine, out),
             _unanimous(rated, resampler, found, names, mine, out),
+            Table(
+                "Unanimous, by other rules",
+                tuple(
+                    figure
+                    for rule, other, instead in _other_rules(rated)
+                    for figure in _unanimous_figures(
+                        other, resampler, instead, names, mine, out, rule
+                    )
+                ),
+                "How far the share hangs on the rule: one of a person's passes, not the mean of "
+                "all, or anything above neutral, not a whole point. Where these lie far apart, the "
+                "share is a property of the rule as much as of the group.",
+            ),
         ),
         extra={
             "n_rounds_divisive": int((rated.is_divisive == 1).sum()),
@@ -238,6 +259,21 @@ def _less(
     )
 
 
+def _other_rules(rated: Rated) -> Iterator[tuple[str, Rated, Sides]]:
+    """Each other rule of what is unanimous: its name, and the rounds and candidates by it."""
+    yield "above neutral", rated, sides(rated, above_neutral=True)
+    known = rated.passes.drop_nulls("agreement")
+    if known["pass_index"].n_unique() < 2:
+        return
+    cells = pl.DataFrame({"statement": rated.cell_statement, "person": rated.cell_person})
+    for rule, keep in (("first pass", "first"), ("last pass", "last")):
+        one = known.sort("pass_index").unique(["statement", "person"], keep=keep)  # type: ignore[arg-type]
+        given = cells.join(one, on=["statement", "person"], how="left", maintain_order="left")
+        agreement = given["agreement"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        other = replace(rated, agreement=agreement)
+        yield rule, other, sides(other)
+
+
 def _unanimous(
     rated: Rated,
     resampler: Resampler,
@@ -246,6 +282,30 @@ def _unanimous(
     mine: BoolArray,
     out: BoolArray,
 ) -> Table:
+    n_rounds = len(rated.round_ids)
+    complete = by_group(mine, found.round, n_rounds)
+    asked = (complete > 0) & (by_group(out, found.left_out.round, n_rounds) == 0)
+    per_round = ", ".join(
+        f"{name} {complete[asked[:, i], i].mean() if asked[:, i].any() else 0:.1f}"
+        for i, name in enumerate(names)
+    )
+    return Table(
+        "Divisive rounds with a unanimous candidate",
+        tuple(_unanimous_figures(rated, resampler, found, names, mine, out)),
+        "The more candidates a round has, and the fewer people, the easier one is unanimous. "
+        f"Candidates a round here: {per_round}.",
+    )
+
+
+def _unanimous_figures(
+    rated: Rated,
+    resampler: Resampler,
+    found: Sides,
+    names: Sequence[str],
+    mine: BoolArray,
+    out: BoolArray,
+    rule: str = "",
+) -> list[Figure]:
     n_rounds = len(rated.round_ids)
     complete, reached = by_group(mine, found.round, n_rounds), reached_by(rated, found, mine)
     incomplete, may_be = (
@@ -286,28 +346,21 @@ def _unanimous(
         figures.append(
             figure(
                 estimate,
-                f"unanimous/{_key(name)}",
-                f"Some candidate is unanimous, {name}",
+                f"unanimous/{_key(name)}"
+                if not rule
+                else f"unanimous_by/{rule.replace(' ', '_')}/{_key(name)}",
+                f"Some candidate is unanimous, {name}" + (f", {rule}" if rule else ""),
                 kind="share",
                 n=n,
                 unit="divisive rounds",
                 says=f"In {VALUE} of the divisive rounds everybody who rated it agreed with some "
-                f"candidate ({name}).",
+                f"candidate ({name}){_SAYS[rule]}.",
                 nothing=left_out or f"no candidate of {name} in a divisive round was rated",
                 of={"policy": name, "what": "unanimous"},
                 warning=left_out and f"{left_out}.",
             )
         )
-    per_round = ", ".join(
-        f"{name} {complete[asked[:, i], i].mean() if asked[:, i].any() else 0:.1f}"
-        for i, name in enumerate(names)
-    )
-    return Table(
-        "Divisive rounds with a unanimous candidate",
-        tuple(figures),
-        "The more candidates a round has, and the fewer people, the easier one is unanimous. "
-        f"Candidates a round here: {per_round}.",
-    )
+    return figures
 
 
 def reached_by(rated: Rated, found: Sides, mine: BoolArray) -> BoolArray:
@@ -315,6 +368,14 @@ def reached_by(rated: Rated, found: Sides, mine: BoolArray) -> BoolArray:
     unanimous = mine * found.is_unanimous[:, None]
     result: BoolArray = by_group(unanimous, found.round, len(rated.round_ids)) > 0
     return result
+
+
+_SAYS = {
+    "": "",
+    "above neutral": ", anything above neutral counted as agreeing",
+    "first pass": ", by the first rating of each person alone",
+    "last pass": ", by the last rating of each person alone",
+}
 
 
 def _key(name: str) -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from commonweal.errors import InputError
+from commonweal.evaluation.convergence import MissingLibraryError, NotConvergedError
+from commonweal.evaluation.cumulative import NoFitError
 from commonweal.evaluation.figures import VALUE, Figure, Section, Table, shown, unavailable
+from commonweal.evaluation.mixed_likelihood import fit_likelihood
+from commonweal.evaluation.mixed_posterior import fit_posterior
 from commonweal.evaluation.regression import Effect, Outcome, policy_effects
 from commonweal.types import no_progress
 
@@ -15,7 +20,7 @@ if TYPE_CHECKING:
 
     from commonweal.datasets.dataset import Dataset
     from commonweal.evaluation import figures
-    from commonweal.evaluation.mixed_models import Kind, MixedModel
+    from commonweal.evaluation.mixed_models import Difference, Kind, MixedModel
     from commonweal.evaluation.win_rates import Pair
     from commonweal.types import Progress
 
@@ -28,17 +33,17 @@ def effects(
     baseline: str | None,
     pairs: Sequence[Pair] = (),
     *,
-    with_mixed_models: bool = False,
+    sample_mixed_models: bool = False,
     seed: int = 0,
     on_progress: Progress = no_progress,
 ) -> Section:
-    """Each pair of policies: the fast regression, and the mixed models where wanted.
+    """Each pair of policies: the fast regression, and the mixed models.
 
     A mixed model that cannot be fitted, or has not converged, is a figure without a value, which
     says why; the others stand.
 
     Raises:
-        MissingLibraryError: mixed models are wanted and their library is not installed.
+        MissingLibraryError: mixed models are to be sampled and their library is not installed.
     """
     tables = [
         Table(
@@ -62,37 +67,18 @@ def effects(
                 "The same regressions, read against another policy: no new evidence.",
             )
         )
-    if with_mixed_models:
-        from commonweal.evaluation.convergence import MissingLibraryError, NotConvergedError
-        from commonweal.evaluation.mixed_models import fit_mixed_model
-
-        for kind in KINDS:
-            title = f"Mixed-effects model, {kind}"
-            try:
-                if baseline is None:
-                    raise InputError("no statement was written by a policy")
-                model = fit_mixed_model(
-                    dataset, kind=kind, baseline=baseline, seed=seed, on_progress=on_progress
-                )
-            except MissingLibraryError:
-                raise
-            except (InputError, NotConvergedError) as error:
-                tables.append(Table(title, (unavailable(f"mixed/{kind}", title, str(error)),), ""))
-            else:
-                tables.append(_mixed(model))
-    else:
-        reason = "mixed models take minutes and were not asked for; --regression fits them"
-        missing = tuple(
-            unavailable(f"mixed/{kind}", f"Mixed-effects model, {kind}", reason) for kind in KINDS
+    for kind in KINDS:
+        tables += _mixed_tables(
+            dataset, kind, baseline, pairs, seed, on_progress if sample_mixed_models else None
         )
-        tables.append(Table("Mixed-effects models", missing, ""))
     return Section(
         "regression",
         "Regressions",
         "Paper 4.1",
         "Fast: a person's ratings in a round are explained by the policy, each person in each "
         "round having a level of their own. Mixed: random effects for participant, question and "
-        "group and a deviation of each policy for each of them, where the data can tell them.",
+        "group and a deviation of each policy for each of them, where the data can tell them; the "
+        "policies' effects sum to zero, so that none is special and every two are compared.",
         tuple(tables),
     )
 
@@ -180,33 +166,89 @@ def _fast(
     return found_figures
 
 
-def _mixed(model: MixedModel) -> Table:
-    diagnostics = model.diagnostics
+def _mixed_tables(
+    dataset: Dataset,
+    kind: Kind,
+    baseline: str | None,
+    pairs: Sequence[Pair],
+    seed: int,
+    on_sample: Progress | None,
+) -> list[Table]:
+    """The mixed model by its likelihood, or sampled where ``on_sample`` is told of it.
+
+    Where the sampling has not converged, that is said, and the likelihood stands in.
+    """
+    title = f"Mixed-effects model, {kind}"
+    tables: list[Table] = []
+    try:
+        if baseline is None:
+            raise InputError("no statement was written by a policy")
+        if on_sample is not None:
+            try:
+                sampled = fit_posterior(dataset, kind=kind, seed=seed, on_progress=on_sample)
+            except NotConvergedError as error:
+                missing = unavailable(f"mixed/{kind}", f"{title}, sampled", str(error))
+                tables.append(Table(f"{title}, sampled", (missing,), ""))
+            else:
+                return [_mixed(sampled, baseline, pairs)]
+        model = fit_likelihood(dataset, kind=kind, seed=seed)
+    except MissingLibraryError:
+        raise
+    except (InputError, NoFitError) as error:
+        missing = unavailable(f"mixed/{kind}", title, str(error))
+        return tables or [Table(title, (missing,), "")]
+    return [*tables, _mixed(model, baseline, pairs)]
+
+
+def _mixed(model: MixedModel, baseline: str, pairs: Sequence[Pair]) -> Table:
+    """Every policy over the baseline, then every other pair."""
+    names = sorted({name for one in model.differences for name in (one.policy, one.against)})
+    wanted = [(name, baseline) for name in names if name != baseline]
+    wanted += [pair for pair in pairs if baseline not in pair and {*pair} <= {*names}]
+    if model.diagnostics is not None:
+        diagnostics = model.diagnostics
+        ess = min(diagnostics.min_ess_bulk, diagnostics.min_ess_tail)
+        how = (
+            f"{model.formula}; {model.software}; R-hat at most {diagnostics.max_r_hat:.3f}, "
+            f"effective sample size at least {ess:.0f}. Priors: {model.prior}. Intervals are of "
+            "the posterior, not of resampled groups."
+        )
+    else:
+        how = (
+            f"{model.formula}; restricted likelihood, Laplace's approximation; {model.software}. "
+            "No prior. Intervals are of Student's t with groups less one degrees of freedom, not "
+            "of resampled groups. --regression samples the posterior instead, in minutes."
+        )
+    spreads = ", ".join(f"{name} {spread:.2f}" for name, spread in model.spreads.items())
     return Table(
-        f"Mixed-effects model, {model.kind}",
+        f"Mixed-effects model, {model.kind}" + (", sampled" if model.diagnostics else ""),
         tuple(
-            Figure(
-                f"mixed/{model.kind}/{effect.policy}",
-                f"{effect.policy} over {model.baseline}, log-odds, {model.kind}",
-                "points",
-                effect.estimate,
-                effect.low,
-                effect.high,
-                model.n_ratings,
-                "people times statements",
-                model.n_levels.get("group", 0),
-                f"A statement of {effect.policy} adds {shown(effect.estimate, 'points')} to the "
-                f"log-odds of {_OF[model.kind]} over one of {model.baseline}.",
-                {"policy": effect.policy, "baseline": model.baseline},
-                warning=" ".join(model.warnings),
-            )
-            for effect in model.effects
+            _difference(model, model.over(policy, against), baseline) for policy, against in wanted
         ),
         "Log-odds are given the random effects, so they are larger than the effect on a share of "
         "people, and no points of the scale.",
-        f"{model.formula}; {model.software}; R-hat at most {diagnostics.max_r_hat:.3f}, effective "
-        f"sample size at least {min(diagnostics.min_ess_bulk, diagnostics.min_ess_tail):.0f}. "
-        "Intervals are of the posterior, not of resampled groups.",
+        f"{how} Standard deviations of the random effects: {spreads}.",
+    )
+
+
+def _difference(model: MixedModel, one: Difference, baseline: str) -> Figure:
+    over = "" if one.against == baseline else f"/over/{one.against}"
+    return Figure(
+        f"mixed/{model.kind}/{one.policy}{over}",
+        f"{one.policy} over {one.against}, log-odds, {model.kind}",
+        "points",
+        one.estimate,
+        one.low,
+        one.high,
+        model.n_ratings,
+        "people times statements",
+        model.n_levels.get("group", 0),
+        f"A statement of {one.policy} adds {shown(one.estimate, 'points')} to the log-odds of "
+        f"{_OF[model.kind]} over one of {one.against}: the odds are "
+        f"{math.exp(one.estimate):.2f} times as high.",
+        {"policy": one.policy, "baseline": one.against, "fit": model.fit},
+        p_value=one.p_value,
+        warning=" ".join(model.warnings),
     )
 
 

@@ -93,7 +93,7 @@ def evaluate(
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
     threshold: float = DEFAULT_THRESHOLD,
-    with_mixed_models: bool = False,
+    sample_mixed_models: bool = False,
     on_progress: Progress = no_progress,
 ) -> Evaluation:
     """All figures that these rounds can give, and for the others why not.
@@ -104,14 +104,15 @@ def evaluate(
         n_resamples: resamples of groups behind each interval.
         seed: the same seed, the same intervals.
         threshold: people whose kappa is below it are left out.
-        with_mixed_models: fit the mixed-effects models too (minutes; extra ``stats``).
-        on_progress: called with ("evaluate", n_sections_done, n_sections); of mixed models also
-            with ("sample", n_draws_done, n_draws).
+        sample_mixed_models: sample the posterior of the mixed-effects models instead of fitting
+            them by their likelihood (minutes; extra ``stats``).
+        on_progress: called with ("evaluate", n_sections_done, n_sections); of sampled mixed models
+            also with ("sample", n_draws_done, n_draws).
 
     Raises:
         InputError: a rating is off the scale, nobody rated anything, no such baseline, everybody
-            is unreliable, an option is out of its range, or mixed models are wanted and cannot be
-            fitted.
+            is unreliable, an option is out of its range, or mixed models are to be sampled and
+            their library is not installed.
     """
     dataset, notes = repaired(dataset)
     reliable = drop_unreliable(dataset, threshold=threshold)
@@ -129,7 +130,7 @@ def evaluate(
             reliable,
             baseline,
             pairs_of(found, baseline),
-            with_mixed_models=with_mixed_models,
+            sample_mixed_models=sample_mixed_models,
             seed=seed,
             on_progress=on_progress,
         ),

@@ -69,6 +69,11 @@ class Figure:
         return "not available" if self.value is None else shown(self.value, self.kind)
 
     @property
+    def beside(self) -> Published | None:
+        """The paper's figure, where this one can stand beside it: it has an interval."""
+        return self.published if self.interval else None
+
+    @property
     def p_shown(self) -> str:
         """The p value for reading: "p = 0.030", "p ≤ 0.019" at its floor; empty without one."""
         if self.p_value is None:

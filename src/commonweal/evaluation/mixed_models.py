@@ -1,44 +1,31 @@
-"""The mixed-effects models of agreement by policy (paper 4.1), sampled with bambi (extra `stats`).
+"""The mixed-effects models of agreement by policy (paper 4.1): what both fits of them share.
 
 Two outcomes: whether a rating agrees, logistic as in the paper, and the rating itself, ordinal
 (cumulative logit). Crossed random effects for participant, question and group, and a deviation of
-each policy for each of them. Decision 014 says why they look as they do.
-
-A fit that has not converged is an error, never a number.
+each policy for each of them. No policy is special: their effects sum to zero, and every two of
+them are compared. ``mixed_likelihood`` fits the models in seconds, ``mixed_posterior`` samples them
+in minutes. Decision 014 says why they look as they do.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 import polars as pl
 
 from commonweal.errors import InputError
-from commonweal.evaluation.convergence import (
-    Diagnostics,
-    NotConvergedError,
-    diagnose,
-    library,
-    quiet,
-)
-from commonweal.evaluation.regression import (
-    FEW_GROUPS,
-    Outcome,
-    other_policies,
-    rating_rows,
-)
-from commonweal.measures.intervals import CONFIDENCE
-from commonweal.types import no_progress
+from commonweal.evaluation.regression import FEW_GROUPS, Outcome, rating_rows
 
 if TYPE_CHECKING:
     from commonweal.datasets.dataset import Dataset
-    from commonweal.types import FloatArray, Progress
+    from commonweal.evaluation.convergence import Diagnostics
+    from commonweal.types import FloatArray
 
 Kind = Literal["logistic", "ordinal"]
+Fit = Literal["likelihood", "posterior"]
 
 MIN_LEVELS = 5
 """A variance between fewer participants, questions or groups than this cannot be told."""
@@ -55,96 +42,154 @@ TERMS = {
 
 
 @dataclass(frozen=True, slots=True)
-class LogOdds:
-    """What one policy adds over the baseline, in log-odds; positive is more agreement.
+class Difference:
+    """What one policy adds over another, in log-odds; positive is more agreement.
 
-    Logistic: of agreeing. Ordinal: of a rating above any given point of the scale. The interval
-    is the equal-tailed 95 % one, so exp() of its ends is the interval of the odds ratio.
+    Logistic: of agreeing. Ordinal: of a rating above any given point of the scale. exp() of the
+    interval's ends is the interval of the odds ratio.
 
     Attributes:
         policy: the policy.
-        estimate: the posterior median.
-        low: the 2.5 % quantile.
-        high: the 97.5 % quantile.
-        probability_above_zero: the share of draws above 0.
+        against: the other.
+        estimate: the mode of the likelihood, or the posterior median.
+        low: lower end of the 95 % interval; of a posterior the equal-tailed one.
+        high: upper end.
+        p_value: two-sided, of no difference; None of a posterior.
     """
 
     policy: str
+    against: str
     estimate: float
     low: float
     high: float
-    probability_above_zero: float
+    p_value: float | None = None
+
+    @property
+    def turned(self) -> Difference:
+        """The same with the policies changed over."""
+        return replace(
+            self,
+            policy=self.against,
+            against=self.policy,
+            estimate=-self.estimate,
+            low=-self.high,
+            high=-self.low,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class MixedModel:
-    """A mixed model that has converged.
+    """A mixed model that has been fitted.
 
     Attributes:
         kind: logistic or ordinal.
-        baseline: the policy that the others are compared with.
-        effects: one a policy, the baseline left out, by name.
-        spreads: standard deviation of each random effect, in log-odds: the posterior median.
-        formula: the model as bambi had it.
+        fit: how it was fitted.
+        differences: of every two policies, each pair once, by name.
+        spreads: standard deviation of each random effect, in log-odds.
+        formula: the model.
+        prior: all priors, in words; empty where there are none.
         n_ratings: one a person and statement: the first pass that has one.
         n_missing: people times shown statements with a rating in no pass.
         n_levels: how many participants, questions, groups and statements there are.
-        diagnostics: how the sampling went.
-        seed: of the sampling.
-        software: the library and its version.
+        software: what fitted it.
         warnings: what a reader should know before believing it, in sentences.
+        diagnostics: how the sampling went; None without.
     """
 
     kind: Kind
-    baseline: str
-    effects: tuple[LogOdds, ...]
+    fit: Fit
+    differences: tuple[Difference, ...]
     spreads: Mapping[str, float]
     formula: str
+    prior: str
     n_ratings: int
     n_missing: int
     n_levels: Mapping[str, int]
-    diagnostics: Diagnostics
-    seed: int
     software: str
     warnings: tuple[str, ...]
+    diagnostics: Diagnostics | None = None
+
+    def over(self, policy: str, against: str) -> Difference:
+        """What ``policy`` adds over ``against``; the same model whichever way it is read.
+
+        Raises:
+            InputError: one of them is not in the model.
+        """
+        for one in self.differences:
+            if (one.policy, one.against) == (policy, against):
+                return one
+            if (one.against, one.policy) == (policy, against):
+                return one.turned
+        names = sorted({name for one in self.differences for name in (one.policy, one.against)})
+        raise InputError(
+            f"no difference of {policy!r} over {against!r}; expected two of {', '.join(names)}"
+        )
 
 
-def fit_mixed_model(
-    dataset: Dataset,
-    *,
-    kind: Kind,
-    baseline: str,
-    seed: int = 0,
-    n_draws: int = 2000,
-    n_tune: int = 1000,
-    n_chains: int = 4,
-    on_progress: Progress = no_progress,
-) -> MixedModel:
-    """The largest mixed model of agreement by policy that the design allows, if it converges.
+@dataclass(frozen=True, slots=True, eq=False)
+class Ratings:
+    """What a mixed model is fitted to.
 
-    For 60 groups of five and six statements on two cores about a minute, for the ordinal one about
-    six.
+    Attributes:
+        rows: one a rating: policy, outcome (int), and the columns of ``FACTORS``.
+        policies: by name, at least two.
+        terms: the random effects that the design can tell apart.
+        coding: float [n_policies, n_policies - 1], ``sum_to_zero``.
+        n_missing: as in ``MixedModel``.
+        notes: what was left out, in sentences.
+    """
+
+    rows: pl.DataFrame
+    policies: tuple[str, ...]
+    terms: tuple[str, ...]
+    coding: FloatArray
+    n_missing: int
+    notes: tuple[str, ...]
+
+    @property
+    def n_levels(self) -> dict[str, int]:
+        """How many participants, questions, groups and statements there are."""
+        return {name: self.rows[name].n_unique() for name in FACTORS}
+
+    @property
+    def design(self) -> FloatArray:
+        """The fixed effects of each rating's policy, float [n_ratings, n_policies - 1]."""
+        index = {name: i for i, name in enumerate(self.policies)}
+        found: FloatArray = self.coding[[index[name] for name in self.rows["policy"]]]
+        return found
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str, FloatArray], ...]:
+        """Every two policies, and the contrast of them in the fixed effects."""
+        return tuple(
+            (self.policies[i], self.policies[j], self.coding[i] - self.coding[j])
+            for i, j in combinations(range(len(self.policies)), 2)
+        )
+
+
+def sum_to_zero(n_policies: int) -> FloatArray:
+    """A coding of policies in which none is special, float [n_policies, n_policies - 1].
+
+    Its columns are orthonormal and sum to zero: effects ``coding @ b`` sum to zero, and ``b`` with
+    one normal prior each gives all policies the same prior, and every two the same difference.
+    """
+    from scipy.linalg import helmert
+
+    coding: FloatArray = helmert(n_policies).T
+    return coding
+
+
+def ratings_of(dataset: Dataset, kind: Kind) -> Ratings:
+    """The ratings and the random effects of the largest model that the design allows.
 
     Args:
-        dataset: the rounds.
+        dataset: the rounds. A policy is whatever wrote a statement, ``human`` too.
         kind: ``logistic``: agrees (above neutral) or not (neutral is not agreement). ``ordinal``:
             the rating.
-        baseline: the policy to compare with.
-        seed: the same seed and library versions, the same draws.
-        n_draws: kept draws a chain.
-        n_tune: draws a chain to adapt with, thrown away.
-        n_chains: chains; convergence is told by comparing them.
-        on_progress: told of each draw, in the stage "sample".
 
     Raises:
         InputError: there is nothing to compare, or one group only.
-        MissingLibraryError: bambi is not installed.
-        NotConvergedError: the chains have not converged.
     """
-    if n_chains < 2:
-        raise InputError(
-            f"n_chains is {n_chains}, expected at least 2: convergence compares chains"
-        )
     outcome: Outcome = "agrees" if kind == "logistic" else "agreement"
     rows = rating_rows(dataset, outcome, first_pass=True)
     n_missing = rows["outcome"].null_count()
@@ -156,64 +201,26 @@ def fit_mixed_model(
         group="group_id",
         statement=pl.concat_str("round_id", "candidate_id", separator="\n"),
     )
-    policies = other_policies(rows, baseline)
-    notes = _separation(rows, kind)
+    policies = tuple(sorted(rows["policy"].unique().to_list()))
+    if len(policies) < 2:
+        there = policies[0] if policies else "nothing"
+        raise InputError(
+            f"a mixed model compares at least two policies, and what is rated is by {there}"
+        )
+    if rows["outcome"].n_unique() < 2:
+        raise InputError(
+            "all ratings are the same ("
+            + ("all agree" if kind == "logistic" and rows["outcome"][0] else "no difference")
+            + "): there is nothing to explain"
+        )
     terms, dropped = random_effects(rows)
-    notes += [*_few_groups(rows, terms), *dropped]
-    bambi = library("bambi")
-    formula = f"{outcome} ~ policy + " + " + ".join(f"(1|{term})" for term in terms)
-    n_done, n_total = 0, n_chains * (n_draws + n_tune)
-
-    def drawn(trace: object, draw: object) -> None:  # noqa: ARG001, the sampler names them
-        nonlocal n_done
-        n_done += 1
-        on_progress("sample", n_done, n_total)
-
-    with quiet():
-        model = bambi.Model(
-            formula,
-            _as_pandas(rows, outcome, kind, (baseline, *policies)),
-            family="bernoulli" if kind == "logistic" else "cumulative",
-            noncentered=True,
-        )
-        trace = model.fit(
-            draws=n_draws,
-            tune=n_tune,
-            chains=n_chains,
-            cores=min(n_chains, os.cpu_count() or 1),
-            target_accept=0.95,
-            random_seed=seed,
-            progressbar=False,
-            callback=drawn,
-        )
-    draws = {name: np.asarray(values) for name, values in trace.posterior.data_vars.items()}
-    levels = [str(level) for level in np.asarray(trace.posterior["policy"].coords["policy_dim"])]
-    divergent = np.asarray(trace.sample_stats["diverging"])
-    reported = {name: values for name, values in draws.items() if name not in _offsets(terms)}
-    diagnostics = diagnose(reported, divergent)
-    if problems := diagnostics.problems():
-        raise NotConvergedError(
-            f"the {kind} mixed model has not converged, so it has no result: "
-            f"{'; '.join(problems)}. Try more draws (n_draws, n_tune), or use the linear model",
-            diagnostics,
-        )
-    if diagnostics.n_divergent:
-        notes.append(f"{diagnostics.n_divergent} of {diagnostics.n_draws} draws diverged.")
-    return MixedModel(
-        kind=kind,
-        baseline=baseline,
-        effects=tuple(
-            _log_odds(name, draws["policy"][..., levels.index(name)]) for name in policies
-        ),
-        spreads={term: float(np.median(draws[f"1|{term}_sigma"])) for term in terms},
-        formula=formula,
-        n_ratings=rows.height,
-        n_missing=n_missing,
-        n_levels={name: rows[name].n_unique() for name in FACTORS},
-        diagnostics=diagnostics,
-        seed=seed,
-        software=f"bambi {bambi.__version__}",
-        warnings=tuple(notes),
+    return Ratings(
+        rows,
+        policies,
+        terms,
+        sum_to_zero(len(policies)),
+        n_missing,
+        (*_few_groups(rows, terms), *dropped),
     )
 
 
@@ -257,29 +264,15 @@ def _same_levels(first: pl.Series, second: pl.Series) -> bool:
     return pairs == first.n_unique() == second.n_unique()
 
 
-def _separation(rows: pl.DataFrame, kind: Kind) -> list[str]:
-    """What is one-sided: there the prior, and not the ratings, says how large an effect is.
-
-    Raises:
-        InputError: all ratings are the same.
-    """
-    if rows["outcome"].n_unique() < 2:
-        raise InputError(
-            "all ratings are the same ("
-            + ("all agree" if kind == "logistic" and rows["outcome"][0] else "no difference")
-            + "): there is nothing to explain"
-        )
-    one_sided = (
-        rows.group_by("policy")
-        .agg(n=pl.col("outcome").n_unique())
-        .filter(pl.col("n") == 1)["policy"]
+def one_sided(rows: pl.DataFrame) -> list[str]:
+    """The policies all of whose ratings are the lowest that there is, or all the highest."""
+    lowest, highest = rows["outcome"].min(), rows["outcome"].max()
+    found = rows.group_by("policy").agg(low=pl.col("outcome").min(), high=pl.col("outcome").max())
+    return (
+        found.filter((pl.col("high") == lowest) | (pl.col("low") == highest))["policy"]
         .sort()
+        .to_list()
     )
-    return [
-        f"All ratings of {policy} are the same. The ratings put no bound on its effect; the size "
-        "that is reported, and the end of its interval, come from the prior."
-        for policy in one_sided
-    ]
 
 
 def _few_groups(rows: pl.DataFrame, terms: tuple[str, ...]) -> list[str]:
@@ -300,26 +293,5 @@ def _few_groups(rows: pl.DataFrame, terms: tuple[str, ...]) -> list[str]:
         return [f"There are {n_groups} groups only. How far groups differ is not in the interval."]
     return [
         f"There are {n_groups} groups only. With fewer than {FEW_GROUPS} the variance between them "
-        "comes largely from its prior."
+        "is hardly known."
     ]
-
-
-def _log_odds(policy: str, draws: FloatArray) -> LogOdds:
-    tail = (1 - CONFIDENCE) / 2
-    low, middle, high = np.quantile(draws, [tail, 0.5, 1 - tail])
-    return LogOdds(policy, float(middle), float(low), float(high), float((draws > 0).mean()))
-
-
-def _offsets(terms: tuple[str, ...]) -> set[str]:
-    """The single levels' effects, which are not reported."""
-    return {f"1|{term}" for term in terms}
-
-
-def _as_pandas(rows: pl.DataFrame, outcome: str, kind: Kind, policies: tuple[str, ...]) -> Any:
-    """What bambi takes. Its baseline is the first category of an ordered one."""
-    pd = library("pandas")
-    table = pd.DataFrame({name: rows[name].to_list() for name in FACTORS})
-    table["policy"] = pd.Categorical(rows["policy"].to_list(), categories=policies, ordered=True)
-    values = rows["outcome"].to_list()
-    table[outcome] = values if kind == "logistic" else pd.Categorical(values, ordered=True)
-    return table

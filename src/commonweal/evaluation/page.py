@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -32,7 +33,7 @@ HEADLINES = (
     "unreliable",
     "accuracy/crossed/",
 )
-"""How the keys of the headline figures begin, in the order of the paper."""
+"""The keys of the headline figures, or, with "/" at the end, how they begin; as in the paper."""
 WITHOUT_POLICIES = ("distribution/", "krippendorff/agreement/ordinal")
 """Likewise where nothing was written by a policy, and none of the figures above can be computed."""
 WITHOUT = ("win_rate", "against_human/mean", "against_human/best", "accuracy/crossed")
@@ -45,16 +46,36 @@ TERMS = {
         "how often one policy's statements are rated above another's in the same round; a policy "
         "is a way of writing statements, and rounds where both are even are left out",
     ),
+    "less_divisive": (
+        "divisive",
+        "of a round: some people agree with its position statement and some disagree; neutral is "
+        "neither",
+    ),
     "less_divisive/": (
         "less divisive",
         "fewer people stand on the smaller side than with the position statement, the sentence "
         "that takes a side and that people rate first",
     ),
-    "unanimous/": ("unanimous", "everybody who rated a statement agrees with it"),
+    "unanimous": ("unanimous", "everybody who rated a statement agrees with it"),
+    "unanimous_by/": ("pass", "one time that a person rated the statements: many rate them twice"),
     "kappa/": (
         "kappa",
         "how well a person's two ratings of the same statements go together: 1 always the same, 0 "
         "no nearer than chance; the first and the second time are the two passes",
+    ),
+    "krippendorff/": (
+        "Krippendorff's alpha",
+        "how far people agree with each other on the same statements: 1 all the same, 0 no more "
+        "than by chance, below 0 less",
+    ),
+    "mixed/": (
+        "log-odds",
+        "the logarithm of the odds: 0 is no difference, 0.7 is twice the odds, -0.7 half of them",
+    ),
+    "welfare/": (
+        "by lot",
+        "what the group would have made of a candidate drawn at random, with no welfare function "
+        "at work",
     ),
     "inclusion/": ("included", "the policy saw the person's opinion when it wrote the statement"),
     "accuracy/crossed": (
@@ -62,19 +83,21 @@ TERMS = {
         "how often the reward model tells which of two people agrees with which of two statements",
     ),
 }
-"""Words of the headlines, by how their keys begin."""
+"""Words that need one: by how the keys of their figures begin, word and meaning."""
 ONE_PAGE = 6
-"""With fewer groups there are no intervals, and the page folds everything behind the headlines."""
+"""With fewer groups there are no intervals: the page shows the statements, and folds the rest."""
 
 
 def headlines(evaluation: Evaluation) -> list[Figure]:
     """The headline figures, in the order of the sections; win rates over the baseline alone."""
     baseline = evaluation.facts["baseline"]
-    starts = HEADLINES + (WITHOUT_POLICIES if baseline == "none" else ())
+    wanted = HEADLINES + (WITHOUT_POLICIES if baseline == "none" else ())
+    starts = tuple(one for one in wanted if one.endswith("/"))
     return [
         figure
         for key, figure in evaluation.figures.items()
         if key in WITHOUT
+        or key in wanted
         or (figure.published is not None and figure.value is not None)
         or (key.startswith(starts) and figure.of.get("against", baseline) == baseline)
     ]
@@ -114,15 +137,19 @@ def render_page(evaluation: Evaluation) -> str:
         whose=WHOSE[evaluation.about.people],
         headlines=[one for one in shown if one.value is not None],
         plots=drawn,
+        one_page=ONE_PAGE,
         folded=int(evaluation.counts["groups"]) < ONE_PAGE,
         missing=_by_reason(evaluation),
         no_intervals=_common_reasons(evaluation),
-        terms=[
-            term
-            for start, term in TERMS.items()
-            if any(one.key.startswith(start) and one.value is not None for one in shown)
-        ],
+        terms=_terms(shown),
+        terms_of={section.key: _terms(section.figures) for section in evaluation.sections},
     )
+
+
+def _terms(figures: Iterable[Figure]) -> list[tuple[str, str]]:
+    """The words in these figures that need one, and their meaning."""
+    keys = [one.key for one in figures if one.value is not None]
+    return [term for start, term in TERMS.items() if any(key.startswith(start) for key in keys)]
 
 
 def _by_reason(evaluation: Evaluation) -> dict[str, list[str]]:

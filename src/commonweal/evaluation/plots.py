@@ -120,7 +120,7 @@ def _regression(canvas: Canvas, figures: Figures) -> list[Plot | None]:
                     ),
                 )
             ],
-            "What a policy adds to the log-odds of agreement; intervals are of the posterior.",
+            "What a policy adds to the log-odds of agreement, given the random effects.",
             reference=0,
         ),
     ]

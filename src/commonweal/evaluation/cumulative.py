@@ -1,0 +1,272 @@
+"""The cumulative logit model with crossed random effects, fitted by its restricted likelihood.
+
+    P(rating <= j) = 1 / (1 + exp(-(threshold_j - x beta - sum of random effects)))
+
+With two categories it is the mixed logistic regression. Two steps, both by Laplace's approximation
+(Tierney and Kadane 1986). With fixed and random effects integrated out together, the standard
+deviations of the random effects maximise what is left, as REML does in a linear model. Given them,
+thresholds and effects maximise the likelihood with the random effects integrated out, as in lme4's
+glmer and R's ordinal::clmm. No package for Python fits an ordinal model with crossed random
+effects by its likelihood; scipy's sparse matrices do the work here. Nothing is random.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import optimize, sparse
+from scipy.sparse.linalg import splu
+from scipy.special import expit
+
+from commonweal.errors import CommonwealError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from commonweal.types import FloatArray
+
+    BoolArray = NDArray[np.bool_]
+    IntArray = NDArray[np.int64]
+
+_FIRST_SPREAD = 0.5
+_LEAST_SPREAD, _LARGEST_SPREAD = 0.01, 20.0
+_STEP, _CLOSE_SPREADS = 5e-3, 1e-7
+_MOST_STEPS, _MOST_HALVINGS, _CLOSE = 100, 40, 1e-7
+_N_CHORDS = 4
+"""Steps with the factors of the spreads before: these are near, and a step costs a tenth."""
+
+
+class NoFitError(CommonwealError):
+    """The likelihood has no maximum that was found."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fit:
+    """The model at its maximum.
+
+    Attributes:
+        thresholds: float [n_categories - 1], rising, in log-odds.
+        effects: float [k], of the columns of ``x``, in log-odds.
+        covariance: float [k, k], of the effects, given the spreads.
+        spreads: float [n_terms], the standard deviation of each random effect, in log-odds.
+        log_likelihood: restricted, by Laplace's approximation.
+    """
+
+    thresholds: FloatArray
+    effects: FloatArray
+    covariance: FloatArray
+    spreads: FloatArray
+    log_likelihood: float
+
+
+def fit_cumulative(y: IntArray, x: FloatArray, levels: Sequence[IntArray]) -> Fit:
+    """The fit of ratings to ``x`` and to random intercepts of each of ``levels``.
+
+    Args:
+        y: each rating's category, counted from 0 without gaps [n].
+        x: fixed effects [n, k], without an intercept: the thresholds are it.
+        levels: for each random effect the level of each rating, from 0 without gaps [n].
+
+    Raises:
+        NoFitError: no maximum was found, as where a column of ``x`` tells the rating without fail.
+    """
+    model = _Model(y, x, levels)
+
+    def minus(log_spreads: FloatArray) -> float:
+        return -model.restricted(np.exp(log_spreads))
+
+    start = np.full(len(levels), np.log(_FIRST_SPREAD))
+    found = optimize.minimize(
+        minus,
+        start,
+        method="L-BFGS-B",
+        bounds=[(np.log(_LEAST_SPREAD), np.log(_LARGEST_SPREAD))] * len(levels),
+        options={"eps": _STEP, "ftol": _CLOSE_SPREADS, "gtol": 1e-2},
+    )
+    spreads = np.exp(found.x)
+    log_likelihood = model.restricted(spreads)
+    n, n_fixed = model.n_thresholds, model.n_fixed
+    columns = np.eye(model.n_parameters, n_fixed)
+    covariance = model.factors.solve(columns)[:n_fixed]
+    covariance = (covariance + covariance.T) / 2
+    try:
+        root = np.linalg.cholesky(covariance)
+    except np.linalg.LinAlgError:
+        raise NoFitError("the effects cannot be told apart in these ratings") from None
+    fixed = model.mode[:n_fixed].copy()
+
+    def minus_at(moved: FloatArray) -> float:
+        return -model.marginal(spreads, fixed + root @ moved)
+
+    # In units of the standard errors the likelihood is nearly a sphere: a few steps are enough.
+    best = optimize.minimize(
+        minus_at,
+        np.zeros(n_fixed),
+        method="L-BFGS-B",
+        options={"eps": _STEP, "ftol": 1e-10, "gtol": 5e-3},
+    )
+    fixed = fixed + root @ best.x
+    return Fit(
+        thresholds=fixed[:n],
+        effects=fixed[n:],
+        covariance=covariance[n:, n:],
+        spreads=spreads,
+        log_likelihood=log_likelihood,
+    )
+
+
+class _Model:
+    """The penalised log-likelihood of thresholds, effects and standard-normal random effects.
+
+    It is concave in all of them together (Burridge 1981), so that Newton's steps, halved where
+    they go too far, end at its one maximum. ``mode`` and ``factors`` are those of the last call.
+    """
+
+    def __init__(self, y: IntArray, x: FloatArray, levels: Sequence[IntArray]) -> None:
+        n = len(y)
+        self.n_thresholds = int(y.max())
+        sizes = [int(level.max()) + 1 for level in levels]
+        self.n_fixed = self.n_thresholds + x.shape[1]
+        self.n_parameters = self.n_fixed + sum(sizes)
+        self._term = np.repeat(np.arange(len(sizes)), sizes)
+        self._is_random = np.arange(self.n_parameters) >= self.n_fixed
+        self._is_top, self._is_bottom = y == self.n_thresholds, y == 0
+        rows, ones = np.arange(n), np.ones(n)
+
+        def one_in(where: BoolArray, column: IntArray, n_columns: int) -> Any:
+            return sparse.csr_matrix(
+                (ones[where], (rows[where], column[where])), shape=(n, n_columns)
+            )
+
+        everywhere = np.ones(n, dtype=bool)
+        # The thresholds above and below each rating; the ends have none.
+        self._above = one_in(~self._is_top, y, self.n_thresholds)
+        self._below = one_in(~self._is_bottom, y - 1, self.n_thresholds)
+        random = [
+            one_in(everywhere, level, size) for level, size in zip(levels, sizes, strict=True)
+        ]
+        self._columns = sparse.hstack([sparse.csr_matrix(x), *random], format="csr")
+        shares = np.bincount(y).cumsum()[:-1] / n
+        self.mode = np.zeros(self.n_parameters)
+        self.mode[: self.n_thresholds] = np.log(shares / (1 - shares))
+        self.factors: Any = None
+        self._first = 0
+
+    def restricted(self, spreads: FloatArray) -> float:
+        """The log-likelihood of these spreads, all effects integrated out."""
+        return self._integrated(spreads, 0)
+
+    def marginal(self, spreads: FloatArray, fixed: FloatArray) -> float:
+        """The log-likelihood of spreads, thresholds and effects, random effects integrated out.
+
+        Minus infinity where thresholds do not rise.
+        """
+        if (np.diff(fixed[: self.n_thresholds]) <= 0).any():
+            return -np.inf
+        if self._first != self.n_fixed:
+            self.factors = None
+        self.mode[: self.n_fixed] = fixed
+        return self._integrated(spreads, self.n_fixed)
+
+    def _integrated(self, spreads: FloatArray, first: int) -> float:
+        """Laplace's approximation over the parameters from ``first`` on, the others held."""
+        t = self.n_thresholds
+        scale = np.ones(self.n_parameters - t)
+        scale[self._is_random[t:]] = spreads[self._term]
+        free = np.arange(self.n_parameters) >= first
+
+        def between(mode: FloatArray) -> tuple[FloatArray, FloatArray]:
+            along = self._columns @ (scale * mode[t:])
+            return self._above @ mode[:t] - along, self._below @ mode[:t] - along
+
+        def value_at(mode: FloatArray) -> float:
+            with np.errstate(divide="ignore"):
+                log_shares = np.log(self._share(*between(mode)))
+            return float(log_shares.sum() - 0.5 * (mode[self._is_random] ** 2).sum())
+
+        def gradient_at(mode: FloatArray, da: FloatArray, db: FloatArray) -> FloatArray:
+            of_thresholds = self._above.T @ da + self._below.T @ db
+            of_columns = -scale * (self._columns.T @ (da + db))
+            whole = np.concatenate([of_thresholds, of_columns]) - self._is_random * mode
+            part: FloatArray = whole[first:]
+            return part
+
+        def moved(mode: FloatArray, step: FloatArray) -> FloatArray:
+            tried = mode.copy()
+            tried[free] += step
+            return tried
+
+        mode, value = self.mode, value_at(self.mode)
+        if self.factors is not None:
+            for _ in range(_N_CHORDS):
+                da, db, *_ = self._derivatives(*between(mode))
+                tried = moved(mode, self.factors.solve(gradient_at(mode, da, db)))
+                if not (at := value_at(tried)) > value + _CLOSE:
+                    break
+                mode, value = tried, at
+        for _ in range(_MOST_STEPS):
+            da, db, aa, bb, ab = self._derivatives(*between(mode))
+            gradient = gradient_at(mode, da, db)
+            self.factors = _factors(self._curvature(scale, aa, bb, ab)[first:, first:])
+            step = self.factors.solve(gradient)
+            close = float(gradient @ step) < _CLOSE
+            for halving in range(_MOST_HALVINGS):
+                tried = moved(mode, step / 2**halving)
+                if (at := value_at(tried)) >= value:
+                    mode, value = tried, at
+                    break
+            else:
+                close = True
+            if close:
+                break
+        else:
+            raise NoFitError(f"no maximum after {_MOST_STEPS} steps")
+        self.mode, self._first = mode, first
+        log_determinant = float(np.log(np.abs(self.factors.U.diagonal())).sum())
+        return value - 0.5 * log_determinant
+
+    def _curvature(self, scale: FloatArray, aa: FloatArray, bb: FloatArray, ab: FloatArray) -> Any:
+        """Minus the second derivatives of what ``value_at`` gives, sparse."""
+        above, below, weigh = self._above, self._below, sparse.diags
+        both = above.T @ weigh(ab) @ below
+        thresholds = -(above.T @ weigh(aa) @ above + below.T @ weigh(bb) @ below + both + both.T)
+        columns = self._columns @ weigh(scale)
+        across = (above.T @ weigh(aa + ab) + below.T @ weigh(bb + ab)) @ columns
+        along = columns.T @ weigh(-(aa + bb + 2 * ab)) @ columns
+        along = along + weigh(self._is_random[self.n_thresholds :].astype(np.float64))
+        return sparse.bmat([[thresholds, across], [across.T, along]], format="csc")
+
+    def _share(self, a: FloatArray, b: FloatArray) -> FloatArray:
+        """The probability of each rating: between its thresholds ``a`` above and ``b`` below."""
+        turn = a + b > 0  # differences of small numbers lose less than of numbers near 1
+        high = np.where(self._is_top, 1.0, expit(np.where(turn, -a, a)))
+        low = np.where(self._is_bottom, 0.0, expit(np.where(turn, -b, b)))
+        high = np.where(self._is_top & turn, 0.0, high)
+        low = np.where(self._is_bottom & turn, 1.0, low)
+        share: FloatArray = np.abs(high - low)
+        return share
+
+    def _derivatives(self, a: FloatArray, b: FloatArray) -> tuple[FloatArray, ...]:
+        """Of each rating's log-probability by a, b, a twice, b twice, and both."""
+        share = np.maximum(self._share(a, b), 1e-300)
+        fa = np.where(self._is_top, 0.0, expit(a) * expit(-a))
+        fb = np.where(self._is_bottom, 0.0, expit(b) * expit(-b))
+        da, db = fa / share, -fb / share
+        aa = fa * (1 - 2 * expit(a)) / share - da**2
+        bb = -fb * (1 - 2 * expit(b)) / share - db**2
+        return da, db, aa, bb, -da * db
+
+
+def _factors(curved: Any) -> Any:
+    try:
+        return splu(
+            curved,
+            permc_spec="MMD_AT_PLUS_A",
+            diag_pivot_thresh=0.0,
+            options={"SymmetricMode": True},
+        )
+    except RuntimeError:  # exactly singular
+        raise NoFitError("the effects cannot be told apart in these ratings") from None
