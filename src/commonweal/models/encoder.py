@@ -15,6 +15,7 @@ import numpy as np
 from commonweal.errors import WeightsError
 from commonweal.models import bert_graph
 from commonweal.models.batching import batches_by_length, padded_width
+from commonweal.models.inference import Inference
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,6 +33,8 @@ _PAD_TO = 16
 
 class SentenceEncoder:
     """Texts in, unit vectors of 384 numbers out. Deterministic; not truncating.
+
+    Safe to share between threads.
 
     A text longer than one window is split into consecutive windows of ``WINDOW_TOKENS`` tokens,
     each is embedded, and the mean of their vectors, weighted by their number of tokens, is brought
@@ -66,7 +69,7 @@ class SentenceEncoder:
                 if name not in tensors or tensors[name].shape != update.shape:
                     raise ValueError(f"an update of shape {update.shape} does not fit {name!r}")
                 tensors[name] = tensors[name] + update
-            self._compiled: Any = _compile(tensors)
+            self._infer = Inference(_compile(tensors))
         except Exception as error:  # each of the three libraries raises its own kinds
             raise WeightsError(
                 f"{folder} does not hold a readable all-MiniLM-L6-v2 ({error}); "
@@ -115,7 +118,7 @@ class SentenceEncoder:
             [len(window) + 2 for window in windows], max_rows=_BATCH_ROWS, max_tokens=_BATCH_TOKENS
         ):
             ids, mask = self._pad([windows[i] for i in batch])
-            vectors[batch] = self._compiled((ids, mask))[0]
+            vectors[batch] = self._infer((ids, mask))
             n_done += len(batch)
             if on_done is not None:
                 on_done(n_done)

@@ -18,6 +18,7 @@ import numpy as np
 from commonweal.errors import CommonwealError, WeightsError
 from commonweal.files import sha256_of
 from commonweal.models.batching import batches_by_length, padded_width
+from commonweal.models.inference import Inference
 from commonweal.rewards.calibration import LogisticCalibration
 from commonweal.rewards.pair_text import BLOCK, PairText
 from commonweal.types import RewardInput
@@ -88,6 +89,8 @@ class Description:
 class ExportedRewardModel:
     """Scores (question, opinion, statement) with an exported network (paper 3.3).
 
+    Safe to share between threads.
+
     Args:
         folder: what ``commonweal train reward`` exported.
 
@@ -106,11 +109,12 @@ class ExportedRewardModel:
         self._tokenizer.no_padding()
         # float32 also where the processor has bfloat16: the same pair gets the same reward
         # everywhere to rounding, and the calibration was fitted to these numbers.
-        self._compiled: Any = ov.Core().compile_model(
+        compiled = ov.Core().compile_model(
             folder / "model.xml",
             "CPU",
             {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"},
         )
+        self._infer = Inference(compiled)
         whole = "".join(self._said.sha256[name] for name in FILES) + json.dumps(
             asdict(self._said.pair_text), sort_keys=True
         )
@@ -184,5 +188,5 @@ class ExportedRewardModel:
         for row, tokens in enumerate(rows):
             ids[row, : len(tokens)] = tokens
             mask[row, : len(tokens)] = 1
-        out = self._compiled({"input_ids": ids, "attention_mask": mask})[0]
+        out = self._infer({"input_ids": ids, "attention_mask": mask})
         return np.asarray(out, dtype=np.float64).reshape(len(rows))

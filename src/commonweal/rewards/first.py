@@ -164,6 +164,8 @@ class Head:
 class FirstRewardModel:
     """Predicts from a person's own opinion how far they would agree with a statement.
 
+    Safe to share between threads.
+
     Args:
         encoder_folder: holds all-MiniLM-L6-v2 (``model.safetensors``, ``tokenizer.json``).
         head_path: the fitted head.

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from commonweal.errors import CommonwealError, WeightsError
 from commonweal.files import sha256_of
 from commonweal.models import bert_graph, store
 from commonweal.models.batching import batches_by_length, padded_width
+from commonweal.models.inference import Inference
 from commonweal.rewards.calibration import LogisticCalibration
 from commonweal.types import RewardInput
 
@@ -144,7 +144,7 @@ class ReaderWeights:
 class Reader:
     """Predicts from a person's own opinion how far they would agree, and how good a statement is.
 
-    One object may be used from several threads: each has an inference request of its own.
+    Safe to share between threads.
 
     Args:
         encoder_folder: holds all-MiniLM-L6-v2 (``model.safetensors``, ``tokenizer.json``); by
@@ -189,8 +189,7 @@ class Reader:
         self._tokenizer.no_padding()
         vocabulary = self._tokenizer.get_vocab()
         self._cls_id, self._sep_id = vocabulary["[CLS]"], vocabulary["[SEP]"]
-        self._compiled: Any = _compile(tensors)
-        self._own = threading.local()
+        self._graph = Inference(_compile(tensors))
 
     @property
     def weights_hash(self) -> str:
@@ -305,10 +304,8 @@ class Reader:
             segments[row, second : len(whole)] = 1
             is_opinion[row, second - 1 - len(opinion) : second - 1] = 1
             is_statement[row, second : second + len(statement)] = 1
-        if not hasattr(self._own, "request"):
-            self._own.request = self._compiled.create_infer_request()
-        out = self._own.request.infer((ids, mask, segments, is_opinion, is_statement))[0]
-        return np.array(out, dtype=np.float64)
+        out = self._graph((ids, mask, segments, is_opinion, is_statement))
+        return np.asarray(out, dtype=np.float64)
 
 
 def _compile(tensors: Mapping[str, FloatArray32]) -> Any:
