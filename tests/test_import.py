@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
+import typing
+from pathlib import Path
 
 import pytest
 
 import commonweal
+from commonweal import errors, types
 
 HEAVY = {
     *("torch", "transformers", "trl", "peft", "accelerate", "datasets"),
@@ -84,3 +88,38 @@ def test_homes_and_all_say_the_same():
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="find_agrement"):
         commonweal.find_agrement  # noqa: B018
+
+
+def test_the_hints_of_every_public_name_resolve():
+    for name in commonweal.__all__:
+        if name != "__version__":
+            typing.get_type_hints(getattr(commonweal, name))
+
+
+def test_errors_and_protocols_can_be_had_from_commonweal():
+    assert set(errors.__all__) <= set(commonweal.__all__)
+    protocols = {
+        name
+        for name, found in vars(types).items()
+        if getattr(found, "_is_protocol", False) and found.__module__ == types.__name__
+    }
+    assert {"LanguageModel", "RewardModel"} <= protocols <= set(commonweal.__all__)
+
+
+def test_a_type_checker_knows_what_there_is_not(tmp_path):
+    api = pytest.importorskip("mypy.api")
+    path = tmp_path / "uses.py"
+    path.write_text("from commonweal import InputError, find_agreement, nonsense\n")
+    ours = Path(commonweal.__file__)
+    options = ["--follow-imports=skip", "--no-incremental", "--config-file="]
+    said, _, _ = api.run([*options, str(ours), str(path)])
+    assert 'Module "commonweal" has no attribute "nonsense"' in said
+    assert "find_agreement" not in said
+    assert "InputError" not in said
+
+
+def test_nothing_is_printed_where_nobody_set_up_logging():
+    code = "from commonweal.log import LOG; LOG.warning('not to be seen')"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout + ran.stderr == ""
+    assert logging.getLogger("commonweal").level == logging.NOTSET

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
 
 from commonweal.errors import InputError, WelfareDomainError
 from commonweal.outcomes import Outcome, Verdict, left_out, verdict
@@ -338,6 +339,23 @@ def test_a_copy_is_equal_and_no_array_can_be_written_to(copied):
             array[0] = 1.0
     other = SPLIT[0][:], [1.0, 4.0, 2.1]
     assert made_agreement(other) != result
+
+
+def test_it_is_a_response_model():
+    class Answer(BaseModel):
+        found: Agreement
+
+    answer = Answer(found=made_agreement(SPLIT))
+    told = answer.model_dump_json()
+    assert json.loads(told)["found"] == json.loads(json.dumps(answer.found.to_dict()))
+    assert Answer.model_validate_json(told) == answer
+    for mode in ("validation", "serialization"):
+        schema = Answer.model_json_schema(mode=mode)
+        assert schema["properties"]["found"]["type"] == "object"
+    with pytest.raises(ValidationError, match="the schema is None; expected one of"):
+        Answer.model_validate({"found": {}})
+    with pytest.raises(ValidationError):
+        Answer.model_validate({"found": 3})
 
 
 def test_the_callers_own_arrays_stay_their_own():

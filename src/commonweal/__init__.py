@@ -14,26 +14,64 @@ from commonweal._version import __version__
 
 if TYPE_CHECKING:
     from commonweal.agreement import find_agreement
-    from commonweal.errors import CommonwealError
+    from commonweal.errors import (
+        CommonwealError,
+        EngineError,
+        GenerationError,
+        InputError,
+        PluginError,
+        TrainingError,
+        UnsupportedByEngineError,
+        WeightsError,
+        WelfareDomainError,
+    )
     from commonweal.groups import read_group
     from commonweal.models import load_language_model
     from commonweal.policies import load_policy
     from commonweal.report import write_report
     from commonweal.result import Agreement
     from commonweal.rewards import load_reward_model
-    from commonweal.types import Candidate, Opinion, Question, Rating, Round
+    from commonweal.types import (
+        Calibration,
+        Candidate,
+        GivesRanges,
+        JudgesQuality,
+        LanguageModel,
+        Opinion,
+        Policy,
+        Question,
+        Rating,
+        RewardInput,
+        RewardModel,
+        Round,
+    )
     from commonweal.welfare import isoelastic, rank
 
 # Where each public name lives. They are imported when first used (PEP 562), so that
 # `import commonweal` costs next to nothing.
 _HOMES = {
     "Agreement": "result",
+    "Calibration": "types",
     "Candidate": "types",
     "CommonwealError": "errors",
+    "EngineError": "errors",
+    "GenerationError": "errors",
+    "GivesRanges": "types",
+    "InputError": "errors",
+    "JudgesQuality": "types",
+    "LanguageModel": "types",
     "Opinion": "types",
+    "PluginError": "errors",
+    "Policy": "types",
     "Question": "types",
     "Rating": "types",
+    "RewardInput": "types",
+    "RewardModel": "types",
     "Round": "types",
+    "TrainingError": "errors",
+    "UnsupportedByEngineError": "errors",
+    "WeightsError": "errors",
+    "WelfareDomainError": "errors",
     "find_agreement": "agreement",
     "isoelastic": "welfare",
     "load_language_model": "models",
@@ -46,12 +84,27 @@ _HOMES = {
 
 __all__ = [
     "Agreement",
+    "Calibration",
     "Candidate",
     "CommonwealError",
+    "EngineError",
+    "GenerationError",
+    "GivesRanges",
+    "InputError",
+    "JudgesQuality",
+    "LanguageModel",
     "Opinion",
+    "PluginError",
+    "Policy",
     "Question",
     "Rating",
+    "RewardInput",
+    "RewardModel",
     "Round",
+    "TrainingError",
+    "UnsupportedByEngineError",
+    "WeightsError",
+    "WelfareDomainError",
     "__version__",
     "find_agreement",
     "isoelastic",
@@ -63,11 +116,12 @@ __all__ = [
     "write_report",
 ]
 
+if not TYPE_CHECKING:  # a type checker would take any name for one of ours
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"commonweal.{_HOMES[name]}"), name)
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"commonweal.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

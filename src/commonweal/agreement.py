@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import perf_counter
-from typing import TYPE_CHECKING
 
 from commonweal.datasets.near_copies import near_copies
-from commonweal.errors import InputError
+from commonweal.errors import InputError, PluginError
 from commonweal.explaining import explain
 from commonweal.groups import check_group
 from commonweal.large.finding import find_among_many
 from commonweal.large.options import MANY, ManyOptions
 from commonweal.large.store import OpinionStore
+from commonweal.large.votes import Votes
+from commonweal.log import LOG
 from commonweal.models import DEFAULT_MODEL
 from commonweal.outcomes import MIN_AGREEING
 from commonweal.policies import NamedPolicy, default_policy, load_policy, read_policy_name
+from commonweal.policies.prompts import WorkedExample
 from commonweal.policies.ruled import RuledPolicy
 from commonweal.result import Agreement
 from commonweal.rewards import DEFAULT_REWARD_MODEL, check_reward_model, load_reward_model
+from commonweal.rewards.prompted_cost import Cost
 from commonweal.rules import Welfare, resolve_rule
 from commonweal.selection import (
     MIN_QUALITY,
@@ -29,6 +32,12 @@ from commonweal.selection import (
     check_seed,
     included,
     select,
+)
+from commonweal.selection.own import (
+    check_members,
+    check_policy,
+    try_reward_model,
+    try_rule,
 )
 from commonweal.types import (
     LanguageModel,
@@ -40,11 +49,6 @@ from commonweal.types import (
     no_progress,
 )
 from commonweal.welfare import WelfareRule
-
-if TYPE_CHECKING:
-    from commonweal.large.votes import Votes
-    from commonweal.policies.prompts import WorkedExample
-    from commonweal.rewards.prompted_cost import Cost
 
 
 def find_agreement(
@@ -110,7 +114,9 @@ def find_agreement(
 
     Raises:
         InputError: the question, opinions or options cannot be used; the message says which.
-        PluginError: what an installed package adds failed; the message names it.
+        PluginError: what an installed package adds, or an object of the caller's own, failed or
+            does not keep to its protocol; the message names it. Objects are tried before anything
+            is written: a reward model with two texts, a rule with made-up utilities.
         WeightsError: model weights are missing.
         EngineError: the language model failed.
 
@@ -122,6 +128,7 @@ def find_agreement(
         if isinstance(opinions, OpinionStore)
         else check_group(question, opinions)
     )
+    _check_objects(policy, model, reward)
     named = _named(policy, model, examples)
     rule, n_candidates = _rule(named, welfare, alpha, n_candidates)
     is_many = len(everybody) > MANY or votes is not None
@@ -135,7 +142,8 @@ def find_agreement(
         check_reward_model(reward)
     check_min_quality(min_quality)
     _check_min_agreeing(min_agreeing)
-    progress = on_progress or no_progress
+    try_rule(rule, len(everybody), n_candidates)
+    progress = _Told(on_progress or no_progress)
 
     began = perf_counter()
     progress("load", 0, 2)
@@ -148,6 +156,9 @@ def find_agreement(
         if isinstance(reward, str)
         else reward
     )
+    check_policy(writer)
+    if not isinstance(reward, str) and not is_many:
+        try_reward_model(predictor, asked, everybody)
     progress("load", 2, 2)
     load_seconds = round(perf_counter() - began, 3)
 
@@ -173,22 +184,39 @@ def find_agreement(
             timings_seconds={"load": load_seconds, **found.timings_seconds},
             provenance=found.provenance | {"policy": named.name or writer.name},
         )
-    (made,) = select(
-        asked,
-        everybody,
-        [Wanted(tuple(omit), n_candidates, (rule,), (seed,), named="from these opinions")],
-        policy=writer,
-        reward=predictor,
-        on_progress=progress,
-        min_quality=min_quality,
-        may_be_empty=True,
-    )
+    try:
+        (made,) = select(
+            asked,
+            everybody,
+            [Wanted(tuple(omit), n_candidates, (rule,), (seed,), named="from these opinions")],
+            policy=writer,
+            reward=predictor,
+            on_progress=progress,
+            min_quality=min_quality,
+            may_be_empty=True,
+        )
+    except PluginError as error:
+        # What the caller's own on_progress raises, to end the call, is no fault of a plug-in.
+        if progress.raised is not None and error.__cause__ is progress.raised:
+            raise progress.raised from None
+        raise
     found = Agreement.of(
         made,
         notes=(*notes, *made.notes, *getattr(predictor, "notes", ())),
         timings_seconds={"load": load_seconds, **made.timings_seconds},
         provenance=made.provenance | {"policy": named.name or writer.name},
         min_agreeing=min_agreeing,
+    )
+    LOG.info(
+        "%s: %d people, %d candidates of %d completions, %.1f s, %s, %s, seed %d",
+        found.outcome.value,
+        len(everybody),
+        len(found.candidates),
+        found.n_sampled,
+        perf_counter() - began,
+        writer.model.model_id,
+        predictor.name,
+        seed,
     )
     return replace(found, explanation=explain(made, predictor))
 
@@ -205,6 +233,31 @@ def _copies(opinions: Sequence[Opinion]) -> tuple[str, ...]:
                 "person under several names? Then give that opinion once"
             )
     return tuple(found)
+
+
+class _Told:
+    """A caller's ``on_progress`` that remembers what it raised."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.raised: Exception | None = None
+
+    def __call__(self, stage: str, n_done: int, n_total: int, /) -> None:
+        try:
+            self._progress(stage, n_done, n_total)
+        except Exception as error:
+            self.raised = error
+            raise
+
+
+def _check_objects(policy: object, model: object, reward: object) -> None:
+    """Refuses an object that is not what it is given for."""
+    if policy is not None and not isinstance(policy, str):
+        check_members(policy, Policy, "policy", named_as="a name")
+    elif not isinstance(model, str):
+        check_members(model, LanguageModel, "model", named_as="a name as embedded:small")
+    if not isinstance(reward, str):
+        check_members(reward, RewardModel, "reward model", named_as="a name")
 
 
 def _check_min_agreeing(share: float | None) -> None:

@@ -46,8 +46,8 @@ class EngineError(CommonwealError):
 
 
 class PluginError(CommonwealError):
-    """An installed package that adds to commonweal cannot be imported, or does not keep to the
-    form; the message names it.
+    """An installed package that adds to commonweal, or an object that a caller brought, cannot be
+    used, failed, or does not keep to the form; the message names it.
     """
 
 

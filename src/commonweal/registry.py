@@ -316,13 +316,51 @@ def called(entry: Entry, *arguments: Any, **options: Any) -> Any:
     made = guarded(entry, maker(entry), *arguments, **options)
     protocol = entry.kind.protocol
     if protocol is not None and not isinstance(made, protocol):
-        members = [each for each in dir(protocol) if not each.startswith("_")]
-        missing = [each for each in members if not hasattr(made, each)]
+        missing = ", ".join(missing_members(made, protocol))
+        expected = f"{protocol.__name__} in commonweal.types: {', '.join(members(protocol))}"
         raise PluginError(
-            f"{entry.title} gave a {type(made).__name__} without {', '.join(missing)}; expected "
-            f"the members of {protocol.__name__} in commonweal.types: {', '.join(members)}"
+            f"{entry.title} gave a {type(made).__name__} without {missing}; expected "
+            f"the members of {expected}"
         )
     return made
+
+
+def members(protocol: type) -> tuple[str, ...]:
+    """The names that a protocol asks for."""
+    return tuple(each for each in dir(protocol) if not each.startswith("_"))
+
+
+def missing_members(given: object, protocol: type) -> tuple[str, ...]:
+    """The names that a protocol asks for and an object has not; a class is no object of itself."""
+    if isinstance(given, type):
+        return members(protocol)
+    return tuple(each for each in members(protocol) if not hasattr(given, each))
+
+
+def is_ours(given: object) -> bool:
+    """Whether the object's class comes with commonweal."""
+    return type(given).__module__.partition(".")[0] == "commonweal"
+
+
+def asked(title: str, given: object, question: Callable[[], Any]) -> Any:
+    """What an object that a caller brought answers; its faults are named as such.
+
+    Args:
+        title: what it is, for messages: "the reward model 'mine'".
+        given: the object; a fault of ours stays what it is.
+        question: asks it.
+
+    Raises:
+        PluginError: it raised something that is no error of ours.
+    """
+    try:
+        return question()
+    except CommonwealError:
+        raise
+    except Exception as error:
+        if is_ours(given):
+            raise
+        raise PluginError(f"{title} failed: {_said(error)}") from error
 
 
 def maker(entry: Entry) -> Callable[..., Any]:

@@ -17,13 +17,12 @@ from commonweal.datasets.words import tokens
 from commonweal.large.picture import map_svg
 from commonweal.outcomes import UNSURE_POINTS, Verdict
 from commonweal.reading.differences import word_differences
+from commonweal.result import Agreement
 from commonweal.rules import PAPERS_RULES, described
 from commonweal.types import AGREEMENT_SCALE, RATING_MAX, RATING_MIN, RATING_NEUTRAL
 
 if TYPE_CHECKING:
     from jinja2 import Template
-
-    from commonweal.result import Agreement
 
 MAX_ALTERNATIVES = 3
 NEAR_COPY = 0.4

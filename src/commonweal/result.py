@@ -6,6 +6,7 @@ That a group has no statement is as good a result as a statement: see ``Outcome`
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -37,15 +38,15 @@ from commonweal.selection import (
     selection_to_dict,
 )
 from commonweal.types import RATING_NEUTRAL, Candidate, Critique, no_progress
-from commonweal.welfare import WELFARE_FUNCTIONS, Ranking, WelfareRule
+from commonweal.welfare import WELFARE_FUNCTIONS, FloatArray, Ranking, WelfareRule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from commonweal.policies.prompts import RevisionTemplate
     from commonweal.revising import Critiques
     from commonweal.rewards.prompted_cost import Cost
-    from commonweal.types import FloatArray, LanguageModel, Progress, RewardModel
+    from commonweal.types import LanguageModel, Progress, RewardModel
 
 SCHEMA = "commonweal/agreement/2"
 """Name and version of the layout that ``Agreement.to_dict`` writes."""
@@ -457,6 +458,28 @@ class Agreement(Selection):
             "predicted_gains": self.gains,
             "before": self.before.to_dict(),
         }
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: Any) -> Any:
+        """In a pydantic model it is what ``to_dict`` writes, and read by ``from_dict``."""
+        from pydantic_core import core_schema
+
+        def read(given: Any) -> Agreement:
+            try:
+                return given if isinstance(given, cls) else cls.from_dict(given)
+            except (InputError, AttributeError) as error:
+                raise ValueError(str(error)) from error
+
+        return core_schema.no_info_plain_validator_function(
+            read,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                cls.to_dict, return_schema=core_schema.dict_schema()
+            ),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _schema: Any, _handler: Any) -> dict[str, Any]:
+        return {"type": "object", "title": cls.__name__, "description": f"As in {SCHEMA}."}
 
     @classmethod
     def from_dict(cls, told: Mapping[str, Any]) -> Agreement:

@@ -9,7 +9,7 @@ import pytest
 
 from commonweal.errors import InputError
 from commonweal.rewards import CachedRewardModel, ScriptedRewardModel
-from commonweal.types import RewardInput
+from commonweal.types import GivesRanges, JudgesQuality, RewardInput
 
 
 class Counting:
@@ -90,3 +90,23 @@ def test_an_interrupted_call_leaves_the_file_usable(tmp_path):
         CachedRewardModel(Broken(), tmp_path / "c.sqlite").rewards(pairs("a"))
     assert sqlite3.connect(tmp_path / "c.sqlite").execute("SELECT count(*) FROM rewards").fetchone()
     assert len(CachedRewardModel(Counting(), tmp_path / "c.sqlite").rewards(pairs("a"))) == 1
+
+
+def test_what_else_the_model_tells_is_told(tmp_path):
+    class Judging(Counting):
+        notes = ("a note",)
+
+        def qualities(self, question, opinions, statements):
+            return np.full(len(statements), 5.0)
+
+        def ranges(self, expected):
+            return expected - 1, expected + 1
+
+    cached = CachedRewardModel(Judging(), tmp_path / "c.sqlite")
+    assert isinstance(cached, JudgesQuality)
+    assert isinstance(cached, GivesRanges)
+    assert cached.qualities("Q", ["a"], ["b", "c"]).tolist() == [5, 5]
+    assert cached.notes == ("a note",)
+    plain = CachedRewardModel(Counting(), tmp_path / "c.sqlite")
+    assert not isinstance(plain, (JudgesQuality, GivesRanges))
+    assert getattr(plain, "notes", ()) == ()

@@ -13,13 +13,9 @@ A model is named by a spec, the same everywhere (Python, ``--model``, study file
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from commonweal import registry
 from commonweal.registry import ENGINES
-
-if TYPE_CHECKING:
-    from commonweal.types import LanguageModel
+from commonweal.types import LanguageModel
 
 DEFAULT_MODEL = "embedded"
 SMALL_MODEL = "embedded:small"

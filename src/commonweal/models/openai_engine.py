@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import httpx
 
 from commonweal.errors import EngineError, InputError, UnsupportedByEngineError
+from commonweal.log import LOG
 from commonweal.models.openai_answer import Reply, broke_off, reply_in
 from commonweal.models.openai_budget import ReasoningBudget
 from commonweal.models.openai_connection import KEY_VARIABLES, Asking, Connection
@@ -284,7 +285,9 @@ class OpenAIModel:
             if attempt >= min(outcome.most_attempts or self._max_attempts, self._max_attempts):
                 return outcome._replace(most_attempts=attempt)
             back_off = 0.5 * 2 ** (attempt - 1) * (1 + self._jitter())
-            await self._sleep(min(max(back_off, outcome.retry_after_seconds), MAX_WAIT_SECONDS))
+            nap = min(max(back_off, outcome.retry_after_seconds), MAX_WAIT_SECONDS)
+            LOG.warning("%s: attempt %d failed, again in %.1f s", self.model_id, attempt, nap)
+            await self._sleep(nap)
             attempt += 1
 
     def _taken(self, answer: Answer, asking: Asking) -> Reply | Failure | Answer:

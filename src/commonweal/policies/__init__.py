@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 from commonweal.models import DEFAULT_MODEL, SMALL_MODEL
 from commonweal.policies.names import NamedPolicy, read_policy_name
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from commonweal.policies.prompts import WorkedExample
-    from commonweal.types import LanguageModel, Policy
+from commonweal.policies.prompts import WorkedExample
+from commonweal.types import LanguageModel, Policy
 
 __all__ = [
     "NamedPolicy",

@@ -13,18 +13,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from commonweal import registry
-from commonweal.errors import EngineError
-from commonweal.registry import REWARD_MODELS
+from commonweal.errors import EngineError, PluginError
+from commonweal.registry import REWARD_MODELS, asked, is_ours
 from commonweal.rewards.cache import CachedRewardModel
 from commonweal.rewards.calibration import LogisticCalibration, fit_logistic_calibration
 from commonweal.rewards.exported import DESCRIPTION, ExportedRewardModel
 from commonweal.rewards.first import ENCODER_WEIGHTS as REWARD_WEIGHTS
 from commonweal.rewards.first import FirstRewardModel
+from commonweal.rewards.prompted_cost import Cost
 from commonweal.rewards.scripted import ScriptedRewardModel
-from commonweal.types import LanguageModel, RewardInput, RewardModel
+from commonweal.types import RATING_MAX, RATING_MIN, LanguageModel, RewardInput, RewardModel
 
 if TYPE_CHECKING:
-    from commonweal.rewards.prompted_cost import Cost
+    from numpy.typing import NDArray
+
     from commonweal.types import FloatArray
 
 __all__ = [
@@ -124,31 +126,82 @@ def predictions(
     statements: Sequence[str],
     *,
     on_done: Callable[[int], None] | None = None,
+    people: Sequence[str] = (),
 ) -> tuple[FloatArray, FloatArray]:
     """Raw rewards and expected ratings, each float64 [n_participants, n_candidates].
 
     Row i is the participant with ``opinions[i]``, column j the candidate ``statements[j]``. All
-    pairs are scored in one batch.
+    pairs are scored in one batch. ``people`` are the participants' ids, for messages.
 
     Raises:
         EngineError: the model gave no reward (nan) for some pairs. No number stands in for one:
             whoever has none would be left out, or given a view.
+        PluginError: what it gave is not what its protocol promises, or it failed.
     """
+    title = f"the reward model {model.name!r}"
+    who = people or [f"number {row}" for row in range(1, len(opinions) + 1)]
     inputs = [
         RewardInput(question, opinion, statement)
         for opinion in opinions
         for statement in statements
     ]
-    rewards = model.rewards(inputs, on_done=on_done)
+    rewards: FloatArray = asked(
+        title,
+        model,
+        lambda: np.asarray(model.rewards(inputs, on_done=on_done), dtype=np.float64),
+    )
+    if rewards.shape != (len(inputs),):
+        raise PluginError(
+            f"{title} gave rewards of shape {rewards.shape} for {len(inputs)} inputs; expected one "
+            f"number for each, shape ({len(inputs)},)"
+        )
     rewards = rewards.reshape(len(opinions), len(statements))
     if (missing := np.isnan(rewards)).any():
-        rows = ", ".join(str(row + 1) for row in np.flatnonzero(missing.any(axis=1)))
+        rows = np.flatnonzero(missing.any(axis=1))
+        named = f"number {', '.join(str(row + 1) for row in rows)}"
+        if people:
+            named = f"of {', '.join(people[row] for row in rows)}"
         raise EngineError(
             f"{model.name} gave no rating for {int(missing.sum())} of {rewards.size} pairs of an "
-            f"opinion and a statement (opinions number {rows}); expected one for each. Run it "
+            f"opinion and a statement (opinions {named}); expected one for each. Run it "
             "again, which asks only for these where ratings are kept, or use another reward model"
         )
-    return rewards, model.calibration.expected_rating(rewards)
+    _check(title, "reward", rewards, np.isfinite(rewards), "a finite number", who, statements)
+    # A calibration may come from elsewhere than the model.
+    expected: FloatArray = asked(
+        f"the calibration of {title}",
+        model if not is_ours(model) else model.calibration,
+        lambda: np.asarray(model.calibration.expected_rating(rewards), dtype=np.float64),
+    )
+    if expected.shape != rewards.shape:
+        raise PluginError(
+            f"the calibration of {title} gave expected ratings of shape {expected.shape} for "
+            f"rewards of shape {rewards.shape}; expected the same"
+        )
+    is_on_scale = (expected >= RATING_MIN) & (expected <= RATING_MAX)
+    scale = f"a number from {RATING_MIN} to {RATING_MAX}"
+    _check(title, "expected rating", expected, is_on_scale, scale, who, statements)
+    return rewards, expected
+
+
+def _check(
+    title: str,
+    what: str,
+    found: FloatArray,
+    is_right: NDArray[np.bool_],
+    right: str,
+    who: Sequence[str],
+    statements: Sequence[str],
+) -> None:
+    if is_right.all():
+        return
+    row, column = map(int, np.argwhere(~is_right)[0])
+    text = statements[column]
+    raise PluginError(
+        f"{title} gave {int((~is_right).sum())} of {found.size} times what cannot be used: the "
+        f"{what} of the person {who[row]} is {found[row, column]:g} for the text "
+        f"{text if len(text) <= 60 else text[:60] + '…'!r}; expected {right}"
+    )
 
 
 def utility_profile(

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -98,6 +98,12 @@ class CachedRewardModel:
 
     def __init__(self, model: RewardModel, path: Path) -> None:
         self._model, self._store = model, RewardStore(path)
+
+    def __getattr__(self, name: str) -> Any:
+        """What the model has beyond a reward model's own: qualities, ranges, notes, metadata."""
+        if name.startswith("_"):  # also while it is unpickled, and has no model yet
+            raise AttributeError(name)
+        return getattr(self._model, name)
 
     @property
     def name(self) -> str:

@@ -12,23 +12,19 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from commonweal import registry
 from commonweal.errors import CommonwealError, InputError, PluginError
 from commonweal.registry import FAMILY, WELFARE_RULES
-from commonweal.welfare import Isoelastic, WelfareRule
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
-    from commonweal.types import FloatArray
+from commonweal.welfare import FloatArray, Isoelastic, WelfareRule
 
 DEFAULT_RULE = "utilitarian"
 
-Welfare = str | WelfareRule | Callable[["FloatArray"], "ArrayLike"]
+Welfare = str | WelfareRule | Callable[[FloatArray], ArrayLike]
 """How a rule may be given: by name, as a rule, or as a function of the utilities."""
 
 UTILITARIAN = Isoelastic(0.0)

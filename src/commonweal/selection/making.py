@@ -11,6 +11,7 @@ import numpy as np
 
 from commonweal._version import __version__
 from commonweal.errors import GenerationError, InputError, PluginError
+from commonweal.registry import asked
 from commonweal.rewards import predictions
 from commonweal.selection.record import Selection
 from commonweal.types import (
@@ -274,15 +275,21 @@ def _written(
     n_named = sum(len(each.candidates) for each in before)
     began = time.perf_counter()
     try:
-        generation = policy.generate(
-            question,
-            included(opinions, wanted.omitted),
-            n_candidates=wanted.n_candidates,
-            rng=rng,
-            on_done=lambda n_done, n_total: progress(
-                "generate", n_before + n_done, n_before + n_total
+        seen = included(opinions, wanted.omitted)
+        generation: Generation = asked(
+            f"the policy {policy.name!r}",
+            policy,
+            lambda: policy.generate(
+                question,
+                seen,
+                n_candidates=wanted.n_candidates,
+                rng=rng,
+                on_done=lambda n_done, n_total: progress(
+                    "generate", n_before + n_done, n_before + n_total
+                ),
             ),
         )
+        _check_generation(policy, generation)
     except GenerationError as error:
         if not wanted.named:
             raise
@@ -349,9 +356,10 @@ def scored(
         opinions,
         statements,
         on_done=lambda n_done: progress("predict", n_done, n_pairs),
+        people=[opinion.id for opinion in made[0].opinions],
     )
     seconds = time.perf_counter() - began
-    qualities, low, high = _judged(reward, made[0].question.text, opinions, statements, utilities)
+    qualities, low, high = judged(reward, made[0].question.text, opinions, statements, utilities)
     ends = np.cumsum([len(each.candidates) for each in made])[:-1]
     columns = [slice(start, stop) for start, stop in zip((0, *ends), (*ends, None), strict=True)]
     return [
@@ -371,7 +379,7 @@ def scored(
     ]
 
 
-def _judged(
+def judged(
     reward: RewardModel,
     question: str,
     opinions: Sequence[str],
@@ -385,17 +393,50 @@ def _judged(
     """
     qualities = low = high = None
     if isinstance(reward, JudgesQuality):
+<<<<<<< HEAD
         step = -(-len(opinions) // MAX_QUALITY_OPINIONS)
         beside = opinions[::step]
         qualities = np.asarray(reward.qualities(question, beside, statements), np.float64)
+=======
+        qualities = asked(
+            f"the reward model {reward.name!r}",
+            reward,
+            lambda: np.asarray(reward.qualities(question, opinions, statements), np.float64),
+        )
+>>>>>>> a118f0b (Objects of one's own are tried before anything is paid for; a library for services)
         _check(reward, "qualities", qualities, (len(statements),))
     if isinstance(reward, GivesRanges):
-        low, high = (np.asarray(each, np.float64) for each in reward.ranges(utilities))
+        low, high = asked(
+            f"the reward model {reward.name!r}",
+            reward,
+            lambda: tuple(np.asarray(each, np.float64) for each in reward.ranges(utilities)),
+        )
         _check(reward, "ranges", low, utilities.shape)
         _check(reward, "ranges", high, utilities.shape)
         # A range that leaves out what it is around, by rounding, is widened to hold it.
         low, high = np.minimum(low, utilities), np.maximum(high, utilities)
     return qualities, low, high
+
+
+def _check_generation(policy: Policy, made: Any) -> None:
+    if not isinstance(made, Generation):
+        raise PluginError(
+            f"the policy {policy.name!r} gave a {type(made).__name__}; expected a "
+            "commonweal.types.Generation"
+        )
+    for number, each in enumerate(made.candidates, start=1):
+        text = getattr(each, "text", None)
+        if not isinstance(each, Candidate) or not isinstance(text, str) or not text.strip():
+            raise PluginError(
+                f"the policy {policy.name!r} gave {each!r} as candidate {number}; expected a "
+                "commonweal.Candidate with a text"
+            )
+    if not made.candidates:
+        raise GenerationError(
+            f"the policy {policy.name!r} gave no candidate; expected at least one, or a "
+            "GenerationError that says why there is none",
+            made.rejections,
+        )
 
 
 def _check(reward: RewardModel, what: str, found: FloatArray, shape: tuple[int, ...]) -> None:

@@ -11,12 +11,10 @@ import numpy as np
 from commonweal.datasets.words import tokens
 from commonweal.errors import InputError
 from commonweal.types import Candidate, Opinion, Question, Rejection
-from commonweal.welfare import Ranking, WelfareRule, rank
+from commonweal.welfare import FloatArray, Ranking, WelfareRule, rank
 
 if TYPE_CHECKING:
     from typing import Self
-
-    from commonweal.types import FloatArray
 
 
 class _Record:
