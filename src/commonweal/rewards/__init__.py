@@ -160,7 +160,7 @@ def predictions(
         rows = np.flatnonzero(missing.any(axis=1))
         named = f"number {', '.join(str(row + 1) for row in rows)}"
         if people:
-            named = f"of {', '.join(people[row] for row in rows)}"
+            named = f"of {', '.join(people[int(row)] for row in rows)}"
         raise EngineError(
             f"{model.name} gave no rating for {int(missing.sum())} of {rewards.size} pairs of an "
             f"opinion and a statement (opinions {named}); expected one for each. Run it "
