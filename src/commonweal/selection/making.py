@@ -393,17 +393,13 @@ def judged(
     """
     qualities = low = high = None
     if isinstance(reward, JudgesQuality):
-<<<<<<< HEAD
         step = -(-len(opinions) // MAX_QUALITY_OPINIONS)
         beside = opinions[::step]
-        qualities = np.asarray(reward.qualities(question, beside, statements), np.float64)
-=======
         qualities = asked(
             f"the reward model {reward.name!r}",
             reward,
-            lambda: np.asarray(reward.qualities(question, opinions, statements), np.float64),
+            lambda: np.asarray(reward.qualities(question, beside, statements), np.float64),
         )
->>>>>>> a118f0b (Objects of one's own are tried before anything is paid for; a library for services)
         _check(reward, "qualities", qualities, (len(statements),))
     if isinstance(reward, GivesRanges):
         low, high = asked(
