@@ -70,8 +70,10 @@ def with_text(
     scored_by = found.provenance.get("reward_model_weights_sha256")
     if predictor.weights_hash != scored_by:
         raise InputError(
-            f"the others were predicted by {found.provenance.get('reward_model')!r} and this text "
-            f"would be by {predictor.name!r}, whose numbers do not compare; give the former"
+            f"the others were predicted by {found.provenance.get('reward_model')!r} (weights "
+            f"{str(scored_by)[:12]}) and this text would be by {predictor.name!r} (weights "
+            f"{predictor.weights_hash[:12]}), whose numbers do not compare; give the former, or "
+            "find the statement anew where it is gone"
         )
     numbers = [int(each.id[1:]) for each in found.candidates if each.id[1:].isdigit()]
     new = Candidate(

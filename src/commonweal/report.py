@@ -109,8 +109,9 @@ def _changed(result: Agreement) -> dict[str, Any] | None:
         changes = [gain for name, gain in result.gains.items() if (name in critics) is is_in]
         if changes:
             gains.append(
-                f"The {len(changes)} who {who} are predicted to agree by "
-                f"{sum(changes) / len(changes):+.1f} points of 7 with the new text against the old."
+                f"Of those who {who} ({len(changes)}), predicted agreement with the new text "
+                f"differs from that with the old by {sum(changes) / len(changes):+.1f} of 7 points "
+                "on average."
             )
     return {"parts": word_differences(before.closest.text, result.closest.text), "gains": gains}
 

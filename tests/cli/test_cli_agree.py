@@ -357,3 +357,90 @@ def test_a_full_disk_under_stdout_is_no_success(server, group):
     assert ran.returncode == 1
     assert "No space left on device" in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+# ------------------------------------------------------------------------- a result taken up again
+
+
+def test_a_stored_result_is_criticised_edited_and_compared(server, tmp_path):
+    options = ("--model", server.model, "--candidates", 3, "--policy", "zero_shot")
+    ran = commonweal("agree", BUSES, *options, "--json", tmp_path / "first.json")
+    assert ran.returncode == 0, ran.stderr
+    first = json.loads((tmp_path / "first.json").read_text(encoding="utf-8"))
+    (tmp_path / "c.csv").write_text(
+        "id;critique\nasha;Say that it is for low wages.\nmei;\n", encoding="utf-8"
+    )
+    ran = commonweal(
+        *("agree", tmp_path / "first.json", "--critiques", tmp_path / "c.csv"),
+        *("--model", server.model, "--candidates", 2, "--compare-rules", "--what-if"),
+        *("--json", tmp_path / "second.json", "--what-if-plot", tmp_path / "alpha.png"),
+    )
+    assert ran.returncode == 0, ran.stderr
+    second = json.loads((tmp_path / "second.json").read_text(encoding="utf-8"))
+    assert second["candidates"][0]["text"] == second["before"]["candidates"][0]["text"] or (
+        second["candidates"][0]["text"] in {each["text"] for each in first["candidates"]}
+    )
+    assert second["before"]["closest"] == first["closest"]
+    assert second["critiques"] == [
+        {"participant_id": "asha", "text": "Say that it is for low wages."}
+    ]
+    assert "1 of 5 said what they would change" in ran.stdout
+    assert "maximal_lotteries" in ran.stdout
+    assert "What if one person had not been asked?" in ran.stdout
+    assert (tmp_path / "alpha.png").stat().st_size > 5000
+
+    (tmp_path / "ours.txt").write_text("We want fair fares in 2 towns first.\n", encoding="utf-8")
+    ran = commonweal(
+        *("agree", tmp_path / "second.json", "--edited", tmp_path / "ours.txt", "--take"),
+        *("--author", "gordon", "--json", tmp_path / "ours.json"),
+    )
+    assert ran.returncode == 0, ran.stderr
+    told = json.loads((tmp_path / "ours.json").read_text(encoding="utf-8"))
+    assert told["candidates"][-1]["author"] == "gordon"
+    assert told["closest"] == told["candidates"][-1]["id"]
+    assert "by gordon" in ran.stdout
+    assert told["before"]["closest"] == first["closest"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--critiques", "{folder}/c.csv"), "a critique is by 'ashna', who gave no opinion; did"),
+        (("--take",), "--take is for a text given with --edited"),
+        (("--critiques", "{folder}/none.csv"), "no file"),
+        (("--edited", "{folder}/empty.txt"), "the edited text or its author is blank"),
+    ],
+)
+def test_what_cannot_be_taken_up_is_said_before_anything_is_written(tmp_path, options, said):
+    (tmp_path / "c.csv").write_text("id,critique\nashna,Shorter.\n", encoding="utf-8")
+    (tmp_path / "empty.txt").write_text(" \n", encoding="utf-8")
+    stored = tmp_path / "stored.json"
+    writer = ScriptedModel([WORDS[0]])
+    result = find_agreement(
+        "Free buses?",
+        ["The fares are too high.", "Nothing is free."],
+        policy=load_policy("zero_shot", writer),
+        reward=ScriptedRewardModel([1.0, 1.0]),
+        n_candidates=1,
+    )
+    told = result.to_dict()
+    for each in told["opinions"]:
+        each["id"] = {"p1": "asha", "p2": "gus"}[each["id"]]
+    for table in ("rewards", "expected_ratings"):
+        for each in told["candidates"]:
+            each[table] = {"asha": each[table]["p1"], "gus": each[table]["p2"]}
+    stored.write_text(json.dumps(told), encoding="utf-8")
+    given = [each.format(folder=tmp_path) for each in options]
+    ran = commonweal("agree", stored, *given, "--json", tmp_path / "out.json")
+    assert ran.returncode == 2, ran.stdout
+    assert said in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_options_that_write_anew_are_refused_beside_a_stored_result(tmp_path):
+    stored = tmp_path / "stored.json"
+    stored.write_text('{"schema": "commonweal/agreement/2"}', encoding="utf-8")
+    ran = commonweal("agree", stored, "--policy", "sft")
+    assert ran.returncode == 2
+    assert f"{stored}: no agreement can be read" in ran.stderr
