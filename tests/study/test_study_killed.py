@@ -26,10 +26,10 @@ from commonweal.study.writer import ProcessWriter, Task
 from commonweal.types import Opinion as Said
 
 
-def live(bot: Bot, until: float) -> None:
+def live(bot: Bot, until: float, done: threading.Event | None = None) -> None:
     """Takes part as fast as it can, whatever becomes of the server."""
     bot.rng = np.random.default_rng(bot.rng.integers(2**31))
-    while time.monotonic() < until:
+    while time.monotonic() < until and not (done is not None and done.is_set()):
         try:
             if not bot.browser.status:
                 bot.browser.get("/join")
@@ -105,6 +105,74 @@ def be_killed(database_url):
         # Somebody may have joined twice, where the answer with the cookie was lost.
         assert sum(person.outcome == "complete" for person in people) >= 4
     store.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.attack("kill -9", "a hundred times at random moments: what was acknowledged is there")
+def test_a_hundred_kills(tmp_path, record_property):
+    be_killed_often(f"sqlite:///{tmp_path}/study.db", 100, record_property)
+
+
+def be_killed_often(database_url, n_kills, record_property):
+    """People take part without end, each as fast as they can, while the server is killed."""
+    rng, port, done = random.Random(1), free_port(), threading.Event()
+    Store(database_url).close()
+    server = start(database_url, port)
+    everybody: list[Bot] = []
+
+    def always(number):
+        while not done.is_set():
+            client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20)
+            bot = Bot(Browser(client), np.random.default_rng([number, len(everybody)]), (2,))
+            everybody.append(bot)
+            with client:
+                live(bot, time.monotonic() + 60, done)
+
+    threads = [threading.Thread(target=always, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    n_found = []
+    try:
+        for _ in range(n_kills):
+            time.sleep(rng.uniform(0.2, 2.0))
+            server.kill()
+            server.wait()
+            n_found.append(sum(len(bot.sent) + len(bot.written) for bot in list(everybody)))
+            server = start(database_url, port)
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join(90)
+        server.kill()
+        server.wait()
+    store = Store(database_url)
+    with store.read() as db:
+        held = {
+            str(number): str(agreement)
+            for number, agreement in db.execute(
+                select(Presentation.id, Rating.agreement).join(Rating)
+            )
+        }
+        sent = [each for bot in everybody for each in bot.sent]
+        lost = [number for number, fields in sent if held.get(number) != fields["agreement"]]
+        n_opinions = len(db.scalars(select(Opinion.id)).all())
+        n_written = sum(len(bot.written) for bot in everybody)
+        # A job is done exactly once, however often its worker was killed.
+        assert set(Counter(db.scalars(select(Statement.round_id))).values()) <= {8}
+        outcomes = Counter(db.scalars(select(Participant.outcome)))
+    store.close()
+    record_property("tried", n_kills)
+    record_property(
+        "figure",
+        f"{len(sent) + n_written:,} answers acknowledged, "
+        f"{len(sent) - len(lost) + min(n_written, n_opinions):,} found",
+    )
+    print(f"{n_kills} kills, {len(sent) + n_written} acknowledged, {len(lost)} lost, {outcomes}")
+    assert lost == []
+    assert n_written <= n_opinions
+    # People went on between the kills: it is no test of a server that nobody uses.
+    assert len(set(n_found)) > n_kills / 3
 
 
 def test_a_job_of_a_dead_worker_is_done_once(database_url):

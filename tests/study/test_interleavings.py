@@ -1,0 +1,281 @@
+"""Orders of events at random, with clocks that jump, pauses and gaps: nobody is stuck or robbed."""
+
+from __future__ import annotations
+
+import random
+from functools import cache
+
+import pytest
+from sqlalchemy import event, select
+from study_making import OPINION, ScriptedWriter, small_study
+
+from commonweal.study import answers, gaps, jobs, machine, people, privacy
+from commonweal.study.pages import current_page
+from commonweal.study.store import Store
+from commonweal.study.tables import Draft, Group, Job, Opinion, Participant
+
+A_STUDY = {"checks": [], "arms": [{"name": "one", "candidates": 2}]}
+
+
+class Clock:
+    """A clock that goes, and may jump."""
+
+    def __init__(self):
+        self.at = 1_700_000_000.0
+
+    def now(self):
+        return self.at
+
+    def behind(self):
+        return 0.0
+
+
+@cache
+def study(seed):
+    """One of a few kinds of study, under a name of its own."""
+    late, shortfall, passes = [
+        ("release", "regroup", 1),
+        ("keep", "release", 1),
+        ("release", "release", 2),
+    ][seed % 3]
+    return small_study(
+        **A_STUDY,
+        group={"size": 3, "minimum": 2, "late": late, "shortfall": shortfall},
+        rounds={"count": 1 + seed % 2, "passes": passes},
+        questions=small_study().model_dump()["questions"][: 2 + seed % 2],
+    )
+
+
+class Interleaving:
+    """One order of events in a study of its own. Each step is one transaction."""
+
+    def __init__(self, store, number):
+        self.store, self.clock = store, store.clock
+        self.rng = random.Random(number)
+        config = study(number % 6)
+        self.config = config.model_copy(update={"name": f"study-{number}"})
+        self.study_id = store.open_study(self.config)
+        self.acknowledged = {}
+        self.writer = jobs.Worker(store, self.study_id, ScriptedWriter())
+        self.steps = []
+
+    def turn(self):
+        return self.store.turn(self.study_id)
+
+    def everybody(self, turn):
+        return list(
+            turn.db.scalars(
+                select(Participant)
+                .where(Participant.study_id == self.study_id, Participant.outcome.is_(None))
+                .order_by(Participant.id)
+            )
+        )
+
+    def do(self, turn, person):
+        """What the person's page asks for, as the page would send it."""
+        people.saw(turn, person)
+        turn.db.flush()
+        page = current_page(turn, person)
+        if page.unseen is not None:
+            answers.show(turn.db, page.unseen, turn.now)
+            turn.db.refresh(page.unseen)
+        if page.kind in ("position", "rate"):
+            assert answers.rate(turn, person, page.presentation.id, 6, 5) is None
+        elif page.kind == "opinion":
+            if self.rng.random() < 0.3:
+                text = f"{OPINION} Draft {self.rng.random()}"
+                assert answers.save_draft(turn, person, page.round.id, text)
+                self.acknowledged["draft", page.round.id, person.id] = text
+            else:
+                assert answers.write_opinion(turn, person, page.round.id, OPINION) is None
+                self.acknowledged.pop(("draft", page.round.id, person.id), None)
+                self.acknowledged["opinion", page.round.id, person.id] = OPINION
+        elif page.kind == "result":
+            assert answers.leave_result(turn, person, page.round.id)
+
+    # ------------------------------------------------------------------------------- the events
+
+    def join(self):
+        with self.turn() as turn:
+            for _ in range(self.rng.randint(1, 3)):
+                person = people.join(turn)
+                people.consent(turn, person, "the text")
+                if self.rng.random() < 0.9:
+                    people.read_instructions(turn, person)
+
+    def act(self):
+        with self.turn() as turn:
+            for person in self.everybody(turn):
+                if self.rng.random() < 0.7 and person.outcome is None:
+                    self.do(turn, person)
+
+    def leave(self):
+        with self.turn() as turn:
+            if found := self.everybody(turn):
+                person = self.rng.choice(found)
+                if self.rng.random() < 0.5:
+                    people.leave(turn, person)
+                else:
+                    number = person.id
+                    privacy.delete_data(turn, person)
+                    for key in [each for each in self.acknowledged if each[2] == number]:
+                        del self.acknowledged[key]
+
+    def pass_time(self):
+        """The server is there: it beats, and moves what is due."""
+        for _ in range(self.rng.choice([1, 3])):
+            self.clock.at += self.rng.uniform(1, 14)
+            self.sweep()
+
+    def long_wait(self):
+        """Time in which the server is there and nobody else."""
+        with self.turn() as turn:
+            seconds = self.rng.choice([30, 200, 700])
+            self.clock.at += seconds
+            turn.study.beat_at = (turn.study.beat_at or turn.now) + seconds
+        self.sweep()
+
+    def gap(self):
+        """Killed, asleep, or the clock was set: to any time, back or forth."""
+        before = self.left()
+        slept = self.rng.choice([-86_400, -3600, -20, -2, 2, 27, 600, 86_400])
+        self.clock.at += slept
+        after = self.left()
+        for group_id, seconds in before.items():
+            lost = seconds - after[group_id]
+            # What is no gap yet is time as it passes; before the last beat time stands.
+            assert lost <= gaps.GAP_SECONDS + 1e-3, f"{lost} s lost in {slept} s"
+            assert lost >= -gaps.GAP_SECONDS - 1e-3
+        self.sweep()
+
+    def left(self):
+        """The seconds that each group has, before anything moves."""
+        with self.turn() as turn:
+            return {
+                group.id: group.deadline - (group.paused_at or turn.now)
+                for group in turn.db.scalars(
+                    select(Group).where(
+                        Group.study_id == self.study_id, Group.stage.not_in(machine.ENDED)
+                    )
+                )
+            }
+
+    def pause(self):
+        with self.turn() as turn:
+            for group in turn.db.scalars(
+                select(Group).where(
+                    Group.study_id == self.study_id, Group.stage.not_in(machine.ENDED)
+                )
+            ).all():
+                change = machine.pause if group.paused_at is None else machine.resume
+                change(turn, group, actor="ada")
+
+    def more_time(self):
+        with self.turn() as turn:
+            for person in self.everybody(turn)[:1]:
+                people.more_time(turn, person)
+
+    def dies_writing(self):
+        with self.turn() as turn:
+            jobs.claim(turn)
+
+    def write(self):
+        self.writer.run_once()
+
+    def sweep(self):
+        with self.turn() as turn:
+            gaps.beat(turn)
+            machine.sweep(turn)
+
+    # --------------------------------------------------------------------------------- the whole
+
+    EVENTS = (
+        *("act", "act", "act", "join", "pass_time", "gap", "gap", "write"),
+        *("leave", "pause", "more_time", "dies_writing", "long_wait"),
+    )
+
+    def run(self, n_events):
+        self.sweep()
+        self.join()
+        for _ in range(n_events):
+            self.steps.append(self.rng.choice(self.EVENTS))
+            getattr(self, self.steps[-1])()
+            self.nothing_acknowledged_is_lost()
+        self.everybody_comes_to_an_end()
+        self.nothing_acknowledged_is_lost()
+
+    def nothing_acknowledged_is_lost(self):
+        with self.store.read() as db:
+            for (kind, round_id, person_id), text in self.acknowledged.items():
+                table = Draft if kind == "draft" else Opinion
+                kept = db.scalars(
+                    select(table.text).where(
+                        table.round_id == round_id, table.participant_id == person_id
+                    )
+                ).one()
+                assert kept == text
+
+    def everybody_comes_to_an_end(self):
+        """With those who are there acting, the server beating and time passing."""
+        with self.turn() as turn:
+            for group in turn.db.scalars(
+                select(Group).where(Group.study_id == self.study_id, Group.paused_at.is_not(None))
+            ).all():
+                machine.resume(turn, group, actor="ada")
+        for _ in range(30):
+            with self.turn() as turn:
+                found = self.everybody(turn)
+                for person in found:
+                    for _ in range(3):
+                        if person.outcome is None:
+                            self.do(turn, person)
+            if not found:
+                break
+            self.write()
+            self.long_wait()
+        with self.turn() as turn:
+            left = self.everybody(turn)
+            assert not left, f"stuck: {[(each.stage, each.group_id) for each in left]}"
+            assert not turn.db.scalars(
+                select(Job.id)
+                .join(Group, Group.round_id == Job.round_id)
+                .where(
+                    Group.study_id == self.study_id,
+                    Group.stage == "generating",
+                )
+            ).all()
+
+
+def interleavings(folder, numbers, n_events):
+    """Runs them, many in one database: a new one now and then keeps it small."""
+    store = None
+    for place, number in enumerate(numbers):
+        if place % 200 == 0:
+            if store is not None:
+                store.close()
+            store = Store(f"sqlite:///{folder}/{place}.db", clock=Clock())
+            event.listen(store.engine, "connect", _quick)
+            store.engine.dispose()
+        one = Interleaving(store, number)
+        try:
+            one.run(n_events)
+        except BaseException as error:
+            error.add_note(f"interleaving {number}: {', '.join(one.steps)}")
+            raise
+    store.close()
+
+
+def _quick(connection, _record):
+    connection.execute("PRAGMA synchronous=OFF")  # durability is tested elsewhere
+
+
+def test_some_interleavings(tmp_path):
+    interleavings(tmp_path, range(40), n_events=10)
+
+
+@pytest.mark.slow
+@pytest.mark.attack("downtime", "interleavings at random, with jumps, pauses, gaps and crashes")
+@pytest.mark.parametrize("part", range(10))
+def test_ten_thousand_interleavings(tmp_path, record_property, part):
+    interleavings(tmp_path, range(100 + 1000 * part, 100 + 1000 * (part + 1)), n_events=8)
+    record_property("tried", 1000)
