@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import time
 from urllib.parse import urlencode
 
 import pytest
@@ -17,8 +18,9 @@ from starlette.testclient import TestClient
 from study_making import OPINION, small_study
 from web_making import PASSWORD, Served, logged_in, to_opinions, to_ratings
 
-from commonweal.study import server
+from commonweal.study import answers, server
 from commonweal.study.bots import Browser
+from commonweal.study.screening import flags_of
 from commonweal.study.tables import Opinion, Participant, Rating
 from commonweal.study.web import participant
 from commonweal.study.web.app import Site
@@ -386,3 +388,52 @@ def test_a_base_url_over_https_has_hsts(served):
     )
     assert "max-age" in TestClient(site.app).get("/join").headers["strict-transport-security"]
     assert "strict-transport-security" not in served.client().get("/join").headers
+
+
+@pytest.mark.attack("screen", "words and lines that make patterns slow")
+@pytest.mark.parametrize(
+    "part",
+    [
+        "a",
+        "1",
+        "a.",
+        "a@",
+        "a@a",
+        "www.",
+        "1 ",
+        "A1",
+        "AA11 ",
+        "müssen ",
+        "kill ",
+        "http://",
+        "(1-",
+    ],
+)
+def test_the_screen_does_not_take_longer_than_texts_are_long(part):
+    def seconds(n):
+        text = part * (n // len(part))
+        began = time.process_time()
+        flags_of(text)
+        return time.process_time() - began
+
+    flags_of("once, so that the patterns are there")
+    assert min(seconds(20_000) for _ in range(2)) < 0.5
+
+
+@pytest.mark.attack("screen", "it is asked before the lock that everybody waits for")
+def test_the_screen_is_asked_outside_the_lock(served, monkeypatch):
+    browsers = served.joined(4)
+    to_opinions(browsers)
+    locked = []
+
+    def asked(text):
+        locked.append(served.place.store._writer.locked())
+        return []
+
+    monkeypatch.setattr(participant, "flags_of", asked)
+    monkeypatch.setattr(answers, "flags_of", asked)
+    browsers[0].send("/here/opinion", text=OPINION)
+    assert locked == [False]
+    assert served.count(Opinion) == 1
+    browsers[1].send("/here/opinion", text="x" * 20_001)
+    assert browsers[1].status == 413

@@ -158,9 +158,19 @@ def save_draft(turn: Turn, person: Participant, round_id: int, text: str) -> boo
     return True
 
 
-def write_opinion(turn: Turn, person: Participant, round_id: int, text: str) -> str | None:
+def write_opinion(
+    turn: Turn, person: Participant, round_id: int, text: str, flags: list[str] | None = None
+) -> str | None:
     """What is wrong with the opinion ("too_short", "too_long"), or "not_asked"; None where it was
     kept. One of the wrong length stays as a draft.
+
+    Args:
+        turn: the transaction.
+        person: who wrote it.
+        round_id: the round that it was written for.
+        text: as it was sent.
+        flags: what the screen found in ``clean(text)``, where it was asked before the transaction:
+            everybody waits for that.
     """
     if not _is_writing(turn, person, round_id):
         return "not_asked"
@@ -172,7 +182,7 @@ def write_opinion(turn: Turn, person: Participant, round_id: int, text: str) -> 
     names = turn.db.scalars(select(Opinion.name).where(Opinion.round_id == round_id))
     # Not their count: somebody may have deleted theirs, and a name stands once in a round.
     number = max((int(name[1:]) for name in names), default=0) + 1
-    flags = flags_of(text)
+    flags = flags_of(text) if flags is None else flags
     turn.db.add(
         Opinion(
             round_id=round_id,

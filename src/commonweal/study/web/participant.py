@@ -13,6 +13,7 @@ from commonweal.study import answers, people, privacy
 from commonweal.study.config import StudyConfig
 from commonweal.study.pages import Page, current_page
 from commonweal.study.quick import group_of
+from commonweal.study.screening import flags_of
 from commonweal.study.sessions import KEPT_DAYS
 from commonweal.study.store import Turn, hashed
 from commonweal.study.tables import Event, Link, Participant
@@ -260,6 +261,8 @@ def act(visit: Visit) -> Response:
     action = visit.request.path_params["action"]
     if action not in _ACTIONS:
         raise RefusedError(404, "error.not_found")
+    if action == "opinion":
+        visit.flags = flags_of(answers.clean(visit.text("text")))
     with visit.site.store.turn(visit.site.study_id) as turn:
         person = person_of(visit, turn)
         if not people.is_fresh(turn, person):
@@ -307,7 +310,8 @@ def _rate(visit: Visit, turn: Turn, person: Participant) -> str | None:
 
 
 def _opinion(visit: Visit, turn: Turn, person: Participant) -> str | None:
-    problem = answers.write_opinion(turn, person, visit.whole("round") or 0, visit.text("text"))
+    number, text = visit.whole("round") or 0, visit.text("text")
+    problem = answers.write_opinion(turn, person, number, text, visit.flags)
     return _problem("opinion", problem)
 
 

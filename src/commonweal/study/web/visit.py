@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES = 128 * 1024
 """An opinion of 10,000 characters, each of four bytes written as %XX, is 120,000."""
 MAX_FIELDS = 60
+MAX_CHARACTERS = 20_000
+"""Of one field: twice what an opinion may have."""
 MAX_WHOLE = 2**31 - 1
 """The largest whole number that PostgreSQL takes for an INTEGER."""
 FORM_COOKIE = "cw_form"
@@ -47,6 +49,7 @@ class Visit:
         cookie_name: the cookie that this kind of page is tied to.
         token: its value; a new one where the browser brought none.
         is_new: whether ``token`` was made just now.
+        flags: what the screen found in an opinion that was sent.
         is_known: whether it is the cookie of somebody: a participant, researcher or facilitator.
     """
 
@@ -58,6 +61,7 @@ class Visit:
     is_new: bool
     language: str
     is_known: bool = False
+    flags: list[str] | None = None
     set_cookies: dict[str, str | None] = field(default_factory=dict)
 
     @property
@@ -298,6 +302,8 @@ async def _read_form(request: Request) -> dict[str, str]:
         )
     except ValueError:
         raise RefusedError(400, "error.form") from None
+    if any(len(value) > MAX_CHARACTERS for _, value in fields):
+        raise RefusedError(413, "error.too_large")
     return {name: value.replace("\0", " ") for name, value in fields}
 
 
