@@ -69,7 +69,7 @@ def test_a_whole_session(session):
         for _ in range(3):
             each.send("/here/rate", agreement="6", quality="5")
     facilitator.get("/facilitator")
-    assert "3 of 3 agree" in facilitator.html
+    assert "the 3 who rated it agree" in facilitator.html
     facilitator.get("/facilitator/report")
     assert f"{OPINION} Person 0." in facilitator.html
     assert "3 people took part. 2 wrote an opinion." in facilitator.html
@@ -114,7 +114,7 @@ def test_a_session_of_two_questions(session):
             for _ in range(3):
                 each.send("/here/rate", agreement="6", quality="5")
         facilitator.get("/facilitator")
-        assert "3 of 3 agree" in facilitator.html
+        assert "the 3 who rated it agree" in facilitator.html
         # Who has read the result waits for the others; the facilitator need not.
         people[0].get("/here")
         people[0].send("/here/continue")
@@ -236,7 +236,7 @@ def test_a_round_that_was_paused_while_everybody_finished_is_closed_stage_by_sta
     rate(people)
     facilitator.get("/facilitator")
     facilitator.send("/facilitator/close")
-    assert "3 of 3 agree" in facilitator.html
+    assert "the 3 who rated it agree" in facilitator.html
     people[0].get("/here")
     assert people[0].headings[0] == "How your group rated"
 
@@ -277,7 +277,7 @@ def test_what_could_not_be_written_is_tried_again_with_everything_that_people_wr
     site.worker.run_once()
     rate(people)
     facilitator.get("/facilitator")
-    assert "3 of 3 agree" in facilitator.html
+    assert "the 3 who rated it agree" in facilitator.html
     assert [each.text.split()[-1] for each in writer.tasks[-1].opinions] == ["0.", "1.", "2."]
     assert len({task.seed for task in writer.tasks}) == len(writer.tasks)
 

@@ -44,7 +44,7 @@ def test_four_people_two_rounds(chromium, site):
             each.rate(4)
         for each in people:
             each.wait_for("How your group rated")
-            assert "4 of 4 agree" in each.page.text_content("main")
+            assert "the 4 who rated it agree" in each.page.text_content("main")
             each.press("form[action='/here/continue'] button")
         # One drops out in the second round: the others wait until the deadline, and no longer.
         people.pop().context.close()
@@ -57,7 +57,7 @@ def test_four_people_two_rounds(chromium, site):
             each.rate(4)
         for each in people:
             each.wait_for("How your group rated")
-            assert "3 of 3 agree" in each.page.text_content("main")
+            assert "the 3 who rated it agree" in each.page.text_content("main")
             each.press("form[action='/here/continue'] button")
         for each in people:
             each.wait_for("Thank you: you are done")
@@ -102,7 +102,7 @@ def test_a_quick_session(chromium, tmp_path):
                 each.press("form[action='/here/opinion'] button")
             for each in people:
                 each.rate(3)
-            facilitator.wait_for_selector("text=2 of 2 agree", timeout=20_000)
+            facilitator.wait_for_selector("text=the 2 who rated it agree", timeout=20_000)
             check(facilitator)
             if number < len(questions):
                 facilitator.click("text=Next question")

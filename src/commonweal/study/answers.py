@@ -5,9 +5,10 @@ So a form sent twice, from a second tab, or from a page that the browser kept, d
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 
-from sqlalchemy import Boolean, bindparam, select, update
+from sqlalchemy import Boolean, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from commonweal.study import machine
@@ -179,9 +180,14 @@ def write_opinion(
     if not limits.min_characters <= len(text) <= limits.max_characters:
         save_draft(turn, person, round_id, text)
         return "too_short" if len(text) < limits.min_characters else "too_long"
-    names = turn.db.scalars(select(Opinion.name).where(Opinion.round_id == round_id))
-    # Not their count: somebody may have deleted theirs, and a name stands once in a round.
-    number = max((int(name[1:]) for name in names), default=0) + 1
+    # A number at random, and not the next: those who watched would know who sent first.
+    taken = {
+        int(name[1:])
+        for name in turn.db.scalars(select(Opinion.name).where(Opinion.round_id == round_id))
+    }
+    members = select(func.count()).select_from(Member).where(Member.round_id == round_id)
+    n_names = max(turn.db.scalar(members) or 0, len(taken) + 1)
+    number = secrets.choice([n for n in range(1, n_names + 1) if n not in taken])
     flags = flags_of(text) if flags is None else flags
     turn.db.add(
         Opinion(

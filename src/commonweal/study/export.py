@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import hmac
 import io
 import json
 import re
@@ -130,6 +132,8 @@ def _dataset(db: Session, study_id: int, config: StudyConfig) -> Dataset:
         person.id: person
         for person in db.scalars(select(Participant).where(Participant.study_id == study_id))
     }
+    names = _Names(db.get_one(Study, study_id).export_key)
+    exported = {number: names.of(person.public_id) for number, person in people.items()}
     rows = db.execute(
         select(Round, Group.public_id)
         .join(Group, Round.group_id == Group.id)
@@ -145,8 +149,8 @@ def _dataset(db: Session, study_id: int, config: StudyConfig) -> Dataset:
         question = config.question(row.question_id)
         tables["rounds"].append(
             {
-                "round_id": row.public_id,
-                "group_id": group_name,
+                "round_id": names.of(row.public_id),
+                "group_id": names.of(group_name),
                 "question_id": row.question_id,
                 "question": row.question,
                 "position_statement": row.position.strip() or None,
@@ -154,7 +158,7 @@ def _dataset(db: Session, study_id: int, config: StudyConfig) -> Dataset:
                 "split": question.split or None,
             }
         )
-        n_incomplete += _add_round(db, row, people, tables, gap_times)
+        n_incomplete += _add_round(db, row, names.of(row.public_id), exported, tables, gap_times)
     n_deleted = len(
         db.scalars(
             select(Event.id).where(Event.study_id == study_id, Event.kind == "data deleted")
@@ -193,6 +197,9 @@ def _dataset(db: Session, study_id: int, config: StudyConfig) -> Dataset:
             ),
         ),
     )
+    for table in tables.values():
+        # By names that mean nothing: rows in the order of joining or sending would tell who is who.
+        table.sort(key=_place_of)
     frames = {name: frame(name, table) for name, table in tables.items()}
     for name, columns in OWN_COLUMNS.items():
         types = Table(name, "", (), columns).polars_schema()
@@ -203,10 +210,35 @@ def _dataset(db: Session, study_id: int, config: StudyConfig) -> Dataset:
     return Dataset(about, **frames)
 
 
+class _Names:
+    """The names that a dataset gives to people, groups and rounds.
+
+    They are the same in each export of a study, and are not those that its pages show: whoever saw
+    those, on another's screen or in an address, does not find anybody in the data by them.
+    """
+
+    def __init__(self, key: str) -> None:
+        self._key = bytes.fromhex(key)
+
+    def of(self, public_id: str) -> str:
+        """The name in the dataset."""
+        mac = hmac.new(self._key, public_id.encode(), hashlib.sha256).hexdigest()
+        return f"{public_id.partition('-')[0]}-{mac[:20]}"
+
+
+def _place_of(row: dict[str, Any]) -> tuple[Any, ...]:
+    """Where a row stands in its table."""
+    parts = ("round_id", "candidate_id", "participant_id", "pass_index", "opinion_id")
+    return tuple(
+        row.get(part) or 0 if part == "pass_index" else row.get(part, "") for part in parts
+    )
+
+
 def _add_round(
     db: Session,
     row: Round,
-    people: dict[int, Participant],
+    round_id: str,
+    people: dict[int, str],
     tables: dict[str, list[dict[str, Any]]],
     gap_times: list[float],
 ) -> int:
@@ -219,9 +251,9 @@ def _add_round(
         there.add(opinion.name)
         tables["opinions"].append(
             {
-                "round_id": row.public_id,
+                "round_id": round_id,
                 "opinion_id": opinion.name,
-                "participant_id": people[opinion.participant_id].public_id,
+                "participant_id": people[opinion.participant_id],
                 "text": opinion.text,
                 "source": "written",
                 "x_flags": opinion.flags,
@@ -238,7 +270,7 @@ def _add_round(
         n_incomplete += not complete
         tables["candidates"].append(
             {
-                "round_id": row.public_id,
+                "round_id": round_id,
                 "candidate_id": each.name,
                 "text": each.text,
                 "policy": policy_of(each),
@@ -263,17 +295,17 @@ def _add_round(
         .where(Presentation.round_id == row.id, Presentation.shown_at.is_not(None))
         .order_by(Presentation.id)
     ):
-        person = people[shown.participant_id].public_id
+        person = people[shown.participant_id]
         # Shown and not answered is a missing answer: null, not left out.
         agreement, quality = (rating.agreement, rating.quality) if rating else (None, None)
         if shown.statement_id is None:
             tables["position_ratings"].append(
-                {"round_id": row.public_id, "participant_id": person, "agreement": agreement}
+                {"round_id": round_id, "participant_id": person, "agreement": agreement}
             )
             continue
         tables["ratings"].append(
             {
-                "round_id": row.public_id,
+                "round_id": round_id,
                 "participant_id": person,
                 "candidate_id": names[shown.statement_id],
                 "pass_index": shown.pass_index,
@@ -291,8 +323,8 @@ def _add_round(
     ):
         tables["predictions"].append(
             {
-                "round_id": row.public_id,
-                "participant_id": people[prediction.participant_id].public_id,
+                "round_id": round_id,
+                "participant_id": people[prediction.participant_id],
                 "candidate_id": name,
                 "reward_model": prediction.reward_model,
                 "reward": prediction.reward,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from commonweal.study.quick import group_of
-from commonweal.study.results import Rated, most_divisive, n_asked, rated_statements
+from commonweal.study.results import Rated, most_divisive, n_asked, result_of
 from commonweal.study.store import Turn
 from commonweal.study.tables import Group, Round
 
@@ -36,13 +36,13 @@ class Outcome:
     @property
     def rated(self) -> tuple[Rated, ...]:
         """Those of the statements that anybody rated."""
-        return tuple(each for each in self.results if each.agreement)
+        return tuple(each for each in self.results if each.n)
 
 
 def outcome_of(turn: Turn, row: Round) -> Outcome:
     """How the round's question came out."""
-    results = tuple(rated_statements(turn.db, row.id, turn.config.rounds.welfare))
-    return Outcome(row, results, n_asked(turn.db, row.id), most_divisive(results))
+    results = tuple(result_of(turn.db, row))
+    return Outcome(row, results, n_asked(row), most_divisive(results))
 
 
 def outcomes_of(turn: Turn, group: Group) -> list[Outcome]:

@@ -22,7 +22,7 @@ import numpy as np
 from sqlalchemy import select
 
 from commonweal.study import lobby, rounds
-from commonweal.study.results import choose_statement
+from commonweal.study.results import choose_statement, freeze
 from commonweal.study.shared import authors_of
 from commonweal.study.store import Turn
 from commonweal.study.tables import (
@@ -296,6 +296,7 @@ def _result(turn: Turn, group: Group) -> None:
     row = turn.db.get_one(Round, group.round_id)
     turn.db.flush()
     row.statement_id = choose_statement(turn.db, row, turn.config.rounds.welfare)
+    row.result = freeze(turn.db, row, turn.config.rounds.welfare)
     row.ended_at = turn.now
     rounds.begin_stage(turn, group, "result", turn.config.timings_seconds.result)
 

@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, func, select
 from commonweal.study import rounds
 from commonweal.study.answers import next_presentation
 from commonweal.study.lobby import PRESENT_SECONDS
-from commonweal.study.results import Rated, most_divisive, n_asked, rated_statements
+from commonweal.study.results import Rated, most_divisive, n_asked, result_of
 from commonweal.study.store import Turn
 from commonweal.study.tables import (
     Draft,
@@ -164,7 +164,7 @@ def _round_page(turn: Turn, person: Participant, group: Group, row: Round) -> Pa
         if member is not None and member.result_left_at is None:
             kind = "result"
             unseen = member if member.result_shown_at is None else None
-            results = tuple(rated_statements(turn.db, row.id, turn.config.rounds.welfare))
+            results = tuple(result_of(turn.db, row))
     rank = _RANKS[kind] if kind != "waiting" else _WAITING_RANKS[group.stage]
     return Page(
         kind=kind,
@@ -185,7 +185,7 @@ def _round_page(turn: Turn, person: Participant, group: Group, row: Round) -> Pa
         own_opinion=own,
         companions=companions(turn, group, you=person) if kind == "waiting" else (),
         results=results,
-        n_asked=n_asked(turn.db, row.id) if results else 0,
+        n_asked=n_asked(row) if results else 0,
         divisive=most_divisive(results),
         has_failed=group.stage == "generating" and _has_failed(turn, row),
         unseen=unseen,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from sqlalchemy import func, select
@@ -16,36 +17,46 @@ from commonweal.study.tables import Presentation, Rating, Round, Statement
 from commonweal.types import RATING_NEUTRAL
 from commonweal.welfare import WelfareRule, rank
 
+SMALL = 5
+"""With fewer raters than this no numbers are shown: with one's own they give single answers away
+(decision 028).
+"""
+_LEANS = 1.0
+"""So far from neutral a mean leans to a side, in points of the scale."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rated:
-    """A shown statement with what people gave it.
+    """A shown statement with what people gave it, each rater's mean over their passes counted once.
 
     Attributes:
-        agreement: each rater's mean over their passes, 1 to 7.
-        quality: likewise.
-        welfare: of ``agreement``, 1 to 7; None where nobody rated it.
+        n: how many rated it.
+        mean: mean agreement, 1 to 7; 0 where nobody rated it.
+        mean_quality: likewise.
+        n_agree, n_neutral, n_disagree: how many rated above neutral, neutral, below.
+        welfare: of their agreement, 1 to 7; None where nobody rated it.
     """
 
     statement: Statement
-    agreement: tuple[float, ...]
-    quality: tuple[float, ...]
+    n: int
+    mean: float
+    mean_quality: float
+    n_agree: int
+    n_neutral: int
+    n_disagree: int
     welfare: float | None
 
     @property
-    def mean(self) -> float:
-        """Mean agreement, 1 to 7."""
-        return float(np.mean(self.agreement))
+    def is_small(self) -> bool:
+        """Whether so few rated it that no number may be shown."""
+        return self.n < SMALL
 
     @property
-    def mean_quality(self) -> float:
-        """Mean quality, 1 to 7."""
-        return float(np.mean(self.quality))
-
-    @property
-    def n_agree(self) -> int:
-        """How many rated above neutral."""
-        return sum(value > RATING_NEUTRAL for value in self.agreement)
+    def band(self) -> str:
+        """What may be said of a few: "for", "against" or "between"."""
+        if abs(self.mean - RATING_NEUTRAL) < _LEANS:
+            return "between"
+        return "for" if self.mean > RATING_NEUTRAL else "against"
 
     def is_agreed(self, n_asked: int) -> bool:
         """Whether it may be called the group's: at least half of those who were asked to rate it
@@ -55,15 +66,33 @@ class Rated:
         """
         return self.n_agree >= max(n_asked / 2, 2) and self.n_agree > self.n_disagree
 
-    @property
-    def n_neutral(self) -> int:
-        """How many rated neutral."""
-        return sum(value == RATING_NEUTRAL for value in self.agreement)
 
-    @property
-    def n_disagree(self) -> int:
-        """How many rated below neutral."""
-        return sum(value < RATING_NEUTRAL for value in self.agreement)
+def freeze(db: Session, row: Round, welfare: str) -> dict[str, Any]:
+    """The round's result as it is kept: sums and means, and nobody's own answer.
+
+    What is shown later is this. From two results, before and after somebody deleted their data,
+    anybody could work out what was deleted.
+    """
+    names = [each.name for each in fields(Rated) if each.name != "statement"]
+    return {
+        "n_asked": _count_asked(db, row.id),
+        "statements": [
+            {"id": each.statement.id} | {name: getattr(each, name) for name in names}
+            for each in rated_statements(db, row.id, welfare)
+        ],
+    }
+
+
+def result_of(db: Session, row: Round) -> list[Rated]:
+    """The round's statements as its people rated them by its end, the highest welfare first."""
+    if row.result is None:
+        return []
+    return [
+        Rated(statement=statement, **{name: each for name, each in kept.items() if name != "id"})
+        for kept in row.result["statements"]
+        # One that was a person's own opinion is gone where they have deleted it.
+        if (statement := db.get(Statement, kept["id"])) is not None
+    ]
 
 
 def rated_statements(db: Session, round_id: int, welfare: str) -> list[Rated]:
@@ -103,13 +132,25 @@ def rated_statements(db: Session, round_id: int, welfare: str) -> list[Rated]:
         by_rater = {
             person: float(np.mean([a for a, _ in each])) for person, each in by_person.items()
         }
-        quality_means = tuple(
+        quality = [
             float(np.mean([q for _, q in each if q is not None]))
             for each in by_person.values()
             if any(q is not None for _, q in each)
-        )
+        ]
+        agreement = list(by_rater.values())
         means.append(by_rater)
-        found.append(Rated(statement, tuple(by_rater.values()), quality_means, None))
+        found.append(
+            Rated(
+                statement,
+                n=len(agreement),
+                mean=float(np.mean(agreement)) if agreement else 0.0,
+                mean_quality=float(np.mean(quality)) if quality else 0.0,
+                n_agree=sum(value > RATING_NEUTRAL for value in agreement),
+                n_neutral=sum(value == RATING_NEUTRAL for value in agreement),
+                n_disagree=sum(value < RATING_NEUTRAL for value in agreement),
+                welfare=None,
+            )
+        )
     found = [
         replace(each, welfare=value)
         for each, value in zip(found, _welfare(resolve_rule(welfare), means), strict=True)
@@ -121,8 +162,12 @@ def rated_statements(db: Session, round_id: int, welfare: str) -> list[Rated]:
     return [rated[i] for i in order] + [each for each in found if each.welfare is None]
 
 
-def n_asked(db: Session, round_id: int) -> int:
+def n_asked(row: Round) -> int:
     """How many people were asked to rate the round's statements."""
+    return row.result["n_asked"] if row.result else 0
+
+
+def _count_asked(db: Session, round_id: int) -> int:
     found = select(func.count(Presentation.participant_id.distinct())).where(
         Presentation.round_id == round_id, Presentation.statement_id.is_not(None)
     )
@@ -131,9 +176,10 @@ def n_asked(db: Session, round_id: int) -> int:
 
 def most_divisive(rated: Sequence[Rated]) -> Rated | None:
     """The rated statement on which the group is most divided: where the smaller of those who agree
-    and those who disagree is largest; None where nobody is on the other side of anybody.
+    and those who disagree is largest; None where nobody is on the other side of anybody, or so few
+    rated that it would show who is.
     """
-    divided = [each for each in rated if each.n_agree and each.n_disagree]
+    divided = [each for each in rated if each.n_agree and each.n_disagree and not each.is_small]
     return max(divided, key=lambda each: min(each.n_agree, each.n_disagree), default=None)
 
 

@@ -133,11 +133,11 @@ class Turn:
         person: Participant | None = None,
         **details: Any,
     ) -> None:
-        """Appends an event to the audit."""
+        """Appends an event to the audit. Of what a person did the minute is kept, and no more."""
         self.db.add(
             Event(
                 study_id=self.study.id,
-                at=self.now,
+                at=self.now if person is None else self.now // 60 * 60,
                 actor=actor,
                 kind=kind,
                 group_id=group.id if group else None,

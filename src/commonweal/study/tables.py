@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import DDL, JSON, Double, ForeignKey, Text, UniqueConstraint, event
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Raised with every change of the tables."""
 
 
@@ -152,6 +152,7 @@ class Round(Base):
     ended_at: Mapped[float | None] = mapped_column(default=None)
     statement_id: Mapped[int | None] = mapped_column(default=None)
     fell_short: Mapped[bool] = mapped_column(default=False)
+    result: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)  # ``results.freeze``
     notes: Mapped[list[str]] = mapped_column(default=list)
     provenance: Mapped[dict[str, Any]] = mapped_column(default=dict)
 

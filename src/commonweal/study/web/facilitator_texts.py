@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import random
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +89,8 @@ def _part(turn: Turn, row: Round) -> dict[str, Any]:
     """What the report says of one question."""
     statements = turn.db.scalars(select(Statement).where(Statement.round_id == row.id)).all()
     opinions = _opinions(turn, row)
+    # Whoever watched who sent first would know whose the first is.
+    random.Random(row.seed).shuffle(opinions)  # noqa: S311 - the same order at each look
     found = outcome_of(turn, row)
     return {
         "row": row,

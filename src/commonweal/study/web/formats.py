@@ -64,13 +64,13 @@ def plain_result(t: Speak, outcomes: Sequence[Outcome], language: str) -> str:
                 lines.append(t("result.statement" if agreed else "result.closest") + ":")
             elif place == 1:
                 lines.append(t("result.others") + ":")
-            n = len(rated.agreement)
+            n = rated.n
             lines += [rated.statement.text, _counted(t, rated, language)]
             if n < each.n_asked:
                 lines.append(t("result.unrated", n=each.n_asked - n, asked=each.n_asked))
             lines.append("")
         if each.rated:
-            n = len(each.rated[0].agreement)
+            n = each.rated[0].n
             people = t("result.one_person") if n == 1 else t("result.some_people", n=n)
             lines += [t("result.caveats_title") + ":", t("result.caveats", n=people), ""]
         parts.append("\n".join(lines))
@@ -78,9 +78,11 @@ def plain_result(t: Speak, outcomes: Sequence[Outcome], language: str) -> str:
 
 
 def _counted(t: Speak, rated: Rated, language: str) -> str:
+    if rated.is_small:
+        return t("result.few", n=rated.n, band=t(f"result.band_{rated.band}"))
     return t(
         "result.rated",
-        n=len(rated.agreement),
+        n=rated.n,
         n_agree=rated.n_agree,
         n_disagree=rated.n_disagree,
         n_neutral=rated.n_neutral,
