@@ -126,7 +126,7 @@ def test_the_line_breaks_while_people_write(chromium, tmp_path):
         stranger = chromium.new_context(viewport=PHONE).new_page()
         stranger.goto(link)
         check(stranger)
-        assert "of 2 agree" in stranger.text_content("main")
+        assert "the 2 who rated it" in stranger.text_content("main")
     for each in people:
         # The browser itself says when it cannot reach a server: nothing else may have gone wrong.
         assert [one for one in each.faults if "net::ERR" not in one] == []

@@ -277,7 +277,7 @@ def _add_round(
                 "shown": each.shown,
                 # Of deleted opinions not even the names are given; a part would be untrue.
                 "included_opinion_ids": each.included if complete and not author else None,
-                "author_id": people[author].public_id if author else None,
+                "author_id": people[author] if author else None,
                 "model": each.model or None,
                 "prompt_hash": each.prompt_hash or None,
                 "seed": None if author else each.seed,

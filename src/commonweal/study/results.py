@@ -19,7 +19,7 @@ from commonweal.welfare import WelfareRule, rank
 
 SMALL = 5
 """With fewer raters than this no numbers are shown: with one's own they give single answers away
-(decision 028).
+(decision 030).
 """
 _LEANS = 1.0
 """So far from neutral a mean leans to a side, in points of the scale."""
@@ -132,22 +132,22 @@ def rated_statements(db: Session, round_id: int, welfare: str) -> list[Rated]:
         by_rater = {
             person: float(np.mean([a for a, _ in each])) for person, each in by_person.items()
         }
-        quality = [
+        qualities = [
             float(np.mean([q for _, q in each if q is not None]))
             for each in by_person.values()
             if any(q is not None for _, q in each)
         ]
-        agreement = list(by_rater.values())
+        values = list(by_rater.values())
         means.append(by_rater)
         found.append(
             Rated(
                 statement,
-                n=len(agreement),
-                mean=float(np.mean(agreement)) if agreement else 0.0,
-                mean_quality=float(np.mean(quality)) if quality else 0.0,
-                n_agree=sum(value > RATING_NEUTRAL for value in agreement),
-                n_neutral=sum(value == RATING_NEUTRAL for value in agreement),
-                n_disagree=sum(value < RATING_NEUTRAL for value in agreement),
+                n=len(values),
+                mean=float(np.mean(values)) if values else 0.0,
+                mean_quality=float(np.mean(qualities)) if qualities else 0.0,
+                n_agree=sum(value > RATING_NEUTRAL for value in values),
+                n_neutral=sum(value == RATING_NEUTRAL for value in values),
+                n_disagree=sum(value < RATING_NEUTRAL for value in values),
                 welfare=None,
             )
         )
