@@ -1,6 +1,7 @@
 """What one person gains by writing otherwise than they think, under each rule.
 
     python benchmarks/manipulation.py [--groups 20]
+    python benchmarks/manipulation.py --believed [--groups 40]
 
 Groups of the development part of the graded groups: written and graded for this project by a
 language model. Candidates are their statements as they stand; nothing is written anew. What people
@@ -15,7 +16,12 @@ opinions, honest or not. Each person of each group plays each trick alone:
 Gain: the person's own grade of what is chosen then, less that of what is chosen when honest. Mean
 over all persons, and the share who gain at all; intervals are not given, since 8 statements a group
 make many equal. Defences: near-copies counted once (`datasets.near_copies`), and each person's
-predictions held within a band around the group's median (--band points).
+numbers held within a band around the group's median (--band points).
+
+With --believed no model is asked: whoever plays a trick is taken to have the numbers that they
+want, as if the reward model believed everything. Exaggerating is then 1 for all that one likes less
+than one's own mean, and 7 for the rest; copying is two rows more. Texts that a reward model doubts
+bring less.
 """
 
 from __future__ import annotations
@@ -66,7 +72,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--groups", type=int, default=20)
     parser.add_argument("--band", type=float, default=1.5)
+    parser.add_argument("--believed", action="store_true")
     args = parser.parse_args()
+    if args.believed:
+        believed(args.groups, args.band)
+        return
     model = load_reward_model()
     rows = [json.loads(line) for line in FILE.read_text(encoding="utf-8").splitlines()]
     gains: dict[tuple[str, str, str], list[float]] = {}
@@ -89,15 +99,58 @@ def main() -> None:
                     gain = grades[i, played[rule]] - grades[i, honest[rule]]
                     gains.setdefault((name, rule, defence), []).append(gain)
     print(f"{model.name}; {args.groups} groups, {len(next(iter(gains.values())))} persons a cell")
+    show(gains, TRICKS, RULES)
+
+
+def believed(n_groups: int, band: float) -> None:
+    """Gains where every trick works on the reward model as its player wants."""
+    rows = [json.loads(line) for line in FILE.read_text(encoding="utf-8").splitlines()]
+    profiles = [np.clip(np.array(row["agreement"], float), 1.01, 6.99) for row in rows[:n_groups]]
+    rules = [rule for rule in RULES if rule != "maximal_lotteries"]
+    gains: dict[tuple[str, str, str], list[float]] = {}
+    for honest in profiles:
+        for i, own in enumerate(honest):
+            loud = np.where(own < own.mean(), 1.01, 6.99)
+            others = np.delete(honest, i, axis=0)
+            tricks = {
+                "exaggerate": np.vstack([loud, others]),
+                "copy": np.vstack([own, own, own, others]),
+                "both": np.vstack([loud, loud, loud, others]),
+            }
+            for rule in rules:
+                welfare = resolve_rule(rule).welfare
+                for name, played in tricks.items():
+                    once = played if name == "exaggerate" else np.vstack([played[0], others])
+                    for defence, before, after in (
+                        ("none", honest, played),
+                        ("copies once", honest, once),
+                        ("band", held(honest, band), held(played, band)),
+                        ("both", held(honest, band), held(once, band)),
+                    ):
+                        new, old = rank(welfare(after)).best, rank(welfare(before)).best
+                        gains.setdefault((name, rule, defence), []).append(own[new] - own[old])
+    n_persons = len(next(iter(gains.values())))
+    print(f"every trick believed; {len(profiles)} groups, {n_persons} persons a cell")
+    show(gains, ("exaggerate", "copy", "both"), rules)
+
+
+def show(gains: dict[tuple[str, str, str], list[float]], tricks, rules) -> None:
+    """One line for each trick and rule."""
     print("gain in points of 7 (share who gain): none | copies once | band | both")
-    for name in TRICKS:
-        for rule in RULES:
+    for name in tricks:
+        for rule in rules:
             cells = [
-                f"{np.mean(g):+.2f} ({np.mean(np.array(g) > 0):.0%})"
+                f"{np.mean(g):+.2f} ({np.mean(np.array(g) > 1e-9):.0%})"
                 for defence in ("none", "copies once", "band", "both")
                 for g in [gains[name, rule, defence]]
             ]
             print(f"{name:12} {rule:18} {' | '.join(cells)}")
+
+
+def held(u: np.ndarray, band: float) -> np.ndarray:
+    """Everybody's numbers within a band around the group's median of each candidate."""
+    middle = np.median(u, axis=0)
+    return np.clip(u, np.maximum(middle - band, 1.001), np.minimum(middle + band, 6.999))
 
 
 def chosen(texts: list[str], of: dict[str, np.ndarray], defence: str, band: float) -> dict:
@@ -106,8 +159,7 @@ def chosen(texts: list[str], of: dict[str, np.ndarray], defence: str, band: floa
         texts = [texts[n] for n in kept_once(texts)]
     u = np.array([of[text] for text in texts])
     if defence in ("band", "both"):
-        middle = np.median(u, axis=0)
-        u = np.clip(u, np.maximum(middle - band, 1.001), np.minimum(middle + band, 6.999))
+        u = held(u, band)
     return {rule: rank(resolve_rule(rule).welfare(u)).best for rule in RULES}
 
 
