@@ -4,13 +4,15 @@
     python benchmarks/blind_reading.py sheet out/blind --reader 1 > sheet1.txt
     python benchmarks/blind_reading.py tally out/blind answers1.csv answers2.csv answers3.csv
 
-`write` makes both results for the groups of the starter set whose topics no policy was trained on:
-"old" is what `commonweal agree` did before (SmolLM2 fine-tuned, reward model `first`, no floor),
-"new" is what it does now. Each is kept as it is made, and a run broken off goes on. `sheet` prints
-the groups with both texts as A and B, in an order of its own for each reader. `tally` takes lines
+`write` makes both results for the groups of `examples/groups` whose outputs nobody read while
+prompts were chosen (benchmarks/tuning_groups.txt names the others), or, with `--of starter`, for
+those of the starter set whose topics no policy was trained on. "old" is what `commonweal agree`
+did before (SmolLM2 fine-tuned, reward model `first`, no floor), "new" what it does now. Each is
+kept as it is made, and a run broken off goes on. `sheet` prints the groups with both texts as A
+and B, in an order of its own for each reader. `tally` takes lines
 `number,a_sensible,b_sensible,preferred` (1 or 0, 1 or 0, A, B or =; file name ends in the reader's
-number) and prints shares with 95 % intervals that resample groups. Who reads is to be said wherever
-the figures stand: a language model is not a person.
+number) and prints shares with 95 % intervals that resample groups. Who reads is to be said
+wherever the figures stand: a language model is not a person.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import csv
 import json
 import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
@@ -27,8 +30,9 @@ import numpy as np
 
 from commonweal import find_agreement
 from commonweal.files import write_whole
+from commonweal.groups import read_group
 from commonweal.policies import load_policy
-from commonweal.policies.starter import StarterExample, load_starter_set, split
+from commonweal.policies.starter import load_starter_set, split
 from commonweal.rewards import load_reward_model
 
 N_HELD_OUT, SPLIT_SEED = 40, 0
@@ -45,6 +49,16 @@ SIDES = {
 }
 NOTHING = "(No text. The programme says that it found no statement to show.)"
 N_RESAMPLES = 10_000
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Group:
+    """A question and the opinions on it."""
+
+    id: str
+    question: str
+    opinions: tuple[str, ...]
 
 
 def main() -> None:
@@ -55,9 +69,10 @@ def main() -> None:
     parser.add_argument("answers", type=Path, nargs="*")
     parser.add_argument("--side", choices=tuple(SIDES), action="append")
     parser.add_argument("--groups", type=int, default=N_HELD_OUT)
+    parser.add_argument("--of", choices=("examples", "starter"), default="examples")
     parser.add_argument("--reader", type=int, default=1)
     wanted = parser.parse_args()
-    groups = split(load_starter_set(), n_held_out=N_HELD_OUT, seed=SPLIT_SEED)[1][: wanted.groups]
+    groups = held_out(wanted.of)[: wanted.groups]
     if wanted.what == "write":
         for side in wanted.side or SIDES:
             write(wanted.folder, side, groups)
@@ -67,12 +82,29 @@ def main() -> None:
         tally(wanted.folder, groups, wanted.answers)
 
 
-def place(folder: Path, side: str, group: StarterExample) -> Path:
+def held_out(of: str) -> tuple[Group, ...]:
+    """The groups that are read."""
+    if of == "starter":
+        found = split(load_starter_set(), n_held_out=N_HELD_OUT, seed=SPLIT_SEED)[1]
+        return tuple(Group(each.id, each.question, each.opinions) for each in found)
+    lines = (ROOT / "benchmarks/tuning_groups.txt").read_text(encoding="utf-8").splitlines()
+    read = [
+        (path.stem, read_group(path))
+        for path in sorted((ROOT / "examples/groups").glob("*.toml"))
+        if path.stem not in lines
+    ]
+    return tuple(
+        Group(name, group.question.text, tuple(each.text for each in group.opinions))
+        for name, group in read
+    )
+
+
+def place(folder: Path, side: str, group: Group) -> Path:
     """Where the result of one side for one group is kept."""
     return folder / side / f"{group.id}.json"
 
 
-def write(folder: Path, side: str, groups: tuple[StarterExample, ...]) -> None:
+def write(folder: Path, side: str, groups: tuple[Group, ...]) -> None:
     """Makes what is not made yet."""
     options = dict(SIDES[side])
     (folder / side).mkdir(parents=True, exist_ok=True)
@@ -91,16 +123,16 @@ def write(folder: Path, side: str, groups: tuple[StarterExample, ...]) -> None:
         print(f"{side} {number} of {len(left)}: {found.outcome.value}, {took:.0f} s", flush=True)
 
 
-def shown(folder: Path, side: str, group: StarterExample) -> str:
+def shown(folder: Path, side: str, group: Group) -> str:
     """The text that a room would see: the statement, or what comes closest."""
     told = json.loads(place(folder, side, group).read_text(encoding="utf-8"))
     texts = {each["id"]: each["text"] for each in told["candidates"]}
     return texts.get(told["closest"], NOTHING)
 
 
-def flipped(reader: int, group: StarterExample) -> bool:
+def flipped(reader: int, group: Group) -> bool:
     """Whether this reader has the new text first."""
-    return bool(np.random.default_rng([reader, int(group.id[-8:], 16)]).integers(2))
+    return bool(np.random.default_rng([reader, *group.id.encode()]).integers(2))
 
 
 def order(reader: int, n_groups: int) -> list[int]:
@@ -108,7 +140,7 @@ def order(reader: int, n_groups: int) -> list[int]:
     return np.random.default_rng(reader).permutation(n_groups).tolist()
 
 
-def sheet(folder: Path, groups: tuple[StarterExample, ...], reader: int) -> str:
+def sheet(folder: Path, groups: tuple[Group, ...], reader: int) -> str:
     """What one reader reads."""
     lines = []
     for number, at in enumerate(order(reader, len(groups)), start=1):
@@ -120,7 +152,7 @@ def sheet(folder: Path, groups: tuple[StarterExample, ...], reader: int) -> str:
     return "\n".join(lines)
 
 
-def tally(folder: Path, groups: tuple[StarterExample, ...], files: list[Path]) -> None:
+def tally(folder: Path, groups: tuple[Group, ...], files: list[Path]) -> None:
     """Shares over readers and groups, and how far the readers agree."""
     sensible = {side: np.full((len(files), len(groups)), np.nan) for side in SIDES}
     preferred = np.full((len(files), len(groups)), np.nan)

@@ -286,6 +286,7 @@ class RejectionReason(StrEnum):
     UNFINISHED = "unfinished sentence"
     REPETITION = "repeats itself"
     NOT_A_STATEMENT = "not a statement for the group"
+    CONTRADICTION = "contradicts itself"
     INVENTED_FIGURE = "a figure that nobody gave"
     DUPLICATE = "duplicate"
     OTHER_LANGUAGE = "in another language than the opinions"

@@ -148,6 +148,16 @@ REJECTED = [
     # Figures.
     ("We agree that 90% of bus rides in our towns ought to be cheaper.", Why.INVENTED_FIGURE),
     ("We agree that since 2019 the bus fares have gone up far too much.", Why.INVENTED_FIGURE),
+    # A question answered, and in the next breath left open.
+    (
+        "We would make local buses free for everyone. We are divided on whether to do so.",
+        Why.CONTRADICTION,
+    ),
+    (
+        "Local buses should not be free for everyone, we think. We disagree about whether buses "
+        "should be free for everyone or not.",
+        Why.CONTRADICTION,
+    ),
     ("Wir sind uns einig, dass die Busse auf dem Land billiger werden sollen.", Why.OTHER_LANGUAGE),
     ("Queremos autobuses más baratos y no sabemos quién debe pagarlos.", Why.OTHER_LANGUAGE),
     ("نحن نريد حافلات أرخص للجميع، لكننا نختلف حول من يدفع ثمنها.", Why.OTHER_LANGUAGE),
@@ -194,10 +204,10 @@ def test_a_run_shorter_than_twelve_words_of_an_opinion_is_accepted():
 
 
 def test_a_run_shorter_than_six_words_of_the_prompt_is_accepted():
-    run = "to a few known nights, including"
+    run = "evenings are left to small shops"
     assert run in " ".join(OWN)
-    assert reason("We want buses kept to a few known nights and some days as well.") is None
-    assert reason(f"We want buses kept {run} Mondays at the least.") is Why.ECHO_PROMPT
+    assert reason("We want the evenings left to small shops, and buses for everybody else.") is None
+    assert reason(f"We want buses in villages while late {run} on Sundays.") is Why.ECHO_PROMPT
 
 
 def test_a_figure_that_somebody_gave_is_accepted():
@@ -205,6 +215,19 @@ def test_a_figure_that_somebody_gave_is_accepted():
 
 
 # ---------------------------------------------------------------------------------- duplicates
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # What divides is a part of it, or the question was left open from the start.
+        "We would make local buses free for the young. We are divided on charging others.",
+        "We want more buses in the evening. We are divided on whether buses should be free.",
+        "We agree on better timetables, and differ on whether everyone should ride free.",
+    ],
+)
+def test_honest_division_is_accepted(text):
+    assert reason(text) is None
 
 
 def test_near_duplicates_of_accepted_candidates_are_rejected():

@@ -120,7 +120,7 @@ def agree(
             max=7,
             help="Worse candidates are not chosen, where the reward model judges quality: 1 to 7.",
         ),
-    ] = 4.0,
+    ] = 3.5,
     min_agreeing: Annotated[
         float,
         typer.Option(

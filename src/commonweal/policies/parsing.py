@@ -90,6 +90,19 @@ CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\
 """Characters that steer a terminal or a reader's eye instead of being read."""
 SPEAKS_AS_GROUP = re.compile(r"\b(?:[Ww]e|us|[Oo]urs?|ourselves)\b")
 """Words of the first person plural; not the US."""
+_DIVIDED = re.compile(
+    r"\b(?:divided|split|disagree|differ|undecided)\b[^.;]*?\b(?:whether|if)\b([^.;]*)",
+    re.IGNORECASE,
+)
+_FILLERS = frozenset(
+    [
+        *("shoul", "would", "could", "wheth", "them", "they", "this", "that", "altog", "entir"),
+        *("compl", "allow", "such", "thing", "idea", "done", "have", "been"),
+    ]
+)
+"""Beginnings of words that add nothing to "whether to do it or not"."""
+ANSWERED_SHARE = 0.5
+"""Share of the question's words in a sentence from which on it is taken to answer the question."""
 _FIGURE = re.compile(r"\d+(?:[.,:]\d+)*")
 
 
@@ -189,7 +202,9 @@ class Parser:
             return RejectionReason.REPETITION, f"only {share:.0%} of its runs of words are distinct"
         if self.revises and words == tokens(self.revises):
             return RejectionReason.DUPLICATE, "is the statement that was to be revised, unchanged"
-        return self._invented_figure(text) or _duplicate(words, accepted)
+        return (
+            self._contradiction(text) or self._invented_figure(text) or _duplicate(words, accepted)
+        )
 
     def _echo(self, words: list[str]) -> tuple[RejectionReason, str] | None:
         asked = tokens(self.question)
@@ -217,11 +232,26 @@ class Parser:
         theirs = " and ".join(sorted(map(language_name, self._languages)))
         return RejectionReason.OTHER_LANGUAGE, f"is in {language_name(code)}, they wrote {theirs}"
 
+    def _contradiction(self, text: str) -> tuple[RejectionReason, str] | None:
+        """One sentence answers the question, and the next says that we differ on just that."""
+        asked = _stems(self.question)
+        found = _DIVIDED.search(text)
+        if found is None or not asked or _stems(found[1]) - asked:
+            return None
+        if len(_stems(text[: found.start()]) & asked) < ANSWERED_SHARE * len(asked):
+            return None
+        return RejectionReason.CONTRADICTION, f"answers the question, and then is {found[0]!r}"
+
     def _invented_figure(self, text: str) -> tuple[RejectionReason, str] | None:
         invented = [each for each in _FIGURE.findall(text) if each not in self._given_figures]
         if invented:
             return RejectionReason.INVENTED_FIGURE, f"says {invented[0]!r}"
         return None
+
+
+def _stems(text: str) -> set[str]:
+    """What words of four letters and more begin with, so that "fares" is "fare"."""
+    return {word[:5] for word in tokens(text) if len(word) > 3} - _FILLERS
 
 
 def _evened(text: str) -> str:

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 N_CANDIDATES = 16
 """How many candidates a policy writes (paper 3.4 step 1)."""
 
-MIN_QUALITY = 4.0
-"""The floor of quality, "neutral" on the paper's scale: what is judged to be poor is not picked
+MIN_QUALITY = 3.5
+"""The floor of quality, on the paper's scale: below it "somewhat poor" is nearer than "neutral"
 (docs/decisions/023-no-agreement-is-an-outcome.md)."""
 
 MAX_QUALITY_OPINIONS = 40
