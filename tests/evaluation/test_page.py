@@ -288,3 +288,13 @@ def test_numbers_for_reading():
     assert shown(-0.001, "points") == "0.00"
     assert shown(-1.005, "points") == "−1.01"
     assert shown(12345.0, "count") == "12,345"
+
+
+def test_the_papers_figures_stand_beside_none_without_an_interval():
+    made = evaluate(simulate_study(np.random.default_rng(31), n_groups=3)[0], n_resamples=1000)
+    could = [one for one in made.figures.values() if one.published and one.value is not None]
+    assert len(could) > 3
+    assert all(one.beside is None for one in could)
+    shown_there = render_page(made)
+    for text in ("the paper's figure<", "65.6 %", "40.8 %", "above 70 %"):
+        assert text not in html.unescape(shown_there)

@@ -170,8 +170,8 @@ class Canvas:
                 clip_on=False,  # a marker at 100 % is a whole one
             )
             seen.add(point.series)
-            if one.published is not None and one.published.value is not None:
-                self._published(ax, one.published, y, labelled=None not in seen)
+            if one.beside is not None and one.beside.value is not None:
+                self._published(ax, one.beside, y, labelled=None not in seen)
                 seen.add(None)
         ax.grid(visible=False, axis="y")
 
