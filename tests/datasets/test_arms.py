@@ -40,7 +40,7 @@ def exported(arms=(), name="study", prefix="", **policies):
     ("arm", "says"),
     [
         (BASE, "sft on small, one sample"),
-        (BEST, "sft on small, of 16, utilitarian, by the reward model reader"),
+        (BEST, "sft on small, 16 candidates, utilitarian, by the reward model reader"),
         (Arm("a", "few_shot", STOCK), "few_shot on stock sentences"),
         (Arm("people", "human"), "what people wrote"),
     ],

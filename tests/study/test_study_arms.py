@@ -71,7 +71,7 @@ def test_what_an_arm_is_stands_in_the_export(tmp_path):
     _, dataset = run(tmp_path, STUDIES["alpha against alpha"][1], n_people=4)
     arms = arms_of(dataset.about)
     assert arms["everybody"].described == (
-        "sft on embedded:small, of 16, utilitarian, by the reward model understanding"
+        "sft on embedded:small, 16 candidates, utilitarian, by the reward model understanding"
     )
     assert arms["worst_off"].rule == "α = 7.389"
     text = (tmp_path / "data" / "data_dictionary.md").read_text(encoding="utf-8")

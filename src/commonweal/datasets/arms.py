@@ -57,13 +57,13 @@ class Arm:
 
     @property
     def described(self) -> str:
-        """What it is, in words: "sft on embedded, best of 16, utilitarian, by the reader"."""
+        """What it is, in words: "sft on small, 16 candidates, utilitarian, by …"."""
         if self.policy == HUMAN:
             return "what people wrote"
         on = f" on {self.model}" if self.model else ""
         if self.is_one_sample:
             return f"{self.policy}{on}, one sample"
-        picked = f", of {self.n_candidates}" if self.n_candidates else ""
+        picked = f", {self.n_candidates} candidates" if self.n_candidates else ""
         by = f", by the reward model {self.reward}" if self.reward else ""
         return f"{self.policy}{on}{picked}{f', {self.rule}' if self.rule else ''}{by}"
 

@@ -69,6 +69,8 @@ def _rule(arm: ArmConfig) -> str:
         return f"the collection plan, {how}"
     if arm.candidates == 1:
         return ""
+    if arm.reward == NO_REWARD:
+        return "all shown"
     if arm.alpha is not None:
         return _drawn(arm.alpha.mu, arm.alpha.sigma)
     return resolve_rule(arm.welfare).name
