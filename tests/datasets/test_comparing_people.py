@@ -205,3 +205,60 @@ def test_the_real_exports_and_pairs():
         counts[f"comparisons in which the {one} is preferred"] for one in ("first", "second")
     )
     assert first == second > 500
+
+
+def test_a_remesh_export_as_a_spreadsheet_saves_it(tmp_path):
+    path = remesh(
+        tmp_path, [("q1", "ann", "q1-bo", "Agree", "t"), ("q1", "bo", "q1-cy", "Agree", "t")]
+    )
+    plain = import_remesh(path, name="buses")
+    for file in tmp_path.glob("*.csv"):
+        with file.open(newline="") as read:
+            rows = list(csv.reader(read))
+        # Many lines about the dialogue, semicolons, UTF-16, empty columns and rows at the end.
+        rows = [[f"line {n}", "told"] for n in range(30)] + rows
+        with file.open("w", newline="", encoding="utf-16") as out:
+            csv.writer(out, delimiter=";").writerows([[*row, "", ""] for row in rows] + [["", ""]])
+    again = import_remesh(path, name="buses")
+    for name, table in plain.tables().items():
+        assert again.tables()[name].equals(table), name
+
+
+def test_what_a_remesh_export_marks_is_not_counted(tmp_path):
+    path = remesh(
+        tmp_path, [("q1", "ann", "q1-bo", "Agree", "t"), ("q1", "bo", "q1-cy", "Agree", "t")]
+    )
+    answers = path.with_name("buses_verbatim_map.csv")
+    lines = answers.read_text().splitlines()
+    at = next(n for n, line in enumerate(lines) if line.startswith("Question ID"))
+    marked = [
+        line + (",Moderated out" if n == at else ",yes" if "q1-cy" in line else ",no")
+        for n, line in enumerate(lines)
+        if n >= at
+    ]
+    answers.write_text("\n".join(lines[:at] + marked) + "\n")
+    dataset = import_remesh(path)
+    assert set(dataset.candidates["candidate_id"]) == {"q1-ann", "q1-bo"}
+    counts = dataset.about.steps[-1].counts
+    assert counts["answers dropped: marked as not to be counted"] == 1
+    assert counts["votes dropped: on an answer that is not there"] == 1
+
+
+@pytest.mark.parametrize("mark", [{"deleted": True}, {"status": "test"}, {"consent": "no"}])
+def test_what_deliberation_pairs_mark_is_not_counted(tmp_path, mark):
+    folder = pairs_folder(
+        tmp_path, pair("ann", 1), pair("bo", 5, **mark), pair("cy", 4, deleted=False)
+    )
+    dataset = import_deliberation_pairs(folder)
+    assert set(dataset.opinions["participant_id"]) == {"ann", "cy"}
+    assert dataset.about.steps[-1].counts["dropped: marked as not to be counted"] == 1
+
+
+def test_a_statement_that_was_taken_out_takes_its_pairs_with_it(tmp_path):
+    folder = pairs_folder(tmp_path, pair("ann", 1), pair("bo", 5, b="s3"))
+    text = (folder / "statements.jsonl").read_text().splitlines()
+    text = [line[:-1] + ', "hidden": "yes"}' if '"s3"' in line else line for line in text]
+    (folder / "statements.jsonl").write_text("\n".join(text))
+    dataset = import_deliberation_pairs(folder)
+    assert set(dataset.opinions["participant_id"]) == {"ann"}
+    assert dataset.about.steps[-1].counts["dropped: on a statement that was taken out"] == 1

@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -408,3 +409,31 @@ def test_files_that_are_no_model(tmp_path: Path, smollm2_gguf: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(EngineError, match=problem):
             EmbeddedModel.from_spec(str(path))
+
+
+# ------------------------------------------------------------------- models that think aloud
+
+
+def drawn(model: EmbeddedModel, text: str) -> SimpleNamespace:
+    """What the engine gives where the model has written this."""
+    return SimpleNamespace(
+        generated_ids=model._token_ids(text), finish_reason=SimpleNamespace(name="STOP")
+    )
+
+
+def test_what_a_model_thinks_aloud_is_no_answer(embedded_model: EmbeddedModel) -> None:
+    sampling = Sampling(max_tokens=100, stop=("\n",))
+    told = drawn(embedded_model, "<think>They differ.\nBut all ride.</think>We want buses.\nMore?")
+    found = embedded_model._completion(told, 1, 10, sampling)
+    assert (found.text, found.finish_reason) == ("We want buses.", "stop")
+    assert "But all ride." in found.reasoning
+    unended = drawn(embedded_model, "<think>They differ.\nBut all ride")
+    found = embedded_model._completion(unended, 1, 10, sampling)
+    assert found.text == ""
+    assert "for reasoning" in found.why_empty
+    plain = drawn(embedded_model, "We want buses.\nMore?")
+    assert embedded_model._completion(plain, 1, 10, sampling).text == "We want buses."
+
+
+def test_a_model_without_words_for_thinking_ends_at_a_stop(embedded_model: EmbeddedModel) -> None:
+    assert not embedded_model._reasons

@@ -87,7 +87,8 @@ def agree(
         str,
         typer.Option(
             help="The language model: embedded, embedded:small, embedded:PATH.gguf, "
-            "openai:BASE_URL#MODEL, hf:PATH."
+            "openai:BASE_URL#MODEL?OPTIONS, hf:PATH. Options of a server: docs/servers.md, such as "
+            "?timeout_seconds=900&body.enable_thinking=false."
         ),
     ] = DEFAULT_MODEL,
     examples: Annotated[

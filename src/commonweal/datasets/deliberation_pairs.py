@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +15,7 @@ from commonweal.datasets.dataset import About, Dataset, Step, frame
 from commonweal.datasets.schema import LIKERT_5
 from commonweal.errors import InputError
 from commonweal.files import read_text
+from commonweal.reading.columns import why_not_counted
 
 PAIRS, STATEMENTS = "pairs.jsonl", "statements.jsonl"
 _EXPECTED = f"a folder with {PAIRS} and {STATEMENTS} (deliberation pairs)"
@@ -78,10 +80,11 @@ def import_deliberation_pairs(
     """
     name = name or folder.resolve().name
     statements = {
-        one.id: " ".join(one.text.split()) for _, one in _lines(folder / STATEMENTS, _Statement)
+        one.id: " ".join(one.text.split()) for _, one, _ in _lines(folder / STATEMENTS, _Statement)
     }
+    taken_out = {one.id for _, one, why in _lines(folder / STATEMENTS, _Statement) if why}
     counts: dict[str, int] = {}
-    pairs = _kept(folder / PAIRS, statements, counts)
+    pairs = _kept(folder / PAIRS, statements, taken_out, counts)
     if balanced:
         before = len(pairs)
         pairs = _balanced(pairs, np.random.default_rng(seed))
@@ -180,21 +183,28 @@ def _sign(pair: _Pair) -> int:
     return int(np.sign(_SAME - (pair.cmp_represents_me or _SAME)))
 
 
-def _kept(path: Path, statements: dict[str, str], counts: dict[str, int]) -> list[_Pair]:
+def _kept(
+    path: Path, statements: dict[str, str], taken_out: set[str], counts: dict[str, int]
+) -> list[_Pair]:
     """Those that can be used; the others are counted by what is wrong with them."""
     found: dict[tuple[str, str], _Pair] = {}
     dropped = dict.fromkeys(
         ("no comparison", "no opinion", "the first is not the one just rated", "asked again"), 0
     )
+    marked = Counter[str]()
     n_read = 0
-    for number, pair in _lines(path, _Pair):
+    for number, pair, why in _lines(path, _Pair):
         n_read += 1
         for field in ("a", "b"):
             if (key := getattr(pair, field)) is not None and key not in statements:
                 raise InputError(
                     f"{path}, line {number}: {field} is {key!r}, which is not in {STATEMENTS}"
                 )
-        if pair.cmp_represents_me is None or pair.a is None or pair.b in (None, pair.a):
+        if why:
+            marked["marked as not to be counted"] += 1
+        elif {pair.a, pair.b} & taken_out:
+            marked["on a statement that was taken out"] += 1
+        elif pair.cmp_represents_me is None or pair.a is None or pair.b in (None, pair.a):
             dropped["no comparison"] += 1
         elif not pair.opinion.strip():
             dropped["no opinion"] += 1
@@ -205,7 +215,7 @@ def _kept(path: Path, statements: dict[str, str], counts: dict[str, int]) -> lis
         else:
             found[pair.question, pair.person] = pair
     counts["lines read"] = n_read
-    counts |= {f"dropped: {what}": n for what, n in dropped.items()}
+    counts |= {f"dropped: {what}": n for what, n in (dropped | marked).items()}
     return list(found.values())
 
 
@@ -222,15 +232,17 @@ def _balanced(pairs: list[_Pair], rng: np.random.Generator) -> list[_Pair]:
     return [pair for number, pair in enumerate(pairs) if number in keep]
 
 
-def _lines(path: Path, kind: type[_Record]) -> list[tuple[int, _Record]]:
-    """Each line with its number."""
+def _lines(path: Path, kind: type[_Record]) -> list[tuple[int, _Record, str | None]]:
+    """Each line with its number, and what in it says that it does not count, or None."""
     text = read_text(path, expected=_EXPECTED, max_bytes=_MOST_BYTES)
     found = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
-            found.append((number, kind.model_validate(json.loads(line))))
+            data = json.loads(line)
+            record = kind.model_validate(data)
+            found.append((number, record, why_not_counted(data)))
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "the line"

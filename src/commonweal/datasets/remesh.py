@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +9,12 @@ from pathlib import Path
 from commonweal.datasets.dataset import About, Dataset, Step, frame
 from commonweal.datasets.schema import VOTE
 from commonweal.errors import InputError
-from commonweal.files import read_text
+from commonweal.reading.columns import column_named, plain, why_not_counted
+from commonweal.reading.tables import read_table
 
 _ANSWERS, _VOTES = "_verbatim_map.csv", "_binary.csv"
 _EXPECTED = f"a Remesh export: NAME{_VOTES} beside NAME{_ANSWERS}"
 _MOST_BYTES = 1_000_000_000
-_MOST_LINES_BEFORE = 40
 _SIGNS = {"agree": 1, "disagree": -1}
 _OF_OTHERS = re.compile(
     r"\b(others?|people|somebody|someone|anyone|they)\b.{0,60}\b(dis)?agree\b", re.IGNORECASE
@@ -55,10 +54,13 @@ def import_remesh(
     ratings: dict[tuple[str, str, str], int] = {}
     dropped = {"on an answer that is not there": 0, "on one's own answer": 0, "changed later": 0}
     texts = {(row["question"], row["thought"]): row for row in answers}
-    n_votes = 0
-    for number, row in _rows(path, ("Question ID", "Participant ID", "Thought ID", "Vote")):
-        question, person, thought, vote = row
+    n_votes = marked = 0
+    columns = ("Question ID", "Participant ID", "Thought ID", "Vote")
+    for number, (question, person, thought, vote), why in _rows(path, columns):
         n_votes += 1
+        if why:
+            marked += 1
+            continue
         if vote.lower() not in _SIGNS:
             raise InputError(f"{path}, row {number}: Vote is {vote!r}, expected Agree or Disagree")
         answer = texts.get((question, thought))
@@ -73,6 +75,8 @@ def import_remesh(
         raise InputError(f"{path}: no vote on another person's answer is left; nothing to rate")
     counts |= {"votes read": n_votes}
     counts |= {f"votes dropped: {what}": n for what, n in dropped.items()}
+    if marked:
+        counts["votes dropped: marked as not to be counted"] = marked
     counts |= {"people": len({person for _, person, _ in ratings}), "ratings": len(ratings)}
     asked = {row["question"]: row["asked"] for row in answers}
     key = {question: f"{name}/q{i}" for i, question in enumerate(asked, 1)}
@@ -147,16 +151,18 @@ def _answers(
     path: Path, leave_out: tuple[str, ...], counts: dict[str, int]
 ) -> list[dict[str, str]]:
     """What people wrote themselves: question, asked, person, thought, text."""
-    found, others, blank, n_read = [], 0, 0, 0
+    found, others, blank, marked, n_read = [], 0, 0, 0, 0
     left_out = dict.fromkeys(leave_out, 0)
     columns = ("Question ID", "Question Text", "Participant ID", "Thought ID", "Thought Text")
-    for _, (question, asked, person, thought, text) in _rows(path, columns):
+    for _, (question, asked, person, thought, text), why in _rows(path, columns):
         n_read += 1
         named = next((each for each in leave_out if each in (question, asked)), None)
         if named is not None:
             left_out[named] += 1
         elif _OF_OTHERS.search(asked):
             others += 1
+        elif why:
+            marked += 1
         elif not text.strip():
             blank += 1
         else:
@@ -174,40 +180,38 @@ def _answers(
     counts["answers read"] = n_read
     counts["answers dropped: what others would think, not the writer"] = others
     counts["answers dropped: blank"] = blank
+    if marked:
+        counts["answers dropped: marked as not to be counted"] = marked
     counts["answers dropped: left out by name"] = sum(left_out.values())
     if not found:
         raise InputError(f"{path}: no answer is left; expected {_EXPECTED}")
     return found
 
 
-def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Number of each row, counted as a spreadsheet counts, and these columns of it.
+def _rows(
+    path: Path, columns: tuple[str, ...]
+) -> Iterator[tuple[int, tuple[str, ...], str | None]]:
+    """Number of each row, counted as a spreadsheet counts; these columns of it; and what in the
+    row says that it does not count, or None.
 
-    A Remesh export begins with lines about the dialogue; the header is the first line that names
-    the columns.
+    A Remesh export begins with lines about the dialogue; the header is the line that names the
+    columns.
     """
-    text = read_text(path, expected=_EXPECTED, max_bytes=_MOST_BYTES)
-    header: list[str] | None = None
-    try:
-        for number, row in enumerate(csv.reader(text.splitlines(keepends=True)), start=1):
-            if header is None:
-                if set(columns) <= set(row):
-                    header = row
-                elif number >= _MOST_LINES_BEFORE:
-                    break
-                continue
-            if not any(row):
-                continue
-            if len(row) != len(header):
-                raise InputError(
-                    f"{path}, row {number}: {len(row)} fields, expected {len(header)} as in the "
-                    "header; is a comma in a text not quoted?"
-                )
-            named = dict(zip(header, row, strict=True))
-            yield number, tuple(named[column] for column in columns)
-    except csv.Error as error:
-        raise InputError(f"{path}: {error}; expected {_EXPECTED}") from None
-    if header is None:
+    known = frozenset(plain(column) for column in columns)
+    table = read_table(path, known, expected=_EXPECTED, max_bytes=_MOST_BYTES)
+    header = table.header
+    if missing := [column for column in columns if column_named(header, (column,)) is None]:
         raise InputError(
-            f"{path}: no line has the columns {', '.join(columns)}; expected {_EXPECTED}"
+            f"{path}: no line has the columns {', '.join(missing)}{table.read_as()}; expected "
+            f"{_EXPECTED}"
         )
+    places = [column_named(header, (column,)) or 0 for column in columns]
+    for row in table.rows[1:]:
+        if len(row.cells) > len(header):
+            raise InputError(
+                f"{table.place(row)}: {len(row.cells)} fields, expected {len(header)} as in the "
+                f"header{table.read_as()}; is a comma in a text not quoted?"
+            )
+        marks = dict(zip(header, row.cells, strict=False))
+        cells = (*row.cells, *[""] * (len(header) - len(row.cells)))
+        yield row.number, tuple(cells[place] for place in places), why_not_counted(marks)

@@ -23,6 +23,7 @@ from commonweal.models.converted import converted
 from commonweal.models.gguf_files import Header, read_header
 from commonweal.models.machine import memory_bytes
 from commonweal.models.packaged import DEFAULT_LANGUAGE_MODEL, SMALL_LANGUAGE_MODEL
+from commonweal.models.reasoning import set_apart
 from commonweal.models.scoring import Scorer
 from commonweal.types import Completion, Prompt, Sampling
 
@@ -277,11 +278,26 @@ class EmbeddedModel:
     ) -> Completion:
         # OpenVINO ends at a stop string but cuts whole tokens, now too few, now too many.
         text: str = self._tokenizer.decode(output.generated_ids)
-        cuts = [text.index(stop) for stop in sampling.stop if stop and stop in text]
+        n_drawn = len(output.generated_ids)
+        parted = set_apart(text)
+        is_reasoning = bool(parted.reasoning) or parted.is_open
+        whole = parted.answer if is_reasoning else text
+        cuts = [whole.index(stop) for stop in sampling.stop if stop and stop in whole]
         stopped = bool(cuts) or output.finish_reason.name == "STOP"
         finish: Literal["stop", "length"] = "stop" if stopped else "length"
-        text = text[: min(cuts)] if cuts else text
-        return Completion(text, finish, seed, n_prompt_tokens, len(output.generated_ids))
+        answer = whole[: min(cuts)] if cuts else whole
+        if not is_reasoning:
+            return Completion(answer, finish, seed, n_prompt_tokens, n_drawn)
+        why = f"the model used its {n_drawn:,} tokens for reasoning" if parted.is_open else ""
+        return Completion(answer, finish, seed, n_prompt_tokens, n_drawn, parted.reasoning, why)
+
+    @cached_property
+    def _reasons(self) -> bool:
+        """Whether the model has words of its own for the beginning of reasoning."""
+        return any(
+            b"think" in token.lower() and set_apart(f"{token.decode(errors='replace')} x").is_open
+            for token in self._tokenizer.get_vocab()
+        )
 
     def _config(self, sampling: Sampling, seed: int) -> Any:
         import openvino_genai as genai
@@ -295,7 +311,9 @@ class EmbeddedModel:
             config.temperature = sampling.temperature
             config.top_p = sampling.top_p
         config.frequency_penalty = sampling.frequency_penalty
-        config.stop_strings = {stop for stop in sampling.stop if stop}
+        # A stop belongs to the answer: it would end a model that thinks aloud at its first line.
+        if not self._reasons:
+            config.stop_strings = {stop for stop in sampling.stop if stop}
         config.include_stop_str_in_output = True
         return config
 

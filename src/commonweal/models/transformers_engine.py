@@ -307,16 +307,19 @@ class TransformersModel:
             skip_special_tokens=True,
             clean_up_tokenization_spaces=False,
         )
-        cuts = [text.find(stop) for stop in sampling.stop if stop and stop in text]
+        parted = set_apart(text)
+        is_reasoning = bool(parted.reasoning) or parted.is_open
+        # A stop belongs to the answer: what the model thinks aloud may have many lines.
+        whole = parted.answer if is_reasoning else text
+        cuts = [whole.find(stop) for stop in sampling.stop if stop and stop in whole]
         if not (at_end or at_length or cuts):
             return None
-        text = text[: min(cuts)] if cuts else text
+        answer = whole[: min(cuts)] if cuts else whole
         reason: Literal["stop", "length"] = "stop" if at_end or cuts else "length"
-        parted = set_apart(text)
-        if not parted.reasoning:
-            return Completion(text, reason, seed, n_prompt, len(drawn))
+        if not is_reasoning:
+            return Completion(answer, reason, seed, n_prompt, len(drawn))
         why = f"the model used its {len(drawn):,} tokens for reasoning" if parted.is_open else ""
-        return Completion(parted.answer, reason, seed, n_prompt, len(drawn), parted.reasoning, why)
+        return Completion(answer, reason, seed, n_prompt, len(drawn), parted.reasoning, why)
 
     def _padded_left(self, rows: Sequence[Sequence[int]]) -> tuple[Any, Any]:
         """Returns token ids and attention mask, both [n_rows, longest row]."""

@@ -31,8 +31,9 @@ _NO_SEPARATOR = "\x1f"
 
 _SAMPLE_CHARACTERS = 200_000
 _SAMPLE_ROWS = 50
-_HEADER_WITHIN = 10
-"""A header stands in one of the first rows that are not blank; above it may be a title."""
+_HEADER_WITHIN = 40
+"""A header stands in one of the first rows that are not blank; above it may be a title, or lines
+about how the data were made (Remesh writes some dozens)."""
 _MOST_CELL_CHARACTERS = 20_000_000
 """The csv module's own limit is 131,072: less than somebody may write."""
 _MOST_UNPACKED_BYTES = 1_000_000_000
