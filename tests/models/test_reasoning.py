@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commonweal.models.reasoning import cut_at_stops, set_apart
+from commonweal.types import Sampling
 
 SAID = "We want buses that run on time [in the evening, too]."
 THOUGHT = "Okay, they differ.\nMost want <b>cheaper</b> buses."
@@ -157,3 +158,32 @@ def test_other_stops_cut_where_they_stand() -> None:
     assert cut_at_stops("a\nb END c\nd", ["END"]) == ("a\nb ", True)
     assert cut_at_stops("5\n\nbecause", ["\n\n"]) == ("5", True)
     assert cut_at_stops("a\nb", ()) == ("a\nb", False)
+
+
+class _Letters:
+    """A tokenizer of letters."""
+
+    def decode(self, ids, **_options):
+        return "".join(map(chr, ids))
+
+
+@pytest.mark.parametrize(
+    ("written", "answer", "reasoning"),
+    [
+        ("<think>one\ntwo</think>\nThe answer.\nMore", "The answer.", "one\ntwo"),
+        ("The answer.\nMore", "The answer.", ""),
+        ("<think>one\ntwo", None, None),
+    ],
+)
+def test_a_stop_ends_the_answer_and_not_the_reasoning_of_transformers(written, answer, reasoning):
+    from commonweal.models.transformers_engine import TransformersModel
+
+    model = object.__new__(TransformersModel)
+    model._tokenizer, model._ends = _Letters(), {0}
+    sampling = Sampling(max_tokens=200, stop=("\n",))
+    drawn = (list(map(ord, written[:n])) for n in range(1, len(written) + 1))
+    ended = [found for each in drawn if (found := model._ended(each, 5, 1, sampling))]
+    if answer is None:
+        assert ended == []
+    else:
+        assert (ended[0].text, ended[0].reasoning) == (answer, reasoning)
