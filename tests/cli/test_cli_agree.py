@@ -444,3 +444,59 @@ def test_options_that_write_anew_are_refused_beside_a_stored_result(tmp_path):
     ran = commonweal("agree", stored, "--policy", "sft")
     assert ran.returncode == 2
     assert f"{stored}: no agreement can be read" in ran.stderr
+
+
+# ------------------------------------------------------------------------------------ many people
+
+
+def many_people(path, n=150):
+    people = [
+        {"question": "Should buses be free?", "id": f"p{i}", "opinion": text}
+        for i in range(n)
+        for text in [f"{('The fares are too high', 'Nothing is free')[i % 3 == 0]}, street {i}."]
+    ]
+    path.write_text("\n".join(map(json.dumps, people)), encoding="utf-8")
+    return path
+
+
+def test_many_people_are_told_by_group_with_a_slate_and_a_map(server, tmp_path):
+    server.words = WORDS * 3
+    ran = commonweal(
+        *("agree", many_people(tmp_path / "p.jsonl"), "--model", server.model, "--details"),
+        *("--candidates", 3, "--panel", 20, "--slate", 2, "--min-quality", 1),
+        *("--json", tmp_path / "r.json", "--report", tmp_path / "r.html"),
+        *("--map", tmp_path / "m.svg", "--welfare", "rawlsian"),
+    )
+    assert ran.returncode == 0, ran.stderr
+    told = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    population = told["population"]
+    assert population["n_people"] == 150
+    assert len(told["opinions"]) == 20
+    assert told["welfare"]["name"] == "quantile:0.05"
+    assert sum(each["n_people"] for each in population["groups"]) == 150
+    screen = " ".join(ran.stdout.replace("│", " ").split())
+    assert "of 150 people" in screen
+    assert screen.count(population["difference"].split(";")[0]) == 1
+    assert "2 statements for as many as possible" in screen
+    assert (tmp_path / "m.svg").read_text(encoding="utf-8").startswith("<svg")
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "said"),
+    [
+        ([], (), "empty"),
+        ([("a", "Yes.")], (), "expected at least two"),
+        ([("a", "Yes."), ("a", "No.")], (), "stands more than once"),
+        ([("a", "Yes."), ("b", "No.")], ("--map", "m.svg"), "--map is for over 100 people"),
+        ([("a", "Yes."), ("b", "No.")], ("--writing", "both"), "sampled or recursive"),
+    ],
+)
+def test_what_many_cannot_be_is_said_before_anything_is_loaded(tmp_path, rows, options, said):
+    path = tmp_path / "p.csv"
+    header = ["question,id,opinion"] if rows else []
+    lines = [*header, *(f"Why?,{name},{text}" for name, text in rows)]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    ran = commonweal("agree", path, *options, cwd=tmp_path)
+    assert ran.returncode == 2
+    assert said in " ".join(ran.stderr.split())
+    assert "Traceback" not in ran.stderr

@@ -179,10 +179,9 @@ def judge(
     # What was dropped keeps its distance to who was best when it was dropped: both were judged by
     # the same people then, and the best was judged by more since.
     for candidate, (leader, distance) in reversed(ahead.items()):
-        moved = welfare[leader] - distance - welfare[candidate]
-        welfare[candidate] += moved
-        low[candidate] += moved
-        high[candidate] += moved
+        welfare[candidate] = welfare[leader] - distance
+    # Their intervals are those of the people who judged them, and hold the moved estimate, too.
+    low, high = np.minimum(low, welfare), np.maximum(high, welfare)
     judged = [
         Judged(int(n), float(w), float(a), float(b), why)
         for n, w, a, b, why in zip(n_people, welfare, low, high, dropped, strict=True)
