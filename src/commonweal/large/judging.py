@@ -178,8 +178,9 @@ def judge(
         low[alive], high[alive] = interval(welfare[alive], here, panel.shrink)
     # What was dropped keeps its distance to who was best when it was dropped: both were judged by
     # the same people then, and the best was judged by more since.
-    for candidate, (leader, distance) in reversed(ahead.items()):
-        welfare[candidate] = welfare[leader] - distance
+    if base.shrink > 0:
+        for candidate, (leader, distance) in reversed(ahead.items()):
+            welfare[candidate] = welfare[leader] - distance
     # Their intervals are those of the people who judged them, and hold the moved estimate, too.
     low, high = np.minimum(low, welfare), np.maximum(high, welfare)
     judged = [
