@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         RewardInput,
         RewardModel,
         Round,
+        WritesFromSamples,
     )
     from commonweal.welfare import isoelastic, rank
 
@@ -72,6 +73,7 @@ _HOMES = {
     "UnsupportedByEngineError": "errors",
     "WeightsError": "errors",
     "WelfareDomainError": "errors",
+    "WritesFromSamples": "types",
     "find_agreement": "agreement",
     "isoelastic": "welfare",
     "load_language_model": "models",
@@ -105,6 +107,7 @@ __all__ = [
     "UnsupportedByEngineError",
     "WeightsError",
     "WelfareDomainError",
+    "WritesFromSamples",
     "__version__",
     "find_agreement",
     "isoelastic",
