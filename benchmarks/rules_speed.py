@@ -117,8 +117,8 @@ def compare(u: np.ndarray) -> None:
     """Winners beside those of pref_voting, on whole ratings, which tie often, and on rankings."""
     try:
         from pref_voting import margin_based_methods as theirs
-        from pref_voting.c1_methods import smith_set
-        from pref_voting.margin_based_methods import schulze
+        from pref_voting.c1_methods import top_cycle as smith_set
+        from pref_voting.margin_based_methods import beat_path
         from pref_voting.probabilistic_methods import maximal_lottery
         from pref_voting.profiles_with_ties import ProfileWithTies
     except ImportError:
@@ -133,7 +133,7 @@ def compare(u: np.ndarray) -> None:
         profile = ProfileWithTies(
             [{j: int(8 - r) for j, r in enumerate(person)} for person in one], candidates=range(6)
         )
-        same["schulze"] += list(rank(our_schulze(one)).tied_best) == sorted(schulze(profile))
+        same["schulze"] += list(rank(our_schulze(one)).tied_best) == sorted(beat_path(profile))
         same["top cycle"] += list(top_cycle(one)) == sorted(smith_set(profile))
         same["ranked pairs (ours among theirs)"] += rank(our_ranked_pairs(one)).best in (
             theirs.ranked_pairs(profile)
