@@ -146,6 +146,26 @@ def test_nothing_to_write_or_to_write_from_is_refused(n, opinions):
         generate([statement(0)], n_candidates=n, opinions=opinions)
 
 
+def test_an_opinion_that_takes_the_model_over_is_left_out_of_the_next_prompts():
+    """What an order in an opinion does to a small model: it copies the opinion, each time."""
+    theirs = next(each for each in OPINIONS if each.id == "gus").text
+    script = [theirs, theirs, statement(0), theirs, *(statement(i) for i in range(1, 20))]
+    made, model = generate(script, n_candidates=4)
+    assert len(made.candidates) == 4
+    shown = [opinions_in(prompt) for prompt in model.prompts]
+    assert all("gus" in names for names in shown[:4])
+    assert all("gus" not in names and len(names) == 2 for names in shown[4:])
+    assert made.candidates[0].included_opinion_ids != made.candidates[-1].included_opinion_ids
+    assert "gus" not in made.candidates[-1].included_opinion_ids
+    (note,) = made.notes
+    assert "copied the opinion of gus" in note
+
+    half, _ = generate(
+        [theirs, statement(0), *(statement(i) for i in range(1, 20))], n_candidates=2
+    )
+    assert half.notes == ()  # one of two is not most
+
+
 # ------------------------------------------------------------------------------ orders and seeds
 
 

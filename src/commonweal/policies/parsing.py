@@ -214,16 +214,23 @@ class Parser:
             run = longest_shared_run(words, own)
             if count_words(run) >= MAX_PROMPT_RUN:
                 return RejectionReason.ECHO_PROMPT, f"copies the prompt: {' '.join(run)!r}"
+        copied = self._copied(words)
+        return None if copied is None else (RejectionReason.ECHO_OPINION, copied[1])
+
+    def copied_from(self, text: str) -> str | None:
+        """The id of the opinion that a text copies too much of; None where it copies none."""
+        words = tokens(_evened(text))
+        copied = self._copied(words) if words else None
+        return None if copied is None else copied[0]
+
+    def _copied(self, words: list[str]) -> tuple[str, str] | None:
         for opinion, theirs in zip(self.opinions, self._opinion_words, strict=True):
             run = longest_shared_run(words, theirs)
             if count_words(run) >= MAX_OPINION_RUN:
-                return (
-                    RejectionReason.ECHO_OPINION,
-                    f"copies {opinion.id!r}: {' '.join(run)!r}",
-                )
+                return opinion.id, f"copies {opinion.id!r}: {' '.join(run)!r}"
             share = copied_share(words, [theirs])
             if share > MAX_OPINION_SHARE:
-                return RejectionReason.ECHO_OPINION, f"{share:.0%} of it is from {opinion.id!r}"
+                return opinion.id, f"{share:.0%} of it is from {opinion.id!r}"
         return None
 
     def _other_language(self, text: str) -> tuple[RejectionReason, str] | None:

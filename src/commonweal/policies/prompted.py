@@ -33,6 +33,10 @@ N_ORDERS = 4
 """Orders of the opinions in one call. An engine computes a prompt once for all that is drawn from
 it, and on a processor reading 16 orders takes longer than writing 16 answers."""
 
+TAKEN_OVER = 0.5
+"""Share of the first draw that copies one opinion from which on that opinion is left out of the
+prompt: it gives the model orders, or is all that the model hears."""
+
 ROOM = 4
 """Times the template's tokens that a completion gets where the first draw was all too long."""
 
@@ -52,6 +56,11 @@ class _Draw:
     seed: int
     order: tuple[str, ...]
     sources: _Sources
+
+    def without(self, name: str | None) -> _Draw:
+        """The draw with this opinion left out of its prompt, where others are left."""
+        order = tuple(each for each in self.order if each != name)
+        return replace(self, order=order) if order else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +150,7 @@ class PromptedPolicy:
         n_sampled = 0
         sampling = self.template.sampling
         completions: list[Completion] = []
+        left_out: str | None = None
         for attempt in range(MAX_ATTEMPTS):
             if attempt == 1 and all(each.finish_reason == "length" for each in completions):
                 sampling = replace(sampling, max_tokens=ROOM * self.template.sampling.max_tokens)
@@ -149,7 +159,7 @@ class PromptedPolicy:
                     f"tokens, so up to {sampling.max_tokens} were allowed",
                 )
             n_draws = _n_draws(n_candidates, len(candidates), n_sampled)
-            draws = [draw_one(n_sampled + i) for i in range(n_draws)]
+            draws = [draw_one(n_sampled + i).without(left_out) for i in range(n_draws)]
             completions = self._complete(question, draws, n_sampled, sampling, on_done)
             n_sampled += n_draws
             for draw, completion in zip(draws, completions, strict=True):
@@ -163,6 +173,11 @@ class PromptedPolicy:
                     candidates.append(self._candidate(parsed, draw, len(candidates), attempt))
             if len(candidates) == n_candidates:
                 break
+            if attempt == 0 and (left_out := _taken_over_by(draws, completions)):
+                notes += (
+                    f"most of the first {n_draws} texts copied the opinion of {left_out}, so the "
+                    "others were written without showing it to the model; it is scored like all",
+                )
             if attempt == 0 and (why := why_all_empty(completions)):
                 raise GenerationError(
                     f"{self.model.model_id}: all {n_draws} completions of the first draw are "
@@ -242,6 +257,19 @@ def _n_draws(n_candidates: int, n_accepted: int, n_sampled: int) -> int:
         return n_missing
     share = max(n_accepted / n_sampled, 0.1)
     return min(math.ceil(n_missing / share), 2 * n_candidates)
+
+
+def _taken_over_by(draws: Sequence[_Draw], completions: Sequence[Completion]) -> str | None:
+    """The id of an opinion that most completions copy; None where there is none."""
+    copied = Counter(
+        draw.sources.parser.copied_from(completion.text)
+        for draw, completion in zip(draws, completions, strict=True)
+    )
+    del copied[None]
+    if not copied:
+        return None
+    ((name, n_copies),) = copied.most_common(1)
+    return name if n_copies > TAKEN_OVER * len(draws) else None
 
 
 def _orders(ids: Sequence[str], rng: np.random.Generator) -> list[tuple[str, ...]]:
