@@ -14,6 +14,7 @@ from commonweal._version import __version__
 
 if TYPE_CHECKING:
     from commonweal.agreement import find_agreement
+    from commonweal.batch import find_agreement_async, find_agreements
     from commonweal.errors import (
         CommonwealError,
         EngineError,
@@ -75,6 +76,8 @@ _HOMES = {
     "WelfareDomainError": "errors",
     "WritesFromSamples": "types",
     "find_agreement": "agreement",
+    "find_agreement_async": "batch",
+    "find_agreements": "batch",
     "isoelastic": "welfare",
     "load_language_model": "models",
     "load_policy": "policies",
@@ -110,6 +113,8 @@ __all__ = [
     "WritesFromSamples",
     "__version__",
     "find_agreement",
+    "find_agreement_async",
+    "find_agreements",
     "isoelastic",
     "load_language_model",
     "load_policy",
