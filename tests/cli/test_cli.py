@@ -197,10 +197,11 @@ def test_the_doctor_blames_the_reward_model_for_its_own_weights_only(encoder_fol
     )
 
 
-def test_the_doctor_tells_of_pip_and_scikit_learn():
+def test_the_doctor_tells_of_pip_and_of_every_extra():
     ran = commonweal("doctor")
     assert re.search(r"^[✓·] pip ", ran.stdout, re.MULTILINE)
-    assert re.search(r"^[✓·] .*scikit-learn .*, optional", ran.stdout, re.MULTILINE)
+    for extra in ("study", "train", "stats", "questions", "warm"):
+        assert re.search(rf"^[✓·] extra {extra}, optional", ran.stdout, re.MULTILINE), extra
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "latin-1"])  # typer takes ascii for UTF-8

@@ -236,6 +236,7 @@ def test_no_usable_completion_is_an_outcome_with_a_report(server, group, tmp_pat
     assert "No statement worth showing" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_another_language_than_the_opinions_reaches_no_screen(server, tmp_path):
     path = put_group(
         tmp_path / "g.json",
@@ -279,6 +280,7 @@ def interrupted(process) -> tuple[str, str]:
     return said
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_a_server_writes_is_130_and_leaves_nothing(server, group, tmp_path):
     server.hang = True
     (tmp_path / "r.html").write_text("the old report")
@@ -362,6 +364,7 @@ def test_a_full_disk_under_stdout_is_no_success(server, group):
 # ------------------------------------------------------------------------- a result taken up again
 
 
+@pytest.mark.slow
 def test_a_stored_result_is_criticised_edited_and_compared(server, tmp_path):
     options = ("--model", server.model, "--candidates", 3, "--policy", "zero_shot")
     ran = commonweal("agree", BUSES, *options, "--json", tmp_path / "first.json")
@@ -459,6 +462,7 @@ def many_people(path, n=150):
     return path
 
 
+@pytest.mark.slow
 def test_many_people_are_told_by_group_with_a_slate_and_a_map(server, tmp_path):
     server.words = WORDS * 3
     ran = commonweal(

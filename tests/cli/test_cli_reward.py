@@ -90,7 +90,7 @@ def test_it_says_and_writes_what_it_measured(folders, encoder_folder, tmp_path):
     assert ran.returncode == 0, ran.stderr
     for words in ("crossed", "how often they agree", "another's opinion", "rawlsian", "best there"):
         assert words in ran.stdout
-    assert "made by rule" in ran.stdout
+    assert "nobody's ratings" in ran.stdout
     found = json.loads(files["f.json"].read_text())
     assert [one["model"] for one in found] == [
         "constant",

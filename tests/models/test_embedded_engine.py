@@ -362,6 +362,7 @@ def test_a_prompt_beyond_the_context_is_refused(embedded_model: EmbeddedModel) -
         embedded_model.log_probabilities([SEA], ["sea " * 9000])
 
 
+@pytest.mark.slow
 def test_a_long_prompt_within_the_context_is_read_from_its_start(
     embedded_model: EmbeddedModel,
 ) -> None:

@@ -307,6 +307,7 @@ def test_lists_are_of_equal_length_and_lose_nothing(n):
     assert max(lengths) - min(lengths) <= 1
 
 
+@pytest.mark.slow
 def test_a_real_engine_is_asked_for_the_same_as_pair_by_pair(embedded_model):
     opinions = ["Free buses would change my life.", "Who pays for it? My taxes again. No."]
     statements = ["We want free buses for everybody.", "We do not want free buses."]

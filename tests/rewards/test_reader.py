@@ -114,6 +114,7 @@ def test_marks_of_the_tokenizer_in_a_text_are_only_text(reader):
     assert reader.rewards([marked]) == pytest.approx(reader.rewards([plain]))
 
 
+@pytest.mark.slow
 def test_many_threads_get_what_one_gets(reader):
     inputs = [given._replace(opinion=f"{given.opinion} {i}") for i in range(6) for given in INPUTS]
     expected = reader.rewards(inputs)

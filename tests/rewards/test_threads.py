@@ -68,6 +68,7 @@ def test_built_in_often(name):
     assert n_wrong(load_reward_model(name), batches(50), n_calls=1000) == 0
 
 
+@pytest.mark.slow
 def test_prompted(embedded_model: EmbeddedModel, tmp_path):
     assert n_wrong(PromptedRewardModel(embedded_model), batches(4), n_calls=24) == 0
     kept = PromptedRewardModel(embedded_model, kept_in=RewardStore(tmp_path / "kept.sqlite"))

@@ -190,6 +190,7 @@ def test_a_changed_plan_does_again_what_depends_on_it_and_nothing_else(trained, 
     assert read_dataset(made.out / "evaluate" / "rated").rounds.height == 6
 
 
+@pytest.mark.slow
 def test_a_loop_that_was_broken_off_goes_on_with_the_next_round(trained, tmp_path):
     _, speaker = trained
     whole = plan(tmp_path / "whole")

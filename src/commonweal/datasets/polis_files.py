@@ -30,6 +30,7 @@ _META = "about the person, not an opinion (is-meta)"
 _TRUE = ("true", "t", "1", "yes", "wahr", "vrai")
 _WIDE = "a Polis export's participants-votes.csv"
 _SUMMARY_BYTES = 1_000_000
+_SUMMARY_CELL = 100_000
 
 # Besides the columns that are read: those of the public exports (compdemocracy/openData) and of the
 # Polis server's exporter, old and new.
@@ -71,6 +72,7 @@ def read_summary(export: Export, *, needed: bool) -> dict[str, str]:
     text = read_text(path, expected=EXPORT, max_bytes=_SUMMARY_BYTES)
     separator = ";" if re.match(r'\s*"?[\w-]+"?\s*;', text) else ","
     separator = "\t" if re.match(r'\s*"?[\w-]+"?\t', text) else separator
+    csv.field_size_limit(_SUMMARY_CELL)  # the process has one; whoever reads sets it
     try:
         found = {
             row[0].strip(): " ".join(row[1].split())
