@@ -10,7 +10,7 @@ rating from 1 to 7 that the engine gives:
 
 Answers that cannot be read are asked for again, then missing (nan), never a number. What was
 answered is kept in a file as it comes: nothing is asked twice, and what broke off goes on.
-Decisions and limits: docs/decisions/024-prompted-reward-models.md.
+Decisions and limits: docs/decisions/033-prompted-reward-models.md.
 """
 
 from __future__ import annotations
