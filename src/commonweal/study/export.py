@@ -132,7 +132,7 @@ def _dataset(db: Session, study_id: int, config: StudyConfig) -> Dataset:
         person.id: person
         for person in db.scalars(select(Participant).where(Participant.study_id == study_id))
     }
-    names = _Names(db.get_one(Study, study_id).export_key)
+    names = ExportNames(db.get_one(Study, study_id).export_key)
     exported = {number: names.of(person.public_id) for number, person in people.items()}
     rows = db.execute(
         select(Round, Group.public_id)
@@ -210,7 +210,7 @@ def _dataset(db: Session, study_id: int, config: StudyConfig) -> Dataset:
     return Dataset(about, **frames)
 
 
-class _Names:
+class ExportNames:
     """The names that a dataset gives to people, groups and rounds.
 
     They are the same in each export of a study, and are not those that its pages show: whoever saw

@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session
 from commonweal.errors import CommonwealError
 from commonweal.participants.latent import PREFIX, LatentCrowd
 from commonweal.study.bots import Bot, Browser, seed_of
+from commonweal.study.export import ExportNames
 from commonweal.study.store import ManualClock
 from commonweal.study.tables import (
     Job,
@@ -33,6 +34,7 @@ from commonweal.study.tables import (
     Rating,
     Round,
     Statement,
+    Study,
 )
 from commonweal.study.web.app import Site
 from commonweal.study.writer import Task, Writer, Written
@@ -324,7 +326,7 @@ def _count(site: Site, bots: list[Bot], report: Report) -> None:
         for provenance in db.scalars(select(Round.provenance)):
             report.n_written.update(list(provenance))
         report.failures = [error for error in db.scalars(select(Job.error)) if error]
-        report.truths = _truths(db, bots)
+        report.truths = _truths(db, site.study_id, bots)
         n_written = sum(len(bot.written) for bot in bots)
         if n_written != report.n_opinions:
             report.lost.append(f"{n_written} opinions were acknowledged, {report.n_opinions} held")
@@ -336,8 +338,9 @@ def _count(site: Site, bots: list[Bot], report: Report) -> None:
                     report.lost.append(f"rating {number}: sent {fields}, held {kept}")
 
 
-def _truths(db: Session, bots: list[Bot]) -> dict[tuple[str, str, str], float]:
+def _truths(db: Session, study_id: int, bots: list[Bot]) -> dict[tuple[str, str, str], float]:
     """What latent people would have given without noise, by the names of the export."""
+    names = ExportNames(db.get_one(Study, study_id).export_key)
     known = {number: truth for bot in bots for number, truth in bot.truths.items()}
     rows = db.execute(
         select(Presentation.id, Round.public_id, Participant.public_id, Statement.name)
@@ -346,7 +349,7 @@ def _truths(db: Session, bots: list[Bot]) -> dict[tuple[str, str, str], float]:
         .join(Statement, Presentation.statement_id == Statement.id)
     )
     return {
-        (round_id, person, candidate): known[str(number)]
+        (names.of(round_id), names.of(person), candidate): known[str(number)]
         for number, round_id, person, candidate in rows
         if str(number) in known
     }
