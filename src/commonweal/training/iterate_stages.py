@@ -297,7 +297,6 @@ def _evaluate(plan: IteratePlan, folder: Path, progress: Progress) -> dict[str, 
 
     if plan.people.evaluation_export is not None:
         rated = read_dataset(plan.people.evaluation_export)
-        check_arms(plan, rated)
         counts: dict[str, float] = {}
     else:
         turn = plan.iterations
@@ -330,6 +329,9 @@ def _evaluate(plan: IteratePlan, folder: Path, progress: Progress) -> dict[str, 
         read_dataset(path).rounds["question"] for path in _rated_so_far(plan, plan.iterations - 1)
     ]
     refuse_leaks((text for texts in trained_on for text in texts), rated.rounds["question"])
+    if plan.people.evaluation_export is not None:
+        # After the leak: a study with one must be run again, whatever its arms are called.
+        check_arms(plan, rated)
     write_dataset(rated, folder / RATED, overwrite=True)
     result = evaluate(
         rated, n_resamples=plan.evaluation.n_resamples, seed=plan.seed, on_progress=progress
