@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from commonweal.study.quick import group_of
-from commonweal.study.results import Rated, most_divisive, n_asked, result_of
+from commonweal.study.results import (
+    Rated,
+    count_asked,
+    most_divisive,
+    n_asked,
+    rated_statements,
+    result_of,
+)
 from commonweal.study.store import Turn
 from commonweal.study.tables import Group, Round
 
@@ -43,6 +50,16 @@ def outcome_of(turn: Turn, row: Round) -> Outcome:
     """How the round's question came out."""
     results = tuple(result_of(turn.db, row))
     return Outcome(row, results, n_asked(row), most_divisive(results))
+
+
+def so_far(turn: Turn, row: Round) -> Outcome:
+    """How the round's question stands while people still rate, and how it came out once they are
+    done. For researchers alone: they have every answer, so that nothing is told that they lack.
+    """
+    if row.result is not None:
+        return outcome_of(turn, row)
+    results = tuple(rated_statements(turn.db, row.id, turn.config.rounds.welfare))
+    return Outcome(row, results, count_asked(turn.db, row.id), most_divisive(results))
 
 
 def outcomes_of(turn: Turn, group: Group) -> list[Outcome]:

@@ -75,7 +75,7 @@ def freeze(db: Session, row: Round, welfare: str) -> dict[str, Any]:
     """
     names = [each.name for each in fields(Rated) if each.name != "statement"]
     return {
-        "n_asked": _count_asked(db, row.id),
+        "n_asked": count_asked(db, row.id),
         "statements": [
             {"id": each.statement.id} | {name: getattr(each, name) for name in names}
             for each in rated_statements(db, row.id, welfare)
@@ -167,7 +167,8 @@ def n_asked(row: Round) -> int:
     return row.result["n_asked"] if row.result else 0
 
 
-def _count_asked(db: Session, round_id: int) -> int:
+def count_asked(db: Session, round_id: int) -> int:
+    """How many people the round's statements have been laid before so far."""
     found = select(func.count(Presentation.participant_id.distinct())).where(
         Presentation.round_id == round_id, Presentation.statement_id.is_not(None)
     )

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from commonweal.study import export_files, held_texts, machine, researchers
 from commonweal.study.answers import clean
 from commonweal.study.jobs import failed_jobs
-from commonweal.study.keeping import outcome_of
+from commonweal.study.keeping import so_far
 from commonweal.study.pages import companions
 from commonweal.study.store import Turn
 from commonweal.study.tables import (
@@ -240,7 +240,7 @@ def _as_they_come(turn: Turn, group: Group) -> list[dict[str, Any]]:
                 "row": row,
                 "opinions": opinions,
                 "n_written": n_written,
-                "found": outcome_of(turn, row),
+                "found": so_far(turn, row),
             }
         )
     return found
