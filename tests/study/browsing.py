@@ -124,6 +124,15 @@ class Somebody:
             self.press("form[data-rating] button")
 
 
+def press_in_room(room, text):
+    """Presses a button of the facilitator's page, once it is there and has been for a moment: what
+    is pressed while the page changes was meant for the one before, and does nothing.
+    """
+    room.wait_for_selector(f"text={text}", timeout=20_000)
+    room.wait_for_timeout(800)
+    room.get_by_role("button", name=text).click()
+
+
 def check(page):
     """Nothing for axe to find, and nothing that must be scrolled sideways."""
     found = Axe().run(page, options={"runOnly": STANDARDS}).response["violations"]

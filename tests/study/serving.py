@@ -25,7 +25,7 @@ def start(url: str, port: int, writing_seconds: float = 0.2) -> subprocess.Popen
     process = subprocess.Popen(
         [sys.executable, str(Path(__file__)), url, str(port), str(writing_seconds)]
     )
-    until = time.monotonic() + 240
+    until = time.monotonic() + 60
     while time.monotonic() < until:
         try:
             httpx.get(f"http://127.0.0.1:{port}/health", timeout=5)

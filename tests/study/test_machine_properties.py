@@ -376,7 +376,7 @@ class SlowGroups(Groups):
 
 
 TestGroups = Groups.TestCase
-TestGroups.settings = settings(max_examples=12, stateful_step_count=40, deadline=None)
+TestGroups.settings = settings(max_examples=6, stateful_step_count=40, deadline=None)
 TestSlowGroups = pytest.mark.slow(SlowGroups.TestCase)
 TestSlowGroups.settings = settings(max_examples=100, stateful_step_count=60, deadline=None)
 
@@ -391,4 +391,14 @@ def on_postgres(postgres_server):
 
 
 TestPostgresGroups = pytest.mark.usefixtures("on_postgres")(PostgresGroups.TestCase)
-TestPostgresGroups.settings = settings(max_examples=4, stateful_step_count=30, deadline=None)
+TestPostgresGroups.settings = settings(max_examples=2, stateful_step_count=30, deadline=None)
+
+
+class SlowPostgresGroups(PostgresGroups):
+    """The same, more of them."""
+
+
+TestSlowPostgresGroups = pytest.mark.slow(
+    pytest.mark.usefixtures("on_postgres")(SlowPostgresGroups.TestCase)
+)
+TestSlowPostgresGroups.settings = settings(max_examples=12, stateful_step_count=30, deadline=None)

@@ -12,7 +12,7 @@ pytest.importorskip("starlette", reason="the extra `study` is not installed")
 pytest.importorskip("playwright", reason="playwright is not installed")
 
 import uvicorn
-from browsing import Somebody, check
+from browsing import Somebody, check, press_in_room
 from serving import free_port
 from study_making import OPINION
 
@@ -49,15 +49,6 @@ def on_port(port, url, study_id, **options):
         store.close()
 
 
-def press(room, text):
-    """Presses a button of the facilitator's page, once it is there and has been for a moment: what
-    is pressed while the page changes was meant for the one before, and does nothing.
-    """
-    room.wait_for_selector(f"text={text}", timeout=20_000)
-    room.wait_for_timeout(800)
-    room.get_by_role("button", name=text).click()
-
-
 def phone(chromium, address):
     somebody = Somebody(chromium, address)
     somebody.page.set_viewport_size(PHONE)
@@ -66,6 +57,7 @@ def phone(chromium, address):
     return somebody
 
 
+@pytest.mark.slow
 def test_the_line_breaks_while_people_write(chromium, tmp_path):
     url = f"sqlite:///{tmp_path}/quick.db"
     store = Store(url)
@@ -80,7 +72,7 @@ def test_the_line_breaks_while_people_write(chromium, tmp_path):
         # From the last row: the code takes half of the screen's height.
         assert room.locator(".qr svg").bounding_box()["height"] >= 540
         people = [phone(chromium, address) for _ in range(2)]
-        press(room, "Begin with 2 people")
+        press_in_room(room, "Begin with 2 people")
         for each in people:
             each.wait_for("What do you think?")
         first, second = (each.page for each in people)
@@ -116,7 +108,7 @@ def test_the_line_breaks_while_people_write(chromium, tmp_path):
             each.rate(3)
         room.wait_for_selector("text=The result is there", timeout=20_000)
         check(room)
-        press(room, "End the session")
+        press_in_room(room, "End the session")
         room.wait_for_selector("text=Everybody can keep the result", timeout=20_000)
         check(room)
         for each in people:
@@ -144,7 +136,7 @@ def test_the_facilitator_reads_before_the_group_sees(chromium, tmp_path):
         room = chromium.new_context(viewport=PROJECTOR).new_page()
         room.goto(f"{address}/f/{token}")
         people = [phone(chromium, address) for _ in range(2)]
-        press(room, "Begin with 2 people")
+        press_in_room(room, "Begin with 2 people")
         for each in people:
             each.wait_for("What do you think?")
             each.page.fill("textarea", OPINION)

@@ -47,6 +47,7 @@ def live(bot: Bot, until: float, done: threading.Event | None = None) -> None:
                 continue
 
 
+@pytest.mark.slow
 def test_nothing_acknowledged_is_lost(tmp_path):
     be_killed(f"sqlite:///{tmp_path}/study.db")
 

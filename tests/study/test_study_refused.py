@@ -15,6 +15,7 @@ from commonweal.study.tables import Draft, Opinion, Participant
 from commonweal.study.web.app import Site
 
 
+@pytest.mark.slow
 @pytest.mark.attack("drafts", "429 on looks, drafts and the opinion itself, in a real browser")
 def test_what_is_written_outlives_refusals(chromium, tmp_path, record_property):
     place = Place(

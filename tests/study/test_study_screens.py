@@ -73,6 +73,7 @@ def count(site, what):
         return len(db.scalars(select(what)).all())
 
 
+@pytest.mark.slow
 def test_axe_finds_nothing_from_the_link_to_a_paused_group(chromium, site):
     with served(site) as address:
         first = Somebody(chromium, address)
@@ -111,6 +112,7 @@ def test_axe_finds_nothing_from_the_link_to_a_paused_group(chromium, site):
         check(page)
 
 
+@pytest.mark.slow
 def test_axe_finds_nothing_on_the_researchers_pages(chromium, site):
     with served(site) as address:
         in_a_group(chromium, address, site)
@@ -138,6 +140,7 @@ def test_axe_finds_nothing_on_the_researchers_pages(chromium, site):
             check(page)
 
 
+@pytest.mark.slow
 def test_by_keyboard_alone(chromium, site):
     with served(site) as address:
         both = in_a_group(chromium, address, site)

@@ -36,6 +36,7 @@ def test_steady_people_all_finish(database_url):
     assert report.n_ratings == 8 * (1 + 3 * 2)
 
 
+@pytest.mark.slow
 def test_sixty_people_as_people_are(tmp_path):
     report = run(f"sqlite:///{tmp_path}/study.db", 60, "usual", rounds={"count": 1, "passes": 1})
     assert report.outcomes["complete"] > 30
