@@ -309,7 +309,9 @@ def check_refused(base: Path, adapter: Path, kind: type[CommonwealError], said: 
 
 def test_an_adapter_of_another_model(base: Path, tmp_path: Path) -> None:
     write_adapter(tiny_model("llama", hidden=128), tmp_path / "wide")
-    said = r"lora_A of model\.layers\..* \[4, 128\], expected \[4, 64\] for blk.*another model"
+    # Which matrix is looked at first goes by the file's own order.
+    wide = r"lora_(?:A of model\.layers\..* \[4, 128\], expected \[4, 64\]"
+    said = wide + r"|B of model\.layers\..* \[128, 4\], expected \[64, 4\]) for blk.*another model"
     check_refused(base, tmp_path / "wide", InputError, said)
     small = tiny_model("llama").config
     small.num_hidden_layers = 3
