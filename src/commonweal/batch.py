@@ -134,18 +134,16 @@ def _names(
 ) -> dict[str, Any]:
     """What makes two calls the same, in plain values."""
     given = {"policy": policy, "model": model, "reward": reward, **options}
+    given = {name: value for name, value in given.items() if name not in ("on_progress", "on_cost")}
     plain = (str, int, float, bool, type(None))
     for name, value in given.items():
         whole = value if isinstance(value, (list, tuple)) else [value]
-        if name in ("on_progress", "on_cost"):
-            continue
         if not all(isinstance(each, plain) for each in whole):
             raise InputError(
                 f"{name} is an object, and the folder keeps results under names made from plain "
                 f"values; give {name} by name, or no folder"
             )
-    kept = {name: value for name, value in given.items() if name not in ("on_progress", "on_cost")}
-    return kept | {"version": __version__}
+    return given | {"version": __version__}
 
 
 def _place(folder: Path, group: GivenGroup, names: dict[str, Any]) -> Path:

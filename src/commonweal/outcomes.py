@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from commonweal.datasets.words import tokens
+from commonweal.datasets.words import STEM_CHARACTERS, stems, tokens
 from commonweal.types import RATING_NEUTRAL, Opinion
 
 if TYPE_CHECKING:
@@ -150,7 +150,6 @@ class Dissent:
 MIN_WORDS = 4
 """A shorter sentence or clause says nothing alone."""
 
-_STEM_CHARACTERS = 5
 _MIN_OWN_STEMS = 3
 _SENTENCE = re.compile(r"(?<=[.!?…。！？؟۔।])['\"”’»)]*\s+|(?<=[。！？])|\n+")
 
@@ -191,7 +190,7 @@ def left_out(question: str, opinions: Sequence[Opinion], text: str) -> tuple[Lef
 
 
 def _stems(text: str) -> set[str]:
-    return {word[:_STEM_CHARACTERS] for word in tokens(text) if len(word) >= _STEM_CHARACTERS}
+    return stems(text, shortest=STEM_CHARACTERS)
 
 
 def explanation_from_dict(told: Mapping[str, Any] | None) -> Explanation | None:

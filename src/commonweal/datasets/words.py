@@ -34,3 +34,17 @@ def normal_form(question: str) -> str:
         True
     """
     return " ".join(tokens(question))
+
+
+STEM_CHARACTERS = 5
+"""By which a word is known."""
+
+
+def stems(text: str, *, shortest: int) -> set[str]:
+    """What words of at least ``shortest`` letters begin with, so that "fares" is "fare".
+
+    Example:
+        >>> sorted(stems("The fares are unfair.", shortest=5))
+        ['fares', 'unfai']
+    """
+    return {word[:STEM_CHARACTERS] for word in tokens(text) if len(word) >= shortest}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cached_property
 
-from commonweal.datasets.words import RUN_ON, tokens
+from commonweal.datasets.words import RUN_ON, stems, tokens
 from commonweal.reading.language import language_name, language_of, languages_of
 from commonweal.types import Completion, Opinion, Rejection, RejectionReason
 
@@ -257,8 +257,8 @@ class Parser:
 
 
 def _stems(text: str) -> set[str]:
-    """What words of four letters and more begin with, so that "fares" is "fare"."""
-    return {word[:5] for word in tokens(text) if len(word) > 3} - _FILLERS
+    """The stems that say something in "whether to do it or not"."""
+    return stems(text, shortest=4) - _FILLERS
 
 
 def _evened(text: str) -> str:
