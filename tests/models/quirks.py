@@ -59,13 +59,14 @@ def thinks_long(tokens: int, how: str) -> Fault:
         "field": message({"content": None, "reasoning_content": THOUGHT}, "length"),
         "tags": message({"content": f"<think>{THOUGHT}"}, "length"),
         "hidden": message({"content": ""}, "length", usage={"completion_tokens": 160}),
-        "unmarked": message({"content": THOUGHT}, "length"),
     }
+    cut |= dict.fromkeys(("unmarked", "unmarked for ever"), message({"content": THOUGHT}, "length"))
     whole = {
         "field": message({"content": SAID, "reasoning_content": THOUGHT}),
         "tags": message({"content": f"<think>{THOUGHT}</think>{SAID}"}),
         "hidden": message({"content": SAID}),
         "unmarked": message({"content": f"{THOUGHT}\n</think>\n\n{SAID}"}),
+        "unmarked for ever": message({"content": THOUGHT}, "length"),
     }
     return unless(lambda body: budget(body) < tokens, cut[how], whole[how])
 
@@ -102,6 +103,27 @@ QUIRKS: dict[str, tuple[Fault, Right]] = {
     "tags for 300 tokens": (thinks_long(300, "tags"), OK),
     "hidden for 300 tokens": (thinks_long(300, "hidden"), OK),
     "unmarked for 300 tokens": (thinks_long(300, "unmarked"), OK),
+    "unmarked for 9000 tokens": (thinks_long(9000, "unmarked"), OK),
+    "unmarked for ever": (
+        thinks_long(300, "unmarked for ever"),
+        Right("", ("tokens for reasoning", "finish_reason length"), 4),
+    ),
+    "short answers closed, long ones not": (
+        unless(
+            lambda b: "one word yes" not in b["messages"][-1]["content"],
+            message({"content": THOUGHT}, "length"),
+            message({"content": f"{THOUGHT}</think>yes"}),
+        ),
+        Right("", ("tokens for reasoning",), 4),
+    ),
+    "never ends, and does not reason": (
+        unless(
+            lambda b: "one word yes" not in b["messages"][-1]["content"],
+            message({"content": f"{SAID}\n\nQuestion: what else?"}, "length"),
+            message({"content": "Yes.\nQuestion: what else?"}, "length"),
+        ),
+        OK,
+    ),
     "field for 9000 tokens": (thinks_long(9000, "field"), OK),
     # leading in
     "blank line": (message({"content": f"\n\n{SAID}"}), OK),

@@ -436,5 +436,18 @@ def test_what_a_model_thinks_aloud_is_no_answer(embedded_model: EmbeddedModel) -
     assert embedded_model._completion(plain, 1, 10, sampling).text == "We want buses."
 
 
+def test_where_the_template_opens_the_reasoning_the_text_begins_within_it(
+    embedded_model: EmbeddedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert embedded_model._opening == ""
+    monkeypatch.setitem(vars(embedded_model), "_opening", "<think>")
+    sampling = Sampling(max_tokens=100, stop=("\n",))
+    closed = drawn(embedded_model, "They differ.\nBut all ride.</think>We want buses.\nMore?")
+    assert embedded_model._completion(closed, 1, 10, sampling).text == "We want buses."
+    unended = drawn(embedded_model, "They differ.\nBut all ride")
+    found = embedded_model._completion(unended, 1, 10, sampling)
+    assert (found.text, "for reasoning" in found.why_empty) == ("", True)
+
+
 def test_a_model_without_words_for_thinking_ends_at_a_stop(embedded_model: EmbeddedModel) -> None:
     assert not embedded_model._reasons

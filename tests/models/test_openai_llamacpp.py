@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faulty_server import FaultyServer, cut_off, error, forward, reset, says
+from faulty_server import Exchange, Fault, FaultyServer, cut_off, error, forward, reset, says
 
 from commonweal.errors import EngineError
 from commonweal.models.openai_engine import KEY_VARIABLES, OpenAIModel
@@ -119,6 +119,47 @@ def test_a_prompt_that_does_not_fit(model: OpenAIModel) -> None:
         model.generate([PROMPT, long], seeds=[1, 1], sampling=SHORT)
 
 
+OPINIONS = [
+    f"Person {i}: {text}"
+    for i, text in enumerate(
+        [
+            "I can't drive, and the fares eat my wages.",
+            "Somebody pays for it, and it'll be me.",
+            "Free for children and pensioners only.",
+            "Die Busse müssen vor allem pünktlich sein.",
+            "We have no bus at all in the village!",
+        ]
+        * 4,
+        start=1,
+    )
+]
+GROUP = (PROMPT[0], Message("user", "Write one statement for all.\n" + "\n".join(OPINIONS)))
+
+
+def without_one_opinion(upstream: str) -> Fault:
+    """Reads what is short, and drops one person's line from what is long."""
+
+    def fault(exchange: Exchange) -> None:
+        lines = exchange.body["messages"][-1]["content"].split("\n")
+        if len(lines) > 15:
+            exchange.body["messages"][-1]["content"] = "\n".join(lines[:3] + lines[4:])
+        forward(upstream)(exchange)
+
+    return fault
+
+
+def test_one_opinion_of_twenty_that_a_server_drops_is_an_error(
+    server_url: str, model: OpenAIModel
+) -> None:
+    """Real tokens: counts of parts add up so well that 12 of 330 missing are seen."""
+    model.generate([GROUP], seeds=[1], sampling=SHORT)
+    assert model.notes == ()
+    with FaultyServer(ordinary=without_one_opinion(server_url)) as proxy:
+        behind = OpenAIModel(proxy.url, "smollm2")
+        with pytest.raises(EngineError, match="the server cut the prompt"):
+            behind.generate([GROUP], seeds=[1], sampling=SHORT)
+
+
 def test_faults_before_the_real_answer(server_url: str, model: OpenAIModel) -> None:
     async def no_sleep(seconds: float) -> None:
         pass
@@ -133,6 +174,6 @@ def test_faults_before_the_real_answer(server_url: str, model: OpenAIModel) -> N
     with FaultyServer(*faults, ordinary=forward(server_url)) as proxy:
         behind = OpenAIModel(proxy.url, "smollm2", sleep=no_sleep, max_attempts=len(faults) + 1)
         found = behind.generate([PROMPT], seeds=[5], n_samples=3, sampling=SHORT)
-        assert len(proxy.bodies) == 3 + len(faults)
+        assert len(proxy.bodies) == 3 + len(faults) + 1  # once: is a text cut off reasoning?
     direct = model.generate([PROMPT], seeds=[5], n_samples=3, sampling=SHORT)
     assert [c.text for c in found[0]] == [c.text for c in direct[0]]

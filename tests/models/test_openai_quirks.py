@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from faulty_server import Fault, FaultyServer, answer_body, error, says
-from quirks import QUIRKS, SAID, Right
+from quirks import QUIRKS, SAID, Right, message
 
 from commonweal.errors import EngineError, InputError
 from commonweal.models.openai_engine import KEY_VARIABLES, OpenAIModel
@@ -107,33 +107,114 @@ def test_a_wrong_path_is_told_at_once(path: str, hint: str) -> None:
 
 
 LONG = (Message("user", "Every person says what they would want of the buses here. " * 80),)
+TURNS = (Message("system", "Write one statement."), *LONG, Message("assistant", "Yes."), *LONG)
 
 
-def counting(context: int, constant: int = 0) -> Fault:
-    """Counts a token for four characters, up to its context."""
+def n_tokens(messages: list[dict[str, str]], around: int = 12) -> int:
+    return sum(len(m["content"]) // 4 + 3 for m in messages) + around
+
+
+def counting(context: int, read: Any = None, status: int = 200) -> Fault:
+    """Counts a token for four characters, up to its context; or what ``read`` makes of it."""
 
     def fault(exchange: Any) -> None:
-        n = sum(len(m["content"]) for m in exchange.body["messages"]) // 4 + 12
-        usage = {"prompt_tokens": constant or min(n, context), "completion_tokens": 9}
-        exchange.send(200, answer_body(SAID, usage=usage))
+        messages = exchange.body["messages"]
+        n = read(messages) if read else min(n_tokens(messages), context)
+        usage = {"prompt_tokens": n, "completion_tokens": 9}
+        is_ours = len(messages[0]["content"]) > 4000 or status == 200
+        exchange.send(200 if is_ours else status, answer_body(SAID, usage=usage))
 
     return fault
 
 
-@pytest.mark.parametrize("context", [256, 512, 600, 800, 1024])
+def keeps_the_last_turns(messages: list[dict[str, str]]) -> int:
+    """As Ollama: the oldest turns but the system's go until the rest fits."""
+    while n_tokens(messages) > 1800 and len(messages) > 2:
+        messages = [messages[0], *messages[2:]]
+    return n_tokens(messages)
+
+
+def halves_what_is_too_long(messages: list[dict[str, str]]) -> int:
+    n = n_tokens(messages)
+    return n if n <= 1100 else 1100 - (1100 - 4) // 2
+
+
+@pytest.mark.parametrize("context", [256, 512, 600, 800, 1000, 1024, 1160])
 def test_a_prompt_that_the_server_cuts_is_an_error(context: int) -> None:
+    """Of 1,195 tokens; 35 are somebody's opinion."""
     server = FaultyServer(ordinary=counting(context))
     with server, pytest.raises(EngineError, match="the server cut the prompt"):
         one(model_at(server), LONG)
 
 
-@pytest.mark.parametrize("fault", [counting(10**6), counting(0, constant=300)])
-def test_a_prompt_that_was_read_whole_is_none(fault: Fault) -> None:
+@pytest.mark.parametrize(
+    ("prompt", "read"),
+    [
+        (TURNS, keeps_the_last_turns),
+        (LONG, halves_what_is_too_long),
+        (LONG, lambda _: 4096),
+    ],
+)
+def test_so_is_one_that_it_cuts_in_another_way(prompt: Prompt, read: Any) -> None:
+    server = FaultyServer(ordinary=counting(0, read))
+    with server, pytest.raises(EngineError, match="the server cut the prompt"):
+        one(model_at(server), prompt)
+
+
+def _n_shared(one: str, other: str) -> int:
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def forgetful() -> Any:
+    """Does not count what it has read before, be it the template's own beginning."""
+    known: list[str] = []
+
+    def read(messages: list[dict[str, str]]) -> int:
+        text = "template " * 20 + "".join(m["content"] for m in messages)
+        shared = max((_n_shared(text, old) for old in known), default=0)
+        known.append(text)
+        return max(1, (len(text) - shared) // 4)
+
+    return read
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        counting(10**6),
+        counting(0, lambda messages: n_tokens(messages, around=700)),
+        counting(0, lambda messages: sum(len(m["content"].split()) for m in messages)),
+        counting(0, forgetful()),
+    ],
+    ids=["tokens", "a long template", "words", "only what is new"],
+)
+@pytest.mark.parametrize("prompt", [LONG, TURNS], ids=["one", "turns"])
+def test_a_prompt_that_was_read_whole_is_none(fault: Fault, prompt: Prompt) -> None:
+    with FaultyServer(ordinary=fault) as server:
+        model = model_at(server)
+        for _ in range(2):
+            assert one(model, prompt).text == SAID
+        assert model.notes == ()
+        assert len(server.bodies) <= 9  # it is looked into once
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        counting(0, lambda _: 300),
+        counting(10**6, status=400),
+        message({"content": SAID}),
+    ],
+    ids=["the same for any text", "refuses short requests", "no count"],
+)
+def test_where_counts_do_not_tell_it_is_said(fault: Fault) -> None:
     with FaultyServer(ordinary=fault) as server:
         model = model_at(server)
         for _ in range(2):
             assert one(model, LONG).text == SAID
-        assert len(server.bodies) <= 5  # it is looked into once
+        assert "cannot be seen whether it read all opinions" in model.notes[0]
+        assert len(server.bodies) <= 5
 
 
 # ----------------------------------------------------------------------------------------- options

@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commonweal.models.reasoning import cut_at_stops, set_apart
+from commonweal.models.reasoning import (
+    cut_at_stops,
+    is_opened_before,
+    opening_at_the_end,
+    set_apart,
+)
 from commonweal.types import Sampling
 
 SAID = "We want buses that run on time [in the evening, too]."
@@ -160,26 +165,58 @@ def test_other_stops_cut_where_they_stand() -> None:
     assert cut_at_stops("a\nb", ()) == ("a\nb", False)
 
 
+@pytest.mark.parametrize(
+    ("prompt", "mark"),
+    [
+        ("<|im_start|>assistant\n<think>\n", "<think>"),
+        ("[INST]hello[/INST][THINK]", "[THINK]"),
+        ("<|im_start|>assistant\n<think>\n\n</think>\n\n", ""),
+        ("You may <think> first.<|assistant|>", ""),
+        ("<|assistant|>", ""),
+        ("", ""),
+    ],
+)
+def test_a_prompt_that_opens_the_reasoning_is_known_by_its_end(prompt, mark):
+    assert opening_at_the_end(prompt) == mark
+
+
+def test_a_text_that_begins_within_reasoning_is_known_by_its_first_mark() -> None:
+    assert is_opened_before(f"{THOUGHT}</think>{SAID}")
+    assert not is_opened_before(f"<think>{THOUGHT}</think>{SAID}")
+    assert not is_opened_before(SAID)
+
+
 class _Letters:
-    """A tokenizer of letters."""
+    """A tokenizer of letters, whose template may open the reasoning."""
+
+    def __init__(self, opening):
+        self.opening = opening
+
+    def apply_chat_template(self, messages, **_options):
+        return f"{messages[-1]['content']}<|assistant|>\n{self.opening}\n"
 
     def decode(self, ids, **_options):
         return "".join(map(chr, ids))
 
 
 @pytest.mark.parametrize(
-    ("written", "answer", "reasoning"),
+    ("opening", "written", "answer", "reasoning"),
     [
-        ("<think>one\ntwo</think>\nThe answer.\nMore", "The answer.", "one\ntwo"),
-        ("The answer.\nMore", "The answer.", ""),
-        ("<think>one\ntwo", None, None),
+        ("", "<think>one\ntwo</think>\nThe answer.\nMore", "The answer.", "one\ntwo"),
+        ("", "The answer.\nMore", "The answer.", ""),
+        ("", "<think>one\ntwo", None, None),
+        ("<think>", "one\ntwo</think>\nThe answer.\nMore", "The answer.", "one\ntwo"),
+        ("<think>", "one\ntwo", None, None),
+        ("<think></think>", "The answer.\nMore", "The answer.", ""),
     ],
 )
-def test_a_stop_ends_the_answer_and_not_the_reasoning_of_transformers(written, answer, reasoning):
+def test_a_stop_ends_the_answer_and_not_the_reasoning_of_transformers(
+    opening, written, answer, reasoning
+):
     from commonweal.models.transformers_engine import TransformersModel
 
     model = object.__new__(TransformersModel)
-    model._tokenizer, model._ends = _Letters(), {0}
+    model._tokenizer, model._ends = _Letters(opening), {0}
     sampling = Sampling(max_tokens=200, stop=("\n",))
     drawn = (list(map(ord, written[:n])) for n in range(1, len(written) + 1))
     ended = [found for each in drawn if (found := model._ended(each, 5, 1, sampling))]

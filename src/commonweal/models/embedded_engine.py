@@ -23,9 +23,9 @@ from commonweal.models.converted import converted
 from commonweal.models.gguf_files import Header, read_header
 from commonweal.models.machine import memory_bytes
 from commonweal.models.packaged import DEFAULT_LANGUAGE_MODEL, SMALL_LANGUAGE_MODEL
-from commonweal.models.reasoning import set_apart
+from commonweal.models.reasoning import opening_at_the_end, set_apart
 from commonweal.models.scoring import Scorer
-from commonweal.types import Completion, Prompt, Sampling
+from commonweal.types import Completion, Message, Prompt, Sampling
 
 NAMES = {
     "": DEFAULT_LANGUAGE_MODEL,
@@ -279,7 +279,7 @@ class EmbeddedModel:
         # OpenVINO ends at a stop string but cuts whole tokens, now too few, now too many.
         text: str = self._tokenizer.decode(output.generated_ids)
         n_drawn = len(output.generated_ids)
-        parted = set_apart(text)
+        parted = set_apart(self._opening + text)
         is_reasoning = bool(parted.reasoning) or parted.is_open
         whole = parted.answer if is_reasoning else text
         cuts = [whole.index(stop) for stop in sampling.stop if stop and stop in whole]
@@ -294,10 +294,15 @@ class EmbeddedModel:
     @cached_property
     def _reasons(self) -> bool:
         """Whether the model has words of its own for the beginning of reasoning."""
-        return any(
+        return bool(self._opening) or any(
             b"think" in token.lower() and set_apart(f"{token.decode(errors='replace')} x").is_open
             for token in self._tokenizer.get_vocab()
         )
+
+    @cached_property
+    def _opening(self) -> str:
+        """The mark with which the chat template opens reasoning: the text begins within it."""
+        return opening_at_the_end(self._chat_text((Message("user", "x"),)))
 
     def _config(self, sampling: Sampling, seed: int) -> Any:
         import openvino_genai as genai

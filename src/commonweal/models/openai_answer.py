@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
-from commonweal.models.reasoning import set_apart
+from commonweal.models.reasoning import is_opened_before, set_apart
 
 _LENGTH = re.compile(r"length|max|limit|incomplete|truncat", re.IGNORECASE)
 _BROKEN_OFF = re.compile(r"abort|error|cancel|timeout|timed.out|fail|insufficient", re.IGNORECASE)
@@ -31,6 +31,7 @@ class Reply(NamedTuple):
         n_completion_tokens: likewise.
         n_reasoning_tokens: likewise, of those the reasoning's.
         called: the tool that the model called instead of answering, "" for none.
+        is_closed_only: whether a mark ends reasoning that none opens: the prompt opened it.
     """
 
     answer: str
@@ -41,6 +42,7 @@ class Reply(NamedTuple):
     n_completion_tokens: int | None
     n_reasoning_tokens: int | None
     called: str
+    is_closed_only: bool
 
     @property
     def shows_reasoning(self) -> bool:
@@ -56,8 +58,8 @@ class Reply(NamedTuple):
         if self.called:
             return f"the model called the tool {self.called!r} instead of answering{told}"
         if self.finish_reason == "length":
-            n = f"its {self.n_completion_tokens:,} tokens" if self.n_completion_tokens else "all"
-            return f"the model used {n} for reasoning and none was left for an answer{told}"
+            n = f"its {self.n_completion_tokens:,}" if self.n_completion_tokens else "all its"
+            return f"the model used {n} tokens for reasoning and none was left for an answer{told}"
         if self.shows_reasoning:
             return f"the model sent reasoning alone and no answer{told}"
         return f"the server sent no text{told}"
@@ -100,6 +102,7 @@ def reply_in(body: Any) -> Reply | str:
         n_completion_tokens=_count(usage, "completion_tokens", "output_tokens", "eval_count"),
         n_reasoning_tokens=_count(details, "reasoning_tokens"),
         called=_called(message),
+        is_closed_only=is_opened_before("".join(said)),
     )
 
 

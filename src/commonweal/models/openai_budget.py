@@ -6,21 +6,29 @@ shows, or has used up all without an answer, it gets more, and so do all request
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from commonweal.models.openai_answer import Reply
 from commonweal.models.openai_parameters import TOO_LONG, names_limit
 from commonweal.models.openai_wire import Answer
-from commonweal.models.reasoning import has_line_stop
-from commonweal.types import Sampling
+from commonweal.types import Message, Prompt
 
 STEPS = (4096, 16384)
 LEAST = 256
 
+TRIAL: Prompt = (Message("user", "Answer with the one word yes, and with nothing else."),)
+TRIAL_TOKENS = 2048
+_YES = re.compile(r"[\W_]*yes\b", re.IGNORECASE)
+
 
 class ReasoningBudget:
     """The budget of one server's model, as learnt from its replies.
+
+    Where the prompt's template opens the reasoning, only its end is marked, and a text that was cut
+    off before shows no mark at all. So at the first text that was cut off and has none, the model
+    is asked for one word (``TRIAL``): what stands before that word is reasoning.
 
     Args:
         fixed: the user's own number of tokens, None where it is to be found out.
@@ -28,37 +36,59 @@ class ReasoningBudget:
     Attributes:
         is_reasoning: whether the model is known to reason.
         has_answered: whether it has answered at all.
+        n_tokens: the tokens for reasoning in the next request.
     """
 
     def __init__(self, fixed: int | None) -> None:
         self._steps = STEPS if fixed is None else ()
-        self._n_tokens = fixed or 0
+        self.n_tokens = fixed or 0
         self._most = STEPS[-1]
-        self._is_known_not_to = fixed is not None
+        self._is_opened_before: bool | None = False if fixed == 0 else None
         self._limit_worked = False
         self.is_reasoning = self.has_answered = False
 
     def note(self, owner: str) -> str:
         """What a user should know of it, in a sentence; "" for nothing."""
-        if not self.is_reasoning or not self._n_tokens:
+        if not self.is_reasoning or not self.n_tokens:
             return ""
         return (
-            f"{owner} reasons before it answers: it got {self._n_tokens:,} tokens for that, and "
+            f"{owner} reasons before it answers: it got {self.n_tokens:,} tokens for that, and "
             "what it thought is set apart."
         )
-
-    def n_tokens(self, *, is_trial: bool) -> int:
-        """The tokens for reasoning in the next request."""
-        return max(self._n_tokens, min(STEPS[0], self._most)) if is_trial else self._n_tokens
 
     def worked(self, payload: Mapping[str, Any]) -> None:
         """Learns that the server takes the limit under the name in the payload."""
         self.has_answered = True
         self._limit_worked = self._limit_worked or any("max" in name for name in payload)
 
-    def has_no_reasoning(self) -> None:
-        """Learns that more tokens bring no reasoning to light."""
-        self._is_known_not_to = True
+    def is_unsure_of(self, reply: Reply) -> bool:
+        """Whether the reply may be the beginning of reasoning without a mark."""
+        return (
+            reply.finish_reason == "length"
+            and bool(reply.answer)
+            and not reply.is_closed_only
+            and not reply.shows_reasoning
+            and self._is_opened_before is None
+        )
+
+    def learn(self, trial: Reply | None) -> None:
+        """Learns from the reply to ``TRIAL`` whether texts begin within the reasoning."""
+        if trial is None or trial.is_closed_only or not trial.answer:
+            self._is_opened_before = trial is not None and trial.is_closed_only
+        else:
+            ended = trial.finish_reason == "stop" or trial.shows_reasoning
+            self._is_opened_before = not ended and not _YES.match(trial.answer)
+
+    def told_apart(self, reply: Reply, payload: Mapping[str, Any]) -> Reply:
+        """The reply, all of it reasoning where its text began within and did not come out."""
+        may_be_cut = reply.finish_reason == "length" or "stop" in payload
+        if reply.is_closed_only:
+            self._is_opened_before = True
+        elif self._is_opened_before and reply.answer and not reply.shows_reasoning:
+            return reply._replace(answer="", reasoning=reply.answer)
+        elif reply.answer and not may_be_cut:
+            self._is_opened_before = False
+        return reply
 
     def asks_again(self, reply: Reply, payload: Mapping[str, Any], n_used: int) -> bool:
         """Whether the same is to be asked again with another budget, or without stops."""
@@ -69,22 +99,9 @@ class ReasoningBudget:
             more = next((step for step in steps if step > n_used), None)
             if more is not None:
                 self.is_reasoning = True
-                self._n_tokens = max(self._n_tokens, more)
+                self.n_tokens = max(self.n_tokens, more)
             return more is not None
         return not reply.answer and reply.shows_reasoning and "stop" in payload
-
-    def asks_for_trial(self, reply: Reply, sampling: Sampling) -> bool:
-        """Whether the reply may be the beginning of reasoning without a mark.
-
-        Where the prompt opens the reasoning, only its end is marked, and a text that was cut off
-        before does not show what it is. So it is asked for once with more tokens.
-        """
-        return (
-            reply.finish_reason == "length"
-            and has_line_stop(sampling.stop)
-            and not self.is_reasoning
-            and not self._is_known_not_to
-        )
 
     def shrinks(self, answer: Answer, payload: Mapping[str, Any], n_used: int) -> bool:
         """Whether the refusal is one of too many tokens, and fewer can be asked for."""
@@ -93,5 +110,5 @@ class ReasoningBudget:
         if not TOO_LONG.search(answer.told) and not names_limit(answer, payload):
             return False
         self._most = min(self._most, n_used // 2)
-        self._n_tokens = min(self._n_tokens, self._most)
+        self.n_tokens = min(self.n_tokens, self._most)
         return True

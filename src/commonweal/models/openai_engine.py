@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,7 +17,7 @@ import httpx
 from commonweal.errors import EngineError, InputError, UnsupportedByEngineError
 from commonweal.log import LOG
 from commonweal.models.openai_answer import Reply, broke_off, reply_in
-from commonweal.models.openai_budget import ReasoningBudget
+from commonweal.models.openai_budget import LEAST, TRIAL, TRIAL_TOKENS, ReasoningBudget
 from commonweal.models.openai_connection import KEY_VARIABLES, Asking, Connection
 from commonweal.models.openai_faults import passing_fault, refusal
 from commonweal.models.openai_options import (
@@ -36,7 +35,7 @@ from commonweal.models.openai_wire import (
 )
 from commonweal.models.private_loop import Report, run_in_private_loop
 from commonweal.models.reasoning import cut_at_stops
-from commonweal.models.truncation import Count, is_suspicious, n_characters, probes, was_cut
+from commonweal.models.truncation import LEAST_CHARACTERS, n_characters, was_cut
 from commonweal.types import Completion, Prompt, Sampling
 
 __all__ = ["KEY_VARIABLES", "OpenAIModel"]
@@ -45,6 +44,13 @@ MAX_WAIT_SECONDS = 60.0
 LOADING_SECONDS = 600.0
 """The longest wait for a server that says that it is loading its model."""
 LOADING_NAP_SECONDS = 3.0
+
+ASIDE_TOKENS = 16
+"""The answer to a request that is sent for its count of the prompt; some servers take no less."""
+UNTOLD = (
+    "{} does not tell how many tokens of a prompt it read, so it cannot be seen whether it read "
+    "all opinions."
+)
 
 
 class _Job(NamedTuple):
@@ -106,8 +112,8 @@ class OpenAIModel:
         self._sleep, self._jitter = sleep, jitter
         self._parameters = Parameters(self.model_id, options.body)
         self._budget = ReasoningBudget(options.reasoning_tokens)
-        self._n_characters_read = 0  # so long a prompt the server is known to read whole
-        self._waits: dict[str, str] = {}
+        self._read_whole = 0, 0  # the most characters and tokens seen to be read whole
+        self._notes: dict[str, str] = {}
         # A key that may not travel, or a proxy that cannot be used, is said now, not at the first
         # request.
         self._connection.client(self._connection.asking(Sampling(), None))
@@ -148,7 +154,7 @@ class OpenAIModel:
     def notes(self) -> tuple[str, ...]:
         """What was asked for and could not be had from this server, a sentence each."""
         budget = self._budget.note(self.model_id)
-        return (*self._parameters.notes, *([budget] if budget else []), *self._waits.values())
+        return (*self._parameters.notes, *([budget] if budget else []), *self._notes.values())
 
     def generate(
         self,
@@ -205,10 +211,11 @@ class OpenAIModel:
         found: dict[int, Completion] = {}
         failures: list[Failure] = []
         waiting = iter(enumerate(jobs))
+        finding_out = asyncio.Lock()  # whether the model reasons is found out once
 
         async def work() -> None:
             for index, job in waiting:  # shared by the workers; they are on one thread
-                outcome = await self._fetch(client, job, asking)
+                outcome = await self._fetch(client, job, asking, finding_out)
                 if isinstance(outcome, Failure):
                     failures.append(outcome)
                 else:
@@ -233,13 +240,12 @@ class OpenAIModel:
         )
 
     async def _fetch(
-        self, client: httpx.AsyncClient, job: _Job, asking: Asking
+        self, client: httpx.AsyncClient, job: _Job, asking: Asking, finding_out: asyncio.Lock
     ) -> Completion | Failure:
         """Returns the completion, or the last failure once the attempts are used up."""
         attempt, waited_seconds = 1, 0.0
-        cut_short: Reply | None = None  # kept while it is seen whether more tokens bring more
         while True:
-            n_reasoning = self._budget.n_tokens(is_trial=cut_short is not None)
+            n_reasoning = self._budget.n_tokens
             payload = self._parameters.payload(
                 self._model,
                 job.prompt,
@@ -253,18 +259,14 @@ class OpenAIModel:
             outcome = answer if isinstance(answer, Failure) else self._taken(answer, asking)
             if isinstance(outcome, Reply):
                 self._budget.worked(payload)
-                if cut_short is not None and not outcome.shows_reasoning:
-                    self._budget.has_no_reasoning()
-                    return _completion(cut_short, job, asking.sampling)
+                if self._budget.is_unsure_of(outcome):
+                    async with finding_out:
+                        if self._budget.is_unsure_of(outcome):
+                            self._budget.learn(await self._aside(client, *_trial(asking)))
+                outcome = self._budget.told_apart(outcome, payload)
                 if self._budget.asks_again(outcome, payload, n_reasoning):
                     continue
-                if cut_short is None and self._budget.asks_for_trial(outcome, asking.sampling):
-                    cut_short = outcome
-                    continue
                 return _completion(outcome, job, asking.sampling)
-            if cut_short is not None:
-                self._budget.has_no_reasoning()
-                return _completion(cut_short, job, asking.sampling)
             if isinstance(outcome, Answer):
                 if self._adapts(outcome, payload, n_reasoning):
                     continue  # not one of the attempts: the next request is another one
@@ -278,7 +280,7 @@ class OpenAIModel:
                     return Failure(message + outcome.message, most_attempts=attempt)
                 await self._sleep(nap)
                 waited_seconds += nap
-                self._waits["loading"] = (
+                self._notes["loading"] = (
                     f"{self.model_id} was waited for while it loaded its model."
                 )
                 continue
@@ -324,45 +326,59 @@ class OpenAIModel:
         asking: Asking,
     ) -> None:
         """Raises the EngineError where the server left out part of the longest prompt."""
-        counts = [
-            (Count(n_characters(job.prompt), completion.n_prompt_tokens), job)
+        long = [
+            (n_characters(job.prompt), completion.n_prompt_tokens, job)
             for job, completion in zip(jobs, completions, strict=True)
-            if completion.n_prompt_tokens is not None
+            if n_characters(job.prompt) >= LEAST_CHARACTERS
         ]
-        if not counts:
+        counted = [(size, -n, job) for size, n, job in long if n]
+        if not counted:
+            if long:
+                self._notes["reading"] = UNTOLD.format(self.model_id)
             return
-        count, job = max(counts, key=lambda each: (each[0].n_characters, -each[0].n_tokens))
-        if count.n_characters <= self._n_characters_read or not is_suspicious(count):
+        size, minus, job = max(counted, key=lambda each: each[:2])
+        if size <= self._read_whole[0] and -minus <= self._read_whole[1]:
             return
-        asked = probes(job.prompt, secrets.token_hex(4))
-        short = asking._replace(sampling=Sampling(max_tokens=1), json_schema=None)
-        payloads = [
-            self._parameters.payload(
-                self._model, prompt, job.seed, short.sampling,
-                n_reasoning_tokens=0, sends_stops=False, json_schema=None,
-            )
-            for prompt in asked
-        ]  # fmt: skip
-        answers = await asyncio.gather(
-            *(self._connection.post(client, each, short) for each in payloads)
-        )
-        replies = [
-            each if isinstance(each, Failure) else self._taken(each, short) for each in answers
-        ]
-        probed = [
-            Count(n_characters(prompt), reply.n_prompt_tokens)
-            for prompt, reply in zip(asked, replies, strict=True)
-            if isinstance(reply, Reply) and reply.n_prompt_tokens is not None
-        ]
-        if len(probed) == len(asked) and was_cut(count, probed):
+
+        async def ask(prompt: Prompt) -> int | None:
+            return await self._n_tokens_read(client, prompt, asking)
+
+        is_cut = await was_cut(job.prompt, -minus, ask)
+        if is_cut:
             raise EngineError(
                 f"{self.model_id}, prompt {job.prompt_index + 1}: the server cut the prompt. It "
-                f"read {count.n_tokens:,} tokens of {count.n_characters:,} characters and left out "
-                "the rest without a word, so somebody's opinion may be missing. Serve the model "
-                "with a larger context (Ollama: OLLAMA_CONTEXT_LENGTH or num_ctx), or give fewer "
-                "or shorter opinions"
+                f"read {-minus:,} tokens of {size:,} characters and left out the rest without a "
+                "word, so somebody's opinion may be missing. Serve the model with a larger context "
+                "(Ollama: OLLAMA_CONTEXT_LENGTH or num_ctx), or give fewer or shorter opinions"
             )
-        self._n_characters_read = count.n_characters
+        if is_cut is None:
+            self._notes["reading"] = UNTOLD.format(self.model_id)
+        self._read_whole = max(size, self._read_whole[0]), max(-minus, self._read_whole[1])
+
+    async def _n_tokens_read(
+        self, client: httpx.AsyncClient, prompt: Prompt, asking: Asking
+    ) -> int | None:
+        """How many tokens the server counts in a prompt; None where it does not say."""
+        short = asking._replace(sampling=Sampling(max_tokens=ASIDE_TOKENS), json_schema=None)
+        reply = await self._aside(client, prompt, short)
+        return reply.n_prompt_tokens if reply is not None else None
+
+    async def _aside(
+        self, client: httpx.AsyncClient, prompt: Prompt, asking: Asking
+    ) -> Reply | None:
+        """The reply to a request of our own, sent once; None where it brings none."""
+        payload = self._parameters.payload(
+            self._model,
+            prompt,
+            0,
+            asking.sampling,
+            n_reasoning_tokens=LEAST if self._budget.is_reasoning else 0,
+            sends_stops=False,
+            json_schema=None,
+        )
+        answer = await self._connection.post(client, payload, asking)
+        reply = answer if isinstance(answer, Failure) else self._taken(answer, asking)
+        return reply if isinstance(reply, Reply) else None
 
     def _refuse(self, answer: Answer, job: _Job, asking: Asking) -> Failure:
         """Raises the EngineError for an answer that no repetition would better."""
@@ -374,6 +390,12 @@ class OpenAIModel:
             keys=" or ".join(KEY_VARIABLES),
         )
         raise EngineError(f"{self.model_id}, prompt {job.prompt_index + 1}: {told}")
+
+
+def _trial(asking: Asking) -> tuple[Prompt, Asking]:
+    """A request that shows whether what it begins with is reasoning."""
+    sampling = Sampling(max_tokens=TRIAL_TOKENS, temperature=0.0)
+    return TRIAL, asking._replace(sampling=sampling, json_schema=None)
 
 
 def _completion(reply: Reply, job: _Job, sampling: Sampling) -> Completion:

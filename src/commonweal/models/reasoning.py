@@ -12,7 +12,14 @@ import re
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-__all__ = ["Parted", "cut_at_stops", "has_line_stop", "set_apart"]
+__all__ = [
+    "Parted",
+    "cut_at_stops",
+    "has_line_stop",
+    "is_opened_before",
+    "opening_at_the_end",
+    "set_apart",
+]
 
 _THINKING = (
     r"think|thinking|thinks|thought|thoughts|reason|reasoning|reasonings|analysis|analyze|analyse"
@@ -118,6 +125,25 @@ def set_apart(text: str) -> Parted:
     answer = _bare(parted.answer)
     is_untouched = not parted.is_open and answer == whole.strip()
     return Parted(reasoning, whole if is_untouched else answer, parted.is_open)
+
+
+def is_opened_before(text: str) -> bool:
+    """Whether the text begins within reasoning: a mark ends it, and none opens it."""
+    found = [mark for mark in _found(text) if mark.what == "thinking"]
+    return bool(found) and found[0].closes
+
+
+def opening_at_the_end(prompt: str) -> str:
+    """The mark with which a prompt opens the reasoning; "" where it opens none.
+
+    Example:
+        >>> opening_at_the_end("<|assistant|><think>"), opening_at_the_end("<think></think>")
+        ('<think>', '')
+    """
+    last = next(iter(_found(prompt[-200:])[-1:]), None)
+    if last is None or last.what != "thinking" or last.closes or prompt[-200:][last.end :].strip():
+        return ""
+    return prompt[-200:][last.start : last.end]
 
 
 def _channels(text: str) -> Parted | None:

@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 
 from commonweal.errors import EngineError, InputError
-from commonweal.models.reasoning import set_apart
+from commonweal.models.reasoning import opening_at_the_end, set_apart
 from commonweal.models.system_role import fold_system
 from commonweal.types import Completion, Message, Prompt, Sampling
 
@@ -307,7 +307,7 @@ class TransformersModel:
             skip_special_tokens=True,
             clean_up_tokenization_spaces=False,
         )
-        parted = set_apart(text)
+        parted = set_apart(self._opening + text)
         is_reasoning = bool(parted.reasoning) or parted.is_open
         # A stop belongs to the answer: what the model thinks aloud may have many lines.
         whole = parted.answer if is_reasoning else text
@@ -370,6 +370,11 @@ class TransformersModel:
             tokenize=False,
             enable_thinking=False,
         )
+
+    @cached_property
+    def _opening(self) -> str:
+        """The mark with which the template opens reasoning all the same: the text begins there."""
+        return opening_at_the_end(self._templated([("user", "x")]))
 
     def _as_data(self, text: str) -> str:
         """Returns ``text`` with the template's own marks broken, so that no opinion ends a turn."""

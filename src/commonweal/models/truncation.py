@@ -1,37 +1,31 @@
 """Whether a server read all of a prompt: its own token counts against what was sent.
 
-A server whose context is too small for a prompt may drop the beginning without a word. What it then
+A server whose context is too small for a prompt may drop some of it without a word. What it then
 writes is a statement without some people's opinions. Nobody but the server knows how its model
-counts, so its own counts of two shorter texts say what the whole should come to.
+counts, but counts add up: the two halves of a prompt come to the whole, but for what the server
+puts around each. So even one missing opinion shows, where the server counts what it read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
 
 from commonweal.types import Message, Prompt
-
-PLAUSIBLE_CHARACTERS_PER_TOKEN = 5.5
-"""More than this in one token on average is suspicious in any language: English has 4 to 5."""
 
 LEAST_CHARACTERS = 400
 """Shorter prompts fit everywhere."""
 
-LEAST_SHARE = 0.75
-"""A count below this share of what it should come to means that text is missing."""
-
-SHARES = (0.125, 0.25)
-"""The parts of the prompt that are sent to learn how the server counts."""
+SLACK_TOKENS = 2
+SLACK_SHARE = 0.0025
+"""What the halves may come to more than the whole: some tokens a message, where a word or a line
+end was cut in two, and a little of the rest."""
 
 _MORE = "Take all of this into account. Nothing here may be left out. " * 6
 
-
-class Count(NamedTuple):
-    """How many tokens a server counted in so many characters."""
-
-    n_characters: int
-    n_tokens: int
+Ask = Callable[[Prompt], Awaitable[int | None]]
+"""Sends a prompt, and returns how many tokens the server says that it read; None for nothing."""
 
 
 def n_characters(prompt: Prompt) -> int:
@@ -39,61 +33,73 @@ def n_characters(prompt: Prompt) -> int:
     return sum(len(message.content) for message in prompt)
 
 
-def is_suspicious(count: Count) -> bool:
-    """Whether the count is too low for the text, or is exactly the size of a context.
+async def was_cut(prompt: Prompt, n_tokens: int, ask: Ask) -> bool | None:
+    """Whether the server left out part of the prompt; None where its counts do not tell.
 
-    Neither proves anything: ``was_cut`` does, with the counts of ``probes``.
-    """
-    if count.n_characters < LEAST_CHARACTERS or count.n_tokens < 1:
-        return False
-    return _is_context_size(count.n_tokens) or (
-        count.n_characters / count.n_tokens > PLAUSIBLE_CHARACTERS_PER_TOKEN
-    )
-
-
-def probes(prompt: Prompt, nonce: str) -> list[Prompt]:
-    """Two beginnings of the prompt, and the whole with more text behind it.
-
-    Each begins with a text of its own (``nonce``): some servers do not count what they have read
-    before.
-    """
-    return [
-        *(_with_nonce(_shortened(prompt, share), f"{nonce}{i}") for i, share in enumerate(SHARES)),
-        _with_nonce((*prompt[:-1], _longer(prompt[-1])), f"{nonce}{len(SHARES)}"),
-    ]
-
-
-def was_cut(count: Count, probed: Sequence[Count]) -> bool:
-    """Whether the server left out part of the prompt.
+    Three short requests say what the prompt should come to. Only where it came to less are all four
+    asked for again, one after another, each with a beginning of its own: some servers do not count
+    what they have read before.
 
     Args:
-        count: of the prompt itself.
-        probed: of its ``probes``, in their order.
+        prompt: what was sent.
+        n_tokens: the tokens that the server counted in it.
+        ask: sends another.
     """
-    short, middle, longer = probed
-    if _is_context_size(count.n_tokens) and longer.n_tokens <= count.n_tokens:
-        return True  # more text, and no more tokens
-    if middle.n_tokens <= short.n_tokens:
-        return False  # it does not count at all: the same number for any text
-    tokens_per_character = (middle.n_tokens - short.n_tokens) / (
-        middle.n_characters - short.n_characters
-    )
-    expected = short.n_tokens + tokens_per_character * (longer.n_characters - short.n_characters)
-    return longer.n_tokens < LEAST_SHARE * expected
+    found = await asyncio.gather(*(ask(each) for each in _parts(prompt)))
+    expected = _sum(found)
+    if expected is None:
+        if _is_context_size(n_tokens) and None not in found:  # always the same, and a size
+            longer = await ask(_begun(_longer(prompt)))
+            return longer is not None and longer <= n_tokens
+        return None
+    if not _falls_short(n_tokens, expected, prompt):
+        return False
+    again = [await ask(each) for each in (*_parts(prompt), _begun(prompt))]
+    whole, expected = again.pop(), _sum(again)
+    if whole is None or expected is None:
+        return None
+    return _falls_short(whole, expected, prompt)
+
+
+def _sum(counts: list[int | None]) -> int | None:
+    """What the whole should come to: first half and second, what stands around them once."""
+    first, second, around = counts
+    if first is None or second is None or around is None or min(first, second) <= around:
+        return None  # it does not count at all: the same number for any text
+    return first + second - around
+
+
+def _falls_short(n_tokens: int, expected: int, prompt: Prompt) -> bool:
+    return n_tokens < expected - SLACK_SHARE * expected - SLACK_TOKENS * (len(prompt) + 1)
 
 
 def _is_context_size(n_tokens: int) -> bool:
     return n_tokens >= 512 and n_tokens & (n_tokens - 1) == 0
 
 
-def _shortened(prompt: Prompt, share: float) -> Prompt:
-    text = " ".join(message.content for message in prompt)
-    return (Message("user", text[: round(len(text) * share)]),)
+def _parts(prompt: Prompt) -> list[Prompt]:
+    """The first half of each message, the second, and messages of one word, roles as they are."""
+    at = [_middle(message.content) for message in prompt]
+    pairs = list(zip(prompt, at, strict=True))
+    return [
+        _begun(tuple(Message(m.role, m.content[:i] or ".") for m, i in pairs)),
+        _begun(tuple(Message(m.role, m.content[i:] or ".") for m, i in pairs)),
+        _begun(tuple(Message(m.role, ".") for m in prompt)),
+    ]
 
 
-def _with_nonce(prompt: Prompt, nonce: str) -> Prompt:
-    return (Message(prompt[0].role, f"({nonce}) {prompt[0].content}"), *prompt[1:])
+def _middle(text: str) -> int:
+    """The place of a blank near the middle, where a token mostly begins."""
+    middle = len(text) // 2
+    found = text.find(" ", middle)
+    return found if 0 <= found < middle + 100 else middle
 
 
-def _longer(message: Message) -> Message:
-    return Message(message.role, f"{message.content}\n\n{_MORE}")
+def _begun(prompt: Prompt) -> Prompt:
+    """The prompt with a beginning that no other has."""
+    nonce = f"{secrets.token_hex(2)} "  # of as many tokens as the words of ``around``, about
+    return (Message(prompt[0].role, nonce + prompt[0].content), *prompt[1:])
+
+
+def _longer(prompt: Prompt) -> Prompt:
+    return (*prompt[:-1], Message(prompt[-1].role, f"{prompt[-1].content}\n\n{_MORE}"))
