@@ -365,6 +365,7 @@ class Groups(RuleBasedStateMachine):
             twice = db.execute(
                 select(Member.participant_id, Round.question_id)
                 .join(Round)
+                .where(Round.fell_short.is_(False))  # whoever was left by others has it again
                 .group_by(Member.participant_id, Round.question_id)
                 .having(func.count() > 1)
             ).all()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy import select
-from study_making import Place, small_study
+from study_making import OPINION, Place, small_study
 from test_machine import outcomes, play
 
 from commonweal.study import machine, people
@@ -130,4 +130,48 @@ def test_who_is_late_after_a_whole_round_gets_the_partial_code(tmp_path):
     with place.store.read() as db:
         ended = db.scalars(select(Event).where(Event.kind == "ended")).one()
         assert ended.group_id == db.get(Participant, ids[3]).group_id
+    place.store.close()
+
+
+@pytest.mark.attack("waiting room", "two who fill a group and leave, again and again")
+def test_who_is_left_by_others_keeps_their_turn(database_url, record_property):
+    place = place_of(database_url, size=3, minimum=3, rounds={"count": 2, "passes": 1})
+    (honest,) = place.join(1)
+    for attack in range(6):
+        fakes = place.join(2)
+        assert place.page(honest).kind == "opinion"
+        place.act(honest)
+        for fake in fakes:
+            with place.turn() as turn:
+                people.leave(turn, turn.db.get(Participant, fake))
+        assert place.page(honest).kind == "lobby", attack
+    # In front of those who came later, although the waiting began anew with each group.
+    others = place.join(2)
+    late = place.join(1)
+    for _ in range(2):
+        play(place, [honest, *others], until="result")
+    assert outcomes(place, [honest, *others]) == ["complete"] * 3
+    assert place.page(late[0]).kind == "lobby"
+    with place.store.read() as db:
+        rated = db.scalars(
+            select(Round.question_id)
+            .join(Member)
+            .where(Member.participant_id == honest, Round.fell_short.is_(False))
+        ).all()
+    assert len(rated) == len(set(rated)) == 2
+    record_property("tried", 6)
+    place.store.close()
+
+
+def test_what_was_written_before_the_others_left_is_a_draft(tmp_path):
+    config = small_study(questions=THREE[:1], rounds={"count": 1}, group={"size": 2, "minimum": 2})
+    place = Place(f"sqlite:///{tmp_path}/study.db", config)
+    honest, fake = place.join(2)
+    place.act(honest)
+    with place.turn() as turn:
+        people.leave(turn, turn.db.get(Participant, fake))
+    assert place.page(honest).kind == "lobby"
+    place.join(1)
+    page = place.page(honest)
+    assert (page.kind, page.draft) == ("opinion", OPINION)
     place.store.close()

@@ -22,6 +22,7 @@ from commonweal.datasets.dataset import About, Dataset, Step, frame, write_datas
 from commonweal.datasets.schema import LIKERT_7, TABLES, Column, Table
 from commonweal.datasets.validation import without_faulty_rows
 from commonweal.files import write_whole
+from commonweal.study import people
 from commonweal.study.arms import arms_as_written, policy_of
 from commonweal.study.config import StudyConfig
 from commonweal.study.gaps import GAP
@@ -380,11 +381,23 @@ def data_dictionary(dataset: Dataset) -> str:
 def payments(store: Store, study_id: int, *, actor: str = "command line") -> str:
     """Who is to be paid for what, as CSV: the only place where recruiter's ids are given out.
 
+    Where several people came with one number it stands in several rows, and the last column says
+    in how many: who of them it belongs to is known to the recruiter alone.
+
     The audit says that ``actor`` asked.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n", quoting=csv.QUOTE_ALL)
-    writer.writerow(("recruiter_participant", "recruiter_session", "outcome", "code", "n_rounds"))
+    writer.writerow(
+        (
+            "recruiter_participant",
+            "recruiter_session",
+            "outcome",
+            "code",
+            "n_rounds",
+            "n_with_this_number",
+        )
+    )
     with store.read() as db:
         config = store.config_of(db.get_one(Study, study_id))
         for ids, person in db.execute(
@@ -400,6 +413,7 @@ def payments(store: Store, study_id: int, *, actor: str = "command line") -> str
                 person.outcome or "taking part",
                 code,
                 str(person.n_rounds_completed),
+                str(people.n_with_number(db, study_id, ids.recruiter_participant)),
             )
             writer.writerow([safe_cell(cell) for cell in cells])
     with store.turn(study_id) as turn:

@@ -51,15 +51,15 @@ def _matching(turn: Turn, n: int, *, since: float) -> list[Participant]:
 
     Who has had what the others lack must not hold them up: people are taken question by question.
     """
-    there = _there(turn)  # who waits longest is first, in each of the groups too
-    if len(there) < n or there[0].stage_since > since:
+    there = _there(turn)  # in each of the groups too
+    if len(there) < n or min(person.stage_since for person in there) > since:
         return []
     had = rounds.questions_had(turn, there)
     size = turn.config.group.size
     found: list[list[int]] = []
     for question in turn.config.questions:
         places = [i for i, person in enumerate(there) if (person.id, question.key) not in had]
-        if len(places) >= n and there[places[0]].stage_since <= since:
+        if len(places) >= n and any(there[i].stage_since <= since for i in places[:size]):
             found.append(places[:size])
     # Of two groups that begin alike the larger.
     best = min(found, key=lambda places: [*places, len(there)], default=[])
@@ -67,6 +67,8 @@ def _matching(turn: Turn, n: int, *, since: float) -> list[Participant]:
 
 
 def _waiting(turn: Turn) -> list[Participant]:
+    """Who waits: who was left by others before all who came later, then who waits longest."""
+    was_left = Participant.n_rounds_entered > Participant.n_rounds_completed
     return list(
         turn.db.scalars(
             select(Participant)
@@ -75,7 +77,7 @@ def _waiting(turn: Turn) -> list[Participant]:
                 Participant.stage == "lobby",
                 Participant.outcome.is_(None),
             )
-            .order_by(Participant.stage_since, Participant.id)
+            .order_by(was_left.desc(), Participant.stage_since, Participant.id)
         )
     )
 

@@ -152,7 +152,7 @@ def _opinions(turn: Turn, group: Group, active: list[Participant]) -> bool:
     keeps = turn.config.group.late == "keep"
     # Fewer than the minimum can only become fewer still: there is nothing to wait for.
     if len(active) < turn.config.group.minimum:
-        _dissolve(turn, group, active)
+        _fall_short(turn, group, active)
     elif len(done) == len(active) or (is_over and len(done) >= turn.config.group.minimum):
         if not keeps:
             _release_late(turn, [person for person in active if person.id not in written])
@@ -160,7 +160,7 @@ def _opinions(turn: Turn, group: Group, active: list[Participant]) -> bool:
     elif is_over:
         if not keeps:
             _release_late(turn, [person for person in active if person.id not in written])
-        _dissolve(turn, group, done if not keeps else active)
+        _fall_short(turn, group, done if not keeps else active)
     else:
         return False
     return True
@@ -299,6 +299,15 @@ def _result(turn: Turn, group: Group) -> None:
     row.result = freeze(turn.db, row, turn.config.rounds.welfare)
     row.ended_at = turn.now
     rounds.begin_stage(turn, group, "result", turn.config.timings_seconds.result)
+
+
+def _fall_short(turn: Turn, group: Group, people: list[Participant]) -> None:
+    """Ends a group in which too few wrote. Who was left by others is to lose nothing by it: the
+    question may be theirs again, and they wait in front of those who came later.
+    """
+    turn.db.get_one(Round, group.round_id).fell_short = True
+    turn.db.flush()
+    _dissolve(turn, group, people)
 
 
 def _dissolve(turn: Turn, group: Group, people: list[Participant]) -> None:

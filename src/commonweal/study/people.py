@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, delete, func, select
 from sqlalchemy.orm import Session
 
 from commonweal.errors import InputError
@@ -28,8 +28,15 @@ FRESH_SECONDS = 15.0
 """How old "last seen" may be before it is written anew."""
 
 
+AGAIN_SECONDS = 60.0
+"""How long a browser may use a private link again: the answer to the first time may be lost."""
+PRESSED_SECONDS = 600.0
+"""How long the same form to join is one joining."""
+ENDED_DAYS = 7
+"""How long a browser's cookie works after its person's part has ended, or after a link since."""
+
 _OF_COOKIE = (
-    select(Participant, Group)
+    select(Participant, Group, Sitting.created_at)
     .join(Sitting, Sitting.participant_id == Participant.id)
     .outerjoin(Group, Group.id == Participant.group_id)
     .where(Sitting.token_hash == bindparam("token"), Participant.study_id == bindparam("study"))
@@ -37,7 +44,7 @@ _OF_COOKIE = (
 
 
 class AlreadyJoinedError(InputError):
-    """The recruiter's participant has joined before, perhaps in another browser."""
+    """Somebody has joined with this recruiter's number before, perhaps in another browser."""
 
 
 def join(
@@ -46,21 +53,25 @@ def join(
     language: str = "en",
     recruiter: Mapping[str, str] | None = None,
     browser: str = "",
+    is_sure: bool = False,
     is_simulated: bool = False,
     actor: str = "participant",
 ) -> Participant:
-    """A new participant, before consent; the one that this browser joined as before, if any.
+    """A new participant, before consent; the one that the same form was sent for before, if any.
 
     Args:
         turn: the transaction.
         language: of the pages.
         recruiter: "participant", "study" and "session", as the recruiter's link gave them.
-        browser: a secret of the browser: who presses twice, or whose answer is lost, joins once.
+        browser: a secret of the browser and its form: who presses twice, or whose answer is lost,
+            joins once.
+        is_sure: whether the person says that they have not joined before, although somebody has
+            with their recruiter's number: anybody can type one, and shuts nobody out by it.
         is_simulated: whether a program stands in for a person.
         actor: who does it, for the audit.
 
     Raises:
-        AlreadyJoinedError: the recruiter's participant has joined before.
+        AlreadyJoinedError: somebody has joined with this number, and the person is not sure.
     """
     browser_hash = hashed(f"join:{browser}") if browser else None
     before = turn.db.scalars(
@@ -70,14 +81,11 @@ def join(
             Participant.browser_hash.is_not(None),
         )
     ).one_or_none()
-    if before is not None:
+    if before is not None and turn.now - before.joined_at <= PRESSED_SECONDS:
         return before
     known = (recruiter or {}).get("participant", "")
-    if known and turn.db.scalar(
-        select(RecruiterIds.participant_id).where(
-            RecruiterIds.study_id == turn.study.id, RecruiterIds.recruiter_participant == known
-        )
-    ):
+    n_before = n_with_number(turn.db, turn.study.id, known) if known else 0
+    if n_before and not is_sure:
         raise AlreadyJoinedError(
             "this participant has joined already; expected to go on in the same browser"
         )
@@ -88,7 +96,7 @@ def join(
         stage_since=turn.now,
         language=language,
         is_simulated=is_simulated,
-        browser_hash=browser_hash,
+        browser_hash=browser_hash if before is None else None,
         joined_at=turn.now,
         last_seen_at=turn.now,
     )
@@ -105,7 +113,17 @@ def join(
             )
         )
     turn.log("joined", actor=actor, person=person)
+    if n_before:
+        turn.log("recruiter's number used again", actor=actor, person=person, n_before=n_before)
     return person
+
+
+def n_with_number(db: Session, study_id: int, number: str) -> int:
+    """How many people have joined with this number of the recruiter's."""
+    found = select(func.count(RecruiterIds.participant_id)).where(
+        RecruiterIds.study_id == study_id, RecruiterIds.recruiter_participant == number
+    )
+    return db.scalar(found) or 0
 
 
 def invite(turn: Turn, *, actor: str = "command line") -> str:
@@ -121,17 +139,34 @@ def new_link(turn: Turn, person: Participant, *, actor: str = "participant") -> 
     return token
 
 
-def exchange(turn: Turn, token: str) -> str | None:
-    """The token of a cookie for a private link that was not used before; otherwise None."""
+def exchange(turn: Turn, token: str, *, browser: str = "") -> str | None:
+    """The token of a cookie for a private link; None for one that is nobody's or has been used.
+
+    Args:
+        turn: the transaction.
+        token: the link's.
+        browser: a secret of the browser that asks. The answer may be lost on the way: the same
+            browser gets another one for ``AGAIN_SECONDS``.
+    """
     link = turn.db.get(Link, hashed(token))
-    if link is None or link.used_at is not None:
+    if link is None or not is_open(link, browser, turn.now):
         return None
     person = turn.db.get_one(Participant, link.participant_id)
     if person.study_id != turn.study.id:
         return None
-    link.used_at = turn.now
-    turn.log("link used", actor="participant", person=person)
+    if link.used_at is None:
+        link.used_at = turn.now
+        link.browser_hash = hashed(f"link:{browser}") if browser else None
+        turn.log("link used", actor="participant", person=person)
     return sit_down(turn, person)
+
+
+def is_open(link: Link, browser: str, now: float) -> bool:
+    """Whether the link can be used by this browser."""
+    if link.used_at is None:
+        return True
+    is_same = bool(browser) and link.browser_hash == hashed(f"link:{browser}")
+    return is_same and abs(now - link.used_at) <= AGAIN_SECONDS
 
 
 def sit_down(turn: Turn, person: Participant) -> str:
@@ -142,10 +177,26 @@ def sit_down(turn: Turn, person: Participant) -> str:
     return token
 
 
-def of_cookie(db: Session, study_id: int, token: str) -> Participant | None:
-    """Whose cookie it is, if anybody's in this study. Reads their group with them."""
-    found = db.execute(_OF_COOKIE, {"token": hashed(token), "study": study_id}).one_or_none()
-    return found[0] if found else None
+def stand_up(turn: Turn, token: str) -> None:
+    """Has the browser with this cookie know nobody any more."""
+    turn.db.execute(delete(Sitting).where(Sitting.token_hash == hashed(token)))
+
+
+def of_cookie(turn: Turn, token: str) -> Participant | None:
+    """Whose cookie it is, if anybody's in this study. Reads their group with them.
+
+    Some time after a part has ended its cookies are nobody's.
+    """
+    asked = {"token": hashed(token), "study": turn.study.id}
+    found = turn.db.execute(_OF_COOKIE, asked).one_or_none()
+    if found is None:
+        return None
+    person: Participant = found[0]
+    is_over = (
+        person.ended_at is not None
+        and max(person.ended_at, found[2]) <= turn.now - 86_400 * ENDED_DAYS
+    )
+    return None if is_over else person
 
 
 def is_somebodys(db: Session, study_id: int, token_hash: str) -> bool:

@@ -8,7 +8,16 @@ import numpy as np
 from sqlalchemy import bindparam, func, select
 
 from commonweal.study.store import Turn, new_public_id
-from commonweal.study.tables import Group, Member, Participant, Presentation, Rating, Round
+from commonweal.study.tables import (
+    Draft,
+    Group,
+    Member,
+    Opinion,
+    Participant,
+    Presentation,
+    Rating,
+    Round,
+)
 
 POSITION_PASS = -1
 """``pass_index`` of the position statement's presentation."""
@@ -34,6 +43,9 @@ def next_round(turn: Turn, group: Group) -> None:
     """Begins the group's next round, on a question that nobody in it has had."""
     people = active(turn, group)
     fresh = fresh_questions(turn, people)
+    # What nobody has seen comes before what somebody wrote on in a group that fell short.
+    seen = {question for _, question in questions_had(turn, people, also_short=True)}
+    fresh = [each for each in fresh if each not in seen] or fresh
     seed = secrets.randbits(31)
     chosen = fresh[0]
     if turn.config.rounds.order == "random":
@@ -59,6 +71,10 @@ def next_round(turn: Turn, group: Group) -> None:
         person.n_rounds_entered += 1
         person.n_extensions = 0
         turn.db.add(Member(round_id=row.id, participant_id=person.id))
+        if chosen in seen and (text := _written_before(turn, person, chosen)):
+            turn.db.add(
+                Draft(round_id=row.id, participant_id=person.id, text=text, saved_at=turn.now)
+            )
         if question.position:
             turn.db.add(
                 Presentation(
@@ -78,14 +94,33 @@ def fresh_questions(turn: Turn, people: list[Participant]) -> list[str]:
     return [question.key for question in turn.config.questions if question.key not in had]
 
 
-def questions_had(turn: Turn, people: list[Participant]) -> set[tuple[int, str]]:
-    """(Participant id, question id) of every question that one of these people has had."""
-    found = turn.db.execute(
-        select(Member.participant_id, Round.question_id)
-        .join(Round, Member.round_id == Round.id)
-        .where(Member.participant_id.in_([person.id for person in people]))
-    )
-    return {(person, question) for person, question in found}
+def questions_had(
+    turn: Turn, people: list[Participant], *, also_short: bool = False
+) -> set[tuple[int, str]]:
+    """(Participant id, question id) of every question that one of these people has had.
+
+    Those of groups that fell short only with ``also_short``: two who fill a group and leave would
+    use up a question of whoever stays.
+    """
+    found = select(Member.participant_id, Round.question_id).join(Round)
+    found = found.where(Member.participant_id.in_([person.id for person in people]))
+    if not also_short:
+        found = found.where(Round.fell_short.is_(False))
+    return {(person, question) for person, question in turn.db.execute(found)}
+
+
+def _written_before(turn: Turn, person: Participant, question: str) -> str:
+    """What the person wrote on this question before, in a group that fell short; or began to."""
+    for table in (Opinion, Draft):
+        found = turn.db.scalars(
+            select(table.text)
+            .join(Round, table.round_id == Round.id)
+            .where(table.participant_id == person.id, Round.question_id == question)
+            .order_by(Round.id.desc())
+        ).first()
+        if found:
+            return found
+    return ""
 
 
 def end(turn: Turn, person: Participant, outcome: str, *, actor: str = "machine") -> None:

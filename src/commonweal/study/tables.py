@@ -9,10 +9,10 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from sqlalchemy import DDL, JSON, Double, ForeignKey, Text, UniqueConstraint, event
+from sqlalchemy import DDL, JSON, Double, ForeignKey, Index, Text, UniqueConstraint, event
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Raised with every change of the tables."""
 
 
@@ -44,6 +44,7 @@ class Study(Base):
     closed_at: Mapped[float | None] = mapped_column(default=None)
     beat_at: Mapped[float | None] = mapped_column(default=None)  # see ``gaps``; null: not served
     export_key: Mapped[str] = mapped_column(default=lambda: secrets.token_hex(32))
+    keeps_nothing: Mapped[bool] = mapped_column(default=False)  # deleted when it is stopped
 
 
 class Group(Base):
@@ -104,10 +105,13 @@ def _person(**more: Any) -> Mapped[int]:
 
 
 class RecruiterIds(Base):
-    """Who a participant is to the recruiter: for payment, and in no export of data."""
+    """Who a participant is to the recruiter: for payment, and in no export of data.
+
+    Two people may give one number, since anybody can type one: that is for researchers to judge.
+    """
 
     __tablename__ = "recruiter_ids"
-    __table_args__ = (UniqueConstraint("study_id", "recruiter_participant"),)
+    __table_args__ = (Index("recruiter_ids_by_number", "study_id", "recruiter_participant"),)
     participant_id: Mapped[int] = _person(primary_key=True)
     study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"))
     recruiter_participant: Mapped[str]
@@ -151,7 +155,7 @@ class Round(Base):
     started_at: Mapped[float]
     ended_at: Mapped[float | None] = mapped_column(default=None)
     statement_id: Mapped[int | None] = mapped_column(default=None)
-    fell_short: Mapped[bool] = mapped_column(default=False)
+    fell_short: Mapped[bool] = mapped_column(default=False)  # too few wrote: as if never asked
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)  # ``results.freeze``
     notes: Mapped[list[str]] = mapped_column(default=list)
     provenance: Mapped[dict[str, Any]] = mapped_column(default=dict)

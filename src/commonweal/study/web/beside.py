@@ -5,6 +5,7 @@ the result to keep.
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
@@ -21,11 +22,14 @@ from commonweal.study.keeping import (
 from commonweal.study.store import Turn
 from commonweal.study.tables import Group
 from commonweal.study.web.formats import plain_result, qr_svg
-from commonweal.study.web.person import COOKIE, message, person_of
-from commonweal.study.web.visit import Handler, RefusedError, Visit, endpoint
+from commonweal.study.web.person import COOKIE, DONE_COOKIE, message, person_of
+from commonweal.study.web.visit import FORM_COOKIE, Handler, RefusedError, Visit, endpoint
 
 if TYPE_CHECKING:
     from commonweal.study.web.app import Site
+
+_ONWARD = re.compile(r"/(join(\?[^\\\s]{0,2000})?|i/[\w-]{1,100})", re.ASCII)
+"""Where somebody may come from whose browser was another's: no address of another site."""
 
 
 def routes(site: Site) -> list[Route]:
@@ -40,6 +44,8 @@ def routes(site: Site) -> list[Route]:
         route("/here/device", "GET", device),
         route("/here/device", "POST", new_device),
         route("/here/leave", "GET", leave_page),
+        route("/here/finish", "GET", finish_page),
+        route("/here/finish", "POST", finish),
     ]
     if site.kind == "quick":
         found += [
@@ -72,16 +78,17 @@ def data_file(visit: Visit) -> Response:
 def device(visit: Visit) -> Response:
     """Offers a private link for another device."""
     with visit.site.store.read() as db:
-        person_of(visit, visit.site.reading(db))
-    return visit.page("device.html.j2", address="", qr="")
+        is_over = person_of(visit, visit.site.reading(db)).outcome is not None
+    return visit.page("device.html.j2", address="", qr="", is_over=is_over)
 
 
 def new_device(visit: Visit) -> Response:
     """A private link for another device; shown now and never again."""
     with visit.site.store.turn(visit.site.study_id) as turn:
-        token = people.new_link(turn, person_of(visit, turn))
+        person = person_of(visit, turn)
+        token, is_over = people.new_link(turn, person), person.outcome is not None
     address = visit.url(f"/i/{token}")
-    return visit.page("device.html.j2", address=address, qr=qr_svg(address))
+    return visit.page("device.html.j2", address=address, qr=qr_svg(address), is_over=is_over)
 
 
 def leave_page(visit: Visit) -> Response:
@@ -89,6 +96,28 @@ def leave_page(visit: Visit) -> Response:
     with visit.site.store.read() as db:
         person = person_of(visit, visit.site.reading(db))
         return visit.page("leave.html.j2", n_rounds=person.n_rounds_completed)
+
+
+def finish_page(visit: Visit) -> Response:
+    """Asks once more before this browser forgets somebody."""
+    with visit.site.store.read() as db:
+        person = person_of(visit, visit.site.reading(db))
+        return visit.page("finish.html.j2", is_over=person.outcome is not None, is_done=False)
+
+
+def finish(visit: Visit) -> Response:
+    """Has this browser forget whose it was, so that the next person can use it."""
+    with visit.site.store.turn(visit.site.study_id) as turn:
+        people.stand_up(turn, visit.token)
+    for name in (COOKIE, DONE_COOKIE, FORM_COOKIE, "cw_language"):
+        visit.set_cookie(name, None)
+    onward = visit.text("onward")
+    if _ONWARD.fullmatch(onward):
+        return visit.go(onward)
+    answer = visit.page("finish.html.j2", is_over=True, is_done=True)
+    # Over TLS alone, and without it the page's script does what it can.
+    answer.headers["Clear-Site-Data"] = '"cache", "storage"'
+    return answer
 
 
 def kept_result(visit: Visit, turn: Turn, group: Group | None) -> dict[str, Any] | None:

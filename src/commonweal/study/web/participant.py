@@ -10,16 +10,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from commonweal.study import answers, people, privacy
-from commonweal.study.config import StudyConfig
 from commonweal.study.pages import Page, current_page
 from commonweal.study.quick import group_of
 from commonweal.study.screening import flags_of
-from commonweal.study.sessions import KEPT_DAYS
-from commonweal.study.store import Turn, hashed
-from commonweal.study.tables import Event, Link, Participant
-from commonweal.study.web import beside
+from commonweal.study.store import Turn
+from commonweal.study.tables import Event, Participant
+from commonweal.study.web import beside, entering
 from commonweal.study.web.live import LOBBY
-from commonweal.study.web.person import COOKIE, is_somebody, message, person_of
+from commonweal.study.web.person import COOKIE, message, person_of
 from commonweal.study.web.visit import Handler, RefusedError, Visit, endpoint, stream
 from commonweal.types import RATING_MAX, RATING_MIN
 
@@ -36,17 +34,12 @@ DELETED = "deleted"
 def routes(site: Site) -> list[Route]:
     """The participants' addresses."""
 
-    def route(path: str, method: str, handler: Handler, *, form: bool = False) -> Route:
-        # Pages that are there before the person's own cookie are tied to another one.
-        wrapped = endpoint(site, handler) if form else endpoint(site, handler, cookie=COOKIE)
-        return Route(path, wrapped, methods=[method])
+    def route(path: str, method: str, handler: Handler) -> Route:
+        return Route(path, endpoint(site, handler, cookie=COOKIE), methods=[method])
 
     return [
         route("/", "GET", lambda visit: visit.go("/join")),
-        route("/join", "GET", join_page, form=True),
-        route("/join", "POST", join, form=True),
-        route("/i/{token}", "GET", link_page, form=True),
-        route("/i/{token}", "POST", link, form=True),
+        *entering.routes(site),
         route("/here", "GET", here),
         Route("/here/events", stream(site, COOKIE, _whose_events), methods=["GET"]),
         *beside.routes(site),
@@ -54,131 +47,6 @@ def routes(site: Site) -> list[Route]:
         # Where a form came back with something missing, a reload of its address finds the page.
         route("/here/{action}", "GET", lambda visit: visit.go("/here")),
     ]
-
-
-# ------------------------------------------------------------------------------------- coming in
-
-
-def consent_text(config: StudyConfig, visit: Visit, kind: str) -> tuple[str, str]:
-    """(Everything that the person is told before they agree, the words that they agree with)."""
-    if kind == "quick":
-        asked = "\n\n".join(question.text for question in config.questions)
-        told, agreed = visit.speak("quick.information", question=asked), visit.speak("quick.agree")
-        told += "\n\n" + visit.speak(f"quick.kept_{visit.site.kept}", n=KEPT_DAYS)
-    else:
-        n = config.rounds.count
-        questions = visit.speak("consent.one_question" if n == 1 else "consent.some_questions", n=n)
-        told = visit.speak(
-            "consent.information",
-            title=config.title,
-            n_questions=questions,
-            who_reads=visit.speak(
-                "consent.who_reads_shared" if config.shares_opinions else "consent.who_reads"
-            ),
-        )
-        agreed = visit.speak("consent.agree")
-    if config.contact:
-        told += "\n\n" + visit.speak("consent.contact", contact=config.contact)
-    return told, agreed
-
-
-def _consent_page(visit: Visit, action: str, *, status: int = 200, problem: str = "") -> Response:
-    kind = visit.site.kind
-    information, agreed = consent_text(visit.site.config, visit, kind)
-    return visit.page(
-        "consent.html.j2",
-        status=status,
-        information=information,
-        agreed=agreed,
-        kind=kind,
-        action=action,
-        problem=problem,
-        recruiter=_recruiter(visit),
-    )
-
-
-def join_page(visit: Visit) -> Response:
-    """Information and consent, before anything is stored."""
-    if is_somebody(visit):
-        return visit.go("/here")
-    with visit.site.store.read() as db:
-        if visit.site.reading(db).study.closed_at is not None:
-            return message(visit, "link.closed_title", "link.closed")
-    return _consent_page(visit, "/join")
-
-
-def join(visit: Visit) -> Response:
-    """Somebody agrees, or does not, in which case nothing is stored."""
-    if visit.text("decision") != "agree":
-        return message(visit, "consent.declined_title", "consent.declined")
-    visit.site.limits.count(f"joins {visit.address}", visit.site.limits.joins)
-    try:
-        with visit.site.store.turn(visit.site.study_id) as turn:
-            if turn.study.closed_at is not None:
-                return message(visit, "link.closed_title", "link.closed")
-            person = people.join(
-                turn,
-                language=visit.language,
-                recruiter=_recruiter(visit),
-                browser="" if visit.is_new else visit.token,
-                is_simulated=visit.site.simulated,
-            )
-            _agree(visit, turn, person)
-            cookie = people.sit_down(turn, person)
-    except people.AlreadyJoinedError:
-        return message(visit, "link.already_title", "link.already", status=409)
-    visit.set_cookie(COOKIE, cookie)
-    return visit.go("/here")
-
-
-def _agree(visit: Visit, turn: Turn, person: Participant) -> None:
-    # The language of the page that was read, whatever another tab has chosen since.
-    if visit.text("language") in visit.site.config.languages:
-        visit.language = visit.text("language")
-    text = "\n\n".join(consent_text(visit.site.config, visit, visit.site.kind))
-    if person.stage == "consent":
-        person.language = visit.language
-    people.consent(turn, person, text)
-    if visit.site.kind == "quick":
-        people.read_instructions(turn, person)
-
-
-def _recruiter(visit: Visit) -> dict[str, str]:
-    """The recruiter's ids, from the link, or from the form that the link's page made."""
-    names = visit.site.config.recruiter
-    found = {}
-    for part in ("participant", "study", "session"):
-        name = getattr(names, part)
-        if name:
-            value = visit.text(part) or visit.request.query_params.get(name, "")
-            found[part] = answers.clean(value)[:200]
-    return found
-
-
-def link_page(visit: Visit) -> Response:
-    """A private link: a button first, so that a preview of the link does not use it up."""
-    if is_somebody(visit):
-        return visit.go("/here")
-    token = visit.request.path_params["token"]
-    with visit.site.store.read() as db:
-        found = db.get(Link, hashed(token))
-    if found is None:
-        visit.site.limits.count(f"failures {visit.address}", visit.site.limits.failures)
-        raise RefusedError(404, "error.not_found")
-    if found.used_at is not None:
-        return message(visit, "link.used_title", "link.used", status=410)
-    return visit.page("link.html.j2", token=token)
-
-
-def link(visit: Visit) -> Response:
-    """Exchanges a private link for a cookie, once."""
-    with visit.site.store.turn(visit.site.study_id) as turn:
-        cookie = people.exchange(turn, visit.request.path_params["token"])
-    if cookie is None:
-        visit.site.limits.count(f"failures {visit.address}", visit.site.limits.failures)
-        return message(visit, "link.used_title", "link.used", status=410)
-    visit.set_cookie(COOKIE, cookie)
-    return visit.go("/here")
 
 
 # ------------------------------------------------------------------------------------- the page
@@ -214,7 +82,7 @@ def _show(
     visit: Visit, turn: Turn, page: Page, *, status: int = 200, problem: str = ""
 ) -> Response:
     if page.kind == "consent":
-        return _consent_page(visit, "/here/consent", status=status, problem=problem)
+        return entering.consent_page(visit, "/here/consent", status=status, problem=problem)
     asked = page.presentation.id if page.presentation else None
     return visit.page(
         f"{page.kind}.html.j2",
@@ -283,7 +151,7 @@ def act(visit: Visit) -> Response:
 
 def _consent(visit: Visit, turn: Turn, person: Participant) -> Response | None:
     if visit.text("decision") == "agree":
-        _agree(visit, turn, person)
+        entering.agree(visit, turn, person)
         return None
     if person.stage == "consent":
         privacy.delete_data(turn, person)
@@ -377,5 +245,5 @@ _ACTIONS = {
 
 def _whose_events(turn: Turn, token: str) -> tuple[int, int] | None:
     """The group (or the waiting room) and the person that a stream is for."""
-    person = people.of_cookie(turn.db, turn.study.id, token)
+    person = people.of_cookie(turn, token)
     return None if person is None else (person.group_id or LOBBY, person.id)

@@ -7,9 +7,13 @@ from starlette.responses import Response
 from commonweal.study import people
 from commonweal.study.store import Turn
 from commonweal.study.tables import Participant
-from commonweal.study.web.visit import RefusedError, Visit
+from commonweal.study.web.visit import RefusedError, Visit, csrf_of
 
 COOKIE = "cw_here"
+DONE_COOKIE = "cw_done"
+"""Says that this browser has shown the end of a part, so that its hour is not begun anew."""
+DONE_SECONDS = 3600
+"""How long a browser knows a person once it has shown them the end: others may use it."""
 
 
 def person_of(visit: Visit, turn: Turn) -> Participant:
@@ -18,19 +22,27 @@ def person_of(visit: Visit, turn: Turn) -> Participant:
     Raises:
         RefusedError: nobody's.
     """
-    person = people.of_cookie(turn.db, turn.study.id, visit.token)
+    person = people.of_cookie(turn, visit.token)
     if person is None:
         raise RefusedError(401, "link.lost")
     if person.consented_at is not None:
         visit.language = person.language
+    if person.outcome is not None:
+        _soon_forgotten(visit)
     return person
 
 
-def is_somebody(visit: Visit) -> bool:
-    """Whether the browser is that of a participant."""
+def _soon_forgotten(visit: Visit) -> None:
+    mark = csrf_of(f"done {visit.token}")
+    if visit.request.cookies.get(DONE_COOKIE) != mark:
+        visit.set_cookie(COOKIE, visit.token, seconds=DONE_SECONDS)
+        visit.set_cookie(DONE_COOKIE, mark, seconds=DONE_SECONDS)
+
+
+def who_is_here(visit: Visit, turn: Turn) -> Participant | None:
+    """The participant whom the browser belongs to, on pages that are tied to another cookie."""
     token = visit.request.cookies.get(COOKIE, "")
-    with visit.site.store.read() as db:
-        return bool(token) and people.of_cookie(db, visit.site.study_id, token) is not None
+    return people.of_cookie(turn, token) if token else None
 
 
 def message(visit: Visit, title: str, text: str, *, status: int = 200) -> Response:

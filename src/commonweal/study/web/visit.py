@@ -27,6 +27,7 @@ MAX_CHARACTERS = 20_000
 """Of one field: twice what an opinion may have."""
 MAX_WHOLE = 2**31 - 1
 """The largest whole number that PostgreSQL takes for an INTEGER."""
+COOKIE_SECONDS = 90 * 86_400
 FORM_COOKIE = "cw_form"
 """Before somebody has a cookie of their own, forms are tied to this one."""
 
@@ -62,7 +63,7 @@ class Visit:
     language: str
     is_known: bool = False
     flags: list[str] | None = None
-    set_cookies: dict[str, str | None] = field(default_factory=dict)
+    set_cookies: dict[str, tuple[str, int] | None] = field(default_factory=dict)
 
     @property
     def csrf(self) -> str:
@@ -133,9 +134,9 @@ class Visit:
         """A redirect to a page here, to be fetched with GET."""
         return RedirectResponse(path, 303)
 
-    def set_cookie(self, name: str, token: str | None) -> None:
-        """Gives the browser a cookie with the answer, or takes it away."""
-        self.set_cookies[name] = token
+    def set_cookie(self, name: str, token: str | None, *, seconds: int = COOKIE_SECONDS) -> None:
+        """Gives the browser a cookie with the answer, for so long, or takes it away."""
+        self.set_cookies[name] = None if token is None else (token, seconds)
 
 
 Handler = Callable[[Visit], Response]
@@ -180,14 +181,15 @@ def endpoint(site: Site, handler: Handler, *, cookie: str = FORM_COOKIE) -> Any:
             visit.set_cookie(FORM_COOKIE, visit.token)
         if (asked := request.query_params.get("lang", "")) in site.config.languages:
             visit.set_cookie("cw_language", asked)
-        for name, token in visit.set_cookies.items():
-            if token is None:
+        for name, given in visit.set_cookies.items():
+            if given is None:
                 response.delete_cookie(name, path="/")
             else:
+                token, seconds = given
                 response.set_cookie(
                     name,
                     token,
-                    max_age=90 * 86_400,
+                    max_age=seconds,
                     path="/",
                     httponly=True,
                     samesite="lax",

@@ -218,7 +218,13 @@
     setTimeout(() => { delete form.dataset.sent; }, 4000);
   });
 
-  function begin() { listen(); times(); opinion(); handling(); }
+  // The browser has forgotten somebody: so does this tab, which keeps what could not be sent.
+  function forget() {
+    if (!main().querySelector("[data-forget]")) return;
+    try { sessionStorage.clear(); } catch { /* forbidden */ }
+  }
+
+  function begin() { listen(); times(); opinion(); handling(); forget(); }
   window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
   document.addEventListener("visibilitychange", () => { if (!document.hidden && source) look(); });
   setInterval(tick, 1000);
