@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TESTED := --extra questions --extra study --extra warm
 UV := $(BIN)/uv pip compile --universal --no-header --no-annotate --python-version 3.11 --quiet
 
-.PHONY: run test test-train test-slow attack check bench docs lock audit clean
+.PHONY: run test test-train test-slow attack check bench docs docs-site dist lock audit sbom clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/base.stamp
@@ -56,12 +56,35 @@ docs: $(VENV)/dev.stamp
 	$(BIN)/python docs/make_record_format.py
 	$(BIN)/python docs/make_training_config.py
 
+# The docs site, into build/site; fails at a warning, a dead link or anything loaded from elsewhere.
+# MkDocs gets a place of its own: it needs nothing of ours installed, only the sources.
+docs-site: build/docs.stamp
+	NO_MKDOCS_2_WARNING=1 build/docs/bin/mkdocs build --strict
+
+build/docs.stamp: requirements/docs.lock
+	test -x build/docs/bin/python || $(PYTHON) -m venv build/docs
+	build/docs/bin/python -m pip --disable-pip-version-check --quiet install -r requirements/docs.lock
+	touch $@
+
+# Source archive and wheel, into dist/; the wheel has at most 10 MB and is tried in an environment of its own.
+dist:
+	rm -rf dist build/dist
+	$(PYTHON) -m venv build/dist
+	build/dist/bin/python -m pip --disable-pip-version-check --quiet install build twine
+	build/dist/bin/python -m build
+	build/dist/bin/twine check --strict dist/*
+	test "$$(stat -c %s dist/*.whl)" -lt 10000000
+	$(PYTHON) -m venv --clear build/dist
+	build/dist/bin/python -m pip --disable-pip-version-check --quiet install dist/*.whl
+	cd build && dist/bin/commonweal --version && dist/bin/commonweal plugins
+
 # Newest versions within pyproject.toml's bounds, for every platform and Python. The CUDA libraries
 # that some builds of torch want are left to pip, so that a CPU build installs without them.
 lock: $(VENV)/dev.stamp
 	echo 'torch==2.13.0' | $(UV) pyproject.toml --all-extras --group dev -c - -o requirements/full.lock
 	$(UV) pyproject.toml $(TESTED) --group dev -c requirements/full.lock -o requirements/dev.lock
 	$(UV) pyproject.toml -c requirements/full.lock -o requirements/base.lock
+	$(UV) --group docs -o requirements/docs.lock
 	sed -i -E '/^(nvidia|cuda|triton)/d' requirements/full.lock
 
 # Known vulnerabilities of what is installed; asks an advisory service on the network. The tool gets a
@@ -71,6 +94,13 @@ audit:
 	build/audit/bin/python -m pip install --quiet pip-audit
 	set -e; for each in base dev full; do \
 	  build/audit/bin/pip-audit --strict --no-deps --disable-pip -s osv -r requirements/$$each.lock; done
+
+# What is locked as a bill of materials, in CycloneDX's JSON: build/sbom-base.json and so on.
+sbom:
+	$(PYTHON) -m venv build/sbom
+	build/sbom/bin/python -m pip install --quiet cyclonedx-bom
+	set -e; for each in base dev full; do build/sbom/bin/cyclonedx-py requirements \
+	  requirements/$$each.lock --pyproject pyproject.toml -o build/sbom-$$each.json; done
 
 $(VENV)/base.stamp: requirements/base.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -20,6 +20,7 @@ import pytest
 import typer
 from typer.main import get_command
 
+import commonweal
 from commonweal import find_agreement, load_policy, read_group
 from commonweal.cli.app import app
 from commonweal.models.scripted import ScriptedModel
@@ -111,8 +112,8 @@ def run_python(code: str, tmp_path: Path) -> str:
 
 
 def tree() -> tuple[set[str], dict[str, str]]:
-    """The paths in README's tree, and what it says of each."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    """The paths in CONTRIBUTING's tree, and what it says of each."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"^## The tree\n\n```text\n(.*?)^```$", text, re.M | re.S)
     first, *rest = block.splitlines()
     paths, said, parent = set(first.split()), {}, ""
@@ -145,9 +146,10 @@ def test_tree_names_all_that_is_there():
 
 
 def test_counts_in_the_readme_are_right():
-    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    tree_text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     n_groups = len(list((ROOT / "examples" / "groups").glob("*.toml")))
-    assert f"{n_groups} groups written for this project" in text
+    assert f"{n_groups} groups written for this project" in tree_text
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     card = (ROOT / "src/commonweal/rewards/reader_card.md").read_text(encoding="utf-8")
     ((share, n_held_out),) = re.findall(
         r"random statement in (\d+) % of (\d+) held-out graded groups", card
@@ -236,7 +238,20 @@ def test_cheap_commands_run(line: str):
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 @pytest.mark.parametrize(
-    "target", ["run", "test", "test-train", "test-slow", "check", "bench", "docs", "lock"]
+    "target",
+    [
+        "run",
+        "test",
+        "test-train",
+        "test-slow",
+        "check",
+        "bench",
+        "docs",
+        "docs-site",
+        "dist",
+        "lock",
+        "sbom",
+    ],
 )
 def test_make_targets_are_documented_and_can_be_planned(target: str):
     assert any(f"make {target}" in shell_lines(page) for page in OURS)
@@ -408,12 +423,85 @@ def test_paper_map_names_only_what_exists():
             assert re.search(rf"\b{name.split('.')[-1]}\b", source), f"{name} in {path}"
 
 
-def test_paper_map_says_which_issue():
-    text = prose(DOCS / "paper_map.md")
-    issues = {"study"}
-    assert set(re.findall(r"\(issue: ([^)]+)\)", text)) == issues | {"…"}
-    for row in re.findall(r"^\|.*not yet.*\|$", text, re.MULTILINE | re.IGNORECASE):
-        assert re.search(r"\(issue: ", row), row
+@pytest.mark.parametrize("page", OURS, ids=name_of)
+def test_pages_lead_to_nothing_that_a_reader_cannot_see(page: Path):
+    """Neither an issue of ours nor a plan that is not in the repository."""
+    assert not re.findall(r"\(issue: |\bDESIGN\b", page.read_text(encoding="utf-8"))
+
+
+# ------------------------------------------------------------------------------------ the docs site
+
+
+def test_every_page_is_in_the_sites_navigation():
+    """MkDocs' own file is YAML with Python tags, so the lines are read as they stand."""
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    named = set(re.findall(r": ([\w/]+\.md)$", text[text.index("\nnav:") :], re.MULTILINE))
+    there = {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")}
+    records = {name for name in there if name.startswith("decisions/")}
+    assert named == (there - records) | {"index.md"}
+
+
+def test_every_public_name_is_in_the_python_reference():
+    text = (DOCS / "api.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"^::: commonweal\.(\w+)$", text, re.MULTILINE))
+    errors = {name for name in commonweal.__all__ if name.endswith("Error")}
+    assert shown - {"errors"} == set(commonweal.__all__) - errors - {"__version__"}
+    assert "errors" in shown
+
+
+def test_benchmarks_page_names_what_is_there():
+    ages = maker("benchmark_ages")
+    text = (DOCS / "benchmarks.md").read_text(encoding="utf-8")
+    rows = ages.rows(text)
+    assert len(rows) == len(re.findall(r"^\| [^-]", text, re.MULTILINE)) - 1
+    for row in rows:
+        assert (ROOT / row.command.split()[1]).is_file(), row.command
+        assert all((ROOT / path).exists() for path in row.code), row.code
+    listed = {Path(row.command.split()[1]).name for row in rows}
+    assert {path.name for path in (ROOT / "benchmarks").glob("*.py")} <= listed
+
+
+def test_figures_older_than_their_code_are_marked():
+    ages = maker("benchmark_ages")
+    row = "| what | `python benchmarks/threads.py` | peer | {} | `src/commonweal` | here |"
+    assert "**older than its code**" in ages.marked(row.format("2020-01-01"))
+    assert "newer than its code" in ages.marked(row.format("2999-01-01"))
+    gone = row.format("2020-01-01").replace("src/commonweal", "src/nowhere")
+    assert "not known" in ages.marked(gone)
+
+
+# ------------------------------------------------------------------------------- the tutorials
+
+
+TUTORIAL_CSV = ("group.csv", "critiques.csv")
+TRIED_WITH = ("--model", "embedded:small", "--candidates", "3")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("smollm2_gguf", "encoder_folder")
+@pytest.mark.parametrize("name", ["facilitator", "researcher"])
+def test_tutorials_work_from_top_to_bottom(name: str, tmp_path: Path):
+    """Each command as it stands, in one folder; a smaller model writes, and no server is left."""
+    page = DOCS / "tutorials" / f"{name}.md"
+    for file, text in zip(TUTORIAL_CSV, fences(page, "csv"), strict=False):
+        (tmp_path / file).write_text(text, encoding="utf-8")
+    main = "import sys; sys.argv[0] = 'commonweal'; from commonweal.cli import main; main()"
+    for line in (line for body in fences(page, "sh") for line in body.splitlines()):
+        tool, *arguments = shlex.split(line)
+        assert tool == "commonweal"
+        if arguments[:2] in (["models", "pull"], ["study", "quick"]):
+            continue
+        small = TRIED_WITH if arguments[0] == "agree" and "--compare-rules" not in line else ()
+        done = subprocess.run(
+            [sys.executable, "-c", main, *arguments, *small],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONUTF8": "1"},
+            capture_output=True,
+            encoding="utf-8",
+        )
+        assert done.returncode == 0, f"{line}\n{done.stderr[-2000:]}"
+    shown = {"facilitator": "second.html", "researcher": "evaluation.html"}[name]
+    assert "<html" in (tmp_path / shown).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", sorted((DOCS / "decisions").glob("*.md")), ids=name_of)

@@ -245,7 +245,7 @@ class LanguageModel(Protocol):
         sampling: Sampling | None = None,
         on_done: Callable[[int], None] | None = None,
     ) -> list[list[Completion]]:
-        """Returns ``n_samples`` completions for each prompt, in order: [n_prompts][n_samples].
+        """Returns ``n_samples`` completions for each prompt, in order: n_prompts lists.
 
         Sample j of prompt i is drawn with seed ``seeds[i] + j``. ``on_done`` is called with the
         number of completions finished so far.

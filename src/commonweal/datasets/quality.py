@@ -14,7 +14,7 @@ def mean_quality(dataset: Dataset) -> pl.DataFrame:
     """Each statement's quality: mean over raters of each rater's mean of both passes.
 
     Columns round_id, candidate_id, quality; statements that nobody rated for quality are absent.
-    Source: paper 3.4 step 2, DESIGN decision 4.
+    Source: paper 3.4 step 2.
     """
     return _mean_over_raters(dataset, "quality")
 

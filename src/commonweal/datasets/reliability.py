@@ -85,7 +85,7 @@ def drop_unreliable(
     """The dataset without the ratings of people whose kappa is below the threshold.
 
     Their opinions stay: policies saw them, and others' rounds hang on them. How many people were
-    kept and why is in the new step (DESIGN decision 4; paper 3.2 leaves the number open).
+    kept and why is in the new step (paper 3.2 leaves the number open: docs/decisions/012).
 
     Raises:
         InputError: as ``reliability``; or nobody would be left.
