@@ -44,7 +44,7 @@ The manifest, JSON. `write_dataset` writes it with the tables, `read_dataset` ch
 | `licence` | text | under which it may be used; empty where unknown |
 | `attribution` | text | what the licence asks to be said |
 | `steps` | list | what was done, oldest first: `what`, `options`, `counts`, `commonweal_version` |
-| `tables` | object | each table's name with `n_rows` and `sha256` of its file; all six |
+| `tables` | object | each table's name with `n_rows` and `sha256` of its file; all of them |
 """
 
 

@@ -18,13 +18,13 @@ from commonweal.groups import cleaned
 from commonweal.policies.revising import revising_policy
 from commonweal.reading.explaining import nearest
 from commonweal.rewards.critiques import opinion_and_critiques
-from commonweal.selection import Selection, Wanted, select
+from commonweal.selection import MIN_QUALITY, Selection, Wanted, select
 from commonweal.types import Candidate, Critique, Opinion
 
 if TYPE_CHECKING:
     from commonweal.outcomes import Explanation
     from commonweal.policies.prompts import RevisionTemplate
-    from commonweal.types import LanguageModel, Progress, RewardModel
+    from commonweal.types import LanguageModel, Policy, Progress, Question, RewardModel
     from commonweal.welfare import WelfareRule
 
 Critiques = Mapping[str, str] | Iterable[Critique]
@@ -95,7 +95,7 @@ def revise(
     seed: int,
     min_quality: float | None,
     on_progress: Progress,
-    earlier: Iterable[Iterable[Critique]] = (),
+    earlier: Iterable[Sequence[Critique]] = (),
 ) -> tuple[Selection, Explanation | None]:
     """Revisions of the statement beside the statement itself, scored and picked, and why.
 
@@ -120,15 +120,67 @@ def revise(
     """
     shown = [each for each in critiques if each.participant_id not in made.omitted]
     policy, cut = revising_policy(statement.text, shown, model, template=template)
-    read_as = heard(made.opinions, (*earlier, critiques))
-    (found,) = select(
+    rounds = (*earlier, critiques)
+    found = revised_with(
+        policy,
         made.question,
         made.opinions,
+        statement,
+        rounds,
+        omitted=made.omitted,
+        reward=reward,
+        rules=(rule,),
+        n_candidates=n_candidates,
+        seed=seed,
+        on_progress=on_progress,
+        min_quality=min_quality,
+    )
+    found = replace(found, notes=(*cut, *found.notes))
+    return found, explain(found, reward, read_as=heard(made.opinions, rounds))
+
+
+def revised_with(
+    policy: Policy,
+    question: Question,
+    opinions: Sequence[Opinion],
+    statement: Candidate,
+    rounds: Sequence[Sequence[Critique]],
+    *,
+    omitted: tuple[str, ...],
+    reward: RewardModel | None,
+    rules: tuple[WelfareRule | None, ...],
+    n_candidates: int,
+    seed: int,
+    on_progress: Progress,
+    min_quality: float | None = MIN_QUALITY,
+) -> Selection:
+    """The statement and what this policy writes in its place, scored and picked.
+
+    Args:
+        policy: what writes; it knows the statement and the critiques already.
+        question: what was asked.
+        opinions: everybody's.
+        statement: what people read; it stands first.
+        rounds: the critiques of each round, those that are written from last.
+        omitted: whose words the policy does not see.
+        reward: what predicts agreement; None where every rule is.
+        rules: one for each pick.
+        n_candidates: how many revisions to write.
+        seed: of all chance.
+        on_progress: see ``select``.
+        min_quality: likewise.
+
+    Raises:
+        EngineError: the language model failed.
+    """
+    (found,) = select(
+        question,
+        opinions,
         [
             Wanted(
-                made.omitted,
+                omitted,
                 n_candidates,
-                (rule,),
+                rules,
                 (seed,),
                 named="from these critiques",
                 standing=(statement,),
@@ -139,12 +191,7 @@ def revise(
         on_progress=on_progress,
         min_quality=min_quality,
         may_be_empty=True,
-        read_as=read_as,
+        read_as=heard(opinions, rounds),
     )
-    found = replace(
-        found,
-        notes=(*cut, *found.notes),
-        provenance=found.provenance
-        | {"revises": statement.id, "n_critiques": len(critiques), "policy": policy.name},
-    )
-    return found, explain(found, reward, read_as=read_as)
+    told = {"revises": statement.id, "n_critiques": len(rounds[-1]), "policy": policy.name}
+    return replace(found, provenance=found.provenance | told)

@@ -19,6 +19,8 @@ from commonweal.types import Candidate, Question
 
 OPINION = "Buses should cost less, because many people have no car and still have to get to work."
 
+CRITIQUE = "Say who is to pay for it."
+
 
 def small_study(**changes):
     """A study of groups of 4 (at least 3), two rounds, statements of two arms."""
@@ -58,7 +60,9 @@ class ScriptedWriter:
         self.tasks.append(task)
         if self.failures:
             raise EngineError(self.failures.pop(0))
-        n = task.arm.candidates
+        standing = () if task.revises is None else (task.revises.statement,)
+        again = "" if task.revises is None else f" Revised after {len(task.revises.critiques)}."
+        n = task.arm.candidates + len(standing)
         expected = np.array(
             [[3.0 + 0.1 * i + 0.01 * j for i in range(n)] for j in range(len(task.opinions))]
         )
@@ -67,17 +71,19 @@ class ScriptedWriter:
             question=Question(task.question),
             opinions=task.opinions,
             omitted=task.omit,
-            candidates=tuple(
+            n_standing=len(standing),
+            candidates=standing
+            + tuple(
                 Candidate(
                     f"c{i:02d}",
-                    self.text.format(n=i, arm=task.arm.name, seed=task.seed),
+                    self.text.format(n=i, arm=task.arm.name, seed=task.seed) + again,
                     names,
                     task.arm.policy,
                     "scripted",
                     "0" * 16,
                     task.seed + i,
                 )
-                for i in range(n)
+                for i in range(task.arm.candidates)
             ),
             n_sampled=n,
             rewards=expected,
@@ -86,8 +92,9 @@ class ScriptedWriter:
             timings_seconds={},
             provenance={},
         )
+        avoid = [each.text for each in standing]
         return Written(
-            draws=(made.picked(task.arm.draw_rules(task.seed)),),
+            draws=(made.picked(task.arm.draw_rules(task.seed), avoid=avoid),),
             notes=(),
             provenance={"reward_model": "scripted", "seed": task.seed},
         )
@@ -159,12 +166,17 @@ class Place:
                 assert answers.rate(turn, person, asked, agreement, quality) is None
             elif page.kind == "opinion":
                 assert answers.write_opinion(turn, person, page.round.id, OPINION) is None
+            elif page.kind == "critique":
+                # Every second person would change something.
+                said = CRITIQUE if person.seat % 2 else ""
+                assert answers.write_critique(turn, person, page.round.id, said) is None
             elif page.kind == "result":
                 assert answers.leave_result(turn, person, page.round.id)
         return page.kind
 
 
 __all__ = [
+    "CRITIQUE",
     "OPINION",
     "ArmConfig",
     "Place",

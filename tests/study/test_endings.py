@@ -24,8 +24,9 @@ from web_making import Served, to_opinions
 
 from commonweal.errors import InputError
 from commonweal.study.bots import Browser
-from commonweal.study.export import export_study, payments, safe_cell
+from commonweal.study.export import export_study
 from commonweal.study.folder import back_up, open_kept
+from commonweal.study.payments import payments, safe_cell
 from commonweal.study.store import Store
 from commonweal.study.tables import Opinion, Participant
 

@@ -15,7 +15,8 @@ from test_machine import outcomes, play
 
 from commonweal.datasets.dataset import read_dataset
 from commonweal.study import people, privacy
-from commonweal.study.export import export_study, payments, safe_cell
+from commonweal.study.export import export_study
+from commonweal.study.payments import payments, safe_cell
 from commonweal.study.tables import (
     Base,
     Event,

@@ -15,7 +15,8 @@ from test_machine import play
 from commonweal.datasets.dataset import read_dataset
 from commonweal.study import answers, people, privacy, researchers
 from commonweal.study.answers import Handled
-from commonweal.study.export import export_study, payments
+from commonweal.study.export import export_study
+from commonweal.study.payments import payments
 from commonweal.study.tables import (
     Base,
     Event,

@@ -190,8 +190,9 @@ def export(
     """Write a study in the record format, without anything that names a person."""
     needs_extra()
     from commonweal.files import write_whole
-    from commonweal.study.export import LEFT_OUT, export_study, payments
+    from commonweal.study.export import LEFT_OUT, export_study
     from commonweal.study.folder import open_kept, open_served
+    from commonweal.study.payments import payments
 
     opened = open_kept(name) if name.is_file() else open_served(name, database)
     dataset = export_study(opened.store, opened.study_id, out, overwrite=overwrite)

@@ -53,6 +53,14 @@ def quick(
         bool,
         typer.Option("--review", help="You read every statement before the group sees it."),
     ] = False,
+    revise: Annotated[
+        bool,
+        typer.Option(
+            "--revise",
+            help="Ask what people would change about each statement, and write it again, before "
+            "the result. Without it you may ask so on your page, at each result.",
+        ),
+    ] = False,
     host: Host = "0.0.0.0",  # noqa: S104 - phones in the same network must reach it
     port: Port = 8000,
     base_url: BaseUrl = "",
@@ -104,7 +112,9 @@ def quick(
         typer.echo(f"Deleted the session {name}: its {KEPT_DAYS} days were over.")
     config = None
     if questions:
-        config = quick_study(questions, model=model, language=language, review=review)
+        config = quick_study(
+            questions, model=model, language=language, review=review, revise=revise
+        )
     opened, token, path = _session(config, keep, reopen, is_new=new)
     try:
         writer = ready_writer(opened)

@@ -1,4 +1,4 @@
-"""A dataset in memory and on disk: six tables and their manifest."""
+"""A dataset in memory and on disk: its tables and their manifest."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from commonweal._version import __version__
 from commonweal.datasets.schema import (
+    LATER,
     MANIFEST,
     SCHEMA,
     TABLES,
@@ -83,6 +84,7 @@ class Dataset:
     ratings: pl.DataFrame = field(default_factory=lambda: empty("ratings"))
     position_ratings: pl.DataFrame = field(default_factory=lambda: empty("position_ratings"))
     predictions: pl.DataFrame = field(default_factory=lambda: empty("predictions"))
+    critiques: pl.DataFrame = field(default_factory=lambda: empty("critiques"))
 
     def tables(self) -> dict[str, pl.DataFrame]:
         """Table name to table, in the schema's order."""
@@ -282,7 +284,18 @@ def read_unchecked(folder: Path) -> Dataset:
         attribution=manifest.attribution,
         steps=manifest.steps,
     )
-    return named_by_arm(Dataset(about, **tables))
+    return named_by_arm(Dataset(about, **{name: _up_to_date(name, tables) for name in TABLES}))
+
+
+def _up_to_date(name: str, tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """The table with what the format has had later, empty."""
+    if name not in tables:
+        return empty(name)
+    found, types = tables[name], TABLES[name].polars_schema()
+    missing = [each for each in LATER.get(name, ()) if each not in found.columns]
+    if not missing:
+        return found
+    return found.with_columns(pl.lit(None, dtype=types[each]).alias(each) for each in missing)
 
 
 def _read_manifest(folder: Path) -> _Manifest:
@@ -308,7 +321,7 @@ def _read_manifest(folder: Path) -> _Manifest:
         what = error.errors()[0] if isinstance(error, ValidationError) else {"msg": str(error)}
         where = ".".join(str(part) for part in what.get("loc", ()))
         raise InputError(f"{path}: {f'field {where}: ' if where else ''}{what['msg']}") from None
-    if set(manifest.tables) != set(TABLES):
+    if set(manifest.tables) | {"critiques"} != set(TABLES):
         wrong = sorted(set(manifest.tables) ^ set(TABLES))
         raise InputError(f"{path}: tables differ from the format in {', '.join(wrong)}")
     return manifest

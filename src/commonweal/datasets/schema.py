@@ -160,6 +160,12 @@ ROUNDS = Table(
         _optional("topic", "text", "the question's topic"),
         _optional("split", "text", "what the question may be used for", one_of=SPLITS),
         _optional("iteration", "whole", "the turn of the training loop, from 0"),
+        _optional(
+            "revises_round_id",
+            "text",
+            "the round on the same question whose statement this one revises, from `critiques`; "
+            "null where statements are written first",
+        ),
     ),
 )
 OPINIONS = Table(
@@ -208,6 +214,12 @@ CANDIDATES = Table(
         _optional("alpha", "number", "inequality aversion under which it was picked to be shown"),
         _optional("welfare", "number", "its predicted welfare under that alpha"),
         _optional("rank", "whole", "its rank among that draw's candidates under it, 1 is best"),
+        _optional(
+            "same_as_candidate_id",
+            "text",
+            "in a revision, the statement of the revised round that this one is: it stands among "
+            "its revisions as it was",
+        ),
     ),
 )
 RATINGS = Table(
@@ -244,7 +256,25 @@ PREDICTIONS = Table(
         _optional("expected_rating", "number", "the calibrated rating, on the seven-point scale"),
     ),
 )
+CRITIQUES = Table(
+    "critiques",
+    "What one person would change about the statement that the round revises. Who did not answer "
+    "has no row.",
+    ("round_id", "participant_id"),
+    (
+        _ROUND,
+        _PARTICIPANT,
+        _optional("text", "text", "what they would change; null where nothing"),
+        _optional("used", "yes or no", "whether the policy saw it"),
+    ),
+)
 TABLES = {
     table.name: table
-    for table in (ROUNDS, OPINIONS, CANDIDATES, RATINGS, POSITION_RATINGS, PREDICTIONS)
+    for table in (ROUNDS, OPINIONS, CANDIDATES, RATINGS, POSITION_RATINGS, PREDICTIONS, CRITIQUES)
 }
+LATER: dict[str, tuple[str, ...]] = {
+    "rounds": ("revises_round_id",),
+    "candidates": ("same_as_candidate_id",),
+    "critiques": tuple(column.name for column in CRITIQUES.columns),
+}
+"""What the format has had since statements are revised: where a folder lacks it, nothing was."""

@@ -24,6 +24,7 @@ from commonweal.evaluation.human_opinions import against_human_opinions
 from commonweal.evaluation.predicted import predicted, reward_models
 from commonweal.evaluation.rated import Rated, rated
 from commonweal.evaluation.raters import raters
+from commonweal.evaluation.revision import apart, revision, without
 from commonweal.evaluation.reward_model import reward_model
 from commonweal.evaluation.shared_questions import drawing
 from commonweal.evaluation.shown import rounds_shown
@@ -115,6 +116,7 @@ def evaluate(
             their library is not installed.
     """
     dataset, notes = repaired(dataset)
+    dataset, revised = apart(dataset)
     reliable = drop_unreliable(dataset, threshold=threshold)
     found = rated(reliable)
     baseline = _checked_baseline(found, baseline)
@@ -145,6 +147,9 @@ def evaluate(
         lambda: drawn.section(lambda rated, resampler: best_of_n(rated, selector, resampler)),
         lambda: power(reliable, best, baseline, seed=seed),
     ]
+    if not revised.rounds.is_empty():
+        kept = without(revised, dataset, reliable)
+        parts.append(lambda: revision(kept, n_resamples, seed))
     sections = []
     for n_done, part in enumerate(parts):
         on_progress(STAGE, n_done, len(parts))

@@ -15,6 +15,7 @@ from commonweal.study import machine
 from commonweal.study.screening import flags_of, screen_opinion
 from commonweal.study.store import Turn
 from commonweal.study.tables import (
+    Critique,
     Draft,
     Group,
     Member,
@@ -144,9 +145,9 @@ def rate(
 
 def save_draft(turn: Turn, person: Participant, round_id: int, text: str) -> bool:
     """Whether nothing is lost: the person is writing in this round and the draft was kept, or the
-    opinion was sent while its last draft was still under way.
+    text was sent while its last draft was still under way.
     """
-    if not _is_writing(turn, person, round_id):
+    if not _is_writing(turn, person, round_id, None):
         return _has_written(turn, person, round_id)
     text = text.encode("utf-8", "replace").decode().replace("\x00", " ")[:20_000]
     draft = turn.db.get(Draft, (round_id, person.id))
@@ -207,6 +208,42 @@ def write_opinion(
     return None
 
 
+def write_critique(
+    turn: Turn, person: Participant, round_id: int, text: str, flags: list[str] | None = None
+) -> str | None:
+    """What is wrong with the critique ("too_long"), or "not_asked"; None where it was kept.
+
+    Args:
+        turn: the transaction.
+        person: who wrote it.
+        round_id: the round that it was written for.
+        text: as it was sent; a blank one says that they would change nothing.
+        flags: as of ``write_opinion``.
+    """
+    if not _is_writing(turn, person, round_id, "critique"):
+        return "not_asked"
+    text = clean(text)
+    if len(text) > turn.config.opinion.max_characters:
+        save_draft(turn, person, round_id, text)
+        return "too_long"
+    flags = flags_of(text) if flags is None else flags
+    turn.db.add(
+        Critique(
+            round_id=round_id,
+            participant_id=person.id,
+            text=text,
+            submitted_at=turn.now,
+            screening=screen_opinion(turn.config, flags),
+            flags=flags,
+        )
+    )
+    draft = turn.db.get(Draft, (round_id, person.id))
+    if draft is not None:
+        turn.db.delete(draft)
+    _moved(turn, turn.db.get_one(Group, person.group_id))
+    return None
+
+
 def leave_result(turn: Turn, person: Participant, round_id: int) -> bool:
     """Whether the person has now read this round's result."""
     group = _group(turn, person)
@@ -224,22 +261,28 @@ def _possible_count(n: int | None) -> int | None:
     return n if n is not None and 0 <= n <= MAX_CHANGES else None
 
 
-def _is_writing(turn: Turn, person: Participant, round_id: int) -> bool:
+def _is_writing(
+    turn: Turn, person: Participant, round_id: int, stage: str | None = "opinions"
+) -> bool:
+    """Whether the person is asked for a text in this round; ``stage`` None is either kind."""
     group = _group(turn, person)
     return (
         group is not None
-        and group.stage == "opinions"
         and group.round_id == round_id
+        and group.stage in (("opinions", "critique") if stage is None else (stage,))
         and next_presentation(turn, person) is None
         and not _has_written(turn, person, round_id)
     )
 
 
 def _has_written(turn: Turn, person: Participant, round_id: int) -> bool:
-    written = select(Opinion.id).where(
-        Opinion.round_id == round_id, Opinion.participant_id == person.id
+    return any(
+        turn.db.scalar(
+            select(kind.id).where(kind.round_id == round_id, kind.participant_id == person.id)
+        )
+        is not None
+        for kind in (Opinion, Critique)
     )
-    return turn.db.scalar(written) is not None
 
 
 def _group(turn: Turn, person: Participant) -> Group | None:

@@ -143,6 +143,13 @@ _AGAINST = (
     "I oppose this. We should leave the choice to people themselves.",
     "On the whole no, although I see why some want it, there are better ways.",
 )
+_WISHES = (
+    "Say who pays for it, and what it costs.",
+    "It leaves out those who live outside the town.",
+    "I would say it more carefully: not all of us want that.",
+)
+CRITICAL = 0.5
+"""The share who would change something."""
 _WORDS = {"support": 1, "benefit": 1, "help": 1, "fair": 1, "for it": 1}
 _WORDS |= {"oppose": -1, "against": -1, "cost": -1, "too much": -1, "should not": -1}
 
@@ -161,6 +168,7 @@ class Bot:
         questions: of the study: a page shows one of them, or its position statement.
         person: whose opinions and ratings it gives, of a crowd that knows the questions.
         sent: (page, fields) of everything that the server took.
+        written, criticised: the rounds in which the server took its opinion, and its critique.
         truths: of a latent person, the agreement before noise of each rating that it sent.
     """
 
@@ -172,6 +180,7 @@ class Bot:
     stances: dict[str, float] = field(default_factory=dict)
     sent: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     written: set[str] = field(default_factory=set)
+    criticised: set[str] = field(default_factory=set)
     truths: dict[str, float] = field(default_factory=dict)
     _seen: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 
@@ -185,6 +194,7 @@ class Bot:
             ("check", "/here/check"),
             ("rate", "/here/rate"),
             ("opinion", "/here/opinion"),
+            ("critique", "/here/critique"),
             ("result", "/here/continue"),
         ):
             if action in forms:
@@ -206,6 +216,8 @@ class Bot:
             number = self.browser.forms["/here/opinion"].fields["round"]
             if is_taken(send("/here/opinion", text=text)):
                 self.written.add(number)
+        elif kind == "critique":
+            self._criticise()
         elif kind == "rate":
             self._rate()
         elif kind == "result":
@@ -248,6 +260,16 @@ class Bot:
         texts = _FOR if stance > 0 else _AGAINST
         first, second = self.rng.permutation(len(texts))[:2]
         return f"{texts[first]} {texts[second]}"
+
+    def _criticise(self) -> None:
+        """Half would change something: crude, and nobody's, as the ratings are."""
+        form = self.browser.forms["/here/critique"]
+        action, fields = "/here/stands", {}
+        if self.rng.random() < CRITICAL:
+            wish = _WISHES[int(self.rng.integers(len(_WISHES)))]
+            action, fields = "/here/critique", {"text": wish}
+        if is_taken(self.browser.send(action, **fields)):
+            self.criticised.add(form.fields["round"])
 
     def _rate(self) -> None:
         form = self.browser.forms["/here/rate"]

@@ -38,6 +38,9 @@ __all__ = ["NO_REWARD", "STORED", "AlphaConfig", "ArmConfig", "StudyConfig", "re
 MOST_SHARING = 10
 """People in a group whose opinions everybody rates; with more there would be too much to rate."""
 
+MAX_REVISIONS = 3
+"""How often a statement may be revised: beyond that people are tired, and little changes."""
+
 LANGUAGES = ("en", "de")
 """Languages with a catalogue of texts (``texts/*.toml``)."""
 
@@ -70,12 +73,19 @@ class GroupConfig(_Part):
 
 
 class RoundsConfig(_Part):
-    """How many rounds a person goes through, in which order, and how often each rates."""
+    """How many rounds a person goes through, in which order, and how often each rates.
+
+    ``revise``: how often people are asked what they would change about the statement that their
+    ratings chose, and it is written again. ``revisions``: how many of what is then written they
+    rate beside it.
+    """
 
     count: Annotated[int, Field(ge=1, le=50)] = 2
     order: Literal["random", "as given"] = "random"
     passes: Annotated[int, Field(ge=1, le=2)] = 2
     welfare: RuleName = DEFAULT_RULE
+    revise: Annotated[int, Field(ge=0, le=MAX_REVISIONS)] = 0
+    revisions: Annotated[int, Field(ge=1, le=10)] = 2
 
 
 class OpinionConfig(_Part):
@@ -91,6 +101,7 @@ class TimingsConfig(_Part):
     entry: Seconds = 3600
     lobby: Seconds = 600
     opinion: Seconds = 480
+    critique: Seconds = 240
     rating: Seconds = 60
     result: Seconds = 180
     moderation: Seconds = 180

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import hmac
-import io
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,14 +19,15 @@ from commonweal.datasets.dataset import About, Dataset, Step, frame, write_datas
 from commonweal.datasets.schema import LIKERT_7, TABLES, Column, Table
 from commonweal.datasets.validation import without_faulty_rows
 from commonweal.files import write_whole
-from commonweal.study import people
 from commonweal.study.arms import arms_as_written, policy_of
 from commonweal.study.config import StudyConfig
 from commonweal.study.gaps import GAP
+from commonweal.study.revisions import USABLE
 from commonweal.study.shared import authors_of
 from commonweal.study.store import Store
 from commonweal.study.tables import (
     ConsentText,
+    Critique,
     Event,
     Group,
     Opinion,
@@ -37,7 +35,6 @@ from commonweal.study.tables import (
     Prediction,
     Presentation,
     Rating,
-    RecruiterIds,
     Round,
     Statement,
     Study,
@@ -66,8 +63,6 @@ OWN_COLUMNS = {
     ),
 }
 """What a study's tables hold beyond the record format."""
-_FORMULA = re.compile(r"^[\s']*[=+\-@\t\r＝＋－＠]")
-_FORMULA_WITHIN = re.compile(r"(?<=\S)([;,|\t\r\n][\s\"']*)(?=[=+\-@＝＋－＠])")
 
 
 def export_study(
@@ -146,6 +141,7 @@ def _dataset(db: Session, study_id: int, config: StudyConfig) -> Dataset:
         db.scalars(select(Event.at).where(Event.study_id == study_id, Event.kind == GAP))
     )
     n_incomplete = 0
+    public = {row.id: row.public_id for row, _ in rows}
     for row, group_name in rows:
         question = config.question(row.question_id)
         tables["rounds"].append(
@@ -157,6 +153,7 @@ def _dataset(db: Session, study_id: int, config: StudyConfig) -> Dataset:
                 "position_statement": row.position.strip() or None,
                 "topic": question.topic.strip() or None,
                 "split": question.split or None,
+                "revises_round_id": names.of(public[row.revises_id]) if row.revises_id else None,
             }
         )
         n_incomplete += _add_round(db, row, names.of(row.public_id), exported, tables, gap_times)
@@ -247,7 +244,7 @@ def _add_round(
     n_incomplete = 0
     there = set()
     for opinion in db.scalars(
-        select(Opinion).where(Opinion.round_id == row.id).order_by(Opinion.id)
+        select(Opinion).where(Opinion.round_id == row.opinions_id).order_by(Opinion.id)
     ):
         there.add(opinion.name)
         tables["opinions"].append(
@@ -286,6 +283,7 @@ def _add_round(
                 "alpha": each.alpha,
                 "welfare": each.welfare,
                 "rank": each.rank,
+                "same_as_candidate_id": _name_of(db, each.same_as_id),
                 "x_writer": None if author else each.policy,
                 "x_draw": each.draw,
             }
@@ -316,6 +314,18 @@ def _add_round(
                 "duration_seconds": _duration(rating, gap_times) if rating else None,
             }
         )
+    for critique in db.scalars(
+        select(Critique).where(Critique.round_id == row.id).order_by(Critique.id)
+    ):
+        is_said = bool(critique.text)
+        tables["critiques"].append(
+            {
+                "round_id": round_id,
+                "participant_id": people[critique.participant_id],
+                "text": critique.text or None,
+                "used": critique.screening in USABLE if is_said else None,
+            }
+        )
     for prediction, name in db.execute(
         select(Prediction, Statement.name)
         .join(Statement, Prediction.statement_id == Statement.id)
@@ -333,6 +343,11 @@ def _add_round(
             }
         )
     return n_incomplete
+
+
+def _name_of(db: Session, statement_id: int | None) -> str | None:
+    """The name of a statement within its round."""
+    return db.get_one(Statement, statement_id).name if statement_id is not None else None
 
 
 def _duration(rating: Rating, gap_times: list[float]) -> float | None:
@@ -376,55 +391,3 @@ def data_dictionary(dataset: Dataset) -> str:
     lines += ["", f"{CONSENT_TEXTS}: the texts that people agreed to, and how many did."]
     lines += ["", "Checksums (sha256) of every table are in dataset.json."]
     return "\n".join(lines) + "\n"
-
-
-def payments(store: Store, study_id: int, *, actor: str = "command line") -> str:
-    """Who is to be paid for what, as CSV: the only place where recruiter's ids are given out.
-
-    Where several people came with one number it stands in several rows, and the last column says
-    in how many: who of them it belongs to is known to the recruiter alone.
-
-    The audit says that ``actor`` asked.
-    """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n", quoting=csv.QUOTE_ALL)
-    writer.writerow(
-        (
-            "recruiter_participant",
-            "recruiter_session",
-            "outcome",
-            "code",
-            "n_rounds",
-            "n_with_this_number",
-        )
-    )
-    with store.read() as db:
-        config = store.config_of(db.get_one(Study, study_id))
-        for ids, person in db.execute(
-            select(RecruiterIds, Participant)
-            .join(Participant, RecruiterIds.participant_id == Participant.id)
-            .where(Participant.study_id == study_id)
-            .order_by(RecruiterIds.recruiter_participant)
-        ):
-            code = config.code(person.outcome) if person.outcome else ""
-            cells = (
-                ids.recruiter_participant,
-                ids.recruiter_session,
-                person.outcome or "taking part",
-                code,
-                str(person.n_rounds_completed),
-                str(people.n_with_number(db, study_id, ids.recruiter_participant)),
-            )
-            writer.writerow([safe_cell(cell) for cell in cells])
-    with store.turn(study_id) as turn:
-        turn.log("payments listed", actor=actor)
-    return out.getvalue()
-
-
-def safe_cell(cell: str) -> str:
-    """The cell, behind a "'" wherever a spreadsheet would calculate what follows.
-
-    Also within it: some read ";" or a tab as the end of a cell, whatever quotes say.
-    """
-    cell = _FORMULA_WITHIN.sub(r"\1'", cell)
-    return f"'{cell}" if _FORMULA.match(cell) else cell

@@ -13,7 +13,8 @@ import polars as pl
 
 from commonweal.datasets.dataset import Dataset
 from commonweal.errors import InputError
-from commonweal.study.export import CONSENT_TEXTS, DICTIONARY, export_study, safe_cell
+from commonweal.study.export import CONSENT_TEXTS, DICTIONARY, export_study
+from commonweal.study.payments import safe_cell
 from commonweal.study.store import Store
 
 Kind = Literal["csv", "xlsx", "parquet"]

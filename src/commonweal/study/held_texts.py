@@ -7,16 +7,19 @@ from sqlalchemy import select
 from commonweal.study import machine
 from commonweal.study.statements import replace_rejected
 from commonweal.study.store import Turn
-from commonweal.study.tables import Group, Opinion, Round, Statement
+from commonweal.study.tables import Critique, Group, Opinion, Round, Statement
+
+Text = Opinion | Critique | Statement
 
 
-def waiting_texts(turn: Turn) -> list[tuple[str, Opinion | Statement, Group]]:
-    """What waits for a person: ("opinion" or "statement", the row, its group), oldest first.
+def waiting_texts(turn: Turn) -> list[tuple[str, Text, Group]]:
+    """What waits for a person: ("opinion", "critique" or "statement", the row, its group), oldest
+    first.
 
     What a group is past is decided: nothing of it was used, and nobody need look at it.
     """
     db, study_id = turn.db, turn.study.id
-    found: list[tuple[str, Opinion | Statement, Group]] = []
+    found: list[tuple[str, Text, Group]] = []
     for opinion, group in db.execute(
         select(Opinion, Group)
         .join(Round, Opinion.round_id == Round.id)
@@ -30,6 +33,19 @@ def waiting_texts(turn: Turn) -> list[tuple[str, Opinion | Statement, Group]]:
         .order_by(Opinion.id)
     ):
         found.append(("opinion", opinion, group))
+    for critique, group in db.execute(
+        select(Critique, Group)
+        .join(Round, Critique.round_id == Round.id)
+        .join(Group, Round.group_id == Group.id)
+        .where(
+            Group.study_id == study_id,
+            Group.round_id == Round.id,
+            Group.stage.in_(("critique", "critique_check")),
+            Critique.screening == "held",
+        )
+        .order_by(Critique.id)
+    ):
+        found.append(("critique", critique, group))
     for statement, group in db.execute(
         select(Statement, Group)
         .join(Round, Statement.round_id == Round.id)

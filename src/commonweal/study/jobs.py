@@ -20,12 +20,12 @@ from typing import Any
 from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
-from commonweal import types
 from commonweal.errors import CommonwealError
-from commonweal.study import machine
+from commonweal.study import machine, revisions
 from commonweal.study.statements import store_statements
 from commonweal.study.store import Store, Turn, new_token
 from commonweal.study.tables import Group, Job, Opinion, Round
+from commonweal.study.tasks import tasks_of
 from commonweal.study.writer import Task, Writer, Written
 
 LEASE_SECONDS = 20.0
@@ -62,7 +62,7 @@ def claim(turn: Turn) -> Claimed | None:
     turn.db.flush()
     timeout = turn.config.timings_seconds.generation
     is_last = job.n_attempts + 1 >= turn.config.generation.attempts
-    return Claimed(job.id, job.claim, _tasks(turn, job), timeout, is_last)
+    return Claimed(job.id, job.claim, tasks_of(turn, job), timeout, is_last)
 
 
 def _open_jobs(study_id: int, now: float) -> Select[Job]:
@@ -172,40 +172,19 @@ def failed_jobs(db: Session, study_id: int) -> dict[int, list[Job]]:
 
 
 def _said(turn: Turn, claimed: Claimed, failures: Mapping[str, Failure]) -> str:
-    """What went wrong, in words; only the kinds where an opinion was deleted meanwhile."""
-    round_id = turn.db.get_one(Job, claimed.job_id).round_id
-    there = turn.db.scalars(select(Opinion.name).where(Opinion.round_id == round_id)).all()
-    is_whole = {opinion.id for opinion in claimed.tasks[0].opinions} <= set(there)
+    """What went wrong, in words; only the kinds where a text was deleted meanwhile."""
+    row = turn.db.get_one(Round, turn.db.get_one(Job, claimed.job_id).round_id)
+    there = turn.db.scalars(select(Opinion.name).where(Opinion.round_id == row.opinions_id)).all()
+    first = claimed.tasks[0]
+    is_whole = {opinion.id for opinion in first.opinions} <= set(there)
+    if first.revises is not None:
+        is_whole &= len(first.revises.critiques) <= len(revisions.said(turn.db, row.id))
     said = {arm: each.message if is_whole else each.kind for arm, each in failures.items()}
     return "; ".join(f"{arm}: {message}" for arm, message in said.items())[:2000]
 
 
 def _kinds(failures: Mapping[str, Failure]) -> dict[str, str]:
     return {arm: failure.kind for arm, failure in failures.items()}
-
-
-def _tasks(turn: Turn, job: Job) -> tuple[Task, ...]:
-    row = turn.db.get_one(Round, job.round_id)
-    opinions = list(
-        turn.db.scalars(select(Opinion).where(Opinion.round_id == row.id).order_by(Opinion.id))
-    )
-    arms = turn.config.arms
-    fallback = turn.config.generation.fallback
-    if fallback and job.n_attempts >= turn.config.generation.attempts:
-        arms = [arm for arm in arms if arm.name == fallback]
-    return tuple(
-        Task(
-            arm=arm,
-            question=row.question,
-            opinions=tuple(types.Opinion(each.name, each.text) for each in opinions),
-            omit=tuple(
-                each.name for each in opinions if each.screening not in ("clear", "approved")
-            ),
-            # Another attempt draws anew; an arm's chance does not depend on the arms before it.
-            seed=(row.seed + 7919 * index + 104_729 * job.n_attempts) % 2**31,
-        )
-        for index, arm in enumerate(arms)
-    )
 
 
 def _by_a_model(claimed: Claimed, written: Mapping[str, Written]) -> bool:
@@ -259,7 +238,7 @@ class Worker:
         """What each arm wrote, in this attempt or the one before; and which arms failed."""
         first = claimed.tasks[0]
         # Somebody may have deleted their opinion since: all is then written anew.
-        source = (claimed.job_id, first.opinions, first.omit)
+        source = (claimed.job_id, first.opinions, first.omit, first.revises)
         written = self._kept[1] if self._kept[0] == source else {}
         self._kept = (source, written)
         failures: dict[str, Failure] = {}

@@ -4,67 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass
 
 from sqlalchemy import select
 
+from commonweal.study.outcome import Outcome, outcome_of, so_far
 from commonweal.study.quick import group_of
-from commonweal.study.results import (
-    Rated,
-    count_asked,
-    most_divisive,
-    n_asked,
-    rated_statements,
-    result_of,
-)
 from commonweal.study.store import Turn
 from commonweal.study.tables import Group, Round
+
+__all__ = [
+    "RESULT_DAYS",
+    "Outcome",
+    "group_of_result",
+    "kept_until",
+    "outcome_of",
+    "outcomes_of",
+    "result_token",
+    "so_far",
+]
 
 RESULT_DAYS = 7
 """How long after the last question the link to the result works, where the session is served."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a question came out.
-
-    Attributes:
-        row: the round.
-        results: its statements as they were rated, the best first.
-        n_asked: how many people were asked to rate them.
-        divisive: the statement on which the group is most divided; None where it is on none.
-    """
-
-    row: Round
-    results: tuple[Rated, ...]
-    n_asked: int
-    divisive: Rated | None
-
-    @property
-    def rated(self) -> tuple[Rated, ...]:
-        """Those of the statements that anybody rated."""
-        return tuple(each for each in self.results if each.n)
-
-
-def outcome_of(turn: Turn, row: Round) -> Outcome:
-    """How the round's question came out."""
-    results = tuple(result_of(turn.db, row))
-    return Outcome(row, results, n_asked(row), most_divisive(results))
-
-
-def so_far(turn: Turn, row: Round) -> Outcome:
-    """How the round's question stands while people still rate, and how it came out once they are
-    done. For researchers alone: they have every answer, so that nothing is told that they lack.
-    """
-    if row.result is not None:
-        return outcome_of(turn, row)
-    results = tuple(rated_statements(turn.db, row.id, turn.config.rounds.welfare))
-    return Outcome(row, results, count_asked(turn.db, row.id), most_divisive(results))
-
-
 def outcomes_of(turn: Turn, group: Group) -> list[Outcome]:
-    """How each question came out that the group is done with, in order."""
-    return [outcome_of(turn, row) for row in _ended(turn, group)]
+    """How each question came out that the group is done with, in order: its last round."""
+    last = {row.number: row for row in _ended(turn, group)}
+    return [outcome_of(turn, row) for row in last.values()]
 
 
 def kept_until(turn: Turn, group: Group) -> float | None:
@@ -97,6 +63,6 @@ def _ended(turn: Turn, group: Group) -> list[Round]:
         turn.db.scalars(
             select(Round)
             .where(Round.group_id == group.id, Round.ended_at.is_not(None))
-            .order_by(Round.number)
+            .order_by(Round.number, Round.revision)
         )
     )

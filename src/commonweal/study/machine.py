@@ -9,6 +9,12 @@ Stages of a round, each with a deadline:
     rating            everybody rates every statement, in two passes
     result            everybody reads how the group rated
 
+Where the statement that the ratings chose is to be revised, a round on it stands before the result
+(or comes after it, when a facilitator asks), and begins with these in place of the first two:
+
+    critique          everybody says what they would change about it, or nothing
+    critique_check    a person looks at critiques that the screen has held
+
 then the next round, or ``finished``; ``dissolved`` where too few were left. What is written here
 happens in the caller's transaction, and only there.
 """
@@ -21,7 +27,7 @@ from collections.abc import Callable
 import numpy as np
 from sqlalchemy import select
 
-from commonweal.study import lobby, rounds
+from commonweal.study import lobby, revisions, rounds
 from commonweal.study.results import choose_statement, freeze
 from commonweal.study.shared import authors_of
 from commonweal.study.store import Turn
@@ -38,7 +44,7 @@ from commonweal.study.tables import (
 
 log = logging.getLogger("commonweal.study")
 ENDED = ("finished", "dissolved")
-EXTENDABLE = ("opinions", "rating", "result")
+EXTENDABLE = ("opinions", "critique", "rating", "result")
 
 
 def advance(turn: Turn, group: Group) -> None:
@@ -140,6 +146,17 @@ def go_on_without(turn: Turn, group: Group, *, actor: str) -> bool:
     return True
 
 
+def revise(turn: Turn, group: Group, *, actor: str) -> bool:
+    """Whether the group that reads its result is asked what it would change about the statement."""
+    row = turn.db.get(Round, group.round_id)
+    if group.stage != "result" or row is None or not revisions.can_begin(row):
+        return False
+    turn.log("asked for critiques", actor=actor, group=group)
+    group.paused_at = None
+    revisions.begin(turn, group, row)
+    return True
+
+
 # --------------------------------------------------------------------------------- the steps
 
 
@@ -172,10 +189,36 @@ def _opinion_check(turn: Turn, group: Group, _active: list[Participant]) -> bool
     ).first()
     if held is not None and turn.now < group.deadline:
         return False
+    _write(turn, group)
+    return True
+
+
+def _critique(turn: Turn, group: Group, active: list[Participant]) -> bool:
+    answered = revisions.answered(turn.db, group.round_id)
+    late = [person for person in active if person.id not in answered]
+    if late and turn.now < group.deadline:
+        return False
+    if turn.config.group.late == "release":
+        _release_late(turn, late)
+    rounds.begin_stage(turn, group, "critique_check", turn.config.timings_seconds.moderation)
+    return True
+
+
+def _critique_check(turn: Turn, group: Group, _active: list[Participant]) -> bool:
+    held = revisions.said(turn.db, group.round_id, ["held"])
+    if held and turn.now < group.deadline:
+        return False
+    if revisions.said(turn.db, group.round_id):
+        _write(turn, group)
+    else:  # nobody would change anything, or nothing that may be used: the statement stands
+        _result(turn, group)
+    return True
+
+
+def _write(turn: Turn, group: Group) -> None:
     rounds.begin_stage(turn, group, "generating", _generation_seconds(turn))
     turn.db.add(Job(round_id=group.round_id, status="queued", created_at=turn.now))
     turn.has_job = True
-    return True
 
 
 def _generation_seconds(turn: Turn) -> float:
@@ -214,11 +257,11 @@ def _statement_check(turn: Turn, group: Group, active: list[Participant]) -> boo
     if any(each.screening == "held" for each in picked) and turn.now < group.deadline:
         return False
     shown = [each for each in picked if each.screening in ("clear", "approved")]
-    for each in shown:
-        each.shown = True
-    if not shown:
+    if all(each.same_as_id is not None for each in shown):  # nothing, or nothing new
         _result(turn, group)
         return True
+    for each in shown:
+        each.shown = True
     passes = turn.config.rounds.passes
     seconds = turn.config.timings_seconds.rating * len(shown) * passes
     rounds.begin_stage(turn, group, "rating", seconds)
@@ -281,6 +324,8 @@ def _result_step(turn: Turn, group: Group, active: list[Participant]) -> bool:
 _STEPS: dict[str, Callable[[Turn, Group, list[Participant]], bool]] = {
     "opinions": _opinions,
     "opinion_check": _opinion_check,
+    "critique": _critique,
+    "critique_check": _critique_check,
     "generating": _generating,
     "statement_check": _statement_check,
     "rating": _rating,
@@ -292,13 +337,16 @@ _STEPS: dict[str, Callable[[Turn, Group, list[Participant]], bool]] = {
 
 
 def _result(turn: Turn, group: Group) -> None:
-    """Chooses the statement, if there is one, and shows the result."""
+    """Chooses the statement, if there is one, and shows the result; or has it revised first."""
     row = turn.db.get_one(Round, group.round_id)
     turn.db.flush()
     row.statement_id = choose_statement(turn.db, row, turn.config.rounds.welfare)
     row.result = freeze(turn.db, row, turn.config.rounds.welfare)
     row.ended_at = turn.now
-    rounds.begin_stage(turn, group, "result", turn.config.timings_seconds.result)
+    if revisions.is_due(turn, group, row):
+        revisions.begin(turn, group, row)
+    else:
+        rounds.begin_stage(turn, group, "result", turn.config.timings_seconds.result)
 
 
 def _fall_short(turn: Turn, group: Group, people: list[Participant]) -> None:

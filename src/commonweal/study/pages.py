@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from sqlalchemy import bindparam, func, select
 
-from commonweal.study import rounds
+from commonweal.study import revisions, rounds
 from commonweal.study.answers import next_presentation
 from commonweal.study.lobby import PRESENT_SECONDS
-from commonweal.study.results import Rated, most_divisive, n_asked, result_of
+from commonweal.study.outcome import Outcome, outcome_of
+from commonweal.study.results import Rated
 from commonweal.study.store import Turn
 from commonweal.study.tables import (
+    Critique,
     Draft,
     Group,
     Job,
@@ -24,20 +26,25 @@ from commonweal.study.tables import (
     Statement,
 )
 
-_RANKS = {"consent": 0, "instructions": 1, "check": 2, "lobby": 20} | {
+_RANKS = {"consent": 0, "instructions": 1, "check": 2, "lobby": 90} | {
     "position": 10,
     "opinion": 11,
+    "critique": 11,
     "rate": 15,
     "result": 17,
 }
 _WAITING_RANKS = {
     "opinions": 12,
     "opinion_check": 12,
+    "critique": 12,
+    "critique_check": 12,
     "generating": 13,
     "statement_check": 14,
     "rating": 16,
     "result": 18,
 }
+_PER_REVISION = 20
+"""How much higher all pages of a revision rank than those of the round that it revises."""
 
 _PLACE = (
     select(func.count(Presentation.id), func.count(Rating.presentation_id))
@@ -66,13 +73,14 @@ class Page:
     """What to show.
 
     Attributes:
-        kind: consent, instructions, check, lobby, position, opinion, waiting, rate, result, end.
+        kind: consent, instructions, check, lobby, position, opinion, waiting, critique, rate,
+            result, end.
         key: names the page; a form carries it, and the browser reloads when it changes.
         rank: never becomes smaller for a person: (rounds entered, stage, place in the stage).
         waiting_for: the group's stage, on a waiting page.
         round_number, n_rounds: "round 1 of 2".
-        n_asked: how many were asked to rate what the result shows.
-        divisive: the statement on which the group is most divided.
+        found: how the question came out, on its result; of a critique how the round came out whose
+            statement is to be revised.
         has_failed: whether nothing could be written, and somebody is deciding what to do.
         place, n_places: "statement 3 of 8".
         deadline: when this stage ends, seconds since 1970.
@@ -96,13 +104,22 @@ class Page:
     deadline: float | None = None
     draft: str = ""
     own_opinion: Opinion | None = None
+    own_critique: Critique | None = None
     companions: tuple[Companion, ...] = ()
     n_waiting: int = 0
-    results: tuple[Rated, ...] = field(default=())
-    n_asked: int = 0
-    divisive: Rated | None = None
+    found: Outcome | None = None
     has_failed: bool = False
     unseen: Presentation | Member | None = None
+
+    @property
+    def results(self) -> tuple[Rated, ...]:
+        """The statements of ``found`` as they were rated."""
+        return self.found.results if self.found else ()
+
+    @property
+    def n_asked(self) -> int:
+        """How many were asked to rate them."""
+        return self.found.n_asked if self.found else 0
 
     @property
     def is_paused(self) -> bool:
@@ -141,11 +158,13 @@ def current_page(turn: Turn, person: Participant) -> Page:
 def _round_page(turn: Turn, person: Participant, group: Group, row: Round) -> Page:
     presentation = next_presentation(turn, person)
     kind, place, n_places, draft, own, statement = "waiting", 0, 0, "", None, None
-    results: tuple[Rated, ...] = ()
+    found: Outcome | None = None
     unseen: Presentation | Member | None = None
     if presentation is None:
         own = turn.db.scalars(
-            select(Opinion).where(Opinion.round_id == row.id, Opinion.participant_id == person.id)
+            select(Opinion).where(
+                Opinion.round_id == row.opinions_id, Opinion.participant_id == person.id
+            )
         ).one_or_none()
     elif presentation.shown_at is None:
         unseen = presentation
@@ -155,6 +174,12 @@ def _round_page(turn: Turn, person: Participant, group: Group, row: Round) -> Pa
         kind = "opinion"
         kept = turn.db.get(Draft, (row.id, person.id))
         draft = kept.text if kept else ""
+    elif group.stage == "critique" and person.id not in revisions.answered(turn.db, row.id):
+        kind = "critique"
+        kept = turn.db.get(Draft, (row.id, person.id))
+        draft = kept.text if kept else ""
+        if (revised := revisions.revised_by(turn.db, row)) is not None:
+            statement, found = revised[1], outcome_of(turn, revised[0])
     elif group.stage == "rating" and presentation is not None:
         kind = "rate"
         statement = turn.db.get(Statement, presentation.statement_id)
@@ -164,12 +189,12 @@ def _round_page(turn: Turn, person: Participant, group: Group, row: Round) -> Pa
         if member is not None and member.result_left_at is None:
             kind = "result"
             unseen = member if member.result_shown_at is None else None
-            results = tuple(result_of(turn.db, row))
+            found = outcome_of(turn, row)
     rank = _RANKS[kind] if kind != "waiting" else _WAITING_RANKS[group.stage]
     return Page(
         kind=kind,
         key=f"{row.public_id}-{kind}-{place if kind == 'rate' else group.stage}",
-        rank=(person.n_rounds_entered, rank, place),
+        rank=(person.n_rounds_entered, _PER_REVISION * row.revision + rank, place),
         person=person,
         group=group,
         round=row,
@@ -183,13 +208,21 @@ def _round_page(turn: Turn, person: Participant, group: Group, row: Round) -> Pa
         deadline=group.deadline,
         draft=draft,
         own_opinion=own,
+        own_critique=_own_critique(turn, person, row) if kind == "waiting" else None,
         companions=companions(turn, group, you=person) if kind == "waiting" else (),
-        results=results,
-        n_asked=n_asked(row) if results else 0,
-        divisive=most_divisive(results),
+        found=found,
         has_failed=group.stage == "generating" and _has_failed(turn, row),
         unseen=unseen,
     )
+
+
+def _own_critique(turn: Turn, person: Participant, row: Round) -> Critique | None:
+    if row.revises_id is None:
+        return None
+    found = select(Critique).where(
+        Critique.round_id == row.id, Critique.participant_id == person.id
+    )
+    return turn.db.scalars(found).one_or_none()
 
 
 def _has_failed(turn: Turn, row: Round) -> bool:
@@ -229,6 +262,9 @@ def _busy(turn: Turn, group: Group) -> set[int]:
                 select(Opinion.participant_id).where(Opinion.round_id == group.round_id)
             )
         )
+    if group.stage == "critique":
+        members = select(Member.participant_id).where(Member.round_id == group.round_id)
+        return set(turn.db.scalars(members)) - revisions.answered(turn.db, group.round_id)
     if group.stage == "rating":
         return rounds.still_rating(turn, group)
     if group.stage == "result":

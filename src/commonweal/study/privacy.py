@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Table, delete, select, update
+from sqlalchemy import Table, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from commonweal.study import machine, people
@@ -13,6 +13,7 @@ from commonweal.study.store import Turn
 from commonweal.study.tables import (
     ACTORS,
     Base,
+    Critique,
     Draft,
     Group,
     Job,
@@ -42,6 +43,12 @@ def data_of(turn: Turn, person: Participant) -> dict[str, Any]:
         .where(Opinion.participant_id == person.id)
         .order_by(Opinion.id)
     ).all()
+    critiques = db.execute(
+        select(Round.question, Critique.text, Critique.submitted_at)
+        .join(Round, Critique.round_id == Round.id)
+        .where(Critique.participant_id == person.id)
+        .order_by(Critique.id)
+    ).all()
     drafts = db.execute(
         select(Round.question, Draft.text)
         .join(Round, Draft.round_id == Round.id)
@@ -66,6 +73,9 @@ def data_of(turn: Turn, person: Participant) -> dict[str, Any]:
         "recruiter_participant": recruiter.recruiter_participant if recruiter else None,
         "opinions": [
             {"question": question, "text": text, "at": at} for question, text, at in opinions
+        ],
+        "critiques": [
+            {"question": question, "text": text, "at": at} for question, text, at in critiques
         ],
         "drafts": [{"question": question, "text": text} for question, text in drafts],
         "ratings": [
@@ -125,7 +135,11 @@ def delete_data(turn: Turn, person: Participant, *, actor: str = "participant") 
     turn.db.flush()
     # What an engine said may quote what was written.
     written_in = select(Opinion.round_id).where(Opinion.participant_id == person.id)
-    turn.db.execute(update(Job).where(Job.round_id.in_(written_in)).values(error=""))
+    criticised = select(Critique.round_id).where(Critique.participant_id == person.id)
+    theirs = select(Round.id).where(
+        or_(Round.id.in_(written_in), Round.first_id.in_(written_in), Round.id.in_(criticised))
+    )
+    turn.db.execute(update(Job).where(Job.round_id.in_(theirs)).values(error=""))
     forget_shared(turn.db, person.id)
     turn.db.execute(delete(Participant).where(Participant.id == person.id))
     turn.db.expire_all()

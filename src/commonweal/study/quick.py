@@ -31,9 +31,11 @@ def quick_study(
     model: str = DEFAULT_MODEL,
     language: str = "en",
     review: bool = False,
+    revise: bool = False,
 ) -> StudyConfig:
     """The study of a quick session on these questions, asked one after the other. With ``review``
-    the facilitator reads what is written before the group sees it.
+    the facilitator reads what is written before the group sees it; with ``revise`` each statement
+    is criticised and written again before its result is shown.
 
     Raises:
         InputError: there is none, one is blank or too long, or one stands twice.
@@ -58,11 +60,17 @@ def quick_study(
                 "late": "keep",
                 "shortfall": "release",
             },
-            "rounds": {"count": len(asked), "passes": 1, "order": "as given"},
+            "rounds": {
+                "count": len(asked),
+                "passes": 1,
+                "order": "as given",
+                "revise": int(revise),
+            },
             "opinion": {"min_characters": 10, "max_characters": 1500},
             "timings_seconds": {
                 "lobby": 86_400,
                 "opinion": 900,
+                "critique": 600,
                 "rating": 180,
                 "result": 86_400,
                 "generation": 300,
@@ -119,7 +127,7 @@ def _ready(turn: Turn, group: Group) -> list[int]:
 
 def missing(turn: Turn, group: Group) -> tuple[int, ...]:
     """The seats of those for whom the stage waits; none where nobody works in it."""
-    if group.stage not in ("opinions", "rating"):
+    if group.stage not in ("opinions", "critique", "rating"):
         return ()
     return tuple(each.seat for each in companions(turn, group) if not each.is_done)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -13,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from commonweal.datasets.arms import HUMAN
 from commonweal.rules import resolve_rule
-from commonweal.study.tables import Presentation, Rating, Round, Statement
-from commonweal.types import RATING_NEUTRAL
+from commonweal.study.tables import Critique, Presentation, Rating, Round, Statement
+from commonweal.types import RATING_MAX, RATING_MIN, RATING_NEUTRAL
 from commonweal.welfare import WelfareRule, rank
 
 SMALL = 5
@@ -35,6 +36,8 @@ class Rated:
         mean_quality: likewise.
         n_agree, n_neutral, n_disagree: how many rated above neutral, neutral, below.
         welfare: of their agreement, 1 to 7; None where nobody rated it.
+        histogram: how many gave each point from 1 to 7, a rater's mean rounded; none where no
+            numbers may be shown.
     """
 
     statement: Statement
@@ -45,6 +48,16 @@ class Rated:
     n_neutral: int
     n_disagree: int
     welfare: float | None
+    histogram: tuple[int, ...] = ()
+
+    @property
+    def bars(self) -> tuple[int, ...]:
+        """A point for each rater, the highest first, so that nobody's place is known."""
+        return tuple(
+            point
+            for point in range(RATING_MAX, RATING_MIN - 1, -1)
+            for _ in range(self.histogram[point - RATING_MIN] if self.histogram else 0)
+        )
 
     @property
     def is_small(self) -> bool:
@@ -68,7 +81,7 @@ class Rated:
 
 
 def freeze(db: Session, row: Round, welfare: str) -> dict[str, Any]:
-    """The round's result as it is kept: sums and means, and nobody's own answer.
+    """The round's result as it is kept: counts and means, and nobody's own answer.
 
     What is shown later is this. From two results, before and after somebody deleted their data,
     anybody could work out what was deleted.
@@ -76,6 +89,7 @@ def freeze(db: Session, row: Round, welfare: str) -> dict[str, Any]:
     names = [each.name for each in fields(Rated) if each.name != "statement"]
     return {
         "n_asked": count_asked(db, row.id),
+        **_critics(db, row),
         "statements": [
             {"id": each.statement.id} | {name: getattr(each, name) for name in names}
             for each in rated_statements(db, row.id, welfare)
@@ -88,7 +102,11 @@ def result_of(db: Session, row: Round) -> list[Rated]:
     if row.result is None:
         return []
     return [
-        Rated(statement=statement, **{name: each for name, each in kept.items() if name != "id"})
+        Rated(
+            statement=statement,
+            histogram=tuple(kept.get("histogram", ())),
+            **{name: each for name, each in kept.items() if name not in ("id", "histogram")},
+        )
         for kept in row.result["statements"]
         # One that was a person's own opinion is gone where they have deleted it.
         if (statement := db.get(Statement, kept["id"])) is not None
@@ -149,6 +167,7 @@ def rated_statements(db: Session, round_id: int, welfare: str) -> list[Rated]:
                 n_neutral=sum(value == RATING_NEUTRAL for value in values),
                 n_disagree=sum(value < RATING_NEUTRAL for value in values),
                 welfare=None,
+                histogram=_histogram(values) if len(values) >= SMALL else (),
             )
         )
     found = [
@@ -160,6 +179,23 @@ def rated_statements(db: Session, round_id: int, welfare: str) -> list[Rated]:
         return found
     order = rank(np.array([each.welfare for each in rated])).order
     return [rated[i] for i in order] + [each for each in found if each.welfare is None]
+
+
+def _histogram(values: Sequence[float]) -> tuple[int, ...]:
+    """How many lie at each point of the scale; what lies between two goes to the nearer neutral."""
+    points = [math.floor(each) if each > RATING_NEUTRAL else math.ceil(each) for each in values]
+    return tuple(
+        sum(point == each for point in points) for each in range(RATING_MIN, RATING_MAX + 1)
+    )
+
+
+def _critics(db: Session, row: Round) -> dict[str, int]:
+    """Of a revision: how many said what they would change, and how many that or nothing."""
+    if row.revises_id is None:
+        return {}
+    heard = select(func.count(Critique.id)).where(Critique.round_id == row.id)
+    n_critics = db.scalar(heard.where(Critique.text != ""))
+    return {"n_critics": n_critics or 0, "n_heard": db.scalar(heard) or 0}
 
 
 def n_asked(row: Round) -> int:

@@ -51,7 +51,8 @@ def next_round(turn: Turn, group: Group) -> None:
     if turn.config.rounds.order == "random":
         chosen = fresh[int(np.random.default_rng(seed).integers(len(fresh)))]
     question = turn.config.question(chosen)
-    n_before = turn.db.scalar(select(func.count(Round.id)).where(Round.group_id == group.id)) or 0
+    firsts = Round.group_id == group.id, Round.revises_id.is_(None)
+    n_before = turn.db.scalar(select(func.count(Round.id)).where(*firsts)) or 0
     row = Round(
         public_id=new_public_id("r"),
         group_id=group.id,

@@ -27,6 +27,7 @@ from commonweal.study.bots import Bot, Browser, seed_of
 from commonweal.study.export import ExportNames
 from commonweal.study.store import ManualClock
 from commonweal.study.tables import (
+    Critique,
     Job,
     Opinion,
     Participant,
@@ -45,6 +46,7 @@ LATENCY_SECONDS = {
     "instructions": 30.0,
     "check": 20.0,
     "opinion": 100.0,
+    "critique": 45.0,
     "rate": 12.0,
     "result": 15.0,
     "waiting": 20.0,
@@ -95,6 +97,7 @@ class Report:
         outcomes: how many people ended how.
         n_rounds: rounds that were begun.
         n_opinions: opinions held.
+        n_critiques: answers held to what people would change, "nothing" too.
         n_ratings: ratings held, those of position statements too.
         n_position_ratings: of these, those of position statements.
         n_written: by arm, in how many rounds it wrote.
@@ -110,6 +113,7 @@ class Report:
     outcomes: Counter[str] = field(default_factory=Counter)
     n_rounds: int = 0
     n_opinions: int = 0
+    n_critiques: int = 0
     n_ratings: int = 0
     n_position_ratings: int = 0
     n_written: Counter[str] = field(default_factory=Counter)
@@ -330,6 +334,10 @@ def _count(site: Site, bots: list[Bot], report: Report) -> None:
         n_written = sum(len(bot.written) for bot in bots)
         if n_written != report.n_opinions:
             report.lost.append(f"{n_written} opinions were acknowledged, {report.n_opinions} held")
+        n_sent = sum(len(bot.criticised) for bot in bots)
+        report.n_critiques = db.scalar(select(func.count(Critique.id))) or 0
+        if n_sent != report.n_critiques:
+            report.lost.append(f"{n_sent} critiques were acknowledged, {report.n_critiques} held")
         for bot in bots:
             for number, fields in bot.sent:
                 kept = held.get(number)

@@ -9,6 +9,7 @@ import numpy as np
 from sqlalchemy import select
 
 from commonweal.selection import Pick, Selection, pick, rank_under
+from commonweal.study import revisions
 from commonweal.study.screening import flags_of, screen_statement
 from commonweal.study.store import Turn
 from commonweal.study.tables import Opinion, Prediction, Round, Statement
@@ -34,8 +35,9 @@ def store_statements(turn: Turn, row: Round, written: Mapping[str, Written]) -> 
     """
     people = {
         opinion.name: opinion.participant_id
-        for opinion in turn.db.scalars(select(Opinion).where(Opinion.round_id == row.id))
+        for opinion in turn.db.scalars(select(Opinion).where(Opinion.round_id == row.opinions_id))
     }
+    revised = revisions.revised_by(turn.db, row)
     rng = np.random.default_rng([row.seed, 1])
     picked: list[Statement] = []
     n_stored = 0
@@ -51,6 +53,8 @@ def store_statements(turn: Turn, row: Round, written: Mapping[str, Written]) -> 
             statements = _stored(turn, row, arm.name, number, drawn, n_stored)
             n_stored += len(statements)
             left = drawn.of_people(people)
+            if revised is not None and drawn.n_standing:
+                picked.append(_stands(statements[0], revised[1], left))
             if not left.opinions:
                 continue
             _store_predictions(turn, statements, left, people, reward_model)
@@ -99,6 +103,21 @@ def replace_rejected(turn: Turn, rejected: Statement) -> Statement | None:
     statement = draw[found.index]
     statement.pick = rejected.pick
     _say_why(statement, found)
+    return statement
+
+
+def _stands(statement: Statement, revised: Statement, drawn: Selection) -> Statement:
+    """The statement that is revised, among its revisions: shown first, however it is judged, since
+    people have rated it before.
+    """
+    for name in ("text", "arm", "policy", "model", "prompt_hash", "seed", "attempt", "included"):
+        setattr(statement, name, getattr(revised, name))
+    statement.screening, statement.flags = revised.screening, revised.flags
+    statement.pick, statement.same_as_id = 0, revised.id
+    ranked = drawn.ranked[0] if drawn.ranked else None
+    if ranked is not None:
+        found = Pick(0, ranked.rule, float(ranked.welfare[0]), ranked.ranking.ranks[0])
+        _say_why(statement, found)
     return statement
 
 

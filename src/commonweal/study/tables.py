@@ -140,14 +140,20 @@ class Sitting(Base):
 
 
 class Round(Base):
-    """One group on one question."""
+    """One group on one question; or, with ``revises_id``, on the statement of the round before.
+
+    A revision has the number of its question's first round, and that one's opinions.
+    """
 
     __tablename__ = "rounds"
-    __table_args__ = (UniqueConstraint("group_id", "number"),)
+    __table_args__ = (UniqueConstraint("group_id", "number", "revision"),)
     id: Mapped[int] = mapped_column(primary_key=True)
     public_id: Mapped[str] = mapped_column(unique=True)
     group_id: Mapped[int] = mapped_column(ForeignKey("groups.id"), index=True)
     number: Mapped[int]
+    revision: Mapped[int] = mapped_column(default=0)  # counts the revisions of a question
+    revises_id: Mapped[int | None] = mapped_column(default=None)
+    first_id: Mapped[int | None] = mapped_column(default=None)
     question_id: Mapped[str]
     question: Mapped[str]
     position: Mapped[str]
@@ -159,6 +165,11 @@ class Round(Base):
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)  # ``results.freeze``
     notes: Mapped[list[str]] = mapped_column(default=list)
     provenance: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+    @property
+    def opinions_id(self) -> int:
+        """The round whose opinions are written from: the question's first."""
+        return self.id if self.first_id is None else self.first_id
 
 
 class Member(Base):
@@ -172,7 +183,7 @@ class Member(Base):
 
 
 class Draft(Base):
-    """An opinion that is being written."""
+    """An opinion or a critique that is being written."""
 
     __tablename__ = "drafts"
     round_id: Mapped[int] = mapped_column(ForeignKey("rounds.id"), primary_key=True)
@@ -199,9 +210,26 @@ class Opinion(Base):
     flags: Mapped[list[str]] = mapped_column(default=list)
 
 
+class Critique(Base):
+    """What one person would change about the statement that their round revises; "" is nothing.
+    ``screening`` as of an opinion.
+    """
+
+    __tablename__ = "critiques"
+    __table_args__ = (UniqueConstraint("round_id", "participant_id"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    round_id: Mapped[int] = mapped_column(ForeignKey("rounds.id"), index=True)
+    participant_id: Mapped[int] = _person()
+    text: Mapped[str]
+    submitted_at: Mapped[float]
+    screening: Mapped[str]
+    flags: Mapped[list[str]] = mapped_column(default=list)
+
+
 class Statement(Base):
     """A candidate. ``pick`` orders those to be shown, from 0; null is not picked. ``draw`` counts
     the arm's draws from 0, each from other opinions. What replaces a rejected one has its ``pick``.
+    ``same_as_id``: the statement that is revised, which stands among its revisions as it was.
     """
 
     __tablename__ = "statements"
@@ -218,6 +246,7 @@ class Statement(Base):
     seed: Mapped[int]
     attempt: Mapped[int]
     included: Mapped[list[str]]
+    same_as_id: Mapped[int | None] = mapped_column(default=None)
     pick: Mapped[int | None] = mapped_column(default=None)
     alpha: Mapped[float | None] = mapped_column(default=None)
     welfare: Mapped[float | None] = mapped_column(default=None)

@@ -1,54 +1,37 @@
-"""From a round's opinions to its statements, for one arm: the main job, in a process of its own."""
+"""What writes for the arms of a study: their models, in a process of its own."""
 
 from __future__ import annotations
 
 import multiprocessing
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from commonweal.datasets.arms import HUMAN
-from commonweal.errors import CommonwealError, EngineError, GenerationError, InputError
-from commonweal.groups import check_group
+from commonweal.errors import CommonwealError, EngineError
 from commonweal.models.empties import why_all_empty
-from commonweal.selection import Selection, Wanted, select
 from commonweal.study.config import NO_REWARD, ArmConfig
-from commonweal.types import (
-    Candidate,
-    Message,
-    Opinion,
-    Question,
-    RewardInput,
-    Sampling,
-    no_progress,
-)
+from commonweal.study.written import Revises, Task, Written, opinions_of, written_by
+from commonweal.types import Message, RewardInput, Sampling
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-    from commonweal.collection import Collected
-    from commonweal.result import Agreement
     from commonweal.types import LanguageModel, Policy, Progress, RewardModel
 
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What one arm is to write from.
-
-    Attributes:
-        arm: policy, model, reward model, plan and number of candidates.
-        question: what was asked.
-        opinions: everybody's, with their names for ids.
-        omit: names of opinions that the policy must not see.
-        seed: of all chance.
-    """
-
-    arm: ArmConfig
-    question: str
-    opinions: tuple[Opinion, ...]
-    omit: tuple[str, ...]
-    seed: int
+__all__ = [
+    "EngineWriter",
+    "HowFar",
+    "ProcessWriter",
+    "Revises",
+    "Task",
+    "Trial",
+    "Writer",
+    "WritingError",
+    "Written",
+    "opinions_of",
+    "written_by",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +48,6 @@ class HowFar:
     stage: str
     n_done: int
     n_total: int
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What came of a task.
-
-    Attributes:
-        draws: one, or of a collection plan one for each number of omitted opinions.
-        notes: what a reader should know of how it went.
-        provenance: versions, models, hashes, seed.
-    """
-
-    draws: tuple[Selection, ...]
-    notes: tuple[str, ...]
-    provenance: dict[str, Any]
 
 
 class Writer(Protocol):
@@ -115,7 +83,19 @@ class EngineWriter:
         if task.arm.plan == "opinions":
             return opinions_of(task)
         policy, reward = self._policy(task.arm), self._reward(task.arm)
+        if task.revises is not None:
+            return self._write_again(task, task.revises, policy.model, reward)
         return written_by(task, policy, reward, on_progress=self.on_progress)
+
+    def _write_again(
+        self, task: Task, about: Revises, model: LanguageModel, reward: RewardModel | None
+    ) -> Written:
+        from commonweal.policies.revising import revising_policy
+
+        shown = [each for each in about.critiques if each.participant_id not in task.omit]
+        policy, cut = revising_policy(about.statement.text, shown, model)
+        made = written_by(task, policy, reward, on_progress=self.on_progress)
+        return replace(made, notes=(*cut, *made.notes))
 
     def try_out(self, arm: ArmConfig) -> str:
         """What the arm's language model answers to one short question; its reward model is asked
@@ -161,114 +141,6 @@ class EngineWriter:
             writer = self._policy(arm).model if len(key) > 1 else None
             self._rewards[key] = load_reward_model(arm.reward, writer=writer)
         return self._rewards[key]
-
-
-def written_by(
-    task: Task,
-    policy: Policy,
-    reward: RewardModel | None,
-    *,
-    on_progress: Progress | None = None,
-) -> Written:
-    """What this policy writes and this reward model predicts for the task, by the arm's plan.
-
-    Raises:
-        CommonwealError: as ``find_agreement`` and ``collect``.
-    """
-    if task.arm.plan == "opinions":
-        return opinions_of(task)
-    if task.arm.plan == "collection":
-        return _collected(task, policy, reward, on_progress)
-    if reward is None:
-        return _all(task, policy, on_progress)
-    return _best(task, policy, reward, on_progress)
-
-
-def opinions_of(task: Task) -> Written:
-    """Everybody's opinion as a statement to be rated by the others (paper 4.4).
-
-    Raises:
-        InputError: every opinion is held back.
-    """
-    shared = [opinion for opinion in task.opinions if opinion.id not in task.omit]
-    if not shared:
-        raise InputError("every opinion is held back; there is none to show to the others")
-    made = Selection(
-        question=Question(task.question),
-        opinions=task.opinions,
-        omitted=tuple(task.omit),
-        candidates=tuple(
-            Candidate(f"c{n:02d}", each.text, (each.id,), HUMAN, "", "", 0)
-            for n, each in enumerate(shared, start=1)
-        ),
-        n_sampled=0,
-        seed=(task.seed,),
-        timings_seconds={},
-        provenance={},
-    )
-    return Written((made.picked([None] * len(shared)),), (), {})
-
-
-def _all(task: Task, policy: Policy, on_progress: Progress | None) -> Written:
-    """As many statements as are shown: without a reward model nothing is picked."""
-    question, everybody, notes = check_group(task.question, task.opinions)
-    wanted = Wanted(
-        omitted=tuple(task.omit),
-        n_candidates=task.arm.candidates,
-        rules=(None,) * task.arm.shown,
-        seed=(task.seed,),
-    )
-    (made,) = select(
-        question,
-        everybody,
-        [wanted],
-        policy=policy,
-        reward=None,
-        on_progress=on_progress or no_progress,
-    )
-    told = {**made.provenance, "timings_seconds": made.timings_seconds}
-    return Written((made,), (*notes, *made.notes), told)
-
-
-def _best(task: Task, policy: Policy, reward: RewardModel, on_progress: Progress | None) -> Written:
-    from commonweal.agreement import find_agreement
-
-    found = find_agreement(
-        task.question,
-        task.opinions,
-        policy=policy,
-        reward=reward,
-        n_candidates=task.arm.candidates,
-        seed=task.seed,
-        omit=task.omit,
-        on_progress=on_progress,
-    )
-    if found.closest is None:
-        raise GenerationError(found.reason, found.rejections)
-    drawn = found.picked(task.arm.draw_rules(task.seed))
-    return Written((drawn,), found.notes, _provenance(found))
-
-
-def _collected(
-    task: Task, policy: Policy, reward: RewardModel | None, on_progress: Progress | None
-) -> Written:
-    from commonweal.collection import collect
-
-    found = collect(
-        task.question,
-        task.opinions,
-        policy=policy,
-        reward=reward,
-        plan=task.arm.collection_plan,
-        seed=task.seed,
-        withheld=task.omit,
-        on_progress=on_progress,
-    )
-    return Written(found.draws, found.notes, _provenance(found))
-
-
-def _provenance(found: Agreement | Collected) -> dict[str, Any]:
-    return {**found.provenance, "timings_seconds": found.timings_seconds}
 
 
 class WritingError(EngineError):

@@ -232,6 +232,7 @@ def _templates() -> jinja2.Environment:
         paragraphs=formats.paragraphs,
         date=formats.date,
         number=formats.number,
+        person_bars=formats.person_bars,
     )
     return environment
 

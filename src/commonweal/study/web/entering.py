@@ -50,6 +50,8 @@ def consent_text(config: StudyConfig, visit: Visit, kind: str) -> tuple[str, str
             ),
         )
         agreed = visit.speak("consent.agree")
+    if kind == "quick" or config.rounds.revise:
+        told += "\n\n" + visit.speak("consent.revise")
     if config.group.minimum < SMALL:
         told += "\n\n" + visit.speak("consent.small_group", n=SMALL)
     if config.contact:

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from starlette.responses import Response
 from starlette.routing import Route
 
-from commonweal.study import lobby, machine
+from commonweal.study import lobby, machine, revisions
 from commonweal.study.held_texts import waiting_texts
 from commonweal.study.keeping import outcome_of
 from commonweal.study.pages import companions
@@ -24,7 +24,7 @@ from commonweal.study.quick import (
 )
 from commonweal.study.researchers import extend
 from commonweal.study.store import Turn
-from commonweal.study.tables import Group, Participant, Round
+from commonweal.study.tables import Group, Participant, Round, Statement
 from commonweal.study.web import facilitator_texts
 from commonweal.study.web.beside import kept_result
 from commonweal.study.web.facilitator_texts import COOKIE, facilitator_of, is_facilitator
@@ -90,10 +90,13 @@ def session(visit: Visit) -> Response:
             address=address,
             qr=qr_svg(address),
             **_result(turn, row if row and row.ended_at else None),
+            revised=_revised(turn, row),
+            can_revise=_can_revise(group, row),
             question=row.question if row else turn.config.title,
             round_number=row.number if row else 0,
             n_rounds=turn.config.rounds.count,
-            has_report=row is not None and (row.number > 1 or row.ended_at is not None),
+            has_report=row is not None
+            and (row.number > 1 or row.revision > 0 or row.ended_at is not None),
             is_last=group is not None and group.round_id is not None and is_last(turn, group),
             now=turn.now,
             people=people,
@@ -113,16 +116,34 @@ def session(visit: Visit) -> Response:
 def _result(turn: Turn, row: Round | None) -> dict[str, Any]:
     """How the round's statements were rated, and by how many of those who were asked."""
     if row is None:
-        return {"results": (), "asked": 0, "divisive": None}
+        return {"results": (), "asked": 0, "divisive": None, "found": None}
     found = outcome_of(turn, row)
-    return {"results": found.results, "asked": found.n_asked, "divisive": found.divisive}
+    return {
+        "results": found.results,
+        "asked": found.n_asked,
+        "divisive": found.divisive,
+        "found": found,
+    }
+
+
+def _revised(turn: Turn, row: Round | None) -> Statement | None:
+    """The statement that the round revises."""
+    found = revisions.revised_by(turn.db, row) if row is not None else None
+    return None if found is None else found[1]
+
+
+def _can_revise(group: Group | None, row: Round | None) -> bool:
+    """Whether people can be asked now what they would change."""
+    shows = group is not None and group.stage == "result"
+    return shows and row is not None and revisions.can_begin(row)
 
 
 def _mark(turn: Turn, group: Group | None) -> str:
     """Names the round and stage that a form was made for; of another one it does nothing."""
     if group is None or group.round_id is None:
         return "lobby"
-    return f"{turn.db.get_one(Round, group.round_id).number}-{group.stage}"
+    row = turn.db.get_one(Round, group.round_id)
+    return f"{row.number}{f'.{row.revision}' if row.revision else ''}-{group.stage}"
 
 
 def _models(visit: Visit, turn: Turn) -> list[str]:
@@ -157,6 +178,8 @@ def act(visit: Visit) -> Response:
         elif action == "again" and visit.text("model") in ("", *_models(visit, turn)):
             if machine.write_again(turn, group, actor="facilitator") and visit.text("model"):
                 use_model(turn, visit.text("model"))
+        elif action == "revise":
+            machine.revise(turn, group, actor="facilitator")
         elif action == "without":
             machine.go_on_without(turn, group, actor="facilitator")
     return visit.go("/facilitator")

@@ -11,11 +11,11 @@ from sqlalchemy import func, select
 from starlette.responses import Response
 from starlette.routing import Route
 
-from commonweal.study import held_texts
-from commonweal.study.keeping import outcome_of
+from commonweal.study import held_texts, revisions
+from commonweal.study.keeping import Outcome, outcomes_of
 from commonweal.study.quick import group_of
 from commonweal.study.store import Turn, hashed
-from commonweal.study.tables import Member, Opinion, Round, Statement
+from commonweal.study.tables import Critique, Member, Opinion, Round, Statement
 from commonweal.study.web.visit import RefusedError, Visit, endpoint
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def texts(visit: Visit) -> Response:
             version=group.version if group else turn.study.lobby_version,
             waiting=waiting,
             opinions=_opinions(turn, row) if row else [],
+            critiques=_critiques(turn, row) if row else [],
             statements=_picked(turn, row) if row else [],
             now=turn.now,
         )
@@ -75,33 +76,38 @@ def report(visit: Visit) -> Response:
     with visit.site.store.read() as db:
         turn = facilitator_of(visit, visit.site.reading(db))
         group = group_of(turn)
-        rows = turn.db.scalars(
-            select(Round)
-            .where(Round.group_id == (group.id if group else 0), Round.ended_at.is_not(None))
-            .order_by(Round.number)
-        ).all()
-        if not rows:
+        found = outcomes_of(turn, group) if group else []
+        if not found:
             return visit.go("/facilitator")
-        return visit.page("session_report.html.j2", parts=[_part(turn, row) for row in rows])
+        return visit.page("session_report.html.j2", parts=[_part(turn, each) for each in found])
 
 
-def _part(turn: Turn, row: Round) -> dict[str, Any]:
-    """What the report says of one question."""
-    statements = turn.db.scalars(select(Statement).where(Statement.round_id == row.id)).all()
+def _part(turn: Turn, found: Outcome) -> dict[str, Any]:
+    """What the report says of one question, with all rounds on it."""
+    row = found.row
+    rounds = revisions.chain(turn.db, row)
+    ids = [each.id for each in rounds]
+    statements = turn.db.scalars(
+        select(Statement).where(Statement.round_id.in_(ids), Statement.same_as_id.is_(None))
+    ).all()
     opinions = _opinions(turn, row)
+    critiques = [each for one in rounds for each in _critiques(turn, one)]
     # Whoever watched who sent first would know whose the first is.
-    random.Random(row.seed).shuffle(opinions)  # noqa: S311 - the same order at each look
-    found = outcome_of(turn, row)
+    for texts in (opinions, critiques):
+        random.Random(row.seed).shuffle(texts)  # noqa: S311 - the same order at each look
     return {
         "row": row,
+        "found": found,
+        "critiques": [each for each in critiques if each.screening in revisions.USABLE],
+        "notes": [note for one in rounds for note in one.notes],
         "results": found.results,
         "asked": found.n_asked,
         "divisive": found.divisive,
         # What the screen has rejected is shown to nobody.
-        "opinions": [each for each in opinions if each.screening in ("clear", "approved")],
+        "opinions": [each for each in opinions if each.screening in revisions.USABLE],
         "n_opinions": len(opinions),
         "n_people": turn.db.scalar(
-            select(func.count()).select_from(Member).where(Member.round_id == row.id)
+            select(func.count()).select_from(Member).where(Member.round_id == row.opinions_id)
         ),
         "n_candidates": len(statements),
         "n_shown": sum(each.shown for each in statements),
@@ -110,8 +116,13 @@ def _part(turn: Turn, row: Round) -> dict[str, Any]:
 
 
 def _opinions(turn: Turn, row: Round) -> list[Opinion]:
-    found = select(Opinion).where(Opinion.round_id == row.id).order_by(Opinion.id)
+    found = select(Opinion).where(Opinion.round_id == row.opinions_id).order_by(Opinion.id)
     return list(turn.db.scalars(found))
+
+
+def _critiques(turn: Turn, row: Round) -> list[Critique]:
+    """What people would change about the statement that it revises, without what is rejected."""
+    return revisions.said(turn.db, row.id, [*revisions.USABLE, "held"])
 
 
 def _picked(turn: Turn, row: Round) -> list[Statement]:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import segno
 from markupsafe import Markup, escape
 
+from commonweal.types import RATING_NEUTRAL
+
 if TYPE_CHECKING:
     from commonweal.study.keeping import Outcome
     from commonweal.study.results import Rated
@@ -50,6 +52,36 @@ def number(value: float, language: str = "en") -> str:
     return text.replace(".", ",") if language == "de" else text
 
 
+def person_bars(ratings: Sequence[float], says: str) -> Markup:
+    """A bar for each person, as high as their rating from 1 to 7, as SVG without style or script.
+
+    The highest stands first, so that nobody's place in the group is told.
+    """
+    width, height = 12 * len(ratings) + 2, 7 * 8
+    bars = []
+    for place, each in enumerate(ratings):
+        side = "for" if each > RATING_NEUTRAL else "against" if each < RATING_NEUTRAL else "between"
+        tall = round(8 * each, 1)
+        bars.append(
+            f'<rect class="{side}" x="{12 * place + 2}" y="{height - tall}" width="9" '
+            f'height="{tall}"/>'
+        )
+    middle = height - 8 * RATING_NEUTRAL
+    return Markup(
+        '<svg class="bars" role="img" aria-label="{says}" viewBox="0 0 {width} {height}" '
+        'width="{wide}" height="{high}">{bars}<line x1="0" x2="{width}" y1="{middle}" '
+        'y2="{middle}"/></svg>'
+    ).format(
+        says=says,
+        width=width,
+        height=height,
+        wide=2 * width,
+        high=2 * height,
+        bars=Markup("".join(bars)),  # noqa: S704 - made of numbers alone
+        middle=middle,
+    )
+
+
 def plain_result(t: Speak, outcomes: Sequence[Outcome], language: str) -> str:
     """How a session's questions came out, as a text to keep: everything that its page says."""
     parts = []
@@ -57,6 +89,8 @@ def plain_result(t: Speak, outcomes: Sequence[Outcome], language: str) -> str:
         lines = [each.row.question, date(each.row.ended_at), ""]
         if not each.rated:
             lines.append(t("result.nobody" if each.results else "result.none"))
+        if each.before is not None:
+            lines += [*_revised(t, each), ""]
         for place, rated in enumerate(each.rated):
             agreed = rated.is_agreed(each.n_asked)
             if place == 0:
@@ -75,6 +109,18 @@ def plain_result(t: Speak, outcomes: Sequence[Outcome], language: str) -> str:
             lines += [t("result.caveats_title") + ":", t("result.caveats", n=people), ""]
         parts.append("\n".join(lines))
     return ("\n\n".join(parts)).rstrip() + "\n"
+
+
+def _revised(t: Speak, found: Outcome) -> list[str]:
+    """What became of the statement when it was revised."""
+    if not found.n_critics:
+        return [t("revision.nobody")]
+    counts = found.may_count_critics
+    key = "critics" if counts else "some"
+    said = [t(f"revision.{key}", n=found.n_critics, heard=found.n_heard)]
+    if found.stands:
+        return [*said, t("revision.nothing")]
+    return [*said, t("revision.kept" if found.is_kept else "revision.taken")]
 
 
 def _counted(t: Speak, rated: Rated, language: str) -> str:

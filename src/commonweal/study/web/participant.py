@@ -129,7 +129,7 @@ def act(visit: Visit) -> Response:
     action = visit.request.path_params["action"]
     if action not in _ACTIONS:
         raise RefusedError(404, "error.not_found")
-    if action == "opinion":
+    if action in ("opinion", "critique"):
         visit.flags = flags_of(answers.clean(visit.text("text")))
     with visit.site.store.turn(visit.site.study_id) as turn:
         person = person_of(visit, turn)
@@ -183,6 +183,19 @@ def _opinion(visit: Visit, turn: Turn, person: Participant) -> str | None:
     return _problem("opinion", problem)
 
 
+def _critique(visit: Visit, turn: Turn, person: Participant) -> str | None:
+    number, text = visit.whole("round") or 0, visit.text("text")
+    if not answers.clean(text):
+        return "critique.missing"
+    problem = answers.write_critique(turn, person, number, text, visit.flags)
+    return _problem("critique", problem)
+
+
+def _stands(visit: Visit, turn: Turn, person: Participant) -> str | None:
+    """They would change nothing."""
+    return _problem("critique", answers.write_critique(turn, person, visit.whole("round") or 0, ""))
+
+
 def _problem(part: str, problem: str | None) -> str | None:
     if problem == "not_asked":
         return STALE
@@ -232,6 +245,8 @@ _ACTIONS = {
     "check": _check,
     "rate": _rate,
     "opinion": _opinion,
+    "critique": _critique,
+    "stands": _stands,
     "draft": _draft,
     "continue": _continue,
     "more-time": _more_time,

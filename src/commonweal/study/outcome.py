@@ -1,0 +1,106 @@
+"""How a question came out, with what became of its statement when it was revised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from commonweal.reading.differences import Part, word_differences
+from commonweal.study import revisions
+from commonweal.study.results import (
+    SMALL,
+    Rated,
+    count_asked,
+    most_divisive,
+    n_asked,
+    rated_statements,
+    result_of,
+)
+from commonweal.study.store import Turn
+from commonweal.study.tables import Round
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a question came out.
+
+    Attributes:
+        row: the round, the last on its question.
+        results: its statements as they were rated, the best first.
+        n_asked: how many people were asked to rate them.
+        divisive: the statement on which the group is most divided; None where it is on none.
+        before: how the round came out whose statement this one revises; None of a first round.
+        stands: why the statement stands as it was, where it was to be revised and nothing new was
+            rated: "nobody" would change anything, or "nothing" could be written or shown. All the
+            rest is then of the round before.
+        n_critics: how many said what they would change.
+        n_heard: how many said that, or that they would change nothing.
+    """
+
+    row: Round
+    results: tuple[Rated, ...]
+    n_asked: int
+    divisive: Rated | None
+    before: Outcome | None = None
+    stands: Literal["", "nobody", "nothing"] = ""
+    n_critics: int = 0
+    n_heard: int = 0
+
+    @property
+    def rated(self) -> tuple[Rated, ...]:
+        """Those of the statements that anybody rated."""
+        return tuple(each for each in self.results if each.n)
+
+    @property
+    def old(self) -> Rated | None:
+        """The statement that was revised, as it was rated beside its revisions."""
+        return next((each for each in self.rated if each.statement.same_as_id is not None), None)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the group's ratings chose the old statement once more."""
+        return self.old is not None and self.old is self.rated[0]
+
+    @property
+    def changed(self) -> tuple[Part, ...]:
+        """The old statement and the revision that was rated best, word by word; nothing where there
+        are not both.
+        """
+        new = next((each for each in self.rated if each.statement.same_as_id is None), None)
+        if self.old is None or new is None:
+            return ()
+        return word_differences(self.old.statement.text, new.statement.text)
+
+    @property
+    def may_count_critics(self) -> bool:
+        """Whether enough answered that a number of critics gives nobody away."""
+        return self.n_heard >= SMALL
+
+
+def outcome_of(turn: Turn, row: Round) -> Outcome:
+    """How the round's question came out."""
+    results = tuple(result_of(turn.db, row))
+    return _with_before(turn, Outcome(row, results, n_asked(row), most_divisive(results)))
+
+
+def so_far(turn: Turn, row: Round) -> Outcome:
+    """How the round's question stands while people still rate, and how it came out once they are
+    done. For researchers alone: they have every answer, so that nothing is told that they lack.
+    """
+    if row.result is not None:
+        return outcome_of(turn, row)
+    results = tuple(rated_statements(turn.db, row.id, turn.config.rounds.welfare))
+    return Outcome(row, results, count_asked(turn.db, row.id), most_divisive(results))
+
+
+def _with_before(turn: Turn, found: Outcome) -> Outcome:
+    row = found.row
+    revised = revisions.revised_by(turn.db, row)
+    if revised is None:
+        return found
+    before = outcome_of(turn, revised[0])
+    counts = {name: (row.result or {}).get(name, 0) for name in ("n_critics", "n_heard")}
+    if found.results:
+        return replace(found, before=before, **counts)
+    stands: Literal["nobody", "nothing"] = "nothing" if counts["n_critics"] else "nobody"
+    return replace(before, row=row, before=before, stands=stands, **counts)

@@ -1,0 +1,215 @@
+"""From a task to what is written, by the plan of its arm: the main job for one round."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from commonweal.datasets.arms import HUMAN
+from commonweal.errors import GenerationError, InputError
+from commonweal.groups import check_group
+from commonweal.selection import Selection, Wanted, select
+from commonweal.study.config import ArmConfig
+from commonweal.types import Candidate, Critique, Opinion, Question, no_progress
+
+if TYPE_CHECKING:
+    from commonweal.collection import Collected
+    from commonweal.result import Agreement
+    from commonweal.types import Policy, Progress, RewardModel
+
+
+@dataclass(frozen=True, slots=True)
+class Revises:
+    """What a revision is written from, beside the opinions.
+
+    Attributes:
+        statement: what people read.
+        critiques: what they would change, by the names of their opinions.
+        earlier: the critiques of the rounds before, the first round first.
+    """
+
+    statement: Candidate
+    critiques: tuple[Critique, ...]
+    earlier: tuple[tuple[Critique, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What one arm is to write from.
+
+    Attributes:
+        arm: policy, model, reward model, plan and number of candidates.
+        question: what was asked.
+        opinions: everybody's, with their names for ids.
+        omit: names of opinions that the policy must not see.
+        seed: of all chance.
+        revises: the statement that is written again, and why; None where it is written first.
+    """
+
+    arm: ArmConfig
+    question: str
+    opinions: tuple[Opinion, ...]
+    omit: tuple[str, ...]
+    seed: int
+    revises: Revises | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What came of a task.
+
+    Attributes:
+        draws: one, or of a collection plan one for each number of omitted opinions.
+        notes: what a reader should know of how it went.
+        provenance: versions, models, hashes, seed.
+    """
+
+    draws: tuple[Selection, ...]
+    notes: tuple[str, ...]
+    provenance: dict[str, Any]
+
+
+def written_by(
+    task: Task,
+    policy: Policy,
+    reward: RewardModel | None,
+    *,
+    on_progress: Progress | None = None,
+) -> Written:
+    """What this policy writes and this reward model predicts for the task, by the arm's plan; of a
+    revision the policy knows statement and critiques already.
+
+    Raises:
+        CommonwealError: as ``find_agreement`` and ``collect``.
+    """
+    if task.arm.plan == "opinions":
+        return opinions_of(task)
+    if task.revises is not None:
+        return _revised(task, task.revises, policy, reward, on_progress)
+    if task.arm.plan == "collection":
+        return _collected(task, policy, reward, on_progress)
+    if reward is None:
+        return _all(task, policy, on_progress)
+    return _best(task, policy, reward, on_progress)
+
+
+def opinions_of(task: Task) -> Written:
+    """Everybody's opinion as a statement to be rated by the others (paper 4.4).
+
+    Raises:
+        InputError: every opinion is held back.
+    """
+    shared = [opinion for opinion in task.opinions if opinion.id not in task.omit]
+    if not shared:
+        raise InputError("every opinion is held back; there is none to show to the others")
+    made = Selection(
+        question=Question(task.question),
+        opinions=task.opinions,
+        omitted=tuple(task.omit),
+        candidates=tuple(
+            Candidate(f"c{n:02d}", each.text, (each.id,), HUMAN, "", "", 0)
+            for n, each in enumerate(shared, start=1)
+        ),
+        n_sampled=0,
+        seed=(task.seed,),
+        timings_seconds={},
+        provenance={},
+    )
+    return Written((made.picked([None] * len(shared)),), (), {})
+
+
+def _all(task: Task, policy: Policy, on_progress: Progress | None) -> Written:
+    """As many statements as are shown: without a reward model nothing is picked."""
+    question, everybody, notes = check_group(task.question, task.opinions)
+    wanted = Wanted(
+        omitted=tuple(task.omit),
+        n_candidates=task.arm.candidates,
+        rules=(None,) * task.arm.shown,
+        seed=(task.seed,),
+    )
+    (made,) = select(
+        question,
+        everybody,
+        [wanted],
+        policy=policy,
+        reward=None,
+        on_progress=on_progress or no_progress,
+    )
+    told = {**made.provenance, "timings_seconds": made.timings_seconds}
+    return Written((made,), (*notes, *made.notes), told)
+
+
+def _best(task: Task, policy: Policy, reward: RewardModel, on_progress: Progress | None) -> Written:
+    from commonweal.agreement import find_agreement
+
+    found = find_agreement(
+        task.question,
+        task.opinions,
+        policy=policy,
+        reward=reward,
+        n_candidates=task.arm.candidates,
+        seed=task.seed,
+        omit=task.omit,
+        on_progress=on_progress,
+    )
+    if found.closest is None:
+        raise GenerationError(found.reason, found.rejections)
+    drawn = found.picked(task.arm.draw_rules(task.seed))
+    return Written((drawn,), found.notes, _provenance(found))
+
+
+def _collected(
+    task: Task, policy: Policy, reward: RewardModel | None, on_progress: Progress | None
+) -> Written:
+    from commonweal.collection import collect
+
+    found = collect(
+        task.question,
+        task.opinions,
+        policy=policy,
+        reward=reward,
+        plan=task.arm.collection_plan,
+        seed=task.seed,
+        withheld=task.omit,
+        on_progress=on_progress,
+    )
+    return Written(found.draws, found.notes, _provenance(found))
+
+
+def _revised(
+    task: Task,
+    about: Revises,
+    policy: Policy,
+    reward: RewardModel | None,
+    on_progress: Progress | None,
+) -> Written:
+    """The statement, which stands among its revisions, and those that are best of them."""
+    from commonweal.revising import revised_with
+
+    question, everybody, notes = check_group(task.question, task.opinions)
+    rules = task.arm.draw_rules(task.seed)
+    found = revised_with(
+        policy,
+        question,
+        everybody,
+        about.statement,
+        (*about.earlier, about.critiques),
+        omitted=task.omit,
+        reward=reward,
+        rules=(None,) * len(rules) if reward is None else rules,
+        n_candidates=task.arm.candidates,
+        seed=task.seed,
+        on_progress=on_progress or no_progress,
+    )
+    # What stands is shown in any case: picks are of what is new.
+    found = found.picked(avoid=[about.statement.text])
+    if not found.picks:
+        raise GenerationError(
+            "no revision can be shown to the group; try again, or another model", found.rejections
+        )
+    told = {**found.provenance, "timings_seconds": found.timings_seconds}
+    return Written((found,), (*notes, *found.notes), told)
+
+
+def _provenance(found: Agreement | Collected) -> dict[str, Any]:
+    return {**found.provenance, "timings_seconds": found.timings_seconds}
