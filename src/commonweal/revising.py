@@ -125,7 +125,7 @@ def revise(
         policy,
         made.question,
         made.opinions,
-        statement,
+        (statement,),
         rounds,
         omitted=made.omitted,
         reward=reward,
@@ -143,7 +143,7 @@ def revised_with(
     policy: Policy,
     question: Question,
     opinions: Sequence[Opinion],
-    statement: Candidate,
+    standing: tuple[Candidate, ...],
     rounds: Sequence[Sequence[Critique]],
     *,
     omitted: tuple[str, ...],
@@ -160,7 +160,7 @@ def revised_with(
         policy: what writes; it knows the statement and the critiques already.
         question: what was asked.
         opinions: everybody's.
-        statement: what people read; it stands first.
+        standing: what people read stands first, and after it what people wrote by hand.
         rounds: the critiques of each round, those that are written from last.
         omitted: whose words the policy does not see.
         reward: what predicts agreement; None where every rule is.
@@ -183,7 +183,7 @@ def revised_with(
                 rules,
                 (seed,),
                 named="from these critiques",
-                standing=(statement,),
+                standing=standing,
             )
         ],
         policy=policy,
@@ -193,5 +193,5 @@ def revised_with(
         may_be_empty=True,
         read_as=heard(opinions, rounds),
     )
-    told = {"revises": statement.id, "n_critiques": len(rounds[-1]), "policy": policy.name}
+    told = {"revises": standing[0].id, "n_critiques": len(rounds[-1]), "policy": policy.name}
     return replace(found, provenance=found.provenance | told)

@@ -33,6 +33,7 @@ def small_dataset() -> Dataset:
         for n, split in ((1, "train"), (2, "ood_test"))
     ]
     opinions, candidates, ratings, positions, predictions = [], [], [], [], []
+    critiques = []
     for r in ("r1", "r2"):
         people = [f"{r}-p{n}" for n in (1, 2, 3)]
         for n, person in enumerate(people, start=1):
@@ -46,6 +47,8 @@ def small_dataset() -> Dataset:
                 }
             )
             positions.append({"round_id": r, "participant_id": person, "agreement": 2 * n})
+            text = "Say more." if n == 1 else None
+            critiques.append({"round_id": r, "participant_id": person, "text": text})
         for c, policy in (("c1", "sft_base"), ("c2", "zero_shot")):
             candidates.append(
                 {
@@ -86,4 +89,5 @@ def small_dataset() -> Dataset:
         ratings=frame("ratings", ratings),
         position_ratings=frame("position_ratings", positions),
         predictions=frame("predictions", predictions),
+        critiques=frame("critiques", critiques),
     )

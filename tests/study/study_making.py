@@ -60,9 +60,10 @@ class ScriptedWriter:
         self.tasks.append(task)
         if self.failures:
             raise EngineError(self.failures.pop(0))
-        standing = () if task.revises is None else (task.revises.statement,)
+        standing = () if task.revises is None else task.revises.standing
+        n_new = 0 if task.revises and not task.revises.critiques else task.arm.candidates
         again = "" if task.revises is None else f" Revised after {len(task.revises.critiques)}."
-        n = task.arm.candidates + len(standing)
+        n = n_new + len(standing)
         expected = np.array(
             [[3.0 + 0.1 * i + 0.01 * j for i in range(n)] for j in range(len(task.opinions))]
         )
@@ -83,7 +84,7 @@ class ScriptedWriter:
                     "0" * 16,
                     task.seed + i,
                 )
-                for i in range(task.arm.candidates)
+                for i in range(n_new)
             ),
             n_sampled=n,
             rewards=expected,

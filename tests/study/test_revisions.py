@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import re
+
 import pytest
 
 pytest.importorskip("starlette", reason="the extra `study` is not installed")
@@ -19,6 +23,7 @@ from commonweal.study.export import export_study
 from commonweal.study.jobs import Worker
 from commonweal.study.outcome import outcome_of
 from commonweal.study.quick import open_session, quick_study
+from commonweal.study.revisions import EDITED
 from commonweal.study.simulate import STEADY, simulate
 from commonweal.study.stock import StockWriter
 from commonweal.study.store import ManualClock, Store
@@ -340,3 +345,70 @@ def test_simulated_people_go_through_a_revision(tmp_path):
     assert report.outcomes == {"complete": 4}
     assert (report.n_rounds, report.n_opinions, report.n_critiques) == (2, 4, 4)
     store.close()
+
+
+def test_a_version_by_hand_is_rated_beside_the_others(session):
+    site, facilitator = session
+    people = after_rating(site, facilitator, 5)
+    facilitator.get("/facilitator")
+    facilitator.send("/facilitator/revise")
+    (old,) = facilitator.quotes
+    facilitator.get("/facilitator/texts")
+    assert facilitator.forms["/facilitator/edit"].fields["text"] == old
+    facilitator.send("/facilitator/edit")
+    assert facilitator.status == 422
+    assert "These are the words of the statement" in facilitator.html
+    mine = f"{old} And the town pays."
+    facilitator.send("/facilitator/edit", text=mine)
+    assert "Your version is kept" in facilitator.html
+    # Nobody has anything to say: the version by hand alone is new.
+    for each in people:
+        each.get("/here")
+        each.send("/here/stands")
+    site.worker.run_once()
+    for each in people:
+        each.get("/here")
+        while "/here/rate" in each.forms:
+            is_mine = mine in each.quotes[0]
+            each.send("/here/rate", agreement="7" if is_mine else "4", quality="5")
+    people[0].get("/here")
+    assert people[0].quotes[0].strip() == mine
+    assert "Your facilitator wrote this version by hand." in people[0].html
+    assert "<ins>And the town pays.</ins>" in people[0].html
+    with site.store.read() as db:
+        edited = db.scalars(select(Statement).where(Statement.policy == EDITED)).one()
+        assert (edited.shown, edited.text) == (True, mine)
+    # An old page changes nothing any more.
+    facilitator.send("/facilitator/edit", text="Something else.")
+    with site.store.read() as db:
+        assert db.scalars(select(Round).order_by(Round.id.desc())).first().edited == mine
+
+
+def test_a_result_is_saved_as_a_table(session):
+    site, facilitator = session
+    people = after_rating(site, facilitator, 5)
+    facilitator.get("/facilitator")
+    facilitator.send("/facilitator/revise")
+    for n, each in enumerate(people):
+        each.get("/here")
+        each.send("/here/critique", text=f"=1+{n}") if n else each.send("/here/stands")
+    site.worker.run_once()
+    for each in people:
+        rate(each)
+    facilitator.get("/facilitator")
+    facilitator.send("/facilitator/close")
+    people[0].get("/here")
+    (path,) = set(re.findall(r'href="(/r/[^"]+/result\.csv)"', people[0].html))
+    response = people[0].get(path)
+    assert response.headers["content-type"] == "text/csv; charset=utf-8"
+    rows = list(csv.DictReader(io.StringIO(response.text.removeprefix("\ufeff"))))
+    assert [row["revision"] for row in rows] == ["0"] * 3 + ["1"] * 3
+    for row in rows:
+        given = [int(row[f"n_gave_{point}"]) for point in range(1, 8)]
+        assert given == [0, 0, 0, 0, 0, 5, 0]
+        assert (row["n_rated"], row["n_agree"], row["mean_agreement"]) == ("5", "5", "6.00")
+    assert [row["is_the_statement_before"] for row in rows[:3]] == ["no"] * 3
+    assert [row["is_the_one_rated_highest"] for row in rows].count("yes") == 2
+    text = people[0].get(path.replace(".csv", ".txt")).text
+    assert "Some of you said" not in text
+    assert "4 of the 5 who answered said what they would change." in text

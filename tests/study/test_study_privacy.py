@@ -34,7 +34,10 @@ MAIL = f"{SECRET} Write to jane@example.org."
 
 @pytest.fixture
 def place(database_url):
-    made = Place(database_url, small_study(recruiter={"participant": "PROLIFIC_PID"}))
+    config = small_study(
+        recruiter={"participant": "PROLIFIC_PID"}, rounds={"count": 2, "revise": 1}
+    )
+    made = Place(database_url, config)
     yield made
     made.store.close()
 
@@ -90,7 +93,8 @@ def test_everything_of_a_person_is_shown_and_deleted(place):
                         assert not missing, f"{table.name}.{column} is not shown"
         assert n_tables >= 9
         assert "ada" not in values
-        assert len(data["stored"]["ratings"]) == 8
+        # Two positions; three statements and then three of the revision, each twice.
+        assert len(data["stored"]["ratings"]) == 2 + 2 * 3 + 2 * 3
         privacy.delete_data(turn, row)
     with place.store.read() as db:
         for table in Base.metadata.sorted_tables:

@@ -208,7 +208,7 @@ def _critique_check(turn: Turn, group: Group, _active: list[Participant]) -> boo
     held = revisions.said(turn.db, group.round_id, ["held"])
     if held and turn.now < group.deadline:
         return False
-    if revisions.said(turn.db, group.round_id):
+    if revisions.has_work(turn.db, turn.db.get_one(Round, group.round_id)):
         _write(turn, group)
     else:  # nobody would change anything, or nothing that may be used: the statement stands
         _result(turn, group)

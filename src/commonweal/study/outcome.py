@@ -62,6 +62,11 @@ class Outcome:
         return self.old is not None and self.old is self.rated[0]
 
     @property
+    def is_by_hand(self) -> bool:
+        """Whether the facilitator wrote the one that was rated highest."""
+        return bool(self.rated) and self.rated[0].statement.policy == revisions.EDITED
+
+    @property
     def changed(self) -> tuple[Part, ...]:
         """The old statement and the revision that was rated best, word by word; nothing where there
         are not both.

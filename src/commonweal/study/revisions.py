@@ -12,10 +12,15 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from commonweal.datasets.words import tokens
+from commonweal.editing import MAX_CHARACTERS
 from commonweal.study import rounds
 from commonweal.study.config import MAX_REVISIONS
 from commonweal.study.store import Turn, new_public_id
 from commonweal.study.tables import Critique, Group, Member, Round, Statement
+
+EDITED = "edited"
+"""The policy of a version that the facilitator wrote by hand."""
 
 USABLE = ("clear", "approved")
 """How the screen must have left a text that a prompt may hold."""
@@ -56,6 +61,30 @@ def begin(turn: Turn, group: Group, revised: Round) -> None:
         person.n_extensions = 0
         turn.db.add(Member(round_id=row.id, participant_id=person.id))
     rounds.begin_stage(turn, group, "critique", turn.config.timings_seconds.critique)
+
+
+def edit(turn: Turn, group: Group, text: str, *, actor: str) -> str | None:
+    """What is wrong with a version that was written by hand ("same", "too_long", "not_now"); None
+    where it was taken, to be rated beside the others. A blank one takes the last away.
+    """
+    row = turn.db.get(Round, group.round_id) if group.round_id else None
+    found = revised_by(turn.db, row) if row is not None and group.stage == "critique" else None
+    if row is None or found is None:
+        return "not_now"
+    said = " ".join(text.split())
+    if len(said) > MAX_CHARACTERS:
+        return "too_long"
+    if tokens(said) == tokens(found[1].text):
+        return "same"
+    row.edited = said
+    turn.log("statement edited" if said else "edit taken back", actor=actor, group=group)
+    turn.touch(group)
+    return None
+
+
+def has_work(db: Session, row: Round) -> bool:
+    """Whether there is anything new to write or to rate: a critique, or a version by hand."""
+    return bool(row.edited or said(db, row.id))
 
 
 def answered(db: Session, round_id: int | None) -> set[int]:

@@ -55,6 +55,8 @@ def store_statements(turn: Turn, row: Round, written: Mapping[str, Written]) -> 
             left = drawn.of_people(people)
             if revised is not None and drawn.n_standing:
                 picked.append(_stands(statements[0], revised[1], left))
+                if drawn.n_standing > 1:
+                    picked.append(_by_hand(statements[1], left))
             if not left.opinions:
                 continue
             _store_predictions(turn, statements, left, people, reward_model)
@@ -113,11 +115,23 @@ def _stands(statement: Statement, revised: Statement, drawn: Selection) -> State
     for name in ("text", "arm", "policy", "model", "prompt_hash", "seed", "attempt", "included"):
         setattr(statement, name, getattr(revised, name))
     statement.screening, statement.flags = revised.screening, revised.flags
-    statement.pick, statement.same_as_id = 0, revised.id
+    statement.same_as_id = revised.id
+    return _shown_anyway(statement, 0, drawn)
+
+
+def _by_hand(statement: Statement, drawn: Selection) -> Statement:
+    """The version that the facilitator wrote, who need not let it through."""
+    statement.screening, statement.flags = "approved", []
+    return _shown_anyway(statement, 1, drawn)
+
+
+def _shown_anyway(statement: Statement, column: int, drawn: Selection) -> Statement:
+    """The candidate of that column as picked, with what is predicted of it."""
+    statement.pick = column
     ranked = drawn.ranked[0] if drawn.ranked else None
     if ranked is not None:
-        found = Pick(0, ranked.rule, float(ranked.welfare[0]), ranked.ranking.ranks[0])
-        _say_why(statement, found)
+        welfare, ranks = float(ranked.welfare[column]), ranked.ranking.ranks
+        _say_why(statement, Pick(column, ranked.rule, welfare, ranks[column]))
     return statement
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import DDL, JSON, Double, ForeignKey, Index, Text, UniqueConstraint, event
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """Raised with every change of the tables."""
 
 
@@ -154,6 +154,7 @@ class Round(Base):
     revision: Mapped[int] = mapped_column(default=0)  # counts the revisions of a question
     revises_id: Mapped[int | None] = mapped_column(default=None)
     first_id: Mapped[int | None] = mapped_column(default=None)
+    edited: Mapped[str] = mapped_column(default="")  # the facilitator's own version, to be rated
     question_id: Mapped[str]
     question: Mapped[str]
     position: Mapped[str]

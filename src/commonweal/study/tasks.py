@@ -78,4 +78,9 @@ def _revises(turn: Turn, row: Round, opinions: list[Opinion], statement: Stateme
         ),
         critiques=critiques_in(row),
         earlier=tuple(critiques_in(each) for each in earlier),
+        edited=_by_hand(row.edited) if row.edited else None,
     )
+
+
+def _by_hand(text: str) -> types.Candidate:
+    return types.Candidate("", text, (), revisions.EDITED, "", "", 0, author="facilitator")

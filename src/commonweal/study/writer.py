@@ -92,6 +92,8 @@ class EngineWriter:
     ) -> Written:
         from commonweal.policies.revising import revising_policy
 
+        if not about.critiques:
+            return written_by(task, self._policy(task.arm), reward, on_progress=self.on_progress)
         shown = [each for each in about.critiques if each.participant_id not in task.omit]
         policy, cut = revising_policy(about.statement.text, shown, model)
         made = written_by(task, policy, reward, on_progress=self.on_progress)

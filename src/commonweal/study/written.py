@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from commonweal.datasets.arms import HUMAN
 from commonweal.errors import GenerationError, InputError
 from commonweal.groups import check_group
-from commonweal.selection import Selection, Wanted, select
+from commonweal.selection import Selection, Wanted, scored, select
 from commonweal.study.config import ArmConfig
 from commonweal.types import Candidate, Critique, Opinion, Question, no_progress
 
@@ -26,11 +26,18 @@ class Revises:
         statement: what people read.
         critiques: what they would change, by the names of their opinions.
         earlier: the critiques of the rounds before, the first round first.
+        edited: a version that a person wrote by hand, which stands beside it; None without one.
     """
 
     statement: Candidate
     critiques: tuple[Critique, ...]
     earlier: tuple[tuple[Critique, ...], ...] = ()
+    edited: Candidate | None = None
+
+    @property
+    def standing(self) -> tuple[Candidate, ...]:
+        """What is rated in any case: the statement, and the version by hand."""
+        return (self.statement,) if self.edited is None else (self.statement, self.edited)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,31 +191,58 @@ def _revised(
     on_progress: Progress | None,
 ) -> Written:
     """The statement, which stands among its revisions, and those that are best of them."""
-    from commonweal.revising import revised_with
+    from commonweal.revising import heard, revised_with
 
     question, everybody, notes = check_group(task.question, task.opinions)
+    rounds = (*about.earlier, about.critiques)
     rules = task.arm.draw_rules(task.seed)
-    found = revised_with(
-        policy,
-        question,
-        everybody,
-        about.statement,
-        (*about.earlier, about.critiques),
-        omitted=task.omit,
-        reward=reward,
-        rules=(None,) * len(rules) if reward is None else rules,
-        n_candidates=task.arm.candidates,
-        seed=task.seed,
-        on_progress=on_progress or no_progress,
-    )
+    wanted = (None,) * len(rules) if reward is None else rules
+    progress = on_progress or no_progress
+    if about.critiques:
+        found = revised_with(
+            policy,
+            question,
+            everybody,
+            about.standing,
+            rounds,
+            omitted=task.omit,
+            reward=reward,
+            rules=wanted,
+            n_candidates=task.arm.candidates,
+            seed=task.seed,
+            on_progress=progress,
+        )
+    else:  # what was written by hand is to be rated, and there is nothing to write from
+        found = _standing(task, about, question, everybody)
+        if reward is not None:
+            (found,) = scored([found], reward, progress, heard(everybody, rounds))
     # What stands is shown in any case: picks are of what is new.
-    found = found.picked(avoid=[about.statement.text])
-    if not found.picks:
+    found = found.picked(wanted, avoid=[each.text for each in about.standing])
+    if not found.picks and about.edited is None:
         raise GenerationError(
             "no revision can be shown to the group; try again, or another model", found.rejections
         )
     told = {**found.provenance, "timings_seconds": found.timings_seconds}
     return Written((found,), (*notes, *found.notes), told)
+
+
+def _standing(
+    task: Task, about: Revises, question: Question, everybody: tuple[Opinion, ...]
+) -> Selection:
+    """The statement and the version by hand alone, not yet scored."""
+    return Selection(
+        question=question,
+        opinions=everybody,
+        omitted=tuple(task.omit),
+        candidates=tuple(
+            replace(each, id=f"c{n:02d}") for n, each in enumerate(about.standing, start=1)
+        ),
+        n_sampled=0,
+        n_standing=len(about.standing),
+        seed=(task.seed,),
+        timings_seconds={},
+        provenance={"seed": task.seed, "revises": about.statement.id, "n_critiques": 0},
+    )
 
 
 def _provenance(found: Agreement | Collected) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
@@ -21,8 +22,9 @@ from commonweal.study.keeping import (
 )
 from commonweal.study.store import Turn
 from commonweal.study.tables import Group
-from commonweal.study.web.formats import plain_result, qr_svg
+from commonweal.study.web.formats import qr_svg
 from commonweal.study.web.person import COOKIE, DONE_COOKIE, message, person_of
+from commonweal.study.web.saving import plain_result, table_of
 from commonweal.study.web.visit import FORM_COOKIE, Handler, RefusedError, Visit, endpoint
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ def routes(site: Site) -> list[Route]:
         found += [
             Route("/r/{token}", endpoint(site, result), methods=["GET"]),
             Route("/r/{token}/result.txt", endpoint(site, result_file), methods=["GET"]),
+            Route("/r/{token}/result.csv", endpoint(site, result_table), methods=["GET"]),
         ]
     return found
 
@@ -153,17 +156,29 @@ def result(visit: Visit) -> Response:
 
 def result_file(visit: Visit) -> Response:
     """The same as a text, to be kept after the link is over."""
+    t = visit.site.speaker(visit.language)
+    return _saved(visit, "txt", lambda found: plain_result(t, found, visit.language))
+
+
+def result_table(visit: Visit) -> Response:
+    """The same as a table, for a spreadsheet or another program."""
+    # A spreadsheet takes the file for UTF-8 by its first character alone.
+    return _saved(visit, "csv", lambda found: "\ufeff" + table_of(found))
+
+
+def _saved(visit: Visit, kind: str, write: Callable[[list[Outcome]], str]) -> Response:
     with visit.site.store.read() as db:
         turn = visit.site.reading(db)
         group, until = _of_link(visit, turn)
         outcomes: list[Outcome] = outcomes_of(turn, group) if until > turn.now else []
         if not outcomes:
             raise RefusedError(410, "kept.over")
-        text = plain_result(visit.site.speaker(visit.language), outcomes, visit.language)
+        text = write(outcomes)
+    media_type = {"txt": "text/plain", "csv": "text/csv"}[kind]
     return Response(
         text,
-        media_type="text/plain; charset=utf-8",
-        headers={"Content-Disposition": 'attachment; filename="result.txt"'},
+        media_type=f"{media_type}; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="result.{kind}"'},
     )
 
 

@@ -11,11 +11,12 @@ from sqlalchemy import func, select
 from starlette.responses import Response
 from starlette.routing import Route
 
-from commonweal.study import held_texts, revisions
+from commonweal.study import answers, held_texts, revisions
 from commonweal.study.keeping import Outcome, outcomes_of
 from commonweal.study.quick import group_of
 from commonweal.study.store import Turn, hashed
-from commonweal.study.tables import Critique, Member, Opinion, Round, Statement
+from commonweal.study.tables import Critique, Group, Member, Opinion, Round, Statement
+from commonweal.study.web.beside import kept_result
 from commonweal.study.web.visit import RefusedError, Visit, endpoint
 
 if TYPE_CHECKING:
@@ -31,10 +32,11 @@ def routes(site: Site) -> list[Route]:
         Route("/facilitator/report", wrap(report), methods=["GET"]),
         Route("/facilitator/texts", wrap(texts), methods=["GET"]),
         Route("/facilitator/texts", wrap(decide), methods=["POST"]),
+        Route("/facilitator/edit", wrap(edit), methods=["POST"]),
     ]
 
 
-def texts(visit: Visit) -> Response:
+def texts(visit: Visit, *, status: int = 200, problem: str = "") -> Response:
     """The round's opinions and statements as they come, and what waits for a decision.
 
     A page for the facilitator alone, not for the screen of the room.
@@ -47,12 +49,15 @@ def texts(visit: Visit) -> Response:
         waiting = held_texts.waiting_texts(turn)
         return visit.page(
             "session_texts.html.j2",
+            status=status,
             group=group,
             row=row,
             version=group.version if group else turn.study.lobby_version,
             waiting=waiting,
             opinions=_opinions(turn, row) if row else [],
             critiques=_critiques(turn, row) if row else [],
+            revised=_to_edit(turn, group, row),
+            problem=problem,
             statements=_picked(turn, row) if row else [],
             now=turn.now,
         )
@@ -69,6 +74,28 @@ def decide(visit: Visit) -> Response:
     return visit.go("/facilitator/texts")
 
 
+def edit(visit: Visit) -> Response:
+    """Takes a version of the statement that was written by hand, or the last one away."""
+    with visit.site.store.turn(visit.site.study_id) as turn:
+        facilitator_of(visit, turn)
+        group, problem = group_of(turn), ""
+        # Of a page that is over: another statement is another text to change.
+        if group is not None and visit.whole("round") == group.round_id:
+            text = answers.clean(visit.text("text"))
+            problem = revisions.edit(turn, group, text, actor="facilitator") or ""
+    if problem in ("same", "too_long"):
+        return texts(visit, status=422, problem=f"quick.edit_{problem}")
+    return visit.go("/facilitator/texts")
+
+
+def _to_edit(turn: Turn, group: Group | None, row: Round | None) -> Statement | None:
+    """The statement that may be changed by hand now."""
+    if group is None or row is None or group.stage != "critique":
+        return None
+    found = revisions.revised_by(turn.db, row)
+    return None if found is None else found[1]
+
+
 def report(visit: Visit) -> Response:
     """For each question that is done: the statement, how it was rated, everything else that was
     said. A page to print.
@@ -79,7 +106,11 @@ def report(visit: Visit) -> Response:
         found = outcomes_of(turn, group) if group else []
         if not found:
             return visit.go("/facilitator")
-        return visit.page("session_report.html.j2", parts=[_part(turn, each) for each in found])
+        return visit.page(
+            "session_report.html.j2",
+            parts=[_part(turn, each) for each in found],
+            kept=kept_result(visit, turn, group),
+        )
 
 
 def _part(turn: Turn, found: Outcome) -> dict[str, Any]:

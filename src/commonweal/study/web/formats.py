@@ -5,17 +5,11 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import segno
 from markupsafe import Markup, escape
 
 from commonweal.types import RATING_NEUTRAL
-
-if TYPE_CHECKING:
-    from commonweal.study.keeping import Outcome
-    from commonweal.study.results import Rated
-    from commonweal.study.web.texts import Speak
 
 
 def paragraphs(text: str) -> Markup:
@@ -79,60 +73,6 @@ def person_bars(ratings: Sequence[float], says: str) -> Markup:
         high=2 * height,
         bars=Markup("".join(bars)),  # noqa: S704 - made of numbers alone
         middle=middle,
-    )
-
-
-def plain_result(t: Speak, outcomes: Sequence[Outcome], language: str) -> str:
-    """How a session's questions came out, as a text to keep: everything that its page says."""
-    parts = []
-    for each in outcomes:
-        lines = [each.row.question, date(each.row.ended_at), ""]
-        if not each.rated:
-            lines.append(t("result.nobody" if each.results else "result.none"))
-        if each.before is not None:
-            lines += [*_revised(t, each), ""]
-        for place, rated in enumerate(each.rated):
-            agreed = rated.is_agreed(each.n_asked)
-            if place == 0:
-                lines += [] if agreed else [t("result.no_agreement")]
-                lines.append(t("result.statement" if agreed else "result.closest") + ":")
-            elif place == 1:
-                lines.append(t("result.others") + ":")
-            n = rated.n
-            lines += [rated.statement.text, _counted(t, rated, language)]
-            if n < each.n_asked:
-                lines.append(t("result.unrated", n=each.n_asked - n, asked=each.n_asked))
-            lines.append("")
-        if each.rated:
-            n = each.rated[0].n
-            people = t("result.one_person") if n == 1 else t("result.some_people", n=n)
-            lines += [t("result.caveats_title") + ":", t("result.caveats", n=people), ""]
-        parts.append("\n".join(lines))
-    return ("\n\n".join(parts)).rstrip() + "\n"
-
-
-def _revised(t: Speak, found: Outcome) -> list[str]:
-    """What became of the statement when it was revised."""
-    if not found.n_critics:
-        return [t("revision.nobody")]
-    counts = found.may_count_critics
-    key = "critics" if counts else "some"
-    said = [t(f"revision.{key}", n=found.n_critics, heard=found.n_heard)]
-    if found.stands:
-        return [*said, t("revision.nothing")]
-    return [*said, t("revision.kept" if found.is_kept else "revision.taken")]
-
-
-def _counted(t: Speak, rated: Rated, language: str) -> str:
-    if rated.is_small:
-        return t("result.few", n=rated.n, band=t(f"result.band_{rated.band}"))
-    return t(
-        "result.rated",
-        n=rated.n,
-        n_agree=rated.n_agree,
-        n_disagree=rated.n_disagree,
-        n_neutral=rated.n_neutral,
-        mean=number(rated.mean, language),
     )
 
 

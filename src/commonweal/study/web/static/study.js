@@ -224,7 +224,18 @@
     try { sessionStorage.clear(); } catch { /* forbidden */ }
   }
 
-  function begin() { listen(); times(); opinion(); handling(); forget(); }
+  // ---- printing, which is also how a browser makes a PDF
+  function printing() {
+    for (const button of main().querySelectorAll("[data-print]")) {
+      button.hidden = false;
+      button.addEventListener("click", () => {
+        for (const one of main().querySelectorAll("details")) one.open = true;
+        window.print();
+      });
+    }
+  }
+
+  function begin() { listen(); times(); opinion(); handling(); forget(); printing(); }
   window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
   document.addEventListener("visibilitychange", () => { if (!document.hidden && source) look(); });
   setInterval(tick, 1000);

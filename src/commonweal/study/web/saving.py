@@ -1,0 +1,137 @@
+"""How a session's result is saved: as a text, and as a table for other programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from commonweal.study.payments import safe_cell
+from commonweal.study.web.formats import date, number
+from commonweal.types import RATING_MAX, RATING_MIN
+
+if TYPE_CHECKING:
+    from commonweal.study.outcome import Outcome
+    from commonweal.study.results import Rated
+    from commonweal.study.web.texts import Speak
+
+_POINTS = range(RATING_MIN, RATING_MAX + 1)
+COLUMNS = (
+    "question",
+    "revision",
+    "statement",
+    "is_the_one_rated_highest",
+    "is_agreed",
+    "is_the_statement_before",
+    "n_asked",
+    "n_rated",
+    "n_agree",
+    "n_neutral",
+    "n_disagree",
+    "mean_agreement",
+    *(f"n_gave_{point}" for point in _POINTS),
+)
+"""Of the table. ``revision`` is 0 where statements are written first, then 1 and so on."""
+
+
+def plain_result(t: Speak, outcomes: Sequence[Outcome], language: str) -> str:
+    """How a session's questions came out, as a text to keep: everything that its page says."""
+    parts = []
+    for each in outcomes:
+        lines = [each.row.question, date(each.row.ended_at), ""]
+        if not each.rated:
+            lines.append(t("result.nobody" if each.results else "result.none"))
+        if each.before is not None:
+            lines += [*_revised(t, each), ""]
+        for place, rated in enumerate(each.rated):
+            agreed = rated.is_agreed(each.n_asked)
+            if place == 0:
+                lines += [] if agreed else [t("result.no_agreement")]
+                lines.append(t("result.statement" if agreed else "result.closest") + ":")
+            elif place == 1:
+                lines.append(t("result.others") + ":")
+            n = rated.n
+            lines += [rated.statement.text, _counted(t, rated, language)]
+            if n < each.n_asked:
+                lines.append(t("result.unrated", n=each.n_asked - n, asked=each.n_asked))
+            lines.append("")
+        if each.rated:
+            n = each.rated[0].n
+            people = t("result.one_person") if n == 1 else t("result.some_people", n=n)
+            lines += [t("result.caveats_title") + ":", t("result.caveats", n=people), ""]
+        parts.append("\n".join(lines))
+    return ("\n\n".join(parts)).rstrip() + "\n"
+
+
+def _revised(t: Speak, found: Outcome) -> list[str]:
+    """What became of the statement when it was revised."""
+    if not found.n_critics:
+        return [t("revision.nobody")]
+    counts = found.may_count_critics
+    key = "critics" if counts else "some"
+    said = [t(f"revision.{key}", n=found.n_critics, heard=found.n_heard)]
+    if found.stands:
+        return [*said, t("revision.nothing")]
+    return [*said, t("revision.kept" if found.is_kept else "revision.taken")]
+
+
+def _counted(t: Speak, rated: Rated, language: str) -> str:
+    if rated.is_small:
+        return t("result.few", n=rated.n, band=t(f"result.band_{rated.band}"))
+    return t(
+        "result.rated",
+        n=rated.n,
+        n_agree=rated.n_agree,
+        n_disagree=rated.n_disagree,
+        n_neutral=rated.n_neutral,
+        mean=number(rated.mean, language),
+    )
+
+
+def table_of(outcomes: Sequence[Outcome]) -> str:
+    """How a session's questions came out, as CSV: a row for each statement that was rated.
+
+    Counts are blank where so few rated that they would give single answers away. A "'" stands
+    before what a spreadsheet would calculate.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(COLUMNS)
+    for outcome in outcomes:
+        for one in _rounds_of(outcome):
+            for place, rated in enumerate(one.rated):
+                writer.writerow([safe_cell(cell) for cell in _cells(one, rated, place)])
+    return out.getvalue()
+
+
+def _rounds_of(outcome: Outcome) -> Iterator[Outcome]:
+    """The rounds on a question, the first first; one in which nothing new was rated is left out."""
+    if outcome.before is not None:
+        yield from _rounds_of(outcome.before)
+    if not outcome.stands:
+        yield outcome
+
+
+def _cells(one: Outcome, rated: Rated, place: int) -> list[str]:
+    """A statement's row."""
+    counts: list[str] = [""] * (4 + len(_POINTS))
+    if not rated.is_small:
+        counts = [str(n) for n in (rated.n_agree, rated.n_neutral, rated.n_disagree)]
+        counts += [f"{rated.mean:.2f}", *(map(str, rated.histogram) or [""] * len(_POINTS))]
+    is_best = place == 0
+    return [
+        one.row.question,
+        str(one.row.revision),
+        rated.statement.text,
+        _yes(is_best),
+        _yes(is_best and rated.is_agreed(one.n_asked)),
+        _yes(rated.statement.same_as_id is not None),
+        str(one.n_asked),
+        str(rated.n),
+        *counts,
+    ]
+
+
+def _yes(value: object) -> str:
+    return "yes" if value else "no"
