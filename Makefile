@@ -5,6 +5,8 @@
 PYTHON ?= python3
 GROUP ?= examples/groups/bus-fares.toml
 WORKERS ?= 2
+TAG ?=
+REPOSITORY ?=
 VENV := .venv
 BIN := $(VENV)/bin
 # One worker a processor; a file's tests stay together for as long as both are busy.
@@ -15,7 +17,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TESTED := --extra questions --extra study --extra warm
 UV := $(BIN)/uv pip compile --universal --no-header --no-annotate --python-version 3.11 --quiet
 
-.PHONY: run test test-train test-slow attack check bench docs docs-site dist lock audit sbom clean
+.PHONY: run test test-train test-slow attack check bench docs docs-site dist release-check lock audit sbom clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/base.stamp
@@ -77,6 +79,10 @@ dist:
 	$(PYTHON) -m venv --clear build/dist
 	build/dist/bin/python -m pip --disable-pip-version-check --quiet install dist/*.whl
 	cd build && dist/bin/commonweal --version && dist/bin/commonweal plugins
+
+# Whether a tag may become a release: make release-check TAG=v0.1.0 REPOSITORY=https://...
+release-check:
+	$(PYTHON) docs/release_check.py "$(TAG)" "$(REPOSITORY)"
 
 # Newest versions within pyproject.toml's bounds, for every platform and Python. The CUDA libraries
 # that some builds of torch want are left to pip, so that a CPU build installs without them.

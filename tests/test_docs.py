@@ -509,3 +509,35 @@ def test_decisions_are_short_and_numbered(page: Path):
     lines = page.read_text(encoding="utf-8").splitlines()
     assert lines[0].startswith(f"# {page.name[:3]}. ")
     assert len(lines) <= 55
+
+
+# --------------------------------------------------------------------------------- the release
+
+
+def test_workflows_call_make_targets_that_there_are():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (targets,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    called = set()
+    for path in (ROOT / ".github" / "workflows").glob("*.yml"):
+        called |= set(re.findall(r"\bmake ([\w-]+)", path.read_text(encoding="utf-8")))
+    assert called <= set(targets.split())
+    assert called >= {"check", "test", "test-train", "docs-site", "dist", "audit", "sbom"}
+
+
+def test_a_release_needs_a_tag_that_everything_agrees_with(tmp_path: Path):
+    wrong = maker("release_check").wrong
+    for name in ("pyproject.toml", "CITATION.cff", "CHANGELOG.md", "src/commonweal/_version.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text((ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
+    version, here = commonweal.__version__, "https://forge.example/us/commonweal"
+    with (tmp_path / "CHANGELOG.md").open("a", encoding="utf-8") as file:
+        file.write(f"\n## [{version}] - 2026-12-01\n")
+    text = (tmp_path / "pyproject.toml").read_text(encoding="utf-8")
+    text = text.replace("[project.urls]\n", f'[project.urls]\nRepository = "{here}"\n')
+    (tmp_path / "pyproject.toml").write_text(text, encoding="utf-8")
+    assert wrong(f"v{version}", here, tmp_path) == []
+    assert len(wrong("v9.9.9", here, tmp_path)) == 1
+    assert len(wrong(f"v{version}", "https://forge.example/them/commonweal", tmp_path)) == 1
+    (tmp_path / "CITATION.cff").write_text("version: 0.0.1\n", encoding="utf-8")
+    (tmp_path / "CHANGELOG.md").write_text("## [Unreleased]\n", encoding="utf-8")
+    assert len(wrong(f"v{version}", "", tmp_path)) == 3
