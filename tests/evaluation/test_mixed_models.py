@@ -17,7 +17,12 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from commonweal.errors import InputError
-from commonweal.evaluation import mixed_likelihood, mixed_models, mixed_posterior
+from commonweal.evaluation import (
+    cumulative,
+    mixed_likelihood,
+    mixed_models,
+    mixed_posterior,
+)
 from commonweal.evaluation.convergence import Diagnostics, NotConvergedError, diagnose
 from commonweal.evaluation.cumulative import NoFitError, fit_cumulative
 from commonweal.evaluation.effects import effects
@@ -312,6 +317,27 @@ def test_a_policy_all_of_whose_ratings_are_the_highest_has_no_bound(kind):
     )
     with pytest.raises(InputError, match=r"all ratings of sft_base .* no bound"):
         fit_likelihood(replace(dataset, ratings=ratings), kind=kind)
+
+
+def test_a_likelihood_does_not_depend_on_what_was_asked_before():
+    """Thresholds once changed places on the way from far spreads, and no maximum was found."""
+    generator = rng(10)
+    levels = [np.repeat(np.arange(25), 12), np.tile(np.arange(60), 5)]
+    latent = 1.5 * generator.normal(size=25)[levels[0]] + generator.logistic(size=300)
+    y = np.searchsorted([-4.0, -2.0, -1.0, 0.0, 1.0, 3.0], latent)
+    x = generator.integers(0, 2, (300, 1)).astype(float)
+    model = cumulative._Model(y, x, levels)
+    for exponents in generator.uniform(math.log(0.01), math.log(20), (12, 2)):
+        spreads = np.exp(exponents)
+        afresh = cumulative._Model(y, x, levels).restricted(spreads)
+        assert model.restricted(spreads) == pytest.approx(afresh, abs=1e-3)
+
+
+def test_a_study_of_forty_groups_is_fitted():
+    """On the way some steps go to spreads of 20."""
+    dataset, truth = simulate_study(rng(4), n_groups=40, n_rounds_per_group=1, **EASY)
+    one = fit_likelihood(dataset, kind="ordinal").over("a", "b")
+    assert one.low < 1.0 / truth.design.noise_scale < one.high
 
 
 def test_a_column_that_says_nothing_is_no_fit():

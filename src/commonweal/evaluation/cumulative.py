@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _FIRST_SPREAD = 0.5
 _LEAST_SPREAD, _LARGEST_SPREAD = 0.01, 20.0
 _STEP, _CLOSE_SPREADS = 5e-3, 1e-7
+_FAR = 1e3
 _MOST_STEPS, _MOST_HALVINGS, _CLOSE = 100, 40, 1e-7
 _N_CHORDS = 4
 """Steps with the factors of the spreads before: these are near, and a step costs a tenth."""
@@ -75,10 +76,16 @@ def fit_cumulative(y: IntArray, x: FloatArray, levels: Sequence[IntArray]) -> Fi
     """
     model = _Model(y, x, levels)
 
-    def minus(log_spreads: FloatArray) -> float:
-        return -model.restricted(np.exp(log_spreads))
-
     start = np.full(len(levels), np.log(_FIRST_SPREAD))
+    first = -model.restricted(np.exp(start))
+
+    def minus(log_spreads: FloatArray) -> float:
+        try:
+            return -model.restricted(np.exp(log_spreads))
+        except NoFitError:  # a step that went to spreads with which no number holds the ratings
+            model.restart()
+            return first + _FAR
+
     found = optimize.minimize(
         minus,
         start,
@@ -149,11 +156,17 @@ class _Model:
             one_in(everywhere, level, size) for level, size in zip(levels, sizes, strict=True)
         ]
         self._columns = sparse.hstack([sparse.csr_matrix(x), *random], format="csr")
-        shares = np.bincount(y).cumsum()[:-1] / n
+        self._shares = np.bincount(y).cumsum()[:-1] / n
+        self._n_terms = len(sizes)
+        self.restart()
+
+    def restart(self) -> None:
+        """Begins again where nothing but the thresholds is known."""
         self.mode = np.zeros(self.n_parameters)
-        self.mode[: self.n_thresholds] = np.log(shares / (1 - shares))
+        self.mode[: self.n_thresholds] = np.log(self._shares / (1 - self._shares))
         self.factors: Any = None
         self._first = 0
+        self._spreads = np.ones(self._n_terms)
 
     def restricted(self, spreads: FloatArray) -> float:
         """The log-likelihood of these spreads, all effects integrated out."""
@@ -177,12 +190,18 @@ class _Model:
         scale = np.ones(self.n_parameters - t)
         scale[self._is_random[t:]] = spreads[self._term]
         free = np.arange(self.n_parameters) >= first
+        # What the random effects add to a rating stays as it was: where spreads grow many times
+        # over, the same standard-normal values would put ratings beyond any number.
+        start = self.mode.copy()
+        start[self._is_random] *= (self._spreads / spreads)[self._term]
 
         def between(mode: FloatArray) -> tuple[FloatArray, FloatArray]:
             along = self._columns @ (scale * mode[t:])
             return self._above @ mode[:t] - along, self._below @ mode[:t] - along
 
         def value_at(mode: FloatArray) -> float:
+            if (np.diff(mode[:t]) <= 0).any():
+                return -np.inf  # beyond, shares would be negative, and there are false maxima
             with np.errstate(divide="ignore"):
                 log_shares = np.log(self._share(*between(mode)))
             return float(log_shares.sum() - 0.5 * (mode[self._is_random] ** 2).sum())
@@ -199,7 +218,7 @@ class _Model:
             tried[free] += step
             return tried
 
-        mode, value = self.mode, value_at(self.mode)
+        mode, value = start, value_at(start)
         if self.factors is not None:
             for _ in range(_N_CHORDS):
                 da, db, *_ = self._derivatives(*between(mode))
@@ -224,7 +243,7 @@ class _Model:
                 break
         else:
             raise NoFitError(f"no maximum after {_MOST_STEPS} steps")
-        self.mode, self._first = mode, first
+        self.mode, self._first, self._spreads = mode, first, spreads
         log_determinant = float(np.log(np.abs(self.factors.U.diagonal())).sum())
         return value - 0.5 * log_determinant
 
