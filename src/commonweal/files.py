@@ -104,7 +104,9 @@ def decoded(path: Path, raw: bytes) -> str:
 
 
 def encoding_of(raw: bytes) -> str:
-    """The encoding of a text that begins like this: UTF-8 or UTF-16 (``decoded`` says how)."""
+    """The encoding of a text that begins like this: UTF-8, -16 or -32 (``decoded`` says how)."""
+    if raw.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     if (sample := raw[:2000]).count(0) > len(sample) // 5:

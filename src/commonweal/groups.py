@@ -29,9 +29,9 @@ from pydantic_core import ErrorDetails
 
 from commonweal.errors import InputError
 from commonweal.files import read_text
-from commonweal.reading.columns import OPINION, PARTICIPANT, plain, why_not_counted
 from commonweal.reading.explaining import nearest
 from commonweal.reading.group_table import read_group_table
+from commonweal.reading.near_forms import near_forms
 from commonweal.reading.tables import SUFFIXES
 from commonweal.reading.toml import load_toml
 from commonweal.types import Opinion, Question
@@ -184,62 +184,11 @@ def _from_fields(
         raise InputError(f"{path}: not a group: nested too deeply") from None
     except ValueError as error:  # a number with thousands of digits
         raise InputError(f"{path}: not valid JSON: {error}") from None
-    data, notes = _near_forms(data, question)
+    data, notes = near_forms(data, question)
     try:
         return _GroupRecord.model_validate(data), notes
     except ValidationError as error:
         raise InputError(_explain(path, text, error)) from None
-
-
-def _near_forms(data: Any, question: str | None) -> tuple[Any, tuple[str, ...]]:
-    """The usual other forms as ours: a list alone, plain texts, fields with near names."""
-    if isinstance(data, list) and data:
-        asked = {each.get("question") for each in data if isinstance(each, dict)} - {None}
-        data = {"opinions": data} | ({"question": asked.pop()} if len(asked) == 1 else {})
-        data["opinions"] = [
-            {key: value for key, value in each.items() if key != "question"}
-            if isinstance(each, dict) and "question" in data
-            else each
-            for each in data["opinions"]
-        ]
-    if not isinstance(data, dict):
-        return data, ()
-    data = dict(data)
-    if question is not None:
-        data.setdefault("question", question)
-    opinions = data.get("opinions")
-    if isinstance(opinions, dict):
-        opinions = [{"id": name, "text": text} for name, text in opinions.items()]
-    if not isinstance(opinions, list):
-        return data, ()
-    kept, dropped = [], []
-    for n, each in enumerate(opinions, start=1):
-        if isinstance(each, str):
-            each = {"text": each}
-        elif isinstance(each, dict):
-            if why := why_not_counted(each):
-                dropped.append(f"{n} ({why})")
-                continue
-            each = _with_our_names(each)
-        kept.append(each)
-    data["opinions"] = kept
-    if not dropped:
-        return data, ()
-    return data, (
-        f"opinions left out because a field says they do not count: {', '.join(dropped)}",
-    )
-
-
-def _with_our_names(fields: dict[Any, Any]) -> dict[Any, Any]:
-    """The fields with ``text`` and ``id`` for other usual names of them."""
-    found = dict(fields)
-    for ours, names in (("text", OPINION), ("id", PARTICIPANT)):
-        if ours in found:
-            continue
-        there = [key for key in found if isinstance(key, str) and plain(key) in map(plain, names)]
-        if len(there) == 1:
-            found = {ours if key == there[0] else key: value for key, value in found.items()}
-    return found
 
 
 def check_group(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import zipfile
 from pathlib import Path
 
 import pytest
-from polis_making import COMMENTS, REAL, comment, put_csv, put_export, small_export, vote
+from polis_making import COMMENTS, REAL, VOTES, comment, put_csv, put_export, small_export, vote
 
 from commonweal.datasets.polis import import_polis
 from commonweal.errors import InputError
@@ -70,6 +71,60 @@ def test_saved_again_by_a_spreadsheet(tmp_path, plain, separator, encoding):
     for file in path.iterdir():
         file.write_bytes(file.read_text().replace("1700000", "1700000").encode(encoding))
     assert ratings_of(import_polis(path, name="x")) == ratings_of(plain)
+
+
+def by_row(change):
+    """The text with ``change`` applied to each line (and told whether it is a header)."""
+
+    def changed(text: str) -> str:
+        lines = text.splitlines()
+        is_table = not lines[0].startswith("topic")
+        rows = enumerate(lines)
+        return "\n".join(change(line, i == 0 and is_table) for i, line in rows) + "\n"
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        by_row(lambda line, _: f"{line},,"),
+        by_row(lambda line, is_head: line.title() if is_head else line),
+        by_row(lambda line, is_head: line.replace("-", "_") if is_head else line),
+        by_row(lambda line, is_head: re.sub(r"(?<=,)(\d)(?=,)", r"\1.0", line)),
+        lambda text: "sep=,\n" + text,
+    ],
+    ids=["blank columns", "capitals", "underscores", "points", "sep"],
+)
+def test_saved_again_by_other_programs(tmp_path, plain, change):
+    found = import_polis(copied(tmp_path / "e", change), name="x")
+    assert ratings_of(found) == ratings_of(plain)
+    assert found.rounds["question"][0] == plain.rounds["question"][0]
+
+
+def test_a_column_without_a_name_must_be_empty(tmp_path):
+    folder = copied(tmp_path / "e", by_row(lambda line, is_head: f"{line},{'' if is_head else 7}"))
+    with pytest.raises(InputError, match="column 8 has no name and holds '7'"):
+        import_polis(folder)
+
+
+def test_an_export_in_a_folder_of_its_own(tmp_path, plain):
+    (tmp_path / "unpacked").mkdir()
+    copied(tmp_path / "unpacked" / "export")
+    assert ratings_of(import_polis(tmp_path / "unpacked", name="x")) == ratings_of(plain)
+
+
+def test_a_topic_with_commas_that_are_not_quoted(tmp_path):
+    folder = small_export(tmp_path / "e")
+    (folder / "summary.csv").write_text("topic,Free buses, and when?,\n")
+    assert import_polis(folder).rounds["question"][0] == "Free buses, and when?"
+
+
+def test_times_that_are_dates(tmp_path):
+    folder = small_export(tmp_path / "e")
+    votes = [["2025-06-19 12:01:04", "x", 0, 0, -1], ["2025-06-19 12:01:03", "x", 0, 0, 1]]
+    put_csv(folder / "votes.csv", VOTES, [*votes, ["2025-06-19 12:01:05", "x", 1, 0, 1]])
+    assert ratings_of(import_polis(folder, name="x")) == {("x/0", "0", -1), ("x/0", "1", 1)}
 
 
 def test_times_that_a_spreadsheet_rounded_are_read_and_counted(tmp_path):

@@ -278,7 +278,7 @@ def test_a_forms_export(tmp_path, column):
     group = read_group(put(tmp_path, FORMS), opinion_column=column)
     assert people(group) == [("p1", "I can't drive, and pay."), ("p2", "It will be me.")]
     assert group.question.text == "What do you think?"
-    assert "1 rows without an opinion left out" in group.notes
+    assert "1 row without an opinion left out" in group.notes
     asked = read_group(put(tmp_path, FORMS), opinion_column=column, question="Free?")
     assert asked.question.text == "Free?"
 
@@ -350,3 +350,89 @@ def test_a_column_that_is_not_there_brings_the_near_one(tmp_path):
 def test_columns_have_the_letters_of_openpyxl():
     for n in (0, 1, 25, 26, 27, 51, 52, 700, 701, 702, 16383):
         assert letters(n) == openpyxl.utils.get_column_letter(n + 1)
+
+
+# ----------------------------------------------------------------------- more of the same kinds
+
+Q, A, B = PEOPLE[0][0], PEOPLE[0][2], "Somebody pays for it, and it will be me."
+TWO = f'question,id,opinion\n{Q},ana,"{A}"\n,ben,"{B}"\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (TWO.encode("utf-32"), "utf32.csv"),
+        ("\n".join('"{}"'.format(row.replace('"', '""')) for row in TWO.splitlines()), "rows.csv"),
+        ('\ufeff"sep=,"\r\n' + TWO, "sep.csv"),
+        ("\ufeff\ufeff" + TWO, "marks.csv"),
+        (f"Table 1,,\n{TWO}", "numbers.csv"),
+        ("".join(f",{row}\n" for row in TWO.splitlines()), "blank_column.csv"),
+        (f"# by hand\n{TWO}", "comment.csv"),
+        (TWO + "\xa0,\t, \n,,\n", "blank_rows.csv"),
+        (f"Frage;Name;Meinung\r\n{Q};ana;{A}\r\n;ben;{B}\r\n", "german.csv"),
+        (f"question\tid\topinion\n{Q}\tana\t{A}\n\tben\t{B}\n", "tabs.txt"),
+        (f'{{"Question": "{Q}", "Responses": [{{"participantId": "ana", "response": "{A}"}}, '
+         f'{{"Name": "ben", "Text": "{B}"}}]}}', "responses.json"),
+        (f'{{"question": "{Q}", "opinions": {{"ana": "{A}", "ben": "{B}"}}}}', "names.json"),
+        (f'{{"question": "{Q}", "id": "ana", "opinion": "{A}"}}\n'
+         f'{{"question": "{Q}", "id": "ben", "opinion": "{B}"}}\n', "lines.jsonl"),
+    ],
+)  # fmt: skip
+def test_what_other_programs_write(tmp_path, content, name):
+    group = read_group(put(tmp_path, content, name))
+    assert (group.question.text, people(group)) == (Q, [("ana", A), ("ben", B)])
+
+
+def test_quotes_that_a_script_wrote_with_a_backslash(tmp_path):
+    text = TWO.replace(B, 'She said \\"no, never\\" to me')
+    assert people(read_group(put(tmp_path, text)))[1] == ("ben", 'She said "no, never" to me')
+
+
+def test_microsoft_forms(tmp_path):
+    header = ["ID", "Start time", "Completion time", "Email", "Name", Q]
+    rows = [[n, "9:00", "9:05", "anonymous", None, text] for n, text in ((1, A), (2, B))]
+    group = read_group(put_xlsx(tmp_path, [header, *rows]), opinion_column=Q)
+    assert (group.question.text, people(group)) == (Q, [("1", A), ("2", B)])
+
+
+def test_surveymonkey(tmp_path):
+    text = as_csv(
+        [
+            ["Respondent ID", "Collector ID", "Start Date", "Email Address", Q],
+            ["", "", "", "", "Open-Ended Response"],
+            ["114", "5", "11/01/2026", "", A],
+            ["115", "5", "11/01/2026", "", B],
+        ]
+    )
+    group = read_group(put(tmp_path, text), opinion_column=Q)
+    assert (group.question.text, people(group)) == (Q, [("114", A), ("115", B)])
+
+
+@pytest.mark.parametrize(
+    ("header", "named"),
+    [
+        ("Question,Author,Upvotes", "Question"),
+        (f"#,{Q},Response Type", Q),
+        (f"Zeitstempel,{Q},Alter", Q),
+    ],
+)
+def test_the_likely_column_is_the_one_that_holds_texts(tmp_path, header, named):
+    """Slido calls what people say a question; Typeform and Google Forms ask in the header."""
+    at = header.split(",").index(named)
+    rows = [[str(n), f"x{n}", "3"] for n in range(2)]
+    for row, said in zip(rows, (A, B), strict=True):
+        row[at] = said
+    text = as_csv([header.split(","), *rows])
+    with pytest.raises(InputError) as caught:
+        read_group(put(tmp_path, text))
+    assert f'--opinion-column "{named}"' in str(caught.value)
+    assert [said for _, said in people(read_group(put(tmp_path, text), question=Q,
+                                                  opinion_column=named))] == [A, B]  # fmt: skip
+
+
+@pytest.mark.parametrize("said", ["-", "\u200b", " … ", "?!"])
+def test_what_says_nothing_is_no_answer_to_a_form(tmp_path, said):
+    text = as_csv([HEADER, *PEOPLE, ["", "di", said]])
+    group = read_group(put(tmp_path, text), opinion_column="opinion")
+    assert people(group) == EXPECTED
+    assert "1 row without an opinion left out" in group.notes

@@ -101,6 +101,9 @@ def _found(folder: Path) -> Export:
         if named := _NAME.fullmatch(file.name):
             kind = named["kind"].lower().replace("participant-", "participants-")
             files[kind].append(file)
+    inner = [each for each in folder.iterdir() if each.is_dir() and each.name[:1] not in "._"]
+    if not any(files.values()) and len(inner) == 1:
+        return _found(inner[0])  # unpacked into a folder of its own
     for kind, there in files.items():
         plain = [file for file in there if file.name.lower() == f"{kind}.csv"]
         if len(there) > 1 and not plain:

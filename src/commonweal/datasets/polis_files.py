@@ -36,7 +36,8 @@ _SUMMARY_CELL = 100_000
 # Polis server's exporter, old and new.
 _OTHER_COMMENT_COLUMNS = (
     *("timestamp", "datetime", "agrees", "disagrees", "importance"),
-    *("is-meta", "is-seed", "modified", "group-informed-consensus"),
+    *("is-meta", "is-seed", "modified", "group-informed-consensus", "group-aware-consensus"),
+    *("passes", "votes", "language"),
 )
 _OTHER_VOTE_COLUMNS = ("datetime", "important")
 _OTHER_WIDE_COLUMNS = ("xid", "group-id", "n-comments", "n-votes", "n-agree", "n-disagree")
@@ -70,12 +71,14 @@ def read_summary(export: Export, *, needed: bool) -> dict[str, str]:
             'question: --question "..."'
         )
     text = read_text(path, expected=EXPORT, max_bytes=_SUMMARY_BYTES)
+    text = re.sub(r"\A\ufeff?sep=.[^\n]*\n", "", text, flags=re.IGNORECASE)
     separator = ";" if re.match(r'\s*"?[\w-]+"?\s*;', text) else ","
     separator = "\t" if re.match(r'\s*"?[\w-]+"?\t', text) else separator
     csv.field_size_limit(_SUMMARY_CELL)  # the process has one; whoever reads sets it
     try:
+        # A topic's own commas may stand there without quotes.
         found = {
-            row[0].strip(): " ".join(row[1].split())
+            row[0].strip(): " ".join(separator.join(row[1:]).rstrip(separator).split())
             for row in csv.reader(StringIO(text, newline=""), delimiter=separator)
             if len(row) > 1
         }
@@ -99,7 +102,7 @@ def read_comments(export: Export, counts: dict[str, int]) -> pl.DataFrame:
         "comment-body": pl.String,
     }
     expected = "a Polis export's comments.csv"
-    header = read_csv_header(path, expected)
+    header = read_csv_header(path, expected, _OTHER_COMMENT_COLUMNS)
     if "agrees" in header:
         kinds["agrees"] = pl.Int64
     kinds |= {name: pl.String for name in ("is-meta", "is-seed") if name in header}
@@ -187,8 +190,9 @@ def _long_votes(path: Path, wide: Path | None) -> Votes:
     number = pl.coalesce(
         told.cast(pl.Int64, strict=False),
         told.cast(pl.Float64, strict=False).cast(pl.Int64, strict=False),
+        pl.col("timestamp").str.to_datetime(strict=False, time_zone="UTC").dt.epoch("ms"),
     )
-    refuse(path, rows, number.is_null(), "timestamp", "a whole number")
+    refuse(path, rows, number.is_null(), "timestamp", "a whole number or a date")
     rows = rows.with_columns(rounded=told.str.contains("(?i)e"), timestamp=number)
     for name in ("comment-id", "voter-id"):
         refuse(path, rows, _no_id(name), name, _ID)

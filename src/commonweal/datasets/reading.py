@@ -13,6 +13,7 @@ import polars as pl
 
 from commonweal.errors import InputError
 from commonweal.files import decoded, near_path
+from commonweal.reading.columns import plain
 from commonweal.reading.tables import separator_of
 
 _CHUNK_BYTES = 1 << 20
@@ -29,7 +30,8 @@ def read_csv(
     """These columns of a CSV file and ``_row``, from 1; what is blank is null.
 
     Blank lines are left out, and counted in ``_row``: it is the row that a spreadsheet shows, less
-    the header.
+    the header. Columns count under their names in other letters (Comment_ID), those without a name
+    not at all, and whole numbers may be written as 7.0.
 
     Args:
         path: the file, UTF-8 with or without a byte-order mark.
@@ -43,9 +45,9 @@ def read_csv(
         InputError: there is no such file, it is not UTF-8, a column is missing, unknown or there
             twice, a value is not of its type, or it holds no rows; the message names the row.
     """
-    source, separator, header = _opened(path, expected)
+    source, separator, header = _opened(path, expected, names=(*kinds, *(others or ())))
     require_columns(path, header, kinds, expected=expected)
-    for name, n in Counter(header).items():
+    for name, n in Counter(filter(None, header)).items():
         if n > 1:
             raise InputError(f"{path}: the column {name!r} is there {n} times, expected once")
         if others is not None and name not in kinds and name not in others:
@@ -62,7 +64,12 @@ def read_csv(
             infer_schema=False,
         )
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise _why(path, source, separator, header, kinds, error) from None
+        texts = _with_whole_numbers(source, separator, kinds)
+        if texts is None:
+            raise _why(path, source, separator, header, kinds, error) from None
+        found = texts
+    if others is not None:
+        _refuse_nameless(path, source, separator, header)
     found = found.select(list(kinds)).with_row_index("_row", offset=1)
     found = found.filter(pl.any_horizontal(pl.col(list(kinds)).is_not_null()))
     if found.is_empty():
@@ -70,16 +77,58 @@ def read_csv(
     return found
 
 
-def read_csv_header(path: Path, expected: str) -> list[str]:
+def _refuse_nameless(
+    path: Path, source: Path | io.BytesIO, separator: str, header: Sequence[str]
+) -> None:
+    """Raises ``InputError`` for a column without a name that is not empty."""
+    at = [i for i, name in enumerate(header) if not name.strip()]
+    if not at:
+        return
+    if isinstance(source, io.BytesIO):
+        source.seek(0)
+    cells = pl.read_csv(source, separator=separator, infer_schema=False)
+    for i in at:
+        values = cells.to_series(i).drop_nulls()
+        if values.len():
+            raise InputError(
+                f"{path}: column {i + 1} has no name and holds {values[0]!r}; take it out, or give "
+                "it its name"
+            )
+
+
+def _with_whole_numbers(
+    source: Path | io.BytesIO, separator: str, kinds: Mapping[str, type[pl.DataType]]
+) -> pl.DataFrame | None:
+    """The columns, where whole numbers are written with a point (7.0); None where more is wrong."""
+    if isinstance(source, io.BytesIO):
+        source.seek(0)
+    try:
+        texts = pl.read_csv(source, separator=separator, infer_schema=False)
+        return texts.select(
+            pl.col(name).str.replace(r"^(-?\d+)\.0+$", "$1").cast(kind)
+            for name, kind in kinds.items()
+        )
+    except (OSError, pl.exceptions.PolarsError):
+        return None
+
+
+def read_csv_header(path: Path, expected: str, names: Collection[str] = ()) -> list[str]:
     """The names of a CSV file's columns as they stand there; polars would rename repeated ones.
+
+    Args:
+        path: the file.
+        expected: what it should be, for errors.
+        names: names that are read in other letters, too, as ``read_csv`` does.
 
     Raises:
         InputError: there is no such file, it is empty, or its first line is not UTF-8.
     """
-    return _opened(path, expected)[2]
+    return _opened(path, expected, names=names)[2]
 
 
-def _opened(path: Path, expected: str) -> tuple[Path | io.BytesIO, str, list[str]]:
+def _opened(
+    path: Path, expected: str, *, names: Collection[str]
+) -> tuple[Path | io.BytesIO, str, list[str]]:
     """What polars reads of a file, its separator and its header.
 
     A spreadsheet may have saved it again: with other separators, or in UTF-16.
@@ -99,7 +148,15 @@ def _opened(path: Path, expected: str) -> tuple[Path | io.BytesIO, str, list[str
         separator = separator_of(first)
         if len(separator.strip("\x1f")) == 0 and separator != "\t":
             separator = ","
-        return source, separator, next(csv.reader([first], delimiter=separator))
+        header = next(csv.reader([first], delimiter=separator))
+        named = _named(header, names)
+        if named != header:
+            body = source.getvalue() if isinstance(source, io.BytesIO) else path.read_bytes()
+            line = io.StringIO()
+            csv.writer(line, delimiter=separator, lineterminator="").writerow(named)
+            behind = body.index(first.encode()) + len(first.encode())
+            source = io.BytesIO(line.getvalue().encode() + body[behind:])
+        return source, separator, named
     except FileNotFoundError:
         raise InputError(f"no file {path}{near_path(path)}; expected {expected}") from None
     except IndexError:
@@ -108,6 +165,12 @@ def _opened(path: Path, expected: str) -> tuple[Path | io.BytesIO, str, list[str
         raise _not_utf8(path, 1) from None
     except (OSError, csv.Error) as error:
         raise InputError(f"cannot read {path}: {error}; expected {expected}") from None
+
+
+def _named(header: Sequence[str], names: Collection[str]) -> list[str]:
+    """The header with those of ``names`` that stand there in other letters."""
+    ours = {plain(name): name for name in names}
+    return [name if name in names else ours.get(plain(name), name) for name in header]
 
 
 def require_columns(

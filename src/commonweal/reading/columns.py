@@ -40,6 +40,16 @@ def plain(name: str) -> str:
     return " ".join(re.sub(r"[\W_]+", " ", letters.casefold()).split())
 
 
+def says_nothing(text: str) -> bool:
+    """Whether a text holds nothing to read: no letter, number or symbol, as in "" or "-".
+
+    Example:
+        >>> says_nothing(" - "), says_nothing("\u200b"), says_nothing("👍"), says_nothing("No")
+        (True, True, False, False)
+    """
+    return not any(unicodedata.category(character)[0] in "LNS" for character in text)
+
+
 def column_named(header: Sequence[str], names: Sequence[str]) -> int | None:
     """The place of the column with the likeliest of these names; None where there is none."""
     there = [plain(name) for name in header]

@@ -14,6 +14,7 @@ from commonweal.reading.columns import (
     QUESTION,
     column_named,
     plain,
+    says_nothing,
     why_not_counted,
 )
 from commonweal.reading.explaining import near
@@ -133,6 +134,8 @@ class _Rows:
             _check_length(table, row, at)
             cells = dict(enumerate(row.cells))
             text, name = cells.get(at, ""), cells.get(who, "") if who is not None else ""
+            if self._lenient and says_nothing(text):  # "-" in a form's answer
+                text = ""
             if self._asking is not None and cells.get(self._asking):
                 folded = " ".join(cells[self._asking].split())
                 self._questions.setdefault(folded, (cells[self._asking], row))
@@ -178,14 +181,18 @@ class _Rows:
         if self._n_dropped:
             more = ", …" if self._n_dropped > _N_SHOWN else ""
             notes.append(
-                f"{self._n_dropped} rows left out because a column says that they do not count: "
-                f"{', '.join(self._dropped)}{more}"
+                f"{_n_rows(self._n_dropped)} left out because a column says that they do not "
+                f"count: {', '.join(self._dropped)}{more}"
             )
         if self._silent:
-            notes.append(f"{self._silent} rows without an opinion left out")
+            notes.append(f"{_n_rows(self._silent)} without an opinion left out")
         if not self._questions and (label := self._label()):
             notes.append(f"the question was taken from the header: {label}")
         return tuple(notes)
+
+
+def _n_rows(n: int) -> str:
+    return f"{n} row{'s' if n != 1 else ''}"
 
 
 def _but(header: tuple[str, ...], at: int) -> list[str]:
@@ -267,18 +274,22 @@ def _opinion_column(table: Table, labels: dict[int, str], wanted: str | None) ->
 
 
 def _likely(table: Table) -> int | None:
-    """The column with the longest texts that is no date, address or survey's own."""
-    best: tuple[float, int] | None = None
+    """The column with the longest texts that is no date, address or survey's own.
+
+    Of columns that are mostly called otherwise (Slido writes what people say under Question) only
+    where no other holds texts.
+    """
+    best: tuple[bool, float, int] | None = None
     for i, name in enumerate(table.header):
         words = plain(name)
-        if not name or words in _MACHINE_NAMES or words in KNOWN:
+        if not name or words in _MACHINE_NAMES or words in map(plain, PARTICIPANT):
             continue
         if any(each in words.split() for each in _NOT_OPINIONS):
             continue
         texts = [row.cells[i] for row in table.rows[1:] if i < len(row.cells)]
         long = sum(len(text.split()) for text in texts) / max(len(texts), 1)
-        best = max(best, (long, -i)) if best else (long, -i)
-    return -best[1] if best else None
+        best = max(best or (False, 0.0, 0), (words not in KNOWN and long >= 2, long, -i))
+    return -best[2] if best and (best[1] or len(table.rows) == 1) else None
 
 
 def _shown(header: tuple[str, ...]) -> str:

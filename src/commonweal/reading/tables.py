@@ -20,6 +20,7 @@ from typing import Any
 from commonweal.errors import InputError
 from commonweal.files import decoded, encoding_of, read_bytes
 from commonweal.reading.columns import plain
+from commonweal.reading.mending import straightened, tidied_quotes, unwrapped
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 WORKBOOK_SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
@@ -207,14 +208,19 @@ def parse_table(path: Path, text: str, known: Collection[str], *, expected: str)
     try:
         rows = _parsed(path, text, separator, first_line)
     except InputError:
-        # Blanks between a closing quote and the separator; and quotes that a word processor bent.
-        tidied = _tidied(text, separator)
+        tidied = tidied_quotes(text, separator)
         if tidied == text:
             raise
         rows = _parsed(path, tidied, separator, first_line)
     notes = []
+    if (inner := unwrapped([row.cells for row in rows], known)) is not None:
+        notes.append("rows that stood in quotes as a whole were taken out of them")
+        return replace(
+            table := parse_table(path, inner, known, expected=expected),
+            notes=(*notes, *table.notes),
+        )
     if any(quote in text for quote in "“”„"):
-        straight = _straightened(text, separator)
+        straight = straightened(text, separator)
         if straight != text and (uneven := _n_too_long(rows)):
             again = _parsed(path, straight, separator, first_line)
             if _n_too_long(again) < uneven:
@@ -292,24 +298,6 @@ def _csv_words(told: str) -> str:
             '("He said ""no""")'
         )
     return told
-
-
-def _cell_start(separator: str) -> str:
-    return rf"(?:(?<=[\r\n{re.escape(separator)}])|\A)"
-
-
-def _tidied(text: str, separator: str) -> str:
-    """The text without blanks between quotes and separators."""
-    s = re.escape(separator)
-    cell = rf'{_cell_start(separator)}[ \u00a0]*("(?:[^"]|"")*")[ \u00a0]*(?=[\r\n{s}]|\Z)'
-    return re.sub(cell, lambda found: found[1], text)
-
-
-def _straightened(text: str, separator: str) -> str:
-    """The text with curly quotes around whole cells turned into straight ones."""
-    s = re.escape(separator)
-    cell = rf"{_cell_start(separator)} *[“„”]([^“”„\"\r\n]*)[”“] *(?=[\r\n{s}]|\Z)"
-    return re.sub(cell, lambda found: f'"{found[1]}"', text)
 
 
 def _n_too_long(rows: Sequence[Row]) -> int:
