@@ -8,6 +8,7 @@ from study_making import OPINION, Place, small_study
 from test_machine import outcomes, play
 
 from commonweal.study import machine, people
+from commonweal.study.export import LEFT_OUT, export_study
 from commonweal.study.tables import Event, Group, Member, Participant, Round
 
 THREE = [{"text": f"Should {what} be free?"} for what in ("buses", "trains", "trams")]
@@ -134,7 +135,7 @@ def test_who_is_late_after_a_whole_round_gets_the_partial_code(tmp_path):
 
 
 @pytest.mark.attack("waiting room", "two who fill a group and leave, again and again")
-def test_who_is_left_by_others_keeps_their_turn(database_url, record_property):
+def test_who_is_left_by_others_keeps_their_turn(database_url, tmp_path, record_property):
     place = place_of(database_url, size=3, minimum=3, rounds={"count": 2, "passes": 1})
     (honest,) = place.join(1)
     for attack in range(6):
@@ -159,6 +160,9 @@ def test_who_is_left_by_others_keeps_their_turn(database_url, record_property):
             .where(Member.participant_id == honest, Round.fell_short.is_(False))
         ).all()
     assert len(rated) == len(set(rated)) == 2
+    dataset = export_study(place.store, place.study_id, tmp_path / "data")
+    assert dataset.about.steps[-1].what != LEFT_OUT
+    assert dataset.rounds.height == 8
     record_property("tried", 6)
     place.store.close()
 
