@@ -235,7 +235,8 @@ def test_a_killed_session_goes_on_with_the_same_command(tmp_path):
         try:
             assert "kept for 7 days" in said
             person = Browser(client)
-            person.get("/join")
+            join = next(line for line in said.splitlines() if line.startswith("People join:"))
+            person.get(f"/join?{join.partition('?')[2]}")
             assert "kept on your facilitator" in person.html
             person.send("/join", button="agree")
             process.kill()

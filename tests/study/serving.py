@@ -1,6 +1,6 @@
 """A server of its own process, with a scripted writer: what a test may kill.
 
-Run as a program: serving.py URL PORT SECONDS-OF-WRITING.
+Run as a program: serving.py URL PORT SECONDS-OF-WRITING GROUP-SIZE.
 """
 
 from __future__ import annotations
@@ -20,11 +20,10 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
-def start(url: str, port: int, writing_seconds: float = 0.2) -> subprocess.Popen:
+def start(url: str, port: int, writing_seconds: float = 0.2, size: int = 4) -> subprocess.Popen:
     """The server's process, once it answers."""
-    process = subprocess.Popen(
-        [sys.executable, str(Path(__file__)), url, str(port), str(writing_seconds)]
-    )
+    options = (url, str(port), str(writing_seconds), str(size))
+    process = subprocess.Popen([sys.executable, str(Path(__file__)), *options])
     until = time.monotonic() + 60
     while time.monotonic() < until:
         try:
@@ -46,6 +45,7 @@ def main() -> None:
     from commonweal.study.web.app import Site
 
     url, port, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+    group = {"size": int(sys.argv[4]), "minimum": min(int(sys.argv[4]), 3)}
     jobs.LEASE_SECONDS = 2.0  # a job of a killed server is taken up after this
 
     class Slow(ScriptedWriter):
@@ -54,7 +54,7 @@ def main() -> None:
             return super().write(task, timeout_seconds=timeout_seconds)
 
     store = Store(url)
-    site = Site(store, store.open_study(small_study()), writer=Slow())
+    site = Site(store, store.open_study(small_study(group=group)), writer=Slow())
     server.serve(site, host="127.0.0.1", port=port)
 
 

@@ -27,6 +27,7 @@ from commonweal.study.bots import Browser
 from commonweal.study.export import export_study
 from commonweal.study.folder import back_up, open_kept
 from commonweal.study.payments import payments, safe_cell
+from commonweal.study.sessions import delete_old
 from commonweal.study.store import Store
 from commonweal.study.tables import Opinion, Participant
 
@@ -39,7 +40,8 @@ def started(folder, *more):
     process = subprocess.Popen(
         [sys.executable, Path(__file__).with_name("quick_session.py"), str(port), *more],
         env={**os.environ, "TMPDIR": str(folder), "COMMONWEAL_DATA": str(folder / "data")},
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
         start_new_session=True,
     )
     until = time.monotonic() + 90
@@ -51,9 +53,10 @@ def started(folder, *more):
             assert process.poll() is None, "the session ended"
             assert time.monotonic() < until
             time.sleep(0.05)
+    link = next(line for line in process.stdout if line.startswith("People join:")).split()[-1]
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
         browser = Browser(client)
-        browser.get("/join")
+        browser.get(link)
         browser.send("/join", button="agree")
     assert browser.status == 200
     return process
@@ -70,6 +73,28 @@ def test_a_session_that_is_ended_leaves_nothing(tmp_path, name):
     assert [each for each in tmp_path.glob("**/*") if each.is_file()] == [
         tmp_path / "data" / "sessions" / "key"
     ]
+
+
+@pytest.mark.attack("endings", "kill -9 where nothing was to be kept: the next command deletes it")
+def test_a_killed_session_that_keeps_nothing_is_deleted_later(tmp_path, monkeypatch):
+    monkeypatch.setenv("COMMONWEAL_DATA", str(tmp_path / "data"))
+    process = started(tmp_path, "--keep-nothing")
+    # While it runs nobody takes it away, nor where it is to go on.
+    assert delete_old() == []
+    process.kill()
+    process.wait(60)
+    (left,) = tmp_path.glob("**/*.db")
+    assert delete_old(going_on=("Should buses be free?",)) == []
+    again = started(tmp_path)  # as it is begun again, without the option: the promise holds
+    again.send_signal(signal.SIGTERM)
+    assert again.wait(60) == 0
+    assert not list(tmp_path.glob("**/*.db*"))
+    process = started(tmp_path, "--keep-nothing")
+    process.kill()
+    process.wait(60)
+    (left,) = tmp_path.glob("**/*.db")
+    assert delete_old(going_on=("Another question?",)) == [left.stem]
+    assert not list(tmp_path.glob("**/*.db*"))
 
 
 @pytest.mark.attack("endings", "SIGTERM without an option: one private file, and nothing beside it")

@@ -274,6 +274,7 @@ def test_some_interleavings(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 @pytest.mark.attack("downtime", "interleavings at random, with jumps, pauses, gaps and crashes")
 @pytest.mark.parametrize("part", range(10))
 def test_ten_thousand_interleavings(tmp_path, record_property, part):

@@ -165,3 +165,43 @@ def test_the_facilitator_reads_before_the_group_sees(chromium, tmp_path):
             check(each.page)
         assert left_out not in seen
         room.wait_for_selector("text=Ratings: 0 of 2", timeout=20_000)
+
+
+@pytest.mark.slow
+@pytest.mark.attack("a room", "a phone that has to wait at the door comes in by itself")
+def test_a_phone_that_is_told_to_wait_comes_in_by_itself(chromium, tmp_path):
+    url = f"sqlite:///{tmp_path}/quick.db"
+    store = Store(url)
+    study_id, token = open_session(store, quick_study(["Should buses be free?"]))
+    store.close()
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    with on_port(port, url, study_id, has_door=True) as site:
+        room = chromium.new_context(viewport=PROJECTOR).new_page()
+        room.goto(f"{address}/f/{token}")
+        page = chromium.new_context(viewport=PHONE).new_page()
+        page.goto(f"{address}/join")
+        check(page)
+        page.fill("#code", room.locator(".join-code").inner_text())  # with its blank
+        page.click("main button")
+        for n in range(25):
+            site.arrivals.admits("127.0.0.1", f"script {n}")
+        page.click("button[value=agree]")
+        page.wait_for_selector("text=Leave this page open")
+        check(page)
+        page.wait_for_selector("text=You are person 1", timeout=30_000)
+        assert page.url == f"{address}/here"
+        room.wait_for_selector("text=People: 1", timeout=20_000)
+        check(room)
+        room.goto(f"{address}/facilitator/people")
+        check(room)
+        room.click("text=Remove")
+        page.wait_for_selector("text=Your part was ended", timeout=20_000)
+        # On a device that others use too: the page of the data, and then nothing.
+        page.goto(f"{address}/here/finish")
+        check(page)
+        page.click("main button")
+        page.wait_for_selector("text=This device has forgotten you")
+        assert page.evaluate("sessionStorage.length") == 0
+        page.goto(f"{address}/here")
+        page.wait_for_selector("text=Something is not right")

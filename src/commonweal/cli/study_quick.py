@@ -90,17 +90,19 @@ def quick(
 ) -> None:
     """Ask a group in the room: they join by phone, write, rate, and all see the statement.
 
-    Prints a link and a QR code for the people and a private link for you. For 2 to 50 people. A
-    session that breaks off goes on with the same command. Its data is kept for 7 days in a private
-    folder, or as --keep or --keep-nothing says.
+    Prints a link and a QR code for the people and a private link for you. Your page shows a code
+    that changes every minute: whoever sees it can join. For 2 to 50 people. A session that breaks
+    off goes on with the same command. Its data is kept for 7 days in a private folder, or as --keep
+    or --keep-nothing says.
     """
     needs_extra()
     import segno
 
     from commonweal.errors import EngineError
     from commonweal.study import server
+    from commonweal.study.door import link_code
     from commonweal.study.quick import quick_study
-    from commonweal.study.sessions import KEPT_DAYS, delete_old
+    from commonweal.study.sessions import delete_old, keeps_nothing
     from commonweal.study.trying import has_people
     from commonweal.study.web.app import Site
 
@@ -108,14 +110,16 @@ def quick(
     scheme = scheme_of(tls_certificate, tls_key)
     for each in spare_model or ():
         check_language_model(each)
-    for name in delete_old():
-        typer.echo(f"Deleted the session {name}: its {KEPT_DAYS} days were over.")
     config = None
     if questions:
         config = quick_study(
             questions, model=model, language=language, review=review, revise=revise
         )
+    going_on = () if config is None or new else tuple(each.text for each in config.questions)
+    for name in delete_old(going_on=going_on):
+        typer.echo(f"Deleted the session {name}: its time was over.")
     opened, token, path = _session(config, keep, reopen, is_new=new)
+    keep_nothing = keeps_nothing(opened, asked=keep_nothing)
     try:
         writer = ready_writer(opened)
     except EngineError:
@@ -131,11 +135,14 @@ def quick(
         base_url=address,
         spare_models=[*(spare_model or ()), DEFAULT_MODEL],
         kept=kept,
+        has_door=True,
     )
 
     def ready() -> None:
-        segno.make(f"{address}/join", error="m").terminal(out=sys.stdout, compact=True)
-        typer.echo(f"People join:       {address}/join")
+        with opened.store.turn(opened.study_id) as turn:
+            link = f"{address}/join?code={link_code(turn)}"
+        segno.make(link, error="m").terminal(out=sys.stdout, compact=True)
+        typer.echo(f"People join:       {link}")
         typer.echo(f"You (keep secret): {address}/f/{token}")
         typer.echo("Ctrl-C stops the session" + _until(opened.config.name, path, kept))
 

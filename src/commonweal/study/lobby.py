@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from collections import Counter
+from collections.abc import Mapping
+
+from sqlalchemy import func, select
 
 from commonweal.study import rounds
 from commonweal.study.store import Turn, new_public_id
-from commonweal.study.tables import Group, Participant
+from commonweal.study.tables import Group, Participant, Round
 
 PRESENT_SECONDS = 90
 """Whoever was seen no longer ago than this is there: only they are put into a new group."""
+ROOM_SECONDS = 45
+"""The same where a facilitator begins: a page that is open is seen every 15 seconds."""
 
 
 def enter(turn: Turn, person: Participant) -> None:
     """Puts the person into the waiting room, and makes a group where there are enough."""
     person.group_id = None
     person.stage, person.stage_since = "lobby", turn.now
+    if turn.study.kind == "quick":
+        # What the phone and the facilitator's list say while people wait stays theirs.
+        last = select(func.max(Participant.seat)).where(Participant.study_id == turn.study.id)
+        person.seat = (turn.db.scalar(last) or 0) + 1
     turn.touch(None)
     turn.db.flush()
     match(turn)
@@ -36,12 +45,55 @@ def match(turn: Turn) -> None:
     _release_lobby(turn)
 
 
-def start_by_facilitator(turn: Turn) -> bool:
-    """Whether a group of everybody who waits was made, up to the study's size."""
-    waiting = _waiting(turn)[: turn.config.group.size]
-    if len(waiting) < turn.config.group.minimum:
+def in_the_room(turn: Turn) -> list[Participant]:
+    """Those who wait with the page open, whoever came first first."""
+    since = turn.now - ROOM_SECONDS
+    return [person for person in _waiting(turn) if person.last_seen_at >= since]
+
+
+def start_by_facilitator(turn: Turn, addresses: Mapping[int, str] | None = None) -> bool:
+    """Whether a group of everybody who is there was made, up to the study's size.
+
+    Args:
+        turn: the transaction.
+        addresses: where each person, by id, came from, as far as that is known. Of more people than
+            there is room for one of each address is taken, then a second one, and so on: somebody
+            who joins fifty times takes nobody's place.
+    """
+    there = in_the_room(turn)
+    came: Counter[str] = Counter()
+    place = {}
+    for person in there:
+        address = (addresses or {}).get(person.id, "")
+        place[person.id] = came[address]
+        came[address] += 1
+    there.sort(key=lambda person: place[person.id])  # stable: who came first stays first
+    chosen = there[: turn.config.group.size]
+    if len(chosen) < turn.config.group.minimum:
         return False
-    _make_group(turn, waiting)
+    _make_group(turn, sorted(chosen, key=lambda person: person.seat))
+    return True
+
+
+def come_back(turn: Turn, person: Participant) -> bool:
+    """Whether the person, whose phone slept when the facilitator began, was let in after all: while
+    the group still writes on its first question.
+    """
+    if turn.study.kind != "quick" or person.stage != "lobby" or person.outcome is not None:
+        return False
+    group = turn.db.scalars(select(Group).where(Group.study_id == turn.study.id)).first()
+    if group is None or group.stage != "opinions" or person.stage_since >= group.created_at:
+        return False
+    row = turn.db.get_one(Round, group.round_id)
+    n_there = len(rounds.active(turn, group))
+    if row.number != 1 or n_there >= turn.config.group.size:
+        return False
+    person.group_id = group.id
+    person.stage, person.stage_since = "group", turn.now
+    rounds.enter(turn, row, person)
+    turn.log("came back", actor="participant", group=group, person=person)
+    turn.touch(group)
+    turn.db.flush()
     return True
 
 
@@ -108,7 +160,9 @@ def _make_group(turn: Turn, people: list[Participant]) -> None:
     turn.db.add(group)
     turn.db.flush()
     for seat, person in enumerate(people, start=1):
-        person.group_id, person.seat = group.id, seat
+        person.group_id = group.id
+        if turn.study.kind != "quick":
+            person.seat = seat
         person.stage, person.stage_since = "group", turn.now
         person.n_extensions = 0
     turn.log("group formed", group=group, n_people=len(people))

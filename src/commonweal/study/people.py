@@ -286,6 +286,7 @@ def saw(turn: Turn, person: Participant) -> None:
     if person.outcome is None and person.stage == "lobby":
         turn.db.flush()
         lobby.match(turn)
+        lobby.come_back(turn, person)
     if person.group_id is not None and person.outcome is None:
         machine.advance(turn, turn.db.get_one(Group, person.group_id))
 

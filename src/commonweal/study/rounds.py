@@ -69,24 +69,29 @@ def next_round(turn: Turn, group: Group) -> None:
     turn.db.flush()
     group.round_id = row.id
     for person in people:
-        person.n_rounds_entered += 1
-        person.n_extensions = 0
-        turn.db.add(Member(round_id=row.id, participant_id=person.id))
+        enter(turn, row, person)
         if chosen in seen and (text := _written_before(turn, person, chosen)):
             turn.db.add(
                 Draft(round_id=row.id, participant_id=person.id, text=text, saved_at=turn.now)
             )
-        if question.position:
-            turn.db.add(
-                Presentation(
-                    round_id=row.id,
-                    participant_id=person.id,
-                    pass_index=POSITION_PASS,
-                    place=0,
-                    written_at=turn.now,
-                )
-            )
     begin_stage(turn, group, "opinions", turn.config.timings_seconds.opinion)
+
+
+def enter(turn: Turn, row: Round, person: Participant) -> None:
+    """Puts a person of the group into its round, at the beginning of it."""
+    person.n_rounds_entered += 1
+    person.n_extensions = 0
+    turn.db.add(Member(round_id=row.id, participant_id=person.id))
+    if row.position:
+        turn.db.add(
+            Presentation(
+                round_id=row.id,
+                participant_id=person.id,
+                pass_index=POSITION_PASS,
+                place=0,
+                written_at=turn.now,
+            )
+        )
 
 
 def fresh_questions(turn: Turn, people: list[Participant]) -> list[str]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+import sqlite3
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +45,7 @@ class KeptSession:
             1970.
         n_people: how many have joined.
         is_over: whether it has ended.
+        keeps_nothing: whether it was to be deleted when it was stopped: it was killed, or runs.
     """
 
     name: str
@@ -53,6 +55,7 @@ class KeptSession:
     last_at: float
     n_people: int
     is_over: bool
+    keeps_nothing: bool = False
 
 
 def sessions_folder() -> Path:
@@ -107,6 +110,7 @@ def kept_session(path: Path) -> KeptSession:
                 last_at=max(last or 0.0, study.created_at),
                 n_people=n_people or 0,
                 is_over=study.closed_at is not None,
+                keeps_nothing=study.keeps_nothing,
             )
     finally:
         opened.store.close()
@@ -141,13 +145,43 @@ def delete_named(name: str) -> None:
     delete_session(path)
 
 
-def delete_old(*, now: float | None = None) -> list[str]:
-    """The names of the sessions whose time was over: they are deleted."""
+def delete_old(*, now: float | None = None, going_on: Sequence[str] = ()) -> list[str]:
+    """The names of the sessions whose time was over: they are deleted.
+
+    That is so after ``KEPT_DAYS``, and at once where nothing was to be kept and the session was
+    killed before it could see to that, unless it is to go on now.
+
+    Args:
+        now: seconds since 1970; by default the time now.
+        going_on: the questions of the session that is about to go on.
+    """
     now = time.time() if now is None else now
-    old = [each for each in kept_sessions() if each.last_at <= now - 86_400 * KEPT_DAYS]
-    for each in old:
-        delete_session(each.path)
-    return [each.name for each in old]
+    gone = []
+    for each in kept_sessions():
+        goes_on = each.questions == tuple(going_on) and each.last_at > now - 3600 * GOES_ON_HOURS
+        is_left = each.keeps_nothing and not goes_on and not _is_open(each.path)
+        if is_left or each.last_at <= now - 86_400 * KEPT_DAYS:
+            delete_session(each.path)
+            gone.append(each.name)
+    return gone
+
+
+def _is_open(path: Path) -> bool:
+    """Whether a process has the database open: it cannot be taken out of its journal then."""
+    try:
+        with closing(sqlite3.connect(path, timeout=0.2)) as db:
+            return str(db.execute("PRAGMA journal_mode=DELETE").fetchone()[0]) != "delete"
+    except sqlite3.OperationalError:  # locked
+        return True
+
+
+def keeps_nothing(opened: Opened, *, asked: bool) -> bool:
+    """Whether the session's data go when it is stopped: as is asked for now, or as people were told
+    when it began.
+    """
+    with opened.store.turn(opened.study_id) as turn:
+        turn.study.keeps_nothing = turn.study.keeps_nothing or asked
+        return turn.study.keeps_nothing
 
 
 def begin(config: StudyConfig, path: Path) -> tuple[Opened, str]:

@@ -44,6 +44,8 @@ class Study(Base):
     closed_at: Mapped[float | None] = mapped_column(default=None)
     beat_at: Mapped[float | None] = mapped_column(default=None)  # see ``gaps``; null: not served
     export_key: Mapped[str] = mapped_column(default=lambda: secrets.token_hex(32))
+    door_key: Mapped[str] = mapped_column(default=lambda: secrets.token_hex(32))  # see ``door``
+    is_shut: Mapped[bool] = mapped_column(default=False)
     keeps_nothing: Mapped[bool] = mapped_column(default=False)  # deleted when it is stopped
 
 
@@ -73,7 +75,7 @@ class Participant(Base):
     study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), index=True)
     public_id: Mapped[str] = mapped_column(unique=True)
     group_id: Mapped[int | None] = mapped_column(ForeignKey("groups.id"), index=True, default=None)
-    seat: Mapped[int] = mapped_column(default=0)
+    seat: Mapped[int] = mapped_column(default=0)  # of a quick session from the waiting room on
     stage: Mapped[str]  # consent, instructions, check, lobby, group
     stage_since: Mapped[float]
     outcome: Mapped[str | None] = mapped_column(default=None)

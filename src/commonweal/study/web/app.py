@@ -28,6 +28,7 @@ from starlette.types import ASGIApp
 from commonweal.models import DEFAULT_MODEL
 from commonweal.study import gaps, machine, quick
 from commonweal.study.config import StudyConfig
+from commonweal.study.door import Arrivals
 from commonweal.study.jobs import Worker
 from commonweal.study.people import is_somebodys
 from commonweal.study.store import Store, Turn, hashed, new_token
@@ -57,6 +58,7 @@ class Site:
         in_background: whether to sweep and to write; a simulation does both itself.
         spare_models: what a facilitator may take where the session's own model fails.
         kept: what becomes of a quick session's data, which people are told before they join.
+        has_door: whether people need the code on the facilitator's screen, or the link, to join.
     """
 
     def __init__(
@@ -70,9 +72,13 @@ class Site:
         simulated: bool = False,
         spare_models: Sequence[str] = (DEFAULT_MODEL,),
         kept: Literal["days", "file", "nothing"] = "file",
+        has_door: bool = False,
     ) -> None:
         self.store, self.study_id, self.base_url = store, study_id, base_url
-        self.simulated, self.kept = simulated, kept
+        self.simulated, self.kept, self.has_door = simulated, kept, has_door
+        # Where people came from, as long as this process lives: it is stored nowhere.
+        self.came_from: dict[int, str] = {}
+        self.arrivals = Arrivals(time.monotonic)
         with store.turn(study_id) as turn:
             self.config: StudyConfig = turn.config
             self.kind = turn.study.kind

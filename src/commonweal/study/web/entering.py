@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 from starlette.routing import Route
 
-from commonweal.study import answers, people
+from commonweal.study import answers, door, people
 from commonweal.study.config import StudyConfig
 from commonweal.study.results import SMALL
 from commonweal.study.sessions import KEPT_DAYS
@@ -59,8 +59,25 @@ def consent_text(config: StudyConfig, visit: Visit, kind: str) -> tuple[str, str
     return told, agreed
 
 
-def consent_page(visit: Visit, action: str, *, status: int = 200, problem: str = "") -> Response:
-    """Information and consent."""
+def consent_page(
+    visit: Visit,
+    action: str,
+    *,
+    status: int = 200,
+    problem: str = "",
+    door_pass: str = "",
+    is_crowd: bool = False,
+) -> Response:
+    """Information and consent.
+
+    Args:
+        visit: the request.
+        action: where its form goes.
+        status: of the answer.
+        problem: what to say above the form.
+        door_pass: what shows that the person came with the code of the room.
+        is_crowd: whether they are to try again, since many are joining.
+    """
     kind = visit.site.kind
     information, agreed = consent_text(visit.site.config, visit, kind)
     return visit.page(
@@ -73,6 +90,8 @@ def consent_page(visit: Visit, action: str, *, status: int = 200, problem: str =
         problem=problem,
         recruiter=_recruiter(visit),
         once=new_token(),
+        door_pass=door_pass,
+        is_crowd=is_crowd,
     )
 
 
@@ -91,31 +110,53 @@ def join_page(visit: Visit) -> Response:
             return _somebody_else(visit, person)
         if turn.study.closed_at is not None:
             return message(visit, "link.closed_title", "link.closed")
-    return consent_page(visit, "/join")
+        if turn.study.is_shut:
+            return message(visit, "door.shut_title", "door.shut")
+        code = visit.request.query_params.get("code", "")
+        if visit.site.has_door and not door.opens(turn, code):
+            if code:
+                visit.site.limits.count(f"codes {visit.address}", visit.site.limits.codes)
+            problem = visit.speak("door.wrong") if code else ""
+            return visit.page("door.html.j2", status=403 if code else 200, problem=problem)
+        given = door.new_pass(turn, visit.token)
+    return consent_page(visit, "/join", door_pass=given)
 
 
 def join(visit: Visit) -> Response:
     """Somebody agrees, or does not, in which case nothing is stored."""
     if visit.text("decision") != "agree":
         return message(visit, "consent.declined_title", "consent.declined")
-    visit.site.limits.count(f"joins {visit.address}", visit.site.limits.joins)
+    site = visit.site
+    if site.kind != "quick":
+        site.limits.count(f"joins {visit.address}", site.limits.joins)
+    elif not site.arrivals.admits(visit.address, visit.token):
+        answer = consent_page(
+            visit, "/join", status=429, door_pass=visit.text("door"), is_crowd=True
+        )
+        answer.headers["Retry-After"] = "4"
+        return answer
     # Both: a cookie may have been planted, and who planted it has not seen this page.
     once = visit.text("once")
     is_known_form = not visit.is_new and len(once) >= 20
     try:
-        with visit.site.store.turn(visit.site.study_id) as turn:
+        with site.store.turn(site.study_id) as turn:
             if turn.study.closed_at is not None:
                 return message(visit, "link.closed_title", "link.closed")
+            if turn.study.is_shut:
+                return message(visit, "door.shut_title", "door.shut")
+            if site.has_door and not door.is_pass(turn, visit.text("door"), visit.token):
+                return visit.page("door.html.j2", status=403, problem=visit.speak("door.late"))
             person = people.join(
                 turn,
                 language=visit.language,
                 recruiter=_recruiter(visit),
                 browser=f"{visit.token} {once}" if is_known_form else "",
                 is_sure=visit.text("sure") == "yes",
-                is_simulated=visit.site.simulated,
+                is_simulated=site.simulated,
             )
             agree(visit, turn, person)
             cookie = people.sit_down(turn, person)
+            site.came_from[person.id] = visit.address
     except people.AlreadyJoinedError:
         return visit.page(
             "already.html.j2", status=409, recruiter=_recruiter(visit), once=new_token()

@@ -5,11 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select
 from starlette.responses import Response
 from starlette.routing import Route
 
-from commonweal.study import lobby, machine, revisions
+from commonweal.study import door, lobby, machine, revisions
 from commonweal.study.held_texts import waiting_texts
 from commonweal.study.keeping import outcome_of
 from commonweal.study.pages import companions
@@ -24,8 +23,8 @@ from commonweal.study.quick import (
 )
 from commonweal.study.researchers import extend
 from commonweal.study.store import Turn
-from commonweal.study.tables import Group, Participant, Round, Statement
-from commonweal.study.web import facilitator_texts
+from commonweal.study.tables import Group, Round, Statement
+from commonweal.study.web import facilitator_people, facilitator_texts
 from commonweal.study.web.beside import kept_result
 from commonweal.study.web.facilitator_texts import COOKIE, facilitator_of, is_facilitator
 from commonweal.study.web.formats import qr_svg
@@ -46,6 +45,7 @@ def routes(site: Site) -> list[Route]:
         Route("/f/{token}", wrap(enter), methods=["GET"]),
         Route("/facilitator", wrap(session), methods=["GET"]),
         *facilitator_texts.routes(site),
+        *facilitator_people.routes(site),
         Route("/facilitator/events", stream(site, COOKIE, _whose_events), methods=["GET"]),
         Route("/facilitator/{action}", wrap(act), methods=["POST"]),
     ]
@@ -69,26 +69,25 @@ def session(visit: Visit) -> Response:
         turn = facilitator_of(visit, visit.site.reading(db))
         group = group_of(turn)
         people = companions(turn, group) if group else ()
-        n_waiting = turn.db.scalar(
-            select(func.count(Participant.id)).where(
-                Participant.study_id == turn.study.id,
-                Participant.stage == "lobby",
-                Participant.outcome.is_(None),
-            )
-        )
+        there = lobby.in_the_room(turn) if group is None else []
         row = turn.db.get(Round, group.round_id) if group and group.round_id else None
         address = visit.url("/join")
+        code = door.code_now(turn) if visit.site.has_door else ""
         is_done = group is not None and group.stage in machine.ENDED
         return visit.page(
             "session.html.j2",
             group=group,
             version=group.version if group else turn.study.lobby_version,
             stage=group.stage if group else "lobby",
-            n_people=len(people) if group else n_waiting or 0,
+            n_people=len(people) if group else len(there),
+            waiting=[person.seat for person in there],
+            crowd=facilitator_people.crowd(visit, there),
+            is_shut=turn.study.is_shut,
+            code=code,
             n_done=sum(each.is_done for each in people),
             minimum=MINIMUM,
             address=address,
-            qr=qr_svg(address),
+            qr=qr_svg(f"{address}?code={code}" if code else address),
             **_result(turn, row if row and row.ended_at else None),
             revised=_revised(turn, row),
             can_revise=_can_revise(group, row),
@@ -161,7 +160,7 @@ def act(visit: Visit) -> Response:
         facilitator_of(visit, turn)
         group = group_of(turn)
         if action == "start" and group is None:
-            if lobby.start_by_facilitator(turn):
+            if lobby.start_by_facilitator(turn, visit.site.came_from):
                 turn.log("begun", actor="facilitator", group=group_of(turn))
         elif group is None or visit.text("mark") != _mark(turn, group):
             pass

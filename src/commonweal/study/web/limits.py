@@ -110,6 +110,8 @@ class Limits:
     """Requests of those who bring no cookie of ours."""
     joins = 300
     """People who join from one address: a room, and not a crowd made by a script."""
+    codes = 30
+    """Wrong codes of a quick session from one address: six digits are not guessed so."""
     failures = 20
     streams = 6
     """Event streams that one browser may hold at a time: a page each."""

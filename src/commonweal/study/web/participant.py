@@ -60,7 +60,8 @@ def here(visit: Visit) -> Response:
         person = person_of(visit, turn)
         page = current_page(turn, person)
         due = page.group is not None and page.group.deadline <= turn.now and not page.is_paused
-        stands = people.is_fresh(turn, person) and not due
+        comes_back = page.kind == "lobby" and visit.site.kind == "quick" and group_of(turn)
+        stands = people.is_fresh(turn, person) and not due and not comes_back
         if stands and page.unseen is None:
             return _show(visit, turn, page)
     # The reading connection is given back first: everybody who waits to write would hold one.

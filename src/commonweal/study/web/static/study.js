@@ -166,11 +166,13 @@
       try {
         const answer = await fetch(form.action, { method: "POST", credentials: "same-origin",
           body: new URLSearchParams(new FormData(form)) });
-        if (answer.ok || answer.status === 422) {
+        // A form to join may be refused for good: that page says why.
+        const isSaid = form.dataset.send === "join" && answer.status !== 429 && answer.status < 500;
+        if (answer.ok || answer.status === 422 || isSaid) {
           const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
           if (fresh.querySelector("main") && form.isConnected) {
             if (answer.ok && form.arrived) form.arrived();
-            history.replaceState(null, "", "/here");
+            history.replaceState(null, "", answer.ok || !isSaid ? "/here" : location.pathname);
             put(fresh);
             return;
           }
@@ -214,7 +216,16 @@
       return;
     }
     form.dataset.sent = "yes";
-    if ("send" in form.dataset) { event.preventDefault(); send(form); return; }
+    if ("send" in form.dataset && !("direct" in (event.submitter?.dataset ?? {}))) {
+      event.preventDefault();
+      if (event.submitter?.name) {  // which button was pressed is part of what is sent
+        const pressed = document.createElement("input");
+        pressed.type = "hidden"; pressed.name = event.submitter.name; pressed.value = event.submitter.value;
+        form.append(pressed);
+      }
+      send(form);
+      return;
+    }
     setTimeout(() => { delete form.dataset.sent; }, 4000);
   });
 
