@@ -15,7 +15,7 @@ from study_making import small_study
 from web_making import Served, to_opinions
 
 from commonweal.study import people
-from commonweal.study.export import payments
+from commonweal.study.payments import payments
 from commonweal.study.people import AGAIN_SECONDS, ENDED_DAYS, PRESSED_SECONDS
 from commonweal.study.tables import Event, Participant
 from commonweal.study.web.person import DONE_SECONDS
