@@ -21,7 +21,9 @@ numbers held within a band around the group's median (--band points).
 With --believed no model is asked: whoever plays a trick is taken to have the numbers that they
 want, as if the reward model believed everything. Exaggerating is then 1 for all that one likes less
 than one's own mean, and 7 for the rest; copying is two rows more. Texts that a reward model doubts
-bring less.
+bring less. "Informed" is the most that somebody gains who knows everybody's numbers and the rule:
+of 7 for one text alone, and of 7 for all that one likes at least so much and 1 for the rest, what
+serves them best, or the truth.
 """
 
 from __future__ import annotations
@@ -119,6 +121,11 @@ def believed(n_groups: int, band: float) -> None:
             }
             for rule in rules:
                 welfare = resolve_rule(rule).welfare
+                for defence, bounded in (("none", False), ("band", True)):
+                    gain = most_gained(welfare, own, others, band if bounded else None)
+                    # Copies are no part of it: counting them once changes nothing.
+                    for same in (defence, {"none": "copies once", "band": "both"}[defence]):
+                        gains.setdefault(("informed", rule, same), []).append(gain)
                 for name, played in tricks.items():
                     once = played if name == "exaggerate" else np.vstack([played[0], others])
                     for defence, before, after in (
@@ -131,7 +138,18 @@ def believed(n_groups: int, band: float) -> None:
                         gains.setdefault((name, rule, defence), []).append(own[new] - own[old])
     n_persons = len(next(iter(gains.values())))
     print(f"every trick believed; {len(profiles)} groups, {n_persons} persons a cell")
-    show(gains, ("exaggerate", "copy", "both"), rules)
+    show(gains, ("exaggerate", "informed", "copy", "both"), rules)
+
+
+def most_gained(welfare, own: np.ndarray, others: np.ndarray, band: float | None) -> float:
+    """The most that a person gains by other numbers than their own, who tries them all before."""
+    reports = [own, *(np.where(own >= least, 6.99, 1.01) for least in np.unique(own))]
+    reports += [np.where(np.arange(len(own)) == one, 6.99, 1.01) for one in range(len(own))]
+    picked = []
+    for report in reports:
+        profile = np.vstack([report, others])
+        picked.append(rank(welfare(profile if band is None else held(profile, band))).best)
+    return float(max(own[picked]) - own[picked[0]])
 
 
 def show(gains: dict[tuple[str, str, str], list[float]], tricks, rules) -> None:
