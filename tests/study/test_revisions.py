@@ -14,6 +14,7 @@ import polars as pl
 from sqlalchemy import func, select
 from starlette.testclient import TestClient
 from study_making import CRITIQUE, OPINION, Place, ScriptedWriter, small_study
+from web_making import Served, logged_in
 
 from commonweal.datasets.dataset import read_dataset
 from commonweal.evaluation.evaluate import evaluate
@@ -331,6 +332,23 @@ def test_the_export_carries_the_chain(place, tmp_path):
     assert found.figures["revision/gain/agreement/all"].n == 4
     assert found.figures["revision/gain/agreement/critics"].n == 2
     assert found.counts["rounds"] == 1
+
+
+def test_researchers_see_the_revision_with_what_was_said(tmp_path):
+    config = small_study(rounds={"count": 1, "passes": 1, "revise": 1})
+    served = Served(tmp_path, config)
+    act_until(served.place, served.place.join(4), "result")
+    browser = logged_in(served)
+    (group,) = rows(served.place, Group)
+    browser.get(f"/researcher/groups/{group.public_id}")
+    assert [each for each in browser.headings if each.startswith("Round")] == [
+        f"Round 1, revision 1: {rows(served.place, Round)[0].question}",
+        f"Round 1: {rows(served.place, Round)[0].question}",
+    ]
+    assert "What people would change: 2 of 4 who answered" in browser.html
+    assert browser.html.count(CRITIQUE) == 2
+    assert ", as it was</td>" in browser.html
+    served.place.store.close()
 
 
 def test_simulated_people_go_through_a_revision(tmp_path):

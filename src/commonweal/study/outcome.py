@@ -93,7 +93,9 @@ def so_far(turn: Turn, row: Round) -> Outcome:
     done. For researchers alone: they have every answer, so that nothing is told that they lack.
     """
     if row.result is not None:
-        return outcome_of(turn, row)
+        found = outcome_of(turn, row)
+        # What stands is told with the round that it is of.
+        return Outcome(row, (), 0, None) if found.stands else found
     results = tuple(rated_statements(turn.db, row.id, turn.config.rounds.welfare))
     return Outcome(row, results, count_asked(turn.db, row.id), most_divisive(results))
 

@@ -17,6 +17,7 @@ from commonweal.study.keeping import so_far
 from commonweal.study.pages import companions
 from commonweal.study.store import Turn
 from commonweal.study.tables import (
+    Critique,
     Event,
     Group,
     Job,
@@ -222,7 +223,9 @@ def export(visit: Visit) -> Response:
 def _as_they_come(turn: Turn, group: Group) -> list[dict[str, Any]]:
     """Each round of the group, the newest first: opinions, statements, ratings so far."""
     rounds = turn.db.scalars(
-        select(Round).where(Round.group_id == group.id).order_by(Round.number.desc())
+        select(Round)
+        .where(Round.group_id == group.id)
+        .order_by(Round.number.desc(), Round.revision.desc())
     )
     found = []
     for row in rounds.all():
@@ -232,6 +235,12 @@ def _as_they_come(turn: Turn, group: Group) -> list[dict[str, Any]]:
             .where(Opinion.round_id == row.id)
             .order_by(Opinion.id)
         ).all()
+        critiques = turn.db.execute(
+            select(Participant.seat, Critique)
+            .join(Participant, Critique.participant_id == Participant.id)
+            .where(Critique.round_id == row.id)
+            .order_by(Critique.id)
+        ).all()
         n_written = turn.db.scalar(
             select(func.count(Statement.id)).where(Statement.round_id == row.id)
         )
@@ -239,6 +248,7 @@ def _as_they_come(turn: Turn, group: Group) -> list[dict[str, Any]]:
             {
                 "row": row,
                 "opinions": opinions,
+                "critiques": critiques,
                 "n_written": n_written,
                 "found": so_far(turn, row),
             }
