@@ -1,5 +1,5 @@
 # Two commands on a fresh machine with Python 3.11+ and make, neither of which installs torch:
-#   make run    sets up (base install), pulls the weights and does the main job
+#   make run    sets up (the extra `app`), pulls the weights and does the main job
 #   make test   sets up for development, checks, and passes the tests
 # Then, with torch and every other extra: make test-train, and make test-slow.
 PYTHON ?= python3
@@ -14,13 +14,13 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 # No test loads the large model.
 TESTED_WITH := smollm2-135m-instruct all-minilm-l6-v2
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-TESTED := --extra questions --extra study --extra warm
+TESTED := --extra app --extra questions --extra study --extra warm
 UV := $(BIN)/uv pip compile --universal --no-header --no-annotate --python-version 3.11 --quiet
 
 .PHONY: run test test-train test-slow attack check bench docs docs-site dist release-check lock audit sbom clean
 .DELETE_ON_ERROR:
 
-run: $(VENV)/base.stamp
+run: $(VENV)/app.stamp
 	$(BIN)/commonweal models pull
 	mkdir -p out
 	$(BIN)/commonweal agree $(GROUP) --json out/result.json --report out/report.html
@@ -89,7 +89,7 @@ release-check:
 lock: $(VENV)/dev.stamp
 	echo 'torch==2.13.0' | $(UV) pyproject.toml --all-extras --group dev -c - -o requirements/full.lock
 	$(UV) pyproject.toml $(TESTED) --group dev -c requirements/full.lock -o requirements/dev.lock
-	$(UV) pyproject.toml -c requirements/full.lock -o requirements/base.lock
+	$(UV) pyproject.toml --extra app -c requirements/full.lock -o requirements/app.lock
 	$(UV) --group docs -o requirements/docs.lock
 	sed -i -E '/^(nvidia|cuda|triton)/d' requirements/full.lock
 
@@ -98,23 +98,23 @@ lock: $(VENV)/dev.stamp
 audit:
 	$(PYTHON) -m venv build/audit
 	build/audit/bin/python -m pip install --quiet pip-audit
-	set -e; for each in base dev full; do \
+	set -e; for each in app dev full; do \
 	  build/audit/bin/pip-audit --strict --no-deps --disable-pip -s osv -r requirements/$$each.lock; done
 
-# What is locked as a bill of materials, in CycloneDX's JSON: build/sbom-base.json and so on.
+# What is locked as a bill of materials, in CycloneDX's JSON: build/sbom-app.json and so on.
 sbom:
 	$(PYTHON) -m venv build/sbom
 	build/sbom/bin/python -m pip install --quiet cyclonedx-bom
-	set -e; for each in base dev full; do build/sbom/bin/cyclonedx-py requirements \
+	set -e; for each in app dev full; do build/sbom/bin/cyclonedx-py requirements \
 	  requirements/$$each.lock --pyproject pyproject.toml -o build/sbom-$$each.json; done
 
-$(VENV)/base.stamp: requirements/base.lock pyproject.toml
+$(VENV)/app.stamp: requirements/app.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install -r requirements/base.lock
+	$(PIP) install -r requirements/app.lock
 	$(PIP) install --no-deps --editable .
 	touch $@
 
-$(VENV)/dev.stamp: requirements/dev.lock $(VENV)/base.stamp
+$(VENV)/dev.stamp: requirements/dev.lock $(VENV)/app.stamp
 	$(PIP) install -r requirements/dev.lock
 	touch $@
 

@@ -269,12 +269,12 @@ def test_pre_commit_does_what_make_check_does():
 
 
 def test_what_is_locked_is_the_same_everywhere():
-    """The base is part of what tests need, and that is part of everything; no torch before."""
-    base, dev, full = (
+    """What `make run` installs is part of what tests need, that of everything; no torch before."""
+    app, dev, full = (
         set((ROOT / "requirements" / f"{name}.lock").read_text(encoding="utf-8").splitlines())
-        for name in ("base", "dev", "full")
+        for name in ("app", "dev", "full")
     )
-    assert base <= dev <= full
+    assert app <= dev <= full
     assert {line.partition("=")[0] for line in full} >= {"torch", "transformers", "trl", "bambi"}
     assert not {line.partition("=")[0] for line in dev} & {"torch", "transformers", "trl", "bambi"}
 
@@ -403,7 +403,9 @@ def test_parsing_limits_in_the_decision_are_those_of_the_code():
 def test_every_base_dependency_is_explained():
     data = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     text = (DOCS / "decisions/008-dependencies.md").read_text(encoding="utf-8")
-    for requirement in data["project"]["dependencies"]:
+    extras = data["project"]["optional-dependencies"]
+    in_app = [each for name in ("data", "embedded", "plots") for each in extras[name]]
+    for requirement in [*data["project"]["dependencies"], *in_app]:
         name = re.split(r"[<>=~!\[; ]", requirement)[0]
         assert re.search(rf"^\|[^|]*\b{name}\b[^|]*\|", text, re.MULTILINE), name
 

@@ -17,6 +17,7 @@ __all__ = [
     "EngineError",
     "GenerationError",
     "InputError",
+    "MissingExtraError",
     "PluginError",
     "TrainingError",
     "UnsupportedByEngineError",
@@ -31,6 +32,10 @@ class CommonwealError(Exception):
 
 class InputError(CommonwealError):
     """Something the user gave (a file, an option, an argument) cannot be used as it is."""
+
+
+class MissingExtraError(InputError):
+    """What was asked for needs an extra that is not installed; the message says how to get it."""
 
 
 class WelfareDomainError(InputError):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from commonweal.extras import needs
 from commonweal.welfare import isoelastic, rank
 
 if TYPE_CHECKING:
@@ -120,7 +121,8 @@ def write_alpha_plot(result: Agreement, path: str | Path) -> None:
         result: with at least one candidate worth showing.
         path: .svg, .png or .pdf.
     """
-    from matplotlib.figure import Figure
+    with needs("plots", "the figure of welfare over alpha"):
+        from matplotlib.figure import Figure
 
     stretches = alpha_path(result)
     figure = Figure(figsize=(7, 4), layout="constrained")

@@ -190,7 +190,7 @@ def test_chains_are_compared():
 
 def test_without_bambi_the_way_out_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "bambi", None)  # what Python itself does where there is none
-    with pytest.raises(InputError, match=r"pip install 'commonweal\[stats\]'"):
+    with pytest.raises(InputError, match=r'pip install "commonweal\[stats\]"'):
         fit_posterior(small(), kind="logistic")
 
 

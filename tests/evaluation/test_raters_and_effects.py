@@ -120,7 +120,7 @@ def test_mixed_models_that_do_not_converge_are_figures_without_a_value(monkeypat
 
 def test_mixed_models_without_their_library_are_the_users_to_mend(monkeypatch):
     monkeypatch.setitem(sys.modules, "bambi", None)
-    with pytest.raises(InputError, match=r"pip install 'commonweal\[stats\]'"):
+    with pytest.raises(InputError, match=r'pip install "commonweal\[stats\]"'):
         evaluate(dataset(), n_resamples=1000, sample_mixed_models=True)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from commonweal.errors import EngineError, InputError
+from commonweal.errors import EngineError, InputError, MissingExtraError
 from commonweal.types import LanguageModel, Message, Prompt, Sampling
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before transformers is imported
@@ -361,6 +361,6 @@ def test_arguments_that_do_not_fit(model: TransformersModel) -> None:
 
 def test_without_the_extra(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(EngineError, match=r"pip install 'commonweal\[train\]'"):
+    with pytest.raises(MissingExtraError, match=r'pip install "commonweal\[train\]"'):
         TransformersModel.from_spec(str(folder))
     importlib.import_module("commonweal.models.transformers_engine")  # needs neither itself

@@ -49,6 +49,13 @@ def main() -> None:
                 # repr: a raw text may hold anything, also what steers a terminal.
                 sys.stderr.write(f"  {rejection.reason}: {rejection.raw_text!r}\n")
         sys.exit(2 if isinstance(error, InputError) else 1)
+    except ModuleNotFoundError as error:
+        from commonweal.extras import missing
+
+        if (needed := missing(error)) is None:
+            raise
+        sys.stderr.write(f"error: {needed}\n")
+        sys.exit(2)
     except BrokenPipeError:
         # The reader of our output has gone (`commonweal agree ... | head`): nothing to say.
         sys.stderr.close()

@@ -13,17 +13,10 @@ from importlib.util import find_spec
 import typer
 
 from commonweal._version import __version__
+from commonweal.extras import EXTRAS
 
 NOT_INSTALLED = "not installed"
 EXAMPLE = "Example: commonweal doctor"
-EXTRAS = {
-    "study": "studies and quick sessions in the browser",
-    "train": "training, and the hf: engine",
-    "stats": "mixed-effects models (commonweal evaluate --regression)",
-    "questions": "splitting debate questions",
-    "warm": "predictions that learn from a conversation's own ratings",
-}
-"""What each extra of the package is for; all of them."""
 
 
 def doctor() -> None:
@@ -69,7 +62,7 @@ def doctor() -> None:
     _say(
         embedded,
         f"embedded engine: OpenVINO GenAI {_version('openvino-genai')}",
-        "pip install --force-reinstall commonweal",
+        'pip install "commonweal[embedded]"',
     )
     for name, weights in store.WEIGHTS.items():
         fits = not memory or memory >= weights.n_memory_bytes
@@ -107,7 +100,7 @@ def doctor() -> None:
             if transformers
             else ", optional"
         ),
-        "pip install 'commonweal[train]'",
+        'pip install "commonweal[train]"',
         optional=True,
     )
     for extra, what in EXTRAS.items():
@@ -116,7 +109,7 @@ def doctor() -> None:
             not lacking,
             f"extra {extra}, optional: {what}"
             + (f"; without {', '.join(lacking)}" if lacking else ""),
-            f"pip install 'commonweal[{extra}]'",
+            f'pip install "commonweal[{extra}]"',
             optional=True,
         )
     ready = embedded and writer is not None and REWARD_WEIGHTS not in missing_weights
@@ -137,14 +130,18 @@ def _say(fine: bool, what: str, remedy: str = "", *, optional: bool = False) -> 
 
 def _lacking(extra: str) -> list[str]:
     """The distributions of an extra that are not installed, by name."""
-    wanted = []
+    wanted: list[str] = []
     for requirement in metadata.requires("commonweal") or ():
         needed, _, marker = requirement.partition(";")
-        if re.search(rf"""extra == ['"]{extra}['"]""", marker) and not (
+        if not re.search(rf"""extra == ['"]{extra}['"]""", marker) or (
             "sys_platform" in marker and sys.platform == "win32"
         ):
-            wanted.append(re.split(r"[\[<>=!~ ]", needed.strip())[0])
-    return [name for name in wanted if _version(name) == NOT_INSTALLED]
+            continue
+        if others := re.match(r"commonweal\[(.+)\]", needed):
+            wanted += [name for other in others[1].split(",") for name in _lacking(other)]
+        elif _version(name := re.split(r"[\[<>=!~ ]", needed.strip())[0]) == NOT_INSTALLED:
+            wanted.append(name)
+    return wanted
 
 
 def _version(project: str) -> str:

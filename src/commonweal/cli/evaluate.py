@@ -78,7 +78,7 @@ def evaluate(
 
     Every figure comes with its n, a 95 % interval from resampling whole groups, and a sentence that
     says what it says. What cannot be computed from these rounds says why. --regression needs bambi:
-    pip install 'commonweal\[stats]'.
+    pip install "commonweal\[stats]".
     """
     from commonweal.evaluation.evaluate import evaluate as evaluated
     from commonweal.evaluation.page import write_json, write_page

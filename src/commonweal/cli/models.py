@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from commonweal.errors import InputError, WeightsError
+from commonweal.extras import require
 from commonweal.models import store
 
 app = typer.Typer(
@@ -53,6 +54,7 @@ def pull(
 
     Files that arrived whole are kept when a pull breaks off, and the next one goes on from there.
     """
+    require("embedded", "what the weights are for", "gguf", "openvino_genai", "tokenizers")
     files: dict[str, list[Path]] = {}
     for path in from_ or ():
         name = names[0] if names and len(names) == 1 else store.weights_of_file(path)

@@ -255,7 +255,7 @@ def split(
 ) -> None:
     r"""Group the questions into topics and split them: whole topics are held out.
 
-    Needs scikit-learn: pip install 'commonweal\[questions]'.
+    Needs scikit-learn: pip install "commonweal\[questions]".
     """
     from commonweal.models.encoder import SentenceEncoder
     from commonweal.models.store import require

@@ -82,13 +82,6 @@ def ready_writer(opened: Opened) -> ProcessWriter:
 
 def needs_extra() -> None:
     """Says how to get the web framework, where it is not installed."""
-    from importlib.util import find_spec
+    from commonweal.extras import require
 
-    from commonweal.errors import InputError
-
-    missing = [each for each in ("sqlalchemy", "starlette", "uvicorn") if find_spec(each) is None]
-    if missing:
-        raise InputError(
-            f"{', '.join(missing)} is not installed; the study needs: "
-            "pip install 'commonweal[study]'"
-        )
+    require("study", "a study", "sqlalchemy", "starlette", "uvicorn")

@@ -84,12 +84,7 @@ def new(
 @contextmanager
 def extra_needed() -> Iterator[None]:
     """Says what to install where the packages of the extra ``train`` are not there."""
-    from commonweal.errors import EngineError
+    from commonweal.extras import needs
 
-    try:
+    with needs("train", "training"):
         yield
-    except ImportError as error:
-        raise EngineError(
-            f"training needs packages that are not installed ({error.name}); "
-            "run `pip install 'commonweal[train]'`"
-        ) from error

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 
 from commonweal.datasets.dataset import Dataset
 from commonweal.errors import InputError
+from commonweal.frames import pl
 
 if TYPE_CHECKING:
     from commonweal.types import FloatArray

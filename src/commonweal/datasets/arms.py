@@ -12,10 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import polars as pl
-
 from commonweal.datasets.dataset import About, Dataset
 from commonweal.errors import InputError
+from commonweal.frames import pl
 
 EXPORTED = "exported from a study"
 """What the step of a study's export says."""

@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 
 from commonweal.datasets.agreements import agreements, matrices
 from commonweal.datasets.dataset import Dataset
 from commonweal.errors import InputError
+from commonweal.frames import pl
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

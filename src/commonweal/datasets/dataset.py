@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from commonweal._version import __version__
@@ -25,6 +24,7 @@ from commonweal.datasets.schema import (
 )
 from commonweal.errors import InputError
 from commonweal.files import can_be_made, make_folder, sha256_of
+from commonweal.frames import pl
 
 Tables = Mapping[str, pl.DataFrame]
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import polars as pl
-
 from commonweal.datasets.comparisons import count_comparisons
 from commonweal.datasets.dataset import Dataset
 from commonweal.datasets.reliability import reliability, without_unreliable
+from commonweal.frames import pl
 
 _PEOPLE = {
     "human": "people rated these statements in these rounds",

@@ -7,13 +7,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from commonweal.datasets.dataset import About, Dataset, Step, completed
 from commonweal.datasets.reading import folded, refuse
 from commonweal.datasets.schema import LIKERT_5
 from commonweal.errors import InputError
 from commonweal.files import read_text
+from commonweal.frames import pl
 
 _TEXTS = ("question", "participant", "opinion", "statement")
 _OTHERS = ("informative", "balanced", "policy_approval")

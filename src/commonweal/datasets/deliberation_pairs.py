@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from commonweal.datasets.dataset import About, Dataset, Step, frame
 from commonweal.datasets.schema import LIKERT_5
 from commonweal.errors import InputError
 from commonweal.files import read_text
+from commonweal.frames import pl
 from commonweal.reading.columns import why_not_counted
 
 PAIRS, STATEMENTS = "pairs.jsonl", "statements.jsonl"

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import polars as pl
-
 from commonweal.datasets.dataset import About, Dataset, Step, completed
 from commonweal.datasets.download import SOURCES
 from commonweal.datasets.habermas_files import (
@@ -26,6 +24,7 @@ from commonweal.datasets.habermas_files import (
 from commonweal.datasets.reading import folded, refuse
 from commonweal.datasets.schema import LIKERT_7
 from commonweal.errors import InputError
+from commonweal.frames import pl
 
 _NOT_STATEMENTS = ("mock", "dummy", "example")
 _HUMAN = "human_citizen"

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import polars as pl
-
 from commonweal.datasets.reading import require_columns
 from commonweal.errors import InputError
+from commonweal.frames import pl
 from commonweal.types import AGREEMENT_SCALE, QUALITY_SCALE
 
 COMPARISONS = "hm_all_candidate_comparisons.parquet"

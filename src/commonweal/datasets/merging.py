@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import polars as pl
-
 from commonweal.datasets.arms import apart
 from commonweal.datasets.dataset import About, Dataset, Step, completed
 from commonweal.datasets.schema import TABLES
 from commonweal.errors import InputError
+from commonweal.frames import pl
 
 
 def merge(datasets: Sequence[Dataset], *, name: str) -> Dataset:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import polars as pl
 
 from commonweal.datasets.dataset import About, Dataset, Step, completed
 from commonweal.datasets.polis_export import opened
@@ -20,6 +19,7 @@ from commonweal.datasets.polis_files import (
 from commonweal.datasets.polis_signs import check_signs
 from commonweal.datasets.schema import VOTE
 from commonweal.errors import InputError
+from commonweal.frames import pl
 
 Opinions = Literal["written", "votes"]
 

@@ -9,12 +9,12 @@ from io import StringIO
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 
 from commonweal.datasets.polis_export import EXPORT, Export
 from commonweal.datasets.reading import folded, read_csv, read_csv_header, refuse
 from commonweal.errors import InputError
 from commonweal.files import read_text
+from commonweal.frames import pl
 
 LONGEST_COMMENT = 10_000
 """Characters. Polis lets people write far less; a longer one is a paste or an attack."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import polars as pl
-
 from commonweal.datasets.polis_files import Votes
 from commonweal.errors import InputError
+from commonweal.frames import pl
 
 _TO_TURN = "--turn-signs (turn_signs=True) turns them"
 _FEWEST = 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import polars as pl
+from commonweal.frames import pl
 
 if TYPE_CHECKING:
     from commonweal.datasets.dataset import Dataset

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-import polars as pl
-
 from commonweal.errors import InputError
+from commonweal.frames import pl
 from commonweal.reading.columns import plain
 from commonweal.reading.tables import read_table
 

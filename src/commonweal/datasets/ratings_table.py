@@ -9,13 +9,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import polars as pl
-
 from commonweal.datasets.dataset import About, Dataset, Step, completed
 from commonweal.datasets.ratings_cells import read_cells
 from commonweal.datasets.ratings_columns import FIELDS, KNOWN, placed
 from commonweal.datasets.schema import scale_named
 from commonweal.errors import InputError
+from commonweal.frames import pl
 from commonweal.types import SPLITS
 
 if TYPE_CHECKING:

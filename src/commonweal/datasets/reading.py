@@ -9,10 +9,9 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-import polars as pl
-
 from commonweal.errors import InputError
 from commonweal.files import decoded, near_path
+from commonweal.frames import pl
 from commonweal.reading.columns import plain
 from commonweal.reading.tables import separator_of
 

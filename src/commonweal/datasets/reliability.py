@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import polars as pl
 
 from commonweal.datasets.dataset import Dataset, Step
 from commonweal.errors import InputError
+from commonweal.frames import pl
 from commonweal.measures.raters import quadratic_kappa
 
 DEFAULT_THRESHOLD = 0.2

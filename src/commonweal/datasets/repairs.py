@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import polars as pl
-
 from commonweal.datasets.dataset import Dataset
 from commonweal.errors import InputError
+from commonweal.frames import pl
 from commonweal.types import RATING_MAX, RATING_MIN
 
 _HUMAN = "human"

@@ -14,8 +14,7 @@ from commonweal.errors import InputError
 from commonweal.types import RATING_MAX, RATING_MIN, RATING_NEUTRAL, SPLITS
 
 if TYPE_CHECKING:
-    import polars as pl
-
+    from commonweal.frames import pl
     from commonweal.types import FloatArray
 
 SCHEMA = "commonweal/rounds/1"
@@ -127,7 +126,7 @@ class Table:
 
     def polars_schema(self) -> dict[str, pl.DataType]:
         """Column name to polars type, in order."""
-        import polars as pl
+        from commonweal.frames import pl
 
         types = {
             "text": pl.String(),

@@ -11,13 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 
 from commonweal.datasets.dataset import Dataset, Step, read_unchecked
 from commonweal.datasets.reading import read_csv
 from commonweal.datasets.validation import check
 from commonweal.datasets.words import normal_form
 from commonweal.errors import InputError
+from commonweal.frames import pl
 from commonweal.types import SPLITS
 
 _SAME = "_same"

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import polars as pl
-
 from commonweal.datasets.dataset import Dataset
 from commonweal.datasets.schema import OWN_COLUMN, TABLES, Column, Scale, Table
 from commonweal.datasets.words import normal_form
 from commonweal.errors import InputError
+from commonweal.frames import pl
 from commonweal.types import RATING_MAX, RATING_MIN
 
 _ROW = "_row"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from commonweal.evaluation.figures import Figure
 from commonweal.evaluation.published import Published
+from commonweal.extras import needs
 
 if TYPE_CHECKING:
     from commonweal.datasets.schema import People
@@ -60,7 +61,8 @@ class Canvas:
     @staticmethod
     def style() -> Any:
         """A context in which everything is drawn alike; matplotlib's own settings are as before."""
-        import matplotlib as mpl
+        with needs("plots", "a figure"):
+            import matplotlib as mpl
 
         return mpl.rc_context(
             {

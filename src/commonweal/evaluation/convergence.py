@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from commonweal.errors import CommonwealError, InputError
+from commonweal.errors import CommonwealError
+from commonweal.extras import needs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,10 +67,6 @@ class Diagnostics:
                 f"{MAX_DIVERGENT_SHARE:.1%}: part of the posterior was not reached"
             )
         return tuple(found)
-
-
-class MissingLibraryError(InputError):
-    """A library of the extra `stats` is not installed."""
 
 
 class NotConvergedError(CommonwealError):
@@ -129,18 +126,12 @@ def library(name: str) -> Any:
     """A library of the extra `stats`: bambi, or what came with it.
 
     Raises:
-        MissingLibraryError: it is not installed.
+        MissingExtraError: it is not installed.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            # arviz-plots 0.8, the last for Python 3.11, reaches for this module without importing
-            # it, and matplotlib 3.11 no longer does so itself.
-            with suppress(ImportError):
-                import_module("matplotlib.style.core")
-            return import_module(name)
-    except ImportError as error:
-        raise MissingLibraryError(
-            f"the mixed model needs bambi ({error}): pip install 'commonweal[stats]', or use the "
-            "linear model, which needs nothing"
-        ) from None
+    with needs("stats", "the sampled mixed model"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # arviz-plots 0.8, the last for Python 3.11, reaches for this module without importing it,
+        # and matplotlib 3.11 no longer does so itself.
+        with suppress(ImportError):
+            import_module("matplotlib.style.core")
+        return import_module(name)

@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 
 from commonweal.evaluation.figures import (
     VALUE,
@@ -27,6 +26,7 @@ from commonweal.evaluation.figures import (
     figure,
     unavailable,
 )
+from commonweal.frames import pl
 from commonweal.measures.bootstrap import Resampler, by_group
 from commonweal.measures.intervals import ratio
 

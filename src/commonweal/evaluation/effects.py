@@ -6,8 +6,8 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from commonweal.errors import InputError
-from commonweal.evaluation.convergence import MissingLibraryError, NotConvergedError
+from commonweal.errors import InputError, MissingExtraError
+from commonweal.evaluation.convergence import NotConvergedError
 from commonweal.evaluation.cumulative import NoFitError
 from commonweal.evaluation.figures import VALUE, Figure, Section, Table, shown, unavailable
 from commonweal.evaluation.mixed_likelihood import fit_likelihood
@@ -43,7 +43,7 @@ def effects(
     says why; the others stand.
 
     Raises:
-        MissingLibraryError: mixed models are to be sampled and their library is not installed.
+        MissingExtraError: mixed models are to be sampled and their library is not installed.
     """
     tables = [
         Table(
@@ -192,7 +192,7 @@ def _mixed_tables(
             else:
                 return [_mixed(sampled, baseline, pairs)]
         model = fit_likelihood(dataset, kind=kind, seed=seed)
-    except MissingLibraryError:
+    except MissingExtraError:
         raise
     except (InputError, NoFitError) as error:
         missing = unavailable(f"mixed/{kind}", title, str(error))

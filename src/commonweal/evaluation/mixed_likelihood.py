@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 
 from commonweal.errors import InputError
 from commonweal.evaluation.cumulative import Fit, NoFitError, fit_cumulative
@@ -19,6 +18,7 @@ from commonweal.evaluation.mixed_models import (
     one_sided,
     ratings_of,
 )
+from commonweal.frames import pl
 from commonweal.measures.intervals import t_critical, t_p_value
 
 if TYPE_CHECKING:

@@ -14,10 +14,9 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Literal
 
-import polars as pl
-
 from commonweal.errors import InputError
 from commonweal.evaluation.regression import FEW_GROUPS, Outcome, rating_rows
+from commonweal.frames import pl
 
 if TYPE_CHECKING:
     from commonweal.datasets.dataset import Dataset

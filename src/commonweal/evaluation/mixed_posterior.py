@@ -62,7 +62,7 @@ def fit_posterior(
 
     Raises:
         InputError: there is nothing to compare, or one group only.
-        MissingLibraryError: bambi is not installed.
+        MissingExtraError: bambi is not installed.
         NotConvergedError: the chains have not converged.
     """
     if n_chains < 2:

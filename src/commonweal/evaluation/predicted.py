@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 
 from commonweal.evaluation.rated import HUMAN, Rated
+from commonweal.frames import pl
 from commonweal.welfare import isoelastic
 
 if TYPE_CHECKING:

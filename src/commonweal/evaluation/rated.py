@@ -12,10 +12,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 
 from commonweal.datasets.dataset import About, Dataset
 from commonweal.errors import InputError
+from commonweal.frames import pl
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

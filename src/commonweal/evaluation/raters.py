@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 
 from commonweal.datasets.reliability import DEFAULT_THRESHOLD, MIN_REPEATED, VERDICTS, reliability
 from commonweal.evaluation.figures import VALUE, Figure, Section, Table, figure
+from commonweal.frames import pl
 from commonweal.measures.bootstrap import Resampler, by_group
 from commonweal.measures.intervals import MIN_CLUSTERS
 from commonweal.measures.raters import METRICS, coincidences, krippendorff_alpha

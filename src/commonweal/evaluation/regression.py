@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import polars as pl
 
 from commonweal.errors import InputError
+from commonweal.frames import pl
 from commonweal.measures.intervals import t_critical, t_p_value
 
 if TYPE_CHECKING:

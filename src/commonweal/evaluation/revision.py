@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 
 from commonweal.errors import InputError
 from commonweal.evaluation.figures import VALUE, Figure, Section, Table, figure
 from commonweal.evaluation.rated import sign
+from commonweal.frames import pl
 from commonweal.measures.bootstrap import Resampler, by_group
 
 if TYPE_CHECKING:

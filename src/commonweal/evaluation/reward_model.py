@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 
 from commonweal.evaluation.figures import VALUE, Figure, Section, Table, figure, unavailable
 from commonweal.evaluation.predicted import reward_models, statement_index
 from commonweal.evaluation.rated import Rated, sign
+from commonweal.frames import pl
 from commonweal.measures.accuracy import ANY_DIFFERENCE, Cells, crossed, within_person
 from commonweal.measures.bootstrap import Resampler, by_group
 from commonweal.measures.calibration import (

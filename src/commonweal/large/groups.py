@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from commonweal.extras import needs
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -126,7 +128,8 @@ def _grouped(
     *,
     learned: NDArray[np.bool_] | None = None,
 ) -> OpinionGroups:
-    from scipy.cluster.vq import kmeans2
+    with needs("data", "grouping many opinions"):
+        from scipy.cluster.vq import kmeans2
 
     pool = np.arange(len(rows)) if learned is None else np.flatnonzero(learned)
     fitted = pool if len(pool) <= _MOST_FITTED else np.sort(rng.choice(pool, _MOST_FITTED, False))

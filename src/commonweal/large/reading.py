@@ -192,7 +192,7 @@ def _parquet(
     path: Path, opinion_column: str | None, asked: list[str]
 ) -> Iterator[tuple[str, str, str]]:
     """The opinions in a Parquet file, some thousand rows at a time."""
-    import polars as pl
+    from commonweal.frames import pl
 
     if not path.is_file():
         raise InputError(f"no file {path}{near_path(path)}; expected opinions as .parquet")

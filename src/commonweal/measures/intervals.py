@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from commonweal.extras import needs
+
 if TYPE_CHECKING:
     from commonweal.types import FloatArray
 
@@ -213,14 +215,16 @@ def tail(n_clusters: int) -> float:
 
 def t_critical(degrees_of_freedom: float, confidence: float = CONFIDENCE) -> float:
     """The t that Student's T stays within, either side of 0, with this probability."""
-    from scipy.special import stdtrit
+    with needs("data", "an interval"):
+        from scipy.special import stdtrit
 
     return float(stdtrit(degrees_of_freedom, (1 + confidence) / 2))
 
 
 def t_p_value(t: float, degrees_of_freedom: float) -> float:
     """The two-sided p-value of Student's t."""
-    from scipy.special import stdtr
+    with needs("data", "a p-value"):
+        from scipy.special import stdtr
 
     return float(2 * stdtr(degrees_of_freedom, -abs(t)))
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from commonweal.extras import needs
+
 if TYPE_CHECKING:
     from commonweal.types import FloatArray
 
@@ -31,7 +33,8 @@ def logistic(
     Returns:
         None where there is no finite fit: x is the same throughout, or divides y without fail.
     """
-    from scipy.special import expit
+    with needs("data", "a logistic fit"):
+        from scipy.special import expit
 
     if not len(x) or np.ptp(x) <= 1e-9 * max(1.0, float(np.abs(x).max())):
         return None

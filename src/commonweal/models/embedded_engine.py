@@ -17,6 +17,7 @@ from threading import Lock
 from typing import Any, Literal
 
 from commonweal.errors import EngineError, InputError, WeightsError
+from commonweal.extras import require
 from commonweal.files import sha256_of
 from commonweal.models import store
 from commonweal.models.converted import converted
@@ -67,6 +68,7 @@ class EmbeddedModel:
     """
 
     def __init__(self, path: Path, *, model_id: str, weights_hash: str | None = None) -> None:
+        _check_installed()
         if not path.is_file():
             raise InputError(
                 f"no model at {path}; expected a GGUF file, or embedded alone for "
@@ -96,7 +98,9 @@ class EmbeddedModel:
             InputError: no file at that path.
             WeightsError: the weights have not been pulled, or the hub did not give the file.
             EngineError: the machine has too little memory for them.
+            MissingExtraError: the extra ``embedded`` is not installed.
         """
+        _check_installed()
         if spec.startswith("hub:"):
             return cls(_from_hub(spec), model_id=f"embedded:{spec}")
         name = NAMES.get(spec, spec)
@@ -389,6 +393,11 @@ class EmbeddedModel:
                 "little memory"
             )
         return outputs[0]
+
+
+def _check_installed() -> None:
+    """Before anything is said of weights, which without the engine are of no use."""
+    require("embedded", "the embedded engine (the default)", "gguf", "openvino_genai")
 
 
 def _whole_file_header(path: Path) -> Header:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from commonweal.errors import WeightsError
+from commonweal.extras import needs
 from commonweal.models import bert_graph
 from commonweal.models.batching import batches_by_length, padded_width
 from commonweal.models.inference import Inference
@@ -50,8 +51,9 @@ class SentenceEncoder:
 
     def __init__(self, folder: Path, *, updates: Mapping[str, FloatArray32] | None = None) -> None:
         # Imported here: together these take most of a second, and importing commonweal must not.
-        from safetensors.numpy import load_file
-        from tokenizers import Tokenizer
+        with needs("embedded", "the sentence encoder"):
+            from safetensors.numpy import load_file
+            from tokenizers import Tokenizer
 
         weights_path, tokenizer_path = folder / "model.safetensors", folder / "tokenizer.json"
         for path in (weights_path, tokenizer_path):

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from commonweal.errors import WeightsError
+from commonweal.extras import needs
 from commonweal.files import sha256_of
 from commonweal.models.packaged import File, Weights, Wheel
 from commonweal.types import Progress
@@ -77,8 +78,9 @@ def fetch_hub_file(
     Raises:
         WeightsError: the hub cannot be reached, or has no such file for this user.
     """
-    import huggingface_hub as hub
-    from huggingface_hub import constants
+    with needs("embedded", "fetching weights"):
+        import huggingface_hub as hub
+        from huggingface_hub import constants
 
     cached = hub.try_to_load_from_cache(repository, file_name)
     if isinstance(cached, str):

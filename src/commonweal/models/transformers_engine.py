@@ -21,6 +21,7 @@ from typing import Any, Literal
 import numpy as np
 
 from commonweal.errors import EngineError, InputError
+from commonweal.extras import needs
 from commonweal.models.reasoning import opening_at_the_end, set_apart
 from commonweal.models.system_role import fold_system
 from commonweal.types import Completion, Message, Prompt, Sampling
@@ -401,12 +402,8 @@ class TransformersModel:
 
 def _libraries() -> tuple[Any, Any]:
     """Returns the modules torch and transformers."""
-    try:
+    with needs("train", "the hf: engine"):
         return importlib.import_module("torch"), importlib.import_module("transformers")
-    except ImportError as error:
-        raise EngineError(
-            f"hf: models need torch and transformers ({error}): pip install 'commonweal[train]'"
-        ) from error
 
 
 def located(path: str) -> tuple[str, dict[str, str], Path | None]:

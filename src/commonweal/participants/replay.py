@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-import polars as pl
 
 from commonweal.datasets.dataset import Dataset
 from commonweal.datasets.schema import Scale
 from commonweal.errors import InputError
+from commonweal.frames import pl
 from commonweal.participants import Asked, Origin, Ratings, Sitting, Wanted
 from commonweal.participants.seating import check_counts
 from commonweal.types import Candidate, Progress, Question

@@ -7,10 +7,10 @@ from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
 import numpy as np
-import polars as pl
 
 from commonweal.datasets.dataset import About, Dataset, Step, frame
 from commonweal.errors import InputError
+from commonweal.frames import pl
 from commonweal.participants import Crowd, Wanted
 from commonweal.participants.seating import check_counts
 from commonweal.types import Candidate, Opinion, Progress, Question, Round, no_progress

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import polars as pl
-
 from commonweal.datasets.quality import mean_agreement, mean_quality
 from commonweal.datasets.schema import LIKERT_7
 from commonweal.datasets.words import normal_form
 from commonweal.errors import InputError
+from commonweal.frames import pl
 from commonweal.policies.parsing import Parser
 from commonweal.policies.prompts import WorkedExample
 from commonweal.types import SPLITS, Completion, Opinion, Rejection

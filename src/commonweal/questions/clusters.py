@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from commonweal.datasets.words import tokens
-from commonweal.errors import CommonwealError, InputError
+from commonweal.errors import InputError
+from commonweal.extras import needs
 from commonweal.questions.parsing import word_set
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def cluster(vectors: FloatArray32, *, n_clusters: int = N_CLUSTERS, seed: int = 
 
     Raises:
         InputError: fewer different questions than topics, all identical, or fewer than two topics.
-        CommonwealError: scikit-learn is not installed.
+        MissingExtraError: scikit-learn is not installed.
     """
     n_different = len(np.unique(np.round(vectors, 5), axis=0))
     if n_clusters < 2:
@@ -176,14 +177,9 @@ def load_sklearn(module: str) -> Any:
     """The module of scikit-learn of this name.
 
     Raises:
-        CommonwealError: scikit-learn is not installed.
+        MissingExtraError: scikit-learn is not installed.
     """
     import importlib
 
-    try:
+    with needs("questions", "finding topics"):
         return importlib.import_module(f"sklearn.{module}")
-    except ImportError:
-        raise CommonwealError(
-            "scikit-learn is not installed, and topics need it; run: "
-            "pip install 'commonweal[questions]'"
-        ) from None

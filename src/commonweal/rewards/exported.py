@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from commonweal.errors import CommonwealError, WeightsError
+from commonweal.extras import needs
 from commonweal.files import sha256_of
 from commonweal.models.batching import batches_by_length, padded_width
 from commonweal.models.inference import Inference
@@ -100,8 +101,9 @@ class ExportedRewardModel:
 
     def __init__(self, folder: Path) -> None:
         # Imported here: importing commonweal must not load the runtime.
-        import openvino as ov
-        from tokenizers import Tokenizer
+        with needs("embedded", "an exported reward model"):
+            import openvino as ov
+            from tokenizers import Tokenizer
 
         self._said = Description.read(folder)
         self._tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))

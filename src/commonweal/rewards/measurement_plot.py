@@ -5,6 +5,7 @@ from __future__ import annotations
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
+from commonweal.extras import needs
 from commonweal.types import RATING_MAX, RATING_MIN, RATING_NEUTRAL
 
 if TYPE_CHECKING:
@@ -16,8 +17,9 @@ _OWN, _OTHER, _GREY = "#1b4f9c", "#c2510a", "#6b7485"
 
 def plot_measurement(measured: Measurement) -> str:
     """The picture as SVG; the same measurement gives the same bytes."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
+    with needs("plots", "the figure of a measurement"):
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
 
     with mpl.rc_context({"svg.hashsalt": "commonweal", "svg.fonttype": "none", "font.size": 10}):
         figure = Figure(figsize=(10.5, 4.4), layout="constrained")

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from commonweal.errors import CommonwealError, WeightsError
+from commonweal.extras import needs
 from commonweal.files import sha256_of
 from commonweal.models import bert_graph, store
 from commonweal.models.batching import batches_by_length, padded_width
@@ -161,8 +162,9 @@ class Reader:
         self, encoder_folder: Path | None = None, *, weights_path: Path = WEIGHTS_PATH
     ) -> None:
         # Imported here: importing commonweal must not load these.
-        from safetensors.numpy import load_file
-        from tokenizers import Tokenizer
+        with needs("embedded", "the reward model reader"):
+            from safetensors.numpy import load_file
+            from tokenizers import Tokenizer
 
         folder = store.require(BACKBONE) if encoder_folder is None else encoder_folder
         self._weights = ReaderWeights.load(weights_path)

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from commonweal.errors import EngineError, InputError
+from commonweal.errors import InputError
+from commonweal.extras import needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,15 +137,10 @@ def _enough(known: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int
 
 
 def _imputed(residual: FloatArray, seed: int) -> FloatArray:
-    try:
+    with needs("warm", "a prediction that learns from ratings"):
         from sklearn.experimental import enable_iterative_imputer  # noqa: F401
         from sklearn.impute import IterativeImputer
         from sklearn.linear_model import BayesianRidge
-    except ImportError as error:
-        raise EngineError(
-            "warm predictions need scikit-learn, which is not installed; run "
-            "`pip install 'commonweal[warm]'`"
-        ) from error
     import warnings
 
     imputer = IterativeImputer(

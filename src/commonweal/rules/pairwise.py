@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from commonweal.errors import WelfareDomainError
+from commonweal.extras import needs
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -165,7 +166,8 @@ def maximal_lotteries(utilities: ArrayLike) -> FloatArray:
 
 def _lottery(m: IntArray) -> FloatArray:
     # Imported here: it takes a while to load, and most groups have a Condorcet winner.
-    from scipy.optimize import linprog
+    with needs("data", "a lottery over a majority cycle"):
+        from scipy.optimize import linprog
 
     n = len(m)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from commonweal.errors import InputError
+from commonweal.extras import needs
 from commonweal.rules.pairwise import checked_profile
 from commonweal.types import RATING_MAX, RATING_NEUTRAL
 
@@ -146,8 +147,9 @@ def _has_flow(u: FloatArray, x: int) -> bool:
     """Whether everybody can spend m vetoes on candidates that they do not prefer to x, each
     candidate taking n: then no coalition blocks x (by max-flow min-cut).
     """
-    from scipy.sparse import csr_array
-    from scipy.sparse.csgraph import maximum_flow
+    with needs("data", "the proportional veto core"):
+        from scipy.sparse import csr_array
+        from scipy.sparse.csgraph import maximum_flow
 
     n_people, n = u.shape
     source, sink = n_people + n, n_people + n + 1

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -19,6 +18,7 @@ from commonweal.datasets.dataset import About, Dataset, Step, frame, write_datas
 from commonweal.datasets.schema import LIKERT_7, TABLES, Column, Table
 from commonweal.datasets.validation import without_faulty_rows
 from commonweal.files import write_whole
+from commonweal.frames import pl
 from commonweal.study.arms import arms_as_written, policy_of
 from commonweal.study.config import StudyConfig
 from commonweal.study.gaps import GAP

@@ -9,10 +9,9 @@ import zipfile
 from pathlib import Path
 from typing import Any, Literal
 
-import polars as pl
-
 from commonweal.datasets.dataset import Dataset
 from commonweal.errors import InputError
+from commonweal.frames import pl
 from commonweal.study.export import CONSENT_TEXTS, DICTIONARY, export_study
 from commonweal.study.payments import safe_cell
 from commonweal.study.store import Store

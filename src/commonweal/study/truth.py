@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 
 from commonweal.datasets.dataset import Dataset
 from commonweal.datasets.schema import Column
 from commonweal.evaluation.rated import Rated, rated, sign
 from commonweal.evaluation.win_rates import by_round, default_baseline, pairs_of
+from commonweal.frames import pl
 
 if TYPE_CHECKING:
     from commonweal.types import FloatArray

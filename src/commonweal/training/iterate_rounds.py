@@ -14,11 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from commonweal.collection import CollectionPlan, collect
 from commonweal.datasets.dataset import Dataset, frame
 from commonweal.errors import GenerationError
+from commonweal.frames import pl
 from commonweal.groups import check_group
 from commonweal.participants.rounds import candidate_row
 from commonweal.policies.names import read_policy_name

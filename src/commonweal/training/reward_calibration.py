@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import polars as pl
-
 from commonweal.datasets.agreements import agreements
 from commonweal.datasets.dataset import Dataset
+from commonweal.frames import pl
 from commonweal.rewards.calibration import LogisticCalibration
 from commonweal.rewards.scoring import (
     MAX_PEOPLE,

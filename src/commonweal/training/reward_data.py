@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
 from commonweal.datasets.agreements import agreements
 from commonweal.datasets.comparisons import crossed_quadruples, within_person_pairs
 from commonweal.datasets.dataset import Dataset
 from commonweal.datasets.words import normal_form
 from commonweal.errors import InputError
+from commonweal.frames import pl
 from commonweal.rewards.pair_text import PairText
 from commonweal.training.config import RewardData
 from commonweal.training.training_rounds import draw_share, read_training_rounds

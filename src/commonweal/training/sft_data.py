@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from commonweal.datasets.dataset import Dataset
 from commonweal.datasets.quality import mean_quality
 from commonweal.datasets.schema import LIKERT_7
 from commonweal.datasets.words import normal_form
 from commonweal.errors import InputError
+from commonweal.frames import pl
 from commonweal.policies.parsing import Parser
 from commonweal.policies.prompts import PromptTemplate, fit_opinions
 from commonweal.policies.starter import StarterExample, load_starter_set
