@@ -19,8 +19,8 @@ CODE_SECONDS = 60
 PASS_SECONDS = 1800
 BURST = 20
 """How many join from one address at once: a room may well be behind one."""
-PER_SECOND = 1.0
-"""How many more follow from there. Fifty people are in within half a minute."""
+PER_SECOND = 2.0
+"""How many more follow from there: a hundred people in a minute do not notice."""
 WAITS_SECONDS = 10.0
 """Whoever was turned away comes again within this time, or loses their place in the queue."""
 MAX_WAITING = 500
@@ -90,7 +90,7 @@ class Arrivals:
     """Lets people in from each address one after the other, in the order in which they came.
 
     A script that joins fifty times in a second gets ``BURST`` in, as a room does that is behind one
-    address, and then one a second. Whoever is told to wait and comes again keeps their place, so
+    address, and then two a second. Whoever is told to wait and comes again keeps their place, so
     that a flood of new ones does not shut them out.
 
     Args:

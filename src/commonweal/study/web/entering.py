@@ -127,6 +127,11 @@ def join(visit: Visit) -> Response:
     if visit.text("decision") != "agree":
         return message(visit, "consent.declined_title", "consent.declined")
     site = visit.site
+    if site.has_door:
+        # Before the queue: who did not come with the code takes nobody's place in it.
+        with site.store.read() as db:
+            if not door.is_pass(site.reading(db), visit.text("door"), visit.token):
+                return visit.page("door.html.j2", status=403, problem=visit.speak("door.late"))
     if site.kind != "quick":
         site.limits.count(f"joins {visit.address}", site.limits.joins)
     elif not site.arrivals.admits(visit.address, visit.token):
@@ -144,8 +149,6 @@ def join(visit: Visit) -> Response:
                 return message(visit, "link.closed_title", "link.closed")
             if turn.study.is_shut:
                 return message(visit, "door.shut_title", "door.shut")
-            if site.has_door and not door.is_pass(turn, visit.text("door"), visit.token):
-                return visit.page("door.html.j2", status=403, problem=visit.speak("door.late"))
             person = people.join(
                 turn,
                 language=visit.language,
