@@ -143,6 +143,68 @@ def test_failed_writing_raises_an_alarm(served):
     assert "Writing failed, wholly or for some arms, in 1 round." in owner.html
 
 
+OTHER = "openai:http://127.0.0.1:9/v1#other"
+
+
+@pytest.fixture
+def held(tmp_path):
+    """A study whose group waits since nothing could be written; its researcher's browser."""
+    served = Served(tmp_path, small_study(generation={"attempts": 2, "hold_seconds": 600}))
+    served.site.spare_models = (OTHER,)
+    people = served.joined(4)
+    served.site.worker._writer.failures = ["it is not there"] * 4
+    to_ratings(served, people)
+    while served.site.worker.run_once():
+        pass
+    with served.place.store.read() as db:
+        group = db.scalars(select(Group.public_id)).one()
+    owner = logged_in(served)
+    owner.get(f"/researcher/groups/{group}")
+    return served, people, owner, f"/researcher/groups/{group}"
+
+
+def test_a_study_whose_writing_failed_is_tried_again_with_what_people_wrote(held):
+    served, people, owner, page = held
+    assert "Nothing could be written" in owner.html
+    assert "it is not there" in owner.html
+    served.site.sweep()
+    people[0].get("/here")
+    assert people[0].headings[0] != "No statement this time"
+    # A key must not be sent to an address that somebody types into a page.
+    owner.send(f"{page}/again", arm="second", model="openai:http://192.0.2.1/v1#mine")
+    assert "Nothing could be written" not in owner.html
+    served.site.worker.run_once()
+    assert not any("192.0.2.1" in task.arm.model for task in served.site.worker._writer.tasks)
+    people[0].get("/here")
+    assert people[0].headings[0] == "Statement 1 of 6"
+
+
+def test_another_model_for_one_arm_is_kept_and_the_study_starts_again_with_its_file(held):
+    served, _, owner, page = held
+    before = small_study(generation={"attempts": 2, "hold_seconds": 600})
+    owner.send(f"{page}/again", arm="second", model=OTHER)
+    served.site.worker.run_once()
+    first, second = (task.arm for task in served.site.worker._writer.tasks[-2:])
+    assert (first.model, second.model) == (before.arms[0].model, OTHER)
+    assert second.policy == before.arms[1].policy
+    owner.get("/researcher/audit")
+    assert "model changed" in owner.html
+    assert served.place.store.open_study(before) == served.site.study_id
+    changed = before.model_copy(update={"title": "Another"})
+    with pytest.raises(InputError, match="changed after people joined"):
+        served.place.store.open_study(changed)
+
+
+def test_a_study_that_nobody_helps_goes_on(held):
+    served, people, owner, page = held
+    served.site.store.clock.move_to(served.site.store.clock.now() + 601)
+    served.site.sweep()
+    people[0].get("/here")
+    assert people[0].headings[0] == "No statement this time"
+    owner.get(page)
+    assert "Nothing could be written" not in owner.html
+
+
 def test_the_dashboard_looks_again_by_itself(served):
     owner = logged_in(served)
     assert '<main id="content" class="wide" data-key="page" data-refresh="15">' in owner.html

@@ -110,10 +110,15 @@ class TimingsConfig(_Part):
 
 
 class GenerationConfig(_Part):
-    """How often writing is tried, and which arm stands in after the last attempt ("" is none)."""
+    """How often writing is tried, and which arm stands in after the last attempt ("" is none).
+
+    Where all of that failed, a group waits ``hold_seconds`` for a researcher who tries again or
+    takes another model, before its round ends without statements.
+    """
 
     attempts: Annotated[int, Field(ge=1, le=5)] = 2
     fallback: str = ""
+    hold_seconds: Annotated[float, Field(ge=0, le=86_400)] = 0.0
 
 
 class ModerationConfig(_Part):

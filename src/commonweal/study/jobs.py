@@ -141,6 +141,7 @@ def fail(turn: Turn, claimed: Claimed, failures: Mapping[str, Failure]) -> None:
         return
     job.status, job.claim, job.finished_at = "failed", None, turn.now
     turn.log("generation failed", group=group, failed_arms=_kinds(failures))
+    machine.hold(turn, group)
     turn.touch(group)
     machine.advance(turn, group)
 

@@ -123,6 +123,20 @@ def close(turn: Turn, group: Group, *, actor: str) -> None:
     advance(turn, group)
 
 
+def hold(turn: Turn, group: Group) -> None:
+    """Lets a study's group for which nothing could be written wait for a researcher."""
+    if turn.study.kind != "quick":
+        group.deadline = turn.now + turn.config.generation.hold_seconds
+
+
+def why_held(turn: Turn, group: Group) -> str:
+    """Why nothing could be written for the round that waits for it; "" where it is under way."""
+    if group.stage != "generating":
+        return ""
+    job = turn.db.scalars(select(Job).where(Job.round_id == group.round_id)).one()
+    return (job.error or "no reason was given") if job.status == "failed" else ""
+
+
 def write_again(turn: Turn, group: Group, *, actor: str) -> bool:
     """Whether writing that was given up is tried once more, with other chances."""
     job = turn.db.scalars(select(Job).where(Job.round_id == group.round_id)).one_or_none()
@@ -236,9 +250,12 @@ def _generating(turn: Turn, group: Group, _active: list[Participant]) -> bool:
         job.status, job.claim, job.finished_at = "failed", None, turn.now
         job.error = job.error or "the stage's deadline passed"
         turn.log("generation given up", group=group)
+        hold(turn, group)
         turn.touch(group)
     if job.status == "failed" and turn.study.kind == "quick":
         return False  # somebody is there, who tries again, takes another model or goes on without
+    if job.status == "failed" and turn.now < group.deadline:
+        return False  # held for a researcher, who may do the same
     if job.status == "failed":
         _result(turn, group)
     else:

@@ -15,8 +15,8 @@ from commonweal.questions.records import content_id
 from commonweal.study import machine, rounds
 from commonweal.study.config import StudyConfig
 from commonweal.study.pages import companions
-from commonweal.study.store import Store, Turn, hashed, new_token
-from commonweal.study.tables import Group, Job, Opinion, Participant, Round
+from commonweal.study.store import MODEL_CHANGED, Store, Turn, hashed, new_token
+from commonweal.study.tables import Group, Opinion, Participant, Round
 
 MINIMUM = 2
 """People in a session, at least."""
@@ -134,32 +134,39 @@ def missing(turn: Turn, group: Group) -> tuple[int, ...]:
 
 def failure(turn: Turn, group: Group) -> str:
     """Why nothing could be written for the round that waits for it; "" where it is under way."""
-    if group.stage != "generating":
-        return ""
-    job = turn.db.scalars(select(Job).where(Job.round_id == group.round_id)).one()
-    if job.status != "failed":
-        return ""
-    return job.error.removeprefix(f"{turn.config.arms[0].name}: ") or "no reason was given"
+    return machine.why_held(turn, group).removeprefix(f"{turn.config.arms[0].name}: ")
 
 
-def use_model(turn: Turn, model: str, *, actor: str = "facilitator") -> None:
-    """Lets another language model write from now on, with the policy that fits it.
+def use_model(turn: Turn, model: str, *, actor: str = "facilitator", arm: str = "") -> None:
+    """Lets another language model write from now on.
+
+    Args:
+        turn: the transaction.
+        model: its name.
+        actor: who wants it.
+        arm: the arm that it writes for, whose policy stays; by default the session's only one,
+            with the policy that fits the model.
 
     Raises:
         InputError: it is no model.
     """
-    arm = turn.config.arms[0]
-    if arm.model == model:
+    names = [each.name for each in turn.config.arms]
+    at = names.index(arm) if arm in names else 0
+    before = turn.config.arms[at].model
+    if before == model:
         return
     data = turn.config.model_dump()
-    data["arms"] = [{**data["arms"][0], "model": model, "policy": default_policy(model)}]
+    data["arms"] = list(data["arms"])
+    data["arms"][at] = {**data["arms"][at], "model": model}
+    if not arm:
+        data["arms"][at]["policy"] = default_policy(model)
     try:
         changed = StudyConfig.model_validate(data)
     except ValidationError as error:
         raise InputError(f"{model}: {error.errors()[0]['msg']}") from None
     turn.study.config, turn.study.config_sha256 = changed.to_json(), changed.sha256
     turn.config = changed
-    turn.log("model changed", actor=actor, model=model, before=arm.model)
+    turn.log(MODEL_CHANGED, actor=actor, model=model, before=before, arm=names[at])
 
 
 def close_where_over(turn: Turn) -> None:

@@ -29,6 +29,9 @@ from commonweal.study.tables import Study as StudyRow
 _LOCK = select(StudyRow).where(StudyRow.id == bindparam("study")).with_for_update()
 
 
+MODEL_CHANGED = "model changed"
+"""The audit's word where a researcher or facilitator lets another model write."""
+
 BUSY_MILLISECONDS = 15_000
 """How long SQLite waits for another process that writes."""
 
@@ -320,6 +323,8 @@ class Store:
                 n_people = db.scalar(
                     select(Participant.id).where(Participant.study_id == found.id).limit(1)
                 )
+                if n_people is not None and _as_opened(db, found) == json.loads(config.to_json()):
+                    return found.id  # another model writes since, which a researcher took
                 if n_people is not None:
                     raise InputError(
                         f"the study {config.name!r} was changed after people joined it; expected "
@@ -338,6 +343,21 @@ class Store:
         with suppress(SQLAlchemyError):  # a full disk, or a folder that is gone
             self.empty_wal()
         self.engine.dispose()
+
+
+def _as_opened(db: Session, study: StudyRow) -> dict[str, Any]:
+    """The study as its file said, before researchers took other models for its arms."""
+    found: dict[str, Any] = json.loads(study.config)
+    changes = db.scalars(
+        select(Event)
+        .where(Event.study_id == study.id, Event.kind == MODEL_CHANGED)
+        .order_by(Event.id.desc())
+    )
+    for change in changes:
+        for arm in found["arms"]:
+            if arm["name"] == change.details.get("arm"):
+                arm["model"] = change.details["before"]
+    return found
 
 
 def _make_private(file: str | None) -> None:

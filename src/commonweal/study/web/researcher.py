@@ -15,6 +15,7 @@ from commonweal.study.answers import clean
 from commonweal.study.jobs import failed_jobs
 from commonweal.study.keeping import so_far
 from commonweal.study.pages import companions
+from commonweal.study.quick import use_model
 from commonweal.study.store import Turn
 from commonweal.study.tables import (
     Critique,
@@ -197,8 +198,17 @@ def group_page(visit: Visit) -> Response:
             ).all(),
             who=who,
             now=turn.now,
+            failure=machine.why_held(turn, group),
+            arms=turn.config.arms,
+            models=_models(visit, turn),
             **_events(visit, turn, group),
         )
+
+
+def _models(visit: Visit, turn: Turn) -> list[str]:
+    """The models to choose from where writing has failed: those of the arms first."""
+    named = (arm.model for arm in turn.config.arms if arm.plan != "opinions")
+    return list(dict.fromkeys((*named, *visit.site.spare_models)))
 
 
 def export(visit: Visit) -> Response:
@@ -257,7 +267,9 @@ def _as_they_come(turn: Turn, group: Group) -> list[dict[str, Any]]:
 
 
 def act(visit: Visit) -> Response:
-    """Pause, resume, extend, message, release, remove: each with its line in the audit."""
+    """Pause, resume, extend, message, release, remove, write again: each with its line in the
+    audit.
+    """
     action = visit.request.path_params["action"]
     with visit.site.store.turn(visit.site.study_id) as turn:
         actor = _who(visit, turn).name
@@ -273,6 +285,14 @@ def act(visit: Visit) -> Response:
             researchers.send_message(turn, group, visit.text("text"), actor=actor)
         elif action == "release" and visit.text("sure") == "yes":
             researchers.release(turn, group, actor=actor)
+        elif action == "again":
+            arms = [arm.name for arm in turn.config.arms]
+            arm, model = visit.text("arm"), visit.text("model")
+            offered = arm in arms and model in _models(visit, turn)
+            if machine.write_again(turn, group, actor=actor) and offered:
+                use_model(turn, model, actor=actor, arm=arm)
+        elif action == "without" and visit.text("sure") == "yes":
+            machine.go_on_without(turn, group, actor=actor)
         elif action == "remove":
             person = turn.db.scalars(
                 select(Participant).where(
