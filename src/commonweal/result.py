@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from commonweal.errors import InputError
 from commonweal.models import DEFAULT_MODEL, load_language_model
 from commonweal.outcomes import (
@@ -37,7 +39,22 @@ from commonweal.selection import (
     selection_from_dict,
     selection_to_dict,
 )
-from commonweal.types import RATING_NEUTRAL, Candidate, Critique, no_progress
+from commonweal.showing import (
+    MAX_ROWS_DRAWN,
+    FrameKind,
+    Plot,
+    frame_of,
+    html_table,
+    plot_ratings,
+)
+from commonweal.types import (
+    RATING_MAX,
+    RATING_MIN,
+    RATING_NEUTRAL,
+    Candidate,
+    Critique,
+    no_progress,
+)
 from commonweal.welfare import WELFARE_FUNCTIONS, FloatArray, Ranking, WelfareRule
 
 if TYPE_CHECKING:
@@ -396,6 +413,69 @@ class Agreement(Selection):
         if is_same:
             return other
         return replace(other, explanation=None, minority=None, population=None)
+
+    def to_frame(self, kind: FrameKind = "polars") -> Any:
+        """One row for each person and candidate, best candidate first, as polars or pandas.
+
+        Columns: candidate_id, rank, welfare, is_statement, text, participant_id,
+        expected_rating; low and high where the reward model gives ranges.
+
+        Raises:
+            InputError: pandas is asked for and not installed.
+        """
+        pairs = [(c, row) for c in self.ranking.order for row in range(len(self.opinions))]
+        columns: dict[str, list[Any]] = {
+            "candidate_id": [self.candidates[c].id for c, _ in pairs],
+            "rank": [self.ranking.ranks[c] for c, _ in pairs],
+            "welfare": [float(self.welfare[c]) for c, _ in pairs],
+            "is_statement": [self.candidates[c] is self.chosen for c, _ in pairs],
+            "text": [self.candidates[c].text for c, _ in pairs],
+            "participant_id": [self.opinions[row].id for _, row in pairs],
+            "expected_rating": [float(self.utilities[row, c]) for c, row in pairs],
+        }
+        for name, ends in (("low", self.low), ("high", self.high)):
+            if ends is not None:
+                columns[name] = [float(ends[row, c]) for c, row in pairs]
+        return frame_of(columns, kind)
+
+    def plot(self) -> Plot:
+        """Each person's expected rating of the best candidates; a notebook shows it.
+
+        Raises:
+            InputError: there is no candidate.
+        """
+        if not self.candidates:
+            raise InputError(f"there is nothing to draw: {self.reason}")
+        order = [int(c) for c in self.ranking.order[:MAX_ROWS_DRAWN]]
+        drawn = self.welfare[order]
+        in_unit = (drawn >= RATING_MIN) & (drawn <= RATING_MAX)
+        index = None if self.statement is None else self.closest_index
+        return plot_ratings(
+            [f"{self.candidates[c].id}: {self.candidates[c].text}" for c in order],
+            self.utilities[:, order],
+            np.where(in_unit, drawn, np.nan),
+            best=order.index(index) if index in order else None,
+            caption=(
+                f"{self.question.text} The {len(order)} best of {len(self.candidates)} candidates "
+                f"by {self.welfare_name}; ratings are predicted by "
+                f"{self.provenance['reward_model']}, and nobody has voted."
+            ),
+        )
+
+    def _repr_html_(self) -> str:
+        index = self.closest_index
+        verdicts = () if index is None else self.verdicts(index)
+        rows: list[tuple[object, ...]] = [("Outcome", self.outcome.value)]
+        if self.closest is not None:
+            name = "Statement" if self.statement is not None else "Comes closest"
+            rows.append((name, self.closest.text))
+        if self.reason:
+            rows.append(("Why", self.reason))
+        for each in Verdict:
+            who = [o.id for o, v in zip(self.opinions, verdicts, strict=False) if v is each]
+            rows.append((each.value.capitalize(), ", ".join(who) or "nobody"))
+        rows.append(("Predicted by", f"{self.provenance['reward_model']}; nobody has voted"))
+        return html_table(self.question.text, rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values that JSON can hold (an infinite α as the string "inf")."""

@@ -16,7 +16,7 @@ from known_truth import simulate_study
 from rounds_by_hand import hand_study
 
 from commonweal.datasets.dataset import Dataset
-from commonweal.evaluation.canvas import WHOSE
+from commonweal.datasets.schema import WHOSE
 from commonweal.evaluation.evaluate import Evaluation, evaluate
 from commonweal.evaluation.figures import shown
 from commonweal.evaluation.page import as_json, headlines, render_page, write_json, write_page

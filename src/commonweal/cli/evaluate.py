@@ -156,7 +156,7 @@ def say(found: Evaluation) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from commonweal.evaluation.canvas import WHOSE
+    from commonweal.datasets.schema import WHOSE
     from commonweal.evaluation.page import headlines
 
     console = Console(markup=False, highlight=False, emoji=False)

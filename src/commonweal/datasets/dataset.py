@@ -18,6 +18,7 @@ from commonweal.datasets.schema import (
     MANIFEST,
     SCHEMA,
     TABLES,
+    WHOSE,
     People,
     Scale,
     scale_named,
@@ -25,6 +26,7 @@ from commonweal.datasets.schema import (
 from commonweal.errors import InputError
 from commonweal.files import can_be_made, make_folder, sha256_of
 from commonweal.frames import pl
+from commonweal.showing import FrameKind, Plot, frame_of, html_table, plot_shares
 
 Tables = Mapping[str, pl.DataFrame]
 
@@ -89,6 +91,66 @@ class Dataset:
     def tables(self) -> dict[str, pl.DataFrame]:
         """Table name to table, in the schema's order."""
         return {name: getattr(self, name) for name in TABLES}
+
+    def to_frame(self, table: str | None = None, kind: FrameKind = "polars") -> Any:
+        """A table as a data frame; by default the ratings, each with its question and statement.
+
+        Args:
+            table: "rounds", "opinions", "candidates", "ratings", "position_ratings" or
+                "predictions".
+            kind: "polars" or "pandas".
+
+        Raises:
+            InputError: there is no such table, or pandas is asked for and not installed.
+        """
+        if table is None:
+            asked = self.rounds.select("round_id", "group_id", "question_id", "question")
+            written = self.candidates.select("round_id", "candidate_id", "policy", "text")
+            found = self.ratings.join(asked, on="round_id", how="left").join(
+                written, on=["round_id", "candidate_id"], how="left"
+            )
+        elif table in TABLES:
+            found = self.tables()[table]
+        else:
+            raise InputError(f"no table {table!r}; expected one of {', '.join(TABLES)}")
+        return found if kind == "polars" else frame_of(found.to_dict(as_series=False), kind)
+
+    def plot(self) -> Plot:
+        """How the ratings of each policy's statements are spread; a notebook shows it.
+
+        Raises:
+            InputError: nobody rated anything.
+        """
+        counted = (
+            self.to_frame()
+            .drop_nulls(["agreement", "policy"])
+            .group_by("policy", "agreement")
+            .len()
+        )
+        if counted.is_empty():
+            raise InputError(f"{self.about.name}: there is nothing to draw, nobody rated anything")
+        scale = self.about.scale
+        steps = range(scale.low, scale.high + 1)
+        names = sorted(counted["policy"].unique())
+        n = {(row["policy"], row["agreement"]): row["len"] for row in counted.to_dicts()}
+        totals = {name: sum(n.get((name, step), 0) for step in steps) for name in names}
+        return plot_shares(
+            [f"{name} ({totals[name]:,})" for name in names],
+            [[n.get((name, step), 0) / totals[name] for step in steps] for name in names],
+            [f"{step}".replace("-", "−") for step in steps],
+            f"{self.about.name}: agreement by policy, on {scale.name}. Ratings: "
+            f"{WHOSE[self.about.people]}.",
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("Ratings", WHOSE[self.about.people]),
+            ("Scale", self.about.scale),
+            ("Source", self.about.source),
+            ("Licence", self.about.licence or "not given"),
+            *((name, f"{table.height:,} rows") for name, table in self.tables().items()),
+        ]
+        return html_table(f"Dataset {self.about.name}", rows)
 
     def with_step(self, step: Step) -> Dataset:
         """The same dataset with one more step in its history."""

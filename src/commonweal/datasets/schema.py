@@ -26,6 +26,13 @@ People = Literal["human", "replayed", "simulated"]
 """Whose ratings they are. ``human``: people rated these statements in these rounds. ``replayed``:
 real people's votes or ratings, given elsewhere, stand in for ratings. ``simulated``: nobody's."""
 
+WHOSE: dict[People, str] = {
+    "human": "people's ratings",
+    "replayed": "replayed: real people's answers from elsewhere stand in for ratings",
+    "simulated": "simulated: nobody's ratings",
+}
+"""Whose ratings they are, in words: for titles and plots."""
+
 OWN_COLUMN = "x_"
 """Columns that begin so are an importer's own: kept as they came, and read by nothing here."""
 

@@ -13,33 +13,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from commonweal.datasets.schema import WHOSE
 from commonweal.evaluation.figures import Figure
 from commonweal.evaluation.published import Published
 from commonweal.extras import needs
+from commonweal.showing import Plot
 
 if TYPE_CHECKING:
     from commonweal.datasets.schema import People
-
-WHOSE = {
-    "human": "people's ratings",
-    "replayed": "replayed: real people's answers from elsewhere stand in for ratings",
-    "simulated": "simulated: nobody's ratings",
-}
-"""Whose ratings they are, in words: for titles and plots."""
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _WIDTH = 7.2
 _ROW, _MARGIN = 0.42, 1.25
 _LINE = 28
-
-
-@dataclass(frozen=True, slots=True)
-class Plot:
-    """An SVG and the sentence beneath it."""
-
-    svg: str
-    caption: str
 
 
 @dataclass(frozen=True, slots=True)

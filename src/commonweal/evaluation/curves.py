@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from commonweal.evaluation.best_of_n import kl_bound, win_rate_bound
-from commonweal.evaluation.canvas import COLOURS, MARKERS, Canvas, Plot, short
+from commonweal.evaluation.canvas import COLOURS, MARKERS, Canvas, short
 from commonweal.evaluation.figures import Figure
+from commonweal.showing import Plot
 
 # From orange by grey to blue, the house's scale of disagreement and agreement.
 _LOW, _MIDDLE, _HIGH = (202, 92, 12), (236, 236, 236), (24, 90, 169)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from commonweal._version import __version__
 from commonweal.datasets.arms import arms_of
 from commonweal.datasets.reliability import DEFAULT_THRESHOLD, drop_unreliable
 from commonweal.datasets.repairs import repaired
+from commonweal.datasets.schema import WHOSE
 from commonweal.errors import InputError
 from commonweal.evaluation.best_of_n import best_of_n
 from commonweal.evaluation.confounds import confounds
@@ -31,6 +32,7 @@ from commonweal.evaluation.shown import rounds_shown
 from commonweal.evaluation.welfare_compared import welfare_compared
 from commonweal.evaluation.win_rates import by_round, default_baseline, pairs_of, win_rates
 from commonweal.measures.intervals import N_RESAMPLES
+from commonweal.showing import FrameKind, Plot, frame_of, html_table
 from commonweal.types import no_progress
 
 if TYPE_CHECKING:
@@ -85,6 +87,47 @@ class Evaluation:
     def figures(self) -> dict[str, Figure]:
         """All figures by key."""
         return {figure.key: figure for section in self.sections for figure in section.figures}
+
+    def to_frame(self, kind: FrameKind = "polars") -> Any:
+        """One row a figure, as polars or pandas; ``value`` is null where there is none.
+
+        Columns: section, key, title, value, low, high, n, unit, n_groups, p_value, says,
+        unavailable.
+
+        Raises:
+            InputError: pandas is asked for and not installed.
+        """
+        names = (
+            *("key", "title", "value", "low", "high", "n", "unit", "n_groups", "p_value"),
+            *("says", "unavailable"),
+        )
+        found = [(section.key, each) for section in self.sections for each in section.figures]
+        columns: dict[str, list[Any]] = {"section": [key for key, _ in found]}
+        columns |= {name: [getattr(each, name) for _, each in found] for name in names}
+        return frame_of(columns, kind)
+
+    def plot(self, section: str = "win_rates") -> Plot:
+        """The first plot of a section; a notebook shows it.
+
+        Raises:
+            InputError: there is no such section, or it has nothing to draw.
+        """
+        from commonweal.evaluation.plots import plots
+
+        drawn = plots(self)
+        if not drawn.get(section):
+            there = ", ".join(key for key, some in drawn.items() if some) or "none"
+            raise InputError(f"nothing is drawn of {section!r}; these sections have plots: {there}")
+        return drawn[section][0]
+
+    def _repr_html_(self) -> str:
+        from commonweal.evaluation.page import headlines
+
+        rows = [
+            (each.title, each.shown, each.interval or "none", each.n) for each in headlines(self)
+        ]
+        title = f"{self.about.name}: {WHOSE[self.about.people]}"
+        return html_table(title, rows, header=("figure", "here", "95 % interval", "n"))
 
 
 def evaluate(

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from commonweal.evaluation.canvas import WHOSE
+from commonweal.datasets.schema import WHOSE
 from commonweal.evaluation.plots import plots
 from commonweal.files import write_whole
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from commonweal.evaluation.canvas import Canvas, Plot, Point
+from commonweal.evaluation.canvas import Canvas, Point
 from commonweal.evaluation.curves import (
     best_of_n_curves,
     calibration_curve,
@@ -16,6 +16,7 @@ from commonweal.evaluation.curves import (
 )
 from commonweal.evaluation.figures import Figure, Kind
 from commonweal.evaluation.win_rates import SPLIT_TITLES
+from commonweal.showing import Plot
 
 if TYPE_CHECKING:
     from commonweal.evaluation.evaluate import Evaluation
