@@ -9,6 +9,8 @@ import polars as pl
 import pytest
 from rounds_by_hand import hand_study
 
+from commonweal.datasets.dataset import About, Dataset, frame
+from commonweal.datasets.schema import LIKERT_7
 from commonweal.evaluation.best_of_n import (
     best_probabilities,
     expected_best,
@@ -159,3 +161,54 @@ def test_unanimity_hangs_on_the_pass_and_on_the_cut():
     once = replace(study, ratings=ratings.filter(pass_index=0))
     one_pass = evaluate(once, n_resamples=1000).figures
     assert not any("_pass/" in key for key in one_pass)
+
+
+KINDS = {
+    "all agree twice": (5, (6, 6)),
+    "agree, then neutral": (3, (5, 4)),
+    "neutral, then agree": (1, (4, 5)),
+    "disagree": (48, (3, 3)),
+}
+"""Divisive rounds, and how one of the two people rates their candidate in the two passes."""
+
+
+def test_unanimity_of_57_rounds_of_known_counts():
+    """5 by mean ratings, 9 above neutral, 8 by the first pass, 6 by the last: shares as printed."""
+    rows = {name: [] for name in ("rounds", "opinions", "candidates", "ratings", "positions")}
+    given = [passes for n, passes in KINDS.values() for _ in range(n)]
+    for i, passes in enumerate(given):
+        at = {"round_id": f"r{i}"}
+        rows["rounds"].append(at | {"group_id": f"g{i}", "question_id": f"q{i}", "question": "Q?"})
+        rows["candidates"].append(
+            at | {"candidate_id": "c", "text": "We agree.", "policy": "sft", "shown": True}
+        )
+        for person, position in (("a", 6), ("b", 2)):
+            who = at | {"participant_id": f"{person}{i}"}
+            rows["opinions"].append(
+                who | {"opinion_id": person, "text": "So.", "source": "written"}
+            )
+            rows["positions"].append(who | {"agreement": position})
+            for again, rating in enumerate(passes if person == "a" else (6, 6)):
+                rows["ratings"].append(
+                    who
+                    | {"candidate_id": "c", "pass_index": again, "agreement": rating, "quality": 5}
+                )
+    study = Dataset(
+        About(name="57", people="simulated", scale=LIKERT_7, source="made up for the tests"),
+        rounds=frame("rounds", rows["rounds"]),
+        opinions=frame("opinions", rows["opinions"]),
+        candidates=frame("candidates", rows["candidates"]),
+        ratings=frame("ratings", rows["ratings"]),
+        position_ratings=frame("position_ratings", rows["positions"]),
+    )
+    found = evaluate(study, n_resamples=1000, threshold=-1).figures
+    expected = {
+        "unanimous/sft": (5, "8.8 %"),
+        "unanimous_by/above_neutral/sft": (9, "15.8 %"),
+        "unanimous_by/first_pass/sft": (8, "14.0 %"),
+        "unanimous_by/last_pass/sft": (6, "10.5 %"),
+    }
+    for key, (n, printed) in expected.items():
+        assert found[key].value == pytest.approx(n / 57)
+        assert found[key].n == 57
+        assert printed in found[key].says

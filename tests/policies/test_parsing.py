@@ -497,3 +497,23 @@ def test_the_residual_risk_is_known(name, text):
     statement: docs/decisions/006. When this fails, the parser has become better: say so there.
     """
     assert parse(text, parser=hijacked(name)) == text
+
+
+LEAD_INS = ["Here is one statement that the group could agree with:", "Sure! Here it is:", "---"]
+LEAD_INS += ["**Consensus statement:**", "## Statement"]
+REMARKS = ["Would you like a shorter one?", "(62 words)", "---", "Word count: 62"]
+REMARKS += ["This statement meets each worry.", "Let me know if it should change.", "[End]"]
+
+
+@pytest.mark.parametrize("lead_in", ["", *LEAD_INS])
+@pytest.mark.parametrize("remark", ["", *REMARKS])
+def test_what_is_said_to_whoever_asked_is_no_part_of_the_answer(lead_in, remark):
+    said = "\n\n".join(filter(None, [lead_in, GOOD, remark]))
+    assert parse(said) == GOOD
+    assert parse(said.replace("\n\n", "\n \n\n")) == GOOD
+
+
+def test_an_answer_of_two_paragraphs_keeps_both():
+    second = "Where the money comes from, we leave to the council and to those who know it."
+    assert parse(f"{GOOD}\n\n{second}") == f"{GOOD} {second}"
+    assert isinstance(parse("Here is one:\n\nIt is good."), Rejection)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from study_making import small_study
 
+from commonweal.cli.study_asking import say_where_nobody_repeats
 from commonweal.errors import InputError
 from commonweal.questions.records import content_id
 from commonweal.study.config import ArmConfig, read_study
@@ -236,3 +237,24 @@ def test_a_rehearsal_may_set_a_field_otherwise(tmp_path):
     assert read_study(path, ["rounds.count=1", "group.size=4"]).rounds.count == 1
     with pytest.raises(InputError, match=r"rounds\.cout: unknown field; did you mean 'count'"):
         read_study(path, ["rounds.cout=1"])
+
+
+@pytest.mark.parametrize(
+    ("rounds", "arms", "n", "said"),
+    [
+        ({"count": 1}, [{"name": "a"}, {"name": "b", "shown": 2}], 3, "In 1 round a person rates"),
+        ({"count": 2}, [{"name": "a"}, {"name": "b", "shown": 2}], 6, ""),
+        ({"count": 1}, [{"name": "a"}, {"name": "o", "plan": "opinions"}], 4, ""),
+        ({"count": 1}, [{"name": "c", "plan": "collection", "candidates": 48}], 6, ""),
+        ({"count": 4, "passes": 1}, [{"name": "a"}], 0, "rated once"),
+    ],
+)
+def test_a_study_that_cannot_tell_how_steady_people_are_is_said_to_be_one(
+    rounds, arms, n, said, capsys
+):
+    study = small_study(rounds={"passes": 2} | rounds, arms=arms)
+    assert study.n_rated_twice == n
+    say_where_nobody_repeats(study)
+    told = capsys.readouterr().out
+    assert said in told
+    assert bool(told) == bool(said)

@@ -14,6 +14,7 @@ from commonweal.cli.study_asking import (
     in_address,
     needs_extra,
     ready_writer,
+    say_where_nobody_repeats,
     scheme_of,
 )
 from commonweal.cli.study_options import (
@@ -73,6 +74,7 @@ def validate(name: Folder) -> None:
         f"{len(config.questions)} questions, groups of {config.group.minimum} to "
         f"{config.group.size}"
     )
+    say_where_nobody_repeats(config)
     writer = ProcessWriter()
     try:
         ask_models(writer, config)

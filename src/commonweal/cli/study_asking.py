@@ -30,6 +30,25 @@ def ask_models(writer: ProcessWriter, config: StudyConfig) -> None:
         typer.echo(f"  it answers in {tried.seconds:.1f} s: {shorten(tried.line, 80)}")
 
 
+def say_where_nobody_repeats(config: StudyConfig) -> None:
+    """Says where a study cannot tell how steady a person's ratings are."""
+    from commonweal.datasets.reliability import MIN_REPEATED
+
+    n = config.n_rated_twice
+    if config.rounds.passes < 2:
+        typer.echo(
+            "Each statement is rated once, so nothing will say how steady a person's ratings are "
+            "(rounds.passes = 2 has them rated twice)."
+        )
+    elif n < MIN_REPEATED:
+        typer.echo(
+            f"In {config.rounds.count} round{'s' * (config.rounds.count != 1)} a person rates "
+            f"{n} statement{'s' * (n != 1)} twice, and telling how steady their ratings are takes "
+            f"{MIN_REPEATED}: nobody will be left out as unreliable. For that raise rounds.count, "
+            "or shown of an arm."
+        )
+
+
 def counted(dataset: Dataset) -> str:
     """What a study's export holds, in words. Who was shown a statement and gave none gave no
     rating.

@@ -19,6 +19,7 @@ __all__ = [
     "is_opened_before",
     "opening_at_the_end",
     "set_apart",
+    "without_lead_in",
 ]
 
 _THINKING = (
@@ -260,6 +261,25 @@ def cut_at_stops(answer: str, stops: Sequence[str]) -> tuple[str, bool]:
         )
     found = [answer.find(stop) for stop in stops if stop.strip() and stop in answer]
     return (answer[: min(found)], True) if found else (answer, is_cut)
+
+
+def without_lead_in(text: str) -> str:
+    r"""The text from its first paragraph on that says something.
+
+    Example:
+        >>> without_lead_in("Sure! Here is one:\n\n**We want buses.**")
+        'We want buses.'
+    """
+    paragraphs = re.split(r"\n[^\S\n]*\n\s*", text.strip())
+    at = 0
+    while at < len(paragraphs) - 1 and "\n" not in (one := paragraphs[at]) and _is_no_answer(one):
+        at += 1
+    if at == 0:
+        return text
+    first = paragraphs[at]
+    if (bold := _BOLD.match(first)) and bold[1] not in bold[2]:
+        first = bold[2]
+    return "\n\n".join([first, *paragraphs[at + 1 :]])
 
 
 def _first_line(text: str, end: str) -> tuple[str, bool]:

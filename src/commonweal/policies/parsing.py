@@ -2,18 +2,20 @@
 
 A completion is taken as it is or not at all: nothing is repaired, since a repaired text is one that
 nobody wrote. Only blanks are evened out and one pair of quotation marks around the whole is taken
-off. The limits below are our choice; the paper leaves parsing open.
+off; and paragraphs that lead in ("Here is one:") or speak to whoever asked ("Shall I shorten it?")
+are no part of the answer. The limits below are our choice; the paper leaves parsing open.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from functools import cached_property
 
 from commonweal.datasets.words import RUN_ON, stems, tokens
+from commonweal.models.reasoning import without_lead_in
 from commonweal.reading.language import language_name, language_of, languages_of
 from commonweal.types import Completion, Opinion, Rejection, RejectionReason
 
@@ -86,6 +88,11 @@ _VERDICT = re.compile(r"^(?:yes|no)\b\s*[,.:;!–—-]", re.IGNORECASE)
 _LIST_ITEM = re.compile(r"^[^\S\n]*(?:\d{1,2}[.)]|[-*•–])[^\S\n]+\S", re.MULTILINE)
 _BLANK = re.compile(r"\[(?:your|insert|name|date|group|organi[sz]ation|city|town)\b", re.IGNORECASE)
 _ADDRESS = re.compile(r"\byou(?:r|rs|rself|['’](?:d|ll|re|ve))?\b", re.IGNORECASE)
+_REMARK = re.compile(
+    r"^\W*(?:word count|note|let me know|would you like|shall i|feel free)\b|^[(\[].*[)\]]$|^\W+$"
+    r"|\b(?:this|the) (?:statement|answer|version)\b",
+    re.IGNORECASE | re.DOTALL,
+)
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Characters that steer a terminal or a reader's eye instead of being read."""
 SPEAKS_AS_GROUP = re.compile(r"\b(?:[Ww]e|us|[Oo]urs?|ourselves)\b")
@@ -149,8 +156,9 @@ class Parser:
             completion: raw text from the language model.
             accepted: texts of the candidates so far, against which duplicates are found.
         """
-        text = _evened(completion.text)
-        found = self._fault(text, completion, accepted)
+        said = _without_remarks(without_lead_in(completion.text))
+        text = _evened(said)
+        found = self._fault(text, replace(completion, text=said), accepted)
         if found is None:
             return text
         reason, detail = found
@@ -259,6 +267,18 @@ class Parser:
 def _stems(text: str) -> set[str]:
     """The stems that say something in "whether to do it or not"."""
     return stems(text, shortest=4) - _FILLERS
+
+
+def _without_remarks(text: str) -> str:
+    """The text without paragraphs at its end that speak to whoever asked for it.
+
+    "Would you like a shorter one?", "(62 words)": none of it is the statement.
+    """
+    paragraphs = re.split(r"\n[^\S\n]*\n\s*", text.strip())
+    n = len(paragraphs)
+    while n > 1 and _REMARK.search(paragraphs[n - 1]):
+        n -= 1
+    return text if n == len(paragraphs) else "\n\n".join(paragraphs[:n])
 
 
 def _evened(text: str) -> str:

@@ -220,6 +220,20 @@ class StudyConfig(_Part):
         """Whether people read and rate each other's opinions."""
         return any(arm.plan == "opinions" for arm in self.arms)
 
+    @property
+    def n_rated_twice(self) -> int:
+        """How many statements a person who has all rounds rates twice, at most."""
+        if self.rounds.passes < 2:
+            return 0
+        n_a_round = 0
+        for arm in self.arms:
+            if arm.plan == "collection":
+                plan = arm.collection_plan
+                n_a_round += plan.n_shown * len(plan.omitted)
+            else:
+                n_a_round += arm.shown if arm.plan == "best" else self.group.size - 1
+        return self.rounds.count * n_a_round
+
     def keep_names(self, arms: list[dict[str, Any]], folder: Path) -> None:
         """Notes how the file in ``folder`` names the folders of its arms, for ``to_json``."""
         for given, arm in zip(arms, self.arms, strict=True):
