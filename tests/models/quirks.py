@@ -171,6 +171,22 @@ QUIRKS: dict[str, tuple[Fault, Right]] = {
     "blank lines before": (says(b"\n" * 30 + answer_body(SAID)), OK),
     "a byte order mark": (says(b"\xef\xbb\xbf" + answer_body(SAID)), OK),
     "gzip": (packed(answer_body(SAID)), OK),
+    "comments before": (says(b": PROCESSING\n\n: PROCESSING\n\n" + answer_body(SAID)), OK),
+    "a protocol of its own": (
+        says(json.dumps({"message": {"content": SAID, "thinking": THOUGHT}}).encode()),
+        OK,
+    ),
+    "a finish reason with parts": (
+        says(json.dumps({"choices": [{"message": {"content": SAID},
+             "finish_reason": {"type": "stop", "matched": 2}}]}).encode()), OK,
+    ),
+    "one temperature only": (
+        unless(lambda b: b.get("temperature", 1) != 1,
+               error(400, "invalid temperature: only 1 is allowed for this model")), OK,
+    ),
+    "filtered": (
+        message({"content": "We want"}, "content_filter"), Right("", ("content filter took",), 1),
+    ),
     "no usage": (message({"content": SAID}, usage=None), OK),
     "no message": (says(b'{"choices": [{"text": "We agree."}]}'), Right("We agree.")),
     # empty, and why

@@ -60,6 +60,10 @@ NOTATIONS = {
     "[END FINAL RESPONSE]",
     "as a terminal shows it": f"Thinking...\n{THOUGHT}\n...done thinking.\n\n{SAID}",
     "quoted": f"*Thinking...*\n\n> They differ.\n> Most want buses.\n\n{SAID}",
+    "headings alone": f"**Thinking**\n\n{THOUGHT}\n\n**Answer**\n\n{SAID}",
+    "headings of another kind": f"## Reasoning\n{THOUGHT}\n\n## Final answer\n{SAID}",
+    "commentary": f"commentary to=none They differ.assistantfinal{SAID}",
+    "blanks in the mark": f"{THOUGHT}\n</ think >\n{SAID}",
     "headings": f"**Reasoning:**\n{THOUGHT}\n\n**Final answer:**\n{SAID}",
 }  # fmt: skip
 
@@ -70,6 +74,8 @@ NONE = {
     "a token behind": f"{SAID}<|im_end|>",
     "tokens around": f"<s><|start|>assistant {SAID}</s><|endoftext|>",
     "a box": f"<|begin_of_box|>{SAID}<|end_of_box|>",
+    "a turn's header": f"<|start_header_id|>assistant<|end_header_id|>\n\n{SAID}<|eot_id|>",
+    "a header without tokens": f"assistant\n\n{SAID}",
     "nothing": SAID,
 }
 
@@ -113,6 +119,8 @@ def test_reasoning_without_an_end_holds_no_answer(text: str) -> None:
         "Analysis shows nothing; we reason that buses matter.",
         "Thinking of the young, we want cheaper fares.",
         "Here is my view: we want buses.",
+        "Commentary and answers differ.",
+        "Assistant teachers want **answers**\nsoon.",
         "我们希望公交更便宜。",
     ],
 )

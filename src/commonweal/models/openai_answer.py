@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 from commonweal.models.reasoning import is_opened_before, set_apart
 
 _LENGTH = re.compile(r"length|max|limit|incomplete|truncat", re.IGNORECASE)
+_FILTERED = re.compile(r"filter|safety|moderation|blocklist|prohibited", re.IGNORECASE)
 _BROKEN_OFF = re.compile(r"abort|error|cancel|timeout|timed.out|fail|insufficient", re.IGNORECASE)
 _REASONING = re.compile(
     r"think|thought|summary|analysis|^(?!(?:finish|stop|done)_?reason).*reason", re.IGNORECASE
@@ -55,6 +56,8 @@ class Reply(NamedTuple):
         if self.answer:
             return ""
         told = f" (finish_reason {self.told})" if self.told else ""
+        if _FILTERED.search(self.told):
+            return f"the server's content filter took the answer out{told}"
         if self.called:
             return f"the model called the tool {self.called!r} instead of answering{told}"
         if self.finish_reason == "length":
@@ -91,6 +94,8 @@ def reply_in(body: Any) -> Reply | str:
     if not answer and isinstance(refusal := message.get("refusal"), str):
         answer = refusal.strip()  # OpenAI's own field for it; the policy's parser knows refusals
     told = _finish(choice, body)
+    if _FILTERED.search(told):
+        answer = ""  # half a text would pass for a whole one
     usage = body.get("usage") if isinstance(body.get("usage"), dict) else body
     details = usage.get("completion_tokens_details") or usage.get("output_tokens_details") or usage
     return Reply(

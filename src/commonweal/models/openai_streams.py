@@ -14,6 +14,14 @@ def joined_stream(content: bytes) -> dict[str, Any] | None:
     statement would pass for a whole one.
     """
     text = content.decode("utf-8-sig", "replace").lstrip()
+    if text.startswith(":"):  # comments that keep the line open; a whole answer may follow
+        lines = text.splitlines()
+        try:
+            whole = json.loads("\n".join(line for line in lines if not line.startswith(":")))
+        except (ValueError, RecursionError):
+            whole = None
+        if isinstance(whole, dict):
+            return whole
     is_events = text.startswith(("data:", ":", "event:", "id:", "retry:"))
     pieces: list[dict[str, Any]] = []
     is_ended = False

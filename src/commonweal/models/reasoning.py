@@ -34,7 +34,7 @@ _ENDING = r"end|close|stop|suffix"
 # or a slash only: the words of an answer may stand in them.
 _MARK = re.compile(
     r"(?P<open></?\||<｜|<|◁|＜|\[(?=/|[A-Z_ ]+\])|\{(?=/?think))"
-    r"(?P<slash>/?)(?P<name>[A-Za-z][\w:▁ -]{0,39}?)(?P<more>\s[^<>\n]{0,80}=[^<>\n]{0,80})?"
+    r"(?P<slash>(?:/ ?)?)(?P<name>[A-Za-z][\w:▁ -]{0,39}?)(?P<more>\s[^<>\n]{0,80}=[^<>\n]{0,80})?"
     r"(?P<close>/?\|>|/?｜>|/?>|▷|＞|\]|\})"
 )
 _WORD = re.compile(r"[^\W_▁]+")
@@ -44,6 +44,8 @@ _SPECIAL = {"<unused94>": "<think>", "<unused95>": "</think>"}  # MedGemma's
 _DETAILS = re.compile(
     r"<details\b[^<>]*\breasoning\b[^<>]*>.*?(?:</details>|\Z)", re.DOTALL | re.IGNORECASE
 )
+
+_HEADING, _HEADED = r"(?:\*\*|__|#{1,6}\s+)", r":?(?:\*\*|__)?:?[^\S\n]*\n"
 
 # Where reasoning is told apart in plain words, at the very beginning: opening, what ends it, and
 # whether the opening alone is enough.
@@ -62,6 +64,15 @@ _PHRASES = (
         True,
     ),
     (re.compile(r"\s*analysis(?=[A-Z])"), re.compile(r"assistant\s*final(?=\W|[A-Z])"), True),
+    (re.compile(r"\s*commentary\b"), re.compile(r"assistant\s*final(?=\W|[A-Z])"), False),
+    (
+        re.compile(rf"\s*{_HEADING}(?:reasoning|thinking|thought process|thoughts){_HEADED}", re.I),
+        re.compile(
+            rf"\n\s*{_HEADING}(?:(?:my )?final )?(?:answer|response|statement|output){_HEADED}",
+            re.I,
+        ),
+        False,
+    ),
     (
         re.compile(r"[\s*#_]*(?:reasoning|thinking|thought process|thoughts)\s*:", re.IGNORECASE),
         re.compile(
@@ -78,7 +89,10 @@ _QUOTED = re.compile(
 
 _CHANNEL = re.compile(r"<\|channel(?:\|>|>)\s*([A-Za-z_]+)")
 _MARKUP = r"(?:<\|[^|<>\n]{1,40}\|>|<｜[^｜<>\n]{1,40}｜>|</?s>|<(?:eos|bos|pad|end_of_turn)>)"
-_TOKENS_BEFORE = re.compile(rf"^(?:\s*{_MARKUP})+(?:\s*assistant\b:?)?", re.IGNORECASE)
+# The header of the assistant's turn, with its tokens or without.
+_TOKENS_BEFORE = re.compile(
+    rf"^(?:(?:\s*{_MARKUP})+(?:\s*assistant\b:?)?)+|^\s*assistant[^\S\n]*\n+", re.IGNORECASE
+)
 _TOKENS_AFTER = re.compile(rf"(?:{_MARKUP}\s*)+$", re.IGNORECASE)
 
 
