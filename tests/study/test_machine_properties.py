@@ -20,6 +20,7 @@ from commonweal.study import answers, held_texts, jobs, machine, people, privacy
 from commonweal.study.export import export_study
 from commonweal.study.lobby import PRESENT_SECONDS
 from commonweal.study.tables import (
+    Critique,
     Group,
     Job,
     Member,
@@ -75,7 +76,13 @@ class Groups(RuleBasedStateMachine):
         export_study(self.place.store, self.place.study_id, folder)
         dataset = read_dataset(folder)
         with self.place.store.read() as db:
-            for table, rows in ((Opinion, dataset.opinions), (Round, dataset.rounds)):
+            first = dataset.rounds.filter(dataset.rounds["revises_round_id"].is_null())["round_id"]
+            written = dataset.opinions.filter(dataset.opinions["round_id"].is_in(first.implode()))
+            for table, rows in (
+                (Opinion, written),
+                (Round, dataset.rounds),
+                (Critique, dataset.critiques),
+            ):
                 assert rows.height == db.scalar(select(func.count()).select_from(table))
 
     @precondition(lambda self: self.place is None)
@@ -86,8 +93,9 @@ class Groups(RuleBasedStateMachine):
         n_acts=st.integers(0, 9),
         written=st.booleans(),
         n_questions=st.sampled_from([2, 3, 6]),
+        revise=st.sampled_from([0, 1, 2]),
     )
-    def begin(self, mode, late, shortfall, n_acts, written, n_questions):
+    def begin(self, mode, late, shortfall, n_acts, written, n_questions, revise):
         config = small_study(
             group={
                 "size": 4,
@@ -95,7 +103,7 @@ class Groups(RuleBasedStateMachine):
                 "late": late,
                 "shortfall": "regroup" if shortfall else "release",
             },
-            rounds={"count": 2, "passes": 2},
+            rounds={"count": 2, "passes": 2 if not revise else 1, "revise": revise},
             arms=[{"name": "first", "candidates": 2}],
             moderation={"mode": mode},
             # Few questions: people who have had different ones meet in the waiting room.
@@ -135,7 +143,7 @@ class Groups(RuleBasedStateMachine):
             page = self._look(person)
             if page.presentation is not None:
                 self.old_forms.setdefault(person, []).append(("rate", page.presentation.id))
-            elif page.kind in ("opinion", "result"):
+            elif page.kind in ("opinion", "critique", "result"):
                 self.old_forms.setdefault(person, []).append((page.kind, page.round.id))
             self.place.act(person)
 
@@ -163,6 +171,10 @@ class Groups(RuleBasedStateMachine):
                 n_before = turn.db.scalar(select(func.count()).select_from(Opinion))
                 assert answers.write_opinion(turn, row, number, OPINION) == "not_asked"
                 assert turn.db.scalar(select(func.count()).select_from(Opinion)) == n_before
+            elif kind == "critique" and not (page.kind == kind and page.round.id == number):
+                n_before = turn.db.scalar(select(func.count()).select_from(Critique))
+                assert answers.write_critique(turn, row, number, "Again.") == "not_asked"
+                assert turn.db.scalar(select(func.count()).select_from(Critique)) == n_before
             elif kind == "result" and not (page.kind == kind and page.round.id == number):
                 assert not answers.leave_result(turn, row, number)
 
@@ -365,6 +377,7 @@ class Groups(RuleBasedStateMachine):
             twice = db.execute(
                 select(Member.participant_id, Round.question_id)
                 .join(Round)
+                .where(Round.revises_id.is_(None))
                 .where(Round.fell_short.is_(False))  # whoever was left by others has it again
                 .group_by(Member.participant_id, Round.question_id)
                 .having(func.count() > 1)
