@@ -12,7 +12,7 @@ from commonweal.datasets.dataset import About, Dataset, frame, read_dataset, wri
 from commonweal.datasets.schema import LIKERT_7
 from commonweal.errors import InputError
 from commonweal.evaluation.evaluate import evaluate
-from commonweal.evaluation.page import render_page
+from commonweal.evaluation.page import headlines, render_page
 
 N_GROUPS = 12
 PEOPLE = ("ana", "ben", "cleo", "dan")
@@ -110,11 +110,13 @@ def test_revisions_are_in_no_other_section(found):
     assert not [key for key in alone.figures if key.startswith("revision/")]
     for key, figure in alone.figures.items():
         assert found.figures[key] == figure
-    assert found.counts["rounds"] == N_GROUPS
+    assert found.counts["rounds"] == found.counts["rounds that revise"] == N_GROUPS
 
 
 def test_the_page_shows_the_gain(found):
     assert "What revision gained" in render_page(found)
+    shown = [figure.key for figure in headlines(found) if figure.key.startswith("revision/")]
+    assert shown == [f"revision/gain/agreement/{who}" for who in ("all", "critics", "others")]
 
 
 def test_only_revisions_are_refused():

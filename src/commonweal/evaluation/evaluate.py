@@ -201,7 +201,8 @@ def evaluate(
     return Evaluation(
         dataset.about,
         tuple(sections),
-        dict(_counts(reliable, found)),
+        dict(_counts(reliable, found))
+        | ({"rounds that revise": revised.rounds.height} if revised.rounds.height else {}),
         {
             "baseline": baseline or "none",
             "resamples of groups": n_resamples,

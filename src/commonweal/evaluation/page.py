@@ -32,6 +32,7 @@ HEADLINES = (
     "kappa/agreement",
     "unreliable",
     "accuracy/crossed/",
+    "revision/gain/agreement/",
 )
 """The keys of the headline figures, or, with "/" at the end, how they begin; as in the paper."""
 WITHOUT_POLICIES = ("distribution/", "krippendorff/agreement/ordinal")
