@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import perf_counter
 
+from commonweal.calling import check, limited
 from commonweal.datasets.near_copies import near_copies
 from commonweal.errors import InputError, PluginError
 from commonweal.explaining import explain
@@ -51,6 +52,7 @@ from commonweal.types import (
 from commonweal.welfare import WelfareRule
 
 
+@limited
 def find_agreement(
     question: str | Question,
     opinions: Sequence[str | Opinion],
@@ -70,6 +72,8 @@ def find_agreement(
     votes: Votes | None = None,
     on_progress: Progress | None = None,
     on_cost: Callable[[Cost], None] | None = None,
+    on_draft: Callable[[str], None] | None = None,  # noqa: ARG001 - heard by ``limited``
+    timeout_seconds: float | None = None,  # noqa: ARG001 - likewise
 ) -> Agreement:
     """The statement that this group is predicted to agree on best, with all that led to it.
 
@@ -111,6 +115,11 @@ def find_agreement(
             "predict", with many people "group" and "refine", too.
         on_cost: called with the cost of predictions before they begin, where an engine is asked
             for them and they are not known from before.
+        on_draft: called once, with the text of the first candidate, as soon as it is written: long
+            before any agreement is predicted. Mostly another is chosen.
+        timeout_seconds: the longest that the whole call may take. What is under way at a server or
+            in the embedded engine ends with it; models that load, and objects of one's own that
+            call no ``on_done``, end what they are at first.
 
     Raises:
         InputError: the question, opinions or options cannot be used; the message says which.
@@ -119,6 +128,7 @@ def find_agreement(
             is written: a reward model with two texts, a rule with made-up utilities.
         WeightsError: model weights are missing.
         EngineError: the language model failed.
+        TimeLimitError: it took longer than ``timeout_seconds``.
 
     Source: paper 3.4 step 3, figure 1.
     """
@@ -243,6 +253,7 @@ class _Told:
         self.raised: Exception | None = None
 
     def __call__(self, stage: str, n_done: int, n_total: int, /) -> None:
+        check()
         try:
             self._progress(stage, n_done, n_total)
         except Exception as error:

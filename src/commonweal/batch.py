@@ -12,6 +12,7 @@ from typing import Any
 
 from commonweal._version import __version__
 from commonweal.agreement import find_agreement
+from commonweal.calling import Call, working_for
 from commonweal.errors import CommonwealError, InputError
 from commonweal.files import write_whole
 from commonweal.groups import Group
@@ -53,7 +54,8 @@ def find_agreements(
             (``openai:``); an engine on this machine takes one call at a time.
         on_done: called with (place in ``groups``, result) as each is done, one call at a time,
             from the thread that called; what it raises ends the call.
-        options: of ``find_agreement``: ``seed``, ``welfare``, ``n_candidates``, ...
+        options: of ``find_agreement``: ``seed``, ``welfare``, ``n_candidates``, ...;
+            ``timeout_seconds`` is each group's.
 
     Raises:
         InputError: the options cannot be used, or one that ``folder`` cannot tell apart by name:
@@ -86,12 +88,15 @@ def find_agreements(
             load_reward_model(reward, writer=writer.model) if isinstance(reward, str) else reward
         )
 
+        call = Call()
+
         def one(place: int) -> Agreement | CommonwealError:
             question, opinions = _parts(asked[place])
             try:
-                result = find_agreement(
-                    question, opinions, policy=writer, reward=predictor, **options
-                )
+                with working_for(call):
+                    result = find_agreement(
+                        question, opinions, policy=writer, reward=predictor, **options
+                    )
             except CommonwealError as error:
                 return error
             if (file := kept[place]) is not None:
@@ -105,7 +110,8 @@ def find_agreements(
                     found[place] = result
                     if on_done is not None:
                         on_done(place, result)
-            except BaseException:  # Ctrl-C, or what on_done raised: what has not begun does not
+            except BaseException:  # Ctrl-C, or what on_done raised: what is under way ends soon
+                call.cancel()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
     return [result for result in found if result is not None]
@@ -116,13 +122,28 @@ async def find_agreement_async(
 ) -> Agreement:
     """As ``find_agreement``, in a thread: an event loop goes on meanwhile.
 
-    A task that is cancelled no longer waits; the work under way ends in its thread. A server's
-    time limit is set in the model's name: ``openai:URL#MODEL?timeout_seconds=30``.
+    Where the task is cancelled, so is the work: the embedded engine ends at its next step, and
+    requests to a server are dropped. ``timeout_seconds`` limits the call, as there; a server's time
+    for one answer is set in the model's name: ``openai:URL#MODEL?timeout_seconds=30``.
 
     Raises:
         CommonwealError: as ``find_agreement``.
     """
-    return await asyncio.to_thread(find_agreement, question, opinions, **options)
+    call = Call()
+
+    def work() -> Agreement:
+        with working_for(call):
+            return find_agreement(question, opinions, **options)
+
+    try:
+        return await asyncio.to_thread(work)
+    except asyncio.CancelledError:
+        call.cancel()
+        raise
+
+
+_NOT_ASKED = ("on_progress", "on_cost", "on_draft", "timeout_seconds")
+"""Options that change nothing about a result."""
 
 
 def _parts(group: GivenGroup) -> tuple[str | Question, Sequence[str | Opinion]]:
@@ -134,7 +155,7 @@ def _names(
 ) -> dict[str, Any]:
     """What makes two calls the same, in plain values."""
     given = {"policy": policy, "model": model, "reward": reward, **options}
-    given = {name: value for name, value in given.items() if name not in ("on_progress", "on_cost")}
+    given = {name: value for name, value in given.items() if name not in _NOT_ASKED}
     plain = (str, int, float, bool, type(None))
     for name, value in given.items():
         whole = value if isinstance(value, (list, tuple)) else [value]

@@ -7,7 +7,7 @@ Whatever commonweal raises on purpose is a ``CommonwealError``. At the command l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from commonweal.types import Rejection
@@ -19,6 +19,8 @@ __all__ = [
     "InputError",
     "MissingExtraError",
     "PluginError",
+    "StoppedError",
+    "TimeLimitError",
     "TrainingError",
     "UnsupportedByEngineError",
     "WeightsError",
@@ -27,7 +29,22 @@ __all__ = [
 
 
 class CommonwealError(Exception):
-    """The base of every error that commonweal raises on purpose."""
+    """The base of every error that commonweal raises on purpose.
+
+    It pickles with all that it holds, so that it comes through a pool of processes.
+    """
+
+    # An exception is made again from its arguments, which some of ours do not keep.
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made_again, (type(self), self.args, self.__dict__)
+
+
+def _made_again(
+    kind: type[CommonwealError], args: tuple[Any, ...], held: dict[str, Any]
+) -> CommonwealError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(held)
+    return error
 
 
 class InputError(CommonwealError):
@@ -54,6 +71,14 @@ class PluginError(CommonwealError):
     """An installed package that adds to commonweal, or an object that a caller brought, cannot be
     used, failed, or does not keep to the form; the message names it.
     """
+
+
+class StoppedError(CommonwealError):
+    """A call was ended before it was done, because whoever asked no longer waits for it."""
+
+
+class TimeLimitError(StoppedError):
+    """A call was ended because it took longer than its ``timeout_seconds``."""
 
 
 class UnsupportedByEngineError(EngineError):

@@ -16,6 +16,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
 
+from commonweal.calling import check, held
 from commonweal.errors import EngineError, InputError, WeightsError
 from commonweal.extras import require
 from commonweal.files import sha256_of
@@ -54,7 +55,8 @@ class EmbeddedModel:
     prompt alone may come out differently from the same prompt and seed in a larger batch, since
     rounding differs with the size of the batch.
 
-    Safe to share between threads: their calls wait for each other.
+    Safe to share between threads: their calls wait for each other. A call that is cancelled or
+    over its time ends at the next token; the next call then loads the pipeline anew.
 
     Args:
         path: the GGUF file.
@@ -141,6 +143,8 @@ class EmbeddedModel:
                 f"no model at {spec}; expected a GGUF file, {names} or hub:OWNER/REPO/FILE.gguf"
             )
 
+    tells_completions = True
+
     @property
     def kind(self) -> Literal["small", "instruction_following"]:
         """How it is to be prompted (``commonweal.policies.kinds``)."""
@@ -169,8 +173,11 @@ class EmbeddedModel:
         n_samples: int = 1,
         sampling: Sampling | None = None,
         on_done: Callable[[int], None] | None = None,
+        on_completion: Callable[[int, Completion], None] | None = None,
     ) -> list[list[Completion]]:
         """``n_samples`` completions for each prompt; see ``LanguageModel.generate``.
+
+        ``on_completion`` is called with (number of the completion, the completion) as each ends.
 
         Raises:
             EngineError: OpenVINO GenAI failed, or a prompt and its answer do not fit the model's
@@ -186,13 +193,18 @@ class EmbeddedModel:
             self._check_context(index, len(ids), sampling.max_tokens)
         jobs = [(ids, seeds[i] + j) for i, ids in enumerate(tokens) for j in range(n_samples)]
         requests = [(ids, self._config(sampling, seed)) for ids, seed in jobs]
-        with self._lock:
-            outputs = self._run(requests, on_done)
-        found = [
-            self._completion(output, seed, len(ids), sampling)
-            for (ids, seed), output in zip(jobs, outputs, strict=True)
-        ]
-        return [found[i : i + n_samples] for i in range(0, len(found), n_samples)]
+        found: dict[int, Completion] = {}
+
+        def finished(index: int, output: Any) -> None:
+            ids, seed = jobs[index]
+            found[index] = self._completion(output, seed, len(ids), sampling)
+            if on_completion is not None:
+                on_completion(index, found[index])
+
+        with held(self._lock):
+            self._run(requests, finished, on_done)
+        whole = [found[index] for index in range(len(jobs))]
+        return [whole[i : i + n_samples] for i in range(0, len(whole), n_samples)]
 
     def count_tokens(self, text: str) -> int:
         """The number of tokens in ``text``; beyond 8192 it may be off by a few."""
@@ -340,24 +352,27 @@ class EmbeddedModel:
     def _run(
         self,
         requests: Sequence[tuple[list[int], Any]],
+        finished: Callable[[int, Any], None],
         on_done: Callable[[int], None] | None,
-    ) -> list[Any]:
-        """The one output of each (token ids, config), in order."""
+    ) -> None:
+        """Gives ``finished`` the number and the one output of each (token ids, config)."""
         import numpy as np
         import openvino as ov
 
         pipeline = self._pipeline
         handles: list[Any] = []
-        outputs: dict[int, Any] = {}
+        done: set[int] = set()
 
         def step() -> None:
+            check()
             pipeline.step()
-            n_before = len(outputs)
+            n_before = len(done)
             for index, handle in enumerate(handles):
-                if index not in outputs and handle.get_status().name != "RUNNING":
-                    outputs[index] = self._output(handle)
-            if on_done is not None and len(outputs) > n_before:
-                on_done(len(outputs))
+                if index not in done and handle.get_status().name != "RUNNING":
+                    finished(index, self._output(handle))
+                    done.add(index)
+            if on_done is not None and len(done) > n_before:
+                on_done(len(done))
 
         try:
             for ids, config in requests:
@@ -376,13 +391,12 @@ class EmbeddedModel:
             # Ctrl-C or an error: nothing is left running in the batch. What a cancelled completion
             # leaves in the cache would change the next ones of its prompt: the next call loads
             # the pipeline anew.
-            if len(outputs) < len(handles):
+            if len(done) < len(handles):
                 self.__dict__.pop("_pipeline", None)
                 for handle in handles:
                     handle.cancel()
                 while pipeline.has_non_finished_requests():
                     pipeline.step()
-        return [outputs[index] for index in range(len(handles))]
 
     def _output(self, handle: Any) -> Any:
         status = handle.get_status().name

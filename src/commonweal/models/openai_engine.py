@@ -81,6 +81,7 @@ class OpenAIModel:
     """
 
     takes_json_schema = True
+    tells_completions = True
 
     def __init__(
         self,
@@ -165,10 +166,12 @@ class OpenAIModel:
         sampling: Sampling | None = None,
         on_done: Callable[[int], None] | None = None,
         json_schema: Mapping[str, Any] | None = None,
+        on_completion: Callable[[int, Completion], None] | None = None,
     ) -> list[list[Completion]]:
         """Returns ``n_samples`` completions for each prompt, in order: [n_prompts][n_samples].
 
-        ``on_done`` is called in the caller's thread. Where one completion fails for good no new
+        ``on_done`` is called in the caller's thread, and so is ``on_completion``, with (number of
+        the completion, the completion) as each comes. Where one completion fails for good no new
         one is begun, and nothing is returned: a shorter list would pass for a whole one. With a
         ``json_schema`` the server is asked to write JSON of that schema; one that cannot is asked
         without (``notes``), so the text is to be checked: ``models.structured`` does.
@@ -187,7 +190,21 @@ class OpenAIModel:
             for j in range(n_samples)
         ]
         asking = self._connection.asking(sampling or Sampling(), json_schema)
-        found = run_in_private_loop(lambda report: self._fetch_all(jobs, asking, report), on_done)
+        arrived: list[tuple[int, Completion]] = []
+        n_told = 0
+
+        def report(n_done: int) -> None:
+            nonlocal n_told
+            if on_completion is not None:
+                for each in arrived[n_told:]:
+                    n_told += 1
+                    on_completion(*each)
+            if on_done is not None:
+                on_done(n_done)
+
+        found = run_in_private_loop(
+            lambda told: self._fetch_all(jobs, asking, told, arrived), report
+        )
         return [found[i : i + n_samples] for i in range(0, len(found), n_samples)]
 
     def count_tokens(self, text: str) -> int | None:  # noqa: ARG002
@@ -206,7 +223,11 @@ class OpenAIModel:
         )
 
     async def _fetch_all(
-        self, jobs: list[_Job], asking: Asking, report: Report
+        self,
+        jobs: list[_Job],
+        asking: Asking,
+        report: Report,
+        arrived: list[tuple[int, Completion]],
     ) -> list[Completion]:
         found: dict[int, Completion] = {}
         failures: list[Failure] = []
@@ -220,6 +241,7 @@ class OpenAIModel:
                     failures.append(outcome)
                 else:
                     found[index] = outcome
+                    arrived.append((index, outcome))
                     report(len(found))
                 if failures:
                     return

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from commonweal.calling import check
+
 T = TypeVar("T")
 Report = Callable[[int], None]
 
@@ -27,6 +29,7 @@ def run_in_private_loop(
 
     Raises:
         Exception: what ``work`` or ``on_report`` raises; of a group the first.
+        StoppedError: the call that this works for may not go on.
     """
     reports: queue.SimpleQueue[int | None] = queue.SimpleQueue()
     loop = asyncio.new_event_loop()
@@ -63,6 +66,7 @@ def _next(reports: queue.SimpleQueue[int | None]) -> int | None:
     another thread, does not end it.
     """
     while True:
+        check()
         try:
             return reports.get(timeout=0.1)
         except queue.Empty:

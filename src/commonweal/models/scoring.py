@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from commonweal.calling import check, held
 from commonweal.models.converted import MODEL
 from commonweal.models.prefix_tree import Slice, Tokens, chunks, slices
 
@@ -71,7 +72,7 @@ class Scorer:
         scores: dict[tuple[Tokens, int, int], float] = {}
         n_done = 0
         for chunk in chunks(list(wanted), _MAX_CACHED_TOKENS):
-            with self._lock:
+            with held(self._lock):
                 self._score(chunk, [wanted[tokens] for tokens in chunk], scores)
             n_done += len(chunk)
             if on_done is not None:
@@ -89,6 +90,7 @@ class Scorer:
     ) -> None:
         self._body.reset_state()
         for part in slices(ordered, overhead=_STEP_OVERHEAD, max_tokens=_MAX_STEP_TOKENS):
+            check()
             width = part.stop - part.start
             # Several sequences may want the same position of the row that they share.
             asked: dict[tuple[int, int], list[int]] = {}

@@ -6,8 +6,9 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from commonweal.calling import current
 from commonweal.errors import GenerationError, InputError
 from commonweal.models.empties import why_all_empty
 from commonweal.policies.parsing import Parser
@@ -217,12 +218,23 @@ class PromptedPolicy:
             if on_done is not None:
                 on_done(n_before + n_done, n_before + len(draws))
 
+        call = current()
+
+        def arrived(index: int, completion: Completion) -> None:
+            parsed = draws[index].sources.parser.parse(completion, [])
+            if isinstance(parsed, str):
+                call.tell_draft(parsed)
+
+        more: dict[str, Any] = {}
+        if call.wants_draft and getattr(self.model, "tells_completions", False):
+            more = {"on_completion": arrived}
         report(0)
         answers = self.model.generate(
             prompts,
             seeds=[draw.seed for draw in draws],
             sampling=sampling,
             on_done=report,
+            **more,
         )
         return [samples[0] for samples in answers]
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from commonweal._version import __version__
+from commonweal.calling import current
 from commonweal.errors import GenerationError, InputError, PluginError
 from commonweal.registry import asked
 from commonweal.rewards import predictions
@@ -290,6 +291,7 @@ def _written(
             ),
         )
         _check_generation(policy, generation)
+        current().tell_draft(generation.candidates[0].text)
     except GenerationError as error:
         if not wanted.named:
             raise
