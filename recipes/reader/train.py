@@ -1,12 +1,14 @@
-"""Train the reader on the graded groups and on pairs of known stance; write ``reader.npz``.
+"""Train the reader on graded groups, pairs of known stance and people's votes; write its weights.
 
     python recipes/reader/train.py --data ../shared/data --out src/commonweal/rewards/reader.npz
 
-Every step reads parts of three groups (3 opinions × 4 statements each) and some pairs of known
-stance. The loss on the grades is the squared error, plus the squared error of what is left when
-each person's and each statement's mean are taken out: there only the opinion can help. A second
-output learns the quality. The schedule follows the clock (`--minutes`), so a run is as long as one
-has time; broken off, the same command goes on from its last checkpoint.
+Every step reads parts of three groups (3 opinions × 4 statements each), some pairs of known stance
+and some votes. The loss on the grades is the squared error, plus the squared error of what is left
+when each person's and each statement's mean are taken out: there only the opinion can help. A
+second output learns the quality. Of people's votes and choices only the order counts: which of two
+statements a person prefers, and which of two people prefers it more. The schedule follows the clock
+(`--minutes`), so a run is as long as one has time; broken off, the same command goes on from its
+last checkpoint.
 """
 
 from __future__ import annotations
@@ -15,22 +17,27 @@ import argparse
 import random
 import time
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
 from groups import Group, read_groups
 from network import Batches, Network, Texts, outputs, predict
+from people import examples, read_votes
 from safetensors.numpy import load_file
 from stance import stance_pairs
+from torch.nn.functional import softplus
 
 from commonweal.files import sha256_of
 from commonweal.models import store
 from commonweal.rewards.calibration import fit_logistic_calibration
 from commonweal.rewards.reader import BACKBONE, BACKBONE_FILES, ReaderWeights
 
-CROSSED_WEIGHT, QUALITY_WEIGHT, STANCE_WEIGHT = 1.0, 0.3, 0.5
-GROUPS_A_STEP, STANCE_A_STEP = 3, 14
+CROSSED_WEIGHT, QUALITY_WEIGHT, STANCE_WEIGHT, PEOPLE_WEIGHT = 1.0, 0.3, 0.5, 0.3
+GROUPS_A_STEP, STANCE_A_STEP, PEOPLE_A_STEP = 3, 14, 8
+STEEPNESS = 3.0
+"""Of the logistic on people's choices: outputs are (grade - 4) / 3, so one unit is three points."""
 WARM_UP_STEPS, STEPS_A_CHECKPOINT = 80, 200
 LOWEST_RATE, HEAD_FASTER = 0.02, 6
 N_BINS = 16
@@ -41,7 +48,9 @@ RANK = 64
 def main() -> None:
     """The run that the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder with stance/")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with stance/, polis/ and the others"
+    )
     parser.add_argument("--groups", type=Path, default=Path("examples/graded_groups"))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("out/reader"), help="checkpoints")
@@ -49,7 +58,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=75.0)
     parser.add_argument("--rate", type=float, default=7e-5)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--without", choices=("stance", "question", "crossed"), default=None)
+    parser.add_argument(
+        "--without", choices=("stance", "people", "question", "crossed"), default=None
+    )
     wanted = parser.parse_args()
     torch.set_num_threads(1)  # on two cores, two threads wait for each other
     folder = store.require(BACKBONE)
@@ -69,6 +80,9 @@ def _trained(
         earlier = torch.load(wanted.start, weights_only=False)
         network.load_state_dict(earlier.get("network", earlier))
     pairs = [] if wanted.without == "stance" else stance_pairs(wanted.data, rng)
+    people = None
+    if wanted.without != "people":
+        people = examples(*read_votes(wanted.data), random.Random(wanted.seed))
     optimiser = _optimiser(network, wanted.rate)
     wanted.work.mkdir(parents=True, exist_ok=True)
     checkpoint = wanted.work / f"seed{wanted.seed}.pt"
@@ -90,7 +104,8 @@ def _trained(
         rate = wanted.rate * min(1, (step + 1) / WARM_UP_STEPS)
         for group in optimiser.param_groups:
             group["lr"] = rate * max(LOWEST_RATE, 1 - seconds / total_seconds) * group["faster"]
-        loss = _loss(network, batches, these, stance, wanted.without)
+        choices = [] if people is None else list(islice(people, PEOPLE_A_STEP))
+        loss = _loss(network, batches, these, stance, choices, wanted.without)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
@@ -143,7 +158,7 @@ def _parts(
     return found
 
 
-def _loss(network, batches, parts, stance, without):
+def _loss(network, batches, parts, stance, choices, without):
     def asked(question: str) -> str:
         return "" if without == "question" else question
 
@@ -155,7 +170,11 @@ def _loss(network, batches, parts, stance, without):
     ]
     n_graded = len(rows)
     rows += [(asked(question), opinion, statement) for question, opinion, statement, _ in stance]
-    found = outputs(network, batches, rows, -(-len(rows) // 4))
+    n_stance = len(rows)
+    rows += [
+        (asked(q), opinion, statement) for these, _ in choices for q, opinion, statement in these
+    ]
+    found = outputs(network, batches, rows, -(-len(rows) // 6))
     loss, start = torch.zeros(()), 0
     for group, people, statements in parts:
         n, m = len(people), len(statements)
@@ -171,7 +190,13 @@ def _loss(network, batches, parts, stance, without):
         loss = loss + QUALITY_WEIGHT * (off**2).mean() / len(parts)
     if stance:
         grades = _scaled(np.array([grade for *_, grade in stance]))
-        loss = loss + STANCE_WEIGHT * ((found[n_graded:, 0] - grades) ** 2).mean()
+        loss = loss + STANCE_WEIGHT * ((found[n_graded:n_stance, 0] - grades) ** 2).mean()
+    start = n_stance
+    for these, sign in choices:
+        said = found[start : start + len(these), 0]
+        start += len(these)
+        apart = said[0] - said[1] if len(these) == 2 else said[0] - said[1] - said[2] + said[3]
+        loss = loss + PEOPLE_WEIGHT * softplus(-STEEPNESS * sign * apart) / len(choices)
     return loss
 
 

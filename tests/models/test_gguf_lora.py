@@ -480,11 +480,13 @@ def test_the_embedded_engine_says_what_transformers_and_peft_say(
     tuned = by_transformers(tuned_model.eval())
     merge_lora(smollm2_gguf, tmp_path / "adapter", tmp_path / "merged.gguf")
     merged = EmbeddedModel(tmp_path / "merged.gguf", model_id="merged")
-    before_it, after_it = (
+    beside = EmbeddedModel(smollm2_gguf, model_id="beside", adapter=tmp_path / "adapter")
+    before_it, *after = (
         np.array(engine.log_probabilities([prompt], [text])[0])
-        for engine in (embedded_model, merged)
+        for engine in (embedded_model, merged, beside)
     )
-    assert len(after_it) == len(tuned)
-    change, ours = tuned - base, after_it - before_it
-    assert np.abs(after_it - tuned).mean() < 0.3 * np.abs(before_it - tuned).mean()
-    assert 0.8 < float(ours @ change / (change @ change)) < 1.2
+    for after_it in after:
+        assert len(after_it) == len(tuned)
+        change, ours = tuned - base, after_it - before_it
+        assert np.abs(after_it - tuned).mean() < 0.3 * np.abs(before_it - tuned).mean()
+        assert 0.8 < float(ours @ change / (change @ change)) < 1.2

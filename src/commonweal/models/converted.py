@@ -7,18 +7,22 @@ in seconds, as pages of a file; and a saved model can be opened up, which scorin
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
 from commonweal.errors import EngineError, InputError, WeightsError
+from commonweal.files import sha256_of
 from commonweal.models import store
+from commonweal.models.adapted import add_branches
+from commonweal.models.gguf_lora import CONFIG, TENSORS, LowRank, check_files, read_updates
 
 MODEL = "openvino_model.xml"
 TOKENIZER = "openvino_tokenizer.xml"
@@ -54,18 +58,39 @@ def converted(gguf: Path, sha256: str) -> Path:
     folder = _folder_of(sha256)
     if folder.is_dir():
         return folder
-    with _alone_in(converted_folder()):
-        for leftover in converted_folder().glob(".*-staging"):  # of conversions that were killed
-            shutil.rmtree(leftover, ignore_errors=True)
-        if not folder.is_dir():  # another may have made it while this one waited
-            _check_free_disk(gguf)
-            staging = Path(tempfile.mkdtemp(dir=converted_folder(), prefix=".", suffix="-staging"))
-            try:
-                _convert(gguf, staging)
-                staging.rename(folder)
-            finally:
-                shutil.rmtree(staging, ignore_errors=True)
+    with _made(folder, gguf) as staging:
+        if staging is not None:
+            _convert(gguf, staging)
     return folder
+
+
+def adapted(gguf: Path, sha256: str, adapter: Path) -> Path:
+    """As ``converted``, of the file with a LoRA adapter beside its matrices (``models.adapted``).
+
+    Args:
+        gguf: the file, all there.
+        sha256: its hash.
+        adapter: the folder that PEFT wrote.
+
+    Raises:
+        InputError: the adapter is not plain LoRA, or was not trained on this model.
+        EngineError, WeightsError: as ``converted``.
+    """
+    check_files(gguf, adapter)
+    base = converted(gguf, sha256)
+    folder = _folder_of(adapted_hash(sha256, adapter))
+    if not folder.is_dir():
+        updates = read_updates(gguf, adapter)
+        with _made(folder, gguf) as staging:
+            if staging is not None:
+                _save_adapted(base, updates, staging)
+    return folder
+
+
+def adapted_hash(sha256: str, adapter: Path) -> str:
+    """What names a model with an adapter: the sha256 of the hashes of all three files, in hex."""
+    hashes = [sha256, *(sha256_of(adapter / name) for name in (CONFIG, TENSORS))]
+    return hashlib.sha256(" ".join(hashes).encode()).hexdigest()
 
 
 def convert_weights(name: str) -> Path:
@@ -92,6 +117,38 @@ def forget(name: str) -> int:
     n_bytes = sum(path.stat().st_size for path in folder.iterdir())
     shutil.rmtree(folder)
     return n_bytes
+
+
+@contextmanager
+def _made(folder: Path, gguf: Path) -> Iterator[Path | None]:
+    """A folder to fill, which becomes ``folder`` at the end; None where another made it meanwhile.
+
+    ``gguf`` says how much disk it may take.
+    """
+    with _alone_in(converted_folder()):
+        for leftover in converted_folder().glob(".*-staging"):  # of conversions that were killed
+            shutil.rmtree(leftover, ignore_errors=True)
+        if folder.is_dir():
+            yield None
+            return
+        _check_free_disk(gguf)
+        staging = Path(tempfile.mkdtemp(dir=converted_folder(), prefix=".", suffix="-staging"))
+        try:
+            yield staging
+            staging.rename(folder)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def _save_adapted(base: Path, updates: Mapping[str, LowRank], folder: Path) -> None:
+    import openvino as ov
+
+    model = ov.Core().read_model(base / MODEL)
+    add_branches(model, updates)
+    ov.save_model(model, str(folder / MODEL), compress_to_fp16=False)
+    for path in base.iterdir():  # the tokenizer's
+        if not path.name.startswith(Path(MODEL).stem):
+            shutil.copyfile(path, folder / path.name)
 
 
 def _folder_of(sha256: str) -> Path:

@@ -21,7 +21,7 @@ from commonweal.errors import EngineError, InputError, WeightsError
 from commonweal.extras import require
 from commonweal.files import sha256_of
 from commonweal.models import store
-from commonweal.models.converted import converted
+from commonweal.models.converted import adapted, adapted_hash, converted
 from commonweal.models.gguf_files import Header, read_header
 from commonweal.models.machine import memory_bytes
 from commonweal.models.packaged import DEFAULT_LANGUAGE_MODEL, SMALL_LANGUAGE_MODEL
@@ -62,14 +62,22 @@ class EmbeddedModel:
         path: the GGUF file.
         model_id: its name in records.
         weights_hash: the file's sha256, where known; else it is computed when asked for.
+        adapter: a folder with a LoRA adapter that PEFT wrote, to compute with.
 
     Raises:
-        InputError: no such file.
+        InputError: no such file, or the adapter is not plain LoRA for this model.
         EngineError: OpenVINO GenAI cannot load it.
         WeightsError: the cache cannot be written to (the first time, the file is converted).
     """
 
-    def __init__(self, path: Path, *, model_id: str, weights_hash: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        model_id: str,
+        weights_hash: str | None = None,
+        adapter: Path | None = None,
+    ) -> None:
         _check_installed()
         if not path.is_file():
             raise InputError(
@@ -78,9 +86,14 @@ class EmbeddedModel:
             )
         self._path = path
         self._model_id = model_id
-        self._known_hash = weights_hash
         header = _whole_file_header(path)
-        self._folder = converted(path, self.weights_hash)
+        self._file_hash = weights_hash or sha256_of(path)
+        self._adapter = adapter
+        self._folder = (
+            converted(path, self._file_hash)
+            if adapter is None
+            else adapted(path, self._file_hash, adapter)
+        )
         self._tokenizer: Any = _load_tokenizer(self._folder)
         self._lock = Lock()
         self._loaded_scorer: Scorer | None = None
@@ -162,8 +175,10 @@ class EmbeddedModel:
 
     @cached_property
     def weights_hash(self) -> str:
-        """The sha256 of the GGUF file, in hex."""
-        return self._known_hash or sha256_of(self._path)
+        """The sha256 of the GGUF file, in hex; with an adapter, of its hash and the adapter's."""
+        if self._adapter is None:
+            return self._file_hash
+        return adapted_hash(self._file_hash, self._adapter)
 
     def generate(
         self,

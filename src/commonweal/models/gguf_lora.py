@@ -128,6 +128,19 @@ def merge_lora(
         part.replace(target)
 
 
+def read_updates(source: Path, adapter: Path) -> dict[str, LowRank]:
+    """What the adapter adds to each matrix, by the matrix's name in the GGUF file.
+
+    Rows are in the order of transformers, to which OpenVINO turns those of a file back.
+
+    Raises:
+        InputError, EngineError: as ``merge_lora``.
+    """
+    check_files(source, adapter)
+    scale, rank = _scale_and_rank(adapter / CONFIG)
+    return _updates(adapter / TENSORS, scale, rank, _reader(source), source, as_in_file=False)
+
+
 def check_files(source: Path, adapter: Path) -> None:
     """Raises ``InputError`` where the model's file or one of the adapter's two is not there."""
     if not source.is_file():
@@ -227,7 +240,9 @@ def _reader(source: Path) -> Any:
     return reader
 
 
-def _updates(path: Path, scale: float, rank: int, reader: Any, source: Path) -> dict[str, LowRank]:
+def _updates(
+    path: Path, scale: float, rank: int, reader: Any, source: Path, *, as_in_file: bool = True
+) -> dict[str, LowRank]:
     """What is added to each tensor of the file, by its name there: each pair found its matrix."""
     import gguf
 
@@ -272,7 +287,8 @@ def _updates(path: Path, scale: float, rank: int, reader: Any, source: Path) -> 
                     "training went wrong, take an earlier checkpoint"
                 )
         up = np.float32(scale) * halves["B"]
-        if PERMUTED[architecture] and (n_of := n_heads.get(name.split(".")[-2])):
+        permuted = as_in_file and PERMUTED[architecture]
+        if permuted and (n_of := n_heads.get(name.split(".")[-2])):
             # llama.cpp's LlamaModel.permute, on the rows of B A, which are those of B.
             up = up.reshape(n_of, 2, -1, rank).swapaxes(1, 2).reshape(n_out, rank)
         updates[name] = LowRank(up, halves["A"])

@@ -140,7 +140,13 @@ def _own_model(tuned: FineTunedPolicy, label: str, model: ModelChoice) -> Langua
     if tuned.weights == "lora" and tuned.base in store.WEIGHTS:
         from commonweal.models.embedded_engine import EmbeddedModel
 
-        return EmbeddedModel(merged_file(tuned), model_id=f"embedded:{tuned.base}+{label}")
+        base, gguf = store.require(tuned.base), store.known(tuned.base).gguf or ""
+        return EmbeddedModel(
+            base / gguf,
+            model_id=f"embedded:{tuned.base}+{label}",
+            weights_hash=store.file_sha256(tuned.base, gguf),
+            adapter=tuned.path,
+        )
     if tuned.weights == "lora":
         raise EngineError(
             f"{tuned.path} holds low-rank updates of {tuned.base}, which the embedded engine "

@@ -202,6 +202,12 @@ class SftModelPart(Part):
         description="write all weights with the updates in them, for transformers and servers, "
         "instead of the updates alone",
     )
+    lora_last_layers: int = Field(
+        default=0,
+        ge=0,
+        description="only the last so many layers get updates, which takes less time and a smaller "
+        "file; 0: all layers",
+    )
     lora_dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout of the updates")
     max_tokens: int = Field(
         default=2048, ge=64, description="rows of more tokens are left out and counted"

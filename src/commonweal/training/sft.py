@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -138,7 +139,7 @@ def _trainer(
             r=config.model.lora_rank,
             lora_alpha=2 * config.model.lora_rank,
             lora_dropout=config.model.lora_dropout,
-            target_modules="all-linear",
+            target_modules=_adapted(network, config.model.lora_last_layers),
         )
     with warnings.catch_warnings(), trainers.mistakes_explained():
         warnings.simplefilter("ignore")
@@ -162,6 +163,20 @@ def _trainer(
         )
     trainers.say_nothing(trainer)
     return trainer
+
+
+def _adapted(network: Any, n_last_layers: int) -> str | list[str]:
+    """The matrices that get low-rank updates, as PEFT takes them: of all layers, or the last."""
+    if not n_last_layers:
+        return "all-linear"
+    first = network.config.num_hidden_layers - n_last_layers
+    return [
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, torch.nn.Linear)
+        and (found := re.search(r"\.layers\.(\d+)\.", name))
+        and int(found[1]) >= first
+    ]
 
 
 def _start(config: SftConfig, template: PromptTemplate) -> Path:
