@@ -19,6 +19,7 @@ FOLDER = Path(__file__).parents[1] / "examples" / "graded_groups"
 README = (FOLDER / "README.md").read_text(encoding="utf-8")
 SPLITS = ("train", "development", "test")
 EXPECTED = {"train": 346, "development": 40, "test": 80}
+OUTPUTS = ("outputs_development", "outputs_test")
 NEAR = 0.7
 """Share of words in common above which two texts are nearly the same."""
 
@@ -44,7 +45,26 @@ def test_the_readme_counts_them(by_split):
     assert set(re.findall(r"`(\w+\.jsonl)`", README)) == {
         *(f"{split}.jsonl" for split in SPLITS),
         "second_grader.jsonl",
+        *(f"{name}.jsonl" for name in OUTPUTS),
     }
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_outputs_of_the_embedded_model_are_counted_and_whole(name):
+    found = groups(name)
+    n_statements = sum(len(group["statements"]) for group in found)
+    assert f"`{name}.jsonl` ({len(found)} questions, {n_statements} statements" in " ".join(
+        README.split()
+    )
+    assert list(problems(import_graded(FOLDER / f"{name}.jsonl"), FOLDER)) == []
+    assert all(set(group["sensible"]) <= {0, 1} for group in found)
+
+
+def test_as_few_outputs_are_sensible_as_the_readme_says():
+    found = [group["sensible"] for name in OUTPUTS for group in groups(name)]
+    share = np.mean([each for group in found for each in group])
+    assert f"**{100 * share:.0f} in 100 are**" in README
+    assert f"{sum(map(any, found))} of the {len(found)} groups" in README
 
 
 @pytest.mark.parametrize("split", SPLITS)

@@ -147,6 +147,18 @@ def test_data_that_cannot_be_used_is_named(rounds, data, expected):
         read_sft_split(SftData(**{"datasets": (rounds,), **data}), seed=0)
 
 
+def test_the_last_layers_alone_get_updates(rounds, chatter, tmp_path):
+    made = config(
+        rounds, chatter, tmp_path / "out", max_steps=2, eval_steps=2, model={"lora_last_layers": 1}
+    )
+    from safetensors.numpy import load_file
+
+    names = load_file(fit_policy(made).weights / "adapter_model.safetensors")
+    n_layers = json.loads((chatter / "config.json").read_text())["num_hidden_layers"]
+    assert n_layers > 1
+    assert all(f".layers.{n_layers - 1}." in name for name in names)
+
+
 def test_votes_are_no_quality(rounds, tmp_path):
     from commonweal.datasets.schema import VOTE
 
