@@ -14,12 +14,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from sqlalchemy import event, select
 from study_making import Place, ScriptedWriter
 
-from commonweal.study import jobs, lobby, machine, people, quick
+from commonweal.study import jobs, lobby, machine, people, quick, revisions
 from commonweal.study.researchers import extend
 from commonweal.study.tables import Group, Job, Opinion, Participant, Round, Statement
 
 NEXT = {
     "opinions": {"opinion_check", "generating"},
+    "critique": {"critique_check", "generating", "result"},
     "rating": {"result"},
     "result": {"opinions", "finished"},
 }
@@ -98,6 +99,25 @@ class Session(RuleBasedStateMachine):
             assert group.stage in NEXT[stage], f"{stage} was closed, and {group.stage} came"
             assert (group.round_id == before) == (group.stage != "opinions")
 
+    @rule()
+    def ask_what_people_would_change(self):
+        with self.place.turn() as turn:
+            group = self.group(turn)
+            row = turn.db.get(Round, group.round_id)
+            can = group.stage == "result" and row.statement_id is not None and row.revision < 3
+            assert machine.revise(turn, group, actor="facilitator") == can
+            if can:
+                after = turn.db.get(Round, group.round_id)
+                assert (group.stage, after.revises_id) == ("critique", row.id)
+                assert after.number == row.number
+
+    @rule(text=st.sampled_from(["", "We agree on what the facilitator wrote."]))
+    def change_the_statement_by_hand(self, text):
+        with self.place.turn() as turn:
+            group = self.group(turn)
+            taken = revisions.edit(turn, group, text, actor="facilitator") is None
+            assert taken == (group.stage == "critique")
+
     @rule(model=st.booleans())
     def write_again(self, model):
         with self.place.turn() as turn:
@@ -127,7 +147,8 @@ class Session(RuleBasedStateMachine):
             for job in db.scalars(select(Job).where(Job.status == "failed")):
                 assert job.error
                 assert job.n_attempts or job.finished_at - job.created_at > 300, job.error
-            for row in db.scalars(select(Round).where(Round.ended_at.is_not(None))):
+            ended = Round.ended_at.is_not(None), Round.revises_id.is_(None)
+            for row in db.scalars(select(Round).where(*ended)):
                 shown = select(Statement.id).where(Statement.round_id == row.id, Statement.shown)
                 assert db.scalars(shown).first(), "a round ended without what could be written"
 
