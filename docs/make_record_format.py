@@ -33,6 +33,8 @@ dataset of one ([data](data.md)).
 ## dataset.json
 
 The manifest, JSON. `write_dataset` writes it with the tables, `read_dataset` checks both.
+Beside it stands `datapackage.json`, which describes the same files to other programs as a
+Frictionless Data Package.
 
 | field | holds | meaning |
 |---|---|---|

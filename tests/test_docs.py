@@ -543,3 +543,29 @@ def test_a_release_needs_a_tag_that_everything_agrees_with(tmp_path: Path):
     (tmp_path / "CITATION.cff").write_text("version: 0.0.1\n", encoding="utf-8")
     (tmp_path / "CHANGELOG.md").write_text("## [Unreleased]\n", encoding="utf-8")
     assert len(wrong(f"v{version}", "", tmp_path)) == 3
+
+
+# ------------------------------------------------------------------------------------- the cards
+
+
+CARDS = {
+    "src/commonweal/rewards/reader_card.md": {"library_name", "license", "base_model"},
+    "src/commonweal/rewards/first_card.md": {"library_name"},
+    "src/commonweal/policies/sft/README.md": {"library_name", "base_model"},
+    "examples/graded_groups/README.md": {"license", "configs"},
+    "examples/critiques/README.md": {"license", "configs"},
+    "examples/groups/README.md": {"license"},
+}
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_cards_are_in_the_hubs_format(name: str):
+    from huggingface_hub import RepoCard
+
+    told = RepoCard((ROOT / name).read_text(encoding="utf-8"), ignore_metadata_errors=False).data
+    told = told.to_dict()
+    assert CARDS[name] <= set(told), told
+    assert "tags" in told
+    for config in told.get("configs", ()):
+        for each in config["data_files"]:
+            assert ((ROOT / name).parent / each["path"]).is_file()

@@ -57,7 +57,8 @@ def test_what_is_written_is_read_back(dataset, tmp_path):
 def test_the_files_are_what_the_docs_say(dataset, tmp_path):
     write_dataset(dataset, tmp_path / "d")
     names = {path.name for path in (tmp_path / "d").iterdir()}
-    assert names == {"dataset.json", *(f"{name}.parquet" for name in TABLES)}
+    tables = (f"{name}.parquet" for name in TABLES)
+    assert names == {"dataset.json", "datapackage.json", *tables}
     manifest = json.loads((tmp_path / "d" / "dataset.json").read_text())
     assert manifest["schema"] == SCHEMA
     assert manifest["people"] == "simulated"

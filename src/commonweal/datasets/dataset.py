@@ -253,6 +253,7 @@ def write_dataset(dataset: Dataset, folder: Path, *, overwrite: bool = False) ->
         InputError: it is not valid (``validation.check``), there is something in ``folder``
             already that is not a dataset or may not be overwritten, or it cannot be written.
     """
+    from commonweal.datasets.data_package import DATA_PACKAGE, data_package
     from commonweal.datasets.validation import check
 
     check(dataset, Path(dataset.about.name))
@@ -261,11 +262,12 @@ def write_dataset(dataset: Dataset, folder: Path, *, overwrite: bool = False) ->
     try:
         make_folder(folder.parent)
         staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
-        entries = {}
+        entries, sizes = {}, {}
         for name, table in dataset.tables().items():
             file = staging / TABLES[name].file_name
             table.write_parquet(file)
-            entries[name] = {"n_rows": table.height, "sha256": sha256_of(file)}
+            sizes[name] = (file.stat().st_size, sha256_of(file))
+            entries[name] = {"n_rows": table.height, "sha256": sizes[name][1]}
         about = dataset.about
         manifest = {
             "schema": SCHEMA,
@@ -275,8 +277,10 @@ def write_dataset(dataset: Dataset, folder: Path, *, overwrite: bool = False) ->
             "steps": [step.model_dump() for step in about.steps],
             "tables": entries,
         }
-        as_json = json.dumps(manifest, ensure_ascii=False, indent=2)
-        (staging / MANIFEST).write_text(as_json + "\n", encoding="utf-8")
+        package = data_package(dataset, sizes)
+        for file_name, told in ((MANIFEST, manifest), (DATA_PACKAGE, package)):
+            as_json = json.dumps(told, ensure_ascii=False, indent=2)
+            (staging / file_name).write_text(as_json + "\n", encoding="utf-8")
         staging.chmod(0o755)
         if folder.exists():
             old = staging.with_name(f"{staging.name}-old")

@@ -119,6 +119,12 @@ def _card(config: SftConfig, trained: TrainedPolicy) -> str:
         for name, value in getattr(config, part).model_dump(mode="json").items()
     )
     return f"""\
+---
+library_name: peft
+pipeline_tag: text-generation
+base_model: {config.model.base}
+tags: [deliberation, consensus, commonweal]
+---
 # {config.name}
 
 Written by `commonweal train sft`.
