@@ -212,7 +212,9 @@ def simulate(
     # One address stands for sixty people here, each a hundred times as fast as people are.
     site.limits.per_address = site.limits.per_token = 10**9
     with served(site) as address:
-        clients = [httpx.Client(base_url=address, timeout=30) for _ in range(n_people)]
+        # A connection kept open may be closed by the server just as the next request is sent.
+        anew = httpx.Limits(max_keepalive_connections=0)
+        clients = [httpx.Client(base_url=address, timeout=60, limits=anew) for _ in range(n_people)]
         bots = [
             Bot(
                 Browser(client),
