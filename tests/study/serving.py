@@ -1,17 +1,19 @@
 """A server of its own process, with a scripted writer: what a test may kill.
 
-Run as a program: serving.py URL PORT SECONDS-OF-WRITING GROUP-SIZE.
+Its process is forked from one that has loaded everything, since a test that kills a hundred servers
+would else spend its time with loading.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import socket
-import subprocess
-import sys
 import time
-from pathlib import Path
+from contextlib import suppress
 
 import httpx
+
+START_SECONDS = 120
 
 
 def free_port() -> int:
@@ -20,43 +22,54 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
-def start(url: str, port: int, writing_seconds: float = 0.2, size: int = 4) -> subprocess.Popen:
-    """The server's process, once it answers."""
-    options = (url, str(port), str(writing_seconds), str(size))
-    process = subprocess.Popen([sys.executable, str(Path(__file__)), *options])
-    until = time.monotonic() + 60
+class Server:
+    """A server's process: ``kill`` is kill -9."""
+
+    def __init__(self, *options) -> None:
+        loaded = multiprocessing.get_context("forkserver")
+        loaded.set_forkserver_preload(
+            ["study_making", "commonweal.study.server", "commonweal.study.web.app"]
+        )
+        self.process = loaded.Process(target=serve, args=options, daemon=True)
+        self.process.start()
+
+    def kill(self) -> None:
+        self.process.kill()
+
+    def wait(self) -> None:
+        self.process.join()
+
+
+def start(url: str, port: int, writing_seconds: float = 0.2, size: int = 4) -> Server:
+    """The server, once it answers."""
+    server = Server(url, port, writing_seconds, size)
+    until = time.monotonic() + START_SECONDS
     while time.monotonic() < until:
-        try:
+        with suppress(httpx.TransportError):
             httpx.get(f"http://127.0.0.1:{port}/health", timeout=5)
-        except httpx.TransportError:
-            assert process.poll() is None, "the server ended"
-            time.sleep(0.05)
-        else:
-            return process
-    process.kill()
+            return server
+        assert server.process.is_alive(), "the server ended"
+        time.sleep(0.05)
+    server.kill()
     raise AssertionError("the server did not start")
 
 
-def main() -> None:
+def serve(url: str, port: int, writing_seconds: float, size: int) -> None:
+    """What the process does."""
     from study_making import ScriptedWriter, small_study
 
     from commonweal.study import jobs, server
     from commonweal.study.store import Store
     from commonweal.study.web.app import Site
 
-    url, port, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
-    group = {"size": int(sys.argv[4]), "minimum": min(int(sys.argv[4]), 3)}
     jobs.LEASE_SECONDS = 2.0  # a job of a killed server is taken up after this
 
     class Slow(ScriptedWriter):
         def write(self, task, *, timeout_seconds):
-            time.sleep(seconds)
+            time.sleep(writing_seconds)
             return super().write(task, timeout_seconds=timeout_seconds)
 
     store = Store(url)
-    site = Site(store, store.open_study(small_study(group=group)), writer=Slow())
+    study = small_study(group={"size": size, "minimum": min(size, 3)})
+    site = Site(store, store.open_study(study), writer=Slow())
     server.serve(site, host="127.0.0.1", port=port)
-
-
-if __name__ == "__main__":
-    main()
