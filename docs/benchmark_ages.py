@@ -16,8 +16,8 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
 ROW = re.compile(
-    r"^\| (?P<what>[^|]+) \| `(?P<command>[^|`]+)` \| [^|]+ \| (?P<day>\d{4}-\d\d-\d\d) \|"
-    r" (?P<code>[^|]+) \| [^|]+ \|$",
+    r"^\| (?P<what>[^|]+) \| [^|]+ \| (?P<day>\d{4}-\d\d-\d\d) \| `(?P<command>[^|`]+)` \|"
+    r" [^|]+ \| (?P<code>[^|]+) \|$",
     re.MULTILINE,
 )
 

@@ -465,7 +465,7 @@ def test_benchmarks_page_names_what_is_there():
 
 def test_figures_older_than_their_code_are_marked():
     ages = maker("benchmark_ages")
-    row = "| what | `python benchmarks/threads.py` | peer | {} | `src/commonweal` | here |"
+    row = "| what | here | {} | `python benchmarks/threads.py` | peer | `src/commonweal` |"
     assert "**older than its code**" in ages.marked(row.format("2020-01-01"))
     assert "newer than its code" in ages.marked(row.format("2999-01-01"))
     gone = row.format("2020-01-01").replace("src/commonweal", "src/nowhere")
