@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -227,6 +227,7 @@ def agree(
     from commonweal.cli.agree_screen import print_result
     from commonweal.editing import with_text
     from commonweal.files import check_outputs, read_text, write_whole
+    from commonweal.flagging import flags_of
     from commonweal.large.options import MANY, ManyOptions
     from commonweal.large.reading import read_people
 
@@ -350,7 +351,8 @@ def agree(
     if json_file is not None:
         # On a screen without UTF-8 JSON's own escapes: a program must be able to read it.
         ascii_only = json_on_screen and "utf" not in sys.stdout.encoding.lower()
-        text = json.dumps(result.to_dict(), ensure_ascii=ascii_only, indent=2, allow_nan=False)
+        told = result.to_dict() | {"flags": [asdict(flag) for flag in flags_of(result)]}
+        text = json.dumps(told, ensure_ascii=ascii_only, indent=2, allow_nan=False)
         if json_on_screen:
             sys.stdout.write(text + "\n")
         else:

@@ -53,6 +53,7 @@ def print_result(console: Console, result: Agreement, *, details: bool = False) 
             print_population(console, result, result.population)
     else:
         print_("Try another --seed, or a larger model (--model): see commonweal doctor.")
+    _print_flags(console, result)
     print_()
     if details:
         _print_details(console, result)
@@ -78,6 +79,21 @@ def _print_minority(console: Console, result: Agreement) -> None:
         whose = _listed([opinion.id for opinion in result.minority.opinions])
         title = Text(f"A minority would add (written from: {whose})")
         console.print(Panel(Text(text), title=title, padding=(1, 2)))
+
+
+def _print_flags(console: Console, result: Agreement) -> None:
+    """What the facilitator should look at before reading the text out."""
+    from rich.text import Text
+
+    from commonweal.flagging import flags_of
+
+    found = flags_of(result)
+    if not found:
+        return
+    console.print()
+    console.print("Look at this before you read it out", style="bold")
+    for flag in found:
+        console.print(Text(f"  “{flag.text}”: {flag.means}."))
 
 
 def _sentence_case(outcome: Outcome) -> str:
