@@ -197,7 +197,6 @@ def test_it_works_inside_a_running_loop() -> None:
         ("stop", "stop"),
         ("eos", "stop"),
         (None, "stop"),
-        ("content_filter", "stop"),
         ("length", "length"),
     ],
 )
@@ -205,6 +204,11 @@ def test_finish_reasons(sent: str | None, kept: str) -> None:
     with FaultyServer(says(answer_body("so far", sent))) as server:
         found = one(model_at(server))
     assert (found.text, found.finish_reason) == ("so far", kept)
+
+
+def test_what_a_filter_left_of_a_text_does_not_pass_for_a_whole_one() -> None:
+    with FaultyServer(says(answer_body("so far", "content_filter"))) as server:
+        assert one(model_at(server)).text == ""
 
 
 @pytest.mark.parametrize("content", [None, ""])

@@ -62,7 +62,9 @@ def refusal(answer: Answer, *, base_url: str, model: str, key_was_sent: bool, ke
         key_was_sent: whether a key went with the request.
         keys: the names of the variables that may hold one.
     """
-    said, hint = answer.said.rstrip("."), hint_at_path(base_url)
+    is_cut = answer.said.endswith("...")
+    said = answer.said if is_cut else answer.said.rstrip(".")
+    hint = hint_at_path(base_url)
     status = answer.status
     if 200 <= status < 300:
         kind = "an error" if answer.is_error else "a page" if answer.is_page else "no completion"
