@@ -93,9 +93,7 @@ def _first(node: Any, *, forward: bool = False) -> Any:
             if each.get_friendly_name() in seen:
                 continue
             seen.add(each.get_friendly_name())
-            if each is not node and _is_matrix_product(each):
-                return each
-            if each is node and not forward and _is_matrix_product(each):
+            if _is_matrix_product(each) and not (forward and each is node):
                 return each
             if forward:
                 front += [i.get_node() for out in each.outputs() for i in out.get_target_inputs()]

@@ -201,10 +201,7 @@ def write_opinion(
             flags=flags,
         )
     )
-    draft = turn.db.get(Draft, (round_id, person.id))
-    if draft is not None:
-        turn.db.delete(draft)
-    _moved(turn, turn.db.get_one(Group, person.group_id))
+    _sent(turn, person, round_id)
     return None
 
 
@@ -237,11 +234,16 @@ def write_critique(
             flags=flags,
         )
     )
+    _sent(turn, person, round_id)
+    return None
+
+
+def _sent(turn: Turn, person: Participant, round_id: int) -> None:
+    """What was sent needs no draft any more, and may be the last that the group waits for."""
     draft = turn.db.get(Draft, (round_id, person.id))
     if draft is not None:
         turn.db.delete(draft)
     _moved(turn, turn.db.get_one(Group, person.group_id))
-    return None
 
 
 def leave_result(turn: Turn, person: Participant, round_id: int) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, select
 
 from commonweal.study import machine
 from commonweal.study.statements import replace_rejected
@@ -18,49 +21,37 @@ def waiting_texts(turn: Turn) -> list[tuple[str, Text, Group]]:
 
     What a group is past is decided: nothing of it was used, and nobody need look at it.
     """
-    db, study_id = turn.db, turn.study.id
-    found: list[tuple[str, Text, Group]] = []
-    for opinion, group in db.execute(
-        select(Opinion, Group)
-        .join(Round, Opinion.round_id == Round.id)
+    opinions = _held(turn, Opinion, ("opinions", "opinion_check"))
+    critiques = _held(turn, Critique, ("critique", "critique_check"))
+    statements = _held(turn, Statement, ("statement_check",), Statement.pick.is_not(None))
+    return [
+        *(("opinion", text, group) for text, group in opinions),
+        *(("critique", text, group) for text, group in critiques),
+        *(("statement", text, group) for text, group in statements),
+    ]
+
+
+def _held(
+    turn: Turn,
+    kind: type[Opinion] | type[Critique] | type[Statement],
+    stages: Sequence[str],
+    *more: ColumnElement[bool],
+) -> list[tuple[Text, Group]]:
+    """Texts of one kind that wait, with their groups, where these are in such a stage."""
+    found: Iterable[Any] = turn.db.execute(
+        select(kind, Group)
+        .join(Round, kind.round_id == Round.id)
         .join(Group, Round.group_id == Group.id)
         .where(
-            Group.study_id == study_id,
+            Group.study_id == turn.study.id,
             Group.round_id == Round.id,
-            Group.stage.in_(("opinions", "opinion_check")),
-            Opinion.screening == "held",
+            Group.stage.in_(stages),
+            kind.screening == "held",
+            *more,
         )
-        .order_by(Opinion.id)
-    ):
-        found.append(("opinion", opinion, group))
-    for critique, group in db.execute(
-        select(Critique, Group)
-        .join(Round, Critique.round_id == Round.id)
-        .join(Group, Round.group_id == Group.id)
-        .where(
-            Group.study_id == study_id,
-            Group.round_id == Round.id,
-            Group.stage.in_(("critique", "critique_check")),
-            Critique.screening == "held",
-        )
-        .order_by(Critique.id)
-    ):
-        found.append(("critique", critique, group))
-    for statement, group in db.execute(
-        select(Statement, Group)
-        .join(Round, Statement.round_id == Round.id)
-        .join(Group, Round.group_id == Group.id)
-        .where(
-            Group.study_id == study_id,
-            Statement.screening == "held",
-            Statement.pick.is_not(None),
-            Group.round_id == Round.id,
-            Group.stage == "statement_check",
-        )
-        .order_by(Statement.id)
-    ):
-        found.append(("statement", statement, group))
-    return found
+        .order_by(kind.id)
+    )
+    return [(text, group) for text, group in found]
 
 
 def decide(turn: Turn, kind: str, row_id: int, decision: str, *, actor: str) -> bool:
