@@ -97,6 +97,23 @@ def test_a_limit_ends_what_is_under_way_at_a_server(server):
     assert drafts == [TEXTS[0]]  # told while the other was still being written
 
 
+def test_a_limit_ends_a_round_of_critique_at_a_server_and_elsewhere(server):
+    spec, _, gone = server
+    policy = load_policy("zero_shot", ScriptedModel(TEXTS))
+    first = find_agreement(
+        *ASKED, policy=policy, reward=Lengths(), n_candidates=2, min_agreeing=None
+    )
+    said = {"p1": "Say who pays."}
+    with pytest.raises(TimeLimitError, match=r"not done within 2 s \(timeout_seconds\)"):
+        first.revise(said, model=spec, reward=Lengths(), n_candidates=2, timeout_seconds=2)
+    assert gone.wait(30)
+    with pytest.raises(TimeLimitError):  # between the steps of an engine that knows no limit
+        first.revise(said, model=ScriptedModel(TEXTS), reward=Lengths(), timeout_seconds=1e-9)
+    with pytest.raises(InputError, match="expected a number above 0"):
+        first.revise(said, model=ScriptedModel(TEXTS), reward=Lengths(), timeout_seconds=0)
+    calling.check()
+
+
 def test_a_cancelled_task_drops_the_requests(server):
     spec, asked, gone = server
 

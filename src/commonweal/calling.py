@@ -115,6 +115,17 @@ def held(lock: threading.Lock) -> Iterator[None]:
         lock.release()
 
 
+def checked(function: Callable[P, T]) -> Callable[P, T]:
+    """The same, but that the call that it works for may end before it."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        check()
+        return function(*args, **kwargs)
+
+    return call
+
+
 def limited(function: Callable[P, T]) -> Callable[P, T]:
     """The function within its own arguments ``timeout_seconds`` and ``on_draft``."""
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from commonweal.calling import check, checked, limited
 from commonweal.errors import InputError
 from commonweal.models import DEFAULT_MODEL, load_language_model
 from commonweal.outcomes import (
@@ -317,6 +318,7 @@ class Agreement(Selection):
             for opinion, change in zip(self.opinions, changes, strict=True)
         }
 
+    @limited
     def revise(
         self,
         critiques: Critiques,
@@ -329,6 +331,7 @@ class Agreement(Selection):
         min_quality: float | None = MIN_QUALITY,
         on_progress: Progress | None = None,
         on_cost: Callable[[Cost], None] | None = None,
+        timeout_seconds: float | None = None,  # noqa: ARG002 - heard by ``limited``
     ) -> Agreement:
         """The result of the next round: the closest text written again, as people would have it.
 
@@ -345,11 +348,12 @@ class Agreement(Selection):
             min_quality: likewise.
             on_progress: likewise.
             on_cost: likewise.
+            timeout_seconds: likewise.
 
         Raises:
             InputError: there is no text to revise, nobody says anything, or somebody is not in the
                 group.
-            WeightsError, EngineError: as ``find_agreement``.
+            WeightsError, EngineError, TimeLimitError: as ``find_agreement``.
 
         Source: Tessler et al. 2024.
         """
@@ -366,11 +370,13 @@ class Agreement(Selection):
         check_seed(seed)
         check_min_quality(min_quality)
         writer = load_language_model(model) if isinstance(model, str) else model
+        check()
         predictor = (
             load_reward_model(reward, writer=writer, on_cost=on_cost)
             if isinstance(reward, str)
             else reward
         )
+        check()
         made, why = revise(
             self,
             self.closest,
@@ -382,7 +388,7 @@ class Agreement(Selection):
             n_candidates=n_candidates,
             seed=seed,
             min_quality=min_quality,
-            on_progress=on_progress or no_progress,
+            on_progress=checked(on_progress or no_progress),
             earlier=self.all_critiques,
         )
         return Agreement.of(

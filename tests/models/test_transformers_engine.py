@@ -5,15 +5,20 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
+import signal
 import sys
+import threading
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from commonweal.errors import EngineError, InputError, MissingExtraError
+from commonweal import Agreement, calling, find_agreements
+from commonweal.errors import EngineError, InputError, MissingExtraError, StoppedError
 from commonweal.types import LanguageModel, Message, Prompt, Sampling
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before transformers is imported
@@ -364,3 +369,99 @@ def test_without_the_extra(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(MissingExtraError, match=r'pip install "commonweal\[train\]"'):
         TransformersModel.from_spec(str(folder))
     importlib.import_module("commonweal.models.transformers_engine")  # needs neither itself
+
+
+# --------------------------------------------------------------------------- threads and Ctrl-C
+
+
+def test_eight_threads_get_what_one_gets(model: TransformersModel) -> None:
+    sampling = Sampling(max_tokens=8)
+    asked = [((SEA, TOWN)[i % 2], i) for i in range(10)]
+    alone = [texts(model, [prompt], seeds=[seed], sampling=sampling) for prompt, seed in asked]
+    scores = [model.log_probabilities([prompt], ["yes"]) for prompt, _ in asked]
+
+    def is_right(number: int) -> bool:
+        place = number % len(asked)
+        prompt, seed = asked[place]
+        written = texts(model, [prompt], seeds=[seed], sampling=sampling)
+        scored = model.log_probabilities([prompt], ["yes"])
+        return written == alone[place] and np.allclose(scored[0], scores[place][0], atol=1e-5)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(is_right, range(80)))
+
+
+def test_a_cancelled_call_ends_at_the_next_token_and_leaves_nothing_behind(
+    model: TransformersModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {"seeds": [3, 4], "sampling": Sampling(max_tokens=30)}
+    expected = texts(model, [SEA, TOWN], **options)
+    call, n_steps, choose = calling.Call(), 0, TransformersModel._choose
+
+    def counting(*given: Any) -> list[int]:
+        nonlocal n_steps
+        n_steps += 1
+        if n_steps == 3:
+            call.cancel()
+        return choose(*given)
+
+    monkeypatch.setattr(TransformersModel, "_choose", counting)
+    with calling.working_for(call), pytest.raises(StoppedError):
+        model.generate([SEA, TOWN], **options)
+    assert n_steps == 3
+    with calling.working_for(call), pytest.raises(StoppedError):
+        model.log_probabilities([SEA], ["yes"])
+    monkeypatch.undo()
+    assert texts(model, [SEA, TOWN], **options) == expected
+
+
+def test_many_groups_broken_off_by_ctrl_c_are_taken_up_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    template = tmp_path / "short.toml"
+    template.write_text(
+        'system = "We."\nuser = "{question} {opinions}"\nopinion = "{text}"\n'
+        "[sampling]\nmax_tokens = 40\ntemperature = 1.0\n"
+    )
+    groups = [(f"Share park {i}?", ["Yes, share it.", "No."]) for i in range(3)]
+    options: dict[str, Any] = {
+        "policy": str(template),
+        "model": f"hf:{folder}",
+        "reward": "first",
+        "n_candidates": 2,
+        "folder": tmp_path / "kept",
+    }
+    choose, done, pressed = TransformersModel._choose, threading.Event(), threading.Event()
+    n_after = 0
+
+    def choosing(*given: Any) -> list[int]:
+        nonlocal n_after
+        n_after += pressed.is_set()
+        if done.is_set():  # the second group takes its time: 0.5 s for each of 40 tokens
+            time.sleep(0.5)
+        return choose(*given)
+
+    def press() -> None:
+        pressed.set()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def press_soon(number: int, _: object) -> None:
+        assert number == 0
+        done.set()
+        threading.Timer(1, press).start()
+
+    monkeypatch.setattr(TransformersModel, "_choose", choosing)
+    with pytest.raises(KeyboardInterrupt):
+        find_agreements(groups, on_done=press_soon, **options)
+    assert n_after < 20
+    (kept,) = (tmp_path / "kept").iterdir()
+    written = kept.read_bytes(), kept.stat().st_mtime_ns
+    monkeypatch.undo()
+    found = find_agreements(groups, **options)
+    assert len(list((tmp_path / "kept").iterdir())) == 3
+    assert (kept.read_bytes(), kept.stat().st_mtime_ns) == written  # not written again
+    (alone,) = find_agreements(groups[1:2], **{**options, "folder": None})
+    assert isinstance(alone, Agreement)
+    assert isinstance(found[1], Agreement)
+    assert found[1].rejections == alone.rejections  # of the group that was broken off
+    assert len(alone.rejections) + len(alone.candidates) >= 2

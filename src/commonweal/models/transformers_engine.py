@@ -16,10 +16,12 @@ import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
 import numpy as np
 
+from commonweal.calling import check, held
 from commonweal.errors import EngineError, InputError
 from commonweal.extras import needs
 from commonweal.models.reasoning import opening_at_the_end, set_apart
@@ -37,6 +39,9 @@ class TransformersModel:
 
     The model's own ``generation_config`` gives the end-of-text tokens and nothing else: how
     completions are drawn is wholly in ``Sampling``.
+
+    Safe to share between threads: their calls wait for each other. A call that is cancelled or
+    over its time ends at the next token, and leaves nothing behind.
 
     Args:
         model: a causal language model, in evaluation mode, on its device.
@@ -64,6 +69,7 @@ class TransformersModel:
         self._model, self._tokenizer, self._model_id = model, tokenizer, model_id
         self._path, self._batch_size = path, batch_size
         self._notes: tuple[str, ...] = ()
+        self._lock = Lock()
         ends = getattr(model.generation_config, "eos_token_id", None)
         ends = ends if isinstance(ends, list) else [ends]
         self._ends = {end for end in (*ends, tokenizer.eos_token_id) if end is not None}
@@ -162,7 +168,7 @@ class TransformersModel:
                 if on_done:
                     on_done(n_before + n_done)
 
-            with self._torch.inference_mode():
+            with held(self._lock), self._torch.inference_mode():
                 found += self._draw_batch(
                     [tokens[i] for i, _ in batch], [seed for _, seed in batch], sampling, report
                 )
@@ -199,7 +205,8 @@ class TransformersModel:
         self._check_context(f"prompt {index + 1}", len(prompt), len(continuation))
         torch, n = self._torch, len(continuation)
         ids = torch.tensor([prompt + continuation], device=self._model.device)
-        with torch.inference_mode():
+        check()
+        with held(self._lock), torch.inference_mode():
             # The logits at a token are of the next: those before the first, not after the last.
             logits = self._model(input_ids=ids, **self._last_logits(n + 1)).logits[0, -n - 1 : -1]
             scores = logits.float().log_softmax(dim=-1)
@@ -236,6 +243,7 @@ class TransformersModel:
         active = list(range(len(prompts)))  # the rows still in the batch, in its order
 
         while True:
+            check()
             before = [drawn[row] for row in active]
             chosen = self._choose(logits, before, [streams[row] for row in active], sampling)
             for row, token in zip(active, chosen, strict=True):
