@@ -125,6 +125,16 @@ QUIRKS: dict[str, tuple[Fault, Right]] = {
         OK,
     ),
     "field for 9000 tokens": (thinks_long(9000, "field"), OK),
+    "a copy of the reasoning before": (
+        message({"content": f"{THOUGHT}\n\n{SAID}", "reasoning_content": THOUGHT}), OK,
+    ),
+    "parts that cut a mark": (
+        message({"content": [{"type": "text", "text": each} for each in
+                             ("<thi", f"nk>{THOUGHT}</thin", "k>", SAID)]}), OK,
+    ),
+    "parts of parts": (
+        message({"content": {"parts": [{"text": THOUGHT, "thought": True}, {"text": SAID}]}}), OK,
+    ),
     # leading in
     "blank line": (message({"content": f"\n\n{SAID}"}), OK),
     "preamble": (message({"content": f"Here is one statement:\n\n{SAID}\n\nMore?"}), OK),
@@ -151,6 +161,24 @@ QUIRKS: dict[str, tuple[Fault, Right]] = {
     "roles must alternate": (
         unless(has_system, error(500, "Conversation roles must alternate user/assistant")), OK,
     ),
+    "by another word": (refuses("top_p", "Nucleus sampling is not available for this model"), OK),
+    "in Spanish": (refuses("temperature", "La temperatura no está permitida"), OK),
+    "without a name": (refuses("seed", "unrecognized request argument"), OK),
+    "two without a name": (
+        unless(lambda b: "seed" in b or "frequency_penalty" in b, error(400, "no")), OK,
+    ),
+    "as a key": (
+        raw_refusal("seed", {"title": "Invalid", "status": 400, "errors": {"$.seed": ["?"]}}), OK,
+    ),
+    "as a target": (
+        raw_refusal("seed", {"error": {"message": "Bad", "innererror": {"target": "seed"}}}), OK,
+    ),
+    "a system message, by what may be": (
+        unless(has_system, error(400, "Only user and assistant messages are allowed")), OK,
+    ),
+    "a system message, by the first": (
+        unless(has_system, error(422, "The first message must be from the user")), OK,
+    ),
     # envelopes
     "no finish_reason": (message({"content": SAID}, None), OK),
     "empty finish_reason": (message({"content": SAID}, ""), OK),
@@ -172,6 +200,46 @@ QUIRKS: dict[str, tuple[Fault, Right]] = {
     "a byte order mark": (says(b"\xef\xbb\xbf" + answer_body(SAID)), OK),
     "gzip": (packed(answer_body(SAID)), OK),
     "comments before": (says(b": PROCESSING\n\n: PROCESSING\n\n" + answer_body(SAID)), OK),
+    "a gateway's own": (
+        says(json.dumps({"success": True, "errors": [], "result": {"response": SAID}}).encode()),
+        OK,
+    ),
+    "in data": (says(b'{"code": 0, "data": ' + answer_body(SAID) + b"}"), OK),
+    "JSON in a text": (says(json.dumps(answer_body(SAID).decode()).encode()), OK),
+    "a message that is text": (
+        says(json.dumps({"choices": [{"message": SAID, "finish_reason": "stop"}]}).encode()), OK,
+    ),
+    "candidates": (
+        says(json.dumps({"candidates": [{"content": {"parts": [
+            {"text": THOUGHT, "thought": True}, {"text": SAID}]}, "finishReason": "STOP"}]})
+            .encode()), OK,
+    ),
+    "output": (
+        says(json.dumps({"output": {"message": {"role": "assistant", "content": [
+            {"reasoningContent": {"reasoningText": {"text": THOUGHT}}}, {"text": SAID}]}},
+            "stopReason": "end_turn"}).encode()), OK,
+    ),
+    "the end of a stream behind it": (says(answer_body(SAID) + b"\n\ndata: [DONE]\n\n"), OK),
+    "events of blocks": (
+        says(sse({"type": "message_start", "message": {"content": []}},
+                 {"type": "content_block_delta", "delta": {"type": "thinking_delta",
+                  "thinking": THOUGHT}},
+                 {"type": "content_block_delta", "delta": {"type": "text_delta",
+                  "text": "We want buses "}},
+                 {"type": "content_block_delta", "delta": {"type": "text_delta",
+                  "text": "that run on time."}},
+                 {"type": "message_delta", "delta": {"stop_reason": "end_turn"}}, end="")), OK,
+    ),
+    "events of responses": (
+        says(sse({"type": "response.output_text.delta", "delta": SAID[:9]},
+                 {"type": "response.completed", "response": {"status": "completed", "output": [
+                     {"type": "message", "content": [{"type": "output_text", "text": SAID}]}]}},
+                 end="")), OK,
+    ),
+    "a letter of another charset": (
+        says('{"choices": [{"message": {"content": "Wir möchten Busse."}}]}'.encode("latin-1"),
+             Content_Type="application/json; charset=iso-8859-1"), Right("Wir möchten Busse."),
+    ),
     "a protocol of its own": (
         says(json.dumps({"message": {"content": SAID, "thinking": THOUGHT}}).encode()),
         OK,
@@ -219,5 +287,17 @@ QUIRKS: dict[str, tuple[Fault, Right]] = {
         Right(None, ("no credit or quota",), 1),
     ),
     "to pay": (error(402, "fewer max_tokens, please"), Right(None, ("fewer max_tokens",), 1)),
+    "hours to wait": (
+        error(429, "Rate limit reached. Please try again in 7h12m."),
+        Right(None, ("come back in 432 min",), 1),
+    ),
+    "too long, in a 500": (
+        error(500, "input length 5000 exceeds context window 4096"),
+        Right(None, ("do not fit",), 1),
+    ),
+    "too long, in Chinese": (
+        error(400, "输入长度超过模型最大长度 2048"), Right(None, ("do not fit",), 1),
+    ),
+    "what it does not like": (error(400, "no"), Right(None, ("HTTP 400, no",), 2)),
     "half a stream": (says(sse(piece("We want"), end="")), Right(None, ("cut off",), 5)),
 }  # fmt: skip

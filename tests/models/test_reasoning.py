@@ -33,6 +33,18 @@ NOTATIONS = {
     f"<|START_RESPONSE|>{SAID}<|END_RESPONSE|>",
     "tokens with words": f"<|begin_of_thought|>{THOUGHT}<|end_of_thought|>\n\n"
     f"<|begin_of_solution|>\n{SAID}\n<|end_of_solution|>",
+    "a name in humps": f"<antThinking>{THOUGHT}</antThinking>{SAID}",
+    "escaped": f"&lt;think&gt;{THOUGHT}&lt;/think&gt;\n{SAID}",
+    "a fence": f"```thinking\n{THOUGHT}\n```\n{SAID}",
+    "a turn's header": f"<thought>\n{THOUGHT}\n</thought>\n\n[|assistant|]{SAID}",
+    "a channel with its form": f"<|channel|>analysis<|message|>{THOUGHT}<|end|><|start|>assistant"
+    f"<|channel|>final <|constrain|>json<|message|>{SAID}",
+    "channels as tags": f"<channel>analysis</channel>{THOUGHT}<channel>final</channel>{SAID}",
+    "channels in wide bars": f"<｜channel｜>analysis<｜message｜>{THOUGHT}<｜end｜>"
+    f"<｜channel｜>final<｜message｜>{SAID}",
+    "channels without their marks, on lines": f"analysis\n{THOUGHT}\n\nassistantfinal\n\n{SAID}",
+    "a process": f"Thinking Process:\n\n1. {THOUGHT}\n\nFinal Output:\n{SAID}",
+    "a process that a mark ends": f"Thinking Process:\n\n1. {THOUGHT}\n</think>\n\n{SAID}",
     "inner": f"<|inner_prefix|>{THOUGHT}<|inner_suffix|>{SAID}",
     "unused tokens": f"<unused94>thought\n{THOUGHT}<unused95>{SAID}",
     "channels": f"<|channel|>analysis<|message|>{THOUGHT}<|end|><|start|>assistant<|channel|>final"

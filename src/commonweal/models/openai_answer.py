@@ -18,6 +18,18 @@ _BROKEN_OFF = re.compile(r"abort|error|cancel|timeout|timed.out|fail|insufficien
 _REASONING = re.compile(
     r"think|thought|summary|analysis|^(?!(?:finish|stop|done)_?reason).*reason", re.IGNORECASE
 )
+_THOUGHT_PART = re.compile(r"reasoning(?:_?content|_?text)?$|thinking$", re.IGNORECASE)
+_HOLDING = ("text", "content", "parts", "refusal")
+_WRAPPERS = ("result", "data", "response", "output", "body", "completion", "candidates")
+_USAGE = ("usage", "usageMetadata")
+_PROMPT_TOKENS = (
+    "prompt_tokens", "input_tokens", "promptTokens", "inputTokens", "promptTokenCount",
+    "prompt_eval_count",
+)  # fmt: skip
+_COMPLETION_TOKENS = (
+    "completion_tokens", "output_tokens", "completionTokens", "outputTokens",
+    "candidatesTokenCount", "eval_count",
+)  # fmt: skip
 
 
 class Reply(NamedTuple):
@@ -70,10 +82,11 @@ class Reply(NamedTuple):
 
 def reply_in(body: Any) -> Reply | str:
     """The reply in the JSON of an answer, or what its shape lacks, in words."""
-    choice = _choice(body)
+    body, choice = _unwrapped(body)
     if choice is None:
         return "the answer has no choices[0].message.content"
     message = choice.get("message") or choice.get("delta") or choice
+    message = {"content": message} if isinstance(message, str) else message
     if not isinstance(message, dict):
         return "the answer has no choices[0].message.content"
     content = message.get("content", message.get("text", message.get("response")))
@@ -88,7 +101,7 @@ def reply_in(body: Any) -> Reply | str:
     for name, value in message.items():
         if _REASONING.search(name):
             thoughts += [text for text in _texts(value) if text not in thoughts]
-    parted = set_apart("".join(said))
+    parted = set_apart(_without_copy("".join(said), thoughts))
     thoughts += [parted.reasoning] if parted.reasoning else []
     answer = parted.answer if parted.answer.strip() else ""
     if not answer and isinstance(refusal := message.get("refusal"), str):
@@ -96,19 +109,26 @@ def reply_in(body: Any) -> Reply | str:
     told = _finish(choice, body)
     if _FILTERED.search(told):
         answer = ""  # half a text would pass for a whole one
-    usage = body.get("usage") if isinstance(body.get("usage"), dict) else body
+    usage = next((body[n] for n in _USAGE if isinstance(body.get(n), dict)), body)
     details = usage.get("completion_tokens_details") or usage.get("output_tokens_details") or usage
     return Reply(
         answer=_whole(answer),
         reasoning=_whole("\n".join(thoughts)),
         finish_reason="length" if _LENGTH.search(told) else "stop",
         told=told,
-        n_prompt_tokens=_count(usage, "prompt_tokens", "input_tokens", "prompt_eval_count"),
-        n_completion_tokens=_count(usage, "completion_tokens", "output_tokens", "eval_count"),
+        n_prompt_tokens=_count(usage, *_PROMPT_TOKENS),
+        n_completion_tokens=_count(usage, *_COMPLETION_TOKENS),
         n_reasoning_tokens=_count(details, "reasoning_tokens"),
         called=_called(message),
         is_closed_only=is_opened_before("".join(said)),
     )
+
+
+def _without_copy(said: str, thoughts: list[str]) -> str:
+    """What was said without the reasoning, where the content repeats the reasoning's own field."""
+    thought = "\n".join(thoughts).strip()
+    rest = said.lstrip().removeprefix(thought) if thought else said
+    return said if rest == said.lstrip() or not rest.strip() else rest.strip()
 
 
 def broke_off(reply: Reply) -> bool:
@@ -116,14 +136,32 @@ def broke_off(reply: Reply) -> bool:
     return bool(_BROKEN_OFF.search(reply.told))
 
 
-def _choice(body: Any) -> dict[str, Any] | None:
+def _unwrapped(body: Any, depth: int = 3) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The object that holds the choice, and the choice: gateways put a model's own answer into
+    an envelope of theirs.
+    """
     if not isinstance(body, dict):
-        return None
+        return {}, None
+    if (choice := _choice(body)) is not None or depth == 0:
+        return body, choice
+    for name in _WRAPPERS:
+        inner = body.get(name)
+        inner = inner[0] if isinstance(inner, list) and inner else inner
+        found, choice = _unwrapped(inner, depth - 1)
+        if choice is not None:
+            return {**body, **found}, choice
+    return body, None
+
+
+def _choice(body: dict[str, Any]) -> dict[str, Any] | None:
     choices = body.get("choices")
     if isinstance(choices, list) and choices and isinstance(choices[0], dict):
         return choices[0]
-    if isinstance(body.get("message"), dict) or isinstance(body.get("content"), list):
-        return body  # Ollama's and Anthropic's own protocols, which some proxies pass on
+    # Protocols of other services, which some proxies pass on.
+    if isinstance(body.get("message"), dict) or isinstance(body.get("content"), list | dict):
+        return body
+    if isinstance(body.get("response"), str):
+        return body
     if isinstance(output := body.get("output"), list):
         messages = [each for each in output if isinstance(each, dict)]
         content = [each for each in messages if each.get("type") == "message"]
@@ -143,10 +181,11 @@ def _parts(content: Any) -> Iterator[tuple[Literal["text", "reasoning"], str]]:
             yield from _parts(part)
     elif isinstance(content, dict):
         kind = str(content.get("type", "text"))
-        if _REASONING.search(kind) or content.get("thought") is True:
+        is_thought = content.get("thought") is True or any(map(_THOUGHT_PART.match, content))
+        if _REASONING.search(kind) or is_thought:
             yield from (("reasoning", text) for text in _texts(content))
         elif "tool" not in kind:
-            inner = content.get("text", content.get("content", content.get("refusal")))
+            inner = next((content[n] for n in _HOLDING if content.get(n) is not None), None)
             yield from _parts(inner.get("value") if isinstance(inner, dict) else inner)
 
 
@@ -166,7 +205,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 def _finish(choice: dict[str, Any], body: dict[str, Any]) -> str:
     for place in (choice, body):
-        for name in ("finish_reason", "finishReason", "stop_reason", "done_reason"):
+        for name in ("finish_reason", "finishReason", "stop_reason", "stopReason", "done_reason"):
             if isinstance(found := place.get(name), str) and found.strip():
                 return found.strip()
     return ""

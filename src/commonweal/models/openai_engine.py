@@ -19,7 +19,7 @@ from commonweal.log import LOG
 from commonweal.models.openai_answer import Reply, broke_off, reply_in
 from commonweal.models.openai_budget import LEAST, TRIAL, TRIAL_TOKENS, ReasoningBudget
 from commonweal.models.openai_connection import KEY_VARIABLES, Asking, Connection
-from commonweal.models.openai_faults import passing_fault, refusal
+from commonweal.models.openai_faults import may_be_about_parameters, passing_fault, refusal
 from commonweal.models.openai_options import (
     ServerOptions,
     options_from_environment,
@@ -41,6 +41,8 @@ from commonweal.types import Completion, Prompt, Sampling
 __all__ = ["KEY_VARIABLES", "OpenAIModel"]
 
 MAX_WAIT_SECONDS = 60.0
+LONGEST_WAIT_SECONDS = 600.0
+"""A server that asks for a longer wait is not waited for: a limit a day, say."""
 LOADING_SECONDS = 600.0
 """The longest wait for a server that says that it is loading its model."""
 LOADING_NAP_SECONDS = 3.0
@@ -281,6 +283,7 @@ class OpenAIModel:
             outcome = answer if isinstance(answer, Failure) else self._taken(answer, asking)
             if isinstance(outcome, Reply):
                 self._budget.worked(payload)
+                self._parameters.proven(payload)
                 if self._budget.is_unsure_of(outcome):
                     async with finding_out:
                         if self._budget.is_unsure_of(outcome):
@@ -292,6 +295,12 @@ class OpenAIModel:
             if isinstance(outcome, Answer):
                 if self._adapts(outcome, payload, n_reasoning):
                     continue  # not one of the attempts: the next request is another one
+                if may_be_about_parameters(outcome):
+                    async with finding_out:
+                        if await self._parameters.search(
+                            payload, lambda body: self._is_taken(client, body, asking)
+                        ):
+                            continue
                 fault = passing_fault(outcome, has_answered=self._budget.has_answered)
                 outcome = fault or self._refuse(outcome, job, asking)
             if outcome.is_loading:
@@ -306,6 +315,11 @@ class OpenAIModel:
                     f"{self.model_id} was waited for while it loaded its model."
                 )
                 continue
+            if outcome.retry_after_seconds > LONGEST_WAIT_SECONDS:
+                wait = (
+                    f"the server asks to come back in {outcome.retry_after_seconds / 60:,.0f} min"
+                )
+                return Failure(f"{outcome.message}; {wait}", most_attempts=attempt)
             if attempt >= min(outcome.most_attempts or self._max_attempts, self._max_attempts):
                 return outcome._replace(most_attempts=attempt)
             back_off = 0.5 * 2 ** (attempt - 1) * (1 + self._jitter())
@@ -401,6 +415,20 @@ class OpenAIModel:
         answer = await self._connection.post(client, payload, asking)
         reply = answer if isinstance(answer, Failure) else self._taken(answer, asking)
         return reply if isinstance(reply, Reply) else None
+
+    async def _is_taken(
+        self, client: httpx.AsyncClient, payload: dict[str, Any], asking: Asking
+    ) -> bool:
+        """Whether a request of the search brings a completion; a busy server is asked again."""
+        for _ in range(3):
+            answer = await self._connection.post(client, payload, asking)
+            found = answer if isinstance(answer, Failure) else self._taken(answer, asking)
+            if isinstance(found, Answer) and passing_fault(found, has_answered=True) is None:
+                return False
+            if isinstance(found, Reply):
+                return True
+            await self._sleep(LOADING_NAP_SECONDS)
+        return False
 
     def _refuse(self, answer: Answer, job: _Job, asking: Asking) -> Failure:
         """Raises the EngineError for an answer that no repetition would better."""

@@ -41,6 +41,8 @@ def passing_fault(answer: Answer, *, has_answered: bool) -> Failure | None:
     what = f"HTTP {status}: {answer.said}"
     if (status >= 500 or status in (202, 409, *PASSING)) and _LOADING.search(answer.told):
         return Failure(what, answer.retry_after_seconds, is_loading=True)
+    if status >= 500 and TOO_LONG.search(answer.told):
+        return None
     if status in FOR_GOOD or (status == 429 and _NO_CREDIT.search(answer.told)):
         return None
     if status in PASSING or status >= 500:
@@ -50,6 +52,12 @@ def passing_fault(answer: Answer, *, has_answered: bool) -> Failure | None:
     if in_200 and has_answered:
         return Failure(f"HTTP {answer.status} without a completion: {answer.said}")
     return None
+
+
+def may_be_about_parameters(answer: Answer) -> bool:
+    """Whether the server finds fault with the request, and not with the prompt's length."""
+    status = answer.inner_status if answer.is_error and answer.status < 300 else answer.status
+    return status in (400, 422) and not TOO_LONG.search(answer.told)
 
 
 def refusal(answer: Answer, *, base_url: str, model: str, key_was_sent: bool, keys: str) -> str:

@@ -7,19 +7,19 @@ or in a field of its own, something optional that was sent.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from commonweal.models.openai_wire import Answer
 from commonweal.models.system_role import fold_system
-from commonweal.types import Prompt, Sampling
+from commonweal.types import Message, Prompt, Sampling
 
 N_SEEDS = 2**31  # llama.cpp keeps 32 bits of a seed, and some servers take -1 for "random"
 
 TOO_LONG = re.compile(
     r"context.?(length|size|window)|maximum context|(prompt|input) is too long|num_ctx|n_ctx"
     r"|max(imum)?.?(model|seq|input|prompt).?(len|length|tokens)|too many (input |prompt )?tokens"
-    r"|kontext|contexte|contexto|上下文|コンテキスト",
+    r"|kontext|contexte|contexto|上下文|最大长度|长度超|コンテキスト",
     re.IGNORECASE,
 )
 
@@ -57,6 +57,15 @@ _ROLE = re.compile(r"\brol|\brôle|role|角色|ロール|template|jinja|alternat
 NO_REFUSALS = (401, 402, 407, 408, 425, 429)
 """Statuses whose messages name parameters for other reasons: a key, credit, limits a minute."""
 
+SEARCHED = (
+    "system", "temperature", "top_p", "stop", "seed", "frequency_penalty", "response_format",
+)  # fmt: skip
+"""What is looked for where a refusal names nothing that we know, the most wanted first. Not the
+limit on tokens: without it an answer may not end."""
+
+Try = Callable[[dict[str, Any]], Awaitable[bool]]
+"""Sends a body, and says whether a completion came."""
+
 
 class Parameters:
     """What this server takes, as learnt from its refusals; the same for all requests of a run.
@@ -72,6 +81,8 @@ class Parameters:
         self._limit = "max_tokens"  # the name under which the limit is sent; "" for none
         self._asks_for_stream = False
         self._folds_system = False
+        self._proven: set[str] = set()  # what a request held that was answered
+        self._in_vain: set[frozenset[str]] = set()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -127,16 +138,57 @@ class Parameters:
         names = self._named(answer, payload)
         folds = self._refuses_system(answer, payload)
         if folds and ("message" in answer.named or not names):
-            self._folds_system = True
-            self._notes["system"] = (
-                f"{self._owner} takes no system message: the instructions stand before the first "
-                "message instead."
-            )
+            self._fold()
             return True
         if not names:
             return False
         self._leave_out(names[0], payload)
         return True
+
+    def proven(self, payload: Mapping[str, Any]) -> None:
+        """Learns that the server takes what this request held."""
+        self._proven.update(self._optional(payload))
+
+    async def search(self, payload: Mapping[str, Any], is_taken: Try) -> bool:
+        """Whether the next request is another one, after a refusal in words that we do not know.
+
+        The same is sent once without anything optional that the server has not taken before. Where
+        that is refused too, the refusal is about something else. Otherwise one thing after another
+        is sent again, and what is refused then is left out from now on.
+        """
+        sent = self._optional(payload)
+        if any(name in self._notes for name in sent):
+            return True  # another request has seen to it meanwhile
+        doubtful = [name for name in sent if name not in self._proven]
+        if not doubtful or frozenset(doubtful) in self._in_vain:
+            return False
+        if not await is_taken(_without(payload, doubtful)):
+            self._in_vain.add(frozenset(doubtful))
+            return False
+        refused: list[str] = []
+        for at, name in enumerate(doubtful, start=1):
+            if await is_taken(_without(payload, [*refused, *doubtful[at:]])):
+                self._proven.add(name)
+                continue
+            refused.append(name)
+            if name == "system":
+                self._fold()
+            else:
+                self._leave_out(name, payload)
+        return True
+
+    def _optional(self, payload: Mapping[str, Any]) -> list[str]:
+        """The names of what the request held that may be left out."""
+        has_system = payload["messages"][0]["role"] == "system"
+        sent = {*payload, *(["system"] if has_system else [])} - {*self._extra}
+        return [name for name in SEARCHED if name in sent]
+
+    def _fold(self) -> None:
+        self._folds_system = True
+        self._notes["system"] = (
+            f"{self._owner} takes no system message: the instructions stand before the first "
+            "message instead."
+        )
 
     def _leave_out(self, name: str, payload: Mapping[str, Any]) -> None:
         if name in ("max_tokens", "max_completion_tokens"):
@@ -186,6 +238,16 @@ class Parameters:
         if not self._folds_system:
             return [(role, text) for role, text in prompt]
         return fold_system(prompt)
+
+
+def _without(payload: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """The request without these, the system message in the first of the user's."""
+    kept = {name: value for name, value in payload.items() if name not in names}
+    if "system" in names:
+        prompt = tuple(Message(each["role"], each["content"]) for each in payload["messages"])
+        folded = fold_system(prompt)
+        kept["messages"] = [{"role": role, "content": text} for role, text in folded]
+    return kept
 
 
 def names_limit(answer: Answer, payload: Mapping[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +23,8 @@ def joined_stream(content: bytes) -> dict[str, Any] | None:
             whole = None
         if isinstance(whole, dict):
             return whole
+    if (whole := _before_done(text)) is not None:
+        return whole
     is_events = text.startswith(("data:", ":", "event:", "id:", "retry:"))
     pieces: list[dict[str, Any]] = []
     is_ended = False
@@ -45,6 +48,18 @@ def joined_stream(content: bytes) -> dict[str, Any] | None:
     return _joined(pieces, is_ended=is_ended)
 
 
+def _before_done(text: str) -> dict[str, Any] | None:
+    """A whole answer that only the end of a stream follows."""
+    if text[:1] != "{":
+        return None
+    try:
+        whole, end = json.JSONDecoder().raw_decode(text)
+    except (ValueError, RecursionError):
+        return None
+    is_done = re.fullmatch(r"\s*(?:data:\s*)?\[DONE\]\s*", text[end:])
+    return whole if is_done and isinstance(whole, dict) else None
+
+
 def _payloads(text: str) -> Iterator[str]:
     """The data of each event; an event's lines of data are one text."""
     data: list[str] = []
@@ -62,17 +77,26 @@ def _joined(pieces: list[dict[str, Any]], *, is_ended: bool) -> dict[str, Any] |
     reason: Any = None
     for piece in pieces:
         usage = piece.get("usage") or usage
+        kind = str(piece.get("type") or "")
+        if kind == "message_start":
+            continue
+        if kind in ("response.completed", "response.incomplete"):
+            return piece["response"] if isinstance(piece.get("response"), dict) else None
         choices = piece.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else piece
         if not isinstance(choice, dict) or choice.get("index") not in (0, None):
             continue
         part = choice.get("delta") or choice.get("message") or {}
         for name, value in part.items() if isinstance(part, dict) else ():
-            message[name] = _added(message.get(name), value)
+            if name not in ("type", "stop_reason"):
+                message[name] = _added(message.get(name), value)
+        if isinstance(part, dict):
+            reason = part.get("stop_reason") or reason
         if isinstance(said := choice.get("text") or choice.get("response"), str):
             message["content"] = _added(message.get("content"), said)
         reason = choice.get("finish_reason") or choice.get("done_reason") or reason
         is_ended = is_ended or piece.get("done") is True or reason is not None
+        is_ended = is_ended or kind == "message_stop"
     if not is_ended or not message:
         return None
     return {"choices": [{"message": message, "finish_reason": reason}], "usage": usage}

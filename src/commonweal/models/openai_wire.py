@@ -145,7 +145,7 @@ def unpacked(content: bytes, encoding: str, *, most_bytes: int) -> bytes | None:
 
 def read(answer: httpx.Response, content: bytes, secrets: Sequence[str]) -> Answer:
     """Returns the answer with its JSON (None where it is none) and its message taken out."""
-    body = _parsed(content)
+    body = _parsed(content, answer.charset_encoding)
     if isinstance(body, list) and body and isinstance(body[0], dict):
         body = body[0]  # an error in a list of one
     text = content[:4000].decode("utf-8", "replace")
@@ -162,7 +162,7 @@ def read(answer: httpx.Response, content: bytes, secrets: Sequence[str]) -> Answ
         told=f"{cleaned(f'{kinds} {named}', secrets)} {said}",
         named=cleaned(named, secrets),
         location=cleaned(answer.headers.get("location", "elsewhere"), secrets),
-        retry_after_seconds=_wait(answer.headers, body),
+        retry_after_seconds=_wait(answer.headers, body, said),
         is_page=is_page,
         is_error=_is_error(body),
         inner_status=next(
@@ -171,11 +171,21 @@ def read(answer: httpx.Response, content: bytes, secrets: Sequence[str]) -> Answ
     )  # fmt: skip
 
 
-def _parsed(content: bytes) -> Any:
+def _parsed(content: bytes, charset: str | None) -> Any:
+    """The JSON in the content, a stream joined; in the charset that was told, or near UTF-8."""
     try:
-        return json.loads(content)
+        found = json.loads(content)
+    except UnicodeDecodeError:
+        try:
+            content = content.decode(charset or "utf-8", "replace").encode()
+        except LookupError:
+            content = content.decode("utf-8", "replace").encode()
+        return _parsed(content, None)
     except (ValueError, RecursionError):
         return joined_stream(content)
+    if isinstance(found, str) and found.lstrip()[:1] == "{":  # JSON within a text
+        return _parsed(found.encode("utf-8", "replace"), None)
+    return found
 
 
 def _is_error(body: Any) -> bool:
@@ -236,14 +246,30 @@ def cleaned(text: str, secrets: Sequence[str]) -> str:
     return line if len(line) <= MAX_MESSAGE_CHARACTERS else line[:MAX_MESSAGE_CHARACTERS] + "..."
 
 
-def _wait(headers: httpx.Headers, body: Any) -> float:
-    """The wait that headers or body ask for, in seconds."""
+def _wait(headers: httpx.Headers, body: Any, said: str) -> float:
+    """The wait that headers, body or message ask for, in seconds."""
     waits = [retry_after_seconds(headers.get("retry-after", ""))]
     waits.append(retry_after_seconds(headers.get("retry-after-ms", "")) / 1000)
     told = body.get("estimated_time") if isinstance(body, dict) else None
     if isinstance(told, int | float) and 0 < told < 1e6:
         waits.append(float(told))
+    waits.append(told_wait_seconds(said))
     return max(waits)
+
+
+_AGAIN_IN = re.compile(
+    r"(?:again|retry|wait)\D{0,24}?((?:\d+(?:\.\d+)?\s*(?:ms|d(?:ays?)?|h(?:ours?|rs?)?"
+    r"|m(?:in(?:ute)?s?)?|s(?:ec(?:ond)?s?)?)(?![a-z])\s*)+)",
+    re.IGNORECASE,
+)
+_SECONDS = {"ms": 0.001, "d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
+
+
+def told_wait_seconds(said: str) -> float:
+    """The wait that a message asks for in words ("try again in 7h12m"), in seconds."""
+    found = _AGAIN_IN.search(said)
+    parts = re.findall(r"(\d+(?:\.\d+)?)\s*(ms|[dhms])", found[1].lower()) if found else []
+    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
 
 def retry_after_seconds(header: str) -> float:

@@ -38,6 +38,12 @@ _MARK = re.compile(
     r"(?P<close>/?\|>|/?｜>|/?>|▷|＞|\]|\})"
 )
 _WORD = re.compile(r"[^\W_▁]+")
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")  # <antThinking>
+_ESCAPED = re.compile(r"&lt;(/?[\w:]{2,40})&gt;")
+_FENCED = re.compile(
+    rf"\s*(```|~~~)(?:{_THINKING})[^\S\n]*\n(.*?)\n[^\S\n]*\1[^\S\n]*(?:\n|\Z)",
+    re.DOTALL | re.IGNORECASE,
+)
 
 _NOTHING = re.compile(rf"<(?:{_THINKING})\s*/>", re.IGNORECASE)  # <think/>
 _SPECIAL = {"<unused94>": "<think>", "<unused95>": "</think>"}  # MedGemma's
@@ -45,6 +51,7 @@ _DETAILS = re.compile(
     r"<details\b[^<>]*\breasoning\b[^<>]*>.*?(?:</details>|\Z)", re.DOTALL | re.IGNORECASE
 )
 
+_TITLE = r"(?:(?:reasoning|thinking|thought)(?: process| steps?)?|thoughts|chain of thought)"
 _HEADING, _HEADED = r"(?:\*\*|__|#{1,6}\s+)", r":?(?:\*\*|__)?:?[^\S\n]*\n"
 
 # Where reasoning is told apart in plain words, at the very beginning: opening, what ends it, and
@@ -64,9 +71,13 @@ _PHRASES = (
         True,
     ),
     (re.compile(r"\s*analysis(?=[A-Z])"), re.compile(r"assistant\s*final(?=\W|[A-Z])"), True),
-    (re.compile(r"\s*commentary\b"), re.compile(r"assistant\s*final(?=\W|[A-Z])"), False),
     (
-        re.compile(rf"\s*{_HEADING}(?:reasoning|thinking|thought process|thoughts){_HEADED}", re.I),
+        re.compile(r"\s*(?:analysis|commentary)\b"),
+        re.compile(r"assistant\s*final(?=\W|[A-Z])"),
+        False,
+    ),
+    (
+        re.compile(rf"\s*{_HEADING}{_TITLE}{_HEADED}", re.I),
         re.compile(
             rf"\n\s*{_HEADING}(?:(?:my )?final )?(?:answer|response|statement|output){_HEADED}",
             re.I,
@@ -74,7 +85,7 @@ _PHRASES = (
         False,
     ),
     (
-        re.compile(r"[\s*#_]*(?:reasoning|thinking|thought process|thoughts)\s*:", re.IGNORECASE),
+        re.compile(rf"[\s*#_]*{_TITLE}[*_]*\s*:", re.IGNORECASE),
         re.compile(
             r"\n[\s*#_]*(?:(?:my )?final )?(?:answer|response|statement|output)\s*:[*_]*",
             re.IGNORECASE,
@@ -84,11 +95,19 @@ _PHRASES = (
 )
 # "Thinking..." with the reasoning quoted below it, as some chat front ends write it.
 _QUOTED = re.compile(
-    r"\s*[*_>\s]*(?:thinking|thought|reasoning)\b[^\n]*\n(?:[ \t]*(?:>[^\n]*)?\n)+", re.IGNORECASE
+    r"\s*[*_>\s]*(?:thinking|thought|reasoning)\b[^\n]*\n(?:[ \t]*\n)*[ \t]*>[^\n]*\n"
+    r"(?:[ \t]*(?:>[^\n]*)?\n)*",
+    re.IGNORECASE,
 )
 
-_CHANNEL = re.compile(r"<\|channel(?:\|>|>)\s*([A-Za-z_]+)")
-_MARKUP = r"(?:<\|[^|<>\n]{1,40}\|>|<｜[^｜<>\n]{1,40}｜>|</?s>|<(?:eos|bos|pad|end_of_turn)>)"
+_CHANNEL = re.compile(
+    r"(?:<[|｜]channel[|｜]?>|<channel>)\s*([A-Za-z_]+)(?:<[|｜]?/channel[|｜]?>)?"
+)
+_MESSAGE = re.compile(r"^(?:[^<\n]|<[|｜]constrain[|｜]>){0,80}<[|｜]message[|｜]?>")
+_MARKUP = (
+    r"(?:<\|[^|<>\n]{1,40}\|>|<｜[^｜<>\n]{1,40}｜>|\[\|[^|\]\n]{1,40}\|\]|</?s>"
+    r"|<(?:eos|bos|pad|end_of_turn)>)"
+)
 # The header of the assistant's turn, with its tokens or without.
 _TOKENS_BEFORE = re.compile(
     rf"^(?:(?:\s*{_MARKUP})+(?:\s*assistant\b:?)?)+|^\s*assistant[^\S\n]*\n+", re.IGNORECASE
@@ -131,9 +150,13 @@ def set_apart(text: str) -> Parted:
     whole = text
     for token, mark in _SPECIAL.items():
         text = text.replace(token, mark)
+    if any(_kind(name.lstrip("/")) == "thinking" for name in _ESCAPED.findall(text)):
+        text = _ESCAPED.sub(r"<\1>", text)
     text = _NOTHING.sub("", text)
     details = _DETAILS.findall(text)
     text = _DETAILS.sub("", text) if details else text
+    if (fenced := _FENCED.match(text)) and text[fenced.end() :].strip():
+        details, text = [*details, fenced[2]], text[fenced.end() :]
     parted = _channels(text) or _phrases(text) or _marks(text)
     thoughts = [" ".join(re.sub(r"<[^>]*>", " ", each).split()) for each in details]
     reasoning = "\n".join([*thoughts, *([parted.reasoning] if parted.reasoning else [])])
@@ -169,8 +192,8 @@ def _channels(text: str) -> Parted | None:
     thoughts, answers = [text[: found[0].start()]], []
     ends = [*(each.start() for each in found[1:]), len(text)]
     for each, end in zip(found, ends, strict=True):
-        body = re.sub(r"^[^<\n]{0,80}<\|message\|?>", "", text[each.end() : end])
-        body = re.split(r"<\|(?:end|return|call|start)\|>", body)[0]
+        body = _MESSAGE.sub("", text[each.end() : end])
+        body = re.split(r"<[|｜](?:end|return|call|start)[|｜]>", body)[0]
         if re.fullmatch(_ANSWERING, each[1], re.IGNORECASE):
             answers.append(body)
         elif "<channel|>" in body:  # closed, and the answer follows without a channel
@@ -230,14 +253,25 @@ def _marks(text: str) -> Parted:
 def _found(text: str) -> list[_Mark]:
     marks = []
     for found in _MARK.finditer(text):
-        words = [word.casefold() for word in _WORD.findall(found["name"])]
         closes = "/" in found["open"] + found["slash"]
-        closes = closes or any(re.fullmatch(_ENDING, word) for word in words)
-        if any(re.fullmatch(_THINKING, word) for word in words):
-            marks.append(_Mark(*found.span(), "thinking", closes))
-        elif any(re.fullmatch(_ANSWERING, word) for word in words):
-            marks.append(_Mark(*found.span(), "answering", closes))
+        closes = closes or any(re.fullmatch(_ENDING, word) for word in _words(found["name"]))
+        if kind := _kind(found["name"]):
+            marks.append(_Mark(*found.span(), kind, closes))
     return marks
+
+
+def _words(name: str) -> list[str]:
+    return [word.casefold() for word in _WORD.findall(_HUMP.sub(" ", name))]
+
+
+def _kind(name: str) -> Literal["thinking", "answering"] | None:
+    """What a mark of this name is about; None where it is about neither."""
+    words = _words(name)
+    if any(re.fullmatch(_THINKING, word) for word in words):
+        return "thinking"
+    if any(re.fullmatch(_ANSWERING, word) for word in words):
+        return "answering"
+    return None
 
 
 def _bare(text: str) -> str:
