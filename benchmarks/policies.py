@@ -38,11 +38,6 @@ from commonweal.models import DEFAULT_MODEL, load_language_model
 from commonweal.models.encoder import SentenceEncoder
 from commonweal.models.store import require
 from commonweal.policies import load_policy
-from commonweal.policies.measuring import (
-    Statements,
-    measure_parsing,
-    measure_statements,
-)
 from commonweal.policies.prompted import PromptedPolicy
 from commonweal.policies.starter import StarterExample, load_starter_set, split
 from commonweal.rewards import REWARD_WEIGHTS, load_reward_model, utility_profile
@@ -56,6 +51,11 @@ from commonweal.types import (
     RewardModel,
 )
 from commonweal.welfare import best, isoelastic
+from policy_measures import (
+    Statements,
+    measure_parsing,
+    measure_statements,
+)
 
 N_HELD_OUT, SPLIT_SEED = 40, 0
 """As in training (`starter_held_out` in recipes/sft/starter.toml): no policy learned from these."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +14,12 @@ from hypothesis import strategies as st
 
 from commonweal.errors import InputError
 from commonweal.models.encoder import SentenceEncoder
-from commonweal.policies.measuring import (
+from commonweal.policies.parsing import copied_share, longest_shared_run
+from commonweal.policies.starter import load_starter_set
+from commonweal.types import Candidate, Generation, Rejection, RejectionReason
+
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+from policy_measures import (
     Parsing,
     distinct_runs,
     mean_distance,
@@ -21,9 +28,6 @@ from commonweal.policies.measuring import (
     nearest_sentence,
     split_sentences,
 )
-from commonweal.policies.parsing import copied_share, longest_shared_run
-from commonweal.policies.starter import load_starter_set
-from commonweal.types import Candidate, Generation, Rejection, RejectionReason
 
 WORDS = ("buses", "free", "we", "want", "fares", "for", "all")
 TEXTS = st.lists(st.sampled_from(WORDS), min_size=1, max_size=14).map(" ".join)

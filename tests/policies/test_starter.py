@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starter_validator import MIN_EXAMPLES, MIN_TOPICS, problems
 
 from commonweal.errors import InputError
 from commonweal.policies.starter import (
@@ -20,7 +21,6 @@ from commonweal.policies.starter import (
     read_starter_file,
     split,
 )
-from commonweal.policies.starter.validator import MIN_EXAMPLES, MIN_TOPICS, problems
 from commonweal.policies.templates import load_template
 
 REPOSITORY = Path(__file__).parents[2]

@@ -125,7 +125,7 @@ def _made(folder: Path, gguf: Path) -> Iterator[Path | None]:
 
     ``gguf`` says how much disk it may take.
     """
-    with _alone_in(converted_folder()):
+    with store.alone_in(converted_folder()):
         for leftover in converted_folder().glob(".*-staging"):  # of conversions that were killed
             shutil.rmtree(leftover, ignore_errors=True)
         if folder.is_dir():
@@ -194,23 +194,3 @@ def _check_free_disk(gguf: Path) -> None:
             f"{gguf.name} for OpenVINO needs about {n_needed / 1e6:,.0f} MB; free some, or set "
             "COMMONWEAL_CACHE to a folder on another disk"
         )
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Held by this process alone, and waited for; the system lets go for a process that dies."""
-    from filelock import FileLock
-
-    lock = FileLock(folder / ".lock")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except OSError as error:
-        raise WeightsError(
-            f"cannot write to {folder} ({error}); set COMMONWEAL_CACHE to a folder that you may "
-            "write to"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-from commonweal.errors import WeightsError
 from commonweal.files import sha256_of
 from commonweal.models import store
 from commonweal.models.gguf_files import read_header
@@ -44,32 +42,12 @@ def merged_weights(
     merged = folder / f"{base.stem}-{_key(base, adapter)}.gguf"
     if _is_whole(merged):
         return merged
-    with _alone_in(folder):
+    with store.alone_in(folder):
         for leftover in folder.glob(".*.gguf-*"):  # of merges that were killed
             shutil.rmtree(leftover, ignore_errors=True)
         if not _is_whole(merged):  # another may have made it while this one waited
             merge_lora(base, adapter, merged, on_progress=on_progress)
     return merged
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Held by this process alone, and waited for; the system lets go for a process that dies."""
-    from filelock import FileLock
-
-    lock = FileLock(folder / ".lock")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except OSError as error:
-        raise WeightsError(
-            f"cannot write to {folder} ({error}); set COMMONWEAL_CACHE to a folder that you may "
-            "write to"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _key(base: Path, adapter: Path) -> str:

@@ -193,6 +193,30 @@ def remove(name: str) -> int:
     return n_bytes
 
 
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Held by this process alone, and waited for; the system lets go for a process that dies.
+
+    Raises:
+        WeightsError: the folder, which is made where it is missing, cannot be written to.
+    """
+    from filelock import FileLock
+
+    lock = FileLock(folder / ".lock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        raise WeightsError(
+            f"cannot write to {folder} ({error}); set COMMONWEAL_CACHE to a folder that you may "
+            "write to"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _partial_folder(weights: Weights) -> Path:
     return cache_folder() / f".partial-{weights.name}"
 

@@ -161,10 +161,6 @@ class LatentCrowd:
             options={"participants": "latent", "crowd_seed": self.seed, **asdict(self.settings)},
         )
 
-    def knows(self, question: Question) -> bool:
-        """Whether they can be asked this: its text is in the bank."""
-        return question.text in self._by_text
-
     def question(self, question: Question) -> BankQuestion:
         """The bank's entry for a question, found by its text.
 

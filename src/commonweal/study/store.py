@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -332,11 +331,6 @@ class Store:
                     )
                 found.config, found.config_sha256 = config.to_json(), config.sha256
             return found.id
-
-    @cached_property
-    def dialect(self) -> str:
-        """The database's kind."""
-        return self.engine.dialect.name
 
     def close(self) -> None:
         """Closes the connections; of SQLite one file is left, which holds everything."""
