@@ -66,6 +66,7 @@ def test_it_is_written_from_the_dissenters_alone_and_taken_for_them_alone():
 def test_it_is_shown_beside_the_statement_and_survives_json():
     result, _ = with_theirs()
     page = render_report(result)
+    assert "<bdi>gus</bdi>, who are predicted to disagree" in page
     assert page.index(FIRST) < page.index("A minority would add") < page.index(THEIRS)
     told = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert told["minority_statement"] == THEIRS
@@ -76,6 +77,7 @@ def test_it_is_shown_beside_the_statement_and_survives_json():
 def test_who_was_found_to_disagree_may_be_said_and_nobody_omitted_is_read():
     result, _ = with_theirs(who=["mei"])
     assert [each.id for each in result.minority.opinions] == ["mei"]
+    assert "<bdi>mei</bdi>, who were found to disagree" in render_report(result)
     with pytest.raises(InputError, match="did you mean 'gus'"):
         with_theirs(who=["guss"])
     reader = ScriptedReader(reward)

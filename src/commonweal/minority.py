@@ -14,18 +14,21 @@ from commonweal.policies.templates import load_template
 from commonweal.reading.explaining import nearest
 from commonweal.rewards import DEFAULT_REWARD_MODEL, load_reward_model
 from commonweal.rules import RAWLSIAN
-from commonweal.selection import MIN_QUALITY, Wanted, check_seed, select
+from commonweal.selection import MIN_QUALITY, Selection, Wanted, check_seed, select
 from commonweal.types import no_progress
 
 if TYPE_CHECKING:
     from commonweal.result import Agreement
     from commonweal.rewards.prompted_cost import Cost
-    from commonweal.types import LanguageModel, Progress, RewardModel
+    from commonweal.types import LanguageModel, Opinion, Policy, Progress, Question, RewardModel
 
 N_CANDIDATES = 8
 """Sentences written to choose from: fewer people, fewer ways to say it; our choice."""
 
 NAME = "minority"
+
+PREDICTED, FOUND = "predicted", "found"
+"""How it is known who disagrees: what ``provenance["basis"]`` of the selection says."""
 
 
 def with_minority(
@@ -81,16 +84,63 @@ def with_minority(
         if isinstance(reward, str)
         else reward
     )
-    template = "zero_shot_small" if kind_of(writer) == "small" else NAME
-    (made,) = select(
+    made = written_for(
         found.question,
         theirs,
-        [Wanted((), n_candidates, (RAWLSIAN,), (seed,), named="of the minority")],
-        policy=PromptedPolicy(NAME, writer, load_template(template)),
+        policy=minority_policy(writer),
         reward=predictor,
+        n_candidates=n_candidates,
+        seed=seed,
+        min_quality=min_quality,
+        on_progress=on_progress,
+    )
+    basis = PREDICTED if who is None else FOUND
+    made = replace(made, provenance=made.provenance | {"basis": basis})
+    notes = () if made.picks else ("no minority statement worth showing was written",)
+    return replace(found, minority=made, notes=(*found.notes, *notes))
+
+
+def minority_policy(writer: LanguageModel) -> Policy:
+    """What writes a minority's sentences with this model, from their opinions alone."""
+    template = "zero_shot_small" if kind_of(writer) == "small" else NAME
+    return PromptedPolicy(NAME, writer, load_template(template))
+
+
+def written_for(
+    question: Question,
+    theirs: tuple[Opinion, ...],
+    *,
+    policy: Policy,
+    reward: RewardModel | None,
+    n_candidates: int = N_CANDIDATES,
+    seed: int = 0,
+    min_quality: float | None = MIN_QUALITY,
+    on_progress: Progress | None = None,
+) -> Selection:
+    """A selection over these people alone: their least-agreeing decides; perhaps of nothing.
+
+    Args:
+        question: what was asked.
+        theirs: the opinions of those who disagree, and nobody else's.
+        policy: what writes.
+        reward: what predicts their agreement; None picks by chance.
+        n_candidates: how many to choose from.
+        seed: of all chance.
+        min_quality: see ``select``.
+        on_progress: likewise.
+
+    Raises:
+        EngineError: the language model failed.
+    """
+    rule = None if reward is None else RAWLSIAN
+    (made,) = select(
+        question,
+        theirs,
+        [Wanted((), n_candidates, (rule,), (seed,), named="of the minority")],
+        policy=policy,
+        reward=reward,
         on_progress=on_progress or no_progress,
         min_quality=min_quality,
         may_be_empty=True,
     )
-    notes = () if made.picks else ("no minority statement worth showing was written",)
-    return replace(found, minority=made, notes=(*found.notes, *notes))
+    return made

@@ -300,6 +300,11 @@ class Agreement(Selection):
         return self.minority.shown[0].text
 
     @property
+    def is_minority_found(self) -> bool:
+        """Whether those of ``minority`` were found to disagree, and not only predicted to."""
+        return self.minority is not None and self.minority.provenance.get("basis") == "found"
+
+    @property
     def is_revised(self) -> bool:
         """Whether a revision is predicted to be better than what it revises, and taken."""
         index = self.closest_index

@@ -146,6 +146,14 @@ def agree(
             help="Also write what those who are predicted to disagree want to be heard.",
         ),
     ] = False,
+    minority_of: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="The same for somebody who was found to disagree, by a rating or in the room; may "
+            "be given again. Predictions are not asked then.",
+        ),
+    ] = None,
     edited: Annotated[
         Path | None,
         typer.Option(
@@ -322,10 +330,11 @@ def agree(
         text = read_text(edited, expected="a text", max_bytes=100_000)
         before = result.closest
         result = with_text(result, text, author=author, take=take, reward=reward_model)
-    if minority and result.closest is not None:
+    if (minority or minority_of) and result.closest is not None:
         with StageBars(STAGES) as bars:
             result = with_minority(
                 result,
+                who=minority_of,
                 model=model,
                 reward=reward_model,
                 seed=seed,

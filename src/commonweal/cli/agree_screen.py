@@ -77,7 +77,8 @@ def _print_minority(console: Console, result: Agreement) -> None:
 
     if result.minority is not None and (text := result.minority_statement) is not None:
         whose = _listed([opinion.id for opinion in result.minority.opinions])
-        title = Text(f"A minority would add (written from: {whose})")
+        how = "found" if result.is_minority_found else "predicted"
+        title = Text(f"A minority would add (written from {whose}, {how} to disagree)")
         console.print(Panel(Text(text), title=title, padding=(1, 2)))
 
 

@@ -61,6 +61,14 @@ def quick(
             "the result. Without it you may ask so on your page, at each result.",
         ),
     ] = False,
+    minority: Annotated[
+        bool,
+        typer.Option(
+            "--minority",
+            help="Also write what those who disagree with a statement would add, from their "
+            "opinions, and show it with the result.",
+        ),
+    ] = False,
     host: Host = "0.0.0.0",  # noqa: S104 - phones in the same network must reach it
     port: Port = 8000,
     base_url: BaseUrl = "",
@@ -113,7 +121,12 @@ def quick(
     config = None
     if questions:
         config = quick_study(
-            questions, model=model, language=language, review=review, revise=revise
+            questions,
+            model=model,
+            language=language,
+            review=review,
+            revise=revise,
+            minority=minority,
         )
     going_on = () if config is None or new else tuple(each.text for each in config.questions)
     for name in delete_old(going_on=going_on):

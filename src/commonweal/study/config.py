@@ -77,7 +77,8 @@ class RoundsConfig(_Part):
 
     ``revise``: how often people are asked what they would change about the statement that their
     ratings chose, and it is written again. ``revisions``: how many of what is then written they
-    rate beside it.
+    rate beside it. ``minority``: whether those who disagree with it get a sentence of their own,
+    written from their opinions and shown beside it.
     """
 
     count: Annotated[int, Field(ge=1, le=50)] = 2
@@ -86,6 +87,7 @@ class RoundsConfig(_Part):
     welfare: RuleName = DEFAULT_RULE
     revise: Annotated[int, Field(ge=0, le=MAX_REVISIONS)] = 0
     revisions: Annotated[int, Field(ge=1, le=10)] = 2
+    minority: bool = False
 
 
 class OpinionConfig(_Part):

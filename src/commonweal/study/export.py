@@ -19,6 +19,7 @@ from commonweal.datasets.schema import LIKERT_7, TABLES, Column, Table
 from commonweal.datasets.validation import without_faulty_rows
 from commonweal.files import write_whole
 from commonweal.frames import pl
+from commonweal.study import minority
 from commonweal.study.arms import arms_as_written, policy_of
 from commonweal.study.config import StudyConfig
 from commonweal.study.gaps import GAP
@@ -45,6 +46,14 @@ LEFT_OUT = "rows that break the format were left out"
 DICTIONARY = "data_dictionary.md"
 CONSENT_TEXTS = "consent_texts.json"
 OWN_COLUMNS = {
+    "rounds": (
+        Column(
+            "x_minority_statement",
+            "text",
+            "what those who disagree would add, written from their opinions; nobody rated it",
+        ),
+        Column("x_minority_basis", "text", "how they are known: found (by ratings) or predicted"),
+    ),
     "opinions": (
         Column(
             "x_flags",
@@ -143,6 +152,8 @@ def _dataset(db: Session, study_id: int, config: StudyConfig) -> Dataset:
     n_incomplete = 0
     public = {row.id: row.public_id for row, _ in rows}
     for row, group_name in rows:
+        theirs = minority.of(db, row)
+        is_said = theirs is not None and minority.is_shown(theirs)
         question = config.question(row.question_id)
         tables["rounds"].append(
             {
@@ -154,6 +165,8 @@ def _dataset(db: Session, study_id: int, config: StudyConfig) -> Dataset:
                 "topic": question.topic.strip() or None,
                 "split": question.split or None,
                 "revises_round_id": names.of(public[row.revises_id]) if row.revises_id else None,
+                "x_minority_statement": theirs.text if theirs and is_said else None,
+                "x_minority_basis": theirs.basis if theirs and is_said else None,
             }
         )
         n_incomplete += _add_round(db, row, names.of(row.public_id), exported, tables, gap_times)

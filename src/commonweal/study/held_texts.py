@@ -10,14 +10,14 @@ from sqlalchemy import ColumnElement, select
 from commonweal.study import machine
 from commonweal.study.statements import replace_rejected
 from commonweal.study.store import Turn
-from commonweal.study.tables import Critique, Group, Opinion, Round, Statement
+from commonweal.study.tables import Critique, Group, Minority, Opinion, Round, Statement
 
-Text = Opinion | Critique | Statement
+Text = Opinion | Critique | Statement | Minority
 
 
 def waiting_texts(turn: Turn) -> list[tuple[str, Text, Group]]:
-    """What waits for a person: ("opinion", "critique" or "statement", the row, its group), oldest
-    first.
+    """What waits for a person: ("opinion", "critique", "statement" or "minority", the row, its
+    group), oldest first.
 
     What a group is past is decided: nothing of it was used, and nobody need look at it.
     """
@@ -28,12 +28,13 @@ def waiting_texts(turn: Turn) -> list[tuple[str, Text, Group]]:
         *(("opinion", text, group) for text, group in opinions),
         *(("critique", text, group) for text, group in critiques),
         *(("statement", text, group) for text, group in statements),
+        *(("minority", text, group) for text, group in _held(turn, Minority, ("statement_check",))),
     ]
 
 
 def _held(
     turn: Turn,
-    kind: type[Opinion] | type[Critique] | type[Statement],
+    kind: type[Opinion] | type[Critique] | type[Statement] | type[Minority],
     stages: Sequence[str],
     *more: ColumnElement[bool],
 ) -> list[tuple[Text, Group]]:

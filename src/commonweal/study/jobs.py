@@ -21,7 +21,7 @@ from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
 from commonweal.errors import CommonwealError
-from commonweal.study import machine, revisions
+from commonweal.study import machine, minority, revisions
 from commonweal.study.statements import store_statements
 from commonweal.study.store import Store, Turn, new_token
 from commonweal.study.tables import Group, Job, Opinion, Round
@@ -115,8 +115,13 @@ def finish(
     if job.claim != claimed.claim or job.status != "running":
         return False
     row = turn.db.get_one(Round, job.round_id)
-    store_statements(turn, row, written)
-    row.notes = [*row.notes, *(f"{arm}: wrote nothing ({failures[arm].kind})" for arm in failures)]
+    if job.what == minority.WRITING:
+        (only,) = written.values()
+        minority.store(turn, row, only)
+    else:
+        store_statements(turn, row, written)
+        failed = (f"{arm}: wrote nothing ({failures[arm].kind})" for arm in failures)
+        row.notes = [*row.notes, *failed]
     job.status, job.claim, job.finished_at = "done", None, turn.now
     job.error = _said(turn, claimed, failures)
     group = turn.db.get_one(Group, row.group_id)
@@ -239,7 +244,7 @@ class Worker:
         """What each arm wrote, in this attempt or the one before; and which arms failed."""
         first = claimed.tasks[0]
         # Somebody may have deleted their opinion since: all is then written anew.
-        source = (claimed.job_id, first.opinions, first.omit, first.revises)
+        source = (claimed.job_id, first.opinions, first.omit, first.revises, first.speaks)
         written = self._kept[1] if self._kept[0] == source else {}
         self._kept = (source, written)
         failures: dict[str, Failure] = {}

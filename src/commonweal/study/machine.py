@@ -9,7 +9,9 @@ Stages of a round, each with a deadline:
     rating            everybody rates every statement, in two passes
     result            everybody reads how the group rated
 
-Where the statement that the ratings chose is to be revised, a round on it stands before the result
+Where those who disagree get a sentence of their own, ``generating`` and ``statement_check`` come
+once more before the result. Where the statement that the ratings chose is to be revised, a round on
+it stands before the result
 (or comes after it, when a facilitator asks), and begins with these in place of the first two:
 
     critique          everybody says what they would change about it, or nothing
@@ -27,7 +29,7 @@ from collections.abc import Callable
 import numpy as np
 from sqlalchemy import select
 
-from commonweal.study import lobby, revisions, rounds
+from commonweal.study import lobby, minority, revisions, rounds
 from commonweal.study.results import choose_statement, freeze
 from commonweal.study.shared import authors_of
 from commonweal.study.store import Turn
@@ -156,7 +158,7 @@ def go_on_without(turn: Turn, group: Group, *, actor: str) -> bool:
     if group.stage != "generating" or job is None or job.status != "failed":
         return False
     turn.log("went on without statements", actor=actor, group=group)
-    _result(turn, group)
+    _go_on_without(turn, group)
     return True
 
 
@@ -257,13 +259,19 @@ def _generating(turn: Turn, group: Group, _active: list[Participant]) -> bool:
     if job.status == "failed" and turn.now < group.deadline:
         return False  # held for a researcher, who may do the same
     if job.status == "failed":
-        _result(turn, group)
+        _go_on_without(turn, group)
     else:
         rounds.begin_stage(turn, group, "statement_check", turn.config.timings_seconds.moderation)
     return True
 
 
 def _statement_check(turn: Turn, group: Group, active: list[Participant]) -> bool:
+    sentence = minority.of(turn.db, turn.db.get_one(Round, group.round_id))
+    if sentence is not None:
+        if sentence.screening == "held" and turn.now < group.deadline:
+            return False
+        _show_result(turn, group)
+        return True
     picked = list(
         turn.db.scalars(
             select(Statement)
@@ -362,8 +370,24 @@ def _result(turn: Turn, group: Group) -> None:
     row.ended_at = turn.now
     if revisions.is_due(turn, group, row):
         revisions.begin(turn, group, row)
+    elif minority.begin(turn, row):
+        rounds.begin_stage(turn, group, "generating", _generation_seconds(turn))
     else:
-        rounds.begin_stage(turn, group, "result", turn.config.timings_seconds.result)
+        _show_result(turn, group)
+
+
+def _show_result(turn: Turn, group: Group) -> None:
+    rounds.begin_stage(turn, group, "result", turn.config.timings_seconds.result)
+
+
+def _go_on_without(turn: Turn, group: Group) -> None:
+    """Ends the round for which nothing could be written, or shows its result without that."""
+    row = turn.db.get_one(Round, group.round_id)
+    if minority.of(turn.db, row) is None:
+        _result(turn, group)
+    else:
+        minority.give_up(turn, row)
+        _show_result(turn, group)
 
 
 def _fall_short(turn: Turn, group: Group, people: list[Participant]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from commonweal.reading.differences import Part, word_differences
-from commonweal.study import revisions
+from commonweal.study import minority, revisions
 from commonweal.study.results import (
     SMALL,
     Rated,
@@ -17,7 +17,7 @@ from commonweal.study.results import (
     result_of,
 )
 from commonweal.study.store import Turn
-from commonweal.study.tables import Round
+from commonweal.study.tables import Minority, Round
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,7 @@ class Outcome:
             rest is then of the round before.
         n_critics: how many said what they would change.
         n_heard: how many said that, or that they would change nothing.
+        minority: what those who disagree would add; None where that was not asked for.
     """
 
     row: Round
@@ -45,6 +46,33 @@ class Outcome:
     stands: Literal["", "nobody", "nothing"] = ""
     n_critics: int = 0
     n_heard: int = 0
+    minority: Minority | None = None
+
+    @property
+    def shared(self) -> tuple[Rated, ...]:
+        """The statements, beside the best, that nobody disagrees with and most agree with; none of
+        those that so few rated that it would give single answers away.
+        """
+        return tuple(
+            each
+            for each in self.rated[1:]
+            if not each.is_small and not each.n_disagree and each.is_agreed(self.n_asked)
+        )
+
+    @property
+    def is_agreed(self) -> bool:
+        """Whether the statement that was rated highest may be called the group's."""
+        return bool(self.rated) and self.rated[0].is_agreed(self.n_asked)
+
+    @property
+    def may_speak(self) -> bool:
+        """Whether there is a sentence of the minority that people may see."""
+        return self.minority is not None and minority.is_shown(self.minority)
+
+    @property
+    def why_silent(self) -> str:
+        """Why there is none, where one was asked for."""
+        return "" if self.minority is None else minority.why_not(self.minority)
 
     @property
     def rated(self) -> tuple[Rated, ...]:
@@ -85,7 +113,9 @@ class Outcome:
 def outcome_of(turn: Turn, row: Round) -> Outcome:
     """How the round's question came out."""
     results = tuple(result_of(turn.db, row))
-    return _with_before(turn, Outcome(row, results, n_asked(row), most_divisive(results)))
+    found = Outcome(row, results, n_asked(row), most_divisive(results))
+    # That of the round itself, also where what stands is of the round before.
+    return replace(_with_before(turn, found), minority=minority.of(turn.db, row))
 
 
 def so_far(turn: Turn, row: Round) -> Outcome:

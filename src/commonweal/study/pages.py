@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import bindparam, func, select
 
-from commonweal.study import revisions, rounds
+from commonweal.study import minority, revisions, rounds
 from commonweal.study.answers import next_presentation
 from commonweal.study.lobby import PRESENT_SECONDS
 from commonweal.study.outcome import Outcome, outcome_of
@@ -31,7 +31,7 @@ _RANKS = {"consent": 0, "instructions": 1, "check": 2, "lobby": 90} | {
     "opinion": 11,
     "critique": 11,
     "rate": 15,
-    "result": 17,
+    "result": 19,
 }
 _WAITING_RANKS = {
     "opinions": 12,
@@ -41,8 +41,11 @@ _WAITING_RANKS = {
     "generating": 13,
     "statement_check": 14,
     "rating": 16,
-    "result": 18,
+    "result": 20,
 }
+_MINORITY_RANKS = {"generating": 17, "statement_check": 18}
+"""Of the wait for the minority's sentence, which comes after the ratings."""
+
 _PER_REVISION = 20
 """How much higher all pages of a revision rank than those of the round that it revises."""
 
@@ -81,6 +84,7 @@ class Page:
         round_number, n_rounds: "round 1 of 2".
         found: how the question came out, on its result; of a critique how the round came out whose
             statement is to be revised.
+        is_of_minority: whether what is waited for is the sentence of those who disagree.
         has_failed: whether nothing could be written, and somebody is deciding what to do.
         place, n_places: "statement 3 of 8".
         deadline: when this stage ends, seconds since 1970.
@@ -108,6 +112,7 @@ class Page:
     companions: tuple[Companion, ...] = ()
     n_waiting: int = 0
     found: Outcome | None = None
+    is_of_minority: bool = False
     has_failed: bool = False
     unseen: Presentation | Member | None = None
 
@@ -190,10 +195,13 @@ def _round_page(turn: Turn, person: Participant, group: Group, row: Round) -> Pa
             kind = "result"
             unseen = member if member.result_shown_at is None else None
             found = outcome_of(turn, row)
-    rank = _RANKS[kind] if kind != "waiting" else _WAITING_RANKS[group.stage]
+    speaks = group.stage in _MINORITY_RANKS and minority.of(turn.db, row) is not None
+    waiting = _MINORITY_RANKS if speaks else _WAITING_RANKS
+    rank = _RANKS[kind] if kind != "waiting" else waiting[group.stage]
     return Page(
         kind=kind,
-        key=f"{row.public_id}-{kind}-{place if kind == 'rate' else group.stage}",
+        key=f"{row.public_id}-{kind}-{place if kind == 'rate' else group.stage}"
+        + ("-minority" if speaks else ""),
         rank=(person.n_rounds_entered, _PER_REVISION * row.revision + rank, place),
         person=person,
         group=group,
@@ -211,6 +219,7 @@ def _round_page(turn: Turn, person: Participant, group: Group, row: Round) -> Pa
         own_critique=_own_critique(turn, person, row) if kind == "waiting" else None,
         companions=companions(turn, group, you=person) if kind == "waiting" else (),
         found=found,
+        is_of_minority=speaks,
         has_failed=group.stage == "generating" and _has_failed(turn, row),
         unseen=unseen,
     )

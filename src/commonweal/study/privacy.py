@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Table, delete, or_, select, update
 from sqlalchemy.orm import Session
 
-from commonweal.study import machine, people
+from commonweal.study import machine, minority, people
 from commonweal.study.shared import forget_shared
 from commonweal.study.store import Turn
 from commonweal.study.tables import (
@@ -128,7 +128,8 @@ def withdraw(turn: Turn, person: Participant) -> None:
 def delete_data(turn: Turn, person: Participant, *, actor: str = "participant") -> None:
     """Deletes the person and everything that hangs on them; their group goes on.
 
-    Statements that a model wrote from several people's opinions stay: they are nobody's alone.
+    Statements that a model wrote from several people's opinions stay: they are nobody's alone. A
+    minority's sentence goes, since it is of few.
     Where people rated each other's opinions, what others gave to this person's goes with it.
     """
     group = turn.db.get(Group, person.group_id) if person.group_id else None
@@ -141,6 +142,7 @@ def delete_data(turn: Turn, person: Participant, *, actor: str = "participant") 
     )
     turn.db.execute(update(Job).where(Job.round_id.in_(theirs)).values(error=""))
     forget_shared(turn.db, person.id)
+    minority.forget(turn.db, person.id)
     turn.db.execute(delete(Participant).where(Participant.id == person.id))
     turn.db.expire_all()
     turn.has_deleted = True

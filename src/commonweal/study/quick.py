@@ -32,10 +32,12 @@ def quick_study(
     language: str = "en",
     review: bool = False,
     revise: bool = False,
+    minority: bool = False,
 ) -> StudyConfig:
     """The study of a quick session on these questions, asked one after the other. With ``review``
     the facilitator reads what is written before the group sees it; with ``revise`` each statement
-    is criticised and written again before its result is shown.
+    is criticised and written again before its result is shown; with ``minority`` those who
+    disagree get a sentence of their own beside it.
 
     Raises:
         InputError: there is none, one is blank or too long, or one stands twice.
@@ -65,6 +67,7 @@ def quick_study(
                 "passes": 1,
                 "order": "as given",
                 "revise": int(revise),
+                "minority": minority,
             },
             "opinion": {"min_characters": 10, "max_characters": 1500},
             "timings_seconds": {

@@ -10,9 +10,9 @@ import secrets
 from typing import Any
 
 from sqlalchemy import DDL, JSON, Double, ForeignKey, Index, Text, UniqueConstraint, event
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, synonym
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 """Raised with every change of the tables."""
 
 
@@ -259,6 +259,23 @@ class Statement(Base):
     flags: Mapped[list[str]] = mapped_column(default=list)
 
 
+class Minority(Base):
+    """The minority's own sentence beside a round's result. ``basis``: "found" by ratings or
+    "predicted" to disagree. ``why`` there is no ``text``: "nobody", "nothing", "failed", "deleted".
+    """
+
+    __tablename__ = "minorities"
+    round_id: Mapped[int] = mapped_column(ForeignKey("rounds.id"), primary_key=True)
+    id: Mapped[int] = synonym("round_id")
+    basis: Mapped[str]
+    included: Mapped[list[str]]  # the names of the opinions that it is written from
+    text: Mapped[str] = mapped_column(default="")
+    why: Mapped[str] = mapped_column(default="")
+    model: Mapped[str] = mapped_column(default="")
+    screening: Mapped[str] = mapped_column(default="clear")
+    flags: Mapped[list[str]] = mapped_column(default=list)
+
+
 class Prediction(Base):
     """What the reward model predicted of one person and one candidate."""
 
@@ -303,11 +320,14 @@ class Rating(Base):
 
 
 class Job(Base):
-    """The writing of a round's statements. ``status``: queued, running, done, failed."""
+    """The writing of a round's statements, and after them (``what``) of the minority's sentence.
+    ``status``: queued, running, done, failed.
+    """
 
     __tablename__ = "jobs"
     id: Mapped[int] = mapped_column(primary_key=True)
     round_id: Mapped[int] = mapped_column(ForeignKey("rounds.id"), unique=True)
+    what: Mapped[str] = mapped_column(default="statements")  # or "minority"
     status: Mapped[str] = mapped_column(index=True)
     claim: Mapped[str | None] = mapped_column(default=None)
     lease_until: Mapped[float] = mapped_column(default=0.0)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from commonweal import types
-from commonweal.study import revisions
+from commonweal.minority import N_CANDIDATES
+from commonweal.study import minority, revisions
 from commonweal.study.config import NO_REWARD, ArmConfig
 from commonweal.study.store import Turn
 from commonweal.study.tables import Job, Opinion, Round, Statement
@@ -13,13 +14,17 @@ from commonweal.study.writer import Revises, Task
 
 
 def tasks_of(turn: Turn, job: Job) -> tuple[Task, ...]:
-    """A task for each arm; of a revision one, for the arm whose statement it revises."""
+    """A task for each arm; of a revision one, for the arm whose statement it revises; of a
+    minority's sentence likewise, from their opinions alone.
+    """
     row = turn.db.get_one(Round, job.round_id)
     opinions = list(
         turn.db.scalars(
             select(Opinion).where(Opinion.round_id == row.opinions_id).order_by(Opinion.id)
         )
     )
+    if job.what == minority.WRITING:
+        return (_of_minority(turn, job, row, opinions),)
     arms, revises = turn.config.arms, None
     fallback = turn.config.generation.fallback
     found = revisions.revised_by(turn.db, row)
@@ -39,6 +44,22 @@ def tasks_of(turn: Turn, job: Job) -> tuple[Task, ...]:
             revises=revises,
         )
         for index, arm in enumerate(arms)
+    )
+
+
+def _of_minority(turn: Turn, job: Job, row: Round, opinions: list[Opinion]) -> Task:
+    kept, statement = minority.of(turn.db, row), minority.about(turn.db, row)
+    assert kept is not None  # noqa: S101 - for the type checker: the job was made with both
+    assert statement is not None  # noqa: S101
+    theirs = [each for each in opinions if each.name in kept.included]
+    arm = next(each for each in turn.config.arms if each.name == statement.arm)
+    return Task(
+        arm=arm.model_copy(update={"plan": "best", "shown": 1, "candidates": N_CANDIDATES}),
+        question=row.question,
+        opinions=tuple(types.Opinion(each.name, each.text) for each in theirs),
+        omit=(),
+        seed=(row.seed + 15_485_863 + 104_729 * job.n_attempts) % 2**31,
+        speaks=True,
     )
 
 

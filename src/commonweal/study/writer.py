@@ -83,6 +83,11 @@ class EngineWriter:
         if task.arm.plan == "opinions":
             return opinions_of(task)
         policy, reward = self._policy(task.arm), self._reward(task.arm)
+        if task.speaks:
+            from commonweal.minority import minority_policy
+
+            theirs = minority_policy(policy.model)
+            return written_by(task, theirs, reward, on_progress=self.on_progress)
         if task.revises is not None:
             return self._write_again(task, task.revises, policy.model, reward)
         return written_by(task, policy, reward, on_progress=self.on_progress)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from commonweal.datasets.arms import HUMAN
 from commonweal.errors import GenerationError, InputError
 from commonweal.groups import check_group
+from commonweal.minority import written_for
 from commonweal.selection import Selection, Wanted, scored, select
 from commonweal.study.config import ArmConfig
 from commonweal.types import Candidate, Critique, Opinion, Question, no_progress
@@ -51,6 +52,7 @@ class Task:
         omit: names of opinions that the policy must not see.
         seed: of all chance.
         revises: the statement that is written again, and why; None where it is written first.
+        speaks: whether the opinions are a minority's, who get a sentence of their own.
     """
 
     arm: ArmConfig
@@ -59,6 +61,7 @@ class Task:
     omit: tuple[str, ...]
     seed: int
     revises: Revises | None = None
+    speaks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,8 @@ def written_by(
     """
     if task.arm.plan == "opinions":
         return opinions_of(task)
+    if task.speaks:
+        return _of_minority(task, policy, reward, on_progress)
     if task.revises is not None:
         return _revised(task, task.revises, policy, reward, on_progress)
     if task.arm.plan == "collection":
@@ -224,6 +229,24 @@ def _revised(
         )
     told = {**found.provenance, "timings_seconds": found.timings_seconds}
     return Written((found,), (*notes, *found.notes), told)
+
+
+def _of_minority(
+    task: Task, policy: Policy, reward: RewardModel | None, on_progress: Progress | None
+) -> Written:
+    """Sentences of those who disagree, from their opinions, picked for them alone."""
+    question = Question(task.question)
+    made = written_for(
+        question,
+        task.opinions,
+        policy=policy,
+        reward=reward,
+        n_candidates=task.arm.candidates,
+        seed=task.seed,
+        on_progress=on_progress,
+    )
+    told = {**made.provenance, "timings_seconds": made.timings_seconds}
+    return Written((made,), made.notes, told)
 
 
 def _standing(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 from starlette.routing import Route
 
-from commonweal.study import door, lobby, machine, revisions
+from commonweal.study import door, lobby, machine, minority, revisions
 from commonweal.study.held_texts import waiting_texts
 from commonweal.study.keeping import outcome_of
 from commonweal.study.pages import companions
@@ -90,6 +90,7 @@ def session(visit: Visit) -> Response:
             qr=qr_svg(f"{address}?code={code}" if code else address),
             **_result(turn, row if row and row.ended_at else None),
             revised=_revised(turn, row),
+            speaks=row is not None and minority.of(turn.db, row) is not None,
             can_revise=_can_revise(group, row),
             question=row.question if row else turn.config.title,
             round_number=row.number if row else 0,

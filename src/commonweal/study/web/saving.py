@@ -24,6 +24,7 @@ COLUMNS = (
     "is_the_one_rated_highest",
     "is_agreed",
     "is_the_statement_before",
+    "is_of_the_minority",
     "n_asked",
     "n_rated",
     "n_agree",
@@ -44,6 +45,8 @@ def plain_result(t: Speak, outcomes: Sequence[Outcome], language: str) -> str:
             lines.append(t("result.nobody" if each.results else "result.none"))
         if each.before is not None:
             lines += [*_revised(t, each), ""]
+        if each.minority is not None:
+            lines += [*_of_minority(t, each), ""]
         for place, rated in enumerate(each.rated):
             agreed = rated.is_agreed(each.n_asked)
             if place == 0:
@@ -76,6 +79,14 @@ def _revised(t: Speak, found: Outcome) -> list[str]:
     return [*said, t("revision.kept" if found.is_kept else "revision.taken")]
 
 
+def _of_minority(t: Speak, found: Outcome) -> list[str]:
+    """What those who disagree would add, or why they are not heard."""
+    if found.minority is None or not found.may_speak:
+        return [t("minority.title") + ":", t(f"minority.none_{found.why_silent}")]
+    about = t(f"minority.{found.minority.basis}")
+    return [t("minority.title") + ":", found.minority.text, about]
+
+
 def _counted(t: Speak, rated: Rated, language: str) -> str:
     if rated.is_small:
         return t("result.few", n=rated.n, band=t(f"result.band_{rated.band}"))
@@ -90,7 +101,8 @@ def _counted(t: Speak, rated: Rated, language: str) -> str:
 
 
 def table_of(outcomes: Sequence[Outcome]) -> str:
-    """How a session's questions came out, as CSV: a row for each statement that was rated.
+    """How a session's questions came out, as CSV: a row for each statement that was rated,
+    and one for the minority's sentence.
 
     Counts are blank where so few rated that they would give single answers away. A "'" stands
     before what a spreadsheet would calculate.
@@ -102,6 +114,8 @@ def table_of(outcomes: Sequence[Outcome]) -> str:
         for one in _rounds_of(outcome):
             for place, rated in enumerate(one.rated):
                 writer.writerow([safe_cell(cell) for cell in _cells(one, rated, place)])
+        if outcome.minority is not None and outcome.may_speak:
+            writer.writerow([safe_cell(cell) for cell in _theirs(outcome, outcome.minority.text)])
     return out.getvalue()
 
 
@@ -127,10 +141,17 @@ def _cells(one: Outcome, rated: Rated, place: int) -> list[str]:
         _yes(is_best),
         _yes(is_best and rated.is_agreed(one.n_asked)),
         _yes(rated.statement.same_as_id is not None),
+        _yes(False),
         str(one.n_asked),
         str(rated.n),
         *counts,
     ]
+
+
+def _theirs(outcome: Outcome, text: str) -> list[str]:
+    """The row of the minority's sentence, which nobody rates."""
+    told = [outcome.row.question, str(outcome.row.revision), text, *map(_yes, (0, 0, 0, 1))]
+    return [*told, *[""] * (len(COLUMNS) - len(told))]
 
 
 def _yes(value: object) -> str:
