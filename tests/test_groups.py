@@ -291,6 +291,10 @@ def test_a_missing_field(put, content, expected):
     [
         (
             "Should buses be free?,asha,Yes please.\n",
+            "row 1: no column is called opinion, and row 1 reads like somebody's opinion",
+        ),
+        (
+            "Should buses be free?,asha,Yes please\n",
             "row 1: no column is called opinion; got columns A 'Should buses be free?'",
         ),
         (

@@ -175,7 +175,7 @@ def _from_fields(
         elif suffix == ".jsonl":
             data = [json.loads(line) for line in text.splitlines() if line.strip()]
         else:
-            data = json.loads(text)
+            data = _json(text)
     except json.JSONDecodeError as error:
         raise InputError(
             f"{path}, line {error.lineno}, column {error.colno}: not valid JSON: {error.msg}"
@@ -189,6 +189,17 @@ def _from_fields(
         return _GroupRecord.model_validate(data), notes
     except ValidationError as error:
         raise InputError(_explain(path, text, error)) from None
+
+
+def _json(text: str) -> Any:
+    """The value in a text of JSON, or, of a value a line, the list of them."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        lines = [line for line in text.splitlines() if line.strip()]
+        if error.msg != "Extra data" or not all(line.lstrip()[:1] in '{"' for line in lines):
+            raise
+        return [json.loads(line) for line in lines]
 
 
 def check_group(

@@ -231,9 +231,9 @@ def test_wide_votes_are_the_same_votes(export):
         (["participant", "0", "9" * 5000], [1, 1, 1], "unknown column '9999"),
         (["participant", "0", "1", "1"], [1, 1, 1, 1], "the column '1' is there 2 times, expected"),
         (["participant", "0", "xid", "xid"], [1, 1, 1, 1], "the column 'xid' is there 2 times"),
-        (["participant", "0"], [1, 2], "row 1: comment 0 has the vote 2, expected 1, 0, -1"),
-        (["participant", "0"], [1, "yes"], "row 1: 0 is 'yes', expected a number"),
-        (["participant", "0"], ["", 1], "row 1: participant is missing, expected a whole number"),
+        (["participant", "0"], [1, 2], "row 2: comment 0 has the vote 2, expected 1, 0, -1"),
+        (["participant", "0"], [1, "yes"], "row 2: 0 is 'yes', expected a number"),
+        (["participant", "0"], ["", 1], "row 2: participant is missing, expected a whole number"),
     ],
 )
 def test_broken_wide_votes_are_named(export, header, row, expected):
@@ -265,7 +265,7 @@ def test_a_vote_of_somebody_who_took_no_part_is_named(export):
     put_csv(export / "participants-votes.csv", ["participant", "xid"], [*listed, [2, 1]])
     assert counts_of(import_polis(export))["votes read"] == 14
     put_csv(export / "participants-votes.csv", ["participant", "xid"], listed)
-    expected = "votes.csv, row 4: voter-id is 2, expected a participant that participants-votes"
+    expected = "votes.csv, row 5: voter-id is 2, expected a participant that participants-votes"
     with pytest.raises(InputError, match=expected):
         import_polis(export)
 
@@ -285,18 +285,18 @@ def test_blank_lines_count_as_rows(export):
     path.write_text("\n".join([header, first, "", ",,,,", *rows]) + "\n")
     assert counts_of(import_polis(export))["votes read"] == 14
     path.write_text("\n".join([header, first, "", ",,,,", "1,Wed,0,1,2", *rows]) + "\n")
-    with pytest.raises(InputError, match="row 4: vote is 2"):
+    with pytest.raises(InputError, match="row 5: vote is 2"):
         import_polis(export)
     path.unlink()
     put_csv(export / "participants-votes.csv", ["participant", "0"], [[1, 1], [], [2, -1], [3, 2]])
-    with pytest.raises(InputError, match="row 4: comment 0 has the vote 2"):
+    with pytest.raises(InputError, match="row 5: comment 0 has the vote 2"):
         import_polis(export)
 
 
 def test_a_participant_in_two_rows_is_named(export):
     (export / "votes.csv").unlink()
     put_csv(export / "participants-votes.csv", ["participant", "0"], [[1, 1], [2, 1], [1, -1]])
-    with pytest.raises(InputError, match="row 3: participant is 1, expected each participant in"):
+    with pytest.raises(InputError, match="row 4: participant is 1, expected each participant in"):
         import_polis(export)
 
 
@@ -316,12 +316,12 @@ def test_a_participant_in_two_rows_is_named(export):
         ("votes.csv", "timestamp,comment-id,voter-id,vote\n", "has a header and no rows"),
         ("comments.csv", ",".join(COMMENTS) + "\n", "has a header and no rows"),
         ("votes.csv", "timestamp,comment-id,voter,vote\n1,0,0,1\n", "no column 'voter-id'; it has"),
-        ("votes.csv", "timestamp,comment-id,voter-id,vote\n1,0,0,1\n1,0,1,2\n", "row 2: vote is 2"),
-        ("votes.csv", "timestamp,comment-id,voter-id,vote\n1,0,,1\n", "row 1: voter-id is missing"),
-        ("votes.csv", "timestamp,comment-id,voter-id,vote\n1,0,a,1\n", "row 1: voter-id is 'a'"),
-        ("votes.csv", "timestamp,comment-id,voter-id,vote\n1,-1,1,1\n", "row 1: comment-id is -1"),
+        ("votes.csv", "timestamp,comment-id,voter-id,vote\n1,0,0,1\n1,0,1,2\n", "row 3: vote is 2"),
+        ("votes.csv", "timestamp,comment-id,voter-id,vote\n1,0,,1\n", "row 2: voter-id is missing"),
+        ("votes.csv", "timestamp,comment-id,voter-id,vote\n1,0,a,1\n", "row 2: voter-id is 'a'"),
+        ("votes.csv", "timestamp,comment-id,voter-id,vote\n1,-1,1,1\n", "row 2: comment-id is -1"),
         ("votes.csv", "timestamp,comment-id,voter-id,vote\n1,0,9999999999,1\n", "voter-id is 999"),
-        ("votes.csv", "timestamp,comment-id,voter-id,vote\n1,0,1,0.5\n", "row 1: vote is '0.5'"),
+        ("votes.csv", "timestamp,comment-id,voter-id,vote\n1,0,1,0.5\n", "row 2: vote is '0.5'"),
     ],
 )
 def test_broken_files_are_named(export, file, content, expected):
@@ -357,10 +357,10 @@ def test_a_byte_that_is_not_utf8_is_named_by_line(export):
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        (comment(1, 5, "Another."), "row 7: comment-id is 1, expected each comment once"),
-        (comment(7, 5, "X.", moderated=3), "row 7: moderated is 3, expected -1"),
-        ([1, "Tue", "", 5, 0, 0, 1, "X."], "row 7: comment-id is missing, expected a whole"),
-        ([1, "Tue", "x", 5, 0, 0, 1, "X."], "row 7: comment-id is 'x', expected a whole number"),
+        (comment(1, 5, "Another."), "row 8: comment-id is 1, expected each comment once"),
+        (comment(7, 5, "X.", moderated=3), "row 8: moderated is 3, expected -1"),
+        ([1, "Tue", "", 5, 0, 0, 1, "X."], "row 8: comment-id is missing, expected a whole"),
+        ([1, "Tue", "x", 5, 0, 0, 1, "X."], "row 8: comment-id is 'x', expected a whole number"),
         ([*comment(7, 5, "Not quoted"), " so cut"], "cannot read .*comments.csv"),
     ],
 )

@@ -146,7 +146,7 @@ def test_a_comma_that_is_not_quoted_is_named_by_row(tmp_path):
     path = small_export(tmp_path / "e")
     with (path / "comments.csv").open("a") as file:
         file.write("1,Tue,7,0,0,0,1,Not quoted, so cut\n")
-    with pytest.raises(InputError, match=r"comments\.csv, row 7: 9 fields, expected 8"):
+    with pytest.raises(InputError, match=r"comments\.csv, row 8: 9 fields, expected 8"):
         import_polis(path)
 
 
@@ -160,6 +160,71 @@ def test_what_is_about_the_person_is_no_candidate_and_no_opinion(tmp_path):
     assert dataset.opinions["text"].to_list() == ["A."]
     what = "comments dropped: about the person, not an opinion (is-meta)"
     assert counts_of(dataset)[what] == 1
+
+
+@pytest.mark.parametrize("yes", ["TRUE", "1.0", "y", "VRAI", "x"])
+@pytest.mark.parametrize("column", ["is-meta", "is_meta", "deleted", "Is-Spam", "hidden"])
+def test_a_mark_is_read_in_whatever_way_it_is_made(tmp_path, column, yes):
+    comments = [[*comment(n, n, text)[:-1], mark, text] for n, text, mark in
+                ((0, "A.", "no"), (1, "B.", yes), (2, "C.", ""))]  # fmt: skip
+    export = put_export(tmp_path / "p", [], [vote(n, p, 1) for n in range(3) for p in range(3)])
+    put_csv(export / "comments.csv", [*COMMENTS[:-1], column, COMMENTS[-1]], comments)
+    dataset = import_polis(export)
+    assert dataset.candidates["text"].to_list() == ["A.", "C."]
+    assert dataset.opinions["text"].to_list() == ["A.", "C."]
+    assert sum(n for what, n in counts_of(dataset).items() if what.startswith("comments dr")) == 1
+
+
+def test_numbers_in_words_and_with_a_typesetters_minus(tmp_path):
+    said = {1: "agree", 0: "pass", -1: "disagree"}
+    for name, written in (("words", said.get), ("minus", lambda n: f"{n}".replace("-", "\u2212"))):
+        votes = [vote(0, p, cast) for p, cast in enumerate((1, 0, -1))]
+        export = put_export(tmp_path / name, [comment(0, 0, "A.")], votes)
+        rows = [[*each[:-1], written(each[-1])] for each in votes]
+        put_csv(export / "votes.csv", VOTES, rows)
+        assert {n for *_, n in ratings_of(import_polis(export))} == {1, 0, -1}
+    out = [[*comment(1, 1, "B.")[:-2], "rejected", "B."], [*comment(0, 0, "A.")[:-2], "ok", "A."]]
+    put_csv(export / "comments.csv", COMMENTS, out)
+    with pytest.raises(InputError, match=r"moderated is '(ok|rejected)', expected a whole number"):
+        import_polis(export)
+    out[1][-2] = "accepted"
+    put_csv(export / "comments.csv", COMMENTS, out)
+    assert import_polis(export).candidates["text"].to_list() == ["A."]
+
+
+@pytest.mark.parametrize(
+    ("early", "late"),
+    [
+        ("6/19/2025 9:59", "6/19/2025 12:01"),
+        ("6/19/2025 9:59:00 AM", "6/19/2025 1:01:00 PM"),
+        ("19/06/2025 09:59", "20/05/2026 08:01"),
+        ("1.700.000.000.000", "1.700.000.000.001"),
+    ],
+)
+def test_times_as_a_spreadsheet_shows_them(tmp_path, early, late):
+    folder = small_export(tmp_path / "e")
+    votes = [[late, "x", 0, 0, -1], [early, "x", 0, 0, 1], [late, "x", 1, 0, 1]]
+    put_csv(folder / "votes.csv", VOTES, votes)
+    assert ratings_of(import_polis(folder, name="x")) == {("x/0", "0", -1), ("x/0", "1", 1)}
+
+
+@pytest.mark.parametrize("name", ["{} - Copy.csv", "{} - Kopie (2).csv", "my_{}.csv.txt"])
+def test_names_that_a_download_gets(tmp_path, plain, name):
+    folder = copied(tmp_path / "e")
+    for file in list(folder.iterdir()):
+        file.rename(folder / name.format(file.stem))
+    assert ratings_of(import_polis(folder, name="x")) == ratings_of(plain)
+
+
+def test_a_zip_left_in_its_folder_and_one_file_of_an_export(tmp_path, plain):
+    folder = copied(tmp_path / "e")
+    with pytest.raises(InputError, match=rf"is no folder and no zip.*: {folder}"):
+        import_polis(folder / "comments.csv")
+    with zipfile.ZipFile(folder / "export.zip", "w") as packed:
+        for file in list(folder.glob("*.csv")):
+            packed.write(file, f"export/{file.name}")
+            file.unlink()
+    assert ratings_of(import_polis(folder, name="x")) == ratings_of(plain)
 
 
 # ------------------------------------------------------------------------------------------ signs

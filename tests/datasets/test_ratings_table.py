@@ -213,3 +213,16 @@ def test_missing_columns_are_named_with_the_way_to_name_them(tmp_path):
 
 def test_the_template_has_every_column():
     assert all(set(row) <= set(FIELDS) for row in template_rows())
+
+
+def test_rows_that_say_they_do_not_count_are_left_out_and_counted(tmp_path):
+    table = pl.DataFrame(template_rows()).with_columns(pl.all().cast(pl.String))
+    is_ana = [name == "ana" for name in table["person"]]
+    path = write_changed(tmp_path, table, Withdrawn=["yes" if each else "no" for each in is_ana])
+    found = import_ratings(path)
+    assert set(found.ratings["participant_id"]) == {"ben", "cleo"}
+    left_out = "rows left out because a column says that they do not count"
+    assert found.about.steps[-1].counts[left_out] == sum(is_ana)
+    path = write_changed(tmp_path, table, deleted=["yes"] * table.height)
+    with pytest.raises(InputError, match="a column says of every row that it does not count"):
+        import_ratings(path)

@@ -200,7 +200,7 @@ def test_a_workbook_is_told_by_its_content(tmp_path):
     [
         (b"PK\x03\x04 broken", "a broken workbook"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 broken", "not a workbook that can be read"),
-        (b"<html><table>", "a web page with the ending of a workbook"),
+        (b"<html><table>", "a web page, although its name ends in .xlsx"),
         (b"", "is empty"),
     ],
 )
@@ -368,6 +368,22 @@ TWO = f'question,id,opinion\n{Q},ana,"{A}"\n,ben,"{B}"\n'
         (f"Table 1,,\n{TWO}", "numbers.csv"),
         ("".join(f",{row}\n" for row in TWO.splitlines()), "blank_column.csv"),
         (f"# by hand\n{TWO}", "comment.csv"),
+        (TWO + "\x00\x1a", "old_program.csv"),
+        (TWO.replace(",ben", "question,id,opinion\n,ben"), "header_again.csv"),
+        (TWO + "Total: 2,,\n", "total_as_question.csv"),
+        (f"id,question,opinion\nana,{Q},\"{A}\"\nben,,\"{B}\"\nTotal: 2,,\n", "total.csv"),
+        (f"| question | id | opinion |\n|:--|---|--:|\n| {Q} | ana | {A} |\n| | ben | {B} |\n",
+         "drawn.txt"),
+        (TWO.replace(',"', ',\xa0"'), "blank_before.csv"),
+        (TWO.replace('"', "'").replace("question,id,opinion", "'question','id','opinion'")
+         .replace("ana", "'ana'").replace(f"{Q},", f"'{Q}',").replace("can't", "can''t"),
+         "single.csv"),
+        (f'{{"question": "{Q}", "id": "ana", "opinion": "{A}"}}\n'
+         f'{{"question": "{Q}", "id": "ben", "opinion": "{B}"}}\n', "lines.json"),
+        (f'{{"question": "{Q}", "participants": [{{"name": "ana", "opinion": "{A}"}}, '
+         f'{{"name": "ben", "opinion": "{B}"}}]}}', "people.json"),
+        (f'{{"data": [{{"Question": "{Q}", "Id": "ana", "Opinion": "{A}"}}, '
+         f'{{"Id": "ben", "Opinion": "{B}"}}]}}', "data.json"),
         (TWO + "\xa0,\t, \n,,\n", "blank_rows.csv"),
         (f"Frage;Name;Meinung\r\n{Q};ana;{A}\r\n;ben;{B}\r\n", "german.csv"),
         (f"question\tid\topinion\n{Q}\tana\t{A}\n\tben\t{B}\n", "tabs.txt"),
@@ -386,6 +402,27 @@ def test_what_other_programs_write(tmp_path, content, name):
 def test_quotes_that_a_script_wrote_with_a_backslash(tmp_path):
     text = TWO.replace(B, 'She said \\"no, never\\" to me')
     assert people(read_group(put(tmp_path, text)))[1] == ("ben", 'She said "no, never" to me')
+
+
+def test_backslashed_quotes_before_a_comma(tmp_path):
+    text = TWO.replace(B, 'She said \\"no\\", and left')
+    assert people(read_group(put(tmp_path, text)))[1] == ("ben", 'She said "no", and left')
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (TWO.replace(f'"{A}"', "#NAME?"), r"row 2, column C \(opinion\): the spreadsheet took"),
+        (TWO.replace(f'"{B}"', "#REF!"), r"row 3, column C \(opinion\).*holds #REF!"),
+        (b"\x1f\x8b\x08 packed", "packed with gzip, although its name ends in .csv"),
+        (b"%PDF-1.7", "a PDF"),
+        (b"{\\rtf1 x}", "a text of a word processor"),
+        ("<!DOCTYPE html><html>Sign in</html>", "a web page"),
+    ],
+)
+def test_what_is_lost_or_no_table_is_said(tmp_path, content, said):
+    with pytest.raises(InputError, match=said):
+        read_group(put(tmp_path, content))
 
 
 def test_microsoft_forms(tmp_path):

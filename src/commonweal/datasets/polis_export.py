@@ -19,7 +19,7 @@ EXPORT = "a Polis export: comments.csv, votes.csv or participants-votes.csv, sum
 _KINDS = ("comments", "participants-votes", "votes", "summary")
 _NAME = re.compile(
     r"(?P<prefix>.*?)(?:^|[-_. ])(?P<kind>comments|participants?-votes|votes|summary)"
-    r"(?: ?\(\d+\)| copy)?\.csv",
+    r"(?:[-_. ]*(?:copy|kopie|copie|copia))?(?: ?\(\d+\))?\.csv(?:\.txt)?",
     re.IGNORECASE,
 )
 _MOST_UNPACKED_BYTES = 4_000_000_000
@@ -54,12 +54,19 @@ def opened(path: Path) -> Iterator[Export]:
         InputError: there is no such folder, or it holds the files of several conversations.
     """
     if path.is_dir():
-        yield _found(path)
+        packed = [each for each in path.iterdir() if each.suffix.lower() == ".zip"]
+        export = _found(path)
+        if len(packed) == 1 and not export.comments.exists():
+            with opened(packed[0]) as inner:
+                yield inner
+            return
+        yield export
         return
     if not path.exists():
         raise InputError(f"no folder {path}{near_path(path)}; expected {EXPORT}")
     if not zipfile.is_zipfile(path):
-        raise InputError(f"{path} is no folder and no zip; expected the folder of {EXPORT}")
+        hint = f": {path.parent}" if _NAME.fullmatch(path.name) else ""
+        raise InputError(f"{path} is no folder and no zip; expected the folder of {EXPORT}{hint}")
     with tempfile.TemporaryDirectory(prefix="polis-") as name:
         unpacked = Path(name)
         try:

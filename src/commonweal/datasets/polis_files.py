@@ -15,6 +15,7 @@ from commonweal.datasets.reading import folded, read_csv, read_csv_header, refus
 from commonweal.errors import InputError
 from commonweal.files import read_text
 from commonweal.frames import pl
+from commonweal.reading.columns import is_mark, says_no
 
 LONGEST_COMMENT = 10_000
 """Characters. Polis lets people write far less; a longer one is a paste or an attack."""
@@ -27,7 +28,10 @@ _MANY = MOST_ID + 1
 _ID = f"a whole number from 0 to {MOST_ID:,}"
 _TOO_LONG = f"over {LONGEST_COMMENT:,} characters"
 _META = "about the person, not an opinion (is-meta)"
-_TRUE = ("true", "t", "1", "yes", "wahr", "vrai")
+_MARKED_OUT = "marked as taken out (deleted, spam or the like)"
+_MODERATED = {"accepted": "1", "approved": "1", "in": "1", "unmoderated": "0", "pending": "0"}
+_MODERATED |= {"rejected": "-1", "out": "-1", "hidden": "-1", "moderated out": "-1"}
+_VOTES = {"agree": "1", "agrees": "1", "pass": "0", "unsure": "0", "disagree": "-1"}
 _WIDE = "a Polis export's participants-votes.csv"
 _SUMMARY_BYTES = 1_000_000
 _SUMMARY_CELL = 100_000
@@ -78,7 +82,7 @@ def read_summary(export: Export, *, needed: bool) -> dict[str, str]:
     try:
         # A topic's own commas may stand there without quotes.
         found = {
-            row[0].strip(): " ".join(separator.join(row[1:]).rstrip(separator).split())
+            row[0].strip().lower(): " ".join(separator.join(row[1:]).rstrip(separator).split())
             for row in csv.reader(StringIO(text, newline=""), delimiter=separator)
             if len(row) > 1
         }
@@ -106,18 +110,23 @@ def read_comments(export: Export, counts: dict[str, int]) -> pl.DataFrame:
     if "agrees" in header:
         kinds["agrees"] = pl.Int64
     kinds |= {name: pl.String for name in ("is-meta", "is-seed") if name in header}
+    marks = [name for name in header if is_mark(name) and name not in ("is-meta", "moderated")]
+    kinds |= dict.fromkeys(marks, pl.String)
     rows = read_csv(
-        path, kinds, others=_OTHER_COMMENT_COLUMNS, expected=expected, every_column=True
+        path,
+        kinds,
+        others=_OTHER_COMMENT_COLUMNS,
+        expected=expected,
+        every_column=True,
+        words={"moderated": _MODERATED},
     )
     for column in ("comment-id", "author-id"):
         refuse(path, rows, _no_id(column), column, _ID)
     known = pl.col("moderated").is_between(-1, 1).fill_null(False)
     refuse(path, rows, ~known, "moderated", "-1 (moderated out), 0 or 1")
-    for name in ("is-meta", "is-seed"):
-        flag = (
-            pl.col(name).str.to_lowercase().is_in(_TRUE) if name in rows.columns else pl.lit(False)
-        )
-        rows = rows.with_columns(flag.fill_null(False).alias(name))
+    for name in ("is-meta", "is-seed", *marks):
+        rows = rows.with_columns(_flag(rows, name).alias(name))
+    out = pl.any_horizontal(marks) if marks else pl.lit(False)
     again = ~pl.struct(*kinds).is_first_distinct()
     refuse(
         path,
@@ -134,13 +143,16 @@ def read_comments(export: Export, counts: dict[str, int]) -> pl.DataFrame:
         .then(pl.lit("moderated out"))
         .when("is-meta")
         .then(pl.lit(_META))
+        .when(out)
+        .then(pl.lit(_MARKED_OUT))
         .when(pl.col("text") == "")
         .then(pl.lit("without text"))
         .when(pl.col("text").str.len_chars() > LONGEST_COMMENT)
         .then(pl.lit(_TOO_LONG))
     )
     counts["comments read"] = rows.height
-    for why in ("there twice", "moderated out", _META, "without text", _TOO_LONG):
+    marked = (_MARKED_OUT,) if marks else ()
+    for why in ("there twice", "moderated out", _META, *marked, "without text", _TOO_LONG):
         counts[f"comments dropped: {why}"] = checked.filter(pl.col("why") == why).height
     counts["comments typed in by moderators (is-seed)"] = rows.filter("is-seed").height
     agrees = pl.col("agrees") if "agrees" in rows.columns else pl.lit(None, dtype=pl.Int64)
@@ -153,10 +165,19 @@ def read_comments(export: Export, counts: dict[str, int]) -> pl.DataFrame:
             agrees=agrees,
             candidate=pl.col("why").is_null(),
             sayable=pl.col("text").str.len_chars().is_between(1, LONGEST_COMMENT)
-            & ~pl.col("is-meta"),
+            & ~pl.col("is-meta")
+            & ~out,
         )
         .sort("comment")
     )
+
+
+def _flag(rows: pl.DataFrame, name: str) -> pl.Expr:
+    """Whether a column says yes, in whatever way; no where there is no such column."""
+    if name not in rows.columns:
+        return pl.lit(False)
+    values = rows[name].drop_nulls().unique().to_list()
+    return pl.col(name).is_in([each for each in values if not says_no(each)]).fill_null(False)
 
 
 def read_votes(export: Export) -> tuple[Votes, Votes | None]:
@@ -185,12 +206,18 @@ def _long_votes(path: Path, wide: Path | None) -> Votes:
         dict.fromkeys(names, pl.Int64) | {"timestamp": pl.String},
         others=_OTHER_VOTE_COLUMNS,
         expected="a Polis export's votes.csv",
+        words={"vote": _VOTES},
     )
     told = pl.col("timestamp").str.replace(",", ".", literal=True)
+    grouped = pl.col("timestamp").str.contains(r"^\d{1,3}([.,' ]\d{3}){2,}$")
     number = pl.coalesce(
         told.cast(pl.Int64, strict=False),
+        pl.when(grouped)
+        .then(pl.col("timestamp").str.replace_all(r"\D", ""))
+        .cast(pl.Int64, strict=False),
         told.cast(pl.Float64, strict=False).cast(pl.Int64, strict=False),
         pl.col("timestamp").str.to_datetime(strict=False, time_zone="UTC").dt.epoch("ms"),
+        _with_slashes(rows),
     )
     refuse(path, rows, number.is_null(), "timestamp", "a whole number or a date")
     rows = rows.with_columns(rounded=told.str.contains("(?i)e"), timestamp=number)
@@ -217,6 +244,17 @@ def _long_votes(path: Path, wide: Path | None) -> Votes:
     kept = ordered.filter(last).select(**columns, vote="vote")
     n_rounded = int(rows["rounded"].sum())
     return Votes(path, kept, rows.height, n_rounded)
+
+
+def _with_slashes(rows: pl.DataFrame) -> pl.Expr:
+    """Dates with slashes: the month first where that fits all of them, else the day."""
+    dates = rows.filter(pl.col("timestamp").str.contains("/"))["timestamp"]
+    for day in ("%m/%d/%Y", "%d/%m/%Y", "%Y/%m/%d"):
+        for clock in ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M:%S %p"):
+            form = f"{day} {clock}"
+            if len(dates) and dates.str.to_datetime(form, strict=False).null_count() == 0:
+                return pl.col("timestamp").str.to_datetime(form, strict=False).dt.epoch("ms")
+    return pl.lit(None, dtype=pl.Int64)
 
 
 def _no_id(name: str) -> pl.Expr:

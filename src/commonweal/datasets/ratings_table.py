@@ -15,6 +15,7 @@ from commonweal.datasets.ratings_columns import FIELDS, KNOWN, placed
 from commonweal.datasets.schema import scale_named
 from commonweal.errors import InputError
 from commonweal.frames import pl
+from commonweal.reading.columns import why_not_counted
 from commonweal.types import SPLITS
 
 if TYPE_CHECKING:
@@ -59,8 +60,12 @@ def import_ratings(
     points = scale_named(scale)
     header, rows, done = read_cells(path, {*KNOWN, *(columns or {}).values()}, _EXPECTED)
     places = placed(header, dict(columns or {}), str(path))
+    rest = {i: name for i, name in enumerate(header) if i not in places.values()}
+    rows, n_marked = _without_marked(rows, rest)
     table = _frame(rows, places)
     table = _without_points(table)
+    if table.is_empty() and n_marked:
+        raise InputError(f"{path}: a column says of every row that it does not count")
     if table.is_empty():
         raise InputError(f"{path} has a header and no rows; expected {_EXPECTED}")
     problems = list(_row_problems(table, points))
@@ -70,7 +75,9 @@ def import_ratings(
     if problems:
         raise InputError(_listed(path, problems))
     unused = len(header) - len(places)
-    counts = {"rows": table.height, **notes, "columns left out": unused}
+    marked = {"rows left out because a column says that they do not count": n_marked}
+    marked = marked if n_marked else {}
+    counts = {"rows": table.height, **marked, **notes, "columns left out": unused}
     return _dataset(
         table,
         About(
@@ -96,6 +103,18 @@ def import_ratings(
 
 
 # ------------------------------------------------------------------------------------- the cells
+
+
+def _without_marked(
+    rows: list[tuple[int, list[str]]], rest: Mapping[int, str]
+) -> tuple[list[tuple[int, list[str]]], int]:
+    """The rows of which no other column says that they do not count; and how many are left out."""
+    kept = [
+        (number, cells)
+        for number, cells in rows
+        if not why_not_counted({rest[i]: cells[i] for i in rest if i < len(cells)})
+    ]
+    return kept, len(rows) - len(kept)
 
 
 def _frame(rows: list[tuple[int, list[str]]], places: Mapping[str, int]) -> pl.DataFrame:

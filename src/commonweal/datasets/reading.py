@@ -16,6 +16,8 @@ from commonweal.reading.columns import plain
 from commonweal.reading.tables import separator_of
 
 _CHUNK_BYTES = 1 << 20
+_FIRST_ROW = 2
+"""A spreadsheet's number of the row below the header."""
 
 
 def read_csv(
@@ -25,12 +27,13 @@ def read_csv(
     others: Collection[str] | None,
     expected: str,
     every_column: bool = False,
+    words: Mapping[str, Mapping[str, str]] | None = None,
 ) -> pl.DataFrame:
-    """These columns of a CSV file and ``_row``, from 1; what is blank is null.
+    """These columns of a CSV file and ``_row``; what is blank is null.
 
-    Blank lines are left out, and counted in ``_row``: it is the row that a spreadsheet shows, less
-    the header. Columns count under their names in other letters (Comment_ID), those without a name
-    not at all, and whole numbers may be written as 7.0.
+    Blank lines are left out, and counted in ``_row``: it is the row that a spreadsheet shows, in
+    which the header is row 1. Columns count under their names in other letters (Comment_ID), those
+    without a name not at all, and whole numbers may be written as 7.0.
 
     Args:
         path: the file, UTF-8 with or without a byte-order mark.
@@ -39,6 +42,7 @@ def read_csv(
         expected: what the file should be, for errors: "a Polis export's votes.csv".
         every_column: parse the columns that are left out as well, so that a row with too many
             fields (a comma in a text that is not quoted) is found. Slower.
+        words: column to words, small, that stand there for numbers in some exports.
 
     Raises:
         InputError: there is no such file, it is not UTF-8, a column is missing, unknown or there
@@ -63,13 +67,13 @@ def read_csv(
             infer_schema=False,
         )
     except (OSError, pl.exceptions.PolarsError) as error:
-        texts = _with_whole_numbers(source, separator, kinds)
+        texts = _with_whole_numbers(source, separator, kinds, words or {})
         if texts is None:
             raise _why(path, source, separator, header, kinds, error) from None
         found = texts
     if others is not None:
         _refuse_nameless(path, source, separator, header)
-    found = found.select(list(kinds)).with_row_index("_row", offset=1)
+    found = found.select(list(kinds)).with_row_index("_row", offset=_FIRST_ROW)
     found = found.filter(pl.any_horizontal(pl.col(list(kinds)).is_not_null()))
     if found.is_empty():
         raise InputError(f"{path} has a header and no rows; expected {expected}")
@@ -96,15 +100,28 @@ def _refuse_nameless(
 
 
 def _with_whole_numbers(
-    source: Path | io.BytesIO, separator: str, kinds: Mapping[str, type[pl.DataType]]
+    source: Path | io.BytesIO,
+    separator: str,
+    kinds: Mapping[str, type[pl.DataType]],
+    words: Mapping[str, Mapping[str, str]],
 ) -> pl.DataFrame | None:
-    """The columns, where whole numbers are written with a point (7.0); None where more is wrong."""
+    """The columns, where whole numbers are written with a point (7.0), with a typesetter's minus,
+    or in words; None where more is wrong.
+    """
     if isinstance(source, io.BytesIO):
         source.seek(0)
     try:
         texts = pl.read_csv(source, separator=separator, infer_schema=False)
         return texts.select(
-            pl.col(name).str.replace(r"^(-?\d+)\.0+$", "$1").cast(kind)
+            pl.col(name)
+            if kind == pl.String
+            else pl.col(name)
+            .str.strip_chars()
+            .str.to_lowercase()
+            .replace(dict(words.get(name, {})))
+            .str.replace(r"^[\u2212\u2013](\d)", "-$1")
+            .str.replace(r"^(-?\d+)\.0+$", "$1")
+            .cast(kind)
             for name, kind in kinds.items()
         )
     except (OSError, pl.exceptions.PolarsError):
@@ -230,7 +247,7 @@ def _why(
     raw = path.read_bytes() if isinstance(source, Path) else source.getvalue()
     rows = csv.reader(io.StringIO(raw.decode("utf-8-sig"), newline=""), delimiter=separator)
     try:
-        for number, row in enumerate(rows):
+        for number, row in enumerate(rows, start=1):
             if len(row) > len(header) and any(row[len(header) :]):
                 return InputError(
                     f"cannot read {path}, row {number}: {len(row)} fields, expected {len(header)} "
@@ -238,7 +255,7 @@ def _why(
                 )
         texts = pl.read_csv(
             io.BytesIO(raw), columns=list(kinds), infer_schema=False, separator=separator
-        )
+        ).with_row_index("_row", offset=_FIRST_ROW)
     except (OSError, csv.Error, pl.exceptions.PolarsError):
         return InputError(f"cannot read {path}: {str(error).splitlines()[0]}")
     for name, kind in kinds.items():

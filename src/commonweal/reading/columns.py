@@ -87,6 +87,23 @@ _STATES = {
 }
 _STATES["state"] = _STATES["moderation"] = _STATES["moderation status"] = _STATES["status"]
 _STATES["response status"] = _STATES["distribution channel"] = _STATES["status"]
+
+
+def is_mark(column: str) -> bool:
+    """Whether a column of this name marks rows that do not count: deleted, is-spam, is_meta."""
+    return bool(_MARKED.fullmatch(plain(column)))
+
+
+def says_no(value: str) -> bool:
+    """Whether what stands in such a column is a no, in one of the usual ways.
+
+    Example:
+        >>> says_no("FAUX"), says_no("0.0"), says_no(""), says_no("y"), says_no("1.0")
+        (True, True, True, False, False)
+    """
+    return plain(value) in _NO
+
+
 _QUALTRICS_STATES = ("1", "2", "8", "9")
 """Preview, test and spam, where an export gives numbers."""
 

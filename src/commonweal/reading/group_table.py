@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -26,6 +27,8 @@ _EXPECTED = "a table with the columns question, opinion and, if wanted, id"
 _MACHINE_NAMES = ("startdate", "enddate", "recordeddate", "responseid", "ipaddress", "finished")
 _IMPORT_ID = '{"ImportId"'
 _SECOND_HEADER = {"open ended response", "response", "open ended"}
+_FAULT = re.compile(r"#(?:[A-ZÄÖÜ/0]{2,8}[!?]|N/A|NV|####*)")
+_TOTAL = re.compile(r"(?:grand )?(?:total|sum|count|summe|gesamt|anzahl|somme|suma)s?(?: \d+)*")
 _NOT_OPINIONS = ("timestamp", "email", "date", "time", "address", "duration", "url")
 
 
@@ -136,9 +139,12 @@ class _Rows:
             text, name = cells.get(at, ""), cells.get(who, "") if who is not None else ""
             if self._lenient and says_nothing(text):  # "-" in a form's answer
                 text = ""
-            if self._asking is not None and cells.get(self._asking):
-                folded = " ".join(cells[self._asking].split())
-                self._questions.setdefault(folded, (cells[self._asking], row))
+            if _FAULT.fullmatch(text):
+                text = self._without_fault(row, text)
+            asked = cells.get(self._asking, "") if self._asking is not None else ""
+            if asked and (text or not _TOTAL.fullmatch(plain(asked))):
+                folded = " ".join(asked.split())
+                self._questions.setdefault(folded, (asked, row))
             marks = {table.header[i]: cells.get(i, "") for i in self._rest}
             if why := why_not_counted(marks):
                 self._n_dropped += 1
@@ -146,6 +152,8 @@ class _Rows:
                     self._dropped.append(f"row {row.number} ({why})")
             elif text:
                 yield name, text, table.place(row, at)
+            elif name and _TOTAL.fullmatch(plain(name)) and not any(marks.values()):
+                self._silent += 1
             elif name and not self._lenient:
                 raise InputError(
                     f"{table.place(row, at)}: the opinion of participant {name!r} is blank; "
@@ -153,6 +161,20 @@ class _Rows:
                 )
             elif name or any(marks.values()):
                 self._silent += 1
+
+    def _without_fault(self, row: Row, text: str) -> str:
+        """Nothing, where a spreadsheet took a text for a formula and lost it.
+
+        Raises:
+            InputError: it is one of a few people's.
+        """
+        if self._lenient:
+            return ""
+        raise InputError(
+            f"{self._table.place(row, self._at)}: the spreadsheet took the text for a formula and "
+            f"holds {text} instead; expected what the person wrote: write it again with an "
+            "apostrophe (') in front"
+        )
 
     def question(self) -> str:
         """What was asked; "" where the table does not say.
@@ -265,6 +287,12 @@ def _opinion_column(table: Table, labels: dict[int, str], wanted: str | None) ->
                 f"{place}, column {letters(i)}: unknown column {name!r}; did you mean 'opinion'? "
                 f"Expected question, opinion and, if wanted, id"
             )
+    if any(name.endswith((".", "!", "。")) for name in header) and not labels:
+        raise InputError(
+            f"{place}: no column is called opinion, and row 1 reads like somebody's opinion; "
+            'expected a header above it, "opinion" or "question,opinion"'
+            f"{table.read_as()}"
+        )
     likely = _likely(table)
     hint = f' --opinion-column "{header[likely]}"' if likely is not None else " --opinion-column"
     raise InputError(

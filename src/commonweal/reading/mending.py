@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from commonweal.reading.columns import plain
 
@@ -27,6 +27,36 @@ def straightened(text: str, separator: str) -> str:
     s = re.escape(separator)
     cell = rf"{_cell_start(separator)} *[“„”]([^“”„\"\r\n]*)[”“] *(?=[\r\n{s}]|\Z)"
     return re.sub(cell, lambda found: f'"{found[1]}"', text)
+
+
+def other_quotings(text: str, separator: str) -> Iterator[tuple[str, str]]:
+    """The text as it may have been meant, where rows are too long; with a note, "" for none."""
+    yield tidied_quotes(text, separator), ""
+    yield re.sub(r'(?<!\\)\\"', '""', text), ""
+    if any(quote in text for quote in "“”„"):
+        yield straightened(text, separator), "curly quotes around whole cells were taken as quotes"
+
+
+def text_in_double_quotes(text: str, known: Collection[str]) -> str:
+    r"""The text with double quotes, where the header's names stand in single ones.
+
+    Example:
+        >>> text_in_double_quotes("'id','opinion'\n'p1','No, \"dear\" fares'\n", {"opinion"})
+        '"id","opinion"\n"p1","No, ""dear"" fares"\n'
+    """
+    header = text.lstrip().split("\n", 1)[0].strip()
+    found = re.fullmatch(r"'[^']*'(?:([,;\t|])'[^']*'(?:\1'[^']*')*)?", header)
+    if not found or not any(plain(name) in known for name in re.findall(r"'([^']*)'", header)):
+        return text
+    separator = found[1] or ","
+    end = rf" *(?=[\r\n{re.escape(separator)}]|\Z)"
+    cell = rf"{_cell_start(separator)} *'((?:[^']|''|'(?!{end}))*)'{end}"
+
+    def turned(match: re.Match[str]) -> str:
+        inner = match[1].replace("''", "'").replace('"', '""')
+        return f'"{inner}"'
+
+    return re.sub(cell, turned, text)
 
 
 def unwrapped(rows: Sequence[Sequence[str]], known: Collection[str]) -> str | None:

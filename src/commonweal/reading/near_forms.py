@@ -8,7 +8,10 @@ from typing import Any
 
 from commonweal.reading.columns import OPINION, PARTICIPANT, QUESTION, plain, why_not_counted
 
-OPINIONS = ("opinions", "responses", "answers", "comments", "statements", "texts", "meinungen")
+OPINIONS = (
+    *("opinions", "responses", "answers", "comments", "statements", "texts", "meinungen"),
+    *("participants", "people", "data", "rows", "items", "results"),
+)
 
 _Names = Sequence[tuple[str, Sequence[str]]]
 
@@ -16,17 +19,12 @@ _Names = Sequence[tuple[str, Sequence[str]]]
 def near_forms(data: Any, question: str | None) -> tuple[Any, tuple[str, ...]]:
     """The usual other forms as ours: a list alone, plain texts, fields with near names."""
     if isinstance(data, list) and data:
-        asked = {each.get("question") for each in data if isinstance(each, dict)} - {None}
-        data = {"opinions": data} | ({"question": asked.pop()} if len(asked) == 1 else {})
-        data["opinions"] = [
-            {key: value for key, value in each.items() if key != "question"}
-            if isinstance(each, dict) and "question" in data
-            else each
-            for each in data["opinions"]
-        ]
+        data = {"opinions": data}
     if not isinstance(data, dict):
         return data, ()
     data = _with_names(data, (("question", QUESTION), ("opinions", OPINIONS)))
+    if "question" not in data and isinstance(data.get("opinions"), list):
+        data = _with_the_rows_question(data)
     if question is not None:
         data.setdefault("question", question)
     opinions = data.get("opinions")
@@ -50,6 +48,24 @@ def near_forms(data: Any, question: str | None) -> tuple[Any, tuple[str, ...]]:
     return data, (
         f"opinions left out because a field says they do not count: {', '.join(dropped)}",
     )
+
+
+def _with_the_rows_question(data: dict[Any, Any]) -> dict[Any, Any]:
+    """The question that all rows ask, taken out of them; as it is where they ask several."""
+    rows = [
+        _with_names(each, (("question", QUESTION),)) if isinstance(each, dict) else each
+        for each in data["opinions"]
+    ]
+    asked = {each.get("question") for each in rows if isinstance(each, dict)} - {None}
+    if len(asked) != 1:
+        return data
+    bare = [
+        {key: value for key, value in each.items() if key != "question"}
+        if isinstance(each, dict)
+        else each
+        for each in rows
+    ]
+    return {**data, "question": asked.pop(), "opinions": bare}
 
 
 def _with_names(fields: dict[Any, Any], ours: _Names) -> dict[Any, Any]:

@@ -20,7 +20,12 @@ from typing import Any
 from commonweal.errors import InputError
 from commonweal.files import decoded, encoding_of, read_bytes
 from commonweal.reading.columns import plain
-from commonweal.reading.mending import straightened, tidied_quotes, unwrapped
+from commonweal.reading.mending import (
+    other_quotings,
+    text_in_double_quotes,
+    tidied_quotes,
+    unwrapped,
+)
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 WORKBOOK_SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
@@ -39,6 +44,14 @@ _MOST_CELL_CHARACTERS = 20_000_000
 """The csv module's own limit is 131,072: less than somebody may write."""
 _MOST_UNPACKED_BYTES = 1_000_000_000
 _SEP_LINE = re.compile(r'\A"?sep=(\\t|.)"?[ ,;\t]*(\r\n|\n|\r)', re.IGNORECASE)
+_RULE = re.compile(r"[-=+:|\s]{3,}")
+"""The line between header and rows in a table drawn with characters."""
+_OTHER_KINDS = (
+    ((b"<html", b"<!doctype", b"<?xml", b"<table"), "a web page"),
+    ((b"\x1f\x8b",), "packed with gzip"),
+    ((b"%pdf",), "a PDF"),
+    ((b"{\\rtf",), "a text of a word processor"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,16 +134,21 @@ def read_table(path: Path, known: Collection[str], *, expected: str, max_bytes: 
         InputError: it cannot be read, or holds no rows; the message names the row.
     """
     raw = read_bytes(path, expected=expected, max_bytes=max_bytes)
+    _refuse_other_kinds(path, raw)
     if raw.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         return _with_header(path, *_workbook(path, raw, known, expected), known, expected)
-    if path.suffix.lower() in WORKBOOK_SUFFIXES and raw.strip():
-        raw_text = raw[:200].lstrip().lower()
-        if raw_text.startswith((b"<html", b"<!doctype", b"<?xml", b"<table")):
-            raise InputError(
-                f"{path}: a web page with the ending of a workbook; open it in a spreadsheet and "
-                "save it as .xlsx or .csv"
-            )
     return parse_table(path, decoded(path, raw), known, expected=expected)
+
+
+def _refuse_other_kinds(path: Path, raw: bytes) -> None:
+    """Says what a file is that is no table, whatever its ending."""
+    start = raw[:200].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    kind = next((kind for marks, kind in _OTHER_KINDS if start.startswith(marks)), "")
+    if kind:
+        raise InputError(
+            f"{path}: {kind}, although its name ends in {path.suffix}; expected a table: open it "
+            "and save it as .xlsx or .csv"
+        )
 
 
 def open_table(path: Path, known: Collection[str], *, expected: str) -> tuple[Table, Iterator[Row]]:
@@ -198,11 +216,12 @@ def parse_table(path: Path, text: str, known: Collection[str], *, expected: str)
     Raises:
         InputError: the text is no table; the message names the row.
     """
-    text = text.removeprefix("\ufeff")
+    text = text.lstrip("\ufeff").rstrip("\x00\x1a")  # old programs end a file with these
     first_line, separator = 1, None
     if told := _SEP_LINE.match(text):
         separator = "\t" if told[1] == "\\t" else told[1]
         text, first_line = text[told.end() :], 2
+    text = text_in_double_quotes(text, known)
     if separator is None or separator not in text:
         separator = separator_of(text, known)
     try:
@@ -219,13 +238,16 @@ def parse_table(path: Path, text: str, known: Collection[str], *, expected: str)
             table := parse_table(path, inner, known, expected=expected),
             notes=(*notes, *table.notes),
         )
-    if any(quote in text for quote in "“”„"):
-        straight = straightened(text, separator)
-        if straight != text and (uneven := _n_too_long(rows)):
-            again = _parsed(path, straight, separator, first_line)
-            if _n_too_long(again) < uneven:
-                rows = again
-                notes.append("curly quotes around whole cells were taken as quotes")
+    for mended, note in other_quotings(text, separator):
+        if (uneven := _n_too_long(rows)) == 0:
+            break
+        try:
+            again = _parsed(path, mended, separator, first_line)
+        except InputError:
+            continue
+        if _n_too_long(again) < uneven:
+            rows = again
+            notes += [note] if note else []
     words = SEPARATORS.get(separator, "" if separator == _NO_SEPARATOR else repr(separator))
     return _with_header(path, rows, words, notes, known, expected)
 
@@ -318,6 +340,7 @@ def _with_header(
     """The table from its header on, without columns that are blank at its right end."""
     if not rows:
         raise InputError(f"{path} is empty; expected {expected}")
+    rows = [row for row in rows if not _RULE.fullmatch("".join(row.cells))] or rows
     at = _header_at([row.cells for row in rows], known)
     notes = list(notes)
     if at:
@@ -329,6 +352,12 @@ def _with_header(
             cells = cells[:-1]
         kept.append(replace(row, cells=cells))
     width = len(kept[0].cells)
+    again = [row for row in kept[1:] if row.cells == kept[0].cells and width > 1]
+    if again:  # files were put one behind another
+        notes.append(f"the header stands again in row {again[0].number}; left out")
+        kept = [kept[0], *(row for row in kept[1:] if row.cells != kept[0].cells)]
+        rows = [row for row in rows[at:] if row.cells != rows[at].cells]
+        rows, at = [kept[0], *rows], 0
     # A short row is one whose last cells were not written: blank, unless it is the header.
     filled = [
         replace(row, cells=(*row.cells, *[""] * (min(width, len(whole.cells)) - len(row.cells))))
