@@ -215,17 +215,46 @@ def test_the_next_start_finishes_a_deletion(tmp_path):
         "x\r\n=1",
         "＝1+1",
         "a;＋1",
+        "a ;=1",
+        ";=1",
+        "a \n=1",
+        ", ,=1",
+        "a;\u200b=1",
+        "\ufeff=1",
     ],
 )
 def test_no_part_of_a_cell_is_a_formula(tmp_path, cell):
     safe = safe_cell(cell)
     for separator in (";", ",", "\t", "|", "\n", "\r"):
         for part in safe.split(separator):
-            assert part.strip(' "')[:1] not in ("=", "+", "-", "@", "＝", "＋", "－", "＠"), part
+            assert part.strip(' "\u200b\ufeff')[:1] not in (
+                "=",
+                "+",
+                "-",
+                "@",
+                "＝",
+                "＋",
+                "－",
+                "＠",
+            ), part
     place = Place(f"sqlite:///{tmp_path}/study.db", small_study(recruiter={"participant": "PID"}))
     place.join(1, recruiter={"participant": cell})
     assert payments(place.store, place.study_id).count('"') >= 10
     place.store.close()
+
+
+@pytest.mark.attack("payments", "texts of separators and quotes that make an export slow")
+@pytest.mark.parametrize(
+    "part", ['"\n', '"\t', "'\n", ";", " ", "; '", '";"', "=", "\t=", ",\u200b"]
+)
+def test_a_cell_takes_as_long_as_it_is(part):
+    def seconds(n):
+        text = part * (n // len(part))
+        began = time.process_time()
+        safe_cell(text)
+        return time.process_time() - began
+
+    assert min(seconds(20_000) for _ in range(3)) < 0.2
 
 
 @pytest.mark.attack("endings", "what is written is its owner's alone")

@@ -46,6 +46,7 @@ def exported(researcher, kind):
     return answer.content
 
 
+@pytest.mark.attack("payments", "formulas in opinions, in every kind of export")
 def test_every_kind_holds_the_same_tables(rated, tmp_path):
     served, researcher, _ = rated
     zipfile.ZipFile(io.BytesIO(exported(researcher, "parquet"))).extractall(tmp_path)
@@ -74,6 +75,7 @@ def test_every_kind_holds_the_same_tables(rated, tmp_path):
     assert actors == ["owner"] * 4
 
 
+@pytest.mark.attack("access", "exports, by others than researchers")
 def test_only_researchers_take_data_home(rated):
     served, researcher, _ = rated
     researcher.get("/researcher")

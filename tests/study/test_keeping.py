@@ -93,6 +93,7 @@ def test_the_result_stays_on_the_phones_and_under_a_link_for_a_set_time(room):
     assert stranger.get(f"{path}/result.txt").status_code == 410
 
 
+@pytest.mark.attack("access", "guesses at links and streams")
 def test_nobody_guesses_the_link(room):
     site, _, _, people, _ = room
     path = address(people[0])

@@ -241,6 +241,7 @@ def test_a_round_that_was_paused_while_everybody_finished_is_closed_stage_by_sta
     assert people[0].headings[0] == "How your group rated"
 
 
+@pytest.mark.attack("at once", "a form sent twice")
 def test_a_second_press_of_a_page_that_is_over_does_nothing(session):
     site, facilitator = session
     people = at_the_opinions(site, facilitator)
@@ -343,6 +344,7 @@ def test_a_statement_is_the_groups_only_where_people_agree(session, agreements, 
     assert ("this came closest" in people[0].html) == (says != "3 of 5 agree")
 
 
+@pytest.mark.attack("access", "the facilitator's pages, by somebody else")
 def test_nobody_else_is_the_facilitator(session):
     site, _ = session
     (person,) = joined(site, 1)

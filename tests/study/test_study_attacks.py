@@ -39,6 +39,7 @@ def served(database_url):
     made.place.store.close()
 
 
+@pytest.mark.attack("pages", "headers that keep a page's content from doing anything")
 def test_every_answer_has_the_headers(served):
     client = served.client()
     for path in ("/join", "/here", "/nothing", "/static/study.css", "/researcher/login"):
@@ -51,6 +52,7 @@ def test_every_answer_has_the_headers(served):
     assert "unsafe" not in CONTENT_SECURITY_POLICY
 
 
+@pytest.mark.attack("access", "cookies over TLS, for the server alone")
 def test_cookies_are_for_the_server_alone_and_secure_behind_tls(served):
     client = TestClient(served.site.app, base_url="https://testserver")
     browser = Browser(client)
@@ -67,6 +69,7 @@ def test_cookies_are_for_the_server_alone_and_secure_behind_tls(served):
     assert "strict-transport-security" in answer.headers
 
 
+@pytest.mark.attack("access", "cookies over TLS, for the server alone")
 def test_cookies_are_secure_where_people_use_https_whatever_the_proxy_says(served):
     served.site.base_url = "https://talk.example.org"
     for path in ("/join", "/join?lang=de"):
@@ -77,6 +80,7 @@ def test_cookies_are_secure_where_people_use_https_whatever_the_proxy_says(serve
     assert "Secure" not in served.client().get("/join").headers["set-cookie"]
 
 
+@pytest.mark.attack("pages", "headers that keep a page's content from doing anything")
 def test_the_page_of_a_fault_has_the_headers_too(served, monkeypatch, caplog):
     client = TestClient(served.site.app, raise_server_exceptions=False)
     client.get("/join")
@@ -91,6 +95,7 @@ def test_the_page_of_a_fault_has_the_headers_too(served, monkeypatch, caplog):
     assert secret not in caplog.text
 
 
+@pytest.mark.attack("faults", "what is logged holds no link, cookie, password or opinion")
 def test_nothing_secret_is_logged(served, caplog):
     caplog.set_level(logging.DEBUG)
     served.site.worker._writer.failures = ["no model"]
@@ -113,6 +118,7 @@ def test_nothing_secret_is_logged(served, caplog):
     assert not [each for each in secrets if each in said]
 
 
+@pytest.mark.attack("access", "a proxy's headers from somebody who is none")
 def test_a_proxys_headers_are_believed_only_of_that_proxy(served):
     forwarded = {"x-forwarded-proto": "https", "x-forwarded-for": "203.0.113.9"}
     for trusted, is_secure in (("", False), ("192.0.2.1", False), ("testclient", True)):
@@ -127,12 +133,14 @@ def configured(site, **how):
     return config
 
 
+@pytest.mark.attack("one address", "more requests than one may make")
 def test_one_address_may_ask_only_for_so_much(served):
     served.site.limits.per_address = 10
     statuses = [served.client().get("/join").status_code for _ in range(12)]
     assert statuses == [200] * 10 + [429] * 2
 
 
+@pytest.mark.attack("one address", "more requests than one may make")
 def test_one_browser_may_fetch_only_so_much(served):
     (browser,) = served.joined(1)
     served.site.limits.per_token = 4
@@ -141,6 +149,7 @@ def test_one_browser_may_fetch_only_so_much(served):
     assert 10 <= statuses.count(200) <= 20
 
 
+@pytest.mark.attack("hostile texts", "no page has a script or style of its own")
 def test_no_page_has_inline_script_or_style(served):
     browsers = served.joined(4)
     to_ratings(served, browsers)
@@ -149,6 +158,7 @@ def test_no_page_has_inline_script_or_style(served):
         assert not re.findall(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=", html), path
 
 
+@pytest.mark.attack("forged forms", "no token, a wrong one, another's")
 @pytest.mark.parametrize("csrf", ["", "0" * 64, "é", None])
 def test_no_form_without_its_token(served, csrf):
     browsers = served.joined(4)
@@ -164,6 +174,7 @@ def test_no_form_without_its_token(served, csrf):
     assert served.count(Participant) == 4
 
 
+@pytest.mark.attack("forged forms", "from another site, of another kind")
 def test_no_form_from_another_site_or_of_another_kind(served):
     (browser,) = served.joined(1)
     browser.get("/here/leave")
@@ -175,6 +186,7 @@ def test_no_form_from_another_site_or_of_another_kind(served):
     assert client.post("/here/leave", files={"a": b"b"}, data=fields).status_code == 415
 
 
+@pytest.mark.attack("forged forms", "no token, a wrong one, another's")
 def test_one_persons_token_does_not_send_anothers_form(served):
     first, second = served.joined(4)[:2]
     first.get("/here")
@@ -188,6 +200,7 @@ def test_one_persons_token_does_not_send_anothers_form(served):
     assert served.count(Rating) == 0
 
 
+@pytest.mark.attack("access", "made-up cookies and links")
 @pytest.mark.parametrize("cookie", ["", "x", "a" * 43, "../../etc", "' OR 1=1 --", "a" * 5000])
 def test_forged_cookies_and_links_are_nobodys(served, cookie):
     served.joined(4)
@@ -201,6 +214,7 @@ def test_forged_cookies_and_links_are_nobodys(served, cookie):
         assert client.get(f"/i/{cookie}").status_code == 404
 
 
+@pytest.mark.attack("access", "guesses at links and streams")
 def test_tokens_cannot_be_guessed_at_leisure(served):
     client = served.client()
     answers = [client.get(f"/i/guess{n:040d}").status_code for n in range(25)]
@@ -208,6 +222,7 @@ def test_tokens_cannot_be_guessed_at_leisure(served):
     assert answers[20:] == [429] * 5
 
 
+@pytest.mark.attack("one address", "more requests than one may make")
 def test_one_browser_may_send_only_so_much(served):
     (browser,) = served.joined(1)
     served.site.limits.per_token = 10
@@ -216,6 +231,7 @@ def test_one_browser_may_send_only_so_much(served):
     assert 429 in statuses
 
 
+@pytest.mark.attack("access", "guesses at links and streams")
 def test_streams_are_few_for_each_browser_and_cannot_be_guessed(served):
     (browser,) = served.joined(1)
     token = browser._client.cookies["cw_here"]
@@ -254,6 +270,7 @@ def test_streams_are_few_for_each_browser_and_cannot_be_guessed(served):
     assert asyncio.run(guessed()) == [204] * 20 + [429] * 5
 
 
+@pytest.mark.attack("bodies", "numbers that no database holds")
 @pytest.mark.parametrize("number", ["99999999999999", "2147483648", "9999999999"])
 def test_numbers_that_no_database_holds_are_none(served, number):
     browsers = served.joined(4)
@@ -269,6 +286,7 @@ def test_numbers_that_no_database_holds_are_none(served, number):
         assert db.scalars(select(Rating.n_changes)).one() is None
 
 
+@pytest.mark.attack("hostile texts", "in names, ids, drafts, opinions and statements")
 def test_hostile_names_ids_and_drafts_are_texts(database_url):
     served = Served(
         database_url, small_study(recruiter={"participant": "PID", "session": "SESSION"})
@@ -305,6 +323,7 @@ def test_hostile_names_ids_and_drafts_are_texts(database_url):
     served.place.store.close()
 
 
+@pytest.mark.attack("bodies", "forms that are too large")
 def test_oversized_bodies_are_refused(served):
     (browser,) = served.joined(1)
     browser.get("/here/leave")
@@ -315,6 +334,7 @@ def test_oversized_bodies_are_refused(served):
     assert browser.status == 400
 
 
+@pytest.mark.attack("hostile texts", "in names, ids, drafts, opinions and statements")
 def test_hostile_texts_come_back_as_texts(served):
     browsers = served.joined(4)
     to_opinions(browsers)
@@ -332,6 +352,7 @@ def test_hostile_texts_come_back_as_texts(served):
     assert "49" not in kept.replace("7*7", "")
 
 
+@pytest.mark.attack("hostile texts", "in names, ids, drafts, opinions and statements")
 def test_hostile_statements_come_back_as_texts(tmp_path):
     served = Served(tmp_path)
     text = 'We agree <script>x</script> {n} on "><b>this</b> plan {arm}.'
@@ -342,6 +363,7 @@ def test_hostile_statements_come_back_as_texts(tmp_path):
     assert browsers[0].quotes[0].startswith("We agree <script>x</script>")
 
 
+@pytest.mark.attack("bodies", "ratings that are none")
 @pytest.mark.parametrize("value", ["0", "8", "-1", "1e3", "１", "NaN", "9" * 40, "' OR '1'='1", ""])
 def test_ratings_are_one_to_seven_and_nothing_else(served, value):
     browsers = served.joined(4)

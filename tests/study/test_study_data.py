@@ -63,6 +63,7 @@ def test_an_export_is_a_dataset_of_people(place, tmp_path):
     assert "ratings.parquet: 48 rows" in text
 
 
+@pytest.mark.attack("payments", "a recruiter's numbers looked for in an export")
 def test_nothing_in_an_export_names_a_person(place, tmp_path):
     ids = recruited(place)
     play(place, ids)
@@ -98,6 +99,7 @@ def test_payments_are_apart_and_safe_for_spreadsheets(place):
     assert {row["code"] for row in rows} == {"BUSES-COMPLETE"}
 
 
+@pytest.mark.attack("payments", "ids that a spreadsheet would calculate, in any of its languages")
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@a", "\t=1", " =1", "'=1", "\r=1"])
 def test_formulas_are_shown_and_not_calculated(cell):
     assert safe_cell(cell) == f"'{cell}"

@@ -47,11 +47,13 @@ def live(bot: Bot, until: float, done: threading.Event | None = None) -> None:
                 continue
 
 
+@pytest.mark.attack("kill -9", "four times while eight take part: everything is there once")
 @pytest.mark.slow
 def test_nothing_acknowledged_is_lost(tmp_path):
     be_killed(f"sqlite:///{tmp_path}/study.db")
 
 
+@pytest.mark.attack("kill -9", "four times while eight take part: everything is there once")
 @pytest.mark.slow
 def test_nothing_acknowledged_is_lost_on_postgresql(postgres_url):
     be_killed(postgres_url)
@@ -186,6 +188,7 @@ def be_killed_often(database_url, n_kills, record_property):
     assert len(set(n_found)) > n_kills / 3
 
 
+@pytest.mark.attack("kill -9", "a worker that was thought dead comes too late")
 def test_a_job_of_a_dead_worker_is_done_once(database_url):
     from test_machine import Place
 
@@ -223,6 +226,7 @@ class Hanging:
         return ScriptedWriter().write(task, timeout_seconds=timeout_seconds)
 
 
+@pytest.mark.attack("kill -9", "a writing process that hangs, dies or fails")
 def test_the_writing_process_is_ended_and_begun_again():
     writer = ProcessWriter(Hanging)
     arm = small_study().arms[0]

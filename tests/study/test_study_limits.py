@@ -17,6 +17,7 @@ from sqlalchemy import select
 from study_making import OPINION
 from web_making import PASSWORD, logged_in, to_opinions
 
+from commonweal.errors import InputError
 from commonweal.study import researchers
 from commonweal.study.bots import Browser
 from commonweal.study.researchers import log_in, set_researcher
@@ -306,6 +307,43 @@ def test_a_name_with_blanks_can_log_in(served, name):
     set_researcher(served.place.store, name, PASSWORD, "owner")
     assert log_in(served.place.store, "eve", PASSWORD)
     assert guess(behind(served), name, PASSWORD) == 303
+
+
+@pytest.mark.attack("login", "names and passwords as other keyboards and copied texts spell them")
+@pytest.mark.parametrize(
+    ("made", "typed"),
+    [
+        ("Jose\u0301", "José"),
+        ("José", "Jose\u0301"),
+        ("\u200beve", "eve"),
+        ("eve", "eve\u200b\n"),
+        ("ｅｖｅ", "eve"),
+        ("eve\ufeff", "\teve\r\n"),
+    ],
+)
+def test_however_a_name_is_spelt_it_can_log_in(served, made, typed):
+    set_researcher(served.place.store, made, PASSWORD + " é\0", "owner")
+    assert guess(behind(served), typed, PASSWORD + " e\u0301\0") == 303
+    # One name to the limits too, however it is spelt.
+    statuses = [guess(behind(served, "192.0.2.99"), each, "wrong") for each in (made, typed) * 6]
+    assert statuses == [403] * researcher.MAX_GUESSES + [429] * (12 - researcher.MAX_GUESSES)
+
+
+@pytest.mark.attack("login", "names that look like another's: Cyrillic, Greek, other cases")
+@pytest.mark.parametrize("name", ["еve", "eνe", "EVE", "eve.", "e ve", "eve' --", "", "\u200b"])
+def test_a_name_that_looks_alike_is_somebody_elses(served, name):
+    set_researcher(served.place.store, "eve", PASSWORD, "owner")
+    assert guess(behind(served), name, PASSWORD) == 403
+    assert log_in(served.place.store, name, PASSWORD) is None
+
+
+def test_a_password_that_cannot_be_sent_is_not_taken(served):
+    with pytest.raises(InputError, match="1001 characters, expected 12 to 1,000"):
+        set_researcher(served.place.store, "eve", "x" * 1001, "owner")
+    set_researcher(served.place.store, "eve", "ü" * 1000, "owner")
+    assert guess(behind(served), "eve", "ü" * 1000) == 303
+    assert guess(behind(served), "eve", "ü" * 1001) == 403
+    assert guess(behind(served), "eve\u0301" * 3000, "é" * 9000) == 403
 
 
 @pytest.mark.attack("drafts", "what refuses a draft is no page that says it was kept")

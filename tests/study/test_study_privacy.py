@@ -106,6 +106,7 @@ def test_everything_of_a_person_is_shown_and_deleted(place):
             assert public_id not in str(db.execute(select(table)).all()), table.name
 
 
+@pytest.mark.attack("deletion", "looked for in every file")
 def test_no_file_keeps_what_was_deleted(tmp_path):
     place = Place(f"sqlite:///{tmp_path}/study.db", small_study())
     ids = place.join(4)
@@ -129,6 +130,7 @@ def test_no_file_keeps_what_was_deleted(tmp_path):
     place.store.close()
 
 
+@pytest.mark.attack("faults", "an error of the database quotes nobody")
 def test_a_fault_of_the_database_quotes_nobody(place):
     ids = place.join(4)
     place.act(ids[0])

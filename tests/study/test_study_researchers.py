@@ -23,6 +23,7 @@ def cells(row):
     return [re.sub(r"<[^>]*>", "", each) for each in re.findall(r"<td[^>]*>(.*?)</td>", row)]
 
 
+@pytest.mark.attack("access", "researchers' pages without a password, or as a moderator")
 def test_nobody_comes_in_without_a_password(served):
     browser = served.browser()
     for path in ("/researcher/audit", "/researcher/moderation", "/researcher/groups/g-1"):
@@ -36,6 +37,7 @@ def test_nobody_comes_in_without_a_password(served):
         set_researcher(served.place.store, "ada", "short", "owner")
 
 
+@pytest.mark.attack("login", "guesses one after the other")
 def test_passwords_are_argon2_and_guesses_are_few(served):
     set_researcher(served.place.store, "ada", PASSWORD, "owner")
     assert log_in(served.place.store, "ada", PASSWORD)
@@ -211,6 +213,7 @@ def test_the_dashboard_looks_again_by_itself(served):
     assert 'http-equiv="refresh" content="15; url=/researcher">' in owner.html
 
 
+@pytest.mark.attack("access", "researchers' pages without a password, or as a moderator")
 def test_a_moderator_moderates_and_nothing_else(tmp_path):
     served = Served(tmp_path, small_study(moderation={"mode": "review"}))
     people = served.joined(4)

@@ -92,6 +92,7 @@ def test_a_missing_answer_is_asked_for(served):
     assert "Please answer both questions." in browsers[0].html
 
 
+@pytest.mark.attack("at once", "a form sent twice")
 def test_a_form_sent_twice_counts_once_and_says_so(served):
     browsers = served.joined(4)
     browsers[0].get("/here")
@@ -278,6 +279,7 @@ def test_texts_of_the_study_replace_ours_and_are_escaped(tmp_path):
 # -------------------------------------------------------------------------------- coming back
 
 
+@pytest.mark.attack("access", "a private link used again, from elsewhere")
 def test_a_private_link_works_once_and_another_device_goes_on(served):
     (browser,) = served.joined(1)
     browser.get("/here/device")
@@ -294,6 +296,7 @@ def test_a_private_link_works_once_and_another_device_goes_on(served):
     assert third.status == 401
 
 
+@pytest.mark.attack("access", "links and cookies looked for in the database")
 def test_links_and_cookies_are_stored_as_hashes(served):
     (browser,) = served.joined(1)
     cookie = browser._client.cookies["cw_here"]
@@ -327,6 +330,7 @@ def test_the_recruiters_participant_joins_once(tmp_path):
     assert (ids.recruiter_participant, ids.recruiter_session) == ("abc123", "<s>")
 
 
+@pytest.mark.attack("at once", "a form sent twice")
 def test_who_presses_twice_joins_once(served):
     browser = served.browser()
     browser.get("/join")

@@ -1,4 +1,4 @@
-"""Connections that hold a place and send nothing: a request has a time in which to come whole.
+"""Connections that send nothing, or without end: a request has a time and a size to come whole in.
 
 A server without that is shut by a thousand half-sent requests. Where there are many of them from
 one address, or in all, the oldest is closed for the newest: a request that is sent by a browser is
@@ -18,6 +18,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from commonweal.study.web.limits import network_of
 
 MAX_FILES = 65_536
+MAX_HEAD_BYTES = 64 * 1024
+"""Of a request's address and headers. A browser sends a few kilobytes; all are held in memory."""
+MAX_REQUEST_BYTES = 512 * 1024
+"""Of all of it. A form has 128 KB at most, and whoever sends more is told so before this."""
+_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+    b"connection: close\r\ncontent-length: 0\r\n\r\n"
+)
 
 
 @dataclass
@@ -77,6 +85,8 @@ class Guarded(HttpToolsProtocol):
 
     unfinished: ClassVar[Unfinished]
     address = ""
+    _n_bytes = 0
+    _in_head = True
 
     def connection_made(self, transport: Any) -> None:
         """A connection: its first request is to come."""
@@ -88,16 +98,33 @@ class Guarded(HttpToolsProtocol):
         """Some bytes. Uvicorn then no longer closes it as idle, even where no request begins."""
         if self.cycle is not None and self.cycle.response_complete:
             self.unfinished.wait_for(self, self.unfinished.header_seconds)
+        # What is of the next request when this one ends is little: it came in the same piece.
+        self._n_bytes += len(data)
         super().data_received(data)
+        if self._n_bytes > (MAX_HEAD_BYTES if self._in_head else MAX_REQUEST_BYTES):
+            self._refuse()
+
+    def _refuse(self) -> None:
+        """Closes what sends more than a request may have; says so where no answer is under way."""
+        self.unfinished.is_whole(self)
+        if self.transport.is_closing():
+            return
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.write(_TOO_LARGE)
+            self.transport.close()
+        else:
+            self.transport.abort()
 
     def on_headers_complete(self) -> None:
         """The headers are there; a body may follow."""
         super().on_headers_complete()
+        self._in_head = False
         self.unfinished.wait_for(self, self.unfinished.body_seconds)
 
     def on_message_complete(self) -> None:
         """The request is whole."""
         super().on_message_complete()
+        self._n_bytes, self._in_head = 0, True
         self.unfinished.is_whole(self)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 
 from commonweal.errors import CommonwealError
 from commonweal.study import machine, minority, revisions
+from commonweal.study.faults import Faults
 from commonweal.study.statements import store_statements
 from commonweal.study.store import Store, Turn, new_token
 from commonweal.study.tables import Group, Job, Opinion, Round
@@ -213,6 +214,7 @@ class Worker:
         self._stop, self._wake = threading.Event(), threading.Event()
         self._threads: list[threading.Thread] = []
         self._current: Claimed | None = None
+        self._faults = Faults()
         # What arms wrote in an attempt in which others failed, and from what they wrote it.
         self._kept: tuple[object, dict[str, Written]] = (None, {})
 
@@ -292,9 +294,9 @@ class Worker:
             try:
                 if self.run_once():
                     continue
-            except Exception:
+            except Exception as error:
                 # The database may be away for a moment; the worker must outlive that.
-                log.exception("the worker goes on after an error")
+                self._faults.tell("the worker goes on after an error", error)
                 self._stop.wait(1)
             self._wake.wait(1)
 

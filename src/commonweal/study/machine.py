@@ -23,13 +23,13 @@ happens in the caller's transaction, and only there.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 import numpy as np
 from sqlalchemy import select
 
 from commonweal.study import lobby, minority, revisions, rounds
+from commonweal.study.faults import Faults
 from commonweal.study.results import choose_statement, freeze
 from commonweal.study.shared import authors_of
 from commonweal.study.store import Turn
@@ -44,7 +44,7 @@ from commonweal.study.tables import (
     Statement,
 )
 
-log = logging.getLogger("commonweal.study")
+_faults = Faults()
 ENDED = ("finished", "dissolved")
 EXTENDABLE = ("opinions", "critique", "rating", "result")
 
@@ -90,8 +90,8 @@ def sweep(turn: Turn) -> None:
         try:
             with turn.db.begin_nested():
                 advance(turn, group)
-        except Exception:
-            log.exception("the sweep goes on without the group %s", group.public_id)
+        except Exception as error:
+            _faults.tell(f"the sweep goes on without the group {group.public_id}", error)
     lobby.match(turn)
 
 

@@ -12,8 +12,13 @@ from commonweal.study import people
 from commonweal.study.store import Store
 from commonweal.study.tables import Participant, RecruiterIds, Study
 
-_FORMULA = re.compile(r"^[\s']*[=+\-@\t\r＝＋－＠]")
-_FORMULA_WITHIN = re.compile(r"(?<=\S)([;,|\t\r\n][\s\"']*)(?=[=+\-@＝＋－＠])")
+_SIGNS = "=+\\-@＝＋－＠"
+_BLANK = r"\s\"'\u00ad\u200b-\u200f\u2060\ufeff"
+"""What may stand before a sign and is not seen, or is taken away."""
+_FORMULA = re.compile(rf"[{_BLANK}]*[{_SIGNS}]|[\s']*[\t\r]")
+# All that is blank is taken at once, whether or not a sign follows: a text of separators would else
+# be read again from each of them.
+_WITHIN = re.compile(rf"([;,|\t\r\n][{_BLANK}]*)([{_SIGNS}]?)")
 
 
 def payments(store: Store, study_id: int, *, actor: str = "command line") -> str:
@@ -64,5 +69,5 @@ def safe_cell(cell: str) -> str:
 
     Also within it: some read ";" or a tab as the end of a cell, whatever quotes say.
     """
-    cell = _FORMULA_WITHIN.sub(r"\1'", cell)
+    cell = _WITHIN.sub(lambda found: f"{found[1]}'{found[2]}" if found[2] else found[1], cell)
     return f"'{cell}" if _FORMULA.match(cell) else cell

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Literal, get_args
 
 from argon2 import PasswordHasher
@@ -26,22 +27,39 @@ Role = Literal["owner", "researcher", "moderator"]
 ROLES: tuple[Role, ...] = get_args(Role)
 SITTING_SECONDS = 12 * 3600.0
 MIN_PASSWORD = 12
+MAX_PASSWORD = 1000
 _hasher = PasswordHasher()
 _NOBODY = _hasher.hash("a password that nobody has")
+
+
+def plain_name(name: str) -> str:
+    """A researcher's name as it is kept and looked for: however a keyboard or a copied text spells
+    the letters that are seen, without blanks at its ends and without what is not seen.
+    """
+    # Of a stranger's long text no more is looked at than could be a name.
+    seen = (c for c in unicodedata.normalize("NFKC", name[:400]) if unicodedata.category(c) != "Cf")
+    return clean("".join(seen))
+
+
+def _typed(password: str) -> str:
+    """The password as any keyboard spells it (RFC 8265), and as a form can send it."""
+    spelt = unicodedata.normalize("NFC", password).replace("\0", " ")
+    return spelt.encode("utf-8", "replace").decode()
 
 
 def set_researcher(store: Store, name: str, password: str, role: str) -> None:
     """Makes an account, or gives it another password and role; its sittings end.
 
     Raises:
-        InputError: the name is blank, the password short, or there is no such role.
+        InputError: the name is blank, the password short or very long, or there is no such role.
     """
-    name = clean(name)  # as at the login
+    name, password = plain_name(name), _typed(password)  # as at the login
     if not name or len(name) > 100:
         raise InputError(f"the name is {name!r}; expected 1 to 100 characters")
-    if len(password) < MIN_PASSWORD:
+    if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
         raise InputError(
-            f"the password has {len(password)} characters, expected at least {MIN_PASSWORD}"
+            f"the password has {len(password)} characters, expected {MIN_PASSWORD} to "
+            f"{MAX_PASSWORD:,}"
         )
     if role not in ROLES:
         raise InputError(f"the role is {role!r}; expected one of {', '.join(ROLES)}")
@@ -70,6 +88,7 @@ def log_in(store: Store, name: str, password: str) -> str | None:
 
     An unknown name takes as long as a wrong password.
     """
+    name, password = plain_name(name), _typed(password[: MAX_PASSWORD + 1])
     with store.read() as db:
         found = db.scalars(select(Researcher).where(Researcher.name == name)).one_or_none()
     try:

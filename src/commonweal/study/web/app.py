@@ -7,7 +7,6 @@ import hashlib
 import hmac
 import logging
 import time
-import traceback
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import cache
@@ -29,6 +28,7 @@ from commonweal.models import DEFAULT_MODEL
 from commonweal.study import gaps, machine, quick
 from commonweal.study.config import StudyConfig
 from commonweal.study.door import Arrivals
+from commonweal.study.faults import Faults, kind_and_place
 from commonweal.study.jobs import Worker
 from commonweal.study.people import is_somebodys
 from commonweal.study.store import Store, Turn, hashed, new_token
@@ -92,6 +92,7 @@ class Site:
         self.worker = Worker(store, study_id, self._writer)
         self.in_background = in_background
         self._behind = 0.0
+        self._faults = Faults()
         self._checkpointed = time.monotonic()
         self.templates = _templates()
         # Times of day as the machine has them now, whatever its clock was at the start.
@@ -184,8 +185,8 @@ class Site:
         while True:
             try:
                 await run_in_threadpool(self.sweep)
-            except Exception:
-                log.exception("the sweep goes on after an error")
+            except Exception as error:
+                self._faults.tell("the sweep goes on after an error", error)
             await asyncio.sleep(SWEEP_SECONDS)
 
     def sweep(self) -> None:
@@ -213,10 +214,8 @@ class Site:
     async def _fault(self, request: Request, error: Exception) -> Response:
         # The path may hold a token, and the error's message what somebody wrote: of them only the
         # path's first part and the error's kind and place are noted.
-        place = traceback.extract_tb(error.__traceback__)[-1:]
-        where = "".join(f" in {Path(each.filename).name}, line {each.lineno}" for each in place)
         path = request.url.path.strip("/").partition("/")[0]
-        log.error("a fault at /%s: %s%s", path, type(error).__name__, where)
+        log.error("a fault at /%s: %s", path, kind_and_place(error))
         return refuse(_visit(self, request, "cw_here"), 500, "error.fault")
 
 

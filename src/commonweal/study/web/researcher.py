@@ -11,7 +11,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from commonweal.study import export_files, held_texts, machine, researchers
-from commonweal.study.answers import clean
 from commonweal.study.jobs import failed_jobs
 from commonweal.study.keeping import so_far
 from commonweal.study.pages import companions
@@ -66,14 +65,14 @@ def login_page(visit: Visit) -> Response:
 
 def login(visit: Visit) -> Response:
     """Checks them; a few a minute are enough."""
-    limits, name = visit.site.limits, clean(visit.text("name"))[:100]
+    limits, name = visit.site.limits, researchers.plain_name(visit.text("name"))[:100]
     # Counted before anything is tried: many at once would all be tried first. By name and address
     # together: wrong guesses from elsewhere must not lock out whose name it is.
     of_name = f"login {visit.address} {name}"
     limits.count(f"login {visit.address}", limits.failures)
     limits.count(of_name, MAX_GUESSES)
     with _HASHING:
-        token = researchers.log_in(visit.site.store, name, visit.text("password")[:1000])
+        token = researchers.log_in(visit.site.store, name, visit.text("password"))
     with visit.site.store.turn(visit.site.study_id) as turn:
         # A name that nobody has may be a password in the wrong field: it is not kept.
         known = turn.db.scalar(select(Researcher.name).where(Researcher.name == name))
