@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from commonweal.study import rounds
 from commonweal.study.store import Turn, new_public_id
@@ -15,6 +15,21 @@ PRESENT_SECONDS = 90
 """Whoever was seen no longer ago than this is there: only they are put into a new group."""
 ROOM_SECONDS = 45
 """The same where a facilitator begins: a page that is open is seen every 15 seconds."""
+
+# Asked by every look of who waits: put together once.
+_WAITING = (
+    select(Participant)
+    .where(
+        Participant.study_id == bindparam("study"),
+        Participant.stage == "lobby",
+        Participant.outcome.is_(None),
+    )
+    .order_by(
+        (Participant.n_rounds_entered > Participant.n_rounds_completed).desc(),  # was left
+        Participant.stage_since,
+        Participant.id,
+    )
+)
 
 
 def enter(turn: Turn, person: Participant) -> None:
@@ -38,10 +53,13 @@ def match(turn: Turn) -> None:
     settings = turn.config.group
     if settings.start == "full":
         expired = turn.now - turn.config.timings_seconds.lobby
-        while people := _matching(turn, settings.size, since=turn.now):
+        there = _there(turn)  # in each of the groups too
+        while people := _matching(turn, there, settings.size, since=turn.now):
             _make_group(turn, people)
-        while people := _matching(turn, settings.minimum, since=expired):
+            there = _there(turn)
+        while people := _matching(turn, there, settings.minimum, since=expired):
             _make_group(turn, people)
+            there = _there(turn)
     _release_lobby(turn)
 
 
@@ -97,13 +115,12 @@ def come_back(turn: Turn, person: Participant) -> bool:
     return True
 
 
-def _matching(turn: Turn, n: int, *, since: float) -> list[Participant]:
-    """At least ``n`` people, one of whom waits since then or longer, and a question that none of
-    them has had; of all such groups the one that is first come first served. Empty without one.
+def _matching(turn: Turn, there: list[Participant], n: int, *, since: float) -> list[Participant]:
+    """At least ``n`` of these people, one of whom waits since then or longer, and a question that
+    none of them has had; of all such groups the first come first served. Empty without one.
 
     Who has had what the others lack must not hold them up: people are taken question by question.
     """
-    there = _there(turn)  # in each of the groups too
     if len(there) < n or min(person.stage_since for person in there) > since:
         return []
     had = rounds.questions_had(turn, there)
@@ -120,18 +137,7 @@ def _matching(turn: Turn, n: int, *, since: float) -> list[Participant]:
 
 def _waiting(turn: Turn) -> list[Participant]:
     """Who waits: who was left by others before all who came later, then who waits longest."""
-    was_left = Participant.n_rounds_entered > Participant.n_rounds_completed
-    return list(
-        turn.db.scalars(
-            select(Participant)
-            .where(
-                Participant.study_id == turn.study.id,
-                Participant.stage == "lobby",
-                Participant.outcome.is_(None),
-            )
-            .order_by(was_left.desc(), Participant.stage_since, Participant.id)
-        )
-    )
+    return list(turn.db.scalars(_WAITING, {"study": turn.study.id}))
 
 
 def _there(turn: Turn) -> list[Participant]:
