@@ -5,7 +5,55 @@ Run as a program: quick_session.py PORT [OPTION...]. It asks no model, and print
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+
+@dataclass
+class Begun:
+    """A session that runs: its process, address, the link to join with and the facilitator's."""
+
+    process: subprocess.Popen
+    address: str
+    link: str
+    facilitator: str
+
+
+def begin(folder: Path, *more: str) -> Begun:
+    """A quick session in a process of its own, once it answers; its files are in ``folder``."""
+    from serving import free_port
+
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, __file__, str(port), *more],
+        env={**os.environ, "TMPDIR": str(folder), "COMMONWEAL_DATA": str(folder / "data")},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    address = f"http://127.0.0.1:{port}"
+    until = time.monotonic() + 90
+    while True:
+        try:
+            httpx.get(f"{address}/health", timeout=10)
+            break
+        except httpx.TransportError:
+            assert process.poll() is None, "the session ended"
+            assert time.monotonic() < until
+            time.sleep(0.05)
+    said = {}
+    for line in process.stdout:
+        what, _, link = line.partition(": ")
+        said[what] = link.strip()
+        if what.startswith("You"):
+            break
+    return Begun(process, address, said["People join"], said["You (keep secret)"])
 
 
 def main() -> None:

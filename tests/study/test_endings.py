@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("starlette", reason="the extra `study` is not installed")
 
 import httpx
-from serving import free_port
+from quick_session import begin
 from sqlalchemy import select
 from study_making import OPINION, Place, small_study
 from web_making import Served, to_opinions
@@ -36,30 +32,15 @@ SIGNALS = [each for each in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, e
 
 def started(folder, *more):
     """A quick session with one person in it, and its process."""
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, Path(__file__).with_name("quick_session.py"), str(port), *more],
-        env={**os.environ, "TMPDIR": str(folder), "COMMONWEAL_DATA": str(folder / "data")},
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    until = time.monotonic() + 90
-    while True:
-        try:
-            httpx.get(f"http://127.0.0.1:{port}/health", timeout=10)
-            break
-        except httpx.TransportError:
-            assert process.poll() is None, "the session ended"
-            assert time.monotonic() < until
-            time.sleep(0.05)
-    link = next(line for line in process.stdout if line.startswith("People join:")).split()[-1]
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+    begun = begin(folder, *more)
+    with httpx.Client(timeout=30) as client:
         browser = Browser(client)
-        browser.get(link)
-        browser.send("/join", button="agree")
+        browser.get(begun.link)
+        browser.post(
+            f"{begun.address}/join", {**browser.forms["/join"].fields, "decision": "agree"}
+        )
     assert browser.status == 200
-    return process
+    return begun.process
 
 
 @pytest.mark.attack("endings", "Ctrl-C, SIGTERM, a closed window: no file stays")
