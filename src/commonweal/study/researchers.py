@@ -56,10 +56,13 @@ def set_researcher(store: Store, name: str, password: str, role: str) -> None:
     name, password = plain_name(name), _typed(password)  # as at the login
     if not name or len(name) > 100:
         raise InputError(f"the name is {name!r}; expected 1 to 100 characters")
-    if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
+    if len(password) < MIN_PASSWORD:
         raise InputError(
-            f"the password has {len(password)} characters, expected {MIN_PASSWORD} to "
-            f"{MAX_PASSWORD:,}"
+            f"the password has {len(password)} characters, expected at least {MIN_PASSWORD}"
+        )
+    if len(password) > MAX_PASSWORD:
+        raise InputError(
+            f"the password has {len(password):,} characters, expected at most {MAX_PASSWORD:,}"
         )
     if role not in ROLES:
         raise InputError(f"the role is {role!r}; expected one of {', '.join(ROLES)}")
