@@ -61,7 +61,7 @@ def import_ratings(
     header, rows, done = read_cells(path, {*KNOWN, *(columns or {}).values()}, _EXPECTED)
     places = placed(header, dict(columns or {}), str(path))
     rest = {i: name for i, name in enumerate(header) if i not in places.values()}
-    rows, n_marked = _without_marked(rows, rest)
+    rows, n_marked = _without_marked(rows, rest, places)
     table = _frame(rows, places)
     table = _without_points(table)
     if table.is_empty() and n_marked:
@@ -106,15 +106,25 @@ def import_ratings(
 
 
 def _without_marked(
-    rows: list[tuple[int, list[str]]], rest: Mapping[int, str]
+    rows: list[tuple[int, list[str]]], rest: Mapping[int, str], places: Mapping[str, int]
 ) -> tuple[list[tuple[int, list[str]]], int]:
-    """The rows of which no other column says that they do not count; and how many are left out."""
-    kept = [
-        (number, cells)
-        for number, cells in rows
-        if not why_not_counted({rest[i]: cells[i] for i in rest if i < len(cells)})
-    ]
-    return kept, len(rows) - len(kept)
+    """The rows of which no other column says that they do not count; and how many are left out.
+
+    Who is left out with all rows is not named by ``included`` any more: their opinion is gone.
+    """
+    kept: list[tuple[int, list[str]]] = []
+    gone: list[tuple[int, list[str]]] = []
+    for number, cells in rows:
+        marks = {rest[i]: cells[i] for i in rest if i < len(cells)}
+        (gone if why_not_counted(marks) else kept).append((number, cells))
+    who, included = places["person"], places.get("included", -1)
+    people = {cells[who].strip() for _, cells in kept if who < len(cells)}
+    lost = {cells[who].strip() for _, cells in gone if who < len(cells)} - people
+    for _, cells in kept if lost and included >= 0 else ():
+        if included < len(cells):
+            names = map(str.strip, cells[included].split(";"))
+            cells[included] = "; ".join(name for name in names if name not in lost)
+    return kept, len(gone)
 
 
 def _frame(rows: list[tuple[int, list[str]]], places: Mapping[str, int]) -> pl.DataFrame:
