@@ -168,6 +168,8 @@ def test_invitations_and_an_export_without_rounds(study):
 
 
 def test_serving_where_the_port_is_taken(study):
+    # A model that is not there: the port is said before it is asked for.
+    with_lines(study, model='"openai:http://127.0.0.1:9/v1#gone"')
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -131,6 +131,7 @@ def quick(
     going_on = () if config is None or new else tuple(each.text for each in config.questions)
     for name in delete_old(going_on=going_on):
         typer.echo(f"Deleted the session {name}: its time was over.")
+    found = server.bound(host, port)
     opened, token, path = _session(config, keep, reopen, is_new=new)
     keep_nothing = keeps_nothing(opened, asked=keep_nothing)
     try:
@@ -161,8 +162,7 @@ def quick(
 
     server.serve(
         site,
-        host=host,
-        port=port,
+        found,
         tls_certificate=tls_certificate,
         tls_key=tls_key,
         trusted_proxy=trusted_proxy,

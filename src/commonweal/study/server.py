@@ -19,11 +19,37 @@ from commonweal.study.connections import Unfinished, allow_many_files, guarded
 from commonweal.study.web.app import Site
 
 
+def bound(host: str, port: int) -> socket.socket:
+    """Returns a socket that has the port and does not listen yet: got before a model is loaded, so
+    that a port that is taken is said at once.
+
+    Raises:
+        InputError: the port cannot be used.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio sends small answers at once (TCP_NODELAY) only where the protocol is named: otherwise
+    # every page waits up to 40 ms for the browser's acknowledgement.
+    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((host, port))
+    except OSError as error:
+        made.close()
+        raise _unusable((host, port), error) from None
+    return made
+
+
+def _unusable(address: tuple[str, int], error: OSError) -> InputError:
+    host, port = address
+    return InputError(
+        f"cannot listen on {host}, port {port}: {error.strerror}; give another --port"
+    )
+
+
 def serve(
     site: Site,
+    found: socket.socket,
     *,
-    host: str,
-    port: int,
     tls_certificate: Path | None = None,
     tls_key: Path | None = None,
     trusted_proxy: str = "",
@@ -33,29 +59,20 @@ def serve(
 
     Args:
         site: the study.
-        host: the address to listen on.
-        port: the port to listen on.
+        found: what to listen on, from :func:`bound`.
         tls_certificate: with ``tls_key``, serve over TLS.
         tls_key: its key.
         trusted_proxy: the address of a proxy whose X-Forwarded headers are believed; "" is none.
         on_ready: called when the port is open.
 
     Raises:
-        InputError: the port cannot be used.
+        InputError: somebody else listens on the port by now.
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio sends small answers at once (TCP_NODELAY) only where the protocol is named: otherwise
-    # every page waits up to 40 ms for the browser's acknowledgement.
-    found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        found.bind((host, port))
+        found.listen(2048)  # whoever comes between the addresses' being shown and the start waits
     except OSError as error:
-        raise InputError(
-            f"cannot listen on {host}, port {port}: {error.strerror}; give another --port"
-        ) from None
-    found.listen(2048)  # whoever comes between the addresses' being shown and the start waits
+        raise _unusable(found.getsockname()[:2], error) from None
     options: dict[str, Any] = {}
     if tls_certificate is not None and tls_key is not None:
         options = {"ssl_certfile": str(tls_certificate), "ssl_keyfile": str(tls_key)}
