@@ -1,4 +1,4 @@
-"""Runs the installed ``commonweal`` command, and a server that answers what it is told."""
+"""Runs the ``commonweal`` command, and a server that answers what it is told."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+import forking
 
 COMMAND = str(Path(sys.executable).parent / "commonweal")
 GROUPS = Path(__file__).parents[2] / "examples" / "groups"
@@ -28,16 +30,25 @@ def environment(**more: str) -> dict[str, str]:
     return kept | {"COLUMNS": "100", "TERM": "dumb"} | more
 
 
-def commonweal(*arguments: object, **options) -> subprocess.CompletedProcess[str]:
-    """What the command said and how it ended."""
-    more = options.pop("env", {})
+def commonweal(
+    *arguments: object, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """What the command said and how it ended, in a process forked from one that is loaded."""
+    kept = environment(**(env or {}))
+    return forking.command([*map(str, arguments)], env=kept, cwd=cwd, timeout=120)
+
+
+def installed(
+    *arguments: object, env: Mapping[str, str] | None = None, encoding: str = "utf-8", **options
+) -> subprocess.CompletedProcess[str]:
+    """The same of the installed command, which loads everything anew."""
     return subprocess.run(
         [COMMAND, *map(str, arguments)],
         capture_output=True,
-        encoding=options.pop("encoding", "utf-8"),
+        encoding=encoding,
         timeout=120,
         check=False,
-        env=environment(**more),
+        env=environment(**(env or {})),
         **options,
     )
 

@@ -1,4 +1,4 @@
-"""Help, the weights and the doctor, through the installed command."""
+"""Help, the weights and the doctor."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from command_line import COMMAND, commonweal, environment
+from command_line import COMMAND, commonweal, environment, installed
 
 from commonweal._version import __version__
 from commonweal.cli import doctor
@@ -100,13 +100,13 @@ def test_help_has_an_example(names):
 
 
 def test_the_installed_command_gives_help():
-    ran = commonweal("--help")
+    ran = installed("--help")
     assert ran.returncode == 0
     assert "Usage: commonweal" in ran.stdout
 
 
 def test_version():
-    assert commonweal("--version").stdout == f"commonweal {__version__}\n"
+    assert installed("--version").stdout == f"commonweal {__version__}\n"
 
 
 def test_an_unknown_command_is_the_users_to_mend():
@@ -207,7 +207,7 @@ def test_the_doctor_tells_of_pip_and_of_every_extra():
 @pytest.mark.parametrize("encoding", ["cp1252", "latin-1"])  # typer takes ascii for UTF-8
 def test_a_screen_without_utf_8_gets_escapes(encoding, tmp_path):
     env = {"PYTHONIOENCODING": encoding, "COMMONWEAL_CACHE": str(tmp_path)}
-    ran = commonweal("doctor", env=env, encoding=encoding)
+    ran = installed("doctor", env=env, encoding=encoding)
     assert ran.stderr == ""
     assert "\\u2713 commonweal" in ran.stdout
 

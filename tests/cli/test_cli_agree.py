@@ -11,7 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from command_line import COMMAND, GROUPS, WORDS, commonweal, environment, put_group, serving
+from command_line import (
+    COMMAND,
+    GROUPS,
+    WORDS,
+    commonweal,
+    environment,
+    installed,
+    put_group,
+    serving,
+)
 
 from commonweal.agreement import find_agreement
 from commonweal.models.scripted import ScriptedModel
@@ -41,7 +50,7 @@ def hidden(folder):
 
 
 def test_a_statement_on_the_screen_and_the_same_in_the_files(server, tmp_path):
-    ran = commonweal(
+    ran = installed(
         *("agree", BUSES, "--model", server.model, "--candidates", 4, "--policy", "zero_shot"),
         *("--json", tmp_path / "r.json", "--report", tmp_path / "r.html", "--omit", "asha"),
         *("--welfare", "rawlsian", "--seed", 3, "--min-agreeing", 0.2, "--details"),
@@ -333,7 +342,7 @@ def test_a_full_disk_leaves_the_old_report(server, group, tmp_path):
     """A limit on the size of a file stands in for the disk: writing fails in the middle."""
     report = tmp_path / "r.html"
     report.write_text("the old report")
-    ran = commonweal(
+    ran = installed(
         *("agree", group, "--model", server.model, "--candidates", 2, "--report", report),
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
     )

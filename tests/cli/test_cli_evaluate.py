@@ -1,4 +1,4 @@
-"""``commonweal evaluate``, through the installed command."""
+"""``commonweal evaluate``."""
 
 from __future__ import annotations
 

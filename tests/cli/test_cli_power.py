@@ -1,4 +1,4 @@
-"""``commonweal power``, through the installed command."""
+"""``commonweal power``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``commonweal reward``, through the installed command."""
+"""``commonweal reward``."""
 
 from __future__ import annotations
 
