@@ -96,6 +96,51 @@ def database_url(request, tmp_path):
     return request.getfixturevalue("postgres_url")
 
 
+@pytest.fixture(scope="session")
+def argon2_hasher():
+    """What passwords are hashed with outside of these tests."""
+    return pytest.importorskip("commonweal.study.researchers")._hasher
+
+
+@pytest.fixture(autouse=True)
+def cheap_passwords(argon2_hasher, monkeypatch):
+    """Hashing that is as good as none: hundreds of logins would take most of the tests' time."""
+    from argon2 import PasswordHasher
+
+    from commonweal.study import researchers
+
+    cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    monkeypatch.setattr(researchers, "_hasher", cheap)
+    monkeypatch.setattr(researchers, "_NOBODY", cheap.hash("a password that nobody has"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_pages():
+    """Templates that are compiled once, however many sites are made of them."""
+    app = pytest.importorskip("commonweal.study.web.app")
+    from jinja2 import BytecodeCache
+
+    class Compiled(BytecodeCache):
+        kept = {}  # noqa: RUF012
+
+        def load_bytecode(self, bucket):
+            bucket.code = self.kept.get((bucket.key, bucket.checksum))
+
+        def dump_bytecode(self, bucket):
+            self.kept[bucket.key, bucket.checksum] = bucket.code
+
+    made, kept = app._templates, Compiled()
+
+    def templates():
+        environment = made()
+        environment.bytecode_cache = kept
+        return environment
+
+    app._templates = templates
+    yield
+    app._templates = made
+
+
 @pytest.fixture(scope="module")
 def chromium():
     """A Chromium without a window. Its loop runs until it is closed, so it ends with the module:

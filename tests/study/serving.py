@@ -6,12 +6,13 @@ would else spend its time with loading.
 
 from __future__ import annotations
 
-import multiprocessing
 import socket
 import time
 from contextlib import suppress
 
 import httpx
+
+import forking
 
 START_SECONDS = 120
 
@@ -26,11 +27,7 @@ class Server:
     """A server's process: ``kill`` is kill -9."""
 
     def __init__(self, *options) -> None:
-        loaded = multiprocessing.get_context("forkserver")
-        loaded.set_forkserver_preload(
-            ["study_making", "commonweal.study.server", "commonweal.study.web.app"]
-        )
-        self.process = loaded.Process(target=serve, args=options, daemon=True)
+        self.process = forking.processes.Process(target=serve, args=options, daemon=True)
         self.process.start()
 
     def kill(self) -> None:
@@ -72,4 +69,4 @@ def serve(url: str, port: int, writing_seconds: float, size: int) -> None:
     store = Store(url)
     study = small_study(group={"size": size, "minimum": min(size, 3)})
     site = Site(store, store.open_study(study), writer=Slow())
-    server.serve(site, host="127.0.0.1", port=port)
+    server.serve(site, server.bound("127.0.0.1", port))
