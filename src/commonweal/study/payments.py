@@ -15,6 +15,7 @@ from commonweal.study.tables import Participant, RecruiterIds, Study
 _SIGNS = "=+\\-@＝＋－＠"
 _BLANK = r"\s\"'\u00ad\u200b-\u200f\u2060\ufeff"
 """What may stand before a sign and is not seen, or is taken away."""
+_HEAD = re.compile(rf"[{_BLANK}]*")
 _FORMULA = re.compile(rf"[{_BLANK}]*[{_SIGNS}]|[\s']*[\t\r]")
 # All that is blank is taken at once, whether or not a sign follows: a text of separators would else
 # be read again from each of them.
@@ -69,5 +70,12 @@ def safe_cell(cell: str) -> str:
 
     Also within it: some read ";" or a tab as the end of a cell, whatever quotes say.
     """
-    cell = _WITHIN.sub(lambda found: f"{found[1]}'{found[2]}" if found[2] else found[1], cell)
-    return f"'{cell}" if _FORMULA.match(cell) else cell
+    found = _HEAD.match(cell)
+    begins = found.end() if found else 0
+    rest = _WITHIN.sub(_guarded, cell[begins:])
+    quote = "'" if _FORMULA.match(cell) else ""
+    return f"{quote}{cell[:begins]}{rest}"
+
+
+def _guarded(found: re.Match[str]) -> str:
+    return f"{found[1]}'{found[2]}" if found[2] else found[1]
