@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 
 import pytest
 
@@ -30,6 +31,8 @@ from commonweal.study.tables import (
     Opinion,
     Participant,
     Prediction,
+    Presentation,
+    Rating,
     Round,
     Statement,
 )
@@ -275,7 +278,17 @@ def test_simulated_people_wait_for_it(tmp_path):
 # ------------------------------------------------------------------------------- quick sessions
 
 
-def rated_in_a_room(tmp_path, language, n_against=2):
+def results_of(db):
+    """(id, what was given) of each statement that was rated, the highest mean first."""
+    given = {}
+    for statement_id, agreement in db.execute(
+        select(Presentation.statement_id, Rating.agreement).join(Rating)
+    ):
+        given.setdefault(statement_id, []).append(agreement)
+    return sorted(given.items(), key=lambda each: (-sum(each[1]), each[0]))
+
+
+def rated_in_a_room(tmp_path, language, n_against=2, each_rates=None):
     """A session of six, some of whom disagree, before the minority's sentence is written."""
     store = Store(f"sqlite:///{tmp_path}/quick.db", clock=ManualClock())
     config = quick_study(["Should buses be free?"], language=language, minority=True)
@@ -288,6 +301,8 @@ def rated_in_a_room(tmp_path, language, n_against=2):
     people = [Browser(TestClient(site.app)) for _ in range(6)]
     for each in people:
         each.get("/join")
+        # Before they agree they are told what is made of what they write.
+        assert {"en": "what they would add", "de": "anmerken würden"}[language] in each.html
         each.send("/join", button="agree")
     facilitator.get("/facilitator")
     facilitator.send("/facilitator/start")
@@ -298,7 +313,12 @@ def rated_in_a_room(tmp_path, language, n_against=2):
     for number, each in enumerate(people):
         each.get("/here")
         while "/here/rate" in each.forms:
-            each.send("/here/rate", agreement="2" if number < n_against else "6", quality="5")
+            agreement = 2 if number < n_against else 6
+            if each_rates is not None and number >= 2:
+                agreement = 6
+            elif each_rates is not None:  # by the statement's place among the texts
+                agreement = each_rates[int(re.search(r"plan (\d+)", each.quotes[0])[1]) % 3]
+            each.send("/here/rate", agreement=str(agreement), quality="5")
     return site, facilitator, people
 
 
@@ -337,7 +357,8 @@ def test_everybody_sees_it_beside_the_statement(tmp_path, language, waits, title
     ]
     assert rows[-1]["n_rated"] == rows[-1]["mean_agreement"] == ""
     plain = people[0].get(path.replace(".csv", ".txt")).text
-    assert plain.index(title) < plain.index(theirs.strip()) < plain.index(whose)
+    places = [plain.index(each) for each in (statement.strip(), title, theirs.strip(), whose)]
+    assert places == sorted(places)
     site.store.close()
 
 
@@ -352,6 +373,25 @@ def test_a_facilitator_may_go_on_without_it_and_people_are_told(tmp_path):
     people[0].get("/here")
     assert "The program could not write it this time." in people[0].html
     assert people[0].headings[0] == "How your group rated"
+    site.store.close()
+
+
+@pytest.mark.parametrize("script", [(6, 6, 6), (6, 2, 6), (2, 6, 2)])
+def test_a_result_names_what_is_shared_and_what_divides(tmp_path, script):
+    """Three statements: what the first, second and third two of six people give to them."""
+    site, facilitator, people = rated_in_a_room(tmp_path, "en", each_rates=script)
+    site.worker.run_once()
+    people[5].get("/here")
+    with site.store.read() as db:
+        rated = results_of(db)
+    # From what was given, counted anew: shared is what all agree with, beside the best.
+    n_shared = sum(set(given) == {6} for _, given in rated[1:])
+    assert people[5].headings.count("What nobody disagrees with") == (n_shared > 0)
+    divides = [each for each, given in rated if set(given) == {2, 6}]
+    shown = bool(divides) and divides != [rated[0][0]]
+    assert people[5].headings.count("What divides you most") == shown
+    facilitator.get("/facilitator")
+    assert facilitator.headings.count("What nobody disagrees with") == (n_shared > 0)
     site.store.close()
 
 

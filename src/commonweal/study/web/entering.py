@@ -52,6 +52,8 @@ def consent_text(config: StudyConfig, visit: Visit, kind: str) -> tuple[str, str
         agreed = visit.speak("consent.agree")
     if kind == "quick" or config.rounds.revise:
         told += "\n\n" + visit.speak("consent.revise")
+    if config.rounds.minority:
+        told += "\n\n" + visit.speak("consent.minority")
     if config.group.minimum < SMALL:
         told += "\n\n" + visit.speak("consent.small_group", n=SMALL)
     if config.contact:

@@ -45,8 +45,6 @@ def plain_result(t: Speak, outcomes: Sequence[Outcome], language: str) -> str:
             lines.append(t("result.nobody" if each.results else "result.none"))
         if each.before is not None:
             lines += [*_revised(t, each), ""]
-        if each.minority is not None:
-            lines += [*_of_minority(t, each), ""]
         for place, rated in enumerate(each.rated):
             agreed = rated.is_agreed(each.n_asked)
             if place == 0:
@@ -59,6 +57,8 @@ def plain_result(t: Speak, outcomes: Sequence[Outcome], language: str) -> str:
             if n < each.n_asked:
                 lines.append(t("result.unrated", n=each.n_asked - n, asked=each.n_asked))
             lines.append("")
+            if place == 0:
+                lines += _beside(t, each)
         if each.rated:
             n = each.rated[0].n
             people = t("result.one_person") if n == 1 else t("result.some_people", n=n)
@@ -77,6 +77,19 @@ def _revised(t: Speak, found: Outcome) -> list[str]:
     if found.stands:
         return [*said, t("revision.nothing")]
     return [*said, t("revision.kept" if found.is_kept else "revision.taken")]
+
+
+def _beside(t: Speak, found: Outcome) -> list[str]:
+    """What stands beside the statement: what divides, what the minority adds, what is shared."""
+    lines = []
+    if found.divisive is not None and found.divisive.statement.id != found.rated[0].statement.id:
+        lines += [t("result.divides") + ":", found.divisive.statement.text, ""]
+    if found.minority is not None:
+        lines += [*_of_minority(t, found), ""]
+    if found.shared:
+        told = [each.statement.text for each in found.shared]
+        lines += [t("result.shared") + ":", *told, t("result.shared_text"), ""]
+    return lines
 
 
 def _of_minority(t: Speak, found: Outcome) -> list[str]:
