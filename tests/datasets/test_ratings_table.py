@@ -9,9 +9,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from commonweal.datasets.dataset import Dataset
+from commonweal.datasets.dataset import NOTES, Dataset
 from commonweal.datasets.ratings_columns import FIELDS, template_rows
 from commonweal.datasets.ratings_table import import_ratings
+from commonweal.datasets.reliability import reliability
 from commonweal.datasets.validation import check
 from commonweal.errors import InputError
 from commonweal.measures.bootstrap import Resampler
@@ -21,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "evaluation"))
 from known_truth import simulate_study
 
 from commonweal.evaluation.divisiveness import divisiveness
+from commonweal.evaluation.evaluate import evaluate
 from commonweal.evaluation.exclusion import exclusion
 from commonweal.evaluation.human_opinions import against_human_opinions
 from commonweal.evaluation.rated import rated
@@ -115,9 +117,10 @@ def test_a_table_gives_the_figures_of_the_rounds_that_it_holds(study, tmp_path, 
     found = import_ratings(tmp_path / name, columns={"policy": "arm"})
     check(found, tmp_path)
     assert figures(found) == figures(study)
-    counts = found.about.steps[0].counts
-    assert counts["passes counted from 0 (they were 1, 2)"] == 2
-    assert counts["columns left out"] == 1
+    (step,) = found.about.steps
+    (note,) = step.options[NOTES]
+    assert "Passes were numbered 1, 2" in note
+    assert step.counts["columns left out"] == 1
     assert set(found.ratings["pass_index"]) == {0, 1}
 
 
@@ -175,6 +178,143 @@ def test_every_problem_is_listed_at_once_with_its_row(tmp_path):
         assert each in told
 
 
+def test_faults_of_cells_and_of_what_rows_say_together_are_one_list(tmp_path):
+    table = pl.DataFrame(template_rows()).with_columns(pl.all().cast(pl.String))
+    changed = write_changed(
+        tmp_path,
+        table,
+        agreement=["4.5", *table["agreement"][1:]],
+        opinion=["Another opinion.", *table["opinion"][1:]],
+        policy=[*table["policy"][:-1], "My_Policy"],
+    )
+    lines = changed.read_text(encoding="utf-8").splitlines()
+    lines[2] += ",behind, the table"
+    changed.write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        import_ratings(changed)
+    for each in (
+        "row 3: 16 cells, expected 14; is there a separator in a text that is not quoted?",
+        "row 2: agreement is '4.5'",
+        "row 3: opinion is",
+        f"row {table.height + 1}: policy is 'My_Policy', and row 4 says 'my_policy'",
+    ):
+        assert each in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "one", "other", "told"),
+    [
+        ("person", "ana", "Ana", "person is 'Ana', and row 2 says 'ana'"),
+        ("person", "ana", "ana\u200b", r"person is 'ana\u200b', and row 2 says 'ana'"),
+        ("person", "josé", "jose\u0301", r"person is 'jose\u0301', and row 2 says 'jos\xe9'"),
+        ("author", "ana", "ANA", "author is 'ANA', and row 2 says 'ana'"),
+        ("policy", "gpt-4", "GPT-4", "policy is 'GPT-4', and row 2 says 'gpt-4'"),
+        ("question", "Free?", "free?", "question is 'free?', and row 2 says 'Free?'"),
+        ("statement", "Be free.", "Be  free.", "statement is 'Be  free.', and row 2"),
+    ],
+)
+def test_one_thing_under_two_spellings_is_refused(tmp_path, field, one, other, told):
+    table = pl.DataFrame(template_rows()).head(2).with_columns(pl.all().cast(pl.String))
+    table = table.with_columns(included=pl.lit(""), **{"pass": pl.Series(["1", "2"])})
+    if field == "statement":
+        table = table.with_columns(policy=pl.lit("x"))
+    if field == "author":
+        table = table.with_columns(policy=pl.lit("human"), person=pl.lit("ana"))
+    path = write_changed(tmp_path, table, **{field: [one, other]})
+    with pytest.raises(InputError) as caught:
+        import_ratings(path)
+    assert told in str(caught.value)
+
+
+def test_a_statement_without_its_policy_is_no_statement(tmp_path):
+    table = pl.DataFrame(template_rows()).with_columns(pl.all().cast(pl.String))
+    changed = write_changed(
+        tmp_path,
+        table,
+        policy=[None, *table["policy"][1:]],
+        agreement=[None, *table["agreement"][1:]],
+        quality=[None, *table["quality"][1:]],
+    )
+    with pytest.raises(InputError, match="row 2: policy is blank"):
+        import_ratings(changed)
+
+
+@pytest.mark.parametrize("number", ["inf", "-inf", "1e30", "1.5", "first"])
+def test_a_pass_that_is_no_number_is_refused(tmp_path, number):
+    table = pl.DataFrame(template_rows()).with_columns(pl.all().cast(pl.String))
+    changed = write_changed(tmp_path, table, **{"pass": [number, *table["pass"][1:]]})
+    with pytest.raises(InputError, match="row 2: pass is"):
+        import_ratings(changed)
+
+
+def test_passes_that_begin_elsewhere_in_some_groups_are_compared_all_the_same(study, tmp_path):
+    table = as_table(study)
+    late = pl.col("group").is_in(table["group"].unique().sort().head(3).implode())
+    for name, number in {
+        "some groups": pl.when(late).then(pl.col("pass") + 1).otherwise("pass"),
+        "blank first": pl.when(pl.col("pass") > 1).then("pass"),
+        "times": pl.int_range(pl.len()) * 10 + pl.col("pass") + 1_700_000_000,
+    }.items():
+        write(table.with_columns(number.alias("pass")), tmp_path / f"{name}.csv")
+        found = import_ratings(tmp_path / f"{name}.csv", columns={"policy": "arm"})
+        check(found, tmp_path)
+        assert set(found.ratings["pass_index"]) == {0, 1}, name
+        kappas, meant = (
+            reliability(each).sort("participant_id")["kappa", "n_repeated"]
+            for each in (found, study)
+        )
+        assert kappas.equals(meant), name
+
+
+def test_a_file_is_what_it_holds_and_messages_are_short(tmp_path):
+    pl.DataFrame(template_rows()).write_parquet(tmp_path / "r.csv")
+    assert import_ratings(tmp_path / "r.csv").ratings.height == 24
+    table = pl.DataFrame(template_rows()).with_columns(pl.all().cast(pl.String))
+    changed = write_changed(tmp_path, table, opinion=["x" * 9999, *table["opinion"][1:]])
+    with pytest.raises(InputError, match="row 3: opinion is") as caught:
+        import_ratings(changed)
+    assert max(map(len, str(caught.value).splitlines())) < 300
+
+
+def test_another_sheet_is_said(tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    rows = pl.DataFrame(template_rows())
+    for sheet in (book.active, book.create_sheet("more")):
+        sheet.append(rows.columns)
+        for row in rows.iter_rows():
+            sheet.append(row)
+    book.save(tmp_path / "r.xlsx")
+    notes = import_ratings(tmp_path / "r.xlsx").about.steps[0].options[NOTES]
+    assert notes[0] == "Sheet 'Sheet' was read, not 'more'."
+
+
+def test_what_was_done_on_import_stands_with_the_figures(study, tmp_path):
+    write(as_table(study), tmp_path / "r.csv")
+    found = import_ratings(tmp_path / "r.csv", columns={"policy": "arm"})
+    assert "Passes were numbered 1, 2" in evaluate(found, n_resamples=1000).note
+
+
+def test_parquet_may_hold_anything_beside_the_columns(tmp_path):
+    rows = pl.DataFrame(template_rows())
+    rows.with_columns(
+        included=pl.lit(["ana", "ben"], pl.List(pl.String)),
+        policy=pl.col("policy").cast(pl.Categorical),
+        agreement=pl.when(pl.col("agreement") != 6).then(pl.col("agreement").cast(pl.Float32)),
+        quality=pl.lit(float("nan")),
+        nested=pl.lit([["a"], ["b"]], pl.List(pl.List(pl.String))),
+        raw=pl.lit(b"\xff\xfe"),
+        took=pl.duration(seconds=3),
+        vector=pl.lit([1, 2], pl.Array(pl.Int64, 2)),
+        both=pl.struct("person", "group"),
+    ).write_parquet(tmp_path / "r.parquet")
+    found = import_ratings(tmp_path / "r.parquet")
+    assert found.about.steps[0].counts["columns left out"] == 5
+    assert found.ratings["agreement"].null_count() == (rows["agreement"] == 6).sum()
+    assert found.ratings["quality"].null_count() == rows.height
+    assert found.candidates["included_opinion_ids"].to_list() == [["ana", "ben"]] * 4
+
+
 def test_what_rows_say_of_one_thing_must_be_one(tmp_path):
     table = pl.DataFrame(template_rows()).with_columns(pl.all().cast(pl.String))
     changed = write_changed(
@@ -223,6 +363,7 @@ def test_rows_that_say_they_do_not_count_are_left_out_and_counted(tmp_path):
     assert set(found.ratings["participant_id"]) == {"ben", "cleo"}
     left_out = "rows left out because a column says that they do not count"
     assert found.about.steps[-1].counts[left_out] == sum(is_ana)
+    assert found.about.steps[-1].options[NOTES][0] == f"{sum(is_ana)} {left_out}."
     path = write_changed(tmp_path, table, deleted=["yes"] * table.height)
     with pytest.raises(InputError, match="a column says of every row that it does not count"):
         import_ratings(path)

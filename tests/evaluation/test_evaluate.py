@@ -288,10 +288,12 @@ def test_power_is_simulated_from_the_pilot_and_from_assumptions(monkeypatch):
 def test_rounds_that_share_questions_have_two_way_intervals():
     dataset = study(n_groups=16, n_rounds_per_group=1)
     shared = pl.format("q{}", pl.int_range(pl.len()) // 2)
-    dataset = replace(dataset, rounds=dataset.rounds.with_columns(question_id=shared))
+    rounds = dataset.rounds.with_columns(question_id=shared, question=shared)
+    dataset = replace(dataset, rounds=rounds)
     found = evaluate(dataset, n_resamples=1000)
     assert "16 rounds share 8 questions" in found.note
-    as_groups = replace(dataset, rounds=dataset.rounds.with_columns(question_id=pl.col("round_id")))
+    alone = rounds.with_columns(question_id=pl.col("round_id"), question=pl.col("round_id"))
+    as_groups = replace(dataset, rounds=alone)
     by_group = evaluate(as_groups, n_resamples=1000)
     assert "share" not in by_group.note
     moved = 0

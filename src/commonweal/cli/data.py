@@ -394,6 +394,8 @@ def _mapping(dataset: Dataset, given: list[str], rest: str | None) -> dict[str, 
 
 
 def _say_last_step(dataset: Dataset) -> None:
+    from commonweal.datasets.dataset import NOTES
+
     if not dataset.about.steps:
         return
     step = dataset.about.steps[-1]
@@ -401,3 +403,5 @@ def _say_last_step(dataset: Dataset) -> None:
     for what, n in step.counts.items():
         if n:
             typer.echo(f"  {n:>10,}  {what}")
+    for note in step.options.get(NOTES, ()):
+        typer.echo(f"  {note}")

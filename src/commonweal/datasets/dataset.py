@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,10 @@ from commonweal.frames import pl
 from commonweal.showing import FrameKind, Plot, frame_of, html_table, plot_shares
 
 Tables = Mapping[str, pl.DataFrame]
+
+
+NOTES = "notes"
+"""The option of a step that holds what a reader of figures should know of it, in sentences."""
 
 
 class Step(BaseModel):
@@ -187,15 +192,41 @@ def empty(table: str) -> pl.DataFrame:
 
 
 def frame(table: str, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
-    """A table from rows; optional columns that a row leaves out are null."""
-    return pl.DataFrame(
-        [{name: row.get(name) for name in TABLES[table].polars_schema()} for row in rows],
-        schema=TABLES[table].polars_schema(),
-    )
+    """A table from rows; optional columns that a row leaves out are null.
+
+    Raises:
+        InputError: a value is not of the type that the schema gives its column.
+    """
+    schema = TABLES[table].polars_schema()
+    wholes = [name for name, kind in schema.items() if kind == pl.Int64()]
+    filled = [{name: row.get(name) for name in schema} for row in rows]
+    for n, row in enumerate(filled, start=1):
+        for name in wholes:
+            if not isinstance(row[name], int | None):  # polars would cut 4.5 to 4 in silence
+                row[name] = _whole(row[name], f"table {table}, row {n}: {name}")
+    try:
+        return pl.DataFrame(filled, schema=schema)
+    except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
+        raise InputError(f"table {table}: {error}") from None
+
+
+def _whole(value: Any, where: str) -> int | None:
+    """5.0 as 5, and what is not a number (a gap, as pandas writes it) as None."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.inf
+    if math.isnan(number):
+        return None
+    if not number.is_integer():
+        raise InputError(f"{where} is {value!r}, expected a whole number, or None if missing")
+    return int(number)
 
 
 def completed(table: str, found: pl.DataFrame) -> pl.DataFrame:
     """``found`` with the table's columns in order, those left out null, its own (x_) last.
+
+    In a column of whole numbers 5.0 is 5, and NaN is missing, as pandas writes gaps.
 
     Raises:
         InputError: a column cannot be turned into the type that the schema gives it.
@@ -204,7 +235,8 @@ def completed(table: str, found: pl.DataFrame) -> pl.DataFrame:
     own = [name for name in found.columns if name not in schema]
     for name, kind in schema.items():
         if kind == pl.Int64() and name in found.columns and found.schema[name].is_float():
-            cut = found.filter(pl.col(name) != pl.col(name).round())
+            found = found.with_columns(pl.col(name).fill_nan(None))
+            cut = found.filter((pl.col(name) != pl.col(name).round()) | pl.col(name).is_infinite())
             if cut.height:  # a cast would drop the fraction in silence
                 raise InputError(
                     f"table {table}: {name} is {cut[0, name]}, expected a whole number "

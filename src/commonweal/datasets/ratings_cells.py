@@ -26,12 +26,20 @@ def read_cells(path: Path, known: Collection[str], expected: str) -> Cells:
     Raises:
         InputError: the file cannot be read.
     """
-    if path.suffix.lower() in (".parquet", ".pq"):
+    if path.suffix.lower() in (".parquet", ".pq") or _begins_as_parquet(path):
         return _parquet(path, expected)
     names = {plain(name) for name in known}
     table = read_table(path, names, expected=expected, max_bytes=_MAX_BYTES)
     rows = [(row.number, list(row.cells)) for row in table.rows[1:]]
     return list(table.header), rows, table.notes
+
+
+def _begins_as_parquet(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"PAR1"
+    except OSError:
+        return False  # which is told where it is read
 
 
 def _parquet(path: Path, expected: str) -> Cells:
@@ -41,7 +49,16 @@ def _parquet(path: Path, expected: str) -> Cells:
         raise InputError(f"no file {path}; expected {expected}") from None
     except (OSError, pl.exceptions.PolarsError) as error:
         raise InputError(f"cannot read {path}: {error}; expected {expected}") from None
-    lists = [name for name, kind in found.schema.items() if isinstance(kind, pl.List)]
-    found = found.with_columns(pl.col(lists).cast(pl.List(pl.String)).list.join("; "))
-    found = found.select(pl.all().cast(pl.String).fill_null(""))
-    return found.columns, [(n, list(row)) for n, row in enumerate(found.iter_rows(), start=1)], ()
+    texts = [_texts(column) for column in found.get_columns()]
+    rows = [(n, list(cells)) for n, cells in enumerate(zip(*texts, strict=True), start=1)]
+    return found.columns, rows, ()
+
+
+def _texts(column: pl.Series) -> list[str]:
+    """A column as texts, whatever it holds: lists with semicolons, what is missing blank."""
+    try:
+        if isinstance(column.dtype, pl.List):
+            column = column.cast(pl.List(pl.String)).list.join("; ", ignore_nulls=True)
+        return column.cast(pl.String).fill_null("").to_list()
+    except pl.exceptions.PolarsError:  # bytes, durations, lists of lists
+        return ["" if value is None else str(value) for value in column.to_list()]

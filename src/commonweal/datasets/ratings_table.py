@@ -5,13 +5,15 @@ CSV in any dialect, a workbook, or Parquet. All that is wrong with it is told at
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from commonweal.datasets.dataset import About, Dataset, Step, completed
+from commonweal.datasets.dataset import NOTES, About, Dataset, Step, completed
 from commonweal.datasets.ratings_cells import read_cells
 from commonweal.datasets.ratings_columns import FIELDS, KNOWN, placed
+from commonweal.datasets.repairs import in_format
 from commonweal.datasets.schema import scale_named
 from commonweal.errors import InputError
 from commonweal.frames import pl
@@ -25,10 +27,13 @@ _EXPECTED = (
     "one row for each rating with the columns person, group, question, statement, policy and "
     "agreement (`commonweal data template` writes an example)"
 )
-_MISSING = ("", "nan", "na", "n/a", "<na>", "null", "none", "-", ".")
+_MISSING = ("", "nan", "na", "n/a", "#n/a", "<na>", "null", "none", "-", ".")
 _MOST_SHOWN = 40
+_MOST_TOLD = 80
 _ROW = "_row"
 _NUMBERS = ("agreement", "quality", "pass", "position")
+_LARGEST = 1e15
+"""Of a pass, which may be a time; floats hold whole numbers up to about there."""
 
 
 def import_ratings(
@@ -68,38 +73,36 @@ def import_ratings(
         raise InputError(f"{path}: a column says of every row that it does not count")
     if table.is_empty():
         raise InputError(f"{path} has a header and no rows; expected {_EXPECTED}")
-    problems = list(_row_problems(table, points))
-    table, notes = _in_order(_with_numbers(table))
-    if not problems:
-        problems = list(_problems_of_wholes(table))
+    problems = list(_too_long(rows, len(header)))
+    problems += _row_problems(table, points)
+    table = _with_numbers(table).with_columns(
+        pl.when(pl.col("split").is_in(list(SPLITS))).then("split").alias("split")
+    )
+    problems += _problems_of_wholes(table)
     if problems:
         raise InputError(_listed(path, problems))
-    unused = len(header) - len(places)
-    marked = {"rows left out because a column says that they do not count": n_marked}
-    marked = marked if n_marked else {}
-    counts = {"rows": table.height, **marked, **notes, "columns left out": unused}
-    return _dataset(
-        table,
-        About(
-            name=name or path.stem,
-            people=people,
-            scale=points,
-            source=f"a table of ratings, {path.name}",
-            licence=licence,
-            attribution=attribution,
-            steps=(
-                Step(
-                    what="imported from a table of ratings",
-                    options={
-                        "columns": dict(columns or {}),
-                        "scale": scale,
-                        **({"reading": "; ".join(done)} if done else {}),
-                    },
-                    counts=counts,
-                ),
-            ),
-        ),
+    if table["pass"].null_count() == table.height:
+        table = table.with_columns(pl.lit(0).alias("pass"))
+    left_out = "rows left out because a column says that they do not count"
+    marked = {left_out: n_marked} if n_marked else {}
+    step = Step(
+        what="imported from a table of ratings",
+        options={"columns": dict(columns or {}), "scale": scale},
+        counts={"rows": table.height, **marked, "columns left out": len(header) - len(places)},
     )
+    about = About(
+        name=name or path.stem,
+        people=people,
+        scale=points,
+        source=f"a table of ratings, {path.name}",
+        licence=licence,
+        attribution=attribution,
+    )
+    dataset, notes = in_format(_dataset(table, about))
+    done = (*done, *(f"{n:,} {what}" for what, n in marked.items()))
+    if told := [*(f"{each[:1].upper()}{each[1:]}." for each in done), *notes]:
+        step = step.model_copy(update={"options": {**step.options, NOTES: told}})
+    return dataset.with_step(step)
 
 
 # ------------------------------------------------------------------------------------- the cells
@@ -171,9 +174,18 @@ def _number(field: str) -> pl.Expr:
     return pl.col(field).str.replace(r"^(-?\d+),(\d+)$", "$1.$2").cast(pl.Float64, strict=False)
 
 
+def _is_whole(number: pl.Expr) -> pl.Expr:
+    return ((number == number.round()) & (number.abs() < _LARGEST)).fill_null(value=False)
+
+
 def _with_numbers(table: pl.DataFrame) -> pl.DataFrame:
+    """The ratings and passes as whole numbers; null where they are none."""
     return table.with_columns(
-        _number(field).round().cast(pl.Int64, strict=False).alias(field) for field in _NUMBERS
+        pl.when(_is_whole(_number(field)))
+        .then(_number(field))
+        .cast(pl.Int64, strict=False)
+        .alias(field)
+        for field in _NUMBERS
     )
 
 
@@ -183,12 +195,13 @@ def _with_numbers(table: pl.DataFrame) -> pl.DataFrame:
 def _row_problems(table: pl.DataFrame, scale: Scale) -> Iterator[str]:
     """What is wrong with single cells."""
     rates = pl.any_horizontal(pl.col("agreement", "quality").is_not_null())
+    names = pl.any_horizontal(pl.col("statement", "policy").is_not_null())
     for field in ("person", "group", "question"):
         yield from _wrong(table, pl.col(field).is_null(), field, FIELDS[field].meaning)
     for field in ("statement", "policy"):
         yield from _wrong(
             table,
-            rates & pl.col(field).is_null(),
+            (rates | names) & pl.col(field).is_null(),
             field,
             f"{FIELDS[field].meaning}, as it is rated",
         )
@@ -196,27 +209,87 @@ def _row_problems(table: pl.DataFrame, scale: Scale) -> Iterator[str]:
     for field in ("agreement", "quality", "position"):
         number = _number(field)
         bad = pl.col(field).is_not_null() & ~(
-            number.is_between(scale.low, scale.high) & (number == number.round())
+            number.is_between(scale.low, scale.high) & _is_whole(number)
         ).fill_null(value=False)
         yield from _wrong(table, bad, field, whole)
-    number = _number("pass")
-    bad = pl.col("pass").is_not_null() & ~(number == number.round()).fill_null(value=False)
+    bad = pl.col("pass").is_not_null() & ~_is_whole(_number("pass"))
     yield from _wrong(table, bad, "pass", "a whole number: 0 and 1, or 1 and 2")
     bad = pl.col("split").is_not_null() & ~pl.col("split").is_in(list(SPLITS))
     yield from _wrong(table, bad, "split", f"one of {', '.join(SPLITS)}, or blank")
 
 
+def _too_long(rows: list[tuple[int, list[str]]], width: int) -> Iterator[str]:
+    """Rows with more cells than there are columns: a text was cut in two."""
+    found = [(number, len(cells)) for number, cells in rows if len(cells) > width]
+    for number, n in found[:5]:
+        yield (
+            f"row {number}: {n} cells, expected {width}; is there a separator in a text that is "
+            "not quoted?"
+        )
+    if len(found) > 5:
+        yield f"... and {len(found) - 5:,} more rows with too many cells"
+
+
+def _spellings(table: pl.DataFrame) -> Iterator[str]:
+    """Names that differ in case, blanks or invisible characters alone: one thing as two."""
+    nowhere, group = pl.lit(""), pl.col("group")
+    round_of = pl.concat_str([group, "question", "policy"], separator="\0")
+    for fields, within in (
+        (("policy",), nowhere),
+        (("question",), nowhere),
+        (("group",), nowhere),
+        (("person", "author"), group),
+        (("statement",), round_of),
+    ):
+        known = pl.concat(
+            table.select(_ROW, name=field, within=within, field=pl.lit(field)).drop_nulls()
+            for field in fields
+        ).unique(["name", "within"], keep="first", maintain_order=True)
+        form = pl.col("name").map_elements(_form, return_dtype=pl.String)
+        known = known.with_columns(form=form).sort(_ROW, maintain_order=True)
+        first = known.group_by("form", "within", maintain_order=True).first()
+        again = known.join(first, on=["form", "within"], maintain_order="left").filter(
+            pl.col("name") != pl.col("name_right")
+        )
+        for row in again.head(3).iter_rows(named=True):
+            one, other = row["name"], row["name_right"]
+            if unicodedata.normalize("NFKC", one) == unicodedata.normalize("NFKC", other):
+                one, other = ascii(one), ascii(other)  # they look alike
+            else:
+                one, other = _told(one), _told(other)
+            yield (
+                f"row {row[_ROW]}: {row['field']} is {one}, and row {row[_ROW + '_right']} says "
+                f"{other}; expected one spelling of a name"
+            )
+        if again.height > 3:
+            yield f"... and {again.height - 3:,} more spellings of {' or '.join(fields)}"
+
+
+def _told(value: object) -> str:
+    """A cell's value for a message, not the whole of a long text."""
+    if value is None:
+        return "blank"
+    told = repr(value)
+    return told if len(told) <= _MOST_TOLD else f"{told[: _MOST_TOLD - 1]}…"
+
+
+def _form(name: str) -> str:
+    """A name without case, runs of blanks, and characters that nobody sees."""
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    return " ".join("".join(c for c in folded if unicodedata.category(c) != "Cf").split())
+
+
 def _wrong(table: pl.DataFrame, wrong: pl.Expr, field: str, expected: str) -> Iterator[str]:
     found = table.filter(wrong.fill_null(value=False))
     for row, value in found.select(_ROW, field).head(5).iter_rows():
-        shown = "blank" if value is None else repr(value)
-        yield f"row {row}: {field} is {shown}, expected {expected}"
+        yield f"row {row}: {field} is {_told(value)}, expected {expected}"
     if found.height > 5:
         yield f"... and {found.height - 5:,} more rows whose {field} is none of what is expected"
 
 
 def _problems_of_wholes(table: pl.DataFrame) -> Iterator[str]:
     """What different rows say of one thing, and rows that are there twice."""
+    yield from _spellings(table)
     for field, of, key in (
         ("opinion", "person and round", ["group", "question", "person"]),
         ("position", "person and round", ["group", "question", "person"]),
@@ -233,8 +306,8 @@ def _problems_of_wholes(table: pl.DataFrame) -> Iterator[str]:
         found = known.join(first, on=key).filter(pl.col(field) != pl.col("_first"))
         for row in found.head(3).iter_rows(named=True):
             yield (
-                f"row {row[_ROW]}: {field} is {row[field]!r}, and row {row['_first_row']} says "
-                f"{row['_first']!r}; expected one {field} for a {of}"
+                f"row {row[_ROW]}: {field} is {_told(row[field])}, and row {row['_first_row']} "
+                f"says {_told(row['_first'])}; expected one {field} for a {of}"
             )
         if found.height > 3:
             yield f"... and {found.height - 3:,} more rows whose {field} differs within a {of}"
@@ -243,8 +316,9 @@ def _problems_of_wholes(table: pl.DataFrame) -> Iterator[str]:
     again = rated.filter(~pl.struct(key).is_first_distinct())
     for row in again.head(3).iter_rows(named=True):
         yield (
-            f"row {row[_ROW]}: {row['person']!r} has rated this statement of {row['policy']} in "
-            f"this pass already; expected one row for a rating: number the passes in a column pass"
+            f"row {row[_ROW]}: {_told(row['person'])} has rated this statement of "
+            f"{row['policy']} in this pass already; expected one row for a rating: number the "
+            "passes in a column pass"
         )
     if again.height > 3:
         yield f"... and {again.height - 3:,} more ratings that are there already"
@@ -252,8 +326,8 @@ def _problems_of_wholes(table: pl.DataFrame) -> Iterator[str]:
     named = _included(table).join(wrote, on=["group", "question", "person"], how="anti")
     for row in named.unique("person", maintain_order=True).head(5).iter_rows(named=True):
         yield (
-            f"row {row[_ROW]}: included names {row['person']!r}, who has no opinion in that round; "
-            "expected people with a text in the column opinion, separated by semicolons"
+            f"row {row[_ROW]}: included names {_told(row['person'])}, who has no opinion in that "
+            "round; expected people with a text in the column opinion, separated by semicolons"
         )
 
 
@@ -279,18 +353,6 @@ def _listed(path: Path, problems: list[str]) -> str:
 
 
 # --------------------------------------------------------------------------------------- rounds
-
-
-def _in_order(table: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Passes counted from 0, whatever they were numbered; and how many were."""
-    given = sorted(table["pass"].drop_nulls().unique())
-    counted = {number: n for n, number in enumerate(given)}
-    moved = sum(1 for number, n in counted.items() if number != n)
-    table = table.with_columns(
-        pl.col("pass").replace_strict(counted, default=None, return_dtype=pl.Int64).fill_null(0)
-    )
-    note = f"passes counted from 0 (they were {', '.join(map(str, given))})"
-    return table, {note: moved} if moved else {}
 
 
 def _dataset(table: pl.DataFrame, about: About) -> Dataset:

@@ -10,6 +10,7 @@ import numpy as np
 
 from commonweal._version import __version__
 from commonweal.datasets.arms import arms_of
+from commonweal.datasets.dataset import NOTES
 from commonweal.datasets.reliability import DEFAULT_THRESHOLD, drop_unreliable
 from commonweal.datasets.repairs import repaired
 from commonweal.datasets.schema import WHOSE
@@ -159,6 +160,7 @@ def evaluate(
             their library is not installed.
     """
     dataset, notes = repaired(dataset)
+    told = [note for step in dataset.about.steps for note in step.options.get(NOTES, ())]
     dataset, revised = apart(dataset)
     reliable = drop_unreliable(dataset, threshold=threshold)
     found = rated(reliable)
@@ -211,7 +213,7 @@ def evaluate(
             "reward model that selects": selector.reward_model if selector else "none",
             "commonweal version": __version__,
         },
-        (*notes, *([drawn.note] if drawn.note else [])),
+        (*told, *notes, *([drawn.note] if drawn.note else [])),
         rounds_shown(reliable, found),
         tuple(arm for name, arm in arms_of(dataset.about).items() if name in found.policies),
     )
