@@ -10,13 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from commonweal.agreement import find_agreement
 from commonweal.comparing import compare_rules, majorities
-from commonweal.rehearsing import alpha_path, without_each, write_alpha_plot
+from commonweal.errors import InputError
+from commonweal.models.scripted import ScriptedModel
+from commonweal.policies import load_policy
+from commonweal.rehearsing import alpha_path, without_each, write_alpha_plot, written_without
 from commonweal.result import Agreement
 from commonweal.rules import UTILITARIAN, resolve_rule
 from commonweal.selection import Selection
 from commonweal.types import Candidate, Opinion, Question
 from commonweal.welfare import isoelastic, rank
+from reading_model import ScriptedReader
 
 
 def result(utilities, rule=UTILITARIAN, **changes) -> Agreement:
@@ -93,6 +98,43 @@ def test_who_changes_the_choice_is_pivotal_and_what_it_costs_is_by_hand():
     assert found["ana"].own_loss == pytest.approx(5)
     assert found["ben"].others_gain == found["ben"].own_loss == 0
     assert without_each(result([[3.0, 4.0]])) == ()
+
+
+def test_written_without_somebody_neither_reads_nor_counts_them():
+    said = {"ana": "Free for all.", "ben": "Nothing is free.", "cem": "Somebody pays."}
+    old = "We want cheaper fares, and we differ on who should pay for them."
+    new = "We ask that whoever pays is named before anything is given away."
+    points = {old: {"ana": 2.0, "ben": -2.0, "cem": -1.0}, new: {"ana": -2.0, "ben": 1.0, "cem": 2}}
+    who = {text: name for name, text in said.items()}
+    reader = ScriptedReader(lambda o, s: float(points.get(s, {}).get(who.get(o), 0)))
+    opinions = [Opinion(name, text) for name, text in said.items()]
+    first = find_agreement(
+        "Should buses be free?",
+        opinions,
+        policy=load_policy("zero_shot", ScriptedModel([old])),
+        reward=reader,
+        n_candidates=1,
+        welfare="rawlsian",
+        min_agreeing=None,
+    )
+    writer = ScriptedModel([new])
+    found = written_without(
+        first, "ana", policy=load_policy("zero_shot", writer), reward=reader, n_candidates=1
+    )
+    assert found.text == new
+    assert all(said["ana"] not in prompt[-1].content for prompt in writer.prompts)
+    assert all(said["ben"] in prompt[-1].content for prompt in writer.prompts)
+    to_7 = reader.calibration.expected_rating
+    rating = {
+        (text, name): float(to_7(np.array([value]))[0])
+        for text, each in points.items()
+        for name, value in each.items()
+    }
+    gains = [rating[new, name] - rating[old, name] for name in ("ben", "cem")]
+    assert found.others_gain == pytest.approx(np.mean(gains))
+    assert found.own_loss == pytest.approx(rating[old, "ana"] - rating[new, "ana"])
+    with pytest.raises(InputError, match="did you mean 'ana'"):
+        written_without(first, "anna", policy=load_policy("zero_shot", writer), reward=reader)
 
 
 PROFILES = st.lists(

@@ -1,24 +1,29 @@
 """What if: somebody had not written, or the group cared more about who agrees least.
 
-Everything is computed from the scores of a result; nothing is written or predicted anew.
+Everything is computed from the scores of a result; nothing is written or predicted anew, but by
+``written_without``, which asks the models once more.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from commonweal.errors import InputError
 from commonweal.extras import needs
+from commonweal.reading.explaining import nearest
+from commonweal.selection import N_CANDIDATES, Selection, Wanted, scored, select
+from commonweal.types import no_progress
 from commonweal.welfare import isoelastic, rank
 
 if TYPE_CHECKING:
     from commonweal.result import Agreement
-    from commonweal.types import FloatArray
+    from commonweal.types import FloatArray, Policy, Progress, RewardModel
 
 _N_STEPS = 400
 _N_HALVINGS = 40
@@ -79,6 +84,91 @@ def without_each(result: Agreement) -> tuple[WithoutOne, ...]:
         loss = 0.0 if index is None else float(own[chosen] - own[index])
         found.append(WithoutOne(name, index, index != chosen, gain, loss))
     return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenWithout:
+    """What is written and chosen where one person was never asked.
+
+    Attributes:
+        participant_id: who was not.
+        text: what is chosen then; None where none is worth showing.
+        others_gain: by how many points the others' mean expected rating of it is above that of the
+            text chosen with everybody.
+        own_loss: by how many points the expected rating of the person is below, likewise.
+    """
+
+    participant_id: str
+    text: str | None
+    others_gain: float
+    own_loss: float
+
+
+def written_without(
+    result: Agreement,
+    participant_id: str,
+    *,
+    policy: Policy,
+    reward: RewardModel,
+    n_candidates: int = N_CANDIDATES,
+    seed: int = 0,
+    on_progress: Progress = no_progress,
+) -> WrittenWithout:
+    """What the same question gives when this person's opinion is neither read nor counted.
+
+    New texts are written from the others' opinions and picked for them alone; then everybody's
+    agreement with that and with the old text is predicted, the left-out person's too. Part of the
+    difference is the chance of writing twice.
+
+    Args:
+        result: with everybody, first or found anew; a revision is taken as if it were first.
+        participant_id: who is left out.
+        policy: what writes.
+        reward: the model that predicted the others; another's numbers do not compare.
+        n_candidates: how many to write.
+        seed: of all chance; that of the result leaves the least to it.
+        on_progress: see ``select``.
+
+    Raises:
+        InputError: nobody of that name is in the group, nobody else is, or nothing was chosen.
+        EngineError: the language model failed.
+    """
+    names = [opinion.id for opinion in result.opinions]
+    if participant_id not in names:
+        raise InputError(f"{participant_id!r} is not in the group{nearest(participant_id, names)}")
+    if result.closest is None or len(names) < 2:
+        raise InputError("there is no text to compare, or nobody else; expected a text of two")
+    others = tuple(opinion for opinion in result.opinions if opinion.id != participant_id)
+    omitted = tuple(name for name in result.omitted if name != participant_id)
+    (made,) = select(
+        result.question,
+        others,
+        [Wanted(omitted, n_candidates, (result.rule,), (seed,), named="without one")],
+        policy=policy,
+        reward=reward,
+        on_progress=on_progress,
+        min_quality=result.min_quality,
+        may_be_empty=True,
+    )
+    if not made.picks:
+        return WrittenWithout(participant_id, None, 0.0, 0.0)
+    new = made.candidates[made.picks[0].index]
+    both = Selection(
+        question=result.question,
+        opinions=result.opinions,
+        candidates=(replace(result.closest, id="c01"), replace(new, id="c02")),
+        n_sampled=2,
+        seed=(seed,),
+        timings_seconds={},
+        provenance={},
+    )
+    (both,) = scored([both], reward)
+    assert both.utilities is not None  # noqa: S101 - for the type checker: they were scored
+    gains = both.utilities[:, 1] - both.utilities[:, 0]
+    row = names.index(participant_id)
+    return WrittenWithout(
+        participant_id, new.text, float(np.delete(gains, row).mean()), -float(gains[row])
+    )
 
 
 def alpha_path(result: Agreement) -> tuple[Stretch, ...]:

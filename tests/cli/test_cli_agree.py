@@ -386,6 +386,7 @@ def test_a_stored_result_is_criticised_edited_and_compared(server, tmp_path):
         *("agree", tmp_path / "first.json", "--critiques", tmp_path / "c.csv"),
         *("--model", server.model, "--candidates", 2, "--compare-rules", "--what-if"),
         *("--json", tmp_path / "second.json", "--what-if-plot", tmp_path / "alpha.png"),
+        *("--what-if-anew", "gordon", "--minority-of", "gordon"),
     )
     assert ran.returncode == 0, ran.stderr
     second = json.loads((tmp_path / "second.json").read_text(encoding="utf-8"))
@@ -399,6 +400,11 @@ def test_a_stored_result_is_criticised_edited_and_compared(server, tmp_path):
     assert "1 of 5 said what they would change" in ran.stdout
     assert "maximal_lotteries" in ran.stdout
     assert "What if one person had not been asked?" in ran.stdout
+    assert "What if gordon had never been asked?" in ran.stdout
+    assert [each["id"] for each in second["minority"]["opinions"]] == ["gordon"]
+    assert second["minority"]["provenance"]["basis"] == "found"
+    # Whether it is any good is the server's: if not, a note says so.
+    assert "found to disagree" in ran.stdout or "no minority statement worth showing" in ran.stdout
     assert (tmp_path / "alpha.png").stat().st_size > 5000
 
     (tmp_path / "ours.txt").write_text("We want fair fares in 2 towns first.\n", encoding="utf-8")

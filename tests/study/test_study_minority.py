@@ -362,6 +362,28 @@ def test_everybody_sees_it_beside_the_statement(tmp_path, language, waits, title
     site.store.close()
 
 
+@pytest.mark.parametrize(("language", "says"), [("en", "it argues"), ("de", "Das argumentiert")])
+def test_the_facilitator_sees_what_to_look_at(tmp_path, language, says):
+    site, facilitator, people = rated_in_a_room(tmp_path, language)
+    facilitator.get("/facilitator/texts")
+    assert says not in facilitator.html
+    site._writer.text = "Obviously we all want plan {n} of {arm}."
+    facilitator.get("/facilitator")
+    site.worker.run_once()
+    facilitator.get("/facilitator")
+    facilitator.send("/facilitator/revise")
+    for each in people:
+        each.get("/here")
+        each.send("/here/critique", text="Say who pays.")
+    site.worker.run_once()
+    facilitator.get("/facilitator/texts")
+    # Two revisions and the statement before, which does not argue.
+    assert facilitator.html.count(says) == 2
+    people[0].get("/here")
+    assert says not in people[0].html
+    site.store.close()
+
+
 def test_a_facilitator_may_go_on_without_it_and_people_are_told(tmp_path):
     site, facilitator, people = rated_in_a_room(tmp_path, "en")
     site._writer.failures = ["dead"] * 9

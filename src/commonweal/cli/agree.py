@@ -175,6 +175,14 @@ def agree(
             help="Show whose opinion decides, and how the choice moves with inequality aversion.",
         ),
     ] = False,
+    what_if_anew: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="What would be written and chosen if this person had never been asked: the models "
+            "are asked once more; may be given again.",
+        ),
+    ] = None,
     what_if_plot: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Draw the second of these: .svg, .png or .pdf."),
@@ -231,7 +239,7 @@ def agree(
 
     from commonweal.agreement import find_agreement
     from commonweal.cli.agree_again import check_stored, print_edited, read_result
-    from commonweal.cli.agree_compared import print_rules, print_what_if
+    from commonweal.cli.agree_compared import print_rules, print_what_if, print_without
     from commonweal.cli.agree_screen import print_result
     from commonweal.editing import with_text
     from commonweal.files import check_outputs, read_text, write_whole
@@ -253,10 +261,12 @@ def agree(
         | ({"the edited text": edited} if edited is not None else {}),
     )
     from commonweal.minority import with_minority
+    from commonweal.policies import default_policy, load_policy
     from commonweal.policies.languages import language_warning
     from commonweal.reading.critiques import read_critiques
-    from commonweal.rehearsing import write_alpha_plot
+    from commonweal.rehearsing import write_alpha_plot, written_without
     from commonweal.revising import check_critiques
+    from commonweal.rewards import load_reward_model
     from commonweal.selection import N_CANDIDATES
 
     if take and edited is None:
@@ -354,6 +364,18 @@ def agree(
         print_rules(console, result)
     if what_if:
         print_what_if(console, result)
+    for name in what_if_anew or ():
+        with StageBars(STAGES) as bars:
+            without = written_without(
+                result,
+                name,
+                policy=(writer := load_policy(policy or default_policy(model), model)),
+                reward=load_reward_model(reward_model, writer=writer.model),
+                n_candidates=candidates or N_CANDIDATES,
+                seed=seed,
+                on_progress=bars.update,
+            )
+        print_without(console, without)
     if what_if_plot is not None and result.closest is not None:
         write_alpha_plot(result, what_if_plot)
         console.print(f"Wrote {what_if_plot}", soft_wrap=True)

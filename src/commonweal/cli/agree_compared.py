@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from commonweal.rehearsing import WrittenWithout
     from commonweal.result import Agreement
 
 
@@ -97,4 +98,23 @@ def print_what_if(console: Console, result: Agreement) -> None:
             console.print(Padding(Text(candidate.text), (0, 0, 0, 4)))
     if len(stretches) == 1:
         console.print("  It is the same from 0 to infinity.")
+    console.print()
+
+
+def print_without(console: Console, found: WrittenWithout) -> None:
+    """What is written and chosen where one person was never asked."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    name = found.participant_id
+    console.print(f"What if {name} had never been asked? Written anew:", style="bold")
+    if found.text is None:
+        console.print("  Nothing worth showing was written from the others' opinions.")
+    else:
+        console.print(Padding(Text(found.text), (0, 0, 0, 4)))
+        console.print(
+            f"  Beside the text with everybody the others are predicted to agree by "
+            f"{found.others_gain:+.2f} of 7, {name} by {-found.own_loss:+.2f}. Part of that is the "
+            "chance of writing twice."
+        )
     console.print()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import random
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from sqlalchemy import func, select
 from starlette.responses import Response
 from starlette.routing import Route
 
+from commonweal.flagging import Flag, flags
 from commonweal.study import answers, held_texts, revisions
 from commonweal.study.keeping import Outcome, outcomes_of
 from commonweal.study.quick import group_of
@@ -54,6 +56,7 @@ def texts(visit: Visit, *, status: int = 200, problem: str = "") -> Response:
             row=row,
             version=group.version if group else turn.study.lobby_version,
             waiting=waiting,
+            marks=_marks(turn, row) if row else None,
             opinions=_opinions(turn, row) if row else [],
             critiques=_critiques(turn, row) if row else [],
             revised=_to_edit(turn, group, row),
@@ -61,6 +64,15 @@ def texts(visit: Visit, *, status: int = 200, problem: str = "") -> Response:
             statements=_picked(turn, row) if row else [],
             now=turn.now,
         )
+
+
+def _marks(turn: Turn, row: Round) -> Callable[[str], tuple[Flag, ...]]:
+    """What to look at in a text before the group sees it, by what its people wrote."""
+    wrote = select(Opinion.text).where(Opinion.round_id == row.opinions_id)
+    chain = [each.id for each in revisions.chain(turn.db, row)]
+    said = select(Critique.text).where(Critique.round_id.in_(chain))
+    given = [*turn.db.scalars(wrote), *turn.db.scalars(said)]
+    return lambda text: flags(row.question, given, text)
 
 
 def decide(visit: Visit) -> Response:
