@@ -25,18 +25,29 @@ class Begun:
     facilitator: str
 
 
-def begin(folder: Path, *more: str) -> Begun:
-    """A quick session in a process of its own, once it answers; its files are in ``folder``."""
+def launch(folder: Path, *more: str, **environment: str) -> tuple[subprocess.Popen, int]:
+    """The process of a quick session whose files are in ``folder``, and its port."""
     from serving import free_port
 
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, __file__, str(port), *more],
-        env={**os.environ, "TMPDIR": str(folder), "COMMONWEAL_DATA": str(folder / "data")},
+        env={
+            **os.environ,
+            "TMPDIR": str(folder),
+            "COMMONWEAL_DATA": str(folder / "data"),
+            **environment,
+        },
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
+    return process, port
+
+
+def begin(folder: Path, *more: str) -> Begun:
+    """A quick session in a process of its own, once it answers; its files are in ``folder``."""
+    process, port = launch(folder, *more)
     address = f"http://127.0.0.1:{port}"
     until = time.monotonic() + 90
     while True:
@@ -62,7 +73,11 @@ def main() -> None:
     from commonweal.cli import main as commonweal
     from commonweal.cli import study_quick
 
-    study_quick.ready_writer = lambda *_given, **_named: ScriptedWriter()
+    def ready_writer(*_given, **_named):
+        time.sleep(float(os.environ.get("LOADS_SECONDS", "0")))  # as a model does
+        return ScriptedWriter()
+
+    study_quick.ready_writer = ready_writer
     port, *more = sys.argv[1:]
     asked = ["study", "quick", "Should buses be free?", "--host", "127.0.0.1", "--port", port]
     sys.argv = ["commonweal", *asked, *more]

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("starlette", reason="the extra `study` is not installed")
 
 import httpx
-from quick_session import begin
+from quick_session import begin, launch
 from sqlalchemy import select
 from study_making import OPINION, Place, small_study
 from web_making import Served, to_opinions
@@ -54,6 +54,23 @@ def test_a_session_that_is_ended_leaves_nothing(tmp_path, name):
     assert [each for each in tmp_path.glob("**/*") if each.is_file()] == [
         tmp_path / "data" / "sessions" / "key"
     ]
+
+
+@pytest.mark.attack(
+    "endings", "the same while the model still loads, with or without --keep-nothing"
+)
+@pytest.mark.parametrize("name", SIGNALS)
+@pytest.mark.parametrize("more", [(), ("--keep-nothing",)])
+def test_a_session_that_is_ended_while_it_begins_leaves_nothing(tmp_path, name, more):
+    process, _ = launch(tmp_path, *more, LOADS_SECONDS="100")
+    until = time.monotonic() + 90
+    while not list(tmp_path.glob("**/*.db")) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert list(tmp_path.glob("**/*.db"))
+    time.sleep(0.5)  # it is the model that is waited for
+    process.send_signal(getattr(signal, name))
+    assert process.wait(60) in (128 + getattr(signal, name), 130, -signal.SIGINT)
+    assert not list(tmp_path.glob("**/*.db*"))
 
 
 @pytest.mark.attack("endings", "kill -9 where nothing was to be kept: the next command deletes it")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -106,12 +108,10 @@ def quick(
     needs_extra()
     import segno
 
-    from commonweal.errors import EngineError
     from commonweal.study import server
     from commonweal.study.door import link_code
     from commonweal.study.quick import quick_study
     from commonweal.study.sessions import delete_old, keeps_nothing
-    from commonweal.study.trying import has_people
     from commonweal.study.web.app import Site
 
     _check_together(questions, keep, keep_nothing=keep_nothing, reopen=reopen)
@@ -134,45 +134,37 @@ def quick(
     found = server.bound(host, port)
     opened, token, path = _session(config, keep, reopen, is_new=new)
     keep_nothing = keeps_nothing(opened, asked=keep_nothing)
-    try:
+    with _ending(opened, path, keep, keep_nothing=keep_nothing), server.ended_in_order():
         writer = ready_writer(opened)
-    except EngineError:
-        _stop(opened, path, delete=True)
-        raise
-    seen_as = server.address_in_the_network() if host in ("0.0.0.0", "::") else host  # noqa: S104
-    address = base_url.rstrip("/") or f"{scheme}://{in_address(seen_as)}:{port}"
-    kept: Kept = "file" if keep else "nothing" if keep_nothing else "days"
-    site = Site(
-        opened.store,
-        opened.study_id,
-        writer=writer,
-        base_url=address,
-        spare_models=[*(spare_model or ()), DEFAULT_MODEL],
-        kept=kept,
-        has_door=True,
-    )
+        seen_as = server.address_in_the_network() if host in ("0.0.0.0", "::") else host  # noqa: S104
+        address = base_url.rstrip("/") or f"{scheme}://{in_address(seen_as)}:{port}"
+        kept: Kept = "file" if keep else "nothing" if keep_nothing else "days"
+        site = Site(
+            opened.store,
+            opened.study_id,
+            writer=writer,
+            base_url=address,
+            spare_models=[*(spare_model or ()), DEFAULT_MODEL],
+            kept=kept,
+            has_door=True,
+        )
 
-    def ready() -> None:
-        with opened.store.turn(opened.study_id) as turn:
-            link = f"{address}/join?code={link_code(turn)}"
-        segno.make(link, error="m").terminal(out=sys.stdout, compact=True)
-        typer.echo(f"People join:       {link}")
-        typer.echo(f"You (keep secret): {address}/f/{token}")
-        typer.echo("Ctrl-C stops the session" + _until(opened.config.name, path, kept))
+        def ready() -> None:
+            with opened.store.turn(opened.study_id) as turn:
+                link = f"{address}/join?code={link_code(turn)}"
+            segno.make(link, error="m").terminal(out=sys.stdout, compact=True)
+            typer.echo(f"People join:       {link}")
+            typer.echo(f"You (keep secret): {address}/f/{token}")
+            typer.echo("Ctrl-C stops the session" + _until(opened.config.name, path, kept))
 
-    server.serve(
-        site,
-        found,
-        tls_certificate=tls_certificate,
-        tls_key=tls_key,
-        trusted_proxy=trusted_proxy,
-        on_ready=ready,
-    )
-    _stop(
-        opened,
-        path,
-        delete=keep_nothing or (keep is None and not has_people(opened.store, opened.study_id)),
-    )
+        server.serve(
+            site,
+            found,
+            tls_certificate=tls_certificate,
+            tls_key=tls_key,
+            trusted_proxy=trusted_proxy,
+            on_ready=ready,
+        )
 
 
 def sessions(
@@ -263,6 +255,24 @@ def _session(
         return *kept.go_on(before.path, model=config.arms[0].model), before.path
     path = keep or folder / f"{config.name}.db"
     return *kept.begin(config, path), path
+
+
+@contextmanager
+def _ending(opened: Opened, path: Path, keep: Path | None, *, keep_nothing: bool) -> Iterator[None]:
+    """Ends the session in order, however and whenever what is done in it ends."""
+    from commonweal.errors import CommonwealError
+    from commonweal.study.trying import has_people
+
+    is_to_go = keep_nothing
+    try:
+        yield
+    except CommonwealError:
+        # Of one that could not begin nothing is left; one that was to go on still can.
+        keep, is_to_go = None, False
+        raise
+    finally:
+        is_empty = keep is None and not has_people(opened.store, opened.study_id)
+        _stop(opened, path, delete=is_to_go or is_empty)
 
 
 def _stop(opened: Opened, path: Path, *, delete: bool) -> None:

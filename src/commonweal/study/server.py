@@ -113,6 +113,26 @@ _ENDING = [
 ]
 
 
+@contextmanager
+def ended_in_order() -> Iterator[None]:
+    """Until it is served: what ends the process at once, a system that shuts down or a window that
+    is closed while a model loads, ends it as an error does, so that what was begun is cleared away.
+    """
+
+    def end(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {each: signal.signal(each, end) for each in _ENDING if each != signal.SIGINT}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
 class _Server(uvicorn.Server):
     """Ends the event streams when it is told to stop: they would keep it for ever."""
 
