@@ -342,6 +342,9 @@ def test_a_statement_is_the_groups_only_where_people_agree(session, agreements, 
     people[0].get("/here")
     assert says in people[0].html
     assert ("this came closest" in people[0].html) == (says != "3 of 5 agree")
+    is_one = len(agreements) == 1  # what a single person gave is nobody else's business
+    assert people[0].html.count("What they gave is not shown") == is_one
+    assert is_one <= ("who rated it agree" not in people[0].html)
 
 
 @pytest.mark.attack("access", "the facilitator's pages, by somebody else")

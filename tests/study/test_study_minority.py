@@ -412,6 +412,9 @@ def test_a_result_names_what_is_shared_and_what_divides(tmp_path, script):
     divides = [each for each, given in rated if set(given) == {2, 6}]
     shown = bool(divides) and divides != [rated[0][0]]
     assert people[5].headings.count("What divides you most") == shown
+    n_agree = sum(value > 4 for value in rated[0][1])
+    both = divides[:1] == [rated[0][0]] and n_agree * 2 < len(rated[0][1])
+    assert people[5].html.count("It is also what divides you most") == both
     facilitator.get("/facilitator")
     assert facilitator.headings.count("What nobody disagrees with") == (n_shared > 0)
     site.store.close()

@@ -66,7 +66,9 @@ class Rated:
 
     @property
     def band(self) -> str:
-        """What may be said of a few: "for", "against" or "between"."""
+        """What may be said of a few: "for", "against", "between"; of one person nothing: "one"."""
+        if self.n < 2:
+            return "one"
         if abs(self.mean - RATING_NEUTRAL) < _LEANS:
             return "between"
         return "for" if self.mean > RATING_NEUTRAL else "against"

@@ -82,8 +82,11 @@ def _revised(t: Speak, found: Outcome) -> list[str]:
 def _beside(t: Speak, found: Outcome) -> list[str]:
     """What stands beside the statement: what divides, what the minority adds, what is shared."""
     lines = []
-    if found.divisive is not None and found.divisive.statement.id != found.rated[0].statement.id:
+    best = found.rated[0]
+    if found.divisive is not None and found.divisive.statement.id != best.statement.id:
         lines += [t("result.divides") + ":", found.divisive.statement.text, ""]
+    elif found.divisive is not None and not best.is_agreed(found.n_asked):
+        lines += [t("result.divides_too"), ""]
     if found.minority is not None:
         lines += [*_of_minority(t, found), ""]
     if found.shared:
@@ -102,6 +105,8 @@ def _of_minority(t: Speak, found: Outcome) -> list[str]:
 
 def _counted(t: Speak, rated: Rated, language: str) -> str:
     if rated.is_small:
+        if rated.band == "one":
+            return t("result.few_one")
         return t("result.few", n=rated.n, band=t(f"result.band_{rated.band}"))
     return t(
         "result.rated",

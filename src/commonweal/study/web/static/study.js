@@ -84,7 +84,9 @@
 
   // ---- times as the reader's clock has them, and a warning before a deadline
   function times() {
-    const now = new Date(), language = document.documentElement.lang;
+    const now = new Date(), shown = document.documentElement.lang;
+    // The page's language as the reader's country writes it: 07:12 in en-GB, 07:12 AM in en-US.
+    const language = navigator.languages.find((each) => each.split("-")[0] === shown) || shown;
     for (const time of document.querySelectorAll("time[data-clock]")) {
       const at = new Date(time.dateTime), how = { hour: "2-digit", minute: "2-digit" };
       if (time.dataset.clock === "date" || at.toDateString() !== now.toDateString()) {
