@@ -268,6 +268,16 @@ def test_the_selectors_own_score_is_called_so():
     assert {figure.key for figure in table.figures} == set(own)
 
 
+def test_what_was_repaired_stands_on_a_page_of_few_groups_unfolded_and_in_the_json():
+    study = hand_study()
+    late = study.ratings.with_columns(pl.col("pass_index") + 1)
+    evaluation = evaluate(replace(study, ratings=late), n_resamples=1000)
+    (note,) = (one for one in evaluation.notes if one.startswith("Passes were numbered"))
+    unfolded, _ = render_page(evaluation).split('<details class="all">')
+    assert note in unfolded
+    assert note in json.loads(as_json(evaluation))["notes"]
+
+
 def test_a_study_of_two_groups_has_a_page_too(tmp_path):
     evaluation = evaluate(hand_study(), n_resamples=1000)
     write_page(evaluation, tmp_path / "page.html")

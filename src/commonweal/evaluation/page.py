@@ -175,9 +175,9 @@ def _common_reasons(evaluation: Evaluation) -> dict[str, int]:
 def as_json(evaluation: Evaluation) -> str:
     """All figures as JSON: the page as data.
 
-    Layout ``commonweal/evaluation/1``: ``about``, ``counts``, ``facts``, ``policies`` (of a
-    study: what each is), and ``sections`` with their tables of figures (the attributes of
-    ``Figure``).
+    Layout ``commonweal/evaluation/1``: ``about``, ``counts``, ``facts``, ``notes`` (what was
+    repaired), ``policies`` (of a study: what each is), and ``sections`` with their tables of
+    figures (the attributes of ``Figure``).
     """
     about = evaluation.about
     return json.dumps(
@@ -194,6 +194,7 @@ def as_json(evaluation: Evaluation) -> str:
             },
             "counts": evaluation.counts,
             "facts": evaluation.facts,
+            "notes": list(evaluation.notes),
             "policies": {arm.name: asdict(arm) for arm in evaluation.arms},
             "sections": [asdict(section) for section in evaluation.sections],
         },

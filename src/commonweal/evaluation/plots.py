@@ -107,7 +107,7 @@ def _regression(canvas: Canvas, figures: Figures) -> list[Plot | None]:
     return [
         canvas.forest(
             [("Points of agreement", panel("agreement")), ("Points of quality", panel("quality"))],
-            "What a policy adds to a person's rating over the baseline in the same round.",
+            "What a policy adds to a person's rating over another in the same round.",
             reference=0,
         ),
         canvas.forest(
