@@ -232,3 +232,75 @@ def test_a_draft_is_offered_to_who_was_too_late(tmp_path):
     assert browsers[0].key == "end-timed_out"
     assert "I had nearly &lt;b&gt;said&lt;/b&gt; it" in browsers[0].html
     served.place.store.close()
+
+
+@pytest.mark.attack("clock", "set ahead and back between two answers of one person, by any amount")
+@pytest.mark.parametrize(
+    ("jumps", "n_known"),
+    # Time stands until a clock that went back a little is where it was: what is then known is less.
+    [((3600, -3600), 2), ((-3600, 3600), 2), ((-2, 2), 2), ((86_400 * 400, -7), 1)],
+)
+def test_a_clock_that_jumps_between_two_answers_makes_no_untrue_duration(tmp_path, jumps, n_known):
+    place = Place(f"sqlite:///{tmp_path}/study.db")
+    clock = jumping(place)
+    ids = place.join(4)
+    beat(place)
+    for person in ids:
+        place.act(person)
+        place.act(person)
+    jobs.Worker(place.store, place.study_id, ScriptedWriter()).run_once()
+    before = left(place)
+    for jump in jumps:
+        place.page(ids[0])  # shown
+        clock.at += 4
+        beat(place)
+        clock.at += jump
+        beat(place)
+        place.act(ids[0])
+        place.page(ids[0])
+        clock.at += 3
+        place.act(ids[0])
+    # Nobody lost or won more time than passed, but for what is no gap yet.
+    assert abs(before - left(place) - 14) <= len(jumps) * gaps.GAP_SECONDS
+    assert outcomes(place) == [None] * 4
+    export_study(place.store, place.study_id, tmp_path / "data")
+    data = read_dataset(tmp_path / "data")
+    found = data.ratings.filter(~data.ratings["agreement"].is_null())["duration_seconds"]
+    # Two across a jump, which are unknown or no longer than what really passed; the others known.
+    assert len(found) == 4
+    assert all(each is None or 0 <= each <= 4 + gaps.GAP_SECONDS for each in found)
+    assert sum(each == 3 for each in found) == n_known
+    place.store.close()
+
+
+@pytest.mark.attack(
+    "clock", "a job claimed while the clock was ahead, and a crash before it is back"
+)
+@pytest.mark.parametrize("ahead", [10, 17, 3600, 86_400 * 400])
+@pytest.mark.parametrize("beats", [True, False])
+def test_a_lease_of_while_the_clock_was_ahead_is_over_soon(tmp_path, ahead, beats):
+    place = Place(f"sqlite:///{tmp_path}/study.db")
+    clock = jumping(place)
+    ids = place.join(4)
+    if beats:
+        beat(place)
+    for person in ids:
+        place.act(person)
+        place.act(person)
+    clock.at += ahead
+    if beats:
+        beat(place)
+    with place.turn() as turn:
+        assert jobs.claim(turn) is not None  # of a worker that dies now
+    clock.at -= ahead
+    worker, seconds = jobs.Worker(place.store, place.study_id, ScriptedWriter()), 0
+    while not worker.run_once():
+        clock.at += 1
+        seconds += 1
+        if beats:
+            beat(place)
+        # A lease, and a jump that is too small to be told from a slow machine.
+        assert seconds <= 2 * jobs.LEASE_SECONDS + gaps.GAP_SECONDS
+    with place.store.read() as db:
+        assert db.scalars(select(Job.status)).one() == "done"
+    place.store.close()
