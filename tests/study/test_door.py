@@ -242,6 +242,22 @@ def test_only_who_sees_the_screen_joins(closed_room, record_property):
     record_property("tried", 70)
 
 
+@pytest.mark.attack("a room", "the code as phones of other languages type it, and what is none")
+def test_a_code_is_read_in_any_digits(closed_room):
+    room = closed_room
+    code, _ = room.codes()
+    wide, arabic, hindi = (
+        "".join(chr(ord(zero) + int(digit)) for digit in code) for zero in ("０", "٠", "०")
+    )
+    typed = [wide, arabic, hindi, f"{code[:3]}-{code[3:]}", f" {code}\u200f\n", ".".join(code)]
+    for each in typed:
+        phone = room.phone("192.0.2.9")
+        assert phone._client.get("/join", params={"code": each}).status_code == 200, each
+    for each in (code[:5], code + "0", "", code[::-1] if code != code[::-1] else "x", "①" * 6):
+        answer = room.phone("192.0.2.10")._client.get("/join", params={"code": each or "x"})
+        assert answer.status_code == 403, each
+
+
 @pytest.mark.attack("a room", "a link that was passed on, after new codes were made")
 def test_new_codes_make_the_old_ones_useless(closed_room):
     room = closed_room
