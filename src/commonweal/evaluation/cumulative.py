@@ -156,7 +156,24 @@ class _Model:
             one_in(everywhere, level, size) for level, size in zip(levels, sizes, strict=True)
         ]
         self._columns = sparse.hstack([sparse.csr_matrix(x), *random], format="csr")
+        self._above_t, self._below_t = self._above.T.tocsr(), self._below.T.tocsr()
+        self._columns_t = self._columns.T.tocsr()
         self._shares = np.bincount(y).cumsum()[:-1] / n
+        # The parameters that a rating is about, and how its a and b move with each: [n, entries].
+        offsets = self.n_fixed + np.cumsum([0, *sizes[:-1]])
+        of_columns = np.hstack([x, np.ones((n, len(sizes)))])
+        self._entries = np.column_stack(
+            [
+                np.where(self._is_top, 0, y),
+                np.where(self._is_bottom, 0, y - 1),
+                np.tile(np.arange(self.n_thresholds, self.n_fixed), (n, 1)),
+                *(level + offset for level, offset in zip(levels, offsets, strict=True)),
+            ]
+        )
+        zeros = np.zeros(n)
+        self._of_above = np.column_stack([~self._is_top, zeros, -of_columns])
+        self._of_below = np.column_stack([zeros, ~self._is_bottom, -of_columns])
+        self._patterns: dict[int, _Pattern] = {}
         self._n_terms = len(sizes)
         self.restart()
 
@@ -207,8 +224,8 @@ class _Model:
             return float(log_shares.sum() - 0.5 * (mode[self._is_random] ** 2).sum())
 
         def gradient_at(mode: FloatArray, da: FloatArray, db: FloatArray) -> FloatArray:
-            of_thresholds = self._above.T @ da + self._below.T @ db
-            of_columns = -scale * (self._columns.T @ (da + db))
+            of_thresholds = self._above_t @ da + self._below_t @ db
+            of_columns = -scale * (self._columns_t @ (da + db))
             whole = np.concatenate([of_thresholds, of_columns]) - self._is_random * mode
             part: FloatArray = whole[first:]
             return part
@@ -229,7 +246,7 @@ class _Model:
         for _ in range(_MOST_STEPS):
             da, db, aa, bb, ab = self._derivatives(*between(mode))
             gradient = gradient_at(mode, da, db)
-            self.factors = _factors(self._curvature(scale, aa, bb, ab)[first:, first:])
+            self.factors = _factors(self._curvature(scale, aa, bb, ab, first))
             step = self.factors.solve(gradient)
             close = float(gradient @ step) < _CLOSE
             for halving in range(_MOST_HALVINGS):
@@ -247,16 +264,25 @@ class _Model:
         log_determinant = float(np.log(np.abs(self.factors.U.diagonal())).sum())
         return value - 0.5 * log_determinant
 
-    def _curvature(self, scale: FloatArray, aa: FloatArray, bb: FloatArray, ab: FloatArray) -> Any:
-        """Minus the second derivatives of what ``value_at`` gives, sparse."""
-        above, below, weigh = self._above, self._below, sparse.diags
-        both = above.T @ weigh(ab) @ below
-        thresholds = -(above.T @ weigh(aa) @ above + below.T @ weigh(bb) @ below + both + both.T)
-        columns = self._columns @ weigh(scale)
-        across = (above.T @ weigh(aa + ab) + below.T @ weigh(bb + ab)) @ columns
-        along = columns.T @ weigh(-(aa + bb + 2 * ab)) @ columns
-        along = along + weigh(self._is_random[self.n_thresholds :].astype(np.float64))
-        return sparse.bmat([[thresholds, across], [across.T, along]], format="csc")
+    def _curvature(
+        self, scale: FloatArray, aa: FloatArray, bb: FloatArray, ab: FloatArray, first: int
+    ) -> Any:
+        """Minus the second derivatives of what ``value_at`` gives, from ``first`` on, sparse.
+
+        Which numbers are not 0 is the same at every call: it is found once, and then filled in.
+        """
+        begin = 0 if first == 0 else self._entries.shape[1] - self._n_terms
+        entries = self._entries[:, begin:]
+        if first not in self._patterns:
+            self._patterns[first] = _Pattern.of(
+                entries - first, self.n_parameters - first, self._is_random[first:]
+            )
+        scales = np.concatenate([np.ones(self.n_thresholds), scale])[entries]
+        a, b = self._of_above[:, begin:] * scales, self._of_below[:, begin:] * scales
+        aa, bb, ab = aa[:, None], bb[:, None], ab[:, None]
+        parts = a[:, :, None] * (a * aa + b * ab)[:, None, :]
+        parts += b[:, :, None] * (a * ab + b * bb)[:, None, :]
+        return self._patterns[first].filled(-parts)
 
     def _share(self, a: FloatArray, b: FloatArray) -> FloatArray:
         """The probability of each rating: between its thresholds ``a`` above and ``b`` below."""
@@ -277,6 +303,44 @@ class _Model:
         aa = fa * (1 - 2 * expit(a)) / share - da**2
         bb = -fb * (1 - 2 * expit(b)) / share - db**2
         return da, db, aa, bb, -da * db
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pattern:
+    """Where a symmetric sparse matrix that is a sum over ratings has numbers.
+
+    Attributes:
+        indices, indptr: as in scipy's ``csc_matrix``.
+        places: of each rating's parts the place among these numbers, flat.
+        diagonal: the places to which a random effect adds its own 1.
+    """
+
+    indices: NDArray[np.int32]
+    indptr: NDArray[np.int32]
+    places: IntArray
+    diagonal: IntArray
+
+    @classmethod
+    def of(cls, entries: IntArray, size: int, is_random: BoolArray) -> _Pattern:
+        """That of ratings which are about these parameters each [n, entries]."""
+        cells = (entries[:, :, None] * size + entries[:, None, :]).ravel()
+        cells, places = np.unique(cells, return_inverse=True)
+        starts = np.searchsorted(cells, np.arange(size + 1) * size)
+        own = np.flatnonzero(is_random) * (size + 1)
+        return cls(
+            (cells % size).astype(np.int32),
+            starts.astype(np.int32),
+            places.ravel(),
+            np.searchsorted(cells, own),
+        )
+
+    def filled(self, parts: FloatArray) -> Any:
+        """The matrix of these parts [n, entries, entries]."""
+        n = len(self.indices)
+        data = np.bincount(self.places, parts.ravel(), minlength=n).astype(np.float64, copy=False)
+        data[self.diagonal] += 1.0
+        size = len(self.indptr) - 1
+        return sparse.csc_matrix((data, self.indices, self.indptr), shape=(size, size))
 
 
 def _factors(curved: Any) -> Any:
