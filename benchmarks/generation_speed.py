@@ -71,7 +71,7 @@ def main() -> None:
     print(f"{NAMES[args.model]}, prompts of {model.count_tokens(str(rendered[0]))} tokens or so")
 
     def embedded() -> int:
-        model.__dict__.pop("_pipeline", None)  # with it goes what is cached of the prompts
+        model._pipeline = None  # with it goes what is cached of the prompts
         answers = model.generate(prompts, seeds=range(args.candidates), sampling=sampling)
         return sum(completion.n_completion_tokens or 0 for [completion] in answers)
 

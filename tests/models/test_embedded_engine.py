@@ -323,7 +323,8 @@ def test_an_end_in_the_middle_leaves_the_engine_usable(
         raise KeyboardInterrupt
 
     long: dict[str, Any] = {"n_samples": 4, "sampling": Sampling(max_tokens=40, stop=("the",))}
-    running = embedded_model._pipeline
+    assert embedded_model._pipeline is not None
+    running = embedded_model._pipeline.running
     with pytest.raises(KeyboardInterrupt):
         embedded_model.generate([SEA, BUSES], seeds=[1, 2], **long, on_done=stop)
     assert not running.has_non_finished_requests()

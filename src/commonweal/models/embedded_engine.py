@@ -25,6 +25,13 @@ from commonweal.models.converted import adapted, adapted_hash, converted
 from commonweal.models.gguf_files import Header, read_header
 from commonweal.models.machine import memory_bytes
 from commonweal.models.packaged import DEFAULT_LANGUAGE_MODEL, SMALL_LANGUAGE_MODEL
+from commonweal.models.pipeline import (
+    MAX_BATCHED_TOKENS,
+    Pipeline,
+    cannot_load,
+    last_line,
+    n_blocks_for,
+)
 from commonweal.models.reasoning import opening_at_the_end, set_apart
 from commonweal.models.scoring import Scorer
 from commonweal.types import Completion, Message, Prompt, Sampling
@@ -39,13 +46,6 @@ NAMES = {
 _SMALL_BYTES = 10**9
 """A model whose file is smaller needs worked examples to follow: about a billion parameters."""
 
-_MAX_BATCHED_TOKENS = 4096
-"""Most prompt tokens computed in one step. A longer prompt takes several."""
-
-_CACHE_GB = 1
-"""Memory for keys and values: some 70,000 tokens of a model of 1.5 billion parameters. Without a
-limit the cache grows in leaps and doubles the peak; what no longer fits is computed again."""
-
 
 class EmbeddedModel:
     """A language model on this machine (the protocol ``LanguageModel``).
@@ -56,7 +56,8 @@ class EmbeddedModel:
     rounding differs with the size of the batch.
 
     Safe to share between threads: their calls wait for each other. A call that is cancelled or
-    over its time ends at the next token; the next call then loads the pipeline anew.
+    over its time ends at the next token; the next call then loads the pipeline anew. So does one
+    that needs more room for keys and values than any before.
 
     Args:
         path: the GGUF file.
@@ -96,6 +97,7 @@ class EmbeddedModel:
         )
         self._tokenizer: Any = _load_tokenizer(self._folder)
         self._lock = Lock()
+        self._pipeline: Pipeline | None = None
         self._loaded_scorer: Scorer | None = None
         # OpenVINO's GGUF tokenizer drops the start of a longer text without a word.
         self._n_most_ids = len(self._token_ids(" a" * 2**17))
@@ -262,7 +264,7 @@ class EmbeddedModel:
         try:
             return self._scorer.log_probabilities(sequences, n_tokens)
         except RuntimeError as error:
-            raise EngineError(f"OpenVINO failed on {self.model_id}: {_last_line(error)}") from error
+            raise EngineError(f"OpenVINO failed on {self.model_id}: {last_line(error)}") from error
 
     def _chat_text(self, prompt: Prompt) -> str:
         messages = [{"role": role, "content": self._as_data(text)} for role, text in prompt]
@@ -272,7 +274,7 @@ class EmbeddedModel:
             roles = ", ".join(role for role, _ in prompt)
             raise EngineError(
                 f"{self.model_id}: the model's chat template refused a prompt with the roles "
-                f"{roles}: {_last_line(error)}"
+                f"{roles}: {last_line(error)}"
             ) from error
         return text
 
@@ -353,9 +355,13 @@ class EmbeddedModel:
         config.include_stop_str_in_output = True
         return config
 
-    @cached_property
-    def _pipeline(self) -> Any:
-        return _load_pipeline(self._folder)
+    def _pipeline_for(self, n_blocks: int) -> Any:
+        """OpenVINO GenAI's pipeline with at least so many blocks for keys and values."""
+        if self._pipeline is not None and self._pipeline.n_blocks < n_blocks:
+            self._pipeline = None  # its memory is given back before the next one's is taken
+        if self._pipeline is None:
+            self._pipeline = Pipeline(self._folder, n_blocks)
+        return self._pipeline.running
 
     @property
     def _scorer(self) -> Scorer:
@@ -374,7 +380,9 @@ class EmbeddedModel:
         import numpy as np
         import openvino as ov
 
-        pipeline = self._pipeline
+        pipeline = self._pipeline_for(
+            n_blocks_for((ids, config.max_new_tokens) for ids, config in requests)
+        )
         handles: list[Any] = []
         done: set[int] = set()
 
@@ -394,20 +402,20 @@ class EmbeddedModel:
                 self._n_requests += 1
                 tensor = ov.Tensor(np.array([ids], dtype=np.int64))
                 handles.append(pipeline.add_request(self._n_requests, tensor, config))
-                for _ in range(-(-len(ids) // _MAX_BATCHED_TOKENS)):
+                for _ in range(-(-len(ids) // MAX_BATCHED_TOKENS)):
                     step()
             while pipeline.has_non_finished_requests():
                 step()
         except RuntimeError as error:
             raise EngineError(
-                f"OpenVINO GenAI failed on {self.model_id}: {_last_line(error)}"
+                f"OpenVINO GenAI failed on {self.model_id}: {last_line(error)}"
             ) from error
         finally:
             # Ctrl-C or an error: nothing is left running in the batch. What a cancelled completion
             # leaves in the cache would change the next ones of its prompt: the next call loads
             # the pipeline anew.
             if len(done) < len(handles):
-                self.__dict__.pop("_pipeline", None)
+                self._pipeline = None
                 for handle in handles:
                     handle.cancel()
                 while pipeline.has_non_finished_requests():
@@ -471,33 +479,9 @@ def _load_tokenizer(folder: Path) -> Any:
     try:
         return genai.Tokenizer(str(folder))
     except RuntimeError as error:
-        raise _cannot_load(folder, error) from error
-
-
-def _load_pipeline(folder: Path) -> Any:
-    import openvino_genai as genai
-
-    scheduler = genai.SchedulerConfig()
-    scheduler.enable_prefix_caching = True
-    scheduler.max_num_batched_tokens = _MAX_BATCHED_TOKENS
-    scheduler.cache_size = _CACHE_GB
-    try:
-        return genai.ContinuousBatchingPipeline(str(folder), scheduler, "CPU", {}, {})
-    except RuntimeError as error:
-        raise _cannot_load(folder, error) from error
-
-
-def _cannot_load(folder: Path, error: RuntimeError) -> EngineError:
-    return EngineError(
-        f"OpenVINO GenAI cannot load {folder}: {_last_line(error)}. Delete that folder: it is made "
-        "again from the GGUF file"
-    )
+        raise cannot_load(folder, error) from error
 
 
 def _encodable(text: str) -> str:
     """``text`` with lone surrogates (which no UTF-8 tokenizer takes) as replacement characters."""
     return text.encode("utf-8", errors="replace").decode("utf-8")
-
-
-def _last_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
