@@ -1,61 +1,118 @@
-"""Prints how many calls a second a loaded reward model answers from threads, and how many wrongly.
+"""Prints how many calls a second a loaded model answers from threads, and how many wrongly.
 
-    python benchmarks/threads.py [--calls 1000] [--models first reader]
+    python benchmarks/threads.py [--calls 1000] [--threads 1 4 8] [--models first reader ...]
 
-A call is three pairs. Each answer is compared with the same call's from one thread alone.
+A call is the main job for two people and two candidates: a language model made up in memory.py
+writes, which costs nothing, and the model that is measured predicts. "exported" is a reward model
+of random weights, as `commonweal train reward` exports one. "embedded:small" is asked for one text
+of a few tokens instead. Each answer is compared with the same call's from one thread alone.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
+import tempfile
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 
-import numpy as np
+from commonweal import find_agreement, load_language_model, load_reward_model
+from commonweal.policies import load_policy
+from commonweal.rewards import ExportedRewardModel
+from commonweal.types import Message, RewardModel, Sampling
+from memory import OwnModel
 
-from commonweal.rewards import load_reward_model
-from commonweal.types import RewardInput
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "rewards"))
+from export_making import WORDS, write_export
 
-THREADS = (1, 4, 8)
+MODELS = ("first", "reader", "exported", "embedded:small")
 N_DIFFERENT = 50
 
 
-def batch(number: int) -> list[RewardInput]:
+def opinions(number: int) -> list[str]:
     wish = "cheap" if number % 2 else "quick"
-    return [
-        RewardInput("Should buses be free?", f"I am number {number}: {wish} buses.", f"Plan {i}.")
-        for i in range(3)
-    ]
+    words = " ".join([WORDS[number]] * (1 + number % 7))  # which "exported" knows
+    return [f"I am number {number}: {wish} buses. {words}", "Nothing is free."]
+
+
+@contextmanager
+def exported() -> Iterator[RewardModel]:
+    with tempfile.TemporaryDirectory() as folder:
+        write_export(Path(folder))
+        yield ExportedRewardModel(Path(folder))
+
+
+def main_job(reward: RewardModel) -> Callable[[int], object]:
+    policy = load_policy("zero_shot", OwnModel())
+
+    def answer(number: int) -> object:
+        found = find_agreement(
+            "Should buses be free?",
+            opinions(number),
+            policy=policy,
+            reward=reward,
+            n_candidates=2,
+            seed=number,
+        )
+        return found.closest, found.utilities.tobytes()
+
+    return answer
+
+
+def one_text(spec: str) -> Callable[[int], object]:
+    model = load_language_model(spec)
+
+    def answer(number: int) -> object:
+        said = f"Say in a few words what you think of this. {' '.join(opinions(number))}"
+        sampling = Sampling(max_tokens=8)
+        return model.generate([(Message("user", said),)], seeds=[number], sampling=sampling)
+
+    return answer
+
+
+def measure(name: str, answer: Callable[[int], object], n_threads: int, n_calls: int) -> None:
+    expected = [answer(number) for number in range(min(N_DIFFERENT, n_calls))]
+
+    def outcome(number: int) -> str:
+        place = number % len(expected)
+        try:
+            found = answer(place)
+        except Exception as error:  # counted, whatever it is
+            return type(error).__name__
+        return "right" if found == expected[place] else "wrong"
+
+    began = time.perf_counter()
+    with ThreadPoolExecutor(n_threads) as threads:
+        outcomes = list(threads.map(outcome, range(n_calls)))
+    rate = n_calls / (time.perf_counter() - began)
+    n_wrong, n_right = outcomes.count("wrong"), outcomes.count("right")
+    print(
+        f"{name}, {n_threads} threads: {rate:.1f} calls a second, "
+        f"{n_wrong} wrong and {n_calls - n_wrong - n_right} failed of {n_calls}",
+        flush=True,
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=1000)
-    parser.add_argument("--models", nargs="+", default=["first", "reader"])
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 4, 8])
+    parser.add_argument("--models", nargs="+", default=MODELS)
     options = parser.parse_args()
-    batches = [batch(number) for number in range(N_DIFFERENT)]
     for name in options.models:
-        model = load_reward_model(name)
-        expected = [model.rewards(each) for each in batches]
-
-        def outcome(number: int) -> str:
-            place = number % N_DIFFERENT
-            try:
-                found = model.rewards(batches[place])  # noqa: B023 - asked before the next model
-            except Exception as error:  # counted, whatever it is
-                return type(error).__name__
-            return "right" if np.array_equal(found, expected[place]) else "wrong"  # noqa: B023
-
-        for n_threads in THREADS:
-            began = time.perf_counter()
-            with ThreadPoolExecutor(n_threads) as threads:
-                outcomes = list(threads.map(outcome, range(options.calls)))
-            rate = options.calls / (time.perf_counter() - began)
-            n_failed = sum(each not in ("right", "wrong") for each in outcomes)
-            print(
-                f"{name}, {n_threads} threads: {rate:.1f} calls a second, "
-                f"{outcomes.count('wrong')} wrong and {n_failed} failed of {options.calls}"
-            )
+        if name == "exported":
+            with exported() as reward:
+                answer = main_job(reward)
+                for n_threads in options.threads:
+                    measure(name, answer, n_threads, options.calls)
+            continue
+        is_writer = name.startswith("embedded")
+        answer = one_text(name) if is_writer else main_job(load_reward_model(name))
+        for n_threads in options.threads:
+            measure(name, answer, n_threads, options.calls)
 
 
 if __name__ == "__main__":

@@ -202,8 +202,8 @@ def main() -> None:
             _, dataset = run(Path(folder), arms, n_people)
         (rate,) = true_win_rates(dataset)
         print(
-            f"{study}: {rate.first} over {rate.second}: by ratings {rate.measured:.1%}, "
-            f"true {rate.true:.1%}, {rate.n_rounds} rounds"
+            f"{study}: {rate.first} over {rate.second}: by ratings {rate.measured:.1%} "
+            f"({rate.low:.1%} to {rate.high:.1%}), true {rate.true:.1%}, {rate.n_rounds} rounds"
         )
 
 

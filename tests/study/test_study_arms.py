@@ -51,6 +51,7 @@ def test_the_papers_contrasts_from_the_pages_to_the_win_rates(tmp_path, study):
     assert (rate.first, rate.second, rate.n_rounds) == (first, second, report.n_rounds)
     figure = found.figures[f"win_rate/mean/all/{first}/{second}"]
     assert figure.value == (None if np.isnan(rate.measured) else rate.measured)
+    assert (figure.low is None) == (rate.low is None)
     assert any(
         key.startswith("effect/agreement/") and one.value is not None
         for key, one in found.figures.items()

@@ -195,6 +195,7 @@ def test_the_evaluation_gives_the_papers_contrasts_beside_the_truth(walked):
         assert all(truly[r] * measured[r] > 0 for r in truly if abs(truly[r]) > 1.2)
         figure = found.figures[f"win_rate/mean/all/{first}/{second}"]
         assert figure.value == (None if np.isnan(rate.measured) else rate.measured)
+        assert (figure.low is None) == (rate.low is None)
     assert "against_human/mean/all/sft_utilitarian" in found.figures
 
 

@@ -179,12 +179,13 @@ def _say_truth(console: object, dataset: Dataset) -> None:
     from commonweal.study.truth import true_win_rates
 
     table = Table(box=box.SIMPLE)
-    for title in ("Win rate (mean agreement)", "By ratings", "True", "Rounds"):
+    for title in ("Win rate (mean agreement)", "By ratings", "95 %", "True", "Rounds"):
         table.add_column(title, justify="left" if title.startswith("Win") else "right")
     for rate in true_win_rates(dataset):
         table.add_row(
             f"{rate.first} over {rate.second}",
             f"{rate.measured:.1%}",
+            "" if rate.low is None or rate.high is None else f"{rate.low:.0%}-{rate.high:.0%}",
             f"{rate.true:.1%}",
             str(rate.n_rounds),
         )

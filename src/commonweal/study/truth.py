@@ -11,7 +11,8 @@ import numpy as np
 from commonweal.datasets.dataset import Dataset
 from commonweal.datasets.schema import Column
 from commonweal.evaluation.rated import Rated, rated, sign
-from commonweal.evaluation.win_rates import by_round, default_baseline, pairs_of
+from commonweal.evaluation.shared_questions import drawing
+from commonweal.evaluation.win_rates import by_round, default_baseline, pairs_of, win_rates
 from commonweal.frames import pl
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ TRUTH = Column(
 )
 """A column of a simulation's ratings."""
 
+_N_RESAMPLES = 2000
+
 
 @dataclass(frozen=True, slots=True)
 class WinRate:
@@ -34,6 +37,8 @@ class WinRate:
         measured: the share of wins by ratings, even rounds left out; nan where all are even.
         true: likewise by what the same people hold of the same statements, without noise.
         n_rounds: rounds in which statements of both were rated.
+        low, high: the 95 % interval of ``measured``, as the evaluation gives it; None where there
+            are too few groups for one.
     """
 
     first: str
@@ -41,6 +46,8 @@ class WinRate:
     measured: float
     true: float
     n_rounds: int
+    low: float | None
+    high: float | None
 
 
 def with_truths(dataset: Dataset, truths: Mapping[tuple[str, str, str], float]) -> Dataset:
@@ -69,9 +76,15 @@ def true_win_rates(dataset: Dataset) -> list[WinRate]:
     found = rated(dataset)
     truth = replace(found, agreement=_true_agreement(dataset, found))
     measured, true = by_round(found, "mean"), by_round(truth, "mean")
+    baseline = default_baseline(found)
+    section = drawing(dataset, found, _N_RESAMPLES, 0).section(
+        lambda one, resampler: win_rates(one, resampler, baseline)
+    )
+    figures = {one.key: one for table in section.tables for one in table.figures}
     rates = []
-    for first, second in pairs_of(found, default_baseline(found)):
+    for first, second in pairs_of(found, baseline):
         columns = found.policies.index(first), found.policies.index(second)
+        figure = figures[f"win_rate/mean/all/{first}/{second}"]
         both = ~np.isnan(measured[:, columns]).any(axis=1)
         rates.append(
             WinRate(
@@ -80,6 +93,8 @@ def true_win_rates(dataset: Dataset) -> list[WinRate]:
                 _share_won(measured[both], *columns),
                 _share_won(true[both], *columns),
                 int(both.sum()),
+                figure.low,
+                figure.high,
             )
         )
     return rates
