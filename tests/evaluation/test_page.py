@@ -225,6 +225,16 @@ def test_the_papers_figures_stand_beside_ours():
     }
 
 
+def test_a_p_value_at_its_floor_says_so(quick_power):
+    clear, _ = simulate_study(
+        np.random.default_rng(1), n_groups=6, inclusion_effect_agreement=4.0, human_effect=None
+    )
+    page = html.unescape(render_page(evaluate(clear)))
+    assert "p ≤ 0.019" in page
+    assert "so few groups can show no smaller p (6 groups: 0.019)" in page
+    assert "so few groups can show no smaller p" not in render_page(found())
+
+
 def test_the_best_of_n_stands_beside_its_bounds():
     """Three stored and rated: the best of two over the third, at most 2 in 3."""
     drawn = plots(found())["best_of_n"]

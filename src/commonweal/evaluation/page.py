@@ -149,8 +149,20 @@ def render_page(evaluation: Evaluation) -> str:
 
 def _terms(figures: Iterable[Figure]) -> list[tuple[str, str]]:
     """The words in these figures that need one, and their meaning."""
-    keys = [one.key for one in figures if one.value is not None]
-    return [term for start, term in TERMS.items() if any(key.startswith(start) for key in keys)]
+    there = [one for one in figures if one.value is not None]
+    found = [
+        term for start, term in TERMS.items() if any(one.key.startswith(start) for one in there)
+    ]
+    floors = {f"{one.n_groups} groups: {one.p_value:.3f}" for one in there if one.p_is_floor}
+    if floors:
+        found.append(
+            (
+                "p ≤",
+                "all resamples lie on one side of 0; so few groups can show no smaller p "
+                f"({'; '.join(sorted(floors))})",
+            )
+        )
+    return found
 
 
 def _by_reason(evaluation: Evaluation) -> dict[str, list[str]]:
