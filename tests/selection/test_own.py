@@ -121,10 +121,13 @@ def test_a_welfare_function_is_tried_with_utilities_of_the_right_shape():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"reward": object()}, "the reward model that was given is a object without calibration"),
-        ({"reward": Own}, "the reward model that was given is a type without"),
-        ({"policy": object()}, "the policy that was given is a object without generate, model"),
-        ({"model": object()}, "the model that was given is a object without count_tokens"),
+        (
+            {"reward": object()},
+            "the reward model that was given, of type object, has no calibration",
+        ),
+        ({"reward": Own}, "the reward model that was given, of type type, has no"),
+        ({"policy": object()}, "the policy that was given, of type object, has no generate, model"),
+        ({"model": object()}, "the model that was given, of type object, has no count_tokens"),
     ],
 )
 def test_an_object_without_the_members_is_refused(given, message):

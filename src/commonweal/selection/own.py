@@ -40,8 +40,9 @@ def check_members(given: object, protocol: type, what: str, *, named_as: str) ->
     """
     if missing := missing_members(given, protocol):
         raise PluginError(
-            f"the {what} that was given is a {type(given).__name__} without {', '.join(missing)}; "
-            f"expected {named_as}, or an object with the members of commonweal.{protocol.__name__}"
+            f"the {what} that was given, of type {type(given).__name__}, has no "
+            f"{', '.join(missing)}; expected {named_as}, or an object with the members of "
+            f"commonweal.{protocol.__name__}"
         )
 
 
