@@ -234,7 +234,7 @@ class Parser:
     def _copied(self, words: list[str]) -> tuple[str, str] | None:
         for opinion, theirs in zip(self.opinions, self._opinion_words, strict=True):
             run = longest_shared_run(words, theirs)
-            if count_words(run) >= MAX_OPINION_RUN:
+            if count_words(run) >= MAX_OPINION_RUN or len(run) == len(words) > 1:
                 return opinion.id, f"copies {opinion.id!r}: {' '.join(run)!r}"
             share = copied_share(words, [theirs])
             if share > MAX_OPINION_SHARE:

@@ -97,7 +97,7 @@ class PromptedPolicy:
         if not opinions:
             raise InputError("no opinion is left to write from; expected at least one")
         sources, notes = self._sources(question, opinions)
-        orders = _orders([opinion.id for opinion in opinions], rng)
+        orders = _orders(list(sources.texts), rng)
 
         def draw(number: int) -> _Draw:
             return _Draw(int(rng.integers(2**31)), orders[number % len(orders)], sources)
@@ -121,7 +121,7 @@ class PromptedPolicy:
             opinions = sample(rng)
             sources, said = self._sources(question, opinions)
             notes.extend(said)
-            (order, *_) = _orders([opinion.id for opinion in opinions], rng)
+            (order, *_) = _orders(list(sources.texts), rng)
             return _Draw(int(rng.integers(2**31)), order, sources)
 
         made = self._generate(question, draw, n_candidates=n_candidates, on_done=on_done)

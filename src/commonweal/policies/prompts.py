@@ -1,8 +1,9 @@
 """Prompts: templates in readable files, and a group's words put into them as data.
 
 An opinion is somebody else's text in our prompt. It is delimited, made data (``reading.quoting``)
-and cut where all together would be too long. This does not keep a model from following an
-instruction that it reads: see docs/decisions/006-opinions-are-data.md.
+what follows an order to the software is left out (``reading.orders``), and it is cut where all
+together would be too long. This does not keep a model from following an instruction that no pattern
+finds: see docs/decisions/006-opinions-are-data.md.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from commonweal.errors import InputError
+from commonweal.reading.orders import without_orders
 from commonweal.reading.quoting import as_data, template_hash
 from commonweal.types import Message, Opinion, Prompt, Sampling
 
@@ -20,6 +22,9 @@ MAX_OPINION_TOKENS = 4096
 
 MIN_OPINION_TOKENS = 20
 """A shorter beginning of an opinion says too little to write from: our choice, a short sentence."""
+
+MAX_QUOTED_ORDER = 80
+"""Characters of an order to the software that a note repeats."""
 
 CHARACTERS_PER_TOKEN = 3
 """Where an engine does not count tokens: a cautious guess for English."""
@@ -180,26 +185,27 @@ def fit_opinions(
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """The text of each opinion by id, cut so that all fit the prompt, and a note for each cut.
 
-    Nobody's words are cut to make room for somebody who wrote more: every opinion may be as long as
-    the longest length at which all together, each with its ``delimiters``, fit
-    ``max_tokens``.
+    From the first order to the software on, nothing of an opinion stands in a prompt; who wrote
+    nothing else is not among the texts, unless nobody wrote anything else. Nobody's words are cut
+    to make room for somebody who wrote more: every opinion may be as long as the longest length at
+    which all together, each with its ``delimiters``, fit ``max_tokens``.
 
     Raises:
         InputError: so many opinions that some would be cut below ``MIN_OPINION_TOKENS``.
     """
+    kept, notes = _without_orders(opinions)
     # As they will stand in the prompt: a replaced bracket may take more tokens than the plain one.
-    texts = {opinion.id: as_data(opinion.text) for opinion in opinions}
+    texts = {name: as_data(text) for name, text in kept.items()}
     lengths = {name: _n_tokens(text, count_tokens) for name, text in texts.items()}
     n_around = _n_tokens(delimiters, count_tokens) if delimiters else 0
-    room = max_tokens - n_around * len(opinions)
+    room = max_tokens - n_around * len(texts)
     limit = _fair_limit(list(lengths.values()), room)
     if limit < MIN_OPINION_TOKENS and limit < max(lengths.values()):
         raise InputError(
-            f"{len(opinions):,} opinions do not fit one prompt: {max_tokens:,} tokens for "
+            f"{len(texts):,} opinions do not fit one prompt: {max_tokens:,} tokens for "
             f"all leave {max(limit, 0)} for each, expected at least {MIN_OPINION_TOKENS}; give at "
             f"most about {max_tokens // (MIN_OPINION_TOKENS + n_around)} opinions"
         )
-    notes = []
     for name, n_tokens in lengths.items():
         if n_tokens > limit:
             whole = texts[name]
@@ -210,6 +216,24 @@ def fit_opinions(
                 "still reads all of it"
             )
     return texts, tuple(notes)
+
+
+def _without_orders(opinions: Sequence[Opinion]) -> tuple[dict[str, str], list[str]]:
+    """What each wrote before any order to the software, by id, and a note for each who gave one."""
+    kept = {opinion.id: without_orders(opinion.text) for opinion in opinions}
+    if not any(kept.values()):
+        return {opinion.id: opinion.text for opinion in opinions}, []
+    notes = []
+    for opinion in opinions:
+        if kept[opinion.id] == opinion.text:
+            continue
+        order = " ".join(opinion.text[len(kept[opinion.id]) :].split())
+        shown = order if len(order) <= MAX_QUOTED_ORDER else f"{order[:MAX_QUOTED_ORDER]}…"
+        notes.append(
+            f"the opinion of {opinion.id!r} gives orders to the software ({shown!r}); from there "
+            "on it was not shown to the model that writes; predicted agreement still reads it all"
+        )
+    return {name: text for name, text in kept.items() if text}, notes
 
 
 def _n_tokens(text: str, count_tokens: Callable[[str], int | None]) -> int:
