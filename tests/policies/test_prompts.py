@@ -208,11 +208,11 @@ def test_so_many_opinions_that_nobody_could_say_anything_are_refused():
 
 
 def test_the_delimiters_take_room_too():
-    opinions = [Opinion(f"p{i}", "x" * 2000) for i in range(4)]
-    texts, _ = fit_opinions(opinions, len, delimiters="<opinion></opinion>\n")
+    opinions = [Opinion(f"p{i}", "x" * 2000) for i in range(240)]
+    texts, _ = fit_opinions(opinions[:4], len, delimiters="<opinion></opinion>\n")
     assert {len(text) for text in texts.values()} == {MAX_OPINION_TOKENS // 4 - 20}
     with pytest.raises(InputError, match=r"leave 0 for each, .* most about 102 opinions"):
-        fit_opinions(opinions * 60, len, delimiters="<opinion></opinion>\n")
+        fit_opinions(opinions, len, delimiters="<opinion></opinion>\n")
 
 
 def test_an_engine_that_does_not_count_is_guessed_at():
