@@ -291,6 +291,22 @@ QUIRKS: dict[str, tuple[Fault, Right]] = {
         error(429, "Rate limit reached. Please try again in 7h12m."),
         Right(None, ("come back in 432 min",), 1),
     ),
+    "a model that cannot be loaded": (
+        error(500, "llama runner process has terminated: error loading model: out of memory"),
+        Right(None, ("error loading model",), 1),
+    ),
+    "a model that does not fit": (
+        error(500, "model requires more system memory (5.6 GiB) than is available (3.1 GiB)"),
+        Right(None, ("requires more system memory",), 1),
+    ),
+    "no such model, in a 500": (
+        error(500, "model 'm' not found, try pulling it first"),
+        Right(None, ("not found",), 1),
+    ),
+    "cut, and said": (
+        message({"content": SAID}, truncated=True),
+        Right(None, ("the server cut the prompt. It says so itself",), 1),
+    ),
     "too long, in a 500": (
         error(500, "input length 5000 exceeds context window 4096"),
         Right(None, ("do not fit",), 1),

@@ -73,8 +73,16 @@ def test_a_stop_at_the_end_of_a_line_is_never_sent_nor_any_once_it_reasons() -> 
     assert "stop" not in server.bodies[1]
 
 
-def test_a_loading_server_is_waited_for_and_not_for_ever() -> None:
-    loading = error(503, "Loading model", type="unavailable_error")
+@pytest.mark.parametrize(
+    "loading",
+    [
+        error(503, "Loading model", type="unavailable_error"),
+        error(503, "Error: the model is still being loaded", headers={"Retry_After": "2"}),
+        error(400, "The model is currently loading, please try again"),
+        error(423, "loading"),
+    ],
+)
+def test_a_loading_server_is_waited_for_and_not_for_ever(loading: Fault) -> None:
     with FaultyServer(*[loading] * 20) as server:
         model = model_at(server)
         assert one(model).text == "hello/7"

@@ -21,6 +21,7 @@ _REASONING = re.compile(
 _THOUGHT_PART = re.compile(r"reasoning(?:_?content|_?text)?$|thinking$", re.IGNORECASE)
 _HOLDING = ("text", "content", "parts", "refusal")
 _WRAPPERS = ("result", "data", "response", "output", "body", "completion", "candidates")
+_CUT = ("truncated", "prompt_truncated", "input_truncated", "is_truncated")
 _USAGE = ("usage", "usageMetadata")
 _PROMPT_TOKENS = (
     "prompt_tokens", "input_tokens", "promptTokens", "inputTokens", "promptTokenCount",
@@ -44,6 +45,7 @@ class Reply(NamedTuple):
         n_completion_tokens: likewise.
         n_reasoning_tokens: likewise, of those the reasoning's.
         called: the tool that the model called instead of answering, "" for none.
+        says_cut: whether the server says itself that it cut the prompt.
         is_closed_only: whether a mark ends reasoning that none opens: the prompt opened it.
     """
 
@@ -55,6 +57,7 @@ class Reply(NamedTuple):
     n_completion_tokens: int | None
     n_reasoning_tokens: int | None
     called: str
+    says_cut: bool
     is_closed_only: bool
 
     @property
@@ -120,6 +123,7 @@ def reply_in(body: Any) -> Reply | str:
         n_completion_tokens=_count(usage, *_COMPLETION_TOKENS),
         n_reasoning_tokens=_count(details, "reasoning_tokens"),
         called=_called(message),
+        says_cut=any(place.get(name) is True for place in (body, choice) for name in _CUT),
         is_closed_only=is_opened_before("".join(said)),
     )
 

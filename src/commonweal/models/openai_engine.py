@@ -282,6 +282,8 @@ class OpenAIModel:
             answer = await self._connection.post(client, payload, asking)
             outcome = answer if isinstance(answer, Failure) else self._taken(answer, asking)
             if isinstance(outcome, Reply):
+                if outcome.says_cut:
+                    raise EngineError(self._cut(job, "It says so itself"))
                 self._budget.worked(payload)
                 self._parameters.proven(payload)
                 if self._budget.is_unsure_of(outcome):
@@ -381,15 +383,18 @@ class OpenAIModel:
 
         is_cut = await was_cut(job.prompt, -minus, ask)
         if is_cut:
-            raise EngineError(
-                f"{self.model_id}, prompt {job.prompt_index + 1}: the server cut the prompt. It "
-                f"read {-minus:,} tokens of {size:,} characters and left out the rest without a "
-                "word, so somebody's opinion may be missing. Serve the model with a larger context "
-                "(Ollama: OLLAMA_CONTEXT_LENGTH or num_ctx), or give fewer or shorter opinions"
-            )
+            read = f"It read {-minus:,} tokens of {size:,} characters"
+            raise EngineError(self._cut(job, f"{read} and left out the rest without a word"))
         if is_cut is None:
             self._notes["reading"] = UNTOLD.format(self.model_id)
         self._read_whole = max(size, self._read_whole[0]), max(-minus, self._read_whole[1])
+
+    def _cut(self, job: _Job, how: str) -> str:
+        return (
+            f"{self.model_id}, prompt {job.prompt_index + 1}: the server cut the prompt. {how}, so "
+            "somebody's opinion may be missing. Serve the model with a larger context (Ollama: "
+            "OLLAMA_CONTEXT_LENGTH or num_ctx), or give fewer or shorter opinions"
+        )
 
     async def _n_tokens_read(
         self, client: httpx.AsyncClient, prompt: Prompt, asking: Asking

@@ -12,9 +12,21 @@ _LOADING = re.compile(
     r"|not yet ready|estimated_time|cold start|wird geladen|加载",
     re.IGNORECASE,
 )
+_NOT_LOADED = re.compile(
+    r"\berror (?:while |when )?loading"
+    r"|\b(?:fail\w*|unable|could ?n[o']t|cannot|can't) (?:to )?(?:be )?load"
+    r"|requires more (?:system )?memory"
+    r"|model\b.{0,80}\b(?:not found|does not exist|is unknown)",
+    re.IGNORECASE,
+)
+"""What no waiting mends, whatever the status says."""
 _NO_CREDIT = re.compile(
     r"insufficient.?(quota|balance|credit|funds)|billing|exceeded your (current )?quota"
     r"|out of credit|credit balance|payment|余额",
+    re.IGNORECASE,
+)
+_LOADS_NOW = re.compile(
+    r"\b(?:is|are|still|currently|now) (?:being )?load(?:ed|ing)\b|\bloading (?:the )?model",
     re.IGNORECASE,
 )
 PASSING = (408, 425, 429)
@@ -39,7 +51,11 @@ def passing_fault(answer: Answer, *, has_answered: bool) -> Failure | None:
             return Failure(f"the answer is not JSON, or cut off: {answer.said}")
         status = answer.inner_status if answer.is_error else 0
     what = f"HTTP {status}: {answer.said}"
-    if (status >= 500 or status in (202, 409, *PASSING)) and _LOADING.search(answer.told):
+    if status >= 500 and _NOT_LOADED.search(answer.said):
+        return None
+    is_told = _LOADS_NOW.search(answer.told) and not _NOT_LOADED.search(answer.said)
+    may_load = status >= 500 or status in (202, 409, 423, *PASSING)
+    if (may_load and _LOADING.search(answer.told)) or (status in (400, 404, 503) and is_told):
         return Failure(what, answer.retry_after_seconds, is_loading=True)
     if status >= 500 and TOO_LONG.search(answer.told):
         return None
@@ -57,7 +73,8 @@ def passing_fault(answer: Answer, *, has_answered: bool) -> Failure | None:
 def may_be_about_parameters(answer: Answer) -> bool:
     """Whether the server finds fault with the request, and not with the prompt's length."""
     status = answer.inner_status if answer.is_error and answer.status < 300 else answer.status
-    return status in (400, 422) and not TOO_LONG.search(answer.told)
+    is_else = TOO_LONG.search(answer.told) or _LOADS_NOW.search(answer.told)
+    return status in (400, 422) and not is_else
 
 
 def refusal(answer: Answer, *, base_url: str, model: str, key_was_sent: bool, keys: str) -> str:

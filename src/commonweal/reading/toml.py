@@ -27,7 +27,7 @@ _WORDS = (
     ('Expected "\'"', _NOT_CLOSED),
     ("Expected '\"", _NOT_CLOSED),
     ("Expected newline or end of document", "expected the line to end here; one value a line"),
-    ("Unclosed array", "a list is not closed: expected ]"),
+    ("Unclosed array", "a list is not closed: expected a comma before the next value, or ]"),
     ("Unclosed inline table", "a table is not closed: expected }"),
     ("Expected ']", "a heading is not closed: expected ]"),
     ("Duplicate inline table key", "a name stands twice in one table; expected it once"),
