@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import ssl
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 import httpx
@@ -20,9 +22,20 @@ KEY_VARIABLES = ("COMMONWEAL_OPENAI_API_KEY", "OPENAI_API_KEY")
 
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
+AUTHORITIES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+"""Whose certificates are believed, where not those that httpx brings."""
+
 MAX_ANSWER_BYTES = 8_000_000
 FIRST_CONTACT_ATTEMPTS = 2
 """Tries to reach a server that never answered: mostly it is not there."""
+
+
+@cache
+def _tls(file: str | None, folder: str | None) -> ssl.SSLContext:
+    """What certificates are checked with. Reading the authorities takes longer than most requests
+    to prepare, so it is done once.
+    """
+    return httpx.create_ssl_context(trust_env=bool(file or folder))
 
 
 class Asking(NamedTuple):
@@ -119,12 +132,15 @@ class Connection:
         # Compressed answers are not asked for: a small one can unpack to any size.
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         headers |= {"Authorization": f"Bearer {asking.key}"} if asking.key else {}
+        trust_env = not is_loopback(self._base_url)  # no proxy to this machine
+        authorities = [os.environ.get(name) if trust_env else None for name in AUTHORITIES]
         try:
             return httpx.AsyncClient(
                 headers=headers | asking.headers,
                 timeout=None,  # noqa: S113 - one limit on the whole attempt: a drip ends too
                 follow_redirects=False,  # the key and the opinions go where the user said
-                trust_env=not is_loopback(self._base_url),  # no proxy to this machine
+                trust_env=trust_env,
+                verify=_tls(*authorities),
             )
         except (ImportError, ValueError, httpx.InvalidURL):
             names = sorted(name for name in os.environ if name.lower() in PROXY_VARIABLES)
