@@ -123,7 +123,7 @@ def dashboard(visit: Visit) -> Response:
                 Participant.study_id == turn.study.id
             )
         ).all()
-        counts = Counter(outcome or f"now: {stage}" for stage, outcome in people)
+        counts = Counter(outcome or f"now in the stage '{stage}'" for stage, outcome in people)
         return visit.page(
             "dashboard.html.j2",
             rows=sorted(rows, key=lambda row: (not row["alarm"], row["ended"])),
