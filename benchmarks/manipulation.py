@@ -1,6 +1,6 @@
 """What one person gains by writing otherwise than they think, under each rule.
 
-    python benchmarks/manipulation.py [--groups 20]
+    python benchmarks/manipulation.py [--groups 20] [--reward reader]
     python benchmarks/manipulation.py --believed [--groups 40]
 
 Groups of the development part of the graded groups: written and graded for this project by a
@@ -35,7 +35,7 @@ from pathlib import Path
 import numpy as np
 
 from commonweal.datasets.near_copies import kept_once
-from commonweal.rewards import load_reward_model, predictions
+from commonweal.rewards import DEFAULT_REWARD_MODEL, load_reward_model, predictions
 from commonweal.rules import resolve_rule
 from commonweal.welfare import rank
 
@@ -73,13 +73,14 @@ TRICKS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--groups", type=int, default=20)
+    parser.add_argument("--reward", default=DEFAULT_REWARD_MODEL)
     parser.add_argument("--band", type=float, default=1.5)
     parser.add_argument("--believed", action="store_true")
     args = parser.parse_args()
     if args.believed:
         believed(args.groups, args.band)
         return
-    model = load_reward_model()
+    model = load_reward_model(args.reward)
     rows = [json.loads(line) for line in FILE.read_text(encoding="utf-8").splitlines()]
     gains: dict[tuple[str, str, str], list[float]] = {}
     for row in rows[: args.groups]:
