@@ -8,6 +8,7 @@ import pytest
 
 from commonweal.errors import InputError
 from commonweal.training.config import RewardConfig, described, read_config
+from commonweal.training.iterate_config import IteratePlan
 
 GOOD = """
 name = "mine"
@@ -49,6 +50,17 @@ def test_the_papers_number_of_steps_is_the_default(tmp_path):
 def test_what_is_wrong_is_named(tmp_path, text, expected):
     with pytest.raises(InputError, match=expected):
         read(tmp_path, text)
+
+
+def test_what_is_wrong_with_several_fields_together_is_one_sentence(tmp_path):
+    path = tmp_path / "plan.toml"
+    path.write_text('name = "a"\nout = "b"\n[people]\nkind = "study"\n', encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        read_config(path, IteratePlan)
+    assert str(caught.value) == (
+        f"{path}: people.exports names 0 folders; expected one for each of the 2 iterations: where "
+        "its export will lie"
+    )
 
 
 def test_no_file_is_named(tmp_path):
