@@ -51,6 +51,8 @@ from commonweal.types import (
     RewardModel,
 )
 from commonweal.welfare import best, isoelastic
+
+sys.path.append(str(Path(__file__).parent / "lib"))
 from policy_measures import (
     Statements,
     measure_parsing,

@@ -311,6 +311,8 @@ def test_the_layout_of_before_rewards_were_kept_is_read():
         del new[name]
     for candidate in new["candidates"]:
         assert candidate.pop("worth_showing")
+        assert candidate.pop("may_be_chosen")
+    assert new.pop("shortlist") is None
     assert new | {"schema": told["schema"]} == told
     assert (again.outcome, again.qualities, again.low) == (Outcome.FOUND, None, None)
 

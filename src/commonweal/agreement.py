@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import perf_counter
+from typing import Literal
 
 from commonweal.calling import check, limited
 from commonweal.datasets.near_copies import near_copies
@@ -68,6 +69,7 @@ def find_agreement(
     omit: Sequence[str] = (),
     min_quality: float | None = MIN_QUALITY,
     min_agreeing: float | None = MIN_AGREEING,
+    shortlist: int | Literal["auto"] | None = "auto",
     many: ManyOptions | None = None,
     votes: Votes | None = None,
     on_progress: Progress | None = None,
@@ -107,6 +109,10 @@ def find_agreement(
         min_agreeing: the least share of the group, from 0 to 1, that must be predicted to agree.
             In any case somebody must, and at most half may be likely to disagree; None for no such
             condition.
+        shortlist: how many of the most sensible candidates the rule chooses between, where the
+            reward model judges quality; None for all. By default 2 where the writer is an embedded
+            model of 1 to 2 GB, most of whose candidates could not be read out; all with others
+            (docs/decisions/041-shortlist.md). Not where there are many people.
         many: where there are more than 100 people: how candidates are written, how many people
             are judged, the slate. What is done differently then: docs/large.md.
         votes: people's own votes on statements, of a Polis export or a study; with them few are
@@ -152,6 +158,8 @@ def find_agreement(
         check_reward_model(reward)
     check_min_quality(min_quality)
     _check_min_agreeing(min_agreeing)
+    if isinstance(shortlist, int) and shortlist < 1:
+        raise InputError(f"shortlist is {shortlist}, expected at least 1, or None for all")
     try_rule(rule, len(everybody), n_candidates)
     progress = _Told(on_progress or no_progress)
 
@@ -203,6 +211,7 @@ def find_agreement(
             reward=predictor,
             on_progress=progress,
             min_quality=min_quality,
+            shortlist=_shortlist(writer.model) if shortlist == "auto" else shortlist,
             may_be_empty=True,
         )
     except PluginError as error:
@@ -214,7 +223,9 @@ def find_agreement(
         made,
         notes=(*notes, *made.notes, *getattr(predictor, "notes", ())),
         timings_seconds={"load": load_seconds, **made.timings_seconds},
-        provenance=made.provenance | {"policy": named.name or writer.name},
+        provenance=made.provenance
+        | {"policy": named.name or writer.name}
+        | ({} if made.shortlist is None else {"shortlist": made.shortlist}),
         min_agreeing=min_agreeing,
     )
     LOG.info(
@@ -229,6 +240,12 @@ def find_agreement(
         seed,
     )
     return replace(found, explanation=explain(made, predictor))
+
+
+def _shortlist(model: LanguageModel) -> int | None:
+    """What suits what this model writes; None for a model that does not say."""
+    wanted: int | None = getattr(model, "shortlist", None)
+    return wanted
 
 
 def _copies(opinions: Sequence[Opinion]) -> tuple[str, ...]:

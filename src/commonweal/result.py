@@ -269,7 +269,7 @@ class Agreement(Selection):
         return tuple(
             each
             for index, each in enumerate(self.candidates)
-            if index not in self.weak and self.ranking.ranks[index] == best
+            if index not in self.passed_over and self.ranking.ranks[index] == best
         )
 
     @property
@@ -492,12 +492,13 @@ class Agreement(Selection):
         """Everything as plain values that JSON can hold (an infinite α as the string "inf")."""
         told = selection_to_dict(self)
         (rule,) = told.pop("rules")
-        welfare = rule.pop("welfare")
+        welfare, passed_over = rule.pop("welfare"), self.passed_over
         for index, candidate in enumerate(told["candidates"]):
             candidate |= {
                 "rank": self.ranking.ranks[index],
                 "welfare": welfare[index],
                 "worth_showing": index not in self.weak,
+                "may_be_chosen": index not in passed_over,
             }
         for name in ("picks", "seed", "n_sampled"):  # said by "chosen" and "provenance"
             del told[name]

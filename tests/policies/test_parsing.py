@@ -158,6 +158,12 @@ REJECTED = [
         "should be free for everyone or not.",
         Why.CONTRADICTION,
     ),
+    # Given to all, and in the same breath to some.
+    (
+        "We would make local buses free for everyone, but only for under 21s and the low-paid.",
+        Why.CONTRADICTION,
+    ),
+    ("We want free buses: free for everyone, with a small fare for the rest.", Why.CONTRADICTION),
     ("Wir sind uns einig, dass die Busse auf dem Land billiger werden sollen.", Why.OTHER_LANGUAGE),
     ("Queremos autobuses más baratos y no sabemos quién debe pagarlos.", Why.OTHER_LANGUAGE),
     ("نحن نريد حافلات أرخص للجميع، لكننا نختلف حول من يدفع ثمنها.", Why.OTHER_LANGUAGE),

@@ -18,7 +18,7 @@ from commonweal.policies.parsing import copied_share, longest_shared_run
 from commonweal.policies.starter import load_starter_set
 from commonweal.types import Candidate, Generation, Rejection, RejectionReason
 
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks" / "lib"))
 from policy_measures import (
     Parsing,
     distinct_runs,

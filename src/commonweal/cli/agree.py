@@ -122,6 +122,14 @@ def agree(
             help="Worse candidates are not chosen, where the reward model judges quality: 1 to 7.",
         ),
     ] = 3.5,
+    shortlist: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Welfare chooses between so many of the most sensible candidates; 0 for all. "
+            "[default: 2 with an embedded model of 1 to 2 GB, else all]",
+        ),
+    ] = None,
     min_agreeing: Annotated[
         float,
         typer.Option(
@@ -313,6 +321,7 @@ def agree(
                 omit=omit or (),
                 min_quality=min_quality,
                 min_agreeing=min_agreeing,
+                shortlist="auto" if shortlist is None else shortlist or None,
                 many=many,
                 votes=read.votes,
                 on_progress=bars.update,

@@ -266,9 +266,11 @@ def _candidates_table(result: Agreement) -> Any:
         table.add_column(name, justify="right")
     table.add_column("", no_wrap=True)
     table.add_column("Candidate", ratio=1)
+    passed_over = result.passed_over
     for index in result.ranking.order[:n_shown]:
         quality = "" if result.qualities is None else f"{result.qualities[index]:.1f}"
         mark = " too low" if index in result.weak else ""
+        mark = mark or (" not listed" if index in passed_over else "")
         table.add_row(
             str(result.ranking.ranks[index]),
             f"{result.welfare[index]:.2f}",

@@ -46,6 +46,9 @@ NAMES = {
 _SMALL_BYTES = 10**9
 """A model whose file is smaller needs worked examples to follow: about a billion parameters."""
 
+_SHORTLIST, _SHORTLIST_BELOW_BYTES = 2, 2 * 10**9
+"""Measured with a model of 1.5 billion parameters, whose file has 1.1 GB."""
+
 
 class EmbeddedModel:
     """A language model on this machine (the protocol ``LanguageModel``).
@@ -164,6 +167,15 @@ class EmbeddedModel:
     def kind(self) -> Literal["small", "instruction_following"]:
         """How it is to be prompted (``commonweal.policies.kinds``)."""
         return "small" if self._path.stat().st_size < _SMALL_BYTES else "instruction_following"
+
+    @property
+    def shortlist(self) -> int | None:
+        """Among how many of its candidates a welfare rule should choose; None for all.
+
+        Ours: docs/decisions/041-shortlist.md.
+        """
+        n_bytes = self._path.stat().st_size
+        return _SHORTLIST if _SMALL_BYTES <= n_bytes < _SHORTLIST_BELOW_BYTES else None
 
     @property
     def model_id(self) -> str:

@@ -101,6 +101,14 @@ _DIVIDED = re.compile(
     r"\b(?:divided|split|disagree|differ|undecided)\b[^.;]*?\b(?:whether|if)\b([^.;]*)",
     re.IGNORECASE,
 )
+_TAKEN_BACK = re.compile(
+    r"\b(?:everyone|everybody|for all)\b,? but (?:only|just) (?:for|to|those|people)\b"
+    r"|\bfree for (?:everyone|everybody|all)\b,?[^.;,]{0,20},? (?:but )?with an? (?:\w+ )?"
+    r"(?:fare|fee|charge|price)\b",
+    re.IGNORECASE,
+)
+"""All are given something, and in the same breath only some: one text in seven of the default model
+on the example about bus fares, and none of 2,260 graded statements of quality 5 and more."""
 _FILLERS = frozenset(
     [
         *("shoul", "would", "could", "wheth", "them", "they", "this", "that", "altog", "entir"),
@@ -248,7 +256,9 @@ class Parser:
         return RejectionReason.OTHER_LANGUAGE, f"is in {language_name(code)}, they wrote {theirs}"
 
     def _contradiction(self, text: str) -> tuple[RejectionReason, str] | None:
-        """One sentence answers the question, and the next says that we differ on just that."""
+        """It takes back what it gives, or answers the question and then differs on just that."""
+        if found := _TAKEN_BACK.search(text):
+            return RejectionReason.CONTRADICTION, f"takes back what it gives: {found[0]!r}"
         asked = _stems(self.question)
         found = _DIVIDED.search(text)
         if found is None or not asked or _stems(found[1]) - asked:

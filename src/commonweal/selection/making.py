@@ -83,6 +83,7 @@ def select(
     reward: RewardModel | None,
     on_progress: Progress,
     min_quality: float | None = MIN_QUALITY,
+    shortlist: int | None = None,
     may_be_empty: bool = False,
     read_as: Mapping[str, str] | None = None,
 ) -> tuple[Selection, ...]:
@@ -102,6 +103,7 @@ def select(
         on_progress: called with ("generate" or "predict", n_done, n_total).
         min_quality: candidates that are judged to be worse are kept, and not picked; None picks
             from all.
+        shortlist: how many of the most sensible may be picked (``Selection.shortlist``).
         may_be_empty: whether selections of which nothing survives parsing are a result.
         read_as: by participant's id what the reward model reads of a person instead of the
             opinion: opinion and critique.
@@ -126,7 +128,7 @@ def select(
         )
     if reward is not None:
         made = [
-            replace(each, min_quality=min_quality)
+            replace(each, min_quality=min_quality, shortlist=shortlist)
             for each in scored(made, reward, on_progress, read_as)
         ]
         for place, rng in enumerate(chances):

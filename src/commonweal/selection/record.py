@@ -10,6 +10,7 @@ import numpy as np
 
 from commonweal.datasets.words import tokens
 from commonweal.errors import InputError
+from commonweal.selection.shortlist import most_sensible
 from commonweal.types import Candidate, Opinion, Question, Rejection
 from commonweal.welfare import FloatArray, Ranking, WelfareRule, rank
 
@@ -129,6 +130,8 @@ class Selection(_Record):
             where the reward model does not say.
         high: likewise.
         min_quality: the least quality of what may be picked; None where there is no floor.
+        shortlist: how many of the most sensible, of those that reach the floor, may be picked; None
+            for all of them, and without qualities.
         ranked: one for each statement that was to be picked; None is a pick at random.
         picks: what is to be shown. Fewer than ``ranked`` where the candidates did not suffice: none
             where there is nothing to show.
@@ -152,6 +155,7 @@ class Selection(_Record):
     low: FloatArray | None = None
     high: FloatArray | None = None
     min_quality: float | None = None
+    shortlist: int | None = None
     ranked: tuple[Ranked | None, ...] = ()
     picks: tuple[Pick, ...] = ()
     seed: tuple[int, ...]
@@ -180,6 +184,20 @@ class Selection(_Record):
         if self.qualities is None or self.min_quality is None:
             return frozenset()
         return frozenset(map(int, np.flatnonzero(self.qualities < self.min_quality)))
+
+    @property
+    def passed_over(self) -> frozenset[int]:
+        """The columns that are never picked: those of ``weak``, and those not on the shortlist."""
+        if self.qualities is None or self.shortlist is None or not self.candidates:
+            return self.weak
+        order = most_sensible(
+            self.question.text,
+            [each.text for each in self.opinions],
+            [each.text for each in self.candidates],
+            self.qualities,
+        )
+        listed = [column for column in order if column not in self.weak][: self.shortlist]
+        return frozenset(order) - frozenset(listed)
 
     def predictions(self) -> Iterator[Prediction]:
         """Each cell of ``rewards`` and ``utilities``, person by person; none without both."""
@@ -226,7 +244,7 @@ class Selection(_Record):
         ranked = self.ranked if rules is None else rank_under(rules, self.utilities)
         rng = rng or np.random.default_rng([*self.seed, 1])
         texts = [each.text for each in self.candidates]
-        picks = pick(texts, ranked, rng=rng, avoid=avoid, passed_over=self.weak)
+        picks = pick(texts, ranked, rng=rng, avoid=avoid, passed_over=self.passed_over)
         return replace(self, ranked=ranked, picks=picks)
 
 

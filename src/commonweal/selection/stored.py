@@ -44,6 +44,7 @@ def selection_to_dict(made: Selection) -> dict[str, Any]:
             for index, candidate in enumerate(made.candidates)
         ],
         "min_quality": made.min_quality,
+        "shortlist": made.shortlist,
         "rules": [
             None if each is None else _rule(each.rule) | {"welfare": each.welfare.tolist()}
             for each in made.ranked
@@ -94,6 +95,7 @@ def selection_from_dict(told: Mapping[str, Any]) -> Selection:
         low=_table(rows, "low", people) if rows else None,
         high=_table(rows, "high", people) if rows else None,
         min_quality=told.get("min_quality"),
+        shortlist=told.get("shortlist"),
         ranked=tuple(None if each is None else _ranked(each) for each in told["rules"]),
         picks=tuple(
             Pick(

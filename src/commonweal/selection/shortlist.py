@@ -1,0 +1,49 @@
+"""The few most sensible candidates, between which welfare chooses where a small model wrote.
+
+Most of what a model of 1.5 billion parameters writes could not be read out, and no reward model
+here finds what could: predicted quality tells salad from sense, and hardly an invented reason from
+one that people gave. Words that neither the question nor anybody used do tell, a little; so the two
+together make the shortlist (docs/decisions/041-shortlist.md, with what it gained and costs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from commonweal.datasets.words import stems
+
+if TYPE_CHECKING:
+    from commonweal.types import FloatArray
+
+NEW_WORDS_WEIGHT = 2.0
+"""Of the share of new words, in standard deviations within the group, beside one of quality."""
+
+_SHORTEST = 4
+"""Letters of a word that says something."""
+
+
+def most_sensible(
+    question: str, opinions: Sequence[str], statements: Sequence[str], qualities: FloatArray
+) -> list[int]:
+    """The statements' indexes, the most sensible first; of those that tie, the one written first.
+
+    Args:
+        question: what was asked.
+        opinions: everybody's, whose words are nobody's invention.
+        statements: one or more.
+        qualities: of each statement, float64 [n_statements].
+    """
+    said = stems(" ".join([question, *opinions]), shortest=_SHORTEST)
+    used = [stems(statement, shortest=_SHORTEST) for statement in statements]
+    new = np.array([len(words - said) / max(1, len(words)) for words in used])
+    sense = _standard(qualities) - NEW_WORDS_WEIGHT * _standard(new)
+    return list(map(int, np.argsort(-sense, kind="stable")))
+
+
+def _standard(values: FloatArray) -> FloatArray:
+    spread = values.std()
+    centred: FloatArray = values - values.mean()
+    return centred / spread if spread > 0 else centred
