@@ -89,7 +89,7 @@ def test_memory_stays_flat(tmp_path, monkeypatch):
     monkeypatch.setattr(reading, "STREAMED_FROM_BYTES", 0)
     text = "The fares eat my wages, and nobody asked us. " * 8
     peaks = []
-    for n in (2_000, 20_000):
+    for n in (1_000, 8_000):
         path = table(tmp_path / f"{n}.csv", [(f"p{i}", f"{i} {text}") for i in range(n)])
         tracemalloc.start()
         found = read_people(path)
@@ -97,8 +97,8 @@ def test_memory_stays_flat(tmp_path, monkeypatch):
         tracemalloc.stop()
         assert len(found.opinions) == n
         assert found.opinions[n - 1].text.startswith(str(n - 1))
-    # 7 MB of text more; 16 bytes a person are kept, and a few more while ids are compared.
-    assert peaks[1] - peaks[0] < 2_000_000
+    # 2.6 MB of text more; 16 bytes a person are kept, and a few more while ids are compared.
+    assert peaks[1] - peaks[0] < 780_000
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from sqlalchemy import event, func, select
+from sqlalchemy import func, select
 from study_making import OPINION, Place, ScriptedWriter, empty_database, small_study
 
 from commonweal.datasets.dataset import read_dataset
@@ -113,11 +113,6 @@ class Groups(RuleBasedStateMachine):
             self.place = Place(empty_database(self.server), config)
         else:
             self.place = Place(f"sqlite:///{Path(self.folder.name)}/study.db", config)
-            # Durability is tested elsewhere; here thousands of moves want to be quick.
-            event.listen(
-                self.place.store.engine, "connect", lambda c, _: c.execute("PRAGMA synchronous=OFF")
-            )
-            self.place.store.engine.dispose()
         self.join(4)
         # Some begin in the middle of a round, so that every stage is come to often.
         self.everybody_acts(n_acts)

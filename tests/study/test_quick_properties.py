@@ -11,7 +11,7 @@ pytest.importorskip("sqlalchemy", reason="the extra `study` is not installed")
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from sqlalchemy import event, select
+from sqlalchemy import select
 from study_making import Place, ScriptedWriter
 
 from commonweal.study import jobs, lobby, machine, people, quick, revisions
@@ -35,10 +35,6 @@ class Session(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         config = quick.quick_study(["Should buses be free?", "Should shops be shut?"])
         self.place = Place(f"sqlite:///{self.folder.name}/quick.db", config, "quick")
-        event.listen(
-            self.place.store.engine, "connect", lambda c, _: c.execute("PRAGMA synchronous=OFF")
-        )
-        self.place.store.engine.dispose()
         self.people = self.place.join(n)
         with self.place.turn() as turn:
             assert lobby.start_by_facilitator(turn)

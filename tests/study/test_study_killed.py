@@ -26,6 +26,14 @@ from commonweal.study.writer import ProcessWriter, Task
 from commonweal.types import Opinion as Said
 
 
+def test_sqlite_waits_for_the_disk(tmp_path):
+    """A power cut would take what was not waited for."""
+    store = Store(f"sqlite:///{tmp_path}/study.db")
+    with store.engine.connect() as db:
+        assert db.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
+    store.close()
+
+
 def live(bot: Bot, until: float, done: threading.Event | None = None) -> None:
     """Takes part as fast as it can, whatever becomes of the server."""
     bot.rng = np.random.default_rng(bot.rng.integers(2**31))
