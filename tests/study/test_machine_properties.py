@@ -16,7 +16,7 @@ from study_making import OPINION, Place, ScriptedWriter, empty_database, small_s
 
 from commonweal.datasets.dataset import read_dataset
 from commonweal.errors import EngineError
-from commonweal.study import answers, held_texts, jobs, machine, people, privacy
+from commonweal.study import answers, faults, held_texts, jobs, machine, people, privacy
 from commonweal.study.export import export_study
 from commonweal.study.lobby import PRESENT_SECONDS
 from commonweal.study.tables import (
@@ -61,10 +61,11 @@ class Groups(RuleBasedStateMachine):
         self.claimed: list[jobs.Claimed] = []
         self.finished_rounds: set[int] = set()
         self.loud = Loud()
-        machine.log.addHandler(self.loud)
+        faults.log.addHandler(self.loud)
+        machine._faults._told.clear()  # so that what one run has told is told in the next, too
 
     def teardown(self) -> None:
-        machine.log.removeHandler(self.loud)
+        faults.log.removeHandler(self.loud)
         if self.place is not None:
             self.everything_can_be_exported()
             self.place.store.close()
