@@ -97,7 +97,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--model", action="append", help="by name or folder; all of ours if none")
-    splits = ("development", "test", "outputs_development", "outputs_test")
+    splits = ("development", "test", "outputs_development", "outputs_test", "outputs_fresh")
     parser.add_argument("--split", choices=splits, default="test", help="of the graded groups")
     parser.add_argument("--max-people", type=int, default=200, help="measured in each round")
     parser.add_argument("--only", action="append", choices=KINDS)
