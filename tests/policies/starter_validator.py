@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from itertools import combinations
 
 from commonweal.datasets.words import tokens
@@ -110,7 +111,12 @@ def _of_the_set(
         )
 
 
-def _of_one(example: StarterExample, own_texts: Sequence[str]) -> Iterator[str]:
+@cache  # a set broken on purpose is the sound one but for an example
+def _of_one(example: StarterExample, own_texts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(_faults(example, own_texts))
+
+
+def _faults(example: StarterExample, own_texts: Sequence[str]) -> Iterator[str]:
     if not example.topic.strip():
         yield "has no topic"
     if not _QUESTION.search(example.question):
