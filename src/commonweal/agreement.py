@@ -112,7 +112,7 @@ def find_agreement(
         shortlist: how many of the most sensible candidates the rule chooses between, where the
             reward model judges quality; None for all. By default 2 where the writer is an embedded
             model of 1 to 2 GB, most of whose candidates could not be read out; all with others
-            (docs/decisions/041-shortlist.md). Not where there are many people.
+            (docs/decisions/042-shortlist.md). Not where there are many people.
         many: where there are more than 100 people: how candidates are written, how many people
             are judged, the slate. What is done differently then: docs/large.md.
         votes: people's own votes on statements, of a Polis export or a study; with them few are

@@ -172,7 +172,7 @@ class EmbeddedModel:
     def shortlist(self) -> int | None:
         """Among how many of its candidates a welfare rule should choose; None for all.
 
-        Ours: docs/decisions/041-shortlist.md.
+        Ours: docs/decisions/042-shortlist.md.
         """
         n_bytes = self._path.stat().st_size
         return _SHORTLIST if _SMALL_BYTES <= n_bytes < _SHORTLIST_BELOW_BYTES else None

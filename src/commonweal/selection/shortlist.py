@@ -3,7 +3,7 @@
 Most of what a model of 1.5 billion parameters writes could not be read out, and no reward model
 here finds what could: predicted quality tells salad from sense, and hardly an invented reason from
 one that people gave. Words that neither the question nor anybody used do tell, a little; so the two
-together make the shortlist (docs/decisions/041-shortlist.md, with what it gained and costs).
+together make the shortlist (docs/decisions/042-shortlist.md, with what it gained and costs).
 """
 
 from __future__ import annotations
