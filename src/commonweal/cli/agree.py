@@ -40,78 +40,84 @@ def agree(
     group: Annotated[
         Path,
         typer.Argument(
-            help="The question and the opinions, any number: .toml, .json, .jsonl, .parquet, a "
-            "table (.csv, .xlsx, .ods), a Polis export, or a dataset; or a result that --json "
-            "wrote, to go on from it."
+            help="A file with the question and any number of opinions: .toml, .json, .jsonl, "
+            ".parquet, a table (.csv, .xlsx, .ods), a Polis export or a dataset. Or a "
+            "result that --json wrote, to continue from it."
         ),
     ],
     question: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="What the group was asked, where the file has it not."),
+        typer.Option(metavar="TEXT", help="What the group was asked, if the file does not say."),
     ] = None,
     opinion_column: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="In a table: the column with the opinions, by name or letter (a form's export).",
+            help="The table column with the opinions, by name or letter (for a form's export).",
         ),
     ] = None,
     welfare: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="What counts as best for the group: utilitarian (where nothing is said), "
-            "bernoulli_nash, rawlsian, or an installed rule (commonweal plugins).",
+            help="What counts as best for the group: utilitarian (the default), bernoulli_nash, "
+            "rawlsian, or an installed rule (see commonweal plugins).",
         ),
     ] = None,
     alpha: Annotated[
         float | None,
-        typer.Option(help="Inequality aversion instead of --welfare: 0 up to inf."),
+        typer.Option(help="Inequality aversion, from 0 to inf, instead of --welfare."),
     ] = None,
     candidates: Annotated[
         int | None,
         typer.Option(
-            min=1, help="How many candidates to write: 16, where the policy does not say 1."
+            min=1,
+            help="How many candidates to write. Default: 16, or 1 with a policy such as sft_base.",
         ),
     ] = None,
     policy: Annotated[
         str | None,
         typer.Option(
             metavar="NAME|FILE.toml|FOLDER",
-            help="What writes them: few_shot (the default of embedded models), sft (of "
-            "embedded:small) or zero_shot (of others); with a rule, as sft_rawlsian or sft_base; a "
-            "prompt template; or a folder from train sft.",
+            help="What writes the candidates: few_shot (the default with embedded models), sft "
+            "(the default with embedded:small) or zero_shot (the default with others). Add "
+            "a rule to the name, as in sft_rawlsian or sft_base, or give a prompt template "
+            "or a folder from train sft.",
         ),
     ] = None,
     model: Annotated[
         str,
         typer.Option(
             help="The language model: embedded, embedded:small, embedded:PATH.gguf, "
-            "openai:BASE_URL#MODEL?OPTIONS, hf:PATH. Options of a server: docs/servers.md, such as "
-            "?timeout_seconds=900&body.enable_thinking=false."
+            "openai:BASE_URL#MODEL?OPTIONS or hf:PATH. docs/servers.md lists the options of "
+            "a server, such as ?timeout_seconds=900&body.enable_thinking=false."
         ),
     ] = DEFAULT_MODEL,
     examples: Annotated[
         Path | None,
         typer.Option(
             metavar="DATASET",
-            help="Rated rounds, whose best statements are few_shot's worked examples.",
+            help="A dataset of rated rounds. few_shot takes its best statements as worked "
+            "examples.",
         ),
     ] = None,
     reward_model: Annotated[
         str,
         typer.Option(
             metavar="NAME|FOLDER",
-            help="What predicts agreement: first; prompted (the language model that writes) or "
-            "prompted:ENGINE; or an exported model.",
+            help="What predicts agreement: reader, first, prompted (the language model that "
+            "writes), prompted:ENGINE, or the folder of an exported model.",
         ),
     ] = DEFAULT_REWARD_MODEL,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed, the same result.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="The random seed. The same seed gives the same result.")
+    ] = 0,
     omit: Annotated[
         list[str] | None,
         typer.Option(
             metavar="ID",
-            help="A participant whose opinion is not shown to the policy, but scored. Repeatable.",
+            help="Hide this participant's opinion from the policy, but predict their agreement "
+            "all the same. Repeatable.",
         ),
     ] = None,
     min_quality: Annotated[
@@ -119,15 +125,16 @@ def agree(
         typer.Option(
             min=1,
             max=7,
-            help="Worse candidates are not chosen, where the reward model judges quality: 1 to 7.",
+            help="The lowest quality, from 1 to 7, that a chosen candidate may have. Applies if "
+            "the reward model judges quality.",
         ),
     ] = 3.5,
     shortlist: Annotated[
         int | None,
         typer.Option(
             min=0,
-            help="Welfare chooses between so many of the most sensible candidates; 0 for all. "
-            "[default: 2 with an embedded model of 1 to 2 GB, else all]",
+            help="Choose among this many of the most sensible candidates; 0 for all. Default: 2 "
+            "with an embedded model of 1 to 2 GB, otherwise all.",
         ),
     ] = None,
     min_agreeing: Annotated[
@@ -135,113 +142,133 @@ def agree(
         typer.Option(
             min=0,
             max=1,
-            help="Least share predicted to agree; below it, where nobody is, or where more than "
-            "half are likely to disagree, the outcome is that there is no agreement.",
+            help="The smallest share of the group that must be predicted to agree. With less, "
+            "with nobody, or with more than half likely to disagree, the outcome is that "
+            "there is no agreement.",
         ),
     ] = 0.0,
     critiques: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="What people would change (a table with id and critique, .toml or .json): the "
-            "statement is written again, and the old one stands among the revisions.",
+            help="What people would change: a table with id and critique, or .toml or .json. The "
+            "model writes revisions; the old statement stays among the candidates.",
         ),
     ] = None,
     minority: Annotated[
         bool,
         typer.Option(
             "--minority",
-            help="Also write what those who are predicted to disagree want to be heard.",
+            help="Also write a short statement for the people who are predicted to disagree, "
+            "from their opinions alone.",
         ),
     ] = False,
     minority_of: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="The same for somebody who was found to disagree, by a rating or in the room; may "
-            "be given again. Predictions are not asked then.",
+            help="Write that statement for this person, who disagreed by a rating or in the "
+            "room. Repeatable. Predictions are then ignored.",
         ),
     ] = None,
     edited: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="A text of people's own as one candidate more, predicted too."
+            metavar="FILE",
+            help="Add a text that people wrote as one more candidate, and predict agreement with "
+            "it.",
         ),
     ] = None,
-    author: Annotated[str, typer.Option(metavar="NAME", help="Who wrote it.")] = "facilitator",
+    author: Annotated[
+        str, typer.Option(metavar="NAME", help="Who wrote the edited text.")
+    ] = "facilitator",
     take: Annotated[
-        bool, typer.Option("--take", help="Take that text, whatever the rule says.")
+        bool, typer.Option("--take", help="Choose the edited text, whatever the rule says.")
     ] = False,
     compare_rules: Annotated[
         bool,
-        typer.Option("--compare-rules", help="Show what each rule picks and whom it serves least."),
+        typer.Option(
+            "--compare-rules", help="Show what each rule chooses and whom it serves least."
+        ),
     ] = False,
     what_if: Annotated[
         bool,
         typer.Option(
             "--what-if",
-            help="Show whose opinion decides, and how the choice moves with inequality aversion.",
+            help="Show whose opinion decides the choice, and how inequality aversion changes it.",
         ),
     ] = False,
     what_if_anew: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="What would be written and chosen if this person had never been asked: the models "
-            "are asked once more; may be given again.",
+            help="Write and choose again as if this person had never been asked. Calls the "
+            "models again. Repeatable.",
         ),
     ] = None,
     what_if_plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Draw the second of these: .svg, .png or .pdf."),
+        typer.Option(
+            metavar="FILE",
+            help="Draw how inequality aversion changes the choice: .svg, .png or .pdf.",
+        ),
     ] = None,
     writing: Annotated[
         str,
         typer.Option(
             metavar="sampled|recursive",
-            help="Over 100 people: each candidate from a sample of opinions, or from statements of "
-            "the opinion groups.",
+            help="Over 100 people: write each candidate from a sample of opinions, or from "
+            "statements of the opinion groups.",
         ),
     ] = "sampled",
     panel: Annotated[
         int,
         typer.Option(
-            min=20, help="Over 100 people: of how many agreement with every candidate is predicted."
+            min=20, help="Over 100 people: for how many to predict agreement with every candidate."
         ),
     ] = 200,
     slate: Annotated[
         int,
         typer.Option(
-            min=1, help="Over 100 people: statements chosen so that as many as possible have one."
+            min=1,
+            help="Over 100 people: how many statements to put on the slate, chosen so that as "
+            "many people as possible agree with one.",
         ),
     ] = 3,
     slate_rule: Annotated[
-        str, typer.Option(metavar="greedy|pav", help="How they are chosen.")
+        str, typer.Option(metavar="greedy|pav", help="How to choose the statements of the slate.")
     ] = "greedy",
     round_id: Annotated[
         str | None,
-        typer.Option("--round", metavar="ID", help="Of a dataset with several rounds, which one."),
+        typer.Option(
+            "--round", metavar="ID", help="Which round to take from a dataset with several."
+        ),
     ] = None,
     details: Annotated[
-        bool, typer.Option("--details", help="Show the numbers, models and candidates, too.")
+        bool, typer.Option("--details", help="Also show numbers, models and candidates.")
     ] = False,
     json_file: Annotated[
         Path | None,
-        typer.Option("--json", metavar="FILE", help="Write everything as JSON (- for the screen)."),
+        typer.Option(
+            "--json", metavar="FILE", help="Write the whole result as JSON (- prints it)."
+        ),
     ] = None,
     report: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a page of HTML to read and share.")
+        Path | None, typer.Option(metavar="FILE", help="Write an HTML page to read and share.")
     ] = None,
     map_file: Annotated[
         Path | None,
-        typer.Option("--map", metavar="FILE.svg", help="Over 100 people: write a map of them."),
+        typer.Option(
+            "--map", metavar="FILE.svg", help="Over 100 people: draw a map of the people."
+        ),
     ] = None,
 ) -> None:
     """Find the statement that a group is predicted to agree on best.
 
-    A policy writes candidates from the opinions, a reward model predicts each person's agreement
-    with each from that person's own opinion, and a welfare function picks one. That nobody agrees,
-    or that nothing written is worth showing, is an outcome, too. Predictions are not votes.
+    A policy writes candidate statements from the opinions. A reward model reads each person's
+    opinion and predicts how much that person agrees with each candidate. A welfare function chooses
+    one. It may also turn out that there is no agreement, or no statement worth showing. Predictions
+    are not votes.
     """
     from rich.console import Console
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="data",
-    help="Other people's votes and ratings: bring them into one format, check and split them.",
+    help="Import votes and ratings from elsewhere, check them and split them.",
     epilog="Example: commonweal data import polis EXPORT_FOLDER --out buses",
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -33,7 +33,7 @@ KINDS = {
 
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="A dataset.")]
 Out = Annotated[Path, typer.Option(metavar="FOLDER", help="The dataset to write.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")]
 
 
 @app.command(
@@ -43,70 +43,81 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is th
 def import_(
     kind: Annotated[str, typer.Argument(help=f"One of {', '.join(KINDS)}.")],
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="What to read; several become one.")
+        list[Path],
+        typer.Argument(
+            metavar="PATH...", help="The files or folders to read. Several become one dataset."
+        ),
     ],
     out: Out,
     name: Annotated[
         str | None,
         typer.Option(
-            help="The dataset's name; that of --out by default. With one Polis export or ratings "
-            "file its rounds are named so too; by default they are named after PATH."
+            help="The dataset's name. Default: the name of --out. For a single Polis export or "
+            "ratings file, its rounds take this name too; otherwise they are named after "
+            "PATH."
         ),
     ] = None,
     opinions: Annotated[
         str,
         typer.Option(
-            help="Polis: a person's opinion is what they have written, or made from some of their "
-            "votes."
+            help="Polis: take as a person's opinion what they have written, or make one from "
+            "some of their votes."
         ),
     ] = "written",
     n_votes: Annotated[
-        int, typer.Option("--votes", min=1, help="Polis: votes in an opinion made from votes.")
+        int, typer.Option("--votes", min=1, help="Polis: how many votes make an opinion.")
     ] = 5,
     simulated: Annotated[
         bool,
         typer.Option(
-            "--simulated", help="Polis, ratings: nobody gave these, a program or a model did."
+            "--simulated",
+            help="Polis, ratings: mark the data as made by a program or a model, not by people.",
         ),
     ] = False,
     column: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="FIELD=NAME", help="Ratings: the name of a field's column; repeatable."
-        ),
+        typer.Option(metavar="FIELD=NAME", help="Ratings: which column holds a field. Repeatable."),
     ] = None,
     scale: Annotated[
-        str, typer.Option(help="Ratings: what people rated on: likert-7, likert-5 or vote.")
+        str, typer.Option(help="Ratings: the scale that people used: likert-7, likert-5 or vote.")
     ] = "likert-7",
     balanced: Annotated[
         bool,
         typer.Option(
             "--balanced",
-            help="Deliberation pairs: as many who prefer the first as prefer the second.",
+            help="Deliberation pairs: keep as many people who prefer the first statement as the "
+            "second.",
         ),
     ] = False,
     leave_out: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="QUESTION", help="Remesh: leave a question out, by id or text; repeatable."
+            metavar="QUESTION", help="Remesh: leave out this question, by id or text. Repeatable."
         ),
     ] = None,
     question: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="Polis: what was asked, where the export has no topic."),
+        typer.Option(
+            metavar="TEXT", help="Polis: what people were asked, if the export has no topic."
+        ),
     ] = None,
     turn_signs: Annotated[
         bool,
-        typer.Option("--turn-signs", help="Polis: this export has 1 for disagree, -1 for agree."),
+        typer.Option(
+            "--turn-signs",
+            help="Polis: use this if the export has 1 for disagree and -1 for agree.",
+        ),
     ] = False,
-    licence: Annotated[str, typer.Option(help="Under which licence the data came.")] = "",
-    attribution: Annotated[str, typer.Option(help="What the licence asks to be said.")] = "",
-    seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
+    licence: Annotated[str, typer.Option(help="The licence of the data.")] = "",
+    attribution: Annotated[
+        str, typer.Option(help="The attribution that the licence asks for.")
+    ] = "",
+    seed: Annotated[int, typer.Option(min=0, help="The random seed.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:
-    """Read data of another form and write a dataset.
+    """Convert data from another format into a dataset.
 
-    What was dropped on the way, and why, is counted and kept in the dataset.
+    The dataset records how many rows were dropped, and why.
     """
     from commonweal.datasets.dataset import check_output_folder, write_dataset
     from commonweal.datasets.merging import merge
@@ -149,10 +160,10 @@ def import_(
 
 @app.command(epilog="Example: commonweal data template ratings.csv")
 def template(
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="A .csv to write.")],
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="The .csv file to write.")],
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a table of ratings to fill in: its rows are made up, replace them by your own.
+    """Write a template for a table of ratings. Replace its made-up rows with your own.
 
     `commonweal evaluate FILE` reads it, and `commonweal data import ratings FILE` makes a dataset.
     """
@@ -168,14 +179,17 @@ def template(
 
 @app.command(epilog="Example: commonweal data fetch habermas-machine --to downloads")
 def fetch(
-    name: Annotated[str, typer.Argument(help="habermas-machine.")],
+    name: Annotated[str, typer.Argument(help="Which dataset; there is one: habermas-machine.")],
     to: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="Where to put the files; made if need be.")
+        Path,
+        typer.Option(
+            metavar="FOLDER", help="Where to put the files. The folder is made if needed."
+        ),
     ] = Path("habermas_machine"),
 ) -> None:
-    """Download a public dataset, checked by size and sha256.
+    """Download a public dataset and check its size and sha256.
 
-    What was broken off goes on from there when the same command is given again.
+    Run the same command again to continue a download that broke off.
     """
     from rich.progress import (
         BarColumn,
@@ -210,7 +224,7 @@ def fetch(
 def check(folder: Folder) -> None:
     """List everything in a dataset that breaks the record format.
 
-    At most one line for each column and kind of problem. Ends with 2 where there is any.
+    Prints at most one line for each column and kind of problem. Exits with 2 if there are any.
     """
     from commonweal.datasets.dataset import read_unchecked
     from commonweal.datasets.validation import problems
@@ -240,21 +254,30 @@ def split(
     ] = 0.2,
     ood_test: Annotated[
         float,
-        typer.Option(help="Share for the out-of-distribution test: whole topics, which it needs."),
+        typer.Option(
+            help="Share of the questions for the out-of-distribution test. Takes whole topics, "
+            "so the data need topics."
+        ),
     ] = 0.0,
     to: Annotated[
         list[str] | None,
-        typer.Option(metavar="QUESTION_ID=SPLIT", help="Give a question's split; may be repeated."),
+        typer.Option(
+            metavar="QUESTION_ID=SPLIT", help="Put this question into this split. Repeatable."
+        ),
     ] = None,
     rest: Annotated[
-        str | None, typer.Option(help="With --to: the split of the questions not named.")
+        str | None, typer.Option(help="With --to: the split for all other questions.")
     ] = None,
     questions: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Take the splits of a question set (.csv) instead."),
+        typer.Option(metavar="FILE", help="Take the splits from a question set (.csv) instead."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed, the same split.")] = 0,
-    again: Annotated[bool, typer.Option("--again", help="Replace splits that are there.")] = False,
+    seed: Annotated[
+        int, typer.Option(min=0, help="The random seed. The same seed gives the same split.")
+    ] = 0,
+    again: Annotated[
+        bool, typer.Option("--again", help="Replace the splits that the dataset has.")
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Split a dataset by question, never by row: by shares, by name or by a question set."""
@@ -292,22 +315,26 @@ def split(
 def describe(
     folder: Folder,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write it here: .md or .json.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the datasheet to this file: .md or .json."),
     ] = None,
     min_kappa: Annotated[
         float | None,
-        typer.Option(help="Count also what is left without people whose kappa is below this."),
+        typer.Option(help="Also count what is left without people whose kappa is lower."),
     ] = None,
     max_pairs_per_person: Annotated[
         int | None,
-        typer.Option(help="Count also the pairs that are left with so many of a person and round."),
+        typer.Option(
+            help="Also count the pairs that are left if each person gives at most this many a "
+            "round."
+        ),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Show the datasheet: source, licence, what was dropped and why, what can be made of it.
+    """Show the datasheet: source, licence, what was dropped and why, what the data can be used for.
 
-    --min-kappa and --max-pairs-per-person are fields of a training config: see what they would drop
-    before you train.
+    --min-kappa and --max-pairs-per-person are also fields of a training config. Try them here to
+    see what they would drop.
     """
     import json
 

@@ -22,7 +22,7 @@ EXAMPLE = "Example: commonweal doctor"
 def doctor() -> None:
     """Show what is installed, which engines can run, and how to get what is missing.
 
-    Exits with 0 when the main job can run on the embedded model, else with 1.
+    Exits with 0 if `commonweal agree` can run on the embedded model, otherwise with 1.
     """
     from commonweal.models import store
     from commonweal.models.machine import memory_bytes

@@ -29,7 +29,7 @@ def evaluate(
         ),
     ],
     report: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a page of HTML with plots.")
+        Path | None, typer.Option(metavar="FILE", help="Write an HTML page with plots.")
     ] = None,
     json: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write all figures as JSON.")
@@ -38,47 +38,52 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="POLICY",
-            help="What the other policies are compared with; by default zero_shot, few_shot or "
-            "sft_base, the first that there is.",
+            help="Compare the other policies with this one. Default: the first of zero_shot, "
+            "few_shot and sft_base that the data contain.",
         ),
     ] = None,
     reliability: Annotated[
         float,
         typer.Option(
-            metavar="KAPPA", help="People whose two ratings agree less than this are left out."
+            metavar="KAPPA", help="Leave out people whose two ratings agree less than this."
         ),
     ] = 0.2,
     column: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="FIELD=NAME", help="Of a table: the name of a field's column; repeatable."
+            metavar="FIELD=NAME", help="For a table: which column holds a field. Repeatable."
         ),
     ] = None,
     scale: Annotated[
         str | None,
-        typer.Option(help="Of a table: likert-7 (the default), likert-5 or vote."),
+        typer.Option(help="For a table: the scale, likert-7 (the default), likert-5 or vote."),
     ] = None,
     simulated: Annotated[
-        bool, typer.Option("--simulated", help="Of a table: nobody gave these, a program did.")
+        bool,
+        typer.Option(
+            "--simulated", help="For a table: mark the ratings as made by a program, not by people."
+        ),
     ] = False,
     resamples: Annotated[
-        int, typer.Option(min=1000, help="Resamples of groups behind each interval.")
+        int, typer.Option(min=1000, help="How many times groups are resampled for each interval.")
     ] = 10_000,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed, the same intervals.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="The random seed. The same seed gives the same intervals.")
+    ] = 0,
     regression: Annotated[
         bool,
         typer.Option(
             "--regression",
-            help="Sample the posterior of the mixed-effects models (minutes), instead of fitting "
-            "them by their likelihood (seconds).",
+            help="Sample the posterior of the mixed-effects models (minutes) instead of fitting "
+            "them by likelihood (seconds).",
         ),
     ] = False,
 ) -> None:
-    r"""Measure what people made of the statements: win rates, divisiveness, reliability and more.
+    r"""Measure how people rated the statements: win rates, divisiveness, reliability and more.
 
     Every figure comes with its n, a 95 % interval from resampling whole groups, and a sentence that
-    says what it says. What cannot be computed from these rounds says why. --regression needs bambi:
-    pip install "commonweal\[stats]".
+    explains it. For a figure that cannot be computed, the reason is given. --regression needs
+    bambi: pip install "commonweal\[stats]".
     """
     from commonweal.evaluation.evaluate import evaluate as evaluated
     from commonweal.evaluation.page import write_json, write_page

@@ -41,19 +41,20 @@ class _RunByDefault(TyperGroup):
 
 app = typer.Typer(
     cls=_RunByDefault,
-    help="Generate, rate, fine-tune, train the reward model, again, and evaluate (paper 3.4).",
+    help="Repeat the training loop: generate, rate, fine-tune, train the reward model, evaluate "
+    "(paper 3.4).",
     epilog=EXAMPLE,
     no_args_is_help=True,
 )
-Plan = Annotated[Path, typer.Argument(help="The loop's plan, TOML.", show_default=False)]
+Plan = Annotated[Path, typer.Argument(help="The plan of the loop (TOML).", show_default=False)]
 
 
 @app.command("run", epilog="Example: commonweal iterate run PLAN.toml")
 def run(plan: Plan, sets: Set = None) -> None:
-    """Do what is not done of a training loop; `run` may be left out.
+    """Run the stages of a training loop that are not done yet. You may leave out `run`.
 
-    A stage that was broken off goes on where it stopped. Where the plan changed, what depends on
-    the change is done again, and nothing else.
+    A stage that was interrupted continues where it stopped. If the plan changed, only what depends
+    on the change is done again.
     """
     loop = _loop(plan, sets)
     with StageBars(_STAGES) as bars:
@@ -77,7 +78,7 @@ def run(plan: Plan, sets: Set = None) -> None:
 
 @app.command("status", epilog="Example: commonweal iterate status PLAN.toml")
 def status(plan: Plan, sets: Set = None) -> None:
-    """Say how far a training loop is: what is done, begun, out of date, or waits for people."""
+    """Show which stages of a training loop are done, begun, out of date, or waiting for people."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -104,10 +105,13 @@ def new(
     plan: Annotated[Path, typer.Argument(help="A new file for the plan.", show_default=False)],
     people: Annotated[
         Literal["latent", "study"],
-        typer.Option(help="latent: simulated. study: people, whose exports the loop waits for."),
+        typer.Option(
+            help="latent: simulated people. study: real people; the loop waits for the exports "
+            "of their studies."
+        ),
     ] = "latent",
 ) -> None:
-    """Write a plan to start from: every field with its default and what it is."""
+    """Write a plan to start from, with every field, its default and what it means."""
     from commonweal.training.starters import write_starter
 
     write_starter(plan, "iterate study" if people == "study" else "iterate latent")

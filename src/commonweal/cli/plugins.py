@@ -11,13 +11,13 @@ EXAMPLE = "Example: commonweal plugins"
 
 
 def plugins(
-    json: Annotated[bool, typer.Option("--json", help="As JSON, for a program.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the engines, policies, reward models and welfare rules that there are.
+    """List the available engines, policies, reward models and welfare rules.
 
-    Each comes with the package that brings it, ours and installed ones alike. What an installed
-    package offers and cannot be used is named with the reason; nothing else is the worse for it.
-    How to write one: docs/plugins.md.
+    The list includes those from installed packages and names the package of each. A plugin that
+    cannot be used is listed with the reason and affects nothing else. How to write one:
+    docs/plugins.md.
     """
     from commonweal import registry
 

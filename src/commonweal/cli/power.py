@@ -21,47 +21,54 @@ def power(
     rounds: Annotated[
         Path | None,
         typer.Argument(
-            metavar="ROUNDS", help="A pilot: a dataset's folder. Left out: assumptions instead."
+            metavar="ROUNDS",
+            help="A pilot study: the folder of its dataset. Without it, assumptions are used.",
         ),
     ] = None,
     win_rate: Annotated[
-        float, typer.Option(help="The true win rate to detect, ties left out.")
+        float, typer.Option(help="The true win rate to detect, without ties.")
     ] = 0.65,
     target: Annotated[
-        float, typer.Option("--power", help="How often a study should detect it.")
+        float, typer.Option("--power", help="The share of studies that should detect it.")
     ] = 0.8,
     policy: Annotated[
         str | None, typer.Option(help="Pilot: the policy whose wins are counted.")
     ] = None,
     baseline: Annotated[
-        str | None, typer.Option(help="Pilot: the policy that it is compared with.")
+        str | None, typer.Option(help="Pilot: the policy to compare it with.")
     ] = None,
     statistic: Annotated[
         Literal["mean", "median", "min"] | None,
-        typer.Option(help="Pilot: a group's agreement with a statement; mean by default."),
+        typer.Option(
+            help="Pilot: how to sum up a group's agreement with a statement. Default: mean."
+        ),
     ] = None,
     rounds_per_group: Annotated[
-        int | None, typer.Option(help="No pilot: questions each group takes; 3 by default.")
+        int | None,
+        typer.Option(help="Without a pilot: how many questions each group takes. Default: 3."),
     ] = None,
     ties: Annotated[
-        float | None, typer.Option(help="No pilot: share of rounds that tie; 0.1 by default.")
+        float | None,
+        typer.Option(help="Without a pilot: the share of rounds that tie. Default: 0.1."),
     ] = None,
     icc: Annotated[
         float | None,
         typer.Option(
-            help="No pilot: how alike a group's rounds are, 0 (not at all) to below 1; 0.1 by "
-            "default."
+            help="Without a pilot: how similar a group's rounds are, from 0 (not at all) to "
+            "below 1. Default: 0.1."
         ),
     ] = None,
     simulations: Annotated[
-        int, typer.Option(min=100, help="Studies simulated for each number of groups.")
+        int, typer.Option(min=100, help="How many studies to simulate for each number of groups.")
     ] = 4000,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed, the same result.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="The random seed. The same seed gives the same result.")
+    ] = 0,
 ) -> None:
-    """Say how many groups a study needs to tell a policy's win rate from a coin toss.
+    """Estimate how many groups a study needs to tell a policy's win rate from a coin toss.
 
-    Studies are simulated, from a pilot's groups or from assumptions, and judged as the evaluation
-    judges them: the 95 % interval from resampling groups must lie above 0.5.
+    Simulates studies from a pilot's groups or from assumptions, and judges them as the evaluation
+    does: the 95 % interval from resampling groups must lie above 0.5.
     """
     from commonweal.errors import InputError
     from commonweal.evaluation.power import groups_needed

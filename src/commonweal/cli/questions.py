@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="questions",
-    help="Debate questions: write them from seeds, screen them, split them into train and test.",
+    help="Write debate questions from seed questions, screen them, and split them into train "
+    "and test.",
     epilog="Example: commonweal questions generate questions.csv --target 60",
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -34,16 +35,16 @@ STAGES = {
 ENCODER = "all-minilm-l6-v2"
 
 Set = Annotated[Path, typer.Argument(metavar="FILE", help="The question set, a .csv file.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")]
 Unreviewed = Annotated[
-    bool, typer.Option("--unreviewed", help="Let questions go on that nobody has decided on.")
+    bool, typer.Option("--unreviewed", help="Also take questions that nobody has decided on.")
 ]
 
 
 @app.command(epilog="Example: commonweal questions seeds uk --out seeds.csv")
 def seeds(
     name: Annotated[
-        str | None, typer.Argument(help="A packaged set, or a file; all packaged sets by default.")
+        str | None, typer.Argument(help="A packaged set or a file. Default: all packaged sets.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the set as CSV, to edit it.")
@@ -87,21 +88,26 @@ def generate(
         str,
         typer.Option(
             help="The language model: embedded, embedded:small, embedded:PATH.gguf, "
-            "openai:BASE_URL#MODEL?OPTIONS, hf:PATH. Options of a server: docs/servers.md, such as "
-            "?timeout_seconds=900&body.enable_thinking=false."
+            "openai:BASE_URL#MODEL?OPTIONS or hf:PATH. docs/servers.md lists the options of "
+            "a server, such as ?timeout_seconds=900&body.enable_thinking=false."
         ),
     ] = DEFAULT_MODEL,
     near_duplicate: Annotated[
-        float, typer.Option(help="The cosine from which two questions count as one; 1.01 is never.")
+        float,
+        typer.Option(
+            help="Treat two questions as one if their cosine is at least this; 1.01 never does."
+        ),
     ] = 0.92,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed, the same questions.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="The random seed. The same seed gives the same questions.")
+    ] = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """Write new debate questions with a language model, from seed questions.
 
-    What the model says is kept beside OUT as it comes (NAME.journal.jsonl): a run that was broken
-    off goes on from there when the same command is given again, and is expected to end in the same
-    set; with the embedded engine, rounding after a warm cache may change some questions.
+    The model's answers are saved as they come, in NAME.journal.jsonl beside OUT. Run the same
+    command again to continue a run that broke off. It should end in the same set; with the
+    embedded engine, rounding after a warm cache may change some questions.
     """
     from commonweal.models import load_language_model
     from commonweal.models.encoder import SentenceEncoder
@@ -159,10 +165,11 @@ def generate(
 def screen(
     file: Set,
     by: Annotated[
-        str | None, typer.Option(help="Who decides. Opens the queue, one question at a time.")
+        str | None,
+        typer.Option(help="Who decides. Opens the queue and shows one question at a time."),
     ] = None,
     flagged: Annotated[
-        bool, typer.Option("--flagged", help="Show only questions with a flag in the queue.")
+        bool, typer.Option("--flagged", help="Show only flagged questions in the queue.")
     ] = False,
     export: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the queue as CSV, to fill it in.")
@@ -177,10 +184,10 @@ def screen(
     unreviewed: Unreviewed = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Decide which questions go on: flags say where to look, people decide.
+    """Decide which questions to keep. Flags show where to look; people decide.
 
-    Decisions are kept beside FILE (NAME.decisions.jsonl) with who and when, and never changed: the
-    last one on a question holds. Without options, says how far the screening has come.
+    Each decision is added to NAME.decisions.jsonl beside FILE, with who made it and when. The last
+    one on a question counts. Without options, the command says how far the screening has come.
     """
     from rich.console import Console
 
@@ -232,23 +239,28 @@ def screen(
 def split(
     file: Set,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The .csv file to write.")],
-    clusters: Annotated[int, typer.Option("--clusters", "-k", help="Topics to find.")] = 110,
+    clusters: Annotated[
+        int, typer.Option("--clusters", "-k", help="How many topics to find.")
+    ] = 110,
     n_ood: Annotated[
         int | None,
         typer.Option(
-            help="Out-of-distribution test questions, as near as whole topics come; the paper's "
-            "share (302 of 2,922) by default."
+            help="How many questions to hold out for the out-of-distribution test, as closely as "
+            "whole topics allow. Default: the paper's share (302 of 2,922)."
         ),
     ] = None,
     n_iid: Annotated[
         int | None,
         typer.Option(
-            help="Within-distribution test questions; the paper's share (300 of 2,922) by default."
+            help="How many questions to hold out for the within-distribution test. Default: the "
+            "paper's share (300 of 2,922)."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed, the same split.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="The random seed. The same seed gives the same split.")
+    ] = 0,
     report: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a page of HTML with a map.")
+        Path | None, typer.Option(metavar="FILE", help="Write an HTML page with a map.")
     ] = None,
     unreviewed: Unreviewed = False,
     overwrite: Overwrite = False,

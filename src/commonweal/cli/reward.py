@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 EXAMPLE = "Example: commonweal reward measure first rounds/ --split ood_test"
 app = typer.Typer(
     name="reward",
-    help="Reward models: measure how well they predict agreement, and rank statements.",
+    help="Measure how well reward models predict agreement, and rank statements with them.",
     epilog=EXAMPLE,
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -31,7 +31,7 @@ STAGES = {"score": "Scoring"}
 
 @app.callback()
 def _group() -> None:
-    """Reward models: measure how well they predict agreement, and rank statements."""
+    """Measure how well reward models predict agreement, and rank statements with them."""
 
 
 @app.command(epilog=EXAMPLE)
@@ -39,25 +39,26 @@ def measure(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="MODEL", help="The reward model: first, prompted:ENGINE, or an exported folder."
+            metavar="MODEL",
+            help="The reward model: first, prompted:ENGINE, or the folder of an exported model.",
         ),
     ],
     dataset: Annotated[
-        Path, typer.Argument(metavar="DATASET", help="A dataset's folder, with ratings.")
+        Path, typer.Argument(metavar="DATASET", help="The folder of a dataset with ratings.")
     ],
     split: Annotated[
         str | None,
         typer.Option(
-            help="Only rounds of this split: train, iid_test or ood_test. Needed where the data "
-            "have splits."
+            help="Use only rounds of this split: train, iid_test or ood_test. Required if the "
+            "data have splits."
         ),
     ] = None,
     baselines: Annotated[
         Path | None,
         typer.Option(
             metavar="DATASET",
-            help="Fit baselines on this dataset (its train split, if it has splits), and measure "
-            "them as well.",
+            help="Also measure baselines, fitted on this dataset (on its train split, if it has "
+            "splits).",
         ),
     ] = None,
     json_: Annotated[
@@ -67,32 +68,39 @@ def measure(
         Path | None, typer.Option(metavar="FILE", help="Write a model card (Markdown).")
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(metavar="FILE.svg", help="Write a picture of the main figures.")
+        Path | None, typer.Option(metavar="FILE.svg", help="Draw the main figures.")
     ] = None,
     score_cache: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Keep rewards in this file, by weights: no pair is scored twice."
+            metavar="FILE",
+            help="Keep rewards in this file, by weights, so that no pair is scored twice.",
         ),
     ] = None,
     max_people: Annotated[
-        int, typer.Option(min=2, help="People measured in a round; of more, as many are drawn.")
+        int,
+        typer.Option(
+            min=2, help="Measure at most this many people in a round; of more, a sample is drawn."
+        ),
     ] = 500,
     reliability: Annotated[
         float,
         typer.Option(
             metavar="KAPPA",
-            help="People whose two ratings agree less than this are left out, as by evaluate.",
+            help="Leave out people whose two ratings agree less than this, as evaluate does.",
         ),
     ] = 0.2,
     seed: Annotated[
-        int, typer.Option(min=0, help="The same seed, the same swaps, groups and intervals.")
+        int,
+        typer.Option(
+            min=0, help="The random seed. The same seed gives the same swaps, groups and intervals."
+        ),
     ] = 20221128,
 ) -> None:
-    """Measure a reward model on rounds that it was not fitted to. What each figure means:
-    docs/reward_model.md.
+    """Measure a reward model on rounds that it was not fitted to.
 
-    Where predictions are stored with the rounds, `evaluate` prints the same accuracies.
+    docs/reward_model.md explains each figure. If predictions are stored with the rounds, `evaluate`
+    prints the same accuracies.
     """
     import json
     import os
@@ -139,22 +147,30 @@ def measure(
 
 @app.command(epilog="Example: commonweal reward calibrate prompted:embedded rounds/ --split train")
 def calibrate(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="prompted:ENGINE.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="The reward model: prompted:ENGINE.")
+    ],
     dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset with ratings.")],
     split: Annotated[
-        str | None, typer.Option(help="Only rounds of this split: train, iid_test or ood_test.")
+        str | None, typer.Option(help="Use only rounds of this split: train, iid_test or ood_test.")
     ] = None,
     max_people: Annotated[
-        int, typer.Option(min=2, help="People asked about in a round; of more, some are drawn.")
+        int,
+        typer.Option(
+            min=2,
+            help="Predict for at most this many people in a round; of more, a sample is drawn.",
+        ),
     ] = 100,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write it here, too (to copy to another machine)."),
+        typer.Option(
+            metavar="FILE", help="Also write the fit to this file, to copy it to another machine."
+        ),
     ] = None,
 ) -> None:
     """Fit a language model's ratings to people's, and keep the fit for this engine and prompt.
 
-    It lies in the user's data folder (COMMONWEAL_DATA) and is found again by its hash.
+    The fit is stored in the user's data folder (COMMONWEAL_DATA) and looked up by its hash.
     """
     from commonweal.datasets.dataset import read_dataset
     from commonweal.errors import InputError
@@ -193,11 +209,14 @@ def calibrate(
 @app.command(epilog="Example: commonweal reward rank first rounds/ --round buses")
 def rank(
     model: Annotated[
-        str, typer.Argument(help="first, prompted:ENGINE, or the folder of an exported model.")
+        str,
+        typer.Argument(
+            help="The reward model: first, prompted:ENGINE, or the folder of an exported model."
+        ),
     ],
     dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset with ratings.")],
     round_id: Annotated[
-        str | None, typer.Option("--round", help="Which round; needless where there is one.")
+        str | None, typer.Option("--round", help="Which round, if there are several.")
     ] = None,
     welfare: Annotated[
         str,
@@ -209,13 +228,16 @@ def rank(
     ] = "utilitarian",
     top: Annotated[int, typer.Option(min=1, help="How many statements to show.")] = 10,
     min_rated: Annotated[
-        int, typer.Option(min=0, help="Only statements that so many people have rated.")
+        int,
+        typer.Option(min=0, help="Rank only statements that at least this many people have rated."),
     ] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed, the same ranking.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="The random seed. The same seed gives the same ranking.")
+    ] = 0,
 ) -> None:
-    """Rank a round's statements by welfare: ratings where people gave them, predictions elsewhere.
+    """Rank a round's statements by welfare, from ratings and, where there are none, predictions.
 
-    The predictions are warm: from opinions, and from who rated alike so far (extra `warm`).
+    Predictions use both the opinions and the ratings given so far (extra `warm`).
     """
     from rich.console import Console
     from rich.table import Table

@@ -11,6 +11,7 @@ Set = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="A field of the file, with another value, such as training.max_steps=20; repeatable.",
+        help="Replace the value of one of the file's fields, as in training.max_steps=20. "
+        "Repeatable.",
     ),
 ]

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="study",
-    help="Run a study or a quick session: people write opinions and rate statements by browser.",
+    help="Run a study or a quick session: people write opinions and rate statements in the "
+    "browser.",
     epilog='Example: commonweal study quick "Should local buses be free?"',
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -48,7 +49,7 @@ Role = Literal["owner", "researcher", "moderator"]
 
 
 @app.command(epilog="Example: commonweal study new buses")
-def new(name: Annotated[Path, typer.Argument(help="A new folder for the study.")]) -> None:
+def new(name: Annotated[Path, typer.Argument(help="The folder to make for the study.")]) -> None:
     """Write a study file to start from, in a new folder."""
     needs_extra()
     from commonweal.study.folder import new_study
@@ -59,9 +60,9 @@ def new(name: Annotated[Path, typer.Argument(help="A new folder for the study.")
 
 @app.command(epilog="Example: commonweal study validate buses")
 def validate(name: Folder) -> None:
-    """Check a study's file, and ask each of its models one line.
+    """Check a study's file, and ask each of its models for one line.
 
-    Where the file is wrong it says the line; where a model does not answer, the reason.
+    Names the line that is wrong, or the reason why a model does not answer.
     """
     needs_extra()
     from commonweal.study.config import read_study
@@ -94,7 +95,7 @@ def serve(
     tls_key: TlsKey = None,
     trusted_proxy: TrustedProxy = "",
 ) -> None:
-    """Serve a study until Ctrl-C. People join under /join, researchers log in under /researcher."""
+    """Serve a study until Ctrl-C. People join at /join; researchers log in at /researcher."""
     opened = _opened(name, database)
     from commonweal.errors import InputError
     from commonweal.study import server
@@ -139,11 +140,11 @@ app.command(epilog="Example: commonweal study sessions --delete quick-1a2b3c4d")
 @app.command(epilog="Example: commonweal study invite buses --n 20 --base-url https://example.org")
 def invite(
     name: Folder,
-    n: Annotated[int, typer.Option(min=1, max=10_000, help="How many links.")] = 1,
+    n: Annotated[int, typer.Option(min=1, max=10_000, help="How many links to print.")] = 1,
     base_url: BaseUrl = "http://127.0.0.1:8000",
     database: Database = "",
 ) -> None:
-    """Print private links, one a person; each works once."""
+    """Print private links, one for each person. Each works once."""
     opened = _opened(name, database)
     from commonweal.study import people
 
@@ -156,11 +157,14 @@ def invite(
 @app.command(epilog="Example: commonweal study researcher buses ada --role owner")
 def researcher(
     name: Folder,
-    user: Annotated[str, typer.Argument(help="Who logs in.")],
-    role: Annotated[Role, typer.Option(help="moderator: the moderation queue alone.")] = "owner",
+    user: Annotated[str, typer.Argument(help="The name to log in with.")],
+    role: Annotated[
+        Role,
+        typer.Option(help="What the account may do. A moderator sees only the moderation queue."),
+    ] = "owner",
     database: Database = "",
 ) -> None:
-    """Make an account for the researcher's pages, or give it another password and role."""
+    """Create an account for the researcher pages, or change its password and role."""
     opened = _opened(name, database)
     from commonweal.study.researchers import set_researcher
 
@@ -174,22 +178,24 @@ def export(
     name: Annotated[
         Path,
         typer.Argument(
-            metavar="NAME", help="The study's folder, or what study quick --keep FILE kept."
+            metavar="NAME", help="The study's folder, or the file from study quick --keep FILE."
         ),
     ],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="The dataset to write.")],
     payments_file: Annotated[
         Path | None,
         typer.Option(
-            "--payments", metavar="FILE", help="Also write who is to be paid, as CSV: personal."
+            "--payments",
+            metavar="FILE",
+            help="Also write the payment list as CSV. It holds personal data.",
         ),
     ] = None,
     database: Database = "",
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the dataset if it is there.")
+        bool, typer.Option("--overwrite", help="Replace the dataset if it exists.")
     ] = False,
 ) -> None:
-    """Write a study in the record format, without anything that names a person."""
+    """Export a study in the record format, with random names in place of people's ids."""
     needs_extra()
     from commonweal.files import write_whole
     from commonweal.study.export import LEFT_OUT, export_study
@@ -212,15 +218,15 @@ def backup(
     name: Annotated[
         Path,
         typer.Argument(
-            metavar="NAME", help="The study's folder, or what study quick --keep FILE keeps."
+            metavar="NAME", help="The study's folder, or the file from study quick --keep FILE."
         ),
     ],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The copy, a new file.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The new file to write.")],
 ) -> None:
-    """Copy a study's database while it runs. The copy is one file, for its owner alone.
+    """Copy a study's database while it runs, into one file that only its owner can read.
 
-    The database itself is up to three files (study.db, study.db-wal, study.db-shm) that belong
-    together: copied by hand while it runs, the first alone lacks the newest answers.
+    Do not copy study.db by hand while the study runs. The database may be up to three files
+    (study.db, study.db-wal, study.db-shm), and the first alone lacks the newest answers.
     """
     needs_extra()
     from commonweal.study.folder import DATABASE, back_up

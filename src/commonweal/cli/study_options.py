@@ -17,15 +17,17 @@ Database = Annotated[
         show_default=False,
     ),
 ]
-Host = Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 is all.")]
+Host = Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 means all.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")]
 BaseUrl = Annotated[
-    str, typer.Option(metavar="URL", help="The address that people see, where it is another.")
+    str,
+    typer.Option(metavar="URL", help="The address that people use, if it is not the server's own."),
 ]
 TlsCertificate = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Serve over TLS, with --tls-key.")
+    Path | None,
+    typer.Option(metavar="FILE", help="Serve over TLS with this certificate; needs --tls-key."),
 ]
-TlsKey = Annotated[Path | None, typer.Option(metavar="FILE", help="The key.")]
+TlsKey = Annotated[Path | None, typer.Option(metavar="FILE", help="The key for --tls-certificate.")]
 TrustedProxy = Annotated[
-    str, typer.Option(metavar="ADDRESS", help="Believe X-Forwarded headers of this proxy.")
+    str, typer.Option(metavar="ADDRESS", help="Trust the X-Forwarded headers of this proxy.")
 ]

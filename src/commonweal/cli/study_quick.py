@@ -33,42 +33,47 @@ Kept = Literal["days", "file", "nothing"]
 def quick(
     questions: Annotated[
         list[str] | None,
-        typer.Argument(metavar="QUESTION...", help="What you ask the people, one after the other."),
+        typer.Argument(
+            metavar="QUESTION...",
+            help="The question to ask. Several are asked one after the other.",
+        ),
     ] = None,
     model: Annotated[
         str,
         typer.Option(
             help="The language model: embedded, embedded:small, embedded:PATH.gguf, "
-            "openai:BASE_URL#MODEL?OPTIONS, hf:PATH. Options of a server: docs/servers.md, such as "
-            "?timeout_seconds=900&body.enable_thinking=false."
+            "openai:BASE_URL#MODEL?OPTIONS or hf:PATH. docs/servers.md lists the options of "
+            "a server, such as ?timeout_seconds=900&body.enable_thinking=false."
         ),
     ] = DEFAULT_MODEL,
     spare_model: Annotated[
         list[str] | None,
         typer.Option(
-            help="Another model that you may choose on your page if the first one fails; may be "
-            "given again. The embedded model is always one."
+            help="Another model that you can choose on your page if the first one fails. "
+            "Repeatable. The embedded model is always offered."
         ),
     ] = None,
-    language: Annotated[Literal["en", "de"], typer.Option(help="Of the pages.")] = "en",
+    language: Annotated[
+        Literal["en", "de"], typer.Option(help="The language of the pages.")
+    ] = "en",
     review: Annotated[
         bool,
-        typer.Option("--review", help="You read every statement before the group sees it."),
+        typer.Option("--review", help="Hold every statement until you have read and released it."),
     ] = False,
     revise: Annotated[
         bool,
         typer.Option(
             "--revise",
-            help="Ask what people would change about each statement, and write it again, before "
-            "the result. Without it you may ask so on your page, at each result.",
+            help="Before each result, ask what people would change about the statement, and "
+            "revise it. Without this option you can still do so from your page.",
         ),
     ] = False,
     minority: Annotated[
         bool,
         typer.Option(
             "--minority",
-            help="Also write what those who disagree with a statement would add, from their "
-            "opinions, and show it with the result.",
+            help="Also write a short statement for those who disagree, from their opinions, and "
+            "show it with the result.",
         ),
     ] = False,
     host: Host = "0.0.0.0",  # noqa: S104 - phones in the same network must reach it
@@ -77,33 +82,35 @@ def quick(
     keep: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Keep the session's data in this file, until you delete it."
+            metavar="FILE", help="Keep the session's data in this file until you delete it."
         ),
     ] = None,
     keep_nothing: Annotated[
         bool,
-        typer.Option("--keep-nothing", help="Delete the session's data when it is stopped."),
+        typer.Option("--keep-nothing", help="Delete the session's data when you stop it."),
     ] = False,
     new: Annotated[
         bool,
-        typer.Option("--new", help="Begin a new session, although one broke off on this question."),
+        typer.Option(
+            "--new", help="Start a new session even if one on this question was interrupted."
+        ),
     ] = False,
     reopen: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="Serve a kept session again, instead of asking a QUESTION."
+            metavar="NAME", help="Serve this kept session again, instead of asking a QUESTION."
         ),
     ] = None,
     tls_certificate: TlsCertificate = None,
     tls_key: TlsKey = None,
     trusted_proxy: TrustedProxy = "",
 ) -> None:
-    """Ask a group in the room: they join by phone, write, rate, and all see the statement.
+    """Ask a group in a room: people join by phone, write opinions, rate statements, see the result.
 
     Prints a link and a QR code for the people and a private link for you. Your page shows a code
-    that changes every minute: whoever sees it can join. For 2 to 50 people. A session that breaks
-    off goes on with the same command. Its data is kept for 7 days in a private folder, or as --keep
-    or --keep-nothing says.
+    that changes every minute; whoever sees it can join. For 2 to 50 people. Run the same command
+    again to continue a session that broke off. The data is kept for 7 days in a private folder,
+    unless --keep or --keep-nothing says otherwise.
     """
     needs_extra()
     import segno
@@ -170,13 +177,13 @@ def quick(
 def sessions(
     delete: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Delete this session's data; may be given again."),
+        typer.Option(metavar="NAME", help="Delete this session's data. Repeatable."),
     ] = None,
     delete_all: Annotated[
-        bool, typer.Option("--delete-all", help="Delete the data of all of them.")
+        bool, typer.Option("--delete-all", help="Delete the data of all kept sessions.")
     ] = False,
 ) -> None:
-    """List the quick sessions that are kept on this machine, or delete them."""
+    """List the quick sessions kept on this machine, or delete them."""
     needs_extra()
     from commonweal.study.sessions import (
         KEPT_DAYS,

@@ -33,35 +33,44 @@ def simulate(
         typer.Option(
             min=1,
             max=2000,
-            help=f"How many join; by default one group, with stock sentences {WITH_STOCK}.",
+            help=f"How many people join. Default: one group, or {WITH_STOCK} with --writer stock.",
         ),
     ] = None,
     profile: Annotated[
         Literal["usual", "steady", "bad line"],
-        typer.Option(help="How they are; steady: nobody leaves, none is late."),
+        typer.Option(
+            help="How simulated people behave. steady: nobody drops out or leaves. bad line: "
+            "more of them drop out, leave and reload pages."
+        ),
     ] = "usual",
-    seed: Annotated[int, typer.Option(min=0, help="The same seed, the same order.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="The random seed. The same seed gives the same order.")
+    ] = 0,
     writer: Annotated[
         Literal["arms", "stock"],
-        typer.Option(help="arms: what the study names. stock: ready sentences, no model."),
+        typer.Option(
+            help="arms: the study's own models write. stock: ready-made sentences, without a model."
+        ),
     ] = "arms",
     participants: Annotated[
         Literal["crude", "latent"],
         typer.Option(
-            help="crude: by words alone. latent: with a hidden position, so that the truth is "
-            "known; they know only the questions of their bank."
+            help="crude: rate by words alone. latent: have a hidden position, so that the truth "
+            "is known; they know only the questions of their bank."
         ),
     ] = "crude",
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Write the records, marked as simulated."),
+        typer.Option(
+            metavar="FOLDER", help="Write the records to this folder, marked as simulated."
+        ),
     ] = None,
     sets: Set = None,
 ) -> None:
-    """Rehearse a study with simulated people, on a copy: a real server, real arms, no waiting.
+    """Rehearse a study with simulated people, on a copy, with a real server and real arms.
 
-    The models of the arms write, as they will for people; the clock of everything else need not
-    wait. Nobody rated anything: what comes out says how the study runs, and nothing about people.
+    The models write as they will for people; all other waiting is skipped. The ratings are
+    simulated: they show how the study runs and say nothing about people.
     """
     needs_extra()
     import tempfile

@@ -21,16 +21,20 @@ app = typer.Typer(
 
 @app.command("reward", epilog=EXAMPLE)
 def reward(
-    config: Annotated[Path, typer.Argument(help="The run's config, TOML.", show_default=False)],
+    config: Annotated[
+        Path, typer.Argument(help="The config of the run (TOML).", show_default=False)
+    ],
     overwrite: Annotated[
         bool,
-        typer.Option("--overwrite", help="Begin anew in a folder begun with another config."),
+        typer.Option(
+            "--overwrite", help="Start over in a folder that was begun with another config."
+        ),
     ] = False,
     sets: Set = None,
 ) -> None:
-    """Train a reward model, calibrate it, export it to run without torch, write its model card.
+    """Train a reward model, calibrate it, export it to run without torch and write its model card.
 
-    A run that was broken off goes on where it stopped: give the same command again.
+    Run the same command again to continue a run that was interrupted.
     """
     from commonweal.training.config import RewardConfig, read_config
 
@@ -45,17 +49,21 @@ def reward(
 
 @app.command("sft", epilog=EXAMPLE_SFT)
 def sft(
-    config: Annotated[Path, typer.Argument(help="The run's config, TOML.", show_default=False)],
+    config: Annotated[
+        Path, typer.Argument(help="The config of the run (TOML).", show_default=False)
+    ],
     overwrite: Annotated[
         bool,
-        typer.Option("--overwrite", help="Begin anew in a folder begun with another config."),
+        typer.Option(
+            "--overwrite", help="Start over in a folder that was begun with another config."
+        ),
     ] = False,
     sets: Set = None,
 ) -> None:
     """Fine-tune a policy on statements that people rated high, and export it (paper 3.4 step 2).
 
-    The result runs without torch where its base is the packaged model. A run that was broken off
-    goes on where it stopped: give the same command again.
+    The result runs without torch if its base is the packaged model. Run the same command again to
+    continue a run that was interrupted.
     """
     from commonweal.training.config import SftConfig, read_config
 
@@ -70,11 +78,12 @@ def sft(
 @app.command("new", epilog="Example: commonweal train new sft CONFIG.toml")
 def new(
     kind: Annotated[
-        Literal["sft", "reward"], typer.Argument(help="A policy's run, or a reward model's.")
+        Literal["sft", "reward"],
+        typer.Argument(help="What to train: a policy (sft) or a reward model (reward)."),
     ],
     config: Annotated[Path, typer.Argument(help="A new file for the config.", show_default=False)],
 ) -> None:
-    """Write a config to start from: every field with its default and what it is."""
+    """Write a config to start from, with every field, its default and what it means."""
     from commonweal.training.starters import write_starter
 
     write_starter(config, kind)
