@@ -211,7 +211,7 @@ def find_agreement(
             reward=predictor,
             on_progress=progress,
             min_quality=min_quality,
-            shortlist=_shortlist(writer.model) if shortlist == "auto" else shortlist,
+            shortlist=shortlist_for(writer.model) if shortlist == "auto" else shortlist,
             may_be_empty=True,
         )
     except PluginError as error:
@@ -242,7 +242,7 @@ def find_agreement(
     return replace(found, explanation=explain(made, predictor))
 
 
-def _shortlist(model: LanguageModel) -> int | None:
+def shortlist_for(model: LanguageModel) -> int | None:
     """What suits what this model writes; None for a model that does not say."""
     wanted: int | None = getattr(model, "shortlist", None)
     return wanted

@@ -148,6 +148,7 @@ def written_without(
         reward=reward,
         on_progress=on_progress,
         min_quality=result.min_quality,
+        shortlist=result.shortlist,
         may_be_empty=True,
     )
     if not made.picks:

@@ -8,11 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commonweal import find_agreement
+from commonweal.editing import with_text
 from commonweal.errors import InputError
 from commonweal.models.scripted import ScriptedModel
+from commonweal.policies import load_policy
+from commonweal.rehearsing import written_without
 from commonweal.result import Agreement
 from commonweal.rewards import LogisticCalibration
 from commonweal.selection.shortlist import most_sensible
+from commonweal.study.arm_config import ArmConfig
+from commonweal.study.quick import quick_study
+from commonweal.study.written import Task, written_by
+from commonweal.types import Opinion
 
 QUESTION = "Should local buses be free for everyone?"
 OPINIONS = ["The fares eat up my wages.", "Nothing is free: somebody pays."]
@@ -111,3 +118,59 @@ def test_the_model_that_writes_says_whether_there_is_one():
     model = ScriptedModel(STATEMENTS)
     assert not hasattr(model, "shortlist")
     assert found([5.0] * 4).shortlist is None
+
+
+class Small(ScriptedModel):
+    """A model of which the rule chooses between two."""
+
+    shortlist = 2
+
+
+def arm_of(**options):
+    return ArmConfig(name="one", policy="zero_shot", candidates=4, **options)
+
+
+@pytest.mark.parametrize(
+    ("arm", "listed", "shown"),
+    [
+        (arm_of(shown=3), None, {STATEMENTS[i] for i in (1, 2, 3)}),
+        (arm_of(shown=1, shortlist=True), 2, {STATEMENTS[2]}),
+        (arm_of(shown=3, shortlist=True), 3, {STATEMENTS[i] for i in (0, 1, 2)}),
+        (
+            quick_study([QUESTION]).arms[0].model_copy(update={"candidates": 4}),
+            3,
+            {STATEMENTS[i] for i in (0, 1, 2)},
+        ),
+    ],
+)
+def test_an_arm_shows_as_many_as_it_says_and_only_one_that_asks_has_a_list(arm, listed, shown):
+    task = Task(arm, QUESTION, tuple(map(Opinion, "ab", OPINIONS)), (), 1)
+    policy = load_policy("zero_shot", Small(STATEMENTS))
+    (drawn,) = written_by(task, policy, Judging([6, 6, 6, 4.0])).draws
+    assert drawn.shortlist == listed
+    assert {each.text for each in drawn.shown} == shown
+
+
+@pytest.mark.parametrize("more", [{"plan": "collection"}, {"reward": "none", "shown": 4}])
+def test_an_arm_without_a_rule_has_no_list(more):
+    with pytest.raises(ValueError, match="shortlist is true, and no rule chooses"):
+        arm_of(shortlist=True, **more)
+
+
+def test_a_text_by_hand_needs_no_place_on_the_list_and_takes_none():
+    reward = Judging([6, 6, 6, 4.0])
+    before = found([6, 6, 6, 4.0], shortlist=2)
+    unheard = "Municipal councils everywhere deserve sustainable mobility concepts."
+    after = with_text(before, unheard, author="facilitator", reward=reward)
+    assert after.passed_over == before.passed_over == {1, 3}
+    taken = with_text(before, unheard, author="facilitator", take=True, reward=reward)
+    assert taken.closest_index not in taken.passed_over
+
+
+def test_what_is_written_without_somebody_is_chosen_as_the_rest_was():
+    reward = Judging([6, 6, 6, 4.0])
+    policy = load_policy("zero_shot", ScriptedModel(STATEMENTS))
+    everybody = found([6, 6, 6, 4.0], shortlist=2)
+    name = everybody.opinions[0].id
+    without = written_without(everybody, name, policy=policy, reward=reward, n_candidates=4)
+    assert without.text != STATEMENTS[3]

@@ -187,17 +187,21 @@ class Selection(_Record):
 
     @property
     def passed_over(self) -> frozenset[int]:
-        """The columns that are never picked: those of ``weak``, and those not on the shortlist."""
-        if self.qualities is None or self.shortlist is None or not self.candidates:
+        """The columns that are never picked: those of ``weak``, and those not on the shortlist.
+
+        What a person wrote is on no list: it neither needs a place there nor takes one.
+        """
+        written = [column for column, each in enumerate(self.candidates) if not each.author]
+        if self.qualities is None or self.shortlist is None or not written:
             return self.weak
         order = most_sensible(
             self.question.text,
             [each.text for each in self.opinions],
-            [each.text for each in self.candidates],
-            self.qualities,
+            [self.candidates[column].text for column in written],
+            self.qualities[written],
         )
-        listed = [column for column in order if column not in self.weak][: self.shortlist]
-        return frozenset(order) - frozenset(listed)
+        listed = [written[at] for at in order if written[at] not in self.weak][: self.shortlist]
+        return self.weak | (frozenset(written) - frozenset(listed))
 
     def predictions(self) -> Iterator[Prediction]:
         """Each cell of ``rewards`` and ``utilities``, person by person; none without both."""

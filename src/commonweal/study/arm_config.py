@@ -67,6 +67,10 @@ class ArmConfig(_Part):
     collection plan (``collection.CollectionPlan``). Both may do without a reward model ("none"),
     the first where there is nothing to pick: every candidate is shown. "opinions" writes nothing:
     people rate each other's opinions beside the statements of other arms (paper 4.4).
+
+    ``shortlist``: whether the rule chooses between the most sensible candidates alone, with a model
+    of which that is the default elsewhere (docs/decisions/042-shortlist.md), but between no fewer
+    than are shown.
     """
 
     name: Annotated[str, Field(pattern=NAME)]
@@ -78,6 +82,7 @@ class ArmConfig(_Part):
     alpha: AlphaConfig | None = None
     candidates: Annotated[int, Field(ge=1, le=64)] = 16
     shown: Annotated[int, Field(ge=1, le=10)] = 1
+    shortlist: bool = False
 
     @model_validator(mode="before")
     @classmethod
@@ -124,6 +129,11 @@ class ArmConfig(_Part):
                 raise ValueError(f"model: {error}") from None
             self._check_names()
         self._check_own_name()
+        if self.shortlist and (self.plan == "collection" or self.reward == NO_REWARD):
+            raise ValueError(
+                "shortlist is true, and no rule chooses: the plan is collection or there is no "
+                'reward model; expected plan = "best" with one, or shortlist = false'
+            )
         if self.plan == "collection":
             return self._collects()
         if self.welfare is not None and self.alpha is not None:
@@ -222,7 +232,7 @@ class ArmConfig(_Part):
 def _of_people(given: dict[str, Any]) -> dict[str, Any]:
     """The fields of an arm that writes nothing; what a model would need may not be given."""
     fixed = {"policy": HUMAN, "model": "", "reward": NO_REWARD}
-    left_out = {"welfare": None, "alpha": None, "candidates": 16, "shown": 1}
+    left_out = {"welfare": None, "alpha": None, "candidates": 16, "shown": 1, "shortlist": False}
     for name, value in (fixed | left_out).items():  # a study kept in a database has every field
         if given.get(name, value) != value:
             raise ValueError(

@@ -81,7 +81,7 @@ def quick_study(
             },
             "moderation": {"mode": "review" if review else "automatic"},
             "questions": [{"text": question} for question in asked],
-            "arms": [{"name": "quick", "model": model, "shown": 3}],
+            "arms": [{"name": "quick", "model": model, "shown": 3, "shortlist": True}],
         }
     )
 

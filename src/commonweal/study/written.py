@@ -152,8 +152,9 @@ def _all(task: Task, policy: Policy, on_progress: Progress | None) -> Written:
 
 
 def _best(task: Task, policy: Policy, reward: RewardModel, on_progress: Progress | None) -> Written:
-    from commonweal.agreement import find_agreement
+    from commonweal.agreement import find_agreement, shortlist_for
 
+    listed = shortlist_for(policy.model) if task.arm.shortlist else None
     found = find_agreement(
         task.question,
         task.opinions,
@@ -162,6 +163,7 @@ def _best(task: Task, policy: Policy, reward: RewardModel, on_progress: Progress
         n_candidates=task.arm.candidates,
         seed=task.seed,
         omit=task.omit,
+        shortlist=None if listed is None else max(listed, task.arm.shown),
         on_progress=on_progress,
     )
     if found.closest is None:
