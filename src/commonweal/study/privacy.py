@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Table, delete, or_, select, update
+from sqlalchemy import Select, Table, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from commonweal.study import machine, minority, people
 from commonweal.study.shared import forget_shared
+from commonweal.study.statements import without_notes_on
 from commonweal.study.store import Turn
 from commonweal.study.tables import (
     ACTORS,
@@ -141,6 +142,7 @@ def delete_data(turn: Turn, person: Participant, *, actor: str = "participant") 
         or_(Round.id.in_(written_in), Round.first_id.in_(written_in), Round.id.in_(criticised))
     )
     turn.db.execute(update(Job).where(Job.round_id.in_(theirs)).values(error=""))
+    _forget_notes(turn.db, person, theirs)
     forget_shared(turn.db, person.id)
     minority.forget(turn.db, person.id)
     turn.db.execute(delete(Participant).where(Participant.id == person.id))
@@ -150,3 +152,11 @@ def delete_data(turn: Turn, person: Participant, *, actor: str = "participant") 
     turn.touch(group)
     if group is not None:
         machine.advance(turn, group)
+
+
+def _forget_notes(db: Session, person: Participant, theirs: Select[int]) -> None:
+    """Deletes what notes on the writing of these rounds say of the person: they may quote."""
+    names = select(Opinion.name).where(Opinion.participant_id == person.id)
+    said = {*db.scalars(names), f"p{person.id}"}
+    for row in db.scalars(select(Round).where(Round.id.in_(theirs))).all():
+        row.notes = without_notes_on(said, row.notes)

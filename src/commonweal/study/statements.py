@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,7 +47,10 @@ def store_statements(turn: Turn, row: Round, written: Mapping[str, Written]) -> 
             continue
         result = written[arm.name]
         row.provenance = {**row.provenance, arm.name: result.provenance}
-        row.notes = [*row.notes, *(f"{arm.name}: {note}" for note in result.notes)]
+        # Whoever has deleted their data since is not quoted.
+        gone = {each.id for drawn in result.draws for each in drawn.opinions} - people.keys()
+        notes = (f"{arm.name}: {note}" for note in result.notes)
+        row.notes = [*row.notes, *without_notes_on(gone, notes)]
         reward_model = str(result.provenance.get("reward_model", arm.reward))
         for number, drawn in enumerate(result.draws):
             statements = _stored(turn, row, arm.name, number, drawn, n_stored)
@@ -67,6 +70,11 @@ def store_statements(turn: Turn, row: Round, written: Mapping[str, Written]) -> 
                 statement.pick = len(picked)
                 _say_why(statement, found)
                 picked.append(statement)
+
+
+def without_notes_on(names: Collection[str], notes: Iterable[str]) -> list[str]:
+    """The notes on what was written that say nothing of these people: a note may quote."""
+    return [each for each in notes if not any(repr(name) in each for name in names)]
 
 
 def replace_rejected(turn: Turn, rejected: Statement) -> Statement | None:
