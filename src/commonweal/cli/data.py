@@ -52,16 +52,16 @@ def import_(
     name: Annotated[
         str | None,
         typer.Option(
-            help="The dataset's name. Default: the name of --out. For a single Polis export or "
-            "ratings file, its rounds take this name too; otherwise they are named after "
-            "PATH."
+            help="The dataset's name. Default: the name of --out. With a single Polis export or "
+            "ratings file, the rounds take the name given here; without it they are named "
+            "after PATH."
         ),
     ] = None,
     opinions: Annotated[
         str,
         typer.Option(
-            help="Polis: take as a person's opinion what they have written, or make one from "
-            "some of their votes."
+            help="Polis: where a person's opinion comes from. written: their comments. votes: "
+            "some of their votes, as text."
         ),
     ] = "written",
     n_votes: Annotated[
