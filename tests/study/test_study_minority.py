@@ -211,6 +211,23 @@ def test_it_goes_with_the_data_of_one_whose_opinion_is_in_it(tmp_path):
     place.store.close()
 
 
+def test_nothing_is_written_and_nobody_waits_where_its_people_have_deleted_their_data(tmp_path):
+    place, writer = place_of(tmp_path), ScriptedWriter()
+    ids = place.join(6)
+    act_until(place, ids, "rate", writer)
+    for person in ids:
+        place.act(person, agreement=2 if person in ids[:2] else 6)
+    assert place.page(ids[2]).waiting_for == "generating"
+    for person in ids[:2]:
+        with place.turn() as turn:
+            privacy.delete_data(turn, turn.db.get(Participant, person))
+    assert place.page(ids[2]).kind == "result"
+    assert (kept(place).text, kept(place).why) == ("", "deleted")
+    assert not Worker(place.store, place.study_id, writer).run_once()
+    assert not any(task.speaks for task in writer.tasks)
+    place.store.close()
+
+
 def test_who_deletes_while_it_is_written_is_not_in_it(tmp_path):
     place = place_of(tmp_path)
     ids = place.join(6)

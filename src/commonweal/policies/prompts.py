@@ -222,7 +222,10 @@ def _without_orders(opinions: Sequence[Opinion]) -> tuple[dict[str, str], list[s
     """What each wrote before any order to the software, by id, and a note for each who gave one."""
     kept = {opinion.id: without_orders(opinion.text) for opinion in opinions}
     if not any(kept.values()):
-        return {opinion.id: opinion.text for opinion in opinions}, []
+        return {opinion.id: opinion.text for opinion in opinions}, [
+            "all that is to be read gives orders to the software and says nothing before them, so "
+            "it was shown to the model that writes as it is"
+        ]
     notes = []
     for opinion in opinions:
         if kept[opinion.id] == opinion.text:

@@ -246,6 +246,11 @@ def _generation_seconds(turn: Turn) -> float:
 
 def _generating(turn: Turn, group: Group, _active: list[Participant]) -> bool:
     job = turn.db.scalars(select(Job).where(Job.round_id == group.round_id)).one()
+    sentence = minority.of(turn.db, turn.db.get_one(Round, group.round_id))
+    if sentence is not None and sentence.why == "deleted":
+        job.status, job.claim, job.finished_at = "done", None, turn.now
+        _show_result(turn, group)
+        return True
     if job.status in ("queued", "running"):
         if turn.now < group.deadline:
             return False
