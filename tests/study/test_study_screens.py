@@ -205,7 +205,9 @@ def test_going_back_and_a_second_tab_do_no_harm(chromium, site):
         page.fill("textarea", OPINION)
         first.press("form[action='/here/opinion'] button")
         second.wait_for_selector("h1:has-text('Waiting for the others')")
+        # An answer is sent in place, so that "back" leaves the study; who returns finds the same.
         page.go_back()
+        page.go_forward()
         page.wait_for_selector("h1:has-text('Waiting for the others')")
         assert (count(site, Rating), count(site, Opinion)) == (1, 1)
 
