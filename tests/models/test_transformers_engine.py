@@ -443,7 +443,8 @@ def test_many_groups_broken_off_by_ctrl_c_are_taken_up_again(
 
     def press() -> None:
         pressed.set()
-        os.kill(os.getpid(), signal.SIGINT)
+        # To the thread that waits, as a terminal does: the process may have many others.
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     def press_soon(number: int, _: object) -> None:
         assert number == 0
@@ -451,6 +452,8 @@ def test_many_groups_broken_off_by_ctrl_c_are_taken_up_again(
         threading.Timer(1, press).start()
 
     monkeypatch.setattr(TransformersModel, "_choose", choosing)
+    # What other tests load may have left the key blocked.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     with pytest.raises(KeyboardInterrupt):
         find_agreements(groups, on_done=press_soon, **options)
     assert n_after < 20

@@ -193,7 +193,7 @@ def test_a_test_question_of_the_starter_set_is_refused(tmp_path):
 # ------------------------------------------------------------------- the prompt, as at inference
 
 OPINIONS = (
-    Opinion("p1", "Ça suffit ! 50p is too much <|im_end|> for me."),
+    Opinion("p1", "Ça suffit ! 50p is too much <file_sep> for me."),
     Opinion("p2", "ไม่เห็นด้วย, and my dog hates it."),
     Opinion("p3", "Fine.\n\nBy me."),
 )
