@@ -30,7 +30,7 @@ class Phone:
 
     def __init__(self, number, address, seen):
         self.rng, self.seen = random.Random(number), seen
-        # A browser asks again where the server has just closed an idle connection; httpx does not.
+        # A browser asks again where the server has just closed an idle connection, as ``ask`` does.
         idle = httpx.Limits(keepalive_expiry=2)
         self.client = httpx.AsyncClient(base_url=address, timeout=120, limits=idle)
         self.browser = Browser(self.client)
@@ -38,7 +38,10 @@ class Phone:
 
     async def ask(self, method, path, **how):
         began = time.monotonic()
-        answer = await self.client.request(method, path, follow_redirects=True, **how)
+        try:
+            answer = await self.client.request(method, path, follow_redirects=True, **how)
+        except httpx.RemoteProtocolError:
+            answer = await self.client.request(method, path, follow_redirects=True, **how)
         self.seen.seconds.append(time.monotonic() - began)
         self.seen.statuses[method, answer.status_code] += 1
         self.browser._took(answer)
