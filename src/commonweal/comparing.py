@@ -92,7 +92,7 @@ def compare_rules(result: Agreement, names: tuple[str, ...] = OTHER_RULES) -> tu
 
 def majorities(result: Agreement) -> str:
     """Whether one candidate beats every other one to one, in a sentence; "" without candidates."""
-    shown = [column for column in range(len(result.candidates)) if column not in result.passed_over]
+    shown = list(result.choosable)
     if not shown:
         return ""
     cycle = [shown[at] for at in top_cycle(result.utilities[:, shown])]

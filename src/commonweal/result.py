@@ -267,9 +267,7 @@ class Agreement(Selection):
             return ()
         best = self.ranking.ranks[self.closest_index]
         return tuple(
-            each
-            for index, each in enumerate(self.candidates)
-            if index not in self.passed_over and self.ranking.ranks[index] == best
+            self.candidates[index] for index in self.choosable if self.ranking.ranks[index] == best
         )
 
     @property

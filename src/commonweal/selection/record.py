@@ -191,17 +191,24 @@ class Selection(_Record):
 
         What a person wrote is on no list: it neither needs a place there nor takes one.
         """
+        weak = self.weak
         written = [column for column, each in enumerate(self.candidates) if not each.author]
         if self.qualities is None or self.shortlist is None or not written:
-            return self.weak
+            return weak
         order = most_sensible(
             self.question.text,
             [each.text for each in self.opinions],
             [self.candidates[column].text for column in written],
             self.qualities[written],
         )
-        listed = [written[at] for at in order if written[at] not in self.weak][: self.shortlist]
-        return self.weak | (frozenset(written) - frozenset(listed))
+        listed = [written[at] for at in order if written[at] not in weak][: self.shortlist]
+        return weak | (frozenset(written) - frozenset(listed))
+
+    @property
+    def choosable(self) -> tuple[int, ...]:
+        """The columns that may be picked, in the order of generation."""
+        passed_over = self.passed_over
+        return tuple(i for i in range(len(self.candidates)) if i not in passed_over)
 
     def predictions(self) -> Iterator[Prediction]:
         """Each cell of ``rewards`` and ``utilities``, person by person; none without both."""
