@@ -373,6 +373,19 @@ def test_a_full_disk_under_stdout_is_no_success(server, group):
 # ------------------------------------------------------------------------- a result taken up again
 
 
+def test_what_people_voted_is_shown_under_each_rule_beside_the_predictions(tmp_path):
+    ballots = tmp_path / "ballots.csv"
+    ballots.write_text("Name;C1;C2\nasha;1;2\nben;2;1\ncem;2;1\n", encoding="utf-8")
+    stored = Path(__file__).parents[1] / "agreement_1.json"
+    ran = commonweal("agree", stored, "--rankings", ballots)
+    assert ran.returncode == 0, ran.stderr
+    assert "What each rule picks, by 3 people's own rankings" in ran.stdout
+    assert "c02 beats every other candidate one to one." in ran.stdout
+    ran = commonweal("agree", BUSES, "--rankings", ballots)
+    assert ran.returncode == 2
+    assert "bus-fares.toml is no stored result" in ran.stderr
+
+
 @pytest.mark.slow
 def test_a_stored_result_is_criticised_edited_and_compared(server, tmp_path):
     options = ("--model", server.model, "--candidates", 3, "--policy", "zero_shot")

@@ -6,7 +6,7 @@ import json
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -191,6 +191,20 @@ def agree(
             "--compare-rules", help="Show what each rule chooses and whom it serves least."
         ),
     ] = False,
+    rankings: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="After people ranked the candidates of a stored result: a table with id and a "
+            "column for each candidate, 1 for the best. Shows what each rule chooses.",
+        ),
+    ] = None,
+    ratings: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="The same where people rated the candidates from 1 to 7."
+        ),
+    ] = None,
     what_if: Annotated[
         bool,
         typer.Option(
@@ -274,7 +288,12 @@ def agree(
 
     from commonweal.agreement import find_agreement
     from commonweal.cli.agree_again import check_stored, print_edited, read_result
-    from commonweal.cli.agree_compared import print_rules, print_what_if, print_without
+    from commonweal.cli.agree_compared import (
+        print_ballots,
+        print_rules,
+        print_what_if,
+        print_without,
+    )
     from commonweal.cli.agree_screen import print_result
     from commonweal.editing import with_text
     from commonweal.files import check_outputs, read_text, write_whole
@@ -283,6 +302,11 @@ def agree(
     from commonweal.large.reading import read_people
 
     many = ManyOptions(writing, panel, slate, slate_rule)
+    said_of_candidates: dict[Literal["rankings", "ratings"], Path] = {}
+    if rankings is not None:
+        said_of_candidates["rankings"] = rankings
+    if ratings is not None:
+        said_of_candidates["ratings"] = ratings
     json_on_screen = json_file is not None and str(json_file) == "-"
     check_outputs(
         {
@@ -293,11 +317,13 @@ def agree(
         },
         inputs={"the group's file": group}
         | ({"the critiques": critiques} if critiques is not None else {})
-        | ({"the edited text": edited} if edited is not None else {}),
+        | ({"the edited text": edited} if edited is not None else {})
+        | {f"the {kind}": path for kind, path in said_of_candidates.items()},
     )
     from commonweal.minority import with_minority
     from commonweal.policies import default_policy, load_policy
     from commonweal.policies.languages import language_warning
+    from commonweal.reading.ballots import read_ballots
     from commonweal.reading.critiques import read_critiques
     from commonweal.rehearsing import write_alpha_plot, written_without
     from commonweal.revising import check_critiques
@@ -308,6 +334,16 @@ def agree(
         raise InputError("--take is for a text given with --edited; take it out, or give one")
     said, how_read = read_critiques(critiques) if critiques is not None else ((), ())
     stored = read_result(group)
+    if stored is None and said_of_candidates:
+        raise InputError(
+            f"{group} is no stored result, and --{next(iter(said_of_candidates))} is about the "
+            "candidates of one; expected the file that commonweal agree --json wrote"
+        )
+    ballots = [
+        read_ballots(path, [each.id for each in stored.candidates], kind)
+        for kind, path in said_of_candidates.items()
+        if stored is not None
+    ]
     if stored is not None:
         check_stored(
             group,
@@ -398,6 +434,8 @@ def agree(
         )
     if compare_rules and result.candidates:
         print_rules(console, result)
+    for each in ballots:
+        print_ballots(console, result, each)
     if what_if:
         print_what_if(console, result)
     for name in what_if_anew or ():

@@ -1,55 +1,98 @@
-"""What ``--compare-rules`` and ``--what-if`` show: one group under many rules, and without each."""
+"""What ``--compare-rules``, ``--rankings``, ``--ratings`` and ``--what-if`` show: one group under
+many rules, by predictions or by what people said, and without each person.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from commonweal.comparing import RulePick
+    from commonweal.reading.ballots import Ballots
     from commonweal.rehearsing import WrittenWithout
     from commonweal.result import Agreement
+    from commonweal.types import Candidate
 
 
 def print_rules(console: Console, result: Agreement) -> None:
-    """What each rule picks and whom it serves least."""
+    """What each rule picks by what is predicted, and whom it serves least."""
+    from commonweal.comparing import compare_rules, majorities
+
+    _print_picks(
+        console,
+        "What each rule picks, by predicted agreement",
+        compare_rules(result),
+        result.candidates,
+        majorities(result),
+    )
+
+
+def print_ballots(console: Console, result: Agreement, ballots: Ballots) -> None:
+    """What each rule picks by what people said of the candidates, and whom it serves least."""
+    from commonweal.comparing import compare_ballots, majorities_of_ballots
+
+    for note in ballots.notes:
+        console.print(note)
+    n_people = len(ballots.people)
+    candidates = {each.id: each for each in result.candidates}
+    _print_picks(
+        console,
+        f"What each rule picks, by {n_people} {'person' if n_people == 1 else 'people'}'s own "
+        f"{ballots.kind}",
+        compare_ballots(ballots),
+        [candidates[each] for each in ballots.candidates],
+        majorities_of_ballots(ballots),
+        # A place depends on how many there are, so its mean means little.
+        has_ratings=ballots.kind == "ratings",
+    )
+
+
+def _print_picks(
+    console: Console,
+    title: str,
+    picks: Sequence[RulePick],
+    candidates: Sequence[Candidate],
+    majorities: str,
+    *,
+    has_ratings: bool = True,
+) -> None:
     from rich import box
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
-    from commonweal.comparing import compare_rules, majorities
-
-    table = Table(box=box.SIMPLE, title="What each rule picks, by predicted agreement", expand=True)
-    for name in ("Rule", "Picks", "Mean", "Lowest", "Serves least"):
+    table = Table(box=box.SIMPLE, title=title, expand=True)
+    numbers = ("Mean", "Lowest") if has_ratings else ()
+    for name in ("Rule", "Picks", *numbers, "Serves least"):
         table.add_column(
             name,
-            justify="right" if name in ("Mean", "Lowest") else "left",
+            justify="right" if name in numbers else "left",
             ratio=1 if name == "Serves least" else None,
         )
-    picks = compare_rules(result)
     for each in picks:
         if each.index is None:
-            table.add_row(each.name, "none", "", "", "")
+            table.add_row(each.name, "none", *["" for _ in numbers], "")
             continue
         tied = f" (tie of {len(each.tied)})" if len(each.tied) > 1 else ""
         table.add_row(
             each.name,
-            result.candidates[each.index].id + tied,
-            f"{each.mean:.1f}",
-            f"{each.lowest:.1f}",
+            candidates[each.index].id + tied,
+            *((f"{each.mean:.1f}", f"{each.lowest:.1f}") if has_ratings else ()),
             Text(", ".join(each.least_served)),
         )
     console.print(table)
-    if said := majorities(result):
-        console.print(said)
+    if majorities:
+        console.print(majorities)
     console.print("Of a tie the candidate written first is taken.")
     for index in dict.fromkeys(each.index for each in picks if each.index is not None):
         console.print()
         names = ", ".join(each.name for each in picks if each.index == index)
-        console.print(f"{result.candidates[index].id} ({names})", style="bold")
-        console.print(Padding(Text(result.candidates[index].text), (0, 0, 0, 2)))
+        console.print(f"{candidates[index].id} ({names})", style="bold")
+        console.print(Padding(Text(candidates[index].text), (0, 0, 0, 2)))
     console.print()
 
 
