@@ -1,7 +1,8 @@
 # Two commands on a fresh machine with Python 3.11+ and make, neither of which installs torch:
 #   make run    sets up (the extra `app`), pulls the weights and does the main job
-#   make test   sets up for development, checks, and passes the tests
-# Then, with torch and every other extra: make test-train, and make test-slow.
+#   make test   sets up for development and passes the tests
+# Beside them `make check`: lint, types, layers, doctests. Then, with torch and every other extra,
+# make test-train and make test-slow.
 PYTHON ?= python3
 GROUP ?= examples/groups/bus-fares.toml
 WORKERS ?= 2
@@ -25,7 +26,7 @@ run: $(VENV)/app.stamp
 	mkdir -p out
 	$(BIN)/commonweal agree $(GROUP) --json out/result.json --report out/report.html
 
-test: check
+test: $(VENV)/dev.stamp
 	$(BIN)/commonweal models pull $(TESTED_WITH)
 	$(PYTEST) -m "not slow and not train"
 
