@@ -128,11 +128,12 @@ def test_position_ratings_are_the_first_ones(dataset):
     assert set(dataset.position_ratings["round_id"]) == {ROUNDS[0], ROUNDS[2]}
 
 
-def test_bots_and_mock_statements_are_dropped_and_counted(tmp_path):
+@pytest.mark.parametrize("mark", ["MOCK", "mock", "PROVENANCE_MOCK", "Mock_Statement", "DUMMY"])
+def test_bots_and_mock_statements_are_dropped_and_counted(tmp_path, mark):
     rows = comparison_rows()
     rows[0]["metadata.provenance"] = "BOT_CITIZEN"
     for row in rows[1:4]:
-        row["candidates.metadata.provenance"] = ["MODEL_MEDIATOR", "MOCK", "HUMAN_MEDIATOR"]
+        row["candidates.metadata.provenance"] = ["MODEL_MEDIATOR", mark, "HUMAN_MEDIATOR"]
     dataset = import_habermas(put_files(tmp_path / "h", rows))
     assert list(problems(dataset, Path("d"))) == []
     counts = dataset.about.steps[0].counts
@@ -212,16 +213,17 @@ def test_the_scales_are_the_published_ones():
         assert ours == {"MOCK": None} | {name: n for n, name in enumerate(names, start=1)}
 
 
-def test_opinions_that_no_person_wrote_are_dropped_and_counted(tmp_path):
+@pytest.mark.parametrize("mark", ["MOCK", "Mock", "PROVENANCE_MOCK", "BOT_CITIZEN"])
+def test_opinions_that_no_person_wrote_are_dropped_and_counted(tmp_path, mark):
     rows = comparison_rows()
     own, others = "own_opinion.metadata.provenance", "other_opinions.metadata.provenance"
     for row in rows:
         row[own] = "HUMAN_CITIZEN"
         row[others] = ["HUMAN_CITIZEN"] * len(row["other_opinions.text"])
         if row["worker_id"] == "w0-0":
-            row[own], row["own_opinion.text"] = "MOCK", "A mock opinion."
+            row[own], row["own_opinion.text"] = mark, "A mock opinion."
         elif row["worker_id"] == "w0-1":
-            row[others][0], row["other_opinions.text"][0] = "MOCK", "A mock opinion."
+            row[others][0], row["other_opinions.text"][0] = mark, "A mock opinion."
         elif row["launch_id"] == "launch-0":  # not marked here: known by its id
             row["other_opinions.text"][0] = "A mock opinion."
     dataset = import_habermas(put_files(tmp_path / "h", rows))

@@ -198,6 +198,7 @@ def test_it_works_inside_a_running_loop() -> None:
         ("eos", "stop"),
         (None, "stop"),
         ("length", "length"),
+        ("model_context_window_exceeded", "length"),
     ],
 )
 def test_finish_reasons(sent: str | None, kept: str) -> None:
@@ -206,8 +207,11 @@ def test_finish_reasons(sent: str | None, kept: str) -> None:
     assert (found.text, found.finish_reason) == ("so far", kept)
 
 
-def test_what_a_filter_left_of_a_text_does_not_pass_for_a_whole_one() -> None:
-    with FaultyServer(says(answer_body("so far", "content_filter"))) as server:
+@pytest.mark.parametrize(
+    "reason", ["content_filter", "refusal", "guardrail_intervened", "sensitive", "RECITATION"]
+)
+def test_what_a_filter_left_of_a_text_does_not_pass_for_a_whole_one(reason: str) -> None:
+    with FaultyServer(says(answer_body("so far", reason))) as server:
         assert one(model_at(server)).text == ""
 
 

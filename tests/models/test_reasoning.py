@@ -45,6 +45,8 @@ NOTATIONS = {
     "channels without their marks, on lines": f"analysis\n{THOUGHT}\n\nassistantfinal\n\n{SAID}",
     "a process": f"Thinking Process:\n\n1. {THOUGHT}\n\nFinal Output:\n{SAID}",
     "a process that a mark ends": f"Thinking Process:\n\n1. {THOUGHT}\n</think>\n\n{SAID}",
+    "turns": f"<|begin|>assistant<|think|>{THOUGHT}<|end|><|begin|>assistant<|content|>{SAID}"
+    "<|end|>",
     "inner": f"<|inner_prefix|>{THOUGHT}<|inner_suffix|>{SAID}",
     "unused tokens": f"<unused94>thought\n{THOUGHT}<unused95>{SAID}",
     "channels": f"<|channel|>analysis<|message|>{THOUGHT}<|end|><|start|>assistant<|channel|>final"

@@ -26,9 +26,9 @@ from commonweal.datasets.schema import LIKERT_7
 from commonweal.errors import InputError
 from commonweal.frames import pl
 
-_NOT_STATEMENTS = ("mock", "dummy", "example")
+_NOT_STATEMENTS = r"(?i)(?:^|[\W_])(?:mock|dummy|example)(?:[\W_]|$)"  # PROVENANCE_MOCK, too
 _HUMAN = "human_citizen"
-_MADE_UP = (*_NOT_STATEMENTS, "bot_citizen")
+_MADE_UP = rf"{_NOT_STATEMENTS}|bot_citizen"
 _OTHER_OPINIONS = ("text", "metadata.id", "metadata.participant_id")
 _REWARD_MODEL = "habermas-machine"
 
@@ -72,7 +72,7 @@ def import_habermas(folder: Path, *, name: str = "habermas-machine") -> Dataset:
 
     opinions = _opinions(human)
     shown = _shown(path, human)
-    fit = ~pl.col("policy").is_in(_NOT_STATEMENTS)
+    fit = ~pl.col("policy").str.contains(_NOT_STATEMENTS)
     counts["statements dropped: mock, dummy or example"] = (
         shown.filter(~fit).unique(["round_id", "candidate_id"]).height
     )
@@ -134,7 +134,7 @@ def _without_mock(human: pl.DataFrame, counts: dict[str, int]) -> pl.DataFrame:
     counts["rows dropped: their own opinion is mock, dummy, example or a bot's"] = 0
     counts["others' opinions dropped: mock, dummy, example or a bot's"] = 0
     if own in human.columns:
-        made_up = pl.col(own).str.to_lowercase().is_in(_MADE_UP).fill_null(False)
+        made_up = pl.col(own).str.contains(_MADE_UP).fill_null(False)
         mock = human.filter(made_up).select("round_id", opinion_id="own_opinion.metadata.id")
         human = human.filter(~made_up)
         counts["rows dropped: their own opinion is mock, dummy, example or a bot's"] = mock.height
@@ -152,7 +152,7 @@ def _without_mock(human: pl.DataFrame, counts: dict[str, int]) -> pl.DataFrame:
     )
     bad = pl.col("of_mock").fill_null(False)
     if others in flat.columns:
-        bad |= pl.col(others).str.to_lowercase().is_in(_MADE_UP).fill_null(False)
+        bad |= pl.col(others).str.contains(_MADE_UP).fill_null(False)
     n_bad = flat.filter(bad).height
     if not n_bad:
         return human

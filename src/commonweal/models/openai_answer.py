@@ -12,8 +12,11 @@ from typing import Any, Literal, NamedTuple
 
 from commonweal.models.reasoning import is_opened_before, set_apart
 
-_LENGTH = re.compile(r"length|max|limit|incomplete|truncat", re.IGNORECASE)
-_FILTERED = re.compile(r"filter|safety|moderation|blocklist|prohibited", re.IGNORECASE)
+_LENGTH = re.compile(r"length|max|limit|incomplete|truncat|exceed", re.IGNORECASE)
+_FILTERED = re.compile(
+    r"filter|safety|moderation|blocklist|prohibited|refus|guardrail|sensitive|recitation|spii",
+    re.IGNORECASE,
+)
 _BROKEN_OFF = re.compile(r"abort|error|cancel|timeout|timed.out|fail|insufficient", re.IGNORECASE)
 _REASONING = re.compile(
     r"think|thought|summary|analysis|^(?!(?:finish|stop|done)_?reason).*reason", re.IGNORECASE

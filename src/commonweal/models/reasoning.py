@@ -26,7 +26,7 @@ _THINKING = (
     r"think|thinking|thinks|thought|thoughts|reason|reasoning|reasonings|analysis|analyze|analyse"
     r"|reflect|reflection|scratchpad|deliberation|monologue|cot|inner"
 )
-_ANSWERING = r"answer|response|reply|solution|final|output|box|statement"
+_ANSWERING = r"answer|response|reply|solution|final|output|content|box|statement"
 _ENDING = r"end|close|stop|suffix"
 
 # <think>, </think>, <seed:think>, [THINK], [/THINK], ◁think▷, <|START_THINKING|>,
@@ -235,12 +235,12 @@ def _marks(text: str) -> Parted:
             is_kept = not is_thinking and not mark.closes
             (said if is_kept else thoughts).append(piece)
             is_thinking = not mark.closes
-        elif is_thinking:  # it began to answer without a word that the thinking is over
-            thoughts.append(piece)
-            is_thinking, is_answering = False, not mark.closes
         elif not mark.closes:  # what stands before the answer's mark leads up to it
             thoughts += [*said, piece]
-            said, is_answering = [], True
+            said, is_thinking, is_answering = [], False, True
+        elif is_thinking:  # it answered without a word that the thinking is over
+            thoughts.append(piece)
+            is_thinking = False
         elif is_answering or piece.strip():
             said.append(piece)
             at = len(text)  # what follows the answer's end is none of it
