@@ -20,8 +20,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from commonweal.agreement import find_agreement
-from commonweal.datasets.habermas import import_habermas
-from commonweal.datasets.polis import import_polis
+from commonweal.datasets.importers.habermas import import_habermas
+from commonweal.datasets.importers.polis import import_polis
 from commonweal.errors import CommonwealError
 from commonweal.groups import Group, read_group
 from commonweal.rewards import load_reward_model

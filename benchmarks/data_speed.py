@@ -34,7 +34,7 @@ from commonweal.datasets.comparisons import (
     within_person_pairs,
 )
 from commonweal.datasets.dataset import Dataset, read_dataset, write_dataset
-from commonweal.datasets.polis import import_polis
+from commonweal.datasets.importers.polis import import_polis
 
 VOTES_A_PERSON = 100
 N_COMMENTS = 500

@@ -69,8 +69,8 @@ def run(plan: Path, folder: Path) -> float:
     """Seconds of this plan's loop in this folder, from the first import on."""
     start = time.perf_counter()
     from commonweal.training.config import read_config
-    from commonweal.training.iterate import Loop
-    from commonweal.training.iterate_config import IteratePlan
+    from commonweal.training.loop.loop import Loop
+    from commonweal.training.loop.plan import IteratePlan
 
     for line in Loop(read_config(plan, IteratePlan).model_copy(update={"out": folder})).run():
         print(line, flush=True)

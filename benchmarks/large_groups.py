@@ -36,7 +36,7 @@ import numpy as np
 
 from commonweal.agreement import find_agreement
 from commonweal.datasets.agreements import matrix
-from commonweal.datasets.polis import import_polis
+from commonweal.datasets.importers.polis import import_polis
 from commonweal.large import slate as slates
 from commonweal.large.groups import groups_from_votes
 from commonweal.large.judging import Panel, for_samples, judge

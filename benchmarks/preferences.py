@@ -24,9 +24,9 @@ from pathlib import Path
 import numpy as np
 
 from commonweal.datasets.dataset import Dataset
-from commonweal.datasets.deliberation_pairs import import_deliberation_pairs
-from commonweal.datasets.graded import import_graded
-from commonweal.datasets.remesh import import_remesh
+from commonweal.datasets.importers.deliberation_pairs import import_deliberation_pairs
+from commonweal.datasets.importers.graded import import_graded
+from commonweal.datasets.importers.remesh import import_remesh
 from commonweal.models import store
 from commonweal.rewards import REWARD_WEIGHTS, load_reward_model
 from commonweal.rewards.baselines import baselines_for

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from commonweal.datasets.dataset import Dataset
-from commonweal.datasets.deliberation import import_deliberation
+from commonweal.datasets.importers.deliberation import import_deliberation
 from commonweal.rewards import load_reward_model
 from commonweal.rewards.card import as_dict, figure, signed
 from commonweal.rewards.measuring import Figures, Measurement, measure

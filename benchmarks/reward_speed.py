@@ -76,7 +76,7 @@ def transformers_loop() -> Callable[[RewardInput], float]:
 def network_loop(runtime: Path) -> Callable[[RewardInput], float]:
     """The exported network as it was in transformers, one pair at a time."""
     from commonweal.rewards.exported import Description
-    from commonweal.training.reward_export import TorchScorer
+    from commonweal.training.reward.export import TorchScorer
 
     scorer = TorchScorer(runtime.with_name("model"), Description.read(runtime).pair_text)
     return lambda pair: float(scorer.rewards([pair])[0])

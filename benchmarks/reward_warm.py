@@ -21,7 +21,7 @@ from sklearn.impute import KNNImputer
 from sklearn.kernel_ridge import KernelRidge
 
 from commonweal.datasets.agreements import RoundMatrix, matrix
-from commonweal.datasets.polis import import_polis
+from commonweal.datasets.importers.polis import import_polis
 from commonweal.datasets.schema import VOTE
 from commonweal.measures.accuracy import crossed_accuracy, within_person_accuracy
 from commonweal.rewards import load_reward_model

@@ -1,4 +1,4 @@
-"""Tokens per second of `commonweal.training.sft` and of TRL with its defaults, on the same work.
+"""Tokens per second of `commonweal train sft` and of TRL with its defaults, on the same work.
 
     python benchmarks/sft_speed.py [--steps 4] [--rows 4] [--rounds 2] [--precision bfloat16]
 
@@ -32,10 +32,11 @@ from trl import SFTConfig as TrlSftConfig
 from trl import SFTTrainer
 
 from commonweal.policies.templates import load_template
-from commonweal.training import sft, trainers
+from commonweal.training import trainers
 from commonweal.training.backbones import backbone_source
 from commonweal.training.config import SftConfig
-from commonweal.training.sft_data import SftSplit, read_sft_split
+from commonweal.training.sft import fitting
+from commonweal.training.sft.data import SftSplit, read_sft_split
 from commonweal.types import no_progress
 
 WARM_UP = 1
@@ -80,7 +81,7 @@ def config_of(args: argparse.Namespace, out: Path, *, grouped: bool) -> SftConfi
 
 def ours(config: SftConfig, split: SftSplit) -> SFTTrainer:
     """The trainer that `commonweal train sft` makes."""
-    return sft._trainer(config, load_template(config.model.template), split, no_progress)
+    return fitting._trainer(config, load_template(config.model.template), split, no_progress)
 
 
 def plain(config: SftConfig, split: SftSplit, other: SFTTrainer) -> SFTTrainer:
@@ -100,7 +101,7 @@ def plain(config: SftConfig, split: SftSplit, other: SFTTrainer) -> SFTTrainer:
     return SFTTrainer(
         model=backbone_source(config.model.base),
         args=options,
-        train_dataset=sft._dataset(config, split.training, template, tokenizer, {}),
+        train_dataset=fitting._dataset(config, split.training, template, tokenizer, {}),
         peft_config=other.model.peft_config["default"],
     )
 

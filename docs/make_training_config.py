@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from commonweal.training.config import Part, RewardConfig, SftConfig, described
-from commonweal.training.iterate_config import IteratePlan
+from commonweal.training.loop.plan import IteratePlan
 
 TARGET = Path(__file__).with_name("training_config.md")
 HEADER = """\

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from commonweal.datasets.graded import import_graded
+from commonweal.datasets.importers.graded import import_graded
 from commonweal.datasets.validation import problems
 from commonweal.datasets.words import tokens
 

@@ -11,7 +11,7 @@ import pytest
 
 from commonweal import Opinion, find_agreement, load_policy
 from commonweal.datasets.dataset import About, Dataset
-from commonweal.datasets.polis import import_polis
+from commonweal.datasets.importers.polis import import_polis
 from commonweal.errors import InputError
 from commonweal.evaluation.evaluate import evaluate
 from commonweal.models.scripted import ScriptedModel

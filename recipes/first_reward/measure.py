@@ -14,8 +14,8 @@ import contrast
 import numpy as np
 
 from commonweal.datasets.dataset import About, Dataset, frame
+from commonweal.datasets.importers.polis import import_polis
 from commonweal.datasets.merging import merge
-from commonweal.datasets.polis import import_polis
 from commonweal.datasets.schema import VOTE
 from commonweal.rewards.baselines import (
     ConstantRewardModel,

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from network import Texts
 
-from commonweal.datasets.deliberation_pairs import import_deliberation_pairs
-from commonweal.datasets.remesh import import_remesh
+from commonweal.datasets.importers.deliberation_pairs import import_deliberation_pairs
+from commonweal.datasets.importers.remesh import import_remesh
 from commonweal.rewards.scoring import RatedRound, rated_rounds
 
 # The first model's recipe says which conversations are for what; recipes are not a package.

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from commonweal.datasets.habermas_files import COMPARISONS, POSITIONS
+from commonweal.datasets.importers.habermas_files import COMPARISONS, POSITIONS
 
 AGREE = ["STRONGLY_DISAGREE", "DISAGREE", "SOMEWHAT_DISAGREE", "NEUTRAL", "SOMEWHAT_AGREE"]
 AGREE += ["AGREE", "STRONGLY_AGREE"]

@@ -12,8 +12,8 @@ from polis_making import SHARED
 
 from commonweal.datasets.comparisons import within_person_pairs
 from commonweal.datasets.dataset import Dataset
-from commonweal.datasets.deliberation_pairs import import_deliberation_pairs
-from commonweal.datasets.remesh import import_remesh
+from commonweal.datasets.importers.deliberation_pairs import import_deliberation_pairs
+from commonweal.datasets.importers.remesh import import_remesh
 from commonweal.datasets.validation import problems
 from commonweal.errors import InputError
 

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from commonweal.datasets.dataset import write_dataset
-from commonweal.datasets.polis import import_polis
+from commonweal.datasets.importers.polis import import_polis
 
 ROOT = Path(__file__).parents[2]
 TYPES = {

@@ -11,7 +11,7 @@ import pytest
 from polis_making import SHARED
 
 from commonweal.datasets.comparisons import count_comparisons
-from commonweal.datasets.deliberation import import_deliberation
+from commonweal.datasets.importers.deliberation import import_deliberation
 from commonweal.datasets.validation import problems
 from commonweal.errors import InputError
 

@@ -11,8 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from commonweal.datasets import download
-from commonweal.datasets.download import (
+from commonweal.datasets.importers import download
+from commonweal.datasets.importers.download import (
     SOURCES,
     DownloadError,
     RemoteFile,

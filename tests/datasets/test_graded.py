@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from commonweal.datasets.agreements import matrices
-from commonweal.datasets.graded import import_graded
+from commonweal.datasets.importers.graded import import_graded
 from commonweal.datasets.validation import problems
 from commonweal.errors import InputError
 

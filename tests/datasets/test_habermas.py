@@ -16,7 +16,7 @@ from habermas_making import (
     put_files,
 )
 
-from commonweal.datasets.habermas import import_habermas
+from commonweal.datasets.importers.habermas import import_habermas
 from commonweal.datasets.validation import problems
 from commonweal.errors import InputError
 
@@ -207,7 +207,7 @@ def test_missing_and_damaged_files_are_named(tmp_path):
 
 
 def test_the_scales_are_the_published_ones():
-    from commonweal.datasets.habermas_files import LIKERT
+    from commonweal.datasets.importers.habermas_files import LIKERT
 
     for names, ours in ((AGREE, LIKERT["agreement"]), (QUALITY, LIKERT["quality"])):
         assert ours == {"MOCK": None} | {name: n for n, name in enumerate(names, start=1)}

@@ -14,8 +14,8 @@ from rounds_making import about, small_dataset
 from commonweal.datasets.comparisons import count_comparisons, within_person_pairs
 from commonweal.datasets.dataset import frame
 from commonweal.datasets.datasheet import as_markdown, describe
+from commonweal.datasets.importers.polis import import_polis
 from commonweal.datasets.merging import merge
-from commonweal.datasets.polis import import_polis
 from commonweal.datasets.reliability import drop_unreliable
 from commonweal.datasets.schema import VOTE
 from commonweal.datasets.splits import split_by_mapping

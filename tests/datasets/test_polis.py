@@ -21,7 +21,7 @@ from polis_making import (
 )
 
 from commonweal.datasets.agreements import matrix
-from commonweal.datasets.polis import import_polis
+from commonweal.datasets.importers.polis import import_polis
 from commonweal.datasets.validation import problems
 from commonweal.errors import InputError
 

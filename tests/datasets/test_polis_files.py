@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from polis_making import COMMENTS, REAL, VOTES, comment, put_csv, put_export, small_export, vote
 
-from commonweal.datasets.polis import import_polis
+from commonweal.datasets.importers.polis import import_polis
 from commonweal.errors import InputError
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "polis" / "bus-fares"

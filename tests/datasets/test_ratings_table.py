@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 from commonweal.datasets.dataset import NOTES, Dataset
-from commonweal.datasets.ratings_columns import FIELDS, template_rows
-from commonweal.datasets.ratings_table import import_ratings
+from commonweal.datasets.importers.ratings_columns import FIELDS, template_rows
+from commonweal.datasets.importers.ratings_table import import_ratings
 from commonweal.datasets.reliability import reliability
 from commonweal.datasets.validation import check
 from commonweal.errors import InputError

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from commonweal.datasets.dataset import write_dataset
-from commonweal.datasets.polis import import_polis
+from commonweal.datasets.importers.polis import import_polis
 from commonweal.errors import InputError
 from commonweal.groups import read_group
 from commonweal.large import reading

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from commonweal.datasets.dataset import About, Dataset, frame
-from commonweal.datasets.polis import import_polis
+from commonweal.datasets.importers.polis import import_polis
 from commonweal.datasets.schema import VOTE
 from commonweal.datasets.validation import check
 from commonweal.errors import InputError

@@ -443,7 +443,7 @@ def test_the_shipped_model_has_the_figures_of_its_card(name, crossed, within, en
     folder = SHARED / "polis" / name
     if not folder.is_dir():
         pytest.skip(f"no Polis exports in {SHARED / 'polis'}")
-    from commonweal.datasets.polis import import_polis
+    from commonweal.datasets.importers.polis import import_polis
 
     model = load_reward_model("first", encoder_folder=encoder_folder)
     got = measure(model, import_polis(folder), n_draws=100)

@@ -458,7 +458,7 @@ def test_a_damaged_calibration_is_named(tmp_path):
 
 
 def test_a_calibration_is_fitted_to_what_people_said(tmp_path):
-    from commonweal.datasets.graded import import_graded
+    from commonweal.datasets.importers.graded import import_graded
     from commonweal.rewards.prompted_fitting import fit_reading
 
     grades = [[7, 5, 2, 1], [1, 3, 4, 6], [4, 2, 6, 5]]

@@ -18,10 +18,11 @@ from tiny_models import write_encoder, write_rounds
 from tiny_policies import write_chatter, write_quality_rounds
 from transformers import PreTrainedModel
 
-from commonweal.training import run_folder, sft
+from commonweal.training import run_folder
 from commonweal.training.config import RewardConfig, SftConfig
-from commonweal.training.reward import fit_reward_model
-from commonweal.training.sft import fit_policy
+from commonweal.training.reward.fitting import fit_reward_model
+from commonweal.training.sft import fitting
+from commonweal.training.sft.fitting import fit_policy
 
 pytestmark = pytest.mark.train
 
@@ -90,7 +91,7 @@ def test_what_was_trained_to_its_end_is_not_trained_on(kind, training, tmp_path,
     assert (steps[-1] < TRAINING["max_steps"]) == (training["patience"] == 1)
     broken = config(tmp_path / "broken", **training)
     with monkeypatch.context() as patched:
-        for owner, name in ((PreTrainedModel, "save_pretrained"), (sft._Trainer, "save_model")):
+        for owner, name in ((PreTrainedModel, "save_pretrained"), (fitting._Trainer, "save_model")):
             patched.setattr(owner, name, breaks_off(getattr(owner, name)))
         with pytest.raises(BrokenOffError):
             fit(broken)
@@ -113,7 +114,8 @@ def test_a_full_disk_keeps_the_last_whole_checkpoint(tmp_path):
         "import resource, sys\n"
         "import torch\n"
         "torch.set_num_threads(1)\n"
-        "from commonweal.training import reward, run_folder\n"
+        "from commonweal.training import run_folder\n"
+        "from commonweal.training.reward import fitting\n"
         "from commonweal.training.config import RewardConfig\n"
         "mark = run_folder.mark_whole\n"
         "def then_full(checkpoint):\n"
@@ -123,7 +125,7 @@ def test_a_full_disk_keeps_the_last_whole_checkpoint(tmp_path):
         "    resource.setrlimit(resource.RLIMIT_FSIZE, (n, n))\n"
         "run_folder.mark_whole = then_full\n"
         "try:\n"
-        "    reward.fit_reward_model(RewardConfig.model_validate_json(sys.argv[1]))\n"
+        "    fitting.fit_reward_model(RewardConfig.model_validate_json(sys.argv[1]))\n"
         "except Exception as error:\n"
         "    print(type(error).__name__, error)\n"
     )

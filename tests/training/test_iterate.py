@@ -24,11 +24,12 @@ from commonweal.errors import EngineError, GenerationError, InputError
 from commonweal.models.scripted import ScriptedModel
 from commonweal.participants.considerations import load_bank
 from commonweal.rewards import LogisticCalibration, load_reward_model
-from commonweal.training import iterate_stages, run_folder
+from commonweal.training import run_folder
 from commonweal.training.config import read_config
-from commonweal.training.iterate import Loop
-from commonweal.training.iterate_config import IteratePlan
-from commonweal.training.iterate_rounds import collected, compared, seed_of, written
+from commonweal.training.loop import stages
+from commonweal.training.loop.loop import Loop
+from commonweal.training.loop.plan import IteratePlan
+from commonweal.training.loop.rounds import collected, compared, seed_of, written
 from commonweal.types import Candidate, Generation, Opinion, Question, Round
 
 BANK = {each.asked.question.text: each for each in load_bank()}
@@ -104,16 +105,16 @@ def trained(monkeypatch):
 
     def train(kind: str):
         def done(given, turn, folder, progress):
-            calls.append((kind, turn, list(iterate_stages._rated_so_far(given, turn))))
+            calls.append((kind, turn, list(stages._rated_so_far(given, turn))))
             return {"best step": 1}
 
         return done
 
-    monkeypatch.setattr(iterate_stages, "_sft", train("sft"))
-    monkeypatch.setattr(iterate_stages, "_reward", train("reward"))
-    monkeypatch.setattr(iterate_stages, "_first_policy", lambda _: speaker)
-    monkeypatch.setattr(iterate_stages, "_trained", lambda *_: (speaker, Taster()))
-    monkeypatch.setattr(iterate_stages, "load_policy", lambda *_, **__: speaker)
+    monkeypatch.setattr(stages, "_sft", train("sft"))
+    monkeypatch.setattr(stages, "_reward", train("reward"))
+    monkeypatch.setattr(stages, "_first_policy", lambda _: speaker)
+    monkeypatch.setattr(stages, "_trained", lambda *_: (speaker, Taster()))
+    monkeypatch.setattr(stages, "load_policy", lambda *_, **__: speaker)
     return calls, speaker
 
 
@@ -287,7 +288,7 @@ def test_a_loop_tested_on_what_it_learned_from_is_refused(trained, tmp_path):
 def test_a_reward_model_that_predicts_the_reverse(tmp_path, monkeypatch):
     """The loop stops, or goes on with the model that the plan names."""
     from commonweal.rewards.calibration import ReverseRewardError
-    from commonweal.training import reward_run
+    from commonweal.training.reward import run as reward_run
 
     def reversed_(config, **_: Any):
         config.out.mkdir(parents=True, exist_ok=True)
@@ -296,22 +297,22 @@ def test_a_reward_model_that_predicts_the_reverse(tmp_path, monkeypatch):
         yield
 
     monkeypatch.setattr(reward_run, "run_reward", reversed_)
-    monkeypatch.setattr(iterate_stages, "load_policy", lambda *_: Speaker())
+    monkeypatch.setattr(stages, "load_policy", lambda *_: Speaker())
     made = plan(tmp_path / "loop")
     folder = made.out / "1-reward"
     folder.mkdir(parents=True)
     with pytest.raises(ReverseRewardError):
-        iterate_stages._reward(made, 1, folder, lambda *_: None)
+        stages._reward(made, 1, folder, lambda *_: None)
     made = plan(made.out, reward={"fallback": "first"})
-    counts = iterate_stages._reward(made, 1, folder, lambda *_: None)
+    counts = stages._reward(made, 1, folder, lambda *_: None)
     assert any("first instead" in what for what in counts)
-    _, reward = iterate_stages._trained(made, 1)
+    _, reward = stages._trained(made, 1)
     assert reward.name == load_reward_model("first").name
 
 
 def test_replayed_votes_train_a_reward_model_and_no_policy(trained, monkeypatch, tmp_path):
     calls, _ = trained
-    monkeypatch.setattr(iterate_stages, "_trained_reward", lambda *_: Taster())
+    monkeypatch.setattr(stages, "_trained_reward", lambda *_: Taster())
     both = [made_rounds(6), made_rounds(3, split="ood_test")]
     tables = {name: pl.concat([getattr(d, name) for d in both]) for name in both[0].tables()}
     about = replace(both[0].about, people="replayed")

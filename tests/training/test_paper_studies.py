@@ -30,10 +30,10 @@ from commonweal.participants.latent import LatentCrowd, LatentSettings, agreemen
 from commonweal.rewards import LogisticCalibration
 from commonweal.study.truth import true_win_rates
 from commonweal.study.writer import opinions_of, written_by
-from commonweal.training import iterate_stages
 from commonweal.training.config import read_config
-from commonweal.training.iterate_config import IteratePlan
-from commonweal.training.iterate_people import check_arms
+from commonweal.training.loop import stages
+from commonweal.training.loop.people import check_arms
+from commonweal.training.loop.plan import IteratePlan
 from commonweal.types import Candidate, Generation
 
 pytestmark = pytest.mark.timeout(900)  # the whole walk is one fixture
@@ -130,9 +130,7 @@ def walked(tmp_path_factory, encoder_folder):
 
     def train(file):
         def trained(plan, turn, folder, progress):
-            assert all(
-                read_dataset(p).ratings.height for p in iterate_stages._rated_so_far(plan, turn)
-            )
+            assert all(read_dataset(p).ratings.height for p in stages._rated_so_far(plan, turn))
             (folder / file).parent.mkdir(parents=True)
             (folder / file).touch()
             return {"best step": 1}
@@ -144,8 +142,8 @@ def walked(tmp_path_factory, encoder_folder):
         patched.chdir(top)
         patched.setattr("commonweal.study.writer.ProcessWriter", Writers)
         patched.setattr("commonweal.cli.study_simulate._crowd", lambda seed: CROWD)
-        patched.setattr(iterate_stages, "_sft", train("run/policy/policy.json"))
-        patched.setattr(iterate_stages, "_reward", train("run/runtime/reward.json"))
+        patched.setattr(stages, "_sft", train("run/policy/policy.json"))
+        patched.setattr(stages, "_reward", train("run/runtime/reward.json"))
         for command in commands():
             ran = CliRunner().invoke(app, command[1:])
             assert ran.exit_code == 0, f"{command}: {ran.output[-2000:]}"

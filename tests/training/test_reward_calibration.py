@@ -11,8 +11,8 @@ from tiny_models import made_rounds
 
 from commonweal.datasets.dataset import write_dataset
 from commonweal.training.config import RewardData
-from commonweal.training.reward_calibration import MIN_PEOPLE, raters_of
-from commonweal.training.reward_data import read_split
+from commonweal.training.reward.calibration import MIN_PEOPLE, raters_of
+from commonweal.training.reward.data import read_split
 
 
 def split_of(folder: Path, n_people: int, n_returning: int):

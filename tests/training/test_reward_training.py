@@ -30,13 +30,14 @@ from commonweal.errors import InputError, TrainingError
 from commonweal.rewards import load_reward_model
 from commonweal.rewards.calibration import ReverseRewardError
 from commonweal.rewards.pair_text import PairText
-from commonweal.training import reward_export, run_folder
+from commonweal.training import run_folder
 from commonweal.training.config import RewardConfig
-from commonweal.training.reward import fit_reward_model
-from commonweal.training.reward_data import as_tokens, inputs_of, read_split
-from commonweal.training.reward_export import TorchScorer, order_agreement
-from commonweal.training.reward_run import run_reward
-from commonweal.training.reward_trainer import COLUMNS, CrossedCollator, CrossedRewardTrainer
+from commonweal.training.reward import export
+from commonweal.training.reward.data import as_tokens, inputs_of, read_split
+from commonweal.training.reward.export import TorchScorer, order_agreement
+from commonweal.training.reward.fitting import fit_reward_model
+from commonweal.training.reward.run import run_reward
+from commonweal.training.reward.trainer import COLUMNS, CrossedCollator, CrossedRewardTrainer
 from commonweal.types import RewardInput
 
 pytestmark = pytest.mark.train
@@ -125,13 +126,13 @@ def test_an_export_that_loses_the_order_takes_more_room(finished, tmp_path, monk
     opinions = [f"We want {a} more {b}" for a in WORDS for b in WORDS]
     inputs = [RewardInput(QUESTION, o, f"We need {w}") for o in opinions for w in WORDS]
     options = {"name": "t", "pair_text": PairText(max_tokens=32), "compare_on": inputs}
-    small = reward_export.export_reward_model(out / "model", tmp_path / "a", **options)
+    small = export.export_reward_model(out / "model", tmp_path / "a", **options)
     assert small.weights == "int8"
     assert small.order_agreement < 1
-    monkeypatch.setattr(reward_export, "MIN_ORDER_AGREEMENT", (small.order_agreement + 1) / 2)
+    monkeypatch.setattr(export, "MIN_ORDER_AGREEMENT", (small.order_agreement + 1) / 2)
     with pytest.raises(TrainingError, match="int8 export orders"):
-        reward_export.export_reward_model(out / "model", tmp_path / "a", **options)
-    large = reward_export.export_smallest(out / "model", tmp_path / "b", **options)
+        export.export_reward_model(out / "model", tmp_path / "a", **options)
+    large = export.export_smallest(out / "model", tmp_path / "b", **options)
     assert large.weights != "int8"
     assert large.order_agreement > small.order_agreement
 
@@ -198,14 +199,15 @@ def test_a_killed_run_goes_on_to_the_same_weights(rounds, encoder, tmp_path):
         "import os, signal, sys\n"
         "import torch\n"
         "torch.set_num_threads(1)\n"
-        "from commonweal.training import reward, run_folder\n"
+        "from commonweal.training import run_folder\n"
+        "from commonweal.training.reward import fitting\n"
         "from commonweal.training.config import RewardConfig\n"
         "mark = run_folder.mark_whole\n"
         "def killed(checkpoint):\n"
         "    if checkpoint.name == 'checkpoint-20': os.kill(os.getpid(), signal.SIGKILL)\n"
         "    mark(checkpoint)\n"
         "run_folder.mark_whole = killed\n"
-        "reward.fit_reward_model(RewardConfig.model_validate_json(sys.argv[1]))\n"
+        "fitting.fit_reward_model(RewardConfig.model_validate_json(sys.argv[1]))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, broken.model_dump_json()], capture_output=True
@@ -229,7 +231,7 @@ def test_two_processes_learn_what_one_does(rounds, encoder, tmp_path, fsdp):
     code.write_text(
         "import sys\n"
         "from commonweal.training.config import RewardConfig\n"
-        "from commonweal.training.reward import fit_reward_model\n"
+        "from commonweal.training.reward.fitting import fit_reward_model\n"
         "fit_reward_model(RewardConfig.model_validate_json(sys.argv[1]))\n"
     )
     done = subprocess.run(

@@ -30,12 +30,13 @@ from commonweal.policies import load_policy
 from commonweal.policies.folder import read_policy_folder
 from commonweal.policies.starter import load_starter_set
 from commonweal.policies.templates import load_template
-from commonweal.training import run_folder, sft
+from commonweal.training import run_folder
 from commonweal.training.backbones import backbone_source
 from commonweal.training.config import SftConfig, SftData
-from commonweal.training.sft import fit_policy
-from commonweal.training.sft_data import as_rows, read_sft_split, starter_split
-from commonweal.training.sft_run import run_sft
+from commonweal.training.sft import fitting
+from commonweal.training.sft.data import as_rows, read_sft_split, starter_split
+from commonweal.training.sft.fitting import fit_policy
+from commonweal.training.sft.run import run_sft
 from commonweal.types import Opinion, Question
 
 pytestmark = pytest.mark.train
@@ -205,7 +206,7 @@ def test_the_prompt_in_training_is_the_prompt_in_writing(engine):
     source = backbone_source("smollm2-135m-instruct")
     tokenizer = AutoTokenizer.from_pretrained(source)
     template = load_template("sft")
-    example = sft.Example("topic", "Should “buses” be free?", OPINIONS, "We would like that.")
+    example = fitting.Example("topic", "Should “buses” be free?", OPINIONS, "We would like that.")
     rows, n_too_long = as_rows(
         [example],
         template,
@@ -235,7 +236,7 @@ def test_the_prompt_in_training_is_the_prompt_in_writing(engine):
 def test_trl_takes_the_loss_on_the_statement_alone(rounds, chatter, tmp_path):
     made = config(rounds, chatter, tmp_path)
     split = read_sft_split(made.data, 0)
-    trainer = sft._trainer(made, load_template("sft"), split, lambda *_: None)
+    trainer = fitting._trainer(made, load_template("sft"), split, lambda *_: None)
     batch = next(iter(trainer.get_train_dataloader()))
     tokenizer = trainer.processing_class
     for ids, labels in zip(batch["input_ids"], batch["labels"], strict=True):
@@ -294,14 +295,15 @@ def test_a_killed_run_goes_on_to_the_same_weights(rounds, chatter, tmp_path):
         "import os, signal, sys\n"
         "import torch\n"
         "torch.set_num_threads(1)\n"
-        "from commonweal.training import sft, run_folder\n"
+        "from commonweal.training import run_folder\n"
+        "from commonweal.training.sft import fitting\n"
         "from commonweal.training.config import SftConfig\n"
         "mark = run_folder.mark_whole\n"
         "def killed(checkpoint):\n"
         "    if checkpoint.name == 'checkpoint-8': os.kill(os.getpid(), signal.SIGKILL)\n"
         "    mark(checkpoint)\n"
         "run_folder.mark_whole = killed\n"
-        "sft.fit_policy(SftConfig.model_validate_json(sys.argv[1]))\n"
+        "fitting.fit_policy(SftConfig.model_validate_json(sys.argv[1]))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, broken.model_dump_json()], capture_output=True
@@ -334,7 +336,7 @@ def test_two_processes_learn_what_one_does(rounds, chatter, tmp_path, fsdp):
     code.write_text(
         "import sys\n"
         "from commonweal.training.config import SftConfig\n"
-        "from commonweal.training.sft import fit_policy\n"
+        "from commonweal.training.sft.fitting import fit_policy\n"
         "fit_policy(SftConfig.model_validate_json(sys.argv[1]))\n"
     )
     done = subprocess.run(

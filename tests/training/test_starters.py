@@ -8,7 +8,7 @@ import pytest
 
 from commonweal.errors import InputError
 from commonweal.training.config import RewardConfig, SftConfig, described, read_config
-from commonweal.training.iterate_config import IteratePlan
+from commonweal.training.loop.plan import IteratePlan
 from commonweal.training.starters import write_starter
 
 KINDS = {

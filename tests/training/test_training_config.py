@@ -8,7 +8,7 @@ import pytest
 
 from commonweal.errors import InputError
 from commonweal.training.config import RewardConfig, described, read_config
-from commonweal.training.iterate_config import IteratePlan
+from commonweal.training.loop.plan import IteratePlan
 
 GOOD = """
 name = "mine"

@@ -167,8 +167,8 @@ def template(
 
     `commonweal evaluate FILE` reads it, and `commonweal data import ratings FILE` makes a dataset.
     """
-    from commonweal.datasets.ratings_columns import FIELDS
-    from commonweal.datasets.ratings_template import write_template
+    from commonweal.datasets.importers.ratings_columns import FIELDS
+    from commonweal.datasets.importers.ratings_template import write_template
 
     write_template(path, overwrite=overwrite)
     typer.echo(f"Wrote {path}: replace its rows by your own. Columns:")
@@ -199,7 +199,7 @@ def fetch(
         TimeRemainingColumn,
     )
 
-    from commonweal.datasets.download import fetch_files, source_named
+    from commonweal.datasets.importers.download import fetch_files, source_named
 
     source = source_named(name)
     with Progress(
@@ -362,13 +362,13 @@ def describe(
 
 def _read(kind: str, path: Path, name: str | None, options: dict[str, Any]) -> Dataset:
     from commonweal.datasets.dataset import read_dataset
-    from commonweal.datasets.deliberation import import_deliberation
-    from commonweal.datasets.deliberation_pairs import import_deliberation_pairs
-    from commonweal.datasets.graded import import_graded
-    from commonweal.datasets.habermas import import_habermas
-    from commonweal.datasets.polis import import_polis
-    from commonweal.datasets.ratings_table import import_ratings
-    from commonweal.datasets.remesh import import_remesh
+    from commonweal.datasets.importers.deliberation import import_deliberation
+    from commonweal.datasets.importers.deliberation_pairs import import_deliberation_pairs
+    from commonweal.datasets.importers.graded import import_graded
+    from commonweal.datasets.importers.habermas import import_habermas
+    from commonweal.datasets.importers.polis import import_polis
+    from commonweal.datasets.importers.ratings_table import import_ratings
+    from commonweal.datasets.importers.remesh import import_remesh
 
     if kind == "habermas-machine":
         return import_habermas(path)

@@ -120,7 +120,7 @@ def _read(rounds: Path, column: list[str] | None, scale: str | None, *, simulate
     """The dataset of a folder, or of a table of ratings."""
     from commonweal.cli.data import read_pairs
     from commonweal.datasets.dataset import read_dataset
-    from commonweal.datasets.ratings_table import import_ratings
+    from commonweal.datasets.importers.ratings_table import import_ratings
     from commonweal.errors import InputError
 
     if rounds.is_file():

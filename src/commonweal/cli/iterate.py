@@ -13,7 +13,7 @@ from commonweal.cli.setting import Set
 from commonweal.cli.train import extra_needed
 
 if TYPE_CHECKING:
-    from commonweal.training.iterate import Loop
+    from commonweal.training.loop.loop import Loop
 
 EXAMPLE = "Example: commonweal iterate PLAN.toml"
 _STAGES = {
@@ -84,7 +84,7 @@ def status(plan: Plan, sets: Set = None) -> None:
     from rich.table import Table
 
     loop = _loop(plan, sets)
-    from commonweal.training.iterate import described
+    from commonweal.training.loop.loop import described
 
     table = Table(box=box.SIMPLE)
     for name in ("Stage", "What", "State", "Done at (UTC)", "Counts"):
@@ -120,10 +120,10 @@ def new(
 
 def _loop(plan: Path, sets: list[str] | None) -> Loop:
     from commonweal.training.config import read_config
-    from commonweal.training.iterate_config import IteratePlan
+    from commonweal.training.loop.plan import IteratePlan
 
     read = read_config(plan, IteratePlan, sets or ())
     with extra_needed():
-        from commonweal.training.iterate import Loop
+        from commonweal.training.loop.loop import Loop
 
         return Loop(read)

@@ -40,7 +40,7 @@ def reward(
 
     read = read_config(config, RewardConfig, sets or ())
     with extra_needed():
-        from commonweal.training.reward_run import run_reward
+        from commonweal.training.reward.run import run_reward
     stages = {"train": "Training", "export": "Exporting", "measure": "Measuring"}
     with StageBars(stages) as bars:
         for line in run_reward(read, overwrite=overwrite, on_progress=bars.update):
@@ -69,7 +69,7 @@ def sft(
 
     read = read_config(config, SftConfig, sets or ())
     with extra_needed():
-        from commonweal.training.sft_run import run_sft
+        from commonweal.training.sft.run import run_sft
     with StageBars({"train": "Training", "merge": "Merging"}) as bars:
         for line in run_sft(read, overwrite=overwrite, on_progress=bars.update):
             typer.echo(line)

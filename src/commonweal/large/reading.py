@@ -250,7 +250,7 @@ def _from_dataset(path: Path, question: str | None, round_id: str | None) -> Peo
         from commonweal.datasets.dataset import read_dataset
 
         return _of_round(path, read_dataset(path), question, round_id, (), {})
-    from commonweal.datasets.polis import import_polis
+    from commonweal.datasets.importers.polis import import_polis
 
     if round_id is not None:
         raise InputError(f"{path}: --round is for a dataset with several rounds; take it out")

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from commonweal.errors import InputError
 from commonweal.files import write_whole
 from commonweal.training.config import Part, RewardConfig, SftConfig
-from commonweal.training.iterate_config import IteratePlan
+from commonweal.training.loop.plan import IteratePlan
 
 Kind = Literal["sft", "reward", "iterate latent", "iterate study"]
 

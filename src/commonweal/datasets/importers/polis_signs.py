@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from commonweal.datasets.polis_files import Votes
+from commonweal.datasets.importers.polis_files import Votes
 from commonweal.errors import InputError
 from commonweal.frames import pl
 

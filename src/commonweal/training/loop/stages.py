@@ -22,9 +22,9 @@ from commonweal.rewards import load_reward_model
 from commonweal.rewards.calibration import ReverseRewardError
 from commonweal.training import run_folder
 from commonweal.training.config import RewardConfig, RewardData, SftConfig
-from commonweal.training.iterate_config import IteratePlan
-from commonweal.training.iterate_people import check_arms, crowd_of, refuse_leaks, whose
-from commonweal.training.iterate_rounds import (
+from commonweal.training.loop.people import check_arms, crowd_of, refuse_leaks, whose
+from commonweal.training.loop.plan import IteratePlan
+from commonweal.training.loop.rounds import (
     Written,
     collected,
     compared,
@@ -241,7 +241,7 @@ def _rating_counts(dataset: Dataset) -> dict[str, float]:
 
 
 def _sft(plan: IteratePlan, turn: int, folder: Path, progress: Progress) -> dict[str, float]:
-    from commonweal.training.sft_run import run_sft
+    from commonweal.training.sft.run import run_sft
 
     data = plan.sft.data.model_copy(
         update={"datasets": (*plan.sft.data.datasets, *_rated_so_far(plan, turn))}
@@ -263,7 +263,7 @@ def _sft(plan: IteratePlan, turn: int, folder: Path, progress: Progress) -> dict
 
 
 def _reward(plan: IteratePlan, turn: int, folder: Path, progress: Progress) -> dict[str, float]:
-    from commonweal.training.reward_run import run_reward
+    from commonweal.training.reward.run import run_reward
 
     fields = plan.reward.data.model_dump()
     fields["datasets"] = (*plan.reward.data.datasets, *_rated_so_far(plan, turn))

@@ -13,7 +13,7 @@ from commonweal.models import store
 from commonweal.policies.folder import WEIGHTS, read_policy_folder, write_policy_file
 from commonweal.training import run_folder
 from commonweal.training.config import SftConfig
-from commonweal.training.sft import TrainedPolicy, fit_policy
+from commonweal.training.sft.fitting import TrainedPolicy, fit_policy
 from commonweal.types import Progress, no_progress
 
 

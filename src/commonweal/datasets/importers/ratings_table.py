@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from commonweal.datasets.dataset import NOTES, About, Dataset, Step, completed
-from commonweal.datasets.ratings_cells import read_cells
-from commonweal.datasets.ratings_columns import FIELDS, KNOWN, placed
+from commonweal.datasets.importers.ratings_cells import read_cells
+from commonweal.datasets.importers.ratings_columns import FIELDS, KNOWN, placed
 from commonweal.datasets.repairs import in_format
 from commonweal.datasets.schema import scale_named
 from commonweal.errors import InputError

@@ -22,8 +22,8 @@ from commonweal.rewards.pair_text import PairText
 from commonweal.training import run_folder, trainers
 from commonweal.training.backbones import backbone_source
 from commonweal.training.config import RewardConfig
-from commonweal.training.reward_data import Split, as_tokens, read_split
-from commonweal.training.reward_trainer import CrossedCollator, CrossedRewardTrainer
+from commonweal.training.reward.data import Split, as_tokens, read_split
+from commonweal.training.reward.trainer import CrossedCollator, CrossedRewardTrainer
 from commonweal.types import Progress, no_progress
 
 

@@ -9,14 +9,14 @@ from typing import Literal
 import numpy as np
 
 from commonweal.datasets.dataset import About, Dataset, Step, completed
-from commonweal.datasets.polis_export import opened
-from commonweal.datasets.polis_files import (
+from commonweal.datasets.importers.polis_export import opened
+from commonweal.datasets.importers.polis_files import (
     Votes,
     read_comments,
     read_summary,
     read_votes,
 )
-from commonweal.datasets.polis_signs import check_signs
+from commonweal.datasets.importers.polis_signs import check_signs
 from commonweal.datasets.schema import VOTE
 from commonweal.errors import InputError
 from commonweal.frames import pl

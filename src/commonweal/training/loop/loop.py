@@ -23,9 +23,9 @@ from commonweal.files import write_whole
 from commonweal.models import store
 from commonweal.policies import read_policy_name
 from commonweal.training import run_folder
-from commonweal.training.iterate_config import IteratePlan
-from commonweal.training.iterate_people import check_people
-from commonweal.training.iterate_stages import Stage, stages_of
+from commonweal.training.loop.people import check_people
+from commonweal.training.loop.plan import IteratePlan
+from commonweal.training.loop.stages import Stage, stages_of
 from commonweal.types import Progress, no_progress
 
 STAGE, BEGUN = "stage.json", "begun.json"

@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from commonweal.datasets.dataset import About, Dataset, Step, completed
-from commonweal.datasets.download import SOURCES
-from commonweal.datasets.habermas_files import (
+from commonweal.datasets.importers.download import SOURCES
+from commonweal.datasets.importers.habermas_files import (
     COMPARISON_COLUMNS,
     COMPARISONS,
     LIKERT,

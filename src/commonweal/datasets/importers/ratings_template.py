@@ -6,7 +6,7 @@ import csv
 import io
 from pathlib import Path
 
-from commonweal.datasets.ratings_columns import FIELDS, template_rows
+from commonweal.datasets.importers.ratings_columns import FIELDS, template_rows
 from commonweal.errors import InputError
 from commonweal.files import check_writable, write_whole
 

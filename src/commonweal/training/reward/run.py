@@ -23,10 +23,10 @@ from commonweal.rewards.measuring import Measurement, measure
 from commonweal.rewards.scoring import rated_rounds
 from commonweal.training import run_folder
 from commonweal.training.config import RewardConfig
-from commonweal.training.reward import Trained, fit_reward_model, pair_text
-from commonweal.training.reward_calibration import calibrated_on, raters_of
-from commonweal.training.reward_data import inputs_of
-from commonweal.training.reward_export import Export, calibrate_export, export_smallest
+from commonweal.training.reward.calibration import calibrated_on, raters_of
+from commonweal.training.reward.data import inputs_of
+from commonweal.training.reward.export import Export, calibrate_export, export_smallest
+from commonweal.training.reward.fitting import Trained, fit_reward_model, pair_text
 from commonweal.types import Progress, RewardModel, no_progress
 
 _N_COMPARED = 300

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from commonweal.datasets.polis_export import EXPORT, Export
+from commonweal.datasets.importers.polis_export import EXPORT, Export
 from commonweal.datasets.reading import folded, read_csv, read_csv_header, refuse
 from commonweal.errors import InputError
 from commonweal.files import read_text

@@ -15,7 +15,7 @@ from commonweal.rewards.scoring import (
     rated_rounds,
     rng_of,
 )
-from commonweal.training.reward_data import Split
+from commonweal.training.reward.data import Split
 from commonweal.types import RewardModel
 
 MIN_PEOPLE = 20

@@ -25,7 +25,7 @@ from commonweal.policies.templates import load_template
 from commonweal.training import run_folder, trainers
 from commonweal.training.backbones import backbone_source
 from commonweal.training.config import SftConfig
-from commonweal.training.sft_data import Example, SftSplit, as_rows, read_sft_split
+from commonweal.training.sft.data import Example, SftSplit, as_rows, read_sft_split
 from commonweal.types import Progress, no_progress
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from commonweal.datasets.schema import MANIFEST
 from commonweal.errors import InputError
 from commonweal.questions.guard import TEST_SPLITS
-from commonweal.training.iterate_config import IteratePlan
+from commonweal.training.loop.plan import IteratePlan
 from commonweal.types import Question
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _replayed_rounds(plan: IteratePlan) -> Dataset:
 def _latent(plan: IteratePlan, turn: int) -> LatentCrowd:
     from commonweal.participants.considerations import load_bank
     from commonweal.participants.latent import LatentCrowd, latent_settings
-    from commonweal.training.iterate_rounds import seed_of
+    from commonweal.training.loop.rounds import seed_of
 
     return LatentCrowd(
         seed_of(plan.seed, "people", turn),

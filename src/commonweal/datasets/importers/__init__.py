@@ -1,0 +1,1 @@
+"""Other people's data as datasets in the record format."""

@@ -1,0 +1,1 @@
+"""The training loop: generate, rate, train, twice; then evaluation (paper 3.4)."""

@@ -1,0 +1,1 @@
+"""Reward models learned from ratings (paper 3.4, step 3)."""
