@@ -306,6 +306,14 @@ def test_a_study_of_two_groups_has_a_page_too(tmp_path):
     json.loads((tmp_path / "page.json").read_text(encoding="utf-8"))
 
 
+def test_one_of_anything_is_called_so():
+    made = render_page(evaluate(hand_study(), n_resamples=1000))
+    text = " ".join(re.sub(r"<[^>]*>", " ", made).split())
+    assert "1 round" in text
+    many = r"(?<![\d.,])1 ((less )?divisive )?(people|rounds|ratings|candidates|statements)\b"
+    assert not re.search(many, text)
+
+
 def test_the_same_evaluation_is_the_same_page():
     short = replace(found(), sections=found().sections[:2])
     assert render_page(short) == render_page(short)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -19,6 +20,21 @@ P_SHOWN = 0.001
 
 VALUE = "{value}"
 """Stands in a sentence for the figure's value."""
+
+_COUNTED = re.compile(r"\b(?:(people)|(candidate|rating|round|statement)s)\b")
+
+
+def counted(n: int, unit: str) -> str:
+    """A number of things in words; ``unit`` names them in the plural.
+
+    Example:
+        >>> counted(1200, "rounds"), counted(1, "people in a round that were not even")
+        ('1,200 rounds', '1 person in a round that was not even')
+    """
+    if n == 1:
+        unit = _COUNTED.sub(lambda found: found[2] or "person", unit, count=1)
+        unit = unit.replace(" were ", " was ")
+    return f"{n:,} {unit}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +83,11 @@ class Figure:
     def shown(self) -> str:
         """The value for reading: "65.6 %"."""
         return "not available" if self.value is None else shown(self.value, self.kind)
+
+    @property
+    def n_shown(self) -> str:
+        """What it rests on, for reading: "12 rounds"."""
+        return counted(self.n, self.unit)
 
     @property
     def beside(self) -> Published | None:

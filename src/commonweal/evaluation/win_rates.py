@@ -14,6 +14,7 @@ from commonweal.evaluation.figures import (
     Figure,
     Section,
     Table,
+    counted,
     figure,
     unavailable,
 )
@@ -284,19 +285,20 @@ def _win_figure(
     of: Mapping[str, str],
 ) -> Figure:
     first, second = pair
+    decided = f"{unit} that were not even"
     return figure(
         estimate,
         key,
         f"Win rate of {first} over {second}{where}, {_NAMES[of['statistic']]}",
         kind="share",
         n=n,
-        unit=f"{unit} that were not even",
+        unit=decided,
         says=(
-            f"In {VALUE} of the {n:,} {unit} that were not even{where}, the statements of {first} "
+            f"In {VALUE} of the {counted(n, decided)}{where}, the statements of {first} "
             f"had {what} than those of {second}; {n_even:,} more were even."
         ),
         nothing=(
-            f"all {n_even:,} {unit}{where} with both were even"
+            f"the {counted(n_even, unit)}{where} with both {'was' if n_even == 1 else 'were'} even"
             if n_even
             else f"there are no {unit}{where} with rated statements of both {first} and {second}"
         ),
