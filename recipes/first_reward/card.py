@@ -1,4 +1,4 @@
-"""Writes the model card of the shipped model ``first`` again, without fitting it again.
+"""Writes the card of the shipped model ``first`` and its plot again, without fitting it again.
 
 python recipes/first_reward/card.py --data ../shared/data
 """
@@ -12,9 +12,11 @@ from pathlib import Path
 
 import measure
 
+from commonweal.files import write_whole
 from commonweal.rewards import FirstRewardModel
 from commonweal.rewards.card import CardText, write_card
 from commonweal.rewards.first import HEAD_PATH
+from commonweal.rewards.measurement_plot import plot_measurement
 from commonweal.rewards.measuring import Measurement
 
 
@@ -102,6 +104,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder of public data")
     parser.add_argument("--encoder", type=Path, help="all-MiniLM-L6-v2; default: the pulled one")
     parser.add_argument("--out", type=Path, default=HEAD_PATH.with_name("first_card.md"))
+    plot = Path(__file__).parents[2] / "docs" / "first_reward.svg"
+    parser.add_argument("--plot", type=Path, default=plot)
     args = parser.parse_args()
     folder = args.encoder
     if folder is None:
@@ -110,8 +114,11 @@ def main() -> None:
         folder = store.require("all-minilm-l6-v2")
     model = FirstRewardModel(folder)
     models = [*measure.baselines(args.data, folder), model]
-    write(args.out, measure.measure_all(measure.held_out(args.data), models), model)
-    print(f"Wrote {args.out}")
+    measured = measure.measure_all(measure.held_out(args.data), models)
+    write(args.out, measured, model)
+    of_the_mean = [each for each in measured if each.data.startswith(measure.MEAN)]
+    write_whole(args.plot, plot_measurement(of_the_mean[-1]))
+    print(f"Wrote {args.out} and {args.plot}")
 
 
 if __name__ == "__main__":

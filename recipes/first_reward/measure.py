@@ -41,6 +41,9 @@ TEST = (
 )
 """Whole conversations: fitted on TRAIN, choices between models made on TUNE, reported on TEST."""
 
+MEAN = "Polis: mean of"
+"""How the name begins of the data set in which each conversation counts the same."""
+
 HERE = Path(__file__).parent
 SIDES = ("for", "against")
 
@@ -128,7 +131,7 @@ def held_out(data: Path) -> list[Dataset]:
     polis = [conversation(data, name) for name in TEST]
     return [
         *polis,
-        merge(polis, name=f"Polis: mean of the {len(polis)} conversations"),
+        merge(polis, name=f"{MEAN} the {len(polis)} conversations"),
         debates(
             data, "ood_test", name="Debate questions of other topics (`ood_test`), other frames"
         ),
