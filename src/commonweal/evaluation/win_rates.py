@@ -189,9 +189,10 @@ def _section(tables: Sequence[Table]) -> Section:
         "win_rates",
         "Win rates",
         "Paper 4.1",
-        "A person's passes are averaged. The group's mean, minimum or median agreement is taken "
-        "for each statement, over those who rated it, and averaged over a policy's statements in a "
-        "round. Two policies are compared within a round; rounds where they are even are left out.",
+        "The ratings of a person who rated a statement twice are averaged. The group's mean, "
+        "minimum or median agreement is taken for each statement, over those who rated it, and "
+        "averaged over a policy's statements in a round. Two policies are compared within a round; "
+        "rounds where they are even are left out.",
         tuple(tables),
     )
 
