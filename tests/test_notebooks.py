@@ -62,6 +62,23 @@ def test_a_study_to_section_4(at_root, capsys):
     assert "could not be computed" in capsys.readouterr().out
 
 
+@pytest.mark.train
+@pytest.mark.slow
+@pytest.mark.usefixtures("encoder_folder")
+def test_choices_to_a_reward_model(at_root, capsys, monkeypatch):
+    pytest.importorskip("torch", reason="needs the extra `train`")
+    monkeypatch.delenv("CHOICES", raising=False)
+    names, shown = run(NOTEBOOKS / "choices_to_reward_model.py")
+    assert "simulated: nobody" in shown[0]._repr_html_()
+    table = names["table"]
+    assert table["model"].to_list()[-1] == "mine"
+    assert (table["low"] <= table["chosen"]).all()
+    assert (table["chosen"] <= table["high"]).all()
+    assert "<svg" in shown[-1]._repr_html_()
+    assert (at_root / "choices.svg").is_file()
+    assert "--reward-model reward/runtime" in capsys.readouterr().out
+
+
 def test_every_notebook_is_run_here():
     text = Path(__file__).read_text(encoding="utf-8")
     for path in NOTEBOOKS.glob("*.py"):

@@ -105,6 +105,32 @@ def texts(model: TransformersModel, prompts: Sequence[Prompt], **options: Any) -
     return [[c.text for c in row] for row in model.generate(prompts, **options)]
 
 
+def test_a_bare_adapter_of_peft_is_read_with_its_base(folder: Path, tmp_path: Path) -> None:
+    peft: Any = pytest.importorskip("peft", reason="needs the extra 'train'")
+    base = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    config = peft.LoraConfig(task_type="CAUSAL_LM", target_modules="all-linear")
+    tuned = peft.get_peft_model(base, config)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for name, weights in tuned.named_parameters():
+            if "lora_B" in name:  # zero before training
+                weights.normal_(0, 0.5)
+    tuned.save_pretrained(tmp_path)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer.save_pretrained(tmp_path)
+    engine = TransformersModel.from_spec(str(tmp_path))
+    prompt = prompt_ids(tokenizer, SEA)
+    answer = tokenizer(" people should agree", add_special_tokens=False)["input_ids"]
+    with torch.inference_mode():
+        logits = tuned.eval()(input_ids=torch.tensor([prompt + answer])).logits[0]
+    logits = logits[len(prompt) - 1 : -1].log_softmax(-1)
+    expected = [float(row[token]) for row, token in zip(logits, answer, strict=True)]
+    assert engine.log_probabilities([SEA], [" people should agree"])[0] == pytest.approx(
+        expected, abs=1e-4
+    )
+    assert engine.weights_hash != TransformersModel.from_spec(str(folder)).weights_hash
+
+
 # ------------------------------------------------------------------------------------- drawing
 
 

@@ -28,7 +28,17 @@ KINDS = {
     "graded": "graded groups, .jsonl: every opinion with every statement, graded by their writer",
     "habermas-machine": "a folder with the Habermas Machine's Parquet files",
     "ratings": "anybody's ratings: one table, .csv, .xlsx or .parquet, a row for each rating",
+    "otree": "an oTree export, of one app or of all",
+    "deliberate-lab": "Deliberate Lab's download of an experiment, NAME_data.zip or NAME.json",
+    "simulated-jury": "a folder with sensemaking-tools' participants.csv and statements.csv",
     "rounds": "a folder in the record format: a study's export, or another dataset",
+}
+
+TARGETS = {
+    "hub": "a folder for the Hugging Face hub and Croissant: Parquet, README.md, croissant.json",
+    "otree": "a .csv as oTree writes an app's table",
+    "deliberate-lab": "a .json as Deliberate Lab downloads an experiment",
+    "simulated-jury": "a folder with participants.csv and statements.csv for each round",
 }
 
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="A dataset.")]
@@ -71,16 +81,31 @@ def import_(
         bool,
         typer.Option(
             "--simulated",
-            help="Polis, ratings: mark the data as made by a program or a model, not by people.",
+            help="Polis, ratings, oTree, simulated jury: mark the data as made by a program or a "
+            "model, not by people.",
         ),
     ] = False,
     column: Annotated[
         list[str] | None,
-        typer.Option(metavar="FIELD=NAME", help="Ratings: which column holds a field. Repeatable."),
+        typer.Option(
+            metavar="FIELD=NAME", help="Ratings, oTree: which column holds a field. Repeatable."
+        ),
     ] = None,
     scale: Annotated[
-        str, typer.Option(help="Ratings: the scale that people used: likert-7, likert-5 or vote.")
+        str,
+        typer.Option(
+            help="Ratings, oTree, Deliberate Lab: the scale that people used: likert-7, likert-5 "
+            "or vote."
+        ),
     ] = "likert-7",
+    opinion_question: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TITLE",
+            help="Deliberate Lab: the text question with people's opinions, by title or id. "
+            "Default: the last one before each rating.",
+        ),
+    ] = None,
     balanced: Annotated[
         bool,
         typer.Option(
@@ -98,7 +123,8 @@ def import_(
     question: Annotated[
         str | None,
         typer.Option(
-            metavar="TEXT", help="Polis: what people were asked, if the export has no topic."
+            metavar="TEXT",
+            help="Polis, simulated jury: what people were asked, if the data do not say it.",
         ),
     ] = None,
     turn_signs: Annotated[
@@ -133,16 +159,16 @@ def import_(
         except UnicodeEncodeError:
             raise InputError(f"{given!r} is not UTF-8; expected names and texts that are") from None
     said: dict[str, Any] = {"licence": licence, "attribution": attribution}
+    people = "simulated" if simulated else "human"
     options: dict[str, dict[str, Any]] = {
         "polis": {"opinions": opinions, "n_votes": n_votes, "seed": seed, "simulated": simulated}
         | {"question": question, "turn_signs": turn_signs},
         "deliberation-pairs": {"balanced": balanced, "seed": seed},
         "remesh": {"leave_out": tuple(leave_out or ())},
-        "ratings": {
-            "columns": read_pairs(column),
-            "scale": scale,
-            "people": "simulated" if simulated else "human",
-        },
+        "ratings": {"columns": read_pairs(column), "scale": scale, "people": people},
+        "otree": {"columns": read_pairs(column), "scale": scale, "people": people},
+        "deliberate-lab": {"opinion": opinion_question, "scale": scale},
+        "simulated-jury": {"question": question, "people": people},
     }
     own_name = name if len(paths) == 1 else None
     found = [_read(kind, path, own_name, options.get(kind, {}) | said) for path in paths]
@@ -218,6 +244,51 @@ def fetch(
     typer.echo(f"{len(source.files)} files in {to}, sizes and sha256 as published")
     typer.echo(f"Licence: {source.licence}. {source.attribution}")
     typer.echo(f"Next: commonweal data import {name} {to} --out {name}")
+
+
+@app.command(epilog="Example: commonweal data export buses --to hub --out buses-hub")
+def export(
+    folder: Folder,
+    to: Annotated[str, typer.Option(help=f"One of {', '.join(TARGETS)}.")],
+    out: Annotated[Path, typer.Option(metavar="PATH", help="The file or folder to write.")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a dataset in another program's format.
+
+    docs/compatibility.md says what each format has no place for.
+    """
+    from commonweal.datasets.dataset import check_output_folder, read_dataset, write_dataset
+    from commonweal.datasets.hub import CARD, CROISSANT, card, croissant
+    from commonweal.datasets.importers.deliberate_lab import deliberate_lab_json
+    from commonweal.datasets.importers.otree import otree_csv
+    from commonweal.datasets.importers.simulated_jury import PARTICIPANTS, STATEMENTS, jury_tables
+    from commonweal.errors import InputError
+    from commonweal.files import check_writable, make_folder, write_whole
+
+    if to not in TARGETS:
+        known = "; ".join(f"{each}: {what}" for each, what in TARGETS.items())
+        raise InputError(f"no format {to!r} to export to; expected one of: {known}")
+    dataset = read_dataset(folder)
+    if to == "hub":
+        check_output_folder(out, overwrite=overwrite)
+        write_dataset(dataset, out, overwrite=overwrite)
+        write_whole(out / CARD, card(dataset))
+        write_whole(out / CROISSANT, croissant(dataset, out))
+    else:
+        if out.exists() and not overwrite:
+            raise InputError(f"{out} is there already; name another, or say --overwrite")
+        if to == "simulated-jury":
+            tables = jury_tables(dataset)
+            make_folder(out)
+            for number, texts in enumerate(tables.values(), 1):
+                where = out / f"{number}" if len(tables) > 1 else out
+                make_folder(where)
+                for name, text in zip((PARTICIPANTS, STATEMENTS), texts, strict=True):
+                    write_whole(where / name, text)
+        else:
+            check_writable(out)
+            write_whole(out, (otree_csv if to == "otree" else deliberate_lab_json)(dataset))
+    typer.echo(f"Wrote {out}: {TARGETS[to]}")
 
 
 @app.command(epilog="Example: commonweal data check buses")
@@ -362,13 +433,16 @@ def describe(
 
 def _read(kind: str, path: Path, name: str | None, options: dict[str, Any]) -> Dataset:
     from commonweal.datasets.dataset import read_dataset
+    from commonweal.datasets.importers.deliberate_lab import import_deliberate_lab
     from commonweal.datasets.importers.deliberation import import_deliberation
     from commonweal.datasets.importers.deliberation_pairs import import_deliberation_pairs
     from commonweal.datasets.importers.graded import import_graded
     from commonweal.datasets.importers.habermas import import_habermas
+    from commonweal.datasets.importers.otree import import_otree
     from commonweal.datasets.importers.polis import import_polis
     from commonweal.datasets.importers.ratings_table import import_ratings
     from commonweal.datasets.importers.remesh import import_remesh
+    from commonweal.datasets.importers.simulated_jury import import_simulated_jury
 
     if kind == "habermas-machine":
         return import_habermas(path)
@@ -381,6 +455,9 @@ def _read(kind: str, path: Path, name: str | None, options: dict[str, Any]) -> D
         "remesh": import_remesh,
         "graded": import_graded,
         "ratings": import_ratings,
+        "otree": import_otree,
+        "deliberate-lab": import_deliberate_lab,
+        "simulated-jury": import_simulated_jury,
     }
     return importers[kind](path, name=name, **options)
 

@@ -206,6 +206,59 @@ def calibrate(
     )
 
 
+@app.command(epilog="Example: commonweal reward export trained/ rounds/ --split train --out mine")
+def export(
+    network: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER",
+            help="What TRL's RewardTrainer saved: a transformers folder or a PEFT adapter.",
+        ),
+    ],
+    dataset: Annotated[
+        Path, typer.Argument(metavar="DATASET", help="A dataset with ratings to calibrate on.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder to write.")],
+    split: Annotated[
+        str | None, typer.Option(help="Use only rounds of this split: train, iid_test or ood_test.")
+    ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="The text that the model was trained to read, with {question}, {opinion} and "
+            "{statement}. Default: what `commonweal train reward` trains on.",
+        ),
+    ] = None,
+    max_tokens: Annotated[int, typer.Option(min=16, help="Longer opinions lose their end.")] = 256,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace existing output.")
+    ] = False,
+) -> None:
+    """Make a reward model that was trained elsewhere usable as --reward-model.
+
+    Its rewards are calibrated on the dataset's ratings. Take people and questions that it was not
+    trained on. Needs the extra train.
+    """
+    from commonweal.datasets.dataset import read_dataset
+    from commonweal.errors import InputError
+    from commonweal.extras import needs
+    from commonweal.rewards.pair_text import PairText
+
+    with needs("train", "exporting a reward model"):
+        from commonweal.training.reward.export import export_trained
+
+    if out.exists() and not overwrite:
+        raise InputError(f"{out} is there already; name another folder, or say --overwrite")
+    data = read_dataset(dataset)
+    data = data if split is None else data.of_split(split)
+    text = PairText(max_tokens=max_tokens) if template is None else PairText(template, max_tokens)
+    made = export_trained(network, data, out, name=network.resolve().name, pair_text=text)
+    typer.echo(f"Exported: {made.in_words}")
+    typer.echo(f"Calibrated on {made.model.calibration.fitted_to}")
+    typer.echo(f"Use it: commonweal agree GROUP.toml --reward-model {out}")
+
+
 @app.command(epilog="Example: commonweal reward rank first rounds/ --round buses")
 def rank(
     model: Annotated[

@@ -423,8 +423,12 @@ def located(path: str) -> tuple[str, dict[str, str], Path | None]:
             raise InputError(f"hf:{path}: there is no such .gguf file. {example}")
         return str(place.parent), {"gguf_file": place.name}, place
     if place.is_dir() and path.strip():
-        if not (place / "config.json").is_file():
-            raise InputError(f"hf:{path}: the folder holds no config.json, so no model. {example}")
+        # PEFT's adapters name their base, which transformers loads with them.
+        if not any((place / name).is_file() for name in ("config.json", "adapter_config.json")):
+            raise InputError(
+                f"hf:{path}: the folder holds no config.json and no adapter_config.json, so no "
+                f"model. {example}"
+            )
         return str(place), {}, place
     if place.exists() and path.strip():
         raise InputError(f"hf:{path}: this file is neither a folder nor a .gguf file. {example}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from commonweal.datasets.dataset import NOTES, About, Dataset, Step, completed
-from commonweal.datasets.importers.ratings_cells import read_cells
+from commonweal.datasets.importers.ratings_cells import Cells, read_cells
 from commonweal.datasets.importers.ratings_columns import FIELDS, KNOWN, placed
 from commonweal.datasets.repairs import in_format
 from commonweal.datasets.schema import scale_named
@@ -62,9 +62,37 @@ def import_ratings(
         InputError: the file cannot be read, a column is missing, or rows are wrong; the message
             lists all problems with their rows.
     """
-    points = scale_named(scale)
     header, rows, done = read_cells(path, {*KNOWN, *(columns or {}).values()}, _EXPECTED)
-    places = placed(header, dict(columns or {}), str(path))
+    about = About(
+        name=name or path.stem,
+        people=people,
+        scale=scale_named(scale),
+        source=f"a table of ratings, {path.name}",
+        licence=licence,
+        attribution=attribution,
+    )
+    step = Step(what="imported from a table of ratings")
+    return rounds_of(path, (header, rows, done), about, step, columns=columns or {})
+
+
+def rounds_of(
+    path: Path, cells: Cells, about: About, step: Step, *, columns: Mapping[str, str]
+) -> Dataset:
+    """The rounds of a table that was read: one for each group and question.
+
+    Args:
+        path: where it was read, for messages.
+        cells: header, rows with their numbers, and what was done to them.
+        about: what the dataset is.
+        step: what was done; its options and counts are added to.
+        columns: field to the name of its column, where it has another.
+
+    Raises:
+        InputError: as ``import_ratings``.
+    """
+    header, rows, done = cells
+    points = about.scale
+    places = placed(header, dict(columns), str(path))
     rest = {i: name for i, name in enumerate(header) if i not in places.values()}
     rows, n_marked = _without_marked(rows, rest, places)
     table = _frame(rows, places)
@@ -85,18 +113,12 @@ def import_ratings(
         table = table.with_columns(pl.lit(0).alias("pass"))
     left_out = "rows left out because a column says that they do not count"
     marked = {left_out: n_marked} if n_marked else {}
-    step = Step(
-        what="imported from a table of ratings",
-        options={"columns": dict(columns or {}), "scale": scale},
-        counts={"rows": table.height, **marked, "columns left out": len(header) - len(places)},
-    )
-    about = About(
-        name=name or path.stem,
-        people=people,
-        scale=points,
-        source=f"a table of ratings, {path.name}",
-        licence=licence,
-        attribution=attribution,
+    counts = {"rows": table.height, **marked, "columns left out": len(header) - len(places)}
+    step = step.model_copy(
+        update={
+            "options": {**step.options, "columns": dict(columns), "scale": points.name},
+            "counts": {**step.counts, **counts},
+        }
     )
     dataset, notes = in_format(_dataset(table, about))
     done = (*done, *(f"{n:,} {what}" for what, n in marked.items()))

@@ -19,11 +19,14 @@ from commonweal.files import sha256_of
 from commonweal.rewards.calibration import LogisticCalibration
 from commonweal.rewards.exported import FILES, Description, ExportedRewardModel
 from commonweal.rewards.pair_text import PairText
+from commonweal.rewards.scoring import MAX_PEOPLE, SEED, fit_calibration, rated_rounds, rng_of
 from commonweal.types import RewardInput
 
 if TYPE_CHECKING:
+    from commonweal.datasets.dataset import Dataset
     from commonweal.types import FloatArray
 
+_N_COMPARED = 300
 MIN_ORDER_AGREEMENT = 0.99
 """Of pairs of inputs, the share that export and network must put in the same order."""
 
@@ -142,6 +145,59 @@ def export_reward_model(
     )
 
 
+def export_trained(
+    network_folder: Path, dataset: Dataset, folder: Path, *, name: str, pair_text: PairText
+) -> Export:
+    """A reward model that was trained elsewhere, ready for ``--reward-model``.
+
+    A bare network has no calibration, without which its rewards are no ratings: it is fitted to the
+    dataset's ratings, each person of a round counting the same. Those should be by people, on
+    questions, that it was not trained on.
+
+    Args:
+        network_folder: what TRL's ``RewardTrainer`` saved, whole or as PEFT's adapter.
+        dataset: ratings to calibrate on, by people who have an opinion.
+        folder: where the export goes; replaced.
+        name: the model's.
+        pair_text: what it was trained to read.
+
+    Raises:
+        InputError: the folder holds no such network, or nobody with an opinion rated anything.
+        ReverseRewardError: ratings fall as rewards rise; nothing is left that could be used.
+        TrainingError: as ``export_smallest``.
+    """
+    rounds = [
+        rated.of_raters(MAX_PEOPLE, rng_of(SEED, "people", rated.round_id))
+        for rated in rated_rounds(dataset)
+    ]
+    inputs = [
+        RewardInput(rated.question, opinion, statement)
+        for rated in rounds
+        for opinion in rated.opinions
+        for statement in rated.statements
+    ]
+    questions = sorted({rated.question for rated in rounds})
+    export = export_smallest(
+        network_folder,
+        folder,
+        name=name,
+        pair_text=pair_text,
+        compare_on=inputs[:: -(-len(inputs) // _N_COMPARED)],
+        metadata={"trained": "elsewhere", "questions_learned_from": questions},
+    )
+    try:
+        fitted = fit_calibration(
+            export.model.rewards,
+            [rounds],
+            fitted_to=f"ratings of {dataset.about.name} ({dataset.about.scale.as_seven_points})",
+            by_person=True,
+        )
+    except InputError:
+        shutil.rmtree(folder)
+        raise
+    return replace(export, model=calibrate_export(folder, fitted))
+
+
 def calibrate_export(folder: Path, calibration: LogisticCalibration) -> ExportedRewardModel:
     """The exported model with this calibration, stored with it."""
     replace(Description.read(folder), calibration=calibration).write(folder)
@@ -164,14 +220,16 @@ class TorchScorer:
     """A network's own rewards, by torch: on a GPU where there is one.
 
     Args:
-        folder: a sequence classifier with one output, as transformers saves it.
+        folder: a sequence classifier with one output, as transformers saves it, or PEFT's adapter
+            of one.
         pair_text: what it reads.
+
+    Raises:
+        InputError: there is none in the folder, or it has more outputs than one.
     """
 
     def __init__(self, folder: Path, pair_text: PairText) -> None:
-        self.network: Any = AutoModelForSequenceClassification.from_pretrained(
-            folder, dtype=torch.float32
-        ).eval()
+        self.network: Any = _network(folder)
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder).backend_tokenizer
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
@@ -201,6 +259,34 @@ class TorchScorer:
                 )
             rewards[rows] = out.logits.squeeze(-1).double().cpu().numpy()
         return rewards
+
+
+def _network(folder: Path) -> Any:
+    adapter = folder / "adapter_config.json"
+    if not adapter.is_file() and not (folder / "config.json").is_file():
+        raise InputError(
+            f"{folder}: there is neither config.json nor adapter_config.json; expected what TRL's "
+            "RewardTrainer saves: a sequence classifier with one output, or PEFT's adapter of one"
+        )
+    try:
+        if adapter.is_file():
+            from peft import AutoPeftModelForSequenceClassification as Tuned
+
+            network = Tuned.from_pretrained(folder, num_labels=1, dtype=torch.float32)
+            network = network.merge_and_unload()
+        else:
+            network = AutoModelForSequenceClassification.from_pretrained(
+                folder, dtype=torch.float32
+            )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:  # what transformers passes on
+        reason = " ".join(str(error).split())[:400]
+        raise InputError(f"{folder}: transformers cannot load it: {reason}") from error
+    if network.config.num_labels != 1:
+        raise InputError(
+            f"{folder}: a classifier with {network.config.num_labels} outputs, expected one, the "
+            "reward"
+        )
+    return network.eval()
 
 
 class _Logits(nn.Module):  # type: ignore[misc]

@@ -1,0 +1,220 @@
+"""oTree exports: a table of an app's players, or of all apps with a column for each round."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from commonweal.datasets.dataset import About, Dataset, Step
+from commonweal.datasets.importers.ratings_table import rounds_of
+from commonweal.datasets.schema import scale_named
+from commonweal.errors import InputError
+from commonweal.frames import pl
+from commonweal.reading.columns import plain
+from commonweal.reading.tables import read_table
+
+if TYPE_CHECKING:
+    from commonweal.datasets.schema import People
+
+_EXPECTED = (
+    "an oTree export: an app's table (participant.code, player.FIELD, ...) or all apps' "
+    "(participant.code, APP.ROUND.player.FIELD, ...)"
+)
+_MOST_BYTES = 1_000_000_000
+_OF_ROUND = re.compile(r"(?P<app>.+?)\.(?P<round>\d+)\.(?P<name>(?:player|group|subsession)\..+)")
+_MODELS = ("player", "group", "subsession", "participant", "session")
+"""Of two fields with one name, the one that stands first here is meant."""
+_PERSON, _SESSION, _GROUP = "participant.code", "session.code", "group.id_in_subsession"
+_ROUND, _BOT = "subsession.round_number", "participant._is_bot"
+_HEADER = (
+    *(_PERSON, "participant.id_in_session", _BOT, "player.id_in_group"),
+    *(f"player.{field}" for field in ("question", "position_statement", "split", "opinion")),
+    *(f"player.{field}" for field in ("position", "statement", "policy", "author", "included")),
+    *(f"player.{field}" for field in ("pass", "agreement", "quality")),
+    *(_GROUP, _ROUND, _SESSION),
+)
+
+
+def import_otree(
+    path: Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    scale: str = "likert-7",
+    people: People = "human",
+    name: str | None = None,
+    licence: str = "",
+    attribution: str = "",
+) -> Dataset:
+    """An oTree export as rounds: a player in an oTree round is one rating.
+
+    A person is a participant, and a group is a group of a session. Where the app has no field
+    ``pass``, a statement that a person rated in a later round again is rated a second time. All
+    else is read by the names of the app's fields, as in a table of ratings.
+
+    Args:
+        path: the CSV or workbook that oTree's data page downloads.
+        columns: field to the name that the app gives it: {"agreement": "rating"}.
+        scale: what people rated on.
+        people: whose ratings they are.
+        name: the dataset's; the file's by default.
+        licence: under which the data may be used.
+        attribution: what its licence asks to be said.
+
+    Raises:
+        InputError: it is no such export, a field is missing, or rows are wrong; the message lists
+            all problems with their rows.
+
+    Source: otree.export of oTree 6 (oTree-org/otree-core).
+    """
+    known = {plain(each) for each in (_PERSON, _SESSION, "participant.label", "session.label")}
+    table = read_table(path, known, expected=_EXPECTED, max_bytes=_MOST_BYTES)
+    header = list(table.header)
+    if missing := [each for each in (_PERSON, _SESSION) if each not in header]:
+        raise InputError(
+            f"{path}: there is no column {', '.join(missing)}{table.read_as()}; expected "
+            f"{_EXPECTED}"
+        )
+    parts = _parts(header)
+    fields = list(dict.fromkeys(field for part in parts for field in part))
+    if people == "simulated":  # bots are what there is
+        fields = [field for field in fields if field != _BOT]
+    names = _short(fields)
+    rated = {field for field, short in names.items() if _is(columns, short, field, "agreement")}
+    rows: list[tuple[int, list[str]]] = []
+    n_without = 0
+    for row in table.rows[1:]:
+        for part in parts:
+            cells = {field: row.cells[place] for field, place in part.items()}
+            if len(parts) > 1 and not any(cells.get(field) for field in rated):
+                n_without += 1
+                continue
+            group = "/".join(filter(None, (cells[_SESSION], cells.get(_GROUP, ""))))
+            rows.append((row.number, [group, *(cells.get(field, "") for field in fields)]))
+    given = {"person": names[_PERSON], "group": "group"}
+    given |= {field: names.get(told, told) for field, told in (columns or {}).items()}
+    by_round = _ROUND in names and "pass" not in {*given, *names.values()}
+    if by_round:
+        given["pass"] = names[_ROUND]
+    counts = {"rows read": len(table.rows) - 1}
+    if len(parts) > 1:
+        counts |= {"apps and rounds": len(parts), "players in rounds without a rating": n_without}
+    about = About(
+        name=name or path.stem,
+        people=people,
+        scale=scale_named(scale),
+        source=f"an oTree export, {path.name}",
+        licence=licence,
+        attribution=attribution,
+    )
+    cells_ = (["group", *(names[field] for field in fields)], rows, table.notes)
+    step = Step(what="imported from oTree", counts=counts)
+    dataset = rounds_of(path, cells_, about, step, columns=given)
+    if not by_round:
+        return dataset
+    rank = pl.col("pass_index").rank("dense").over("round_id", "participant_id", "candidate_id")
+    passes = (rank.cast(pl.Int64) - 1).alias("pass_index")
+    return replace(dataset, ratings=dataset.ratings.with_columns(passes))
+
+
+def otree_csv(dataset: Dataset) -> str:
+    """The ratings as oTree writes an app's table: a row for each rating, each its own round.
+
+    Who wrote an opinion and rated nothing has a row without a rating. What oTree's players do not
+    have is left out: statements that nobody rated, predictions and critiques.
+
+    Source: as ``import_otree``.
+    """
+    rounds = {row["round_id"]: row for row in dataset.rounds.to_dicts()}
+    statements = {
+        (row["round_id"], row["candidate_id"]): row for row in dataset.candidates.to_dicts()
+    }
+    opinions = {
+        (row["round_id"], row["participant_id"]): row for row in dataset.opinions.to_dicts()
+    }
+    wrote = {(row["round_id"], row["opinion_id"]): who for (_, who), row in opinions.items()}
+    positions = {
+        (row["round_id"], row["participant_id"]): row["agreement"]
+        for row in dataset.position_ratings.to_dicts()
+    }
+    ratings = dataset.ratings.sort("pass_index", maintain_order=True).to_dicts()
+    rated = {(row["round_id"], row["participant_id"]) for row in ratings}
+    ratings += [row for where, row in opinions.items() if where not in rated]
+    groups = {each: n for n, each in enumerate(dataset.rounds["group_id"].unique().sort(), 1)}
+    people: dict[str, int] = {}
+    members: dict[tuple[str, str], int] = {}
+    n_in_group: Counter[str] = Counter()
+    n_rated: Counter[str] = Counter()
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _HEADER, lineterminator="\n")
+    writer.writeheader()
+    for rating in ratings:
+        where, person = rating["round_id"], rating["participant_id"]
+        asked = rounds[where]
+        of_group = (asked["group_id"], person)
+        if of_group not in members:
+            n_in_group[asked["group_id"]] += 1
+            members[of_group] = n_in_group[asked["group_id"]]
+        n_rated[person] += 1
+        statement = statements.get((where, rating.get("candidate_id")), {})
+        included = (wrote[where, each] for each in statement.get("included_opinion_ids") or ())
+        row: dict[str, Any] = {
+            _PERSON: person,
+            "participant.id_in_session": people.setdefault(person, len(people) + 1),
+            _BOT: int(dataset.about.people == "simulated"),
+            "player.id_in_group": members[of_group],
+            **{f"player.{key}": asked[key] for key in ("question", "position_statement", "split")},
+            "player.opinion": opinions.get((where, person), {}).get("text"),
+            "player.position": positions.get((where, person)),
+            "player.statement": statement.get("text"),
+            "player.policy": statement.get("policy"),
+            "player.author": statement.get("author_id"),
+            "player.included": "; ".join(included),
+            "player.pass": rating.get("pass_index"),
+            "player.agreement": rating.get("agreement"),
+            "player.quality": rating.get("quality"),
+            _GROUP: groups[asked["group_id"]],
+            _ROUND: n_rated[person],
+            _SESSION: dataset.about.name,
+        }
+        # oTree writes no line ends within a cell.
+        writer.writerow({key: _flat(value) for key, value in row.items()})
+    return text.getvalue()
+
+
+def _flat(value: object) -> object:
+    return " ".join(value.splitlines()) if isinstance(value, str) else value
+
+
+def _parts(header: list[str]) -> list[dict[str, int]]:
+    """For each app and round, or once for an app's own table: field to the place of its column."""
+    common: dict[str, int] = {}
+    rounds: dict[tuple[str, int], dict[str, int]] = {}
+    for place, column in enumerate(header):
+        if found := _OF_ROUND.fullmatch(column):
+            rounds.setdefault((found["app"], int(found["round"])), {})[found["name"]] = place
+        else:
+            common[column] = place
+    return [common | part for part in rounds.values()] or [common]
+
+
+def _short(fields: list[str]) -> dict[str, str]:
+    """Each field without its model, as the app calls it; whole where another has the name."""
+    order = {model: n for n, model in enumerate(_MODELS)}
+    taken: dict[str, str] = {"group": ""}
+    for field in sorted(fields, key=lambda field: order.get(field.split(".")[0], len(order))):
+        model, _, name = field.partition(".")
+        if model in order and name and name not in taken:
+            taken[name] = field
+    short = {field: name for name, field in taken.items() if field}
+    return {field: short.get(field, field) for field in fields}
+
+
+def _is(columns: Mapping[str, str] | None, short: str, field: str, wanted: str) -> bool:
+    name = (columns or {}).get(wanted, wanted)
+    return name in (short, field)
