@@ -40,6 +40,8 @@ def rated(served):
 def exported(researcher, kind):
     researcher.get("/researcher")
     form = {"csrf": researcher.forms["/researcher/export"].fields["csrf"], "kind": kind}
+    # Each kind has a form of its own: a browser holds back a second press on the same form.
+    assert researcher.html.count('action="/researcher/export"') == 3
     answer = researcher.post("/researcher/export", form)
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-disposition"].startswith("attachment")

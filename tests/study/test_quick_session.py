@@ -226,6 +226,9 @@ def test_a_round_that_was_paused_while_everybody_finished_is_closed_stage_by_sta
     facilitator.get("/facilitator")
     facilitator.send("/facilitator/pause")
     write(people)
+    people[0].get("/here")
+    assert "It goes on after the pause" in people[0].html
+    assert "in a moment" not in people[0].html
     facilitator.get("/facilitator")
     assert "The clock is paused. People can go on" in facilitator.html
     facilitator.send("/facilitator/close")
@@ -318,7 +321,7 @@ def test_a_round_can_go_on_without_statements(session):
 @pytest.mark.parametrize(
     ("agreements", "says"),
     [
-        ((6, 6, 6, 2, 2), "3 of 5 agree"),
+        ((6, 6, 6, 2, 2), "Agree: 3 of 5."),
         ((6, 6, 2, 2, 2), "2 of the 5 people who were asked agree"),
         ((6, 6, 3), "Too few agree with the one that came closest"),
         ((7,), "Only one person has rated."),
@@ -341,7 +344,7 @@ def test_a_statement_is_the_groups_only_where_people_agree(session, agreements, 
     assert says in facilitator.html
     people[0].get("/here")
     assert says in people[0].html
-    assert ("this came closest" in people[0].html) == (says != "3 of 5 agree")
+    assert ("this came closest" in people[0].html) == (says != "Agree: 3 of 5.")
     is_one = len(agreements) == 1  # what a single person gave is nobody else's business
     assert people[0].html.count("What they gave is not shown") == is_one
     assert is_one <= ("who rated it agree" not in people[0].html)
