@@ -7,7 +7,8 @@ import difflib
 import hashlib
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from commonweal.errors import InputError
@@ -223,6 +224,40 @@ def make_folder(folder: Path) -> None:
 def can_be_made(folder: Path) -> bool:
     """Whether ``folder`` is missing and the one above it is there: ``make_folder`` makes it."""
     return not os.path.lexists(folder) and folder.parent.is_dir()
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """The folder, made where it is not there, and held by this process alone.
+
+    Raises:
+        InputError: another process is at work in it, or it cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / ".lock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(
+            f"another run is at work in {folder}; wait for it, stop it, or name another folder"
+        ) from None
+    except OSError as error:
+        raise InputError(f"cannot use {folder}: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+        _remove_empty(folder)
+
+
+def _remove_empty(folder: Path) -> None:
+    """Removes a folder that holds its lock alone."""
+    with suppress(OSError):  # it is in use, or not ours to remove
+        if [path.name for path in folder.iterdir()] == [".lock"]:
+            (folder / ".lock").unlink()
+            folder.rmdir()
 
 
 def _is_special(path: Path) -> bool:

@@ -131,6 +131,29 @@ def read_group(
     return Group(checked, people, about.model_dump(), (*notes, *numbered, *more))
 
 
+def group_of(fields: Any, place: str) -> Group:
+    """The group in a value as ``json.loads`` gives it: question and opinions, in the usual forms.
+
+    Args:
+        fields: of the group.
+        place: where it stands, for errors: "groups.jsonl, line 3".
+
+    Raises:
+        InputError: it holds no usable group.
+    """
+    fields, notes = near_forms(fields, None)
+    try:
+        record = _GroupRecord.model_validate(fields)
+    except ValidationError as error:
+        raise InputError(_explain(place, "", error)) from None
+    given, numbered = _with_ids([(each.id, each.text) for each in record.opinions])
+    try:
+        asked, people, more = check_group(record.question, given)
+    except InputError as error:
+        raise InputError(f"{place}: {error}") from None
+    return Group(asked, people, record.about.model_dump(), (*notes, *numbered, *more))
+
+
 def _with_ids(opinions: Sequence[tuple[str | None, str]]) -> tuple[list[Opinion], tuple[str, ...]]:
     """The opinions with p1, p2, ... where there is no id, and a note where only some had one."""
     taken = {name for name, _ in opinions if name is not None}
@@ -310,7 +333,7 @@ def _is_control(character: str) -> bool:
     )
 
 
-def _explain(path: Path, text: str, error: ValidationError) -> str:
+def _explain(path: Path | str, text: str, error: ValidationError) -> str:
     # A misspelt field is both unknown and missing; the first of these says what to mend.
     first = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
     where = " → ".join(

@@ -21,10 +21,10 @@ from tiny_models import made_rounds
 from commonweal.collection import CollectionPlan, collect
 from commonweal.datasets.dataset import Dataset, read_dataset, write_dataset
 from commonweal.errors import EngineError, GenerationError, InputError
+from commonweal.files import locked
 from commonweal.models.scripted import ScriptedModel
 from commonweal.participants.considerations import load_bank
 from commonweal.rewards import LogisticCalibration, load_reward_model
-from commonweal.training import run_folder
 from commonweal.training.config import read_config
 from commonweal.training.loop import stages
 from commonweal.training.loop.loop import Loop
@@ -346,7 +346,7 @@ def test_replayed_votes_train_a_reward_model_and_no_policy(trained, monkeypatch,
 def test_two_loops_do_not_share_a_folder(trained, tmp_path):
     made = plan(tmp_path / "loop")
     with (
-        run_folder.locked(made.out),
+        locked(made.out),
         pytest.raises(InputError, match="another run is at work"),
     ):
         next(Loop(made).run())

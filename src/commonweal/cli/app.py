@@ -9,6 +9,7 @@ import typer
 from commonweal._version import __version__
 from commonweal.cli import (
     agree,
+    batch,
     data,
     doctor,
     evaluate,
@@ -51,6 +52,7 @@ def _options(
 
 
 app.command("agree", epilog=agree.EXAMPLE)(agree.agree)
+app.command("batch", epilog=batch.EXAMPLE)(batch.batch)
 app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
 app.command("evaluate", epilog=evaluate.EXAMPLE)(evaluate.evaluate)
 app.command("plugins", epilog=plugins.EXAMPLE)(plugins.plugins)

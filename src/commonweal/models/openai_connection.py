@@ -14,6 +14,7 @@ import httpx
 
 from commonweal.errors import EngineError, InputError
 from commonweal.models.openai_options import ServerOptions
+from commonweal.models.openai_turns import turn
 from commonweal.models.openai_wire import Answer, Failure, cleaned, is_loopback, read, unpacked
 from commonweal.types import Sampling
 
@@ -77,6 +78,7 @@ class Connection:
         content = bytearray()
         try:
             async with (
+                turn(),
                 asyncio.timeout(self._timeout_seconds),
                 client.stream(
                     "POST",

@@ -26,6 +26,7 @@ from commonweal.models.openai_options import (
     read_options,
 )
 from commonweal.models.openai_parameters import NO_REFUSALS, Parameters
+from commonweal.models.openai_turns import limit
 from commonweal.models.openai_wire import (
     EXAMPLE,
     Answer,
@@ -74,7 +75,8 @@ class OpenAIModel:
         base_url: up to and without ``/chat/completions``; mostly it ends in ``/v1``.
         model: the model's name on that server.
         options: what is added to the requests.
-        concurrency: most requests in flight at once, where the options do not say.
+        concurrency: most requests of a call in flight at once, where neither the options nor a
+            limit of this process (``openai_turns``) say.
         max_attempts: most tries for one completion, likewise.
         timeout_seconds: longest wait for one whole answer, after which the try has failed,
             likewise.
@@ -102,7 +104,7 @@ class OpenAIModel:
             raise InputError(f"OpenAIModel: {got}, expected at least 1")
         self._base_url, self._model = checked(base_url, model)
         self._options = options = (options or ServerOptions()).over(options_from_environment())
-        self._concurrency = options.concurrency or concurrency
+        self._concurrency = options.concurrency or limit() or concurrency
         self._max_attempts = options.max_attempts or max_attempts
         self._connection = Connection(
             self._base_url,

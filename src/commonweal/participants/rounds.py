@@ -13,6 +13,7 @@ from commonweal.errors import InputError
 from commonweal.frames import pl
 from commonweal.participants import Crowd, Wanted
 from commonweal.participants.seating import check_counts
+from commonweal.selection import Selection
 from commonweal.types import Candidate, Opinion, Progress, Question, Round, no_progress
 
 Row = dict[str, Any]
@@ -210,6 +211,41 @@ def candidate_row(round_id: str, candidate: Candidate, *, shown: bool) -> Row:
         # A statement that no policy wrote was written from opinions that nobody knows.
         **(row if written else {"text": candidate.text, "policy": candidate.policy}),
     }
+
+
+def candidate_rows(round_id: str, made: Selection) -> list[Row]:
+    """The selection's candidates as rows of the record format; what was picked is shown.
+
+    A candidate that is not shown has α, welfare and rank where one rule ranks it; where several do,
+    they follow from the predictions.
+    """
+    rows = []
+    picks = {each.index: each for each in made.picks}
+    (only,) = made.ranked if len(made.ranked) == 1 else (None,)
+    for index, candidate in enumerate(made.candidates):
+        row = candidate_row(round_id, candidate, shown=index in picks)
+        if index in picks:
+            found = picks[index]
+            row |= {"alpha": found.alpha, "welfare": found.welfare, "rank": found.rank}
+        elif only is not None:
+            row |= {"alpha": only.rule.alpha, "welfare": float(only.welfare[index])}
+            row |= {"rank": only.ranking.ranks[index]}
+        rows.append(row)
+    return rows
+
+
+def prediction_rows(round_id: str, made: Selection) -> list[Row]:
+    """What was predicted of each person and candidate, as rows without the reward model's name."""
+    return [
+        {
+            "round_id": round_id,
+            "participant_id": each.participant_id,
+            "candidate_id": made.candidates[each.column].id,
+            "reward": each.reward,
+            "expected_rating": each.expected_rating,
+        }
+        for each in made.predictions()
+    ]
 
 
 def by_round(table: pl.DataFrame, make: Callable[[Row], T]) -> dict[str, list[T]]:

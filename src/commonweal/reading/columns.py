@@ -27,6 +27,12 @@ QUESTION = (
 )
 """Names of the column of the question."""
 
+GROUP = (
+    *("group", "group id", "round", "round id", "conversation", "conversation id", "session"),
+    *("table", "gruppe", "runde", "groupe", "grupo", "gruppo", "groep", "grupp"),
+)
+"""Names of the column that tells many groups in one table apart."""
+
 
 def plain(name: str) -> str:
     """A name in small letters, without accents and punctuation.

@@ -12,6 +12,7 @@ from commonweal.selection.making import (
     check_seed,
     included,
     scored,
+    seed_of,
     select,
 )
 from commonweal.selection.record import Pick, Ranked, Selection, pick, rank_under
@@ -30,6 +31,7 @@ __all__ = [
     "pick",
     "rank_under",
     "scored",
+    "seed_of",
     "select",
     "selection_from_dict",
     "selection_to_dict",

@@ -6,14 +6,14 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import BaseModel
 
 from commonweal.datasets.schema import MANIFEST
 from commonweal.errors import InputError
-from commonweal.files import sha256_of, write_whole
+from commonweal.files import locked, sha256_of, write_whole
 
 RUN, METRICS, ROWS, FIT = "run.json", "metrics.jsonl", "comparisons.parquet", "fit.json"
 CHECKPOINTS, MODEL, CARD = "checkpoints", "model", "card.md"
@@ -107,40 +107,6 @@ def _remove_ours(folder: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """The folder, made where it is not there, and held by this process alone.
-
-    Raises:
-        InputError: another process is at work in it, or it cannot be written.
-    """
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(folder / ".lock")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise InputError(
-            f"another run is at work in {folder}; wait for it, stop it, or give another `out`"
-        ) from None
-    except OSError as error:
-        raise InputError(f"cannot use {folder}: {error.strerror or error}") from error
-    try:
-        yield
-    finally:
-        lock.release()
-        _remove_empty(folder)
-
-
-def _remove_empty(folder: Path) -> None:
-    """Removes a folder that holds its lock alone."""
-    with suppress(OSError):  # it is in use, or not ours to remove
-        if [path.name for path in folder.iterdir()] == [".lock"]:
-            (folder / ".lock").unlink()
-            folder.rmdir()
 
 
 def mark_whole(checkpoint: Path) -> None:

@@ -19,10 +19,9 @@ from typing import Any
 
 from commonweal.collection import CollectionPlan
 from commonweal.errors import InputError
-from commonweal.files import write_whole
+from commonweal.files import locked, write_whole
 from commonweal.models import store
 from commonweal.policies import read_policy_name
-from commonweal.training import run_folder
 from commonweal.training.loop.people import check_people
 from commonweal.training.loop.plan import IteratePlan
 from commonweal.training.loop.stages import Stage, stages_of
@@ -113,7 +112,7 @@ class Loop:
             CommonwealError: a stage failed; the same command goes on there.
         """
         out = self.plan.out
-        with run_folder.locked(out):
+        with locked(out):
             _check_ours(out)
             write_whole(out / "plan.json", self.plan.model_dump_json(indent=2) + "\n")
             n_done, keys = 0, dict[str, str]()

@@ -160,7 +160,7 @@ def _replayed_rounds(plan: IteratePlan) -> Dataset:
 def _latent(plan: IteratePlan, turn: int) -> LatentCrowd:
     from commonweal.participants.considerations import load_bank
     from commonweal.participants.latent import LatentCrowd, latent_settings
-    from commonweal.training.loop.rounds import seed_of
+    from commonweal.selection import seed_of
 
     return LatentCrowd(
         seed_of(plan.seed, "people", turn),

@@ -6,7 +6,6 @@ a loop that was broken off goes on with the next round.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,12 +18,13 @@ from commonweal.datasets.dataset import Dataset, frame
 from commonweal.errors import GenerationError
 from commonweal.frames import pl
 from commonweal.groups import check_group
-from commonweal.participants.rounds import candidate_row
+from commonweal.participants.rounds import candidate_rows, prediction_rows
 from commonweal.policies.names import read_policy_name
 from commonweal.rewards import predictions
 from commonweal.selection import (
     Selection,
     Wanted,
+    seed_of,
     select,
     selection_from_dict,
     selection_to_dict,
@@ -59,39 +59,12 @@ class Written:
         return sum(each.n_sampled for each in self.selections)
 
     def candidates(self) -> list[Row]:
-        """Rows of the table ``candidates``.
-
-        A candidate that is not shown has α, welfare and rank where one rule ranks it; where several
-        do, they follow from the predictions.
-        """
-        rows = []
-        for made in self.selections:
-            picks = {each.index: each for each in made.picks}
-            (only,) = made.ranked if len(made.ranked) == 1 else (None,)
-            for index, candidate in enumerate(made.candidates):
-                row = candidate_row(self.round_id, candidate, shown=index in picks)
-                if index in picks:
-                    found = picks[index]
-                    row |= {"alpha": found.alpha, "welfare": found.welfare, "rank": found.rank}
-                elif only is not None:
-                    row |= {"alpha": only.rule.alpha, "welfare": float(only.welfare[index])}
-                    row |= {"rank": only.ranking.ranks[index]}
-                rows.append(row)
-        return rows
+        """Rows of the table ``candidates``."""
+        return [row for made in self.selections for row in candidate_rows(self.round_id, made)]
 
     def predictions(self) -> list[Row]:
         """Rows of the table ``predictions``; the model is named later."""
-        return [
-            {
-                "round_id": self.round_id,
-                "participant_id": each.participant_id,
-                "candidate_id": made.candidates[each.column].id,
-                "reward": each.reward,
-                "expected_rating": each.expected_rating,
-            }
-            for made in self.selections
-            for each in made.predictions()
-        ]
+        return [row for made in self.selections for row in prediction_rows(self.round_id, made)]
 
 
 def written(
@@ -222,12 +195,6 @@ def predicted(one: Round, reward: RewardModel) -> Written:
         provenance={"reward_model": reward.name},
     )
     return Written(one.id, (made,), (), time.perf_counter() - began)
-
-
-def seed_of(*names: str | int) -> int:
-    """A seed made of these names: the same on every machine, and different for different ones."""
-    digest = hashlib.sha256("\n".join(map(str, names)).encode()).digest()
-    return int.from_bytes(digest[:4], "big") >> 1
 
 
 def _line(found: Written) -> dict[str, Any]:

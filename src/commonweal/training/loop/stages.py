@@ -20,6 +20,7 @@ from commonweal.policies import load_policy, read_policy_name
 from commonweal.policies.folder import FILE as POLICY_FILE
 from commonweal.rewards import load_reward_model
 from commonweal.rewards.calibration import ReverseRewardError
+from commonweal.selection import seed_of
 from commonweal.training import run_folder
 from commonweal.training.config import RewardConfig, RewardData, SftConfig
 from commonweal.training.loop.people import check_arms, crowd_of, refuse_leaks, whose
@@ -29,7 +30,6 @@ from commonweal.training.loop.rounds import (
     collected,
     compared,
     predicted,
-    seed_of,
     with_written,
     written,
 )

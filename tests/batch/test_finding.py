@@ -109,8 +109,10 @@ def test_one_failure_stops_no_other_and_stands_in_its_place():
 
 def test_a_call_that_was_broken_off_goes_on(tmp_path, monkeypatch):
     model, reward = Echoing(), Lengths()
-    monkeypatch.setattr("commonweal.batch.load_policy", lambda name, _: load_policy(name, model))
-    monkeypatch.setattr("commonweal.batch.load_reward_model", lambda *_, **__: reward)
+    monkeypatch.setattr(
+        "commonweal.batch.finding.load_policy", lambda name, _: load_policy(name, model)
+    )
+    monkeypatch.setattr("commonweal.batch.finding.load_reward_model", lambda *_, **__: reward)
 
     def call(asked, **options):
         return find_agreements(

@@ -1,0 +1,301 @@
+"""A batch: many groups in, a dataset out; broken off at any moment, it goes on where it stopped.
+
+The folder holds ``batch.json`` (what was asked for), ``results`` (a file for each finished group,
+named by its content), and at the end ``dataset`` and ``set_aside.jsonl``. Nothing in it depends on
+how many workers there were, or on which of them did what.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from commonweal.batch.finding import finder, in_threads
+from commonweal.batch.kept import Kept, as_text, asked_for, content_of
+from commonweal.batch.reading import Given
+from commonweal.errors import CommonwealError, EngineError, InputError, StoppedError
+from commonweal.files import locked, write_whole
+from commonweal.groups import Group
+from commonweal.models import DEFAULT_MODEL
+from commonweal.models.openai_turns import at_most
+from commonweal.result import Agreement
+from commonweal.rewards import DEFAULT_REWARD_MODEL, check_reward_model
+from commonweal.rules import resolve_rule
+from commonweal.selection import N_CANDIDATES, check_min_quality, check_seed, seed_of
+
+ASKED, RESULTS, DATASET, SET_ASIDE = "batch.json", "results", "dataset", "set_aside.jsonl"
+
+IN_FLIGHT = 16
+"""Requests to servers at once, where nobody says."""
+
+FAILED_IN_A_ROW = 20
+"""So many groups one after another that an engine failed on, and the batch ends: the server is
+gone, and the others would be set aside for nothing."""
+
+N_CALLS = 8
+"""Requests of one group at once, about: what a worker needs to keep all its requests in flight."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is done with each group, in values that travel to another process.
+
+    Attributes:
+        options: of ``find_agreement``, models by name.
+        n_tries: how often a group is tried that an engine fails on.
+        n_at_once: groups under way at once in one worker.
+        in_flight: most requests to servers of one worker; None where it asks none.
+    """
+
+    options: Mapping[str, Any]
+    n_tries: int = 1
+    n_at_once: int = 1
+    in_flight: int | None = None
+
+    def loaded(self) -> Callable[[Group], str | CommonwealError]:
+        """What makes of a group its result, as it is kept, or the error that ended it.
+
+        Raises:
+            CommonwealError: the models cannot be loaded.
+        """
+        given = dict(self.options)
+        one = finder(given.pop("policy"), given.pop("model"), given.pop("reward"))
+
+        def find(group: Group) -> str | CommonwealError:
+            seed = seed_of(given["seed"], json.dumps(content_of(group)))
+            for left in reversed(range(self.n_tries)):
+                try:
+                    result = one(group, **{**given, "seed": seed})
+                except Exception as error:
+                    result = CommonwealError(f"{type(error).__name__}: {error}")
+                # What the same call would say again is not asked again.
+                if not left or not isinstance(result, (EngineError, StoppedError)):
+                    break
+            # How long it took is no part of a result: twice the same must be the same.
+            return (
+                as_text(replace(result, timings_seconds={}))
+                if isinstance(result, Agreement)
+                else result
+            )
+
+        return find
+
+
+Task = tuple[str, Group]
+"""A group and the name under which its result is kept."""
+
+Results = Generator[tuple[Task, str | CommonwealError], None, None]
+"""Each task with its result, in any order, as soon as it is there."""
+
+Runner = Callable[[Work, Sequence[Task]], Results]
+"""Does the work on each task."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What a batch came to.
+
+    Attributes:
+        counts: of groups, by what came of them.
+        n_found_now: results that this call found; the others were kept from before.
+        dataset: its folder.
+        set_aside: each group without a result, by name, and why.
+    """
+
+    counts: Mapping[str, int]
+    n_found_now: int
+    dataset: Path
+    set_aside: Mapping[str, str]
+
+
+def run_batch(
+    groups: Sequence[Given],
+    out: str | Path,
+    *,
+    source: str = "groups",
+    workers: int | None = None,
+    ray: str | None = None,
+    gpus_per_worker: float = 0.0,
+    in_flight: int | None = None,
+    n_tries: int = 3,
+    on_done: Callable[[int, int], None] | None = None,
+    say: Callable[[str], None] | None = None,
+    **options: Any,
+) -> Finished:
+    """What came of all groups, each found once; what an earlier call found is taken from ``out``.
+
+    Args:
+        groups: of ``read_groups``.
+        out: the batch's folder, made where it is missing.
+        source: where the groups come from, in words, for the dataset.
+        workers: processes at work; 1 works in this process, and more on Ray. Without ``ray`` by
+            default 1, with it as many as the cluster has processors.
+        ray: the address of a Ray cluster (HOST:PORT or "auto"); None starts one on this machine,
+            for as long as the batch takes, where there is more than one worker.
+        gpus_per_worker: GPUs that each worker on Ray has to itself, for ``hf:`` engines.
+        in_flight: most requests to servers at once, of all workers together; 16 where the engine is
+            a server's and nothing is said.
+        n_tries: how often a group is tried before it is set aside: one on which an engine fails, or
+            during which its worker's process ends.
+        on_done: called with (groups done, groups), in this thread.
+        say: told sentences on how it goes.
+        options: of ``find_agreement``, models by name; ``timeout_seconds`` is each group's.
+
+    Raises:
+        InputError: the options, the folder or the cluster cannot be used; the disk is full.
+        EngineError: an engine failed on many groups one after another.
+        CommonwealError: the models cannot be loaded.
+    """
+    out = Path(out)
+    given = {"policy": None, "model": DEFAULT_MODEL, "reward": DEFAULT_REWARD_MODEL, "seed": 0}
+    given |= options
+    _check(given, workers, in_flight, n_tries)
+    asked = asked_for(given)
+    with locked(out):
+        _check_ours(out, asked)
+        kept = Kept(out / RESULTS, asked)
+        tasks = {
+            kept.key(each.group): each.group for each in groups if isinstance(each.group, Group)
+        }
+        missing = [(key, group) for key, group in tasks.items() if kept.get(key) is None]
+        n_done, why = len(tasks) - len(missing), dict[str, CommonwealError]()
+        if on_done is not None:
+            on_done(n_done, len(tasks))
+        for key, result in _found(
+            _work(given, in_flight, n_tries), missing, workers, ray, gpus_per_worker, say
+        ):
+            n_done += 1
+            if isinstance(result, str):
+                kept.put_text(key, result)
+            else:
+                why[key] = result
+            if on_done is not None:
+                on_done(n_done, len(tasks))
+        return _finish(groups, kept, why, out, asked, source, len(missing) - len(why))
+
+
+def _found(
+    work: Work,
+    missing: Sequence[Task],
+    workers: int | None,
+    ray: str | None,
+    gpus_per_worker: float,
+    say: Callable[[str], None] | None,
+) -> Generator[tuple[str, str | CommonwealError], None, None]:
+    """The name of each task and its result, as it comes; ends where an engine fails on and on."""
+    if not missing:
+        return
+    run: Runner = in_this_process
+    if ray is not None or (workers or 1) > 1:
+        from commonweal.batch.cluster import on_ray
+
+        run = on_ray(ray, workers, gpus_per_worker, say or (lambda _: None))
+    n_failed = 0
+    with closing(run(work, missing)) as results:
+        for (key, _), result in results:
+            n_failed = n_failed + 1 if isinstance(result, EngineError) else 0
+            if n_failed >= FAILED_IN_A_ROW:
+                raise EngineError(
+                    f"the last {n_failed} groups all failed, so the batch ended here; what is done "
+                    f"is kept, and the same command goes on. The last error: {result}"
+                )
+            yield key, result
+
+
+def in_this_process(work: Work, tasks: Sequence[Task]) -> Results:
+    """The tasks done here, one after another, or several at once where a server answers."""
+    with at_most(work.in_flight):
+        find = work.loaded()
+        with closing(in_threads(lambda task: find(task[1]), tasks, work.n_at_once)) as results:
+            yield from results
+
+
+def _work(given: Mapping[str, Any], in_flight: int | None, n_tries: int) -> Work:
+    asks_server = any("openai:" in str(given[name]) for name in ("model", "reward"))
+    if not asks_server:
+        return Work(given, n_tries)
+    limit = in_flight or IN_FLIGHT
+    # Twice as many groups as fill the limit: some are being judged meanwhile.
+    n_of_group = min(given.get("n_candidates") or N_CANDIDATES, N_CALLS)
+    return Work(given, n_tries, min(limit, 2 * -(-limit // n_of_group)), limit)
+
+
+def _check(
+    given: Mapping[str, Any], workers: int | None, in_flight: int | None, n_tries: int
+) -> None:
+    """Refuses before the work what would fail on each group alike."""
+    numbers = {"workers": workers, "in_flight": in_flight, "n_tries": n_tries}
+    for name, number in (numbers | {"n_candidates": given.get("n_candidates")}).items():
+        if number is not None and number < 1:
+            raise InputError(f"{name} is {number}, expected at least 1")
+    check_seed(given["seed"])
+    check_min_quality(given.get("min_quality"))
+    check_reward_model(given["reward"])
+    resolve_rule(given.get("welfare"), given.get("alpha"))
+
+
+def _check_ours(out: Path, asked: Mapping[str, Any]) -> None:
+    """Returns where the folder is new, or was begun with the same options."""
+    there = [path.name for path in out.iterdir() if path.name != ".lock"]
+    file = out / ASKED
+    if there and not file.is_file():
+        raise InputError(
+            f"{out} holds {there[0]} and is not a batch's; expected a new or empty folder as --out"
+        )
+    text = json.dumps(asked, indent=2, ensure_ascii=False) + "\n"
+    if not there:
+        write_whole(file, text)
+        return
+    try:
+        before = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {file}: {error}") from None
+    now = json.loads(text)
+    if before != now:
+        name = next(name for name in sorted({*before, *now}) if before.get(name) != now.get(name))
+        raise InputError(
+            f"{out} was begun with {name} {before.get(name)!r}, and now it is {now.get(name)!r}; "
+            "give the same options to go on, or another --out"
+        )
+
+
+def _finish(
+    groups: Sequence[Given],
+    kept: Kept,
+    why: Mapping[str, CommonwealError],
+    out: Path,
+    asked: Mapping[str, Any],
+    source: str,
+    n_found_now: int,
+) -> Finished:
+    """Writes the dataset and what was set aside, in the order of the groups."""
+    from commonweal.batch.rounds import write_rounds
+
+    set_aside: dict[str, str] = {}
+    lines = []
+
+    def results() -> Iterator[tuple[Given, Group, Agreement]]:
+        for each in groups:
+            error: CommonwealError | None = None
+            if isinstance(each.group, InputError):
+                error = each.group
+            else:
+                key = kept.key(each.group)
+                if (result := None if key in why else kept.get(key)) is not None:
+                    yield each, each.group, result
+                    continue
+                error = why.get(key) or InputError("its result was changed after it was kept")
+            set_aside[each.name] = str(error)
+            line = {"group": each.name, "place": each.place, "reason": str(error)}
+            lines.append(json.dumps(line, ensure_ascii=False) + "\n")
+
+    counts: Counter[str] = Counter()
+    write_rounds(results(), out / DATASET, asked=asked, source=source, counts=counts)
+    counts["set aside"] = len(set_aside)
+    write_whole(out / SET_ASIDE, "".join(lines))
+    return Finished(dict(counts), n_found_now, out / DATASET, set_aside)

@@ -1,0 +1,160 @@
+"""``commonweal batch``: the main job for thousands of groups, on one machine or a Ray cluster."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from commonweal.cli.progress import StageBars
+from commonweal.errors import CommonwealError
+from commonweal.models import DEFAULT_MODEL
+from commonweal.rewards import DEFAULT_REWARD_MODEL
+
+EXAMPLE = "Example: commonweal batch examples/groups --out out/batch --workers 2"
+
+_N_SHOWN = 5
+"""Groups that were set aside and are shown; the file has all."""
+
+
+def batch(
+    groups: Annotated[
+        Path,
+        typer.Argument(
+            help="Many groups: a folder of group files, a dataset, a .jsonl with a group a line, "
+            "or a table or .parquet with the columns group, question and opinion.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="FOLDER",
+            help="Where the results go. The same command goes on in the same folder.",
+            show_default=False,
+        ),
+    ],
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="How many processes work. More than one runs on Ray (extra scale). Default: 1, "
+            "or with --ray one for each of the cluster's processors.",
+        ),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="A Ray cluster to work on: HOST:PORT of its head, or auto. Default: none; with "
+            "several workers a Ray on this machine, for as long as the command runs.",
+        ),
+    ] = None,
+    gpus_per_worker: Annotated[
+        float, typer.Option(min=0, help="On Ray: GPUs for each worker, for hf: engines.")
+    ] = 0.0,
+    in_flight: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Most requests to servers at once, of all workers together. Default: 16 with an "
+            "openai: engine.",
+        ),
+    ] = None,
+    tries: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="How often a group is tried, if an engine fails on it or its worker dies, before "
+            "it is set aside.",
+        ),
+    ] = 3,
+    timeout_seconds: Annotated[
+        float | None, typer.Option(help="The longest that one try of one group may take.")
+    ] = None,
+    welfare: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What counts as best for a group, as for agree."),
+    ] = None,
+    alpha: Annotated[
+        float | None, typer.Option(help="Inequality aversion, 0 to inf, instead of --welfare.")
+    ] = None,
+    candidates: Annotated[
+        int | None, typer.Option(min=1, help="How many candidates to write for each group.")
+    ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE.toml|FOLDER", help="What writes the candidates, as for agree."
+        ),
+    ] = None,
+    model: Annotated[str, typer.Option(help="The language model, as for agree.")] = DEFAULT_MODEL,
+    reward_model: Annotated[
+        str, typer.Option(metavar="NAME|FOLDER", help="What predicts agreement, as for agree.")
+    ] = DEFAULT_REWARD_MODEL,
+    min_quality: Annotated[
+        float,
+        typer.Option(min=1, max=7, help="The lowest quality that a chosen candidate may have."),
+    ] = 3.5,
+    min_agreeing: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="The smallest share of a group that must be predicted to agree."
+        ),
+    ] = 0.0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0, help="The random seed; each group has its own, from this and its text."
+        ),
+    ] = 0,
+) -> None:
+    """Do the main job for many groups, and go on where it was broken off.
+
+    Writes a dataset (the record format) of candidates, predictions and picks into FOLDER/dataset,
+    and the groups that could not be done, with the reason, into FOLDER/set_aside.jsonl. The same
+    groups and options give the same files, however many workers there are.
+    """
+    from commonweal.batch.reading import read_groups
+    from commonweal.batch.running import SET_ASIDE, run_batch
+
+    read = read_groups(groups)
+    with StageBars({"batch": "Groups"}) as bars:
+        try:
+            done = run_batch(
+                read,
+                out,
+                source=groups.resolve().stem,
+                workers=workers,
+                ray=ray,
+                gpus_per_worker=gpus_per_worker,
+                in_flight=in_flight,
+                n_tries=tries,
+                on_done=lambda n, of: bars.update("batch", n, of),
+                say=bars.say,
+                policy=policy,
+                model=model,
+                reward=reward_model,
+                welfare=welfare,
+                alpha=alpha,
+                n_candidates=candidates,
+                min_quality=min_quality,
+                min_agreeing=min_agreeing,
+                seed=seed,
+                timeout_seconds=timeout_seconds,
+            )
+        except KeyboardInterrupt:
+            bars.say(f"Stopped. What is done is kept in {out}; the same command goes on.")
+            raise
+    n_done = sum(done.counts.values()) - len(done.set_aside)
+    told = ", ".join(f"{n:,} {what}" for what, n in sorted(done.counts.items()) if n)
+    typer.echo(f"{len(read):,} groups ({done.n_found_now:,} found now): {told}")
+    typer.echo(f"Wrote {done.dataset}")
+    for name, reason in list(done.set_aside.items())[:_N_SHOWN]:
+        sys.stderr.write(f"set aside: {name}: {reason}\n")
+    if len(done.set_aside) > _N_SHOWN:
+        sys.stderr.write(f"... and {len(done.set_aside) - _N_SHOWN:,} more: {out / SET_ASIDE}\n")
+    if not n_done:
+        raise CommonwealError(f"no group could be done; the reasons are in {out / SET_ASIDE}")

@@ -1,0 +1,245 @@
+"""A batch in one process: resumed, the same twice, and what goes wrong stays with its group.
+
+The same on Ray: ``test_cluster.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import threading
+
+import polars as pl
+import pytest
+from answering import answering, files_of, put_groups
+from test_finding import Lengths
+
+from commonweal import Agreement, find_agreement
+from commonweal.batch.reading import read_groups
+from commonweal.batch.running import run_batch
+from commonweal.datasets.dataset import read_dataset
+from commonweal.errors import EngineError, InputError
+from commonweal.files import locked
+from commonweal.models import openai_turns
+from commonweal.models.openai_turns import at_most
+
+OPTIONS = {"n_candidates": 3, "policy": "zero_shot", "in_flight": 4}
+
+
+@pytest.fixture(autouse=True)
+def lengths(monkeypatch):
+    monkeypatch.setattr("commonweal.batch.finding.load_reward_model", lambda *_, **__: Lengths())
+
+
+@pytest.fixture
+def server():
+    with answering() as found:
+        yield found
+
+
+def test_a_batch_is_a_dataset_with_what_each_group_gets_alone(tmp_path, server):
+    groups = read_groups(put_groups(tmp_path / "groups.jsonl", 3, alone="Free?"))
+    done = run_batch(groups, tmp_path / "out", model=server.model, **OPTIONS)
+    assert done.n_found_now == 4
+    assert not done.set_aside
+    found = read_dataset(done.dataset)
+    assert found.rounds["round_id"].to_list() == ["town-0", "town-1", "town-2", "alone"]
+    assert found.candidates.filter("shown").height == 4
+    assert found.predictions.height == 4 * 3 * 3
+    for file in (tmp_path / "out" / "results").iterdir():
+        kept = Agreement.from_dict(json.loads(file.read_text()))
+        again = find_agreement(
+            kept.question,
+            kept.opinions,
+            policy="zero_shot",
+            model=server.model,
+            reward=Lengths(),
+            n_candidates=3,
+            seed=kept.provenance["seed"],
+        )
+        assert again.utilities.tolist() == kept.utilities.tolist()
+        (row,) = found.rounds.filter(pl.col("question") == kept.question.text).to_dicts()
+        texts = found.candidates.filter(pl.col("round_id") == row["round_id"])
+        assert texts["text"].to_list() == [each.text for each in again.candidates]
+        assert texts.filter("shown")["text"].to_list() == [again.closest.text]
+    seeds = set(found.candidates["seed"].to_list())
+    assert len(seeds) == found.candidates.height  # each group has chances of its own
+
+
+def test_what_was_broken_off_goes_on_and_comes_to_the_same_bytes(tmp_path, server):
+    groups = read_groups(put_groups(tmp_path / "groups.jsonl", 6))
+    whole = run_batch(groups, tmp_path / "whole", model=server.model, **OPTIONS)
+    server.asked.clear()
+
+    def press(n_done: int, n: int) -> None:
+        if n_done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_batch(groups, tmp_path / "out", model=server.model, on_done=press, **OPTIONS)
+    n_kept = len(list((tmp_path / "out" / "results").iterdir()))
+    assert n_kept >= 2
+    assert not (tmp_path / "out" / "dataset").exists()
+    seen: list[int] = []
+    done = run_batch(
+        groups,
+        tmp_path / "out",
+        model=server.model,
+        on_done=lambda n_done, _: seen.append(n_done),
+        **OPTIONS,
+    )
+    assert seen == list(range(n_kept, 7))
+    assert done.n_found_now == 6 - n_kept
+    # The address of the server is in every file; the bytes are the same.
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
+    assert whole.counts == done.counts
+    server.asked.clear()
+    run_batch(groups, tmp_path / "out", model=server.model, **OPTIONS)
+    assert not server.asked
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
+
+
+def test_what_cannot_be_done_is_set_aside_with_its_reason(tmp_path, server):
+    server.broken = {"lift"}
+    path = put_groups(tmp_path / "groups.jsonl", 2, poison="Should the lift be mended?")
+    with path.open("a") as file:
+        file.write('{"id": "one", "question": "Free?", "opinions": ["Yes."]}\n')
+        file.write(
+            json.dumps(
+                {
+                    "id": "long",
+                    "question": "?",
+                    "opinions": ["We pay for the bus since villages have none. " * 22_000, "b"],
+                }
+            )
+        )
+    out = tmp_path / "out"
+    done = run_batch(read_groups(path), out, model=server.model, n_tries=2, **OPTIONS)
+    assert list(done.set_aside) == ["poison", "one", "long"]
+    assert "overloaded" in done.set_aside["poison"]
+    assert "expected at least two" in done.set_aside["one"]
+    assert "characters, expected at most 100,000" in done.set_aside["long"]
+    lines = [json.loads(line) for line in (out / "set_aside.jsonl").read_text().splitlines()]
+    assert {line["group"]: line["reason"] for line in lines} == done.set_aside
+    assert lines[0]["place"].endswith("groups.jsonl, line 3")
+    assert read_dataset(done.dataset).rounds.height == 5 - len(lines)
+    server.broken = set()
+    again = run_batch(read_groups(path), out, model=server.model, n_tries=2, **OPTIONS)
+    assert again.n_found_now == 1
+    assert "poison" not in again.set_aside
+
+
+def test_twice_the_same_group_is_done_once(tmp_path, server):
+    (line,) = put_groups(tmp_path / "one.jsonl", 1).read_text().splitlines()
+    path = tmp_path / "groups.jsonl"
+    path.write_text(f"{line}\n{line.replace('town-0', 'other', 1)}\n")
+    text = path.read_text().replace("since town-0", "since it").replace("since other", "since it")
+    path.write_text(text)
+    done = run_batch(read_groups(path), tmp_path / "out", model=server.model, **OPTIONS)
+    assert done.n_found_now == 1
+    assert read_dataset(done.dataset).rounds["round_id"].to_list() == ["town-0", "other"]
+
+
+def test_a_server_that_is_gone_ends_the_batch(tmp_path, server):
+    server.broken = {"free"}
+    groups = read_groups(put_groups(tmp_path / "groups.jsonl", 30))
+    with pytest.raises(EngineError, match="the last 20 groups all failed"):
+        run_batch(groups, tmp_path / "out", model=server.model, n_tries=1, **OPTIONS)
+
+
+def test_requests_of_all_groups_together_keep_to_the_limit(tmp_path):
+    with answering(0.05) as server:
+        groups = read_groups(put_groups(tmp_path / "groups.jsonl", 12))
+        run_batch(
+            groups,
+            tmp_path / "out",
+            model=server.model,
+            policy="zero_shot",
+            n_candidates=2,
+            in_flight=5,
+        )
+        assert server.n_most == 5
+
+
+def test_a_limit_holds_over_threads_and_is_given_back_by_who_is_cancelled():
+    running, most, lock = 0, 0, threading.Lock()
+
+    async def ask() -> None:
+        nonlocal running, most
+        async with openai_turns.turn():
+            with lock:
+                running += 1
+                most = max(most, running)
+            try:
+                await asyncio.sleep(0.01)
+            finally:
+                with lock:
+                    running -= 1
+
+    async def several() -> None:
+        waiting = [asyncio.create_task(ask()) for _ in range(20)]
+        await asyncio.sleep(0.015)
+        for each in waiting[::2]:
+            each.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+    with at_most(3):
+        threads = [threading.Thread(target=asyncio.run, args=[several()]) for _ in range(4)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join(30)
+        assert not any(each.is_alive() for each in threads)
+        turns = openai_turns._turns
+        assert turns is not None
+        assert turns._n_free == 3
+        assert not turns._waiting
+    assert most == 3
+    assert openai_turns.limit() is None
+
+
+def test_the_folder_of_another_batch_is_left_alone(tmp_path, server):
+    groups = read_groups(put_groups(tmp_path / "groups.jsonl", 1))
+    out = tmp_path / "out"
+    run_batch(groups, out, model=server.model, **OPTIONS)
+    before = files_of(out)
+    with pytest.raises(InputError, match="was begun with seed 0, and now it is 1"):
+        run_batch(groups, out, model=server.model, seed=1, **OPTIONS)
+    with locked(out), pytest.raises(InputError, match="another run is at work"):
+        run_batch(groups, out, model=server.model, **OPTIONS)
+    assert files_of(out) == before
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match=r"holds thesis\.txt and is not a batch's"):
+        run_batch(groups, tmp_path / "mine", model=server.model, **OPTIONS)
+
+
+def test_a_full_disk_ends_it_in_words(tmp_path, server):
+    groups = read_groups(put_groups(tmp_path / "groups.jsonl", 3))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, before[1]))
+    try:
+        with pytest.raises(InputError, match=r"cannot write .*json"):
+            run_batch(groups, tmp_path / "out", model=server.model, **OPTIONS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    done = run_batch(groups, tmp_path / "out", model=server.model, **OPTIONS)
+    assert done.n_found_now == 3
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"seed": -1}, "seed is -1"),
+        ({"n_tries": 0}, "n_tries is 0"),
+        ({"welfare": "utilitarion"}, "utilitarion"),
+        ({"alpha": -1.0}, "alpha"),
+        ({"n_candidates": 0}, "n_candidates is 0"),
+    ],
+)
+def test_options_that_no_group_could_use_are_refused_at_once(tmp_path, option, said):
+    groups = read_groups(put_groups(tmp_path / "groups.jsonl", 1))
+    with pytest.raises(InputError, match=said):
+        run_batch(groups, tmp_path / "out", model="openai:http://127.0.0.1:1/v1#m", **option)
+    assert not (tmp_path / "out").exists()
