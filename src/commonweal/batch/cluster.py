@@ -50,8 +50,8 @@ def on_ray(
         import ray
 
     def run(work: Work, tasks: Sequence[Task]) -> Results:
-        with _connected(ray, address, workers):
-            n = workers or int(ray.cluster_resources().get("CPU", 0)) or 1
+        with _connected(ray, address, workers and workers * work.threads):
+            n = workers or int(ray.cluster_resources().get("CPU", 0)) // work.threads or 1
             crew = _Crew(ray, work, min(n, len(tasks), work.in_flight or n), gpus, say)
             try:
                 yield from crew.results(tasks)
@@ -115,7 +115,7 @@ class _Crew:
     ) -> None:
         self._ray, self._work, self._say = ray, work, say
         self._made = ray.remote(_Worker)
-        self._resources = {"num_cpus": 1, "num_gpus": gpus}
+        self._resources = {"num_cpus": work.threads, "num_gpus": gpus}
         # One limit for the whole cluster, dealt out: nobody need be asked before a request, and no
         # turn is lost with a worker that is killed.
         shares = [None] * n if work.in_flight is None else _dealt(work.in_flight, n)
@@ -131,7 +131,8 @@ class _Crew:
         A task that was under way when a process ended is tried again, alone in a process where
         others were under way beside it: only what was alone can be blamed.
         """
-        todo, suspects = deque(tasks), deque[Task]()
+        todo = deque(tasks)
+        suspects: deque[Task] = deque()
         n_tries: Counter[str] = Counter()
         n_left, began = len(tasks), time.monotonic()
         while n_left:
@@ -265,7 +266,7 @@ def _dealt(n: int, n_shares: int) -> list[int]:
 
 
 @contextmanager
-def _connected(ray: Any, address: str | None, workers: int | None) -> Iterator[None]:
+def _connected(ray: Any, address: str | None, processors: int | None) -> Iterator[None]:
     """A block in which Ray is there: the one at the address, or one of our own.
 
     Raises:
@@ -280,7 +281,7 @@ def _connected(ray: Any, address: str | None, workers: int | None) -> Iterator[N
     if address is None:
         ray.init(
             address="local",
-            num_cpus=workers,
+            num_cpus=processors,
             include_dashboard=False,
             object_store_memory=_STORE_BYTES,
             **quiet,

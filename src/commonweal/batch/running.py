@@ -8,6 +8,7 @@ how many workers there were, or on which of them did what.
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -37,6 +38,8 @@ FAILED_IN_A_ROW = 20
 """So many groups one after another that an engine failed on, and the batch ends: the server is
 gone, and the others would be set aside for nothing."""
 
+_THREADS = "OMP_NUM_THREADS"
+
 N_CALLS = 8
 """Requests of one group at once, about: what a worker needs to keep all its requests in flight."""
 
@@ -47,12 +50,14 @@ class Work:
 
     Attributes:
         options: of ``find_agreement``, models by name.
+        threads: processors that one worker computes with.
         n_tries: how often a group is tried that an engine fails on.
         n_at_once: groups under way at once in one worker.
         in_flight: most requests to servers of one worker; None where it asks none.
     """
 
     options: Mapping[str, Any]
+    threads: int = 1
     n_tries: int = 1
     n_at_once: int = 1
     in_flight: int | None = None
@@ -64,6 +69,8 @@ class Work:
             CommonwealError: the models cannot be loaded.
         """
         given = dict(self.options)
+        # OpenVINO reads it as it loads a model. With other threads it adds up in another order.
+        os.environ[_THREADS] = str(self.threads)
         one = finder(given.pop("policy"), given.pop("model"), given.pop("reward"))
 
         def find(group: Group) -> str | CommonwealError:
@@ -120,6 +127,7 @@ def run_batch(
     source: str = "groups",
     workers: int | None = None,
     ray: str | None = None,
+    threads: int = 1,
     gpus_per_worker: float = 0.0,
     in_flight: int | None = None,
     n_tries: int = 3,
@@ -137,6 +145,8 @@ def run_batch(
             default 1, with it as many as the cluster has processors.
         ray: the address of a Ray cluster (HOST:PORT or "auto"); None starts one on this machine,
             for as long as the batch takes, where there is more than one worker.
+        threads: processors that each worker computes with. With another number the last digits
+            may be others, and with them a text.
         gpus_per_worker: GPUs that each worker on Ray has to itself, for ``hf:`` engines.
         in_flight: most requests to servers at once, of all workers together; 16 where the engine is
             a server's and nothing is said.
@@ -154,8 +164,9 @@ def run_batch(
     out = Path(out)
     given = {"policy": None, "model": DEFAULT_MODEL, "reward": DEFAULT_REWARD_MODEL, "seed": 0}
     given |= options
-    _check(given, workers, in_flight, n_tries)
-    asked = asked_for(given)
+    numbers = {"workers": workers, "threads": threads, "in_flight": in_flight, "n_tries": n_tries}
+    _check(given, numbers)
+    asked = asked_for({**given, "threads": threads})
     with locked(out):
         _check_ours(out, asked)
         kept = Kept(out / RESULTS, asked)
@@ -167,7 +178,7 @@ def run_batch(
         if on_done is not None:
             on_done(n_done, len(tasks))
         for key, result in _found(
-            _work(given, in_flight, n_tries), missing, workers, ray, gpus_per_worker, say
+            _work(given, threads, in_flight, n_tries), missing, workers, ray, gpus_per_worker, say
         ):
             n_done += 1
             if isinstance(result, str):
@@ -209,28 +220,31 @@ def _found(
 
 def in_this_process(work: Work, tasks: Sequence[Task]) -> Results:
     """The tasks done here, one after another, or several at once where a server answers."""
-    with at_most(work.in_flight):
-        find = work.loaded()
-        with closing(in_threads(lambda task: find(task[1]), tasks, work.n_at_once)) as results:
-            yield from results
+    before = os.environ.get(_THREADS)
+    try:
+        with at_most(work.in_flight):
+            find = work.loaded()
+            with closing(in_threads(lambda task: find(task[1]), tasks, work.n_at_once)) as results:
+                yield from results
+    finally:
+        os.environ.pop(_THREADS)
+        if before is not None:
+            os.environ[_THREADS] = before
 
 
-def _work(given: Mapping[str, Any], in_flight: int | None, n_tries: int) -> Work:
+def _work(given: Mapping[str, Any], threads: int, in_flight: int | None, n_tries: int) -> Work:
     asks_server = any("openai:" in str(given[name]) for name in ("model", "reward"))
     if not asks_server:
-        return Work(given, n_tries)
+        return Work(given, threads, n_tries)
     limit = in_flight or IN_FLIGHT
     # Twice as many groups as fill the limit: some are being judged meanwhile.
     n_of_group = min(given.get("n_candidates") or N_CANDIDATES, N_CALLS)
-    return Work(given, n_tries, min(limit, 2 * -(-limit // n_of_group)), limit)
+    return Work(given, threads, n_tries, min(limit, 2 * -(-limit // n_of_group)), limit)
 
 
-def _check(
-    given: Mapping[str, Any], workers: int | None, in_flight: int | None, n_tries: int
-) -> None:
+def _check(given: Mapping[str, Any], numbers: Mapping[str, int | None]) -> None:
     """Refuses before the work what would fail on each group alike."""
-    numbers = {"workers": workers, "in_flight": in_flight, "n_tries": n_tries}
-    for name, number in (numbers | {"n_candidates": given.get("n_candidates")}).items():
+    for name, number in {**numbers, "n_candidates": given.get("n_candidates")}.items():
         if number is not None and number < 1:
             raise InputError(f"{name} is {number}, expected at least 1")
     check_seed(given["seed"])

@@ -52,6 +52,14 @@ def batch(
             "several workers a Ray on this machine, for as long as the command runs.",
         ),
     ] = None,
+    threads: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Processors that each worker computes with. Another number may change the last "
+            "digits of a result.",
+        ),
+    ] = 1,
     gpus_per_worker: Annotated[
         float, typer.Option(min=0, help="On Ray: GPUs for each worker, for hf: engines.")
     ] = 0.0,
@@ -129,6 +137,7 @@ def batch(
                 source=groups.resolve().stem,
                 workers=workers,
                 ray=ray,
+                threads=threads,
                 gpus_per_worker=gpus_per_worker,
                 in_flight=in_flight,
                 n_tries=tries,
