@@ -15,7 +15,7 @@ from commonweal.errors import MissingExtraError
 EXTRAS = {
     "app": "what the README does: embedded, data and plots",
     "embedded": "models on this machine, without torch: the embedded engine, our reward models",
-    "data": "rounds on disk, imports, evaluation, groups of more than 100 people",
+    "data": "rounds on disk, imports, evaluation, batches, groups of more than 100 people",
     "plots": "figures in evaluations and measurements",
     "study": "studies and quick sessions in the browser",
     "scale": "batches with several workers (commonweal batch --workers, --ray)",
@@ -31,7 +31,7 @@ _MODULES = {
         *("gguf", "huggingface_hub", "openvino", "openvino_genai", "openvino_tokenizers"),
         *("safetensors", "tokenizers"),
     ),
-    "data": ("polars", "scipy"),
+    "data": ("polars", "scipy", "threadpoolctl"),
     "plots": ("matplotlib",),
     "study": (
         *("argon2", "limits", "psycopg", "segno", "sqlalchemy", "starlette", "uvicorn"),

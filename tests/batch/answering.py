@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +25,7 @@ class Answering(ThreadingHTTPServer):
         latency_seconds: of each answer.
         broken: words; a prompt with one of them is answered with an error.
         asked: how often each prompt and seed was answered well.
+        towns: how often each number of a bus was asked about.
         n_most: requests under way at once, at most.
     """
 
@@ -34,6 +37,7 @@ class Answering(ThreadingHTTPServer):
         self.latency_seconds = latency_seconds
         self.broken: set[str] = set()
         self.asked: dict[str, int] = {}
+        self.towns: Counter[str] = Counter()
         self.n_now = self.n_most = 0
         self.lock = threading.Lock()
 
@@ -63,6 +67,7 @@ class _Handler(BaseHTTPRequestHandler):
             name = hashlib.sha256(f"{prompt} {asked.get('seed')}".encode()).hexdigest()
             with self.server.lock:
                 self.server.asked[name] = self.server.asked.get(name, 0) + 1
+                self.server.towns.update(re.findall(r"bus number (\d+)", prompt)[:1])
             order = np.random.default_rng(int(name[:8], 16)).permutation(WORDS)[:5]
             text = f"We settle {' and '.join(order)} together before anything else is done."
             choice = {"index": 0, "finish_reason": "stop", "message": {"content": text}}

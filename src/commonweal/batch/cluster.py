@@ -15,11 +15,12 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from commonweal._version import __version__
+from commonweal.batch.running import adding_up_with
 from commonweal.errors import CommonwealError, EngineError, InputError
 from commonweal.extras import needs
 from commonweal.models.openai_turns import at_most
@@ -68,8 +69,9 @@ class _Worker:
 
     def __init__(self, work: Work) -> None:
         self._work = work
-        self._limit = at_most(work.in_flight)
-        self._limit.__enter__()  # for as long as the process lives
+        self._set = ExitStack()  # for as long as the process lives
+        self._set.enter_context(at_most(work.in_flight))
+        self._set.enter_context(adding_up_with(work.threads))
         self._lock = threading.Lock()
         self._find: Callable[[Group], str | CommonwealError] | None = None
 

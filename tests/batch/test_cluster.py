@@ -1,0 +1,280 @@
+"""A batch on Ray: real nodes and workers, killed in the midst, and the bytes of one process."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from answering import answering, files_of, put_groups
+
+import plugin_making
+from commonweal.batch.reading import read_groups
+from commonweal.batch.running import run_batch
+from commonweal.errors import InputError
+
+ray = pytest.importorskip("ray")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
+COMMONWEAL = str(Path(sys.executable).parent / "commonweal")
+RAY = str(Path(sys.executable).parent / "ray")
+JUDGE = """
+import os
+import numpy as np
+from commonweal.rewards import LogisticCalibration
+
+class Judge:
+    name, weights_hash = "judge", "0" * 64
+    calibration = LogisticCalibration(1.0, 0.0, "nothing: a test")
+    def rewards(self, inputs, *, on_done=None):
+        if any("poison" in each.opinion for each in inputs):
+            os._exit(1)
+        return np.array([(7 * len(x.opinion) + len(x.statement)) % 5 - 2.0 for x in inputs])
+
+def judge():
+    return Judge()
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path, monkeypatch):
+    """A reward model that brings its process down where an opinion says so."""
+    folder = tmp_path / "plugin"
+    folder.mkdir()
+    entry = "[commonweal.reward_models]\njudge = judge_plugin:judge\n"
+    plugin_making.install(folder, "judge-plugin", JUDGE, entry)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), *sys.path]))
+    monkeypatch.syspath_prepend(str(folder))
+    return "judge"
+
+
+def _port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def _children() -> dict[int, tuple[int, str]]:
+    """Of each process its parent and its name."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parent = int(re.search(r"PPid:\t(\d+)", (folder / "status").read_text())[1])
+            found[int(folder.name)] = parent, (folder / "cmdline").read_text()
+    return found
+
+
+def _below(pid: int) -> list[tuple[int, str]]:
+    """The processes that this one has started, theirs too, with their names."""
+    there = _children()
+    found, parents = [], [pid]
+    while parents:
+        parent = parents.pop()
+        below = [(child, name) for child, (of, name) in there.items() if of == parent]
+        found += below
+        parents += [child for child, _ in below]
+    return found
+
+
+class Node:
+    """A node of a cluster: ``ray start`` and all that it starts."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [RAY, "start", "--block", "--disable-usage-stats", *arguments],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def workers(self) -> list[int]:
+        return [pid for pid, name in _below(self.process.pid) if name.startswith("ray::_Worker")]
+
+    def kill(self) -> None:
+        """Ends all of it at once, as when a machine loses its power."""
+        doomed = [pid for pid, _ in _below(self.process.pid)]
+        for pid in (self.process.pid, *doomed):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait(30)
+
+
+@pytest.fixture
+def cluster(plugin, tmp_path_factory):
+    """A head without processors, and two nodes with one each."""
+    port = _port()
+    address = f"127.0.0.1:{port}"
+    place = tmp_path_factory.mktemp("r")  # a short path: sockets lie in it
+    store = ("--object-store-memory", "80000000")
+    nodes = [
+        Node(
+            *("--head", "--port", str(port), "--num-cpus", "0", "--include-dashboard", "false"),
+            *("--node-ip-address", "127.0.0.1", "--temp-dir", f"/tmp/{place.name}-{port}", *store),
+        )
+    ]
+    _wait(lambda: socket.create_connection(("127.0.0.1", port), timeout=1).close())
+    nodes += [
+        Node("--address", address, "--node-ip-address", "127.0.0.1", "--num-cpus", "1", *store)
+        for _ in range(2)
+    ]
+    yield address, nodes
+    for node in reversed(nodes):
+        node.kill()
+
+
+def _wait(look, seconds: float = 120) -> None:
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            if look() is not False:
+                return
+        except OSError:
+            pass
+        assert time.monotonic() < until, "it did not come about"
+        time.sleep(0.1)
+
+
+def _command(groups: Path, out: Path, model: str, *more: str) -> list[str]:
+    return [
+        *(COMMONWEAL, "batch", str(groups), "--out", str(out), "--model", model),
+        *("--policy", "zero_shot", "--reward-model", "judge", "--candidates", "3"),
+        *("--in-flight", "4", *more),
+    ]
+
+
+def _n_kept(out: Path) -> int:
+    return len(list((out / "results").glob("[0-9a-f]*.json")))
+
+
+def test_kills_lose_nothing_and_repeat_nothing_that_is_finished(cluster, tmp_path):
+    address, nodes = cluster
+    groups = put_groups(tmp_path / "groups.jsonl", 24)
+    out = tmp_path / "out"
+    with answering(0.6) as server:
+        command = _command(groups, out, server.model, "--ray", address)
+        driver = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        _wait(lambda: _n_kept(out) >= 3)
+        killed = next(pid for node in nodes for pid in node.workers())
+        os.kill(killed, signal.SIGKILL)
+        n_before = _n_kept(out)
+        _wait(lambda: _n_kept(out) >= n_before + 4)
+        nodes[2].kill()
+        n_before = _n_kept(out)
+        _wait(lambda: _n_kept(out) >= n_before + 4)
+        driver.kill()
+        driver.wait(30)
+        kept = {
+            json.loads(file.read_text())["question"]["text"]
+            for file in (out / "results").glob("[0-9a-f]*.json")
+        }
+        assert 11 <= len(kept) < 24
+        time.sleep(2)  # what was under way at the server
+        with server.lock:
+            before = Counter(server.towns)
+        again = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert again.returncode == 0, again.stderr
+        assert f"24 groups ({24 - len(kept)} found now): 24 " in again.stdout
+        for question in kept:
+            town = re.search(r"\d+", question)[0]
+            assert server.towns[town] == before[town], "asked again for what was finished"
+        assert server.n_most <= 4 + 4 + 4  # of workers that were killed the server does not know
+        run_batch(
+            read_groups(groups),
+            tmp_path / "alone",
+            source="groups",
+            model=server.model,
+            policy="zero_shot",
+            reward="judge",
+            n_candidates=3,
+            min_quality=3.5,
+            min_agreeing=0.0,
+            welfare=None,
+            alpha=None,
+            in_flight=4,
+        )
+    assert files_of(out) == files_of(tmp_path / "alone")
+
+
+def test_one_limit_holds_for_all_workers_and_a_poisoned_group_stops_no_other(cluster, tmp_path):
+    address, _ = cluster
+    groups = put_groups(tmp_path / "groups.jsonl", 11, poison="Should bus number 99 be free?")
+    out = tmp_path / "out"
+    with answering(0.2) as server:
+        ran = subprocess.run(
+            _command(groups, out, server.model, "--ray", address, "--tries", "2"),
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert ran.returncode == 0, ran.stderr
+        assert server.n_most <= 4
+    assert "set aside: poison: the worker's process ended 2 times" in ran.stderr
+    assert _n_kept(out) == 11
+    (line,) = (out / "set_aside.jsonl").read_text().splitlines()
+    assert json.loads(line)["group"] == "poison"
+
+
+def test_workers_on_this_machine_give_the_bytes_of_one_process(plugin, tmp_path):
+    groups = put_groups(tmp_path / "groups.jsonl", 6)
+    with answering() as server:
+        for n in (1, 2):
+            command = _command(groups, tmp_path / f"{n}", server.model, "--workers", str(n))
+            ran = subprocess.run(command, check=False, capture_output=True, text=True)
+            assert ran.returncode == 0, ran.stderr
+    assert files_of(tmp_path / "1") == files_of(tmp_path / "2")
+
+
+def test_ctrl_c_leaves_a_folder_that_goes_on(plugin, tmp_path):
+    groups = put_groups(tmp_path / "groups.jsonl", 12)
+    out = tmp_path / "out"
+    with answering(0.5) as server:
+        command = _command(groups, out, server.model, "--workers", "2")
+        driver = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        _wait(lambda: _n_kept(out) >= 2)
+        driver.send_signal(signal.SIGINT)
+        said = driver.communicate(timeout=60)[1]
+        assert driver.returncode == 130
+        assert "the same command goes on" in said
+        assert "Traceback" not in said
+        server.latency_seconds = 0
+        ran = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+    assert _n_kept(out) == 12
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("127.0.0.1:9", "no Ray listens at 127.0.0.1:9"),
+        ("ray://127.0.0.1:10001", "expected HOST:PORT"),
+        ("somewhere", "expected HOST:PORT"),
+    ],
+)
+def test_an_address_where_no_ray_listens(plugin, tmp_path, address, said):
+    groups = read_groups(put_groups(tmp_path / "groups.jsonl", 1))
+    with pytest.raises(InputError, match=said):
+        run_batch(groups, tmp_path / "out", reward="judge", model="embedded:small", ray=address)
+
+
+def test_another_version_of_ray_is_told(cluster, tmp_path):
+    address, _ = cluster
+    groups = put_groups(tmp_path / "groups.jsonl", 1)
+    arguments = _command(groups, tmp_path / "out", "openai:http://127.0.0.1:9/v1#m")[1:]
+    code = (
+        "import sys, ray; ray.__version__ = '1.0.0'; from commonweal.cli import main; "
+        f"sys.argv = ['commonweal', *{[*arguments, '--ray', address]!r}]; main()"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert ran.returncode == 2, ran.stderr
+    assert "cannot use the Ray at" in ran.stderr
+    assert "1.0.0" in ran.stderr
+    assert "Traceback" not in ran.stderr
