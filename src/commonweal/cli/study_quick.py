@@ -118,7 +118,7 @@ def quick(
     from commonweal.study import server
     from commonweal.study.door import link_code
     from commonweal.study.quick import quick_study
-    from commonweal.study.sessions import delete_old, keeps_nothing
+    from commonweal.study.sessions import delete_old
     from commonweal.study.web.app import Site
 
     _check_together(questions, keep, keep_nothing=keep_nothing, reopen=reopen)
@@ -139,9 +139,11 @@ def quick(
     for name in delete_old(going_on=going_on):
         typer.echo(f"Deleted the session {name}: its time was over.")
     found = server.bound(host, port)
-    opened, token, path = _session(config, keep, reopen, is_new=new)
-    keep_nothing = keeps_nothing(opened, asked=keep_nothing)
-    with _ending(opened, path, keep, keep_nothing=keep_nothing), server.ended_in_order():
+    with (
+        server.ended_in_order(),
+        _held(config, keep, reopen, is_new=new, keep_nothing=keep_nothing) as held,
+    ):
+        opened, token, path, keep_nothing = held
         writer = ready_writer(opened)
         seen_as = server.address_in_the_network() if host in ("0.0.0.0", "::") else host  # noqa: S104
         address = base_url.rstrip("/") or f"{scheme}://{in_address(seen_as)}:{port}"
@@ -261,18 +263,33 @@ def _session(
         )
         return *kept.go_on(before.path, model=config.arms[0].model), before.path
     path = keep or folder / f"{config.name}.db"
-    return *kept.begin(config, path), path
+    try:
+        return *kept.begin(config, path), path
+    except BaseException:  # ended meanwhile, by Ctrl-C or the system: nobody has joined it yet
+        kept.delete_session(path)
+        raise
 
 
 @contextmanager
-def _ending(opened: Opened, path: Path, keep: Path | None, *, keep_nothing: bool) -> Iterator[None]:
-    """Ends the session in order, however and whenever what is done in it ends."""
+def _held(
+    config: StudyConfig | None,
+    keep: Path | None,
+    reopen: str | None,
+    *,
+    is_new: bool,
+    keep_nothing: bool,
+) -> Iterator[tuple[Opened, str, Path, bool]]:
+    """The session, the facilitator's token, its database, and whether nothing is to be kept; ended
+    in order, however and whenever what is done in it ends.
+    """
     from commonweal.errors import CommonwealError
+    from commonweal.study.sessions import keeps_nothing
     from commonweal.study.trying import has_people
 
-    is_to_go = keep_nothing
+    opened, token, path = _session(config, keep, reopen, is_new=is_new)
+    is_to_go = keeps_nothing(opened, asked=keep_nothing)
     try:
-        yield
+        yield opened, token, path, is_to_go
     except CommonwealError:
         # Of one that could not begin nothing is left; one that was to go on still can.
         keep, is_to_go = None, False
