@@ -18,7 +18,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TESTED := --extra app --extra questions --extra study --extra warm
 UV := $(BIN)/uv pip compile --universal --no-header --no-annotate --python-version 3.11 --quiet
 
-.PHONY: run test test-train test-slow attack check bench docs docs-site dist release-check lock audit sbom clean
+.PHONY: run test test-train test-slow attack check bench docs docs-site pictures dist release-check lock audit sbom clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/app.stamp
@@ -58,6 +58,11 @@ docs: $(VENV)/dev.stamp
 	$(BIN)/python docs/make_cli_reference.py
 	$(BIN)/python docs/make_record_format.py
 	$(BIN)/python docs/make_training_config.py
+
+# The pictures of README and pages, from a browser: the report of `make run`, and a session in a room.
+pictures: run $(VENV)/dev.stamp
+	$(BIN)/python docs/make_report_picture.py out/report.html
+	$(BIN)/python docs/make_study_pictures.py
 
 # The docs site, into build/site; fails at a warning, a dead link or anything loaded from elsewhere.
 # MkDocs gets a place of its own: it needs nothing of ours installed, only the sources.
