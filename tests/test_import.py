@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import commonweal
-from commonweal import errors, types
+from commonweal import errors, types, welfare
 
 HEAVY = {
     *("torch", "transformers", "trl", "peft", "accelerate", "datasets"),
@@ -100,10 +100,11 @@ def test_errors_and_protocols_can_be_had_from_commonweal():
     assert set(errors.__all__) <= set(commonweal.__all__)
     protocols = {
         name
-        for name, found in vars(types).items()
-        if getattr(found, "_is_protocol", False) and found.__module__ == types.__name__
+        for home in (types, welfare)
+        for name, found in vars(home).items()
+        if getattr(found, "_is_protocol", False) and found.__module__ == home.__name__
     }
-    assert {"LanguageModel", "RewardModel"} <= protocols <= set(commonweal.__all__)
+    assert {"LanguageModel", "RewardModel", "WelfareRule"} <= protocols <= set(commonweal.__all__)
 
 
 def test_a_type_checker_knows_what_there_is_not(tmp_path):

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
         Sampling,
         WritesFromSamples,
     )
-    from commonweal.welfare import isoelastic, rank
+    from commonweal.welfare import WelfareRule, isoelastic, rank
 
 # Where each public name lives. They are imported when first used (PEP 562), so that
 # `import commonweal` costs next to nothing.
@@ -88,6 +88,7 @@ _HOMES = {
     "UnsupportedByEngineError": "errors",
     "WeightsError": "errors",
     "WelfareDomainError": "errors",
+    "WelfareRule": "welfare",
     "WritesFromSamples": "types",
     "find_agreement": "agreement",
     "find_agreement_async": "batch",
@@ -131,6 +132,7 @@ __all__ = [
     "UnsupportedByEngineError",
     "WeightsError",
     "WelfareDomainError",
+    "WelfareRule",
     "WritesFromSamples",
     "__version__",
     "find_agreement",

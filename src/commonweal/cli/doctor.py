@@ -69,7 +69,11 @@ def doctor() -> None:
         _say(
             name not in missing_weights and fits,
             f"weights {name} ({weights.n_bytes / 1e6:,.0f} MB), for {weights.used_for}"
-            + (f", {weights.n_memory_bytes / 1e9:.1f} GB in use" if weights.n_memory_bytes else ""),
+            + (
+                f", at most {weights.n_memory_bytes / 1e9:.1f} GB in use"
+                if weights.n_memory_bytes
+                else ""
+            ),
             f"commonweal models pull {name}"
             if fits
             else "too large for this machine's memory: use --model embedded:small",
