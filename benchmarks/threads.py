@@ -1,11 +1,12 @@
 """Prints how many calls a second a loaded model answers from threads, and how many wrongly.
 
-    python benchmarks/threads.py [--calls 1000] [--threads 1 4 8] [--models first reader ...]
+    python benchmarks/threads.py [--calls 1000] [--threads 1 4 8] [--models first ...] [--tiny]
 
 A call is the main job for two people and two candidates: a language model made up in memory.py
 writes, which costs nothing, and the model that is measured predicts. "exported" is a reward model
 of random weights, as `commonweal train reward` exports one. "embedded:small" is asked for one text
-of a few tokens instead. Each answer is compared with the same call's from one thread alone.
+of a few tokens instead. With --tiny a call is one to three predictions, or one token: 1,000 calls
+are then minutes on a laptop. Each answer is compared with the same call's from one thread alone.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from commonweal import find_agreement, load_language_model, load_reward_model
 from commonweal.policies import load_policy
 from commonweal.rewards import ExportedRewardModel
-from commonweal.types import Message, RewardModel, Sampling
+from commonweal.types import Message, RewardInput, RewardModel, Sampling
 from memory import OwnModel
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "rewards"))
@@ -62,12 +63,24 @@ def main_job(reward: RewardModel) -> Callable[[int], object]:
     return answer
 
 
-def one_text(spec: str) -> Callable[[int], object]:
+def few_predictions(reward: RewardModel) -> Callable[[int], object]:
+    def answer(number: int) -> object:
+        opinion, *_ = opinions(number)
+        pairs = [
+            RewardInput("Should buses be free?", opinion, f"We agree on plan {plan}.")
+            for plan in range(1 + number % 3)
+        ]
+        return reward.rewards(pairs).tobytes()
+
+    return answer
+
+
+def one_text(spec: str, n_tokens: int) -> Callable[[int], object]:
     model = load_language_model(spec)
 
     def answer(number: int) -> object:
         said = f"Say in a few words what you think of this. {' '.join(opinions(number))}"
-        sampling = Sampling(max_tokens=8)
+        sampling = Sampling(max_tokens=n_tokens)
         return model.generate([(Message("user", said),)], seeds=[number], sampling=sampling)
 
     return answer
@@ -91,7 +104,8 @@ def measure(name: str, answer: Callable[[int], object], n_threads: int, n_calls:
     n_wrong, n_right = outcomes.count("wrong"), outcomes.count("right")
     print(
         f"{name}, {n_threads} threads: {rate:.1f} calls a second, "
-        f"{n_wrong} wrong and {n_calls - n_wrong - n_right} failed of {n_calls}",
+        f"{n_wrong} wrong and {n_calls - n_wrong - n_right} failed of {n_calls} "
+        f"({len({repr(each) for each in expected})} different answers)",
         flush=True,
     )
 
@@ -101,18 +115,19 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=1000)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 4, 8])
     parser.add_argument("--models", nargs="+", default=MODELS)
+    parser.add_argument("--tiny", action="store_true")
     options = parser.parse_args()
+    asked = few_predictions if options.tiny else main_job
     for name in options.models:
-        if name == "exported":
-            with exported() as reward:
-                answer = main_job(reward)
-                for n_threads in options.threads:
-                    measure(name, answer, n_threads, options.calls)
-            continue
-        is_writer = name.startswith("embedded")
-        answer = one_text(name) if is_writer else main_job(load_reward_model(name))
-        for n_threads in options.threads:
-            measure(name, answer, n_threads, options.calls)
+        with ExitStack() as open_while_measured:
+            if name.startswith("embedded"):
+                answer = one_text(name, n_tokens=1 if options.tiny else 8)
+            elif name == "exported":
+                answer = asked(open_while_measured.enter_context(exported()))
+            else:
+                answer = asked(load_reward_model(name))
+            for n_threads in options.threads:
+                measure(name, answer, n_threads, options.calls)
 
 
 if __name__ == "__main__":
