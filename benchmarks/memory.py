@@ -62,7 +62,7 @@ class TinyPolicy:
     """A policy that takes the few tokens that it asks for as they come."""
 
     name = "tiny"
-    sampling = Sampling(max_tokens=8, temperature=0.7)
+    sampling = Sampling(max_tokens=2, temperature=0.7)
 
     def __init__(self, model):
         self.model = model

@@ -2,8 +2,8 @@
 
 Latent people of known truth take part through the pages; what writes is a stand-in that puts the
 bank's arguments together, of one side, of both, or the best of 16. Networks are not trained here.
-    python tests/training/paper_studies_making.py --people 100
-gives every command at the recipes' own sizes, and prints what each of them prints.
+    python tests/training/paper_studies_making.py --people 20 [--only evaluation]
+gives every command at the recipes' own sizes, or those of one study, and prints what each prints.
 """
 
 from __future__ import annotations
@@ -107,17 +107,23 @@ def copied(top):
     shutil.copy(ROOT / "recipes" / "paper.toml", top / "recipes" / "paper.toml")
 
 
-def walk(top, *, crowd=None, more=()):
+def walk(top, *, crowd=None, more=(), only=""):
     """Gives every command of the page in this folder; yields each with what it printed.
 
     ``crowd`` takes part instead of the command's own; ``more`` is added to every rehearsal.
+    With ``only``, the other studies' commands and the loop's are left out: what it would have
+    trained is there from the start.
     """
+    trained_files = {"sft": "run/policy/policy.json", "reward": "run/runtime/reward.json"}
+    for turn in (0, 1) if only else ():
+        for stage, file in trained_files.items():
+            place = top / "out" / "paper" / f"{turn}-{stage}" / file
+            place.parent.mkdir(parents=True)
+            place.touch()
 
     def train(file):
         def trained(plan, turn, folder, progress):
-            assert all(
-                read_dataset(p).ratings.height for p in stages._rated_so_far(plan, turn)
-            )
+            assert all(read_dataset(p).ratings.height for p in stages._rated_so_far(plan, turn))
             (folder / file).parent.mkdir(parents=True)
             (folder / file).touch()
             return {"best step": 1}
@@ -129,24 +135,27 @@ def walk(top, *, crowd=None, more=()):
         patched.setattr("commonweal.study.writer.ProcessWriter", Writers)
         if crowd is not None:
             patched.setattr("commonweal.cli.study_simulate._crowd", lambda seed: crowd)
-        patched.setattr(stages, "_sft", train("run/policy/policy.json"))
-        patched.setattr(stages, "_reward", train("run/runtime/reward.json"))
+        patched.setattr(stages, "_sft", train(trained_files["sft"]))
+        patched.setattr(stages, "_reward", train(trained_files["reward"]))
         for command in commands():
+            if command[1] != "questions" and only not in " ".join(command):
+                continue
             command += list(more) if command[1:3] == ["study", "simulate"] else []
             ran = CliRunner().invoke(app, command[1:])
-            assert ran.exit_code == 0, f"{command}: {ran.output[-2000:]}"
+            assert ran.exit_code == 0, f"{command}: {ran.output[-2000:]} {ran.exception!r}"
             yield " ".join(command), ran.output
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--people", type=int, default=100)
+    parser.add_argument("--people", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", choices=["first", "second", "evaluation"])
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         copied(Path(folder))
         more = ["--people", str(options.people), "--seed", str(options.seed)]
-        for command, output in walk(Path(folder), more=more):
+        for command, output in walk(Path(folder), more=more, only=options.only):
             print(f"$ {command}\n{output}", flush=True)
 
 

@@ -21,8 +21,8 @@ from commonweal.errors import InputError
 from commonweal.evaluation.evaluate import evaluate
 from commonweal.study.truth import true_win_rates
 from commonweal.training.config import read_config
-from commonweal.training.loop.plan import IteratePlan
 from commonweal.training.loop.people import check_arms
+from commonweal.training.loop.plan import IteratePlan
 
 pytestmark = pytest.mark.timeout(900)  # the whole walk is one fixture
 
