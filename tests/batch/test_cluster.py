@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -91,6 +92,7 @@ class Node:
     def __init__(self, *arguments: str) -> None:
         self.process = subprocess.Popen(
             [RAY, "start", "--block", "--disable-usage-stats", *arguments],
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -109,8 +111,10 @@ class Node:
 
 
 @pytest.fixture
-def cluster(plugin, tmp_path_factory):
-    """A head without processors, and two nodes with one each."""
+def cluster(plugin, tmp_path_factory, monkeypatch):
+    """A head without processors, and two nodes with one each, who know each other by a token."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
     port = _port()
     address = f"127.0.0.1:{port}"
     place = tmp_path_factory.mktemp("r")  # a short path: sockets lie in it
@@ -161,8 +165,8 @@ def test_kills_lose_nothing_and_repeat_nothing_that_is_finished(cluster, tmp_pat
     out = tmp_path / "out"
     with answering(0.6) as server:
         command = _command(groups, out, server.model, "--ray", address)
-        driver = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        _wait(lambda: _n_kept(out) >= 3)
+        driver = subprocess.Popen(command)
+        _wait(lambda: _n_kept(out) >= 3 and driver.poll() is None, 240)
         killed = next(pid for node in nodes for pid in node.workers())
         os.kill(killed, signal.SIGKILL)
         n_before = _n_kept(out)

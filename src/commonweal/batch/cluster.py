@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from commonweal._version import __version__
-from commonweal.batch.running import adding_up_with
+from commonweal.batch.processors import computing_with
 from commonweal.errors import CommonwealError, EngineError, InputError
 from commonweal.extras import needs
 from commonweal.models.openai_turns import at_most
@@ -71,7 +71,7 @@ class _Worker:
         self._work = work
         self._set = ExitStack()  # for as long as the process lives
         self._set.enter_context(at_most(work.in_flight))
-        self._set.enter_context(adding_up_with(work.threads))
+        self._set.enter_context(computing_with(work.threads))
         self._lock = threading.Lock()
         self._find: Callable[[Group], str | CommonwealError] | None = None
 
@@ -292,11 +292,11 @@ def _connected(ray: Any, address: str | None, processors: int | None) -> Iterato
         _check_address(address)
         try:
             ray.init(address=address, **quiet)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        except (ray.exceptions.RayError, RuntimeError, ValueError, OSError) as error:
             raise InputError(
                 f"cannot use the Ray at {address}: {_in_one_line(str(error))}. Start one with ray "
                 "start --head, with the same versions of Ray and Python as here (Ray "
-                f"{ray.__version__}), and give its HOST:PORT"
+                f"{ray.__version__}) and the same token (RAY_AUTH_TOKEN), and give its HOST:PORT"
             ) from None
     try:
         yield

@@ -8,19 +8,18 @@ how many workers there were, or on which of them did what.
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from commonweal.batch.finding import finder, in_threads
 from commonweal.batch.kept import Kept, as_text, asked_for, content_of
+from commonweal.batch.processors import computing_with
 from commonweal.batch.reading import Given
 from commonweal.errors import CommonwealError, EngineError, InputError, StoppedError
-from commonweal.extras import needs
 from commonweal.files import locked, write_whole
 from commonweal.groups import Group
 from commonweal.models import DEFAULT_MODEL
@@ -68,8 +67,7 @@ class Work:
             CommonwealError: the models cannot be loaded.
         """
         given = dict(self.options)
-        with _loading_for(self.threads):
-            one = finder(given.pop("policy"), given.pop("model"), given.pop("reward"))
+        one = finder(given.pop("policy"), given.pop("model"), given.pop("reward"))
 
         def find(group: Group) -> str | CommonwealError:
             seed = seed_of(given["seed"], json.dumps(content_of(group)))
@@ -218,36 +216,10 @@ def _found(
 
 def in_this_process(work: Work, tasks: Sequence[Task]) -> Results:
     """The tasks done here, one after another, or several at once where a server answers."""
-    with at_most(work.in_flight), adding_up_with(work.threads):
+    with at_most(work.in_flight), computing_with(work.threads):
         find = work.loaded()
         with closing(in_threads(lambda task: find(task[1]), tasks, work.n_at_once)) as results:
             yield from results
-
-
-@contextmanager
-def adding_up_with(n: int) -> Iterator[None]:
-    """A block in which NumPy adds up with so many threads: with others the last digits differ."""
-    with needs("data", "a batch"):
-        from threadpoolctl import threadpool_limits
-    with threadpool_limits(n, user_api="blas"):
-        yield
-
-
-@contextmanager
-def _loading_for(n: int) -> Iterator[None]:
-    """A block in which OpenVINO sees so many processors, and sets itself up for as many threads.
-
-    Afterwards they may run on any: several workers do not crowd on the same.
-    """
-    if not hasattr(os, "sched_setaffinity"):  # Linux alone has it
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, sorted(before)[:n])
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 def _work(given: Mapping[str, Any], threads: int, in_flight: int | None, n_tries: int) -> Work:
