@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import json
 import os
+import random
 import statistics
 import sys
 import tempfile
@@ -232,7 +233,7 @@ class serving:  # noqa: N801 - used as a function
         self._loop.call_soon_threadsafe(self._loop.stop)
 
     async def _answer(self, reader, writer) -> None:
-        words = ["fares", "drivers", "routes", "evenings", "villages", "taxes", "snow"]
+        words = ["fares", "drivers", "routes", "evenings", "villages", "taxes", "snow", "students"]
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
@@ -242,8 +243,8 @@ class serving:  # noqa: N801 - used as a function
                 await asyncio.sleep(self._latency)
                 self.n_now -= 1
                 self.n_answered += 1
-                said = " and ".join(words[(seed + 3 * i) % 7] for i in range(3))
-                text = f"We settle {said} in case {seed % 9973} before anything else is done."
+                order = random.Random(seed).sample(words, 5)
+                text = f"We settle {' and '.join(order)} together before anything else is done."
                 choice = {"index": 0, "finish_reason": "stop", "message": {"content": text}}
                 usage = {"prompt_tokens": 400, "completion_tokens": 20}
                 body = json.dumps({"choices": [choice], "usage": usage}).encode()

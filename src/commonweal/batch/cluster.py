@@ -11,11 +11,12 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sys
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -299,7 +300,8 @@ def _connected(ray: Any, address: str | None, processors: int | None) -> Iterato
                 f"{ray.__version__}) and the same token (RAY_AUTH_TOKEN), and give its HOST:PORT"
             ) from None
     try:
-        yield
+        with redirect_stdout(sys.stderr):  # Ray's own words of dead nodes are no part of a result
+            yield
     finally:
         ray.shutdown()
 

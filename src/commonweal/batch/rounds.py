@@ -75,7 +75,7 @@ def write_rounds(
         steps=(
             Step(
                 what="a batch: candidates written, agreement predicted, one picked in each group",
-                options={name: value for name, value in asked.items() if name != "version"},
+                options={name: asked[name] for name in sorted(asked) if name != "version"},
                 counts=dict(sorted(counts.items())),
             ),
         ),

@@ -251,7 +251,7 @@ def _check_ours(out: Path, asked: Mapping[str, Any]) -> None:
         raise InputError(
             f"{out} holds {there[0]} and is not a batch's; expected a new or empty folder as --out"
         )
-    text = json.dumps(asked, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(asked, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
     if not there:
         write_whole(file, text)
         return
