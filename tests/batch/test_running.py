@@ -9,6 +9,7 @@ import asyncio
 import json
 import resource
 import threading
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -18,8 +19,10 @@ from test_finding import Lengths
 from commonweal import Agreement, find_agreement
 from commonweal.batch.reading import read_groups
 from commonweal.batch.running import run_batch
-from commonweal.datasets.dataset import read_dataset
+from commonweal.datasets.comparisons import within_person_pairs
+from commonweal.datasets.dataset import frame, read_dataset, write_dataset
 from commonweal.errors import EngineError, InputError
+from commonweal.evaluation.evaluate import evaluate
 from commonweal.files import locked
 from commonweal.models import openai_turns
 from commonweal.models.openai_turns import at_most
@@ -243,3 +246,26 @@ def test_options_that_no_group_could_use_are_refused_at_once(tmp_path, option, s
     with pytest.raises(InputError, match=said):
         run_batch(groups, tmp_path / "out", model="openai:http://127.0.0.1:1/v1#m", **option)
     assert not (tmp_path / "out").exists()
+
+
+def test_once_people_have_rated_it_trains_and_is_evaluated(tmp_path, server):
+    groups = read_groups(put_groups(tmp_path / "groups.jsonl", 4))
+    done = run_batch(groups, tmp_path / "out", model=server.model, **OPTIONS)
+    found = read_dataset(done.dataset)
+    with pytest.raises(InputError, match="nobody has rated"):
+        evaluate(found)
+    people = found.opinions.select("round_id", "participant_id")
+    pairs = people.join(found.candidates.select("round_id", "candidate_id"), on="round_id")
+    ratings = [
+        {**pair, "pass_index": 0, "agreement": 1 + at % 7, "quality": 4}
+        for at, pair in enumerate(pairs.iter_rows(named=True))
+    ]
+    rated = replace(
+        found,
+        candidates=found.candidates.with_columns(shown=pl.lit(value=True)),
+        ratings=frame("ratings", ratings),
+    )
+    write_dataset(rated, tmp_path / "rated")
+    rated = read_dataset(tmp_path / "rated")
+    assert evaluate(rated, n_resamples=1_000).figures
+    assert sum(each.height for each in within_person_pairs(rated)) > 0
