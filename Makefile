@@ -2,7 +2,7 @@
 #   make run    sets up (the extra `app`), pulls the weights and does the main job
 #   make test   sets up for development and passes the tests
 # Beside them `make check`: lint, types, layers, doctests. Then, with torch and every other extra,
-# make test-train and make test-slow.
+# make test-train (what needs torch, and what takes seconds a test) and make test-slow (minutes).
 PYTHON ?= python3
 GROUP ?= examples/groups/bus-fares.toml
 WORKERS ?= 2
@@ -28,11 +28,11 @@ run: $(VENV)/app.stamp
 
 test: $(VENV)/dev.stamp
 	$(BIN)/commonweal models pull $(TESTED_WITH)
-	$(PYTEST) -m "not slow and not train"
+	$(PYTEST) -m "not (slow or train or heavy)"
 
 test-train: $(VENV)/full.stamp
 	$(BIN)/commonweal models pull $(TESTED_WITH)
-	$(PYTEST) -m "train and not slow"
+	$(PYTEST) -m "(train or heavy) and not slow"
 
 test-slow: $(VENV)/full.stamp
 	$(BIN)/commonweal models pull $(TESTED_WITH)

@@ -39,6 +39,7 @@ def at_root(monkeypatch, tmp_path):
     return tmp_path
 
 
+@pytest.mark.heavy
 @pytest.mark.usefixtures("smollm2_gguf", "encoder_folder")
 def test_opinions_to_a_statement(at_root, capsys):
     names, shown = run(NOTEBOOKS / "opinions_to_statement.py")
@@ -50,6 +51,7 @@ def test_opinions_to_a_statement(at_root, capsys):
     assert "rawlsian" in capsys.readouterr().out
 
 
+@pytest.mark.heavy
 def test_a_study_to_section_4(at_root, capsys):
     names, shown = run(NOTEBOOKS / "study_to_section_4.py")
     assert all("<" in each._repr_html_() for each in shown)

@@ -204,6 +204,7 @@ def test_the_doctor_tells_of_pip_and_of_every_extra():
         assert re.search(rf"^[✓·] extra {extra}, optional", ran.stdout, re.MULTILINE), extra
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("encoding", ["cp1252", "latin-1"])  # typer takes ascii for UTF-8
 def test_a_screen_without_utf_8_gets_escapes(encoding, tmp_path):
     env = {"PYTHONIOENCODING": encoding, "COMMONWEAL_CACHE": str(tmp_path)}

@@ -308,6 +308,7 @@ def test_ctrl_c_while_a_server_writes_is_130_and_leaves_nothing(server, group, t
     assert sorted(path.name for path in tmp_path.iterdir()) == ["group.json", "r.html"]
 
 
+@pytest.mark.heavy
 def test_ctrl_c_while_the_embedded_model_writes_is_130_and_leaves_nothing(
     smollm2_gguf, encoder_folder, group, tmp_path
 ):
@@ -338,6 +339,7 @@ def test_ctrl_c_while_the_embedded_model_writes_is_130_and_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["group.json"]
 
 
+@pytest.mark.heavy
 def test_a_full_disk_leaves_the_old_report(server, group, tmp_path):
     """A limit on the size of a file stands in for the disk: writing fails in the middle."""
     report = tmp_path / "r.html"
@@ -353,6 +355,7 @@ def test_a_full_disk_leaves_the_old_report(server, group, tmp_path):
     assert hidden(tmp_path) == []
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_a_full_disk_under_stdout_is_no_success(server, group):
     with Path("/dev/full").open("w") as full:

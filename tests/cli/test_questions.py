@@ -77,6 +77,7 @@ def test_seeds_are_listed_shown_and_written(tmp_path):
     run("seeds", "--out", out, said="--out needs a set")
 
 
+@pytest.mark.heavy
 def test_questions_are_generated_and_rejections_counted(tmp_path, encoder_folder):
     out = tmp_path / "q.csv"
     with serving() as server:
@@ -100,6 +101,7 @@ def test_questions_are_generated_and_rejections_counted(tmp_path, encoder_folder
         assert f"{n:6} {reason}" in result.output
 
 
+@pytest.mark.heavy
 def test_a_model_that_repeats_itself_is_an_exit_code_and_a_sentence(
     tmp_path, encoder_folder, monkeypatch
 ):

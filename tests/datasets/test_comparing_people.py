@@ -191,6 +191,7 @@ def test_faulty_exports_are_named(tmp_path):
         import_remesh(path)
 
 
+@pytest.mark.heavy
 def test_the_real_exports_and_pairs():
     if not SHARED.is_dir():
         pytest.skip("the data folder is not there")

@@ -181,6 +181,7 @@ def test_totals_are_those_of_brute_force(seed):
     assert counts["pairs dropped: rated the same"] == n_pairs - len(brute_within(dataset))
 
 
+@pytest.mark.heavy
 @settings(max_examples=20)
 @given(st.integers(0, 10**6), st.sampled_from([1, 2, 5, 40]))
 def test_a_cap_keeps_so_many_of_each(seed, cap):

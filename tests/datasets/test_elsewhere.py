@@ -346,6 +346,7 @@ def test_datasets_reads_it(hub, study, tmp_path, monkeypatch):
 # ---------------------------------------------------------------------------------- the commands
 
 
+@pytest.mark.heavy
 def test_commands_write_and_read_each_format(tmp_path):
     study = str(ROOT / "examples" / "study")
     for kind, name in (("otree", "o.csv"), ("deliberate-lab", "d.json"), ("simulated-jury", "j")):

@@ -407,6 +407,7 @@ def test_nothing_left_to_rate_is_said(tmp_path):
 # -------------------------------------------------------------------------------------- real data
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("folder", REAL, ids=lambda folder: getattr(folder, "name", "none"))
 def test_real_exports_recounted_by_the_csv_module(folder):
     with (folder / "comments.csv").open(encoding="utf-8", newline="") as file:
@@ -440,6 +441,7 @@ def test_real_exports_recounted_by_the_csv_module(folder):
     assert counts["comments dropped: moderated out"] == moderated["-1"]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("folder", REAL, ids=lambda folder: getattr(folder, "name", "none"))
 def test_real_matrices_are_those_of_plain_loops(folder):
     theirs = by_loops(folder)

@@ -273,6 +273,7 @@ def test_two_files_of_votes_that_contradict_each_other_are_refused(tmp_path):
         import_polis(path)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("folder", REAL, ids=lambda folder: getattr(folder, "name", "none"))
 def test_no_real_conversation_is_refused_and_each_would_be_if_it_were_turned(folder):
     counts = counts_of(import_polis(folder, question="Q?"))

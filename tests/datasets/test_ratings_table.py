@@ -111,6 +111,7 @@ def write(table: pl.DataFrame, path: Path) -> None:
         )
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", ["r.csv", "semicolons.csv", "r.parquet", "r.xlsx"])
 def test_a_table_gives_the_figures_of_the_rounds_that_it_holds(study, tmp_path, name):
     write(as_table(study), tmp_path / name)
@@ -289,6 +290,7 @@ def test_another_sheet_is_said(tmp_path):
     assert notes[0] == "Sheet 'Sheet' was read, not 'more'."
 
 
+@pytest.mark.heavy
 def test_what_was_done_on_import_stands_with_the_figures(study, tmp_path):
     write(as_table(study), tmp_path / "r.csv")
     found = import_ratings(tmp_path / "r.csv", columns={"policy": "arm"})

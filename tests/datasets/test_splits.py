@@ -43,6 +43,7 @@ def splits_of(dataset: Dataset) -> dict[str, str]:
     return dict(dataset.rounds.select("question_id", "split").iter_rows())
 
 
+@pytest.mark.heavy
 @settings(max_examples=25)
 @given(st.integers(5, 40), st.integers(0, 10**6), st.floats(0.2, 0.7))
 def test_shares_are_of_whole_questions(n_questions, seed, share):

@@ -22,6 +22,7 @@ def test_intervals_hold_the_truth_in_95_per_cent_of_500_studies(n_groups):
         assert abs(held / n - 0.95) < near, f"{key}: {held} of {n}"
 
 
+@pytest.mark.heavy
 def test_intervals_hold_the_truth_most_of_the_time():
     """The same on few studies, quickly: far from 95 % would be seen."""
     found = coverage(20, 25, n_resamples=1000)

@@ -48,6 +48,7 @@ def assert_same(one: Evaluation, other: Evaluation) -> None:
         assert (again.n, again.n_groups) == (figure.n, figure.n_groups), key
 
 
+@pytest.mark.heavy
 @quickly
 @given(st.integers(0, 2**32 - 1))
 def test_the_order_of_rows_changes_nothing(quick_power, seed):
@@ -58,6 +59,7 @@ def test_the_order_of_rows_changes_nothing(quick_power, seed):
     assert_same(found(), evaluate(replace(study(), **shuffled), n_resamples=1000))
 
 
+@pytest.mark.heavy
 @quickly
 @given(st.randoms(use_true_random=False))
 def test_the_names_of_people_change_nothing(quick_power, random):

@@ -207,6 +207,7 @@ def test_the_figures_have_the_closed_forms_that_there_are():
         assert abs(tie.value - np.trace(joint)) < 4.5 * tie.error
 
 
+@pytest.mark.heavy
 def test_the_figures_are_those_of_a_study():
     """A study of 3,000 rounds, counted by polars, is near the population."""
     dataset, truth = simulate_study(rng(3), n_groups=1000, sd_prediction=0.5, missing_share=0.1)

@@ -235,6 +235,7 @@ def small():
     return simulate_study(rng(7), n_groups=10, n_rounds_per_group=1, group_size=4)[0]
 
 
+@pytest.mark.heavy
 def test_the_same_contrast_from_two_baselines_is_equal():
     dataset = small()
     found = {}
@@ -333,6 +334,7 @@ def test_a_likelihood_does_not_depend_on_what_was_asked_before():
         assert model.restricted(spreads) == pytest.approx(afresh, abs=1e-3)
 
 
+@pytest.mark.heavy
 def test_a_study_of_forty_groups_is_fitted():
     """On the way some steps go to spreads of 20."""
     dataset, truth = simulate_study(rng(4), n_groups=40, n_rounds_per_group=1, **EASY)

@@ -89,6 +89,7 @@ class _Reader(HTMLParser):
         assert self.open.pop() == tag
 
 
+@pytest.mark.heavy
 def test_the_page_loads_nothing_and_runs_nothing():
     reader = _Reader(page())
     assert reader.open == []
@@ -231,6 +232,7 @@ def test_the_papers_figures_stand_beside_ours():
     }
 
 
+@pytest.mark.heavy
 def test_a_p_value_at_its_floor_says_so(quick_power):
     clear, _ = simulate_study(
         np.random.default_rng(1), n_groups=6, inclusion_effect_agreement=4.0, human_effect=None
@@ -286,6 +288,7 @@ def test_the_selectors_own_score_is_called_so():
     assert {figure.key for figure in table.figures} == set(own)
 
 
+@pytest.mark.heavy
 def test_what_was_repaired_stands_on_a_page_of_few_groups_unfolded_and_in_the_json():
     study = hand_study()
     late = study.ratings.with_columns(pl.col("pass_index") + 1)
@@ -296,6 +299,7 @@ def test_what_was_repaired_stands_on_a_page_of_few_groups_unfolded_and_in_the_js
     assert note in json.loads(as_json(evaluation))["notes"]
 
 
+@pytest.mark.heavy
 def test_a_study_of_two_groups_has_a_page_too(tmp_path):
     evaluation = evaluate(hand_study(), n_resamples=1000)
     write_page(evaluation, tmp_path / "page.html")
@@ -306,6 +310,7 @@ def test_a_study_of_two_groups_has_a_page_too(tmp_path):
     json.loads((tmp_path / "page.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.heavy
 def test_one_of_anything_is_called_so():
     made = render_page(evaluate(hand_study(), n_resamples=1000))
     text = " ".join(re.sub(r"<[^>]*>", " ", made).split())
@@ -314,6 +319,7 @@ def test_one_of_anything_is_called_so():
     assert not re.search(many, text)
 
 
+@pytest.mark.heavy
 def test_the_same_evaluation_is_the_same_page():
     short = replace(found(), sections=found().sections[:2])
     assert render_page(short) == render_page(short)
@@ -326,6 +332,7 @@ def test_numbers_for_reading():
     assert shown(12345.0, "count") == "12,345"
 
 
+@pytest.mark.heavy
 def test_the_papers_figures_stand_beside_none_without_an_interval():
     made = evaluate(simulate_study(np.random.default_rng(31), n_groups=3)[0], n_resamples=1000)
     could = [one for one in made.figures.values() if one.published and one.value is not None]

@@ -74,6 +74,7 @@ def test_one_group_is_two_screens_at_most(browser, tmp_path, quick_power):
         page.close()
 
 
+@pytest.mark.heavy
 def test_a_study_has_contents_headlines_and_every_section(browser, tmp_path, quick_power):
     dataset = simulate_study(np.random.default_rng(5), n_groups=12, n_statements=2)[0]
     evaluation = evaluate(dataset, n_resamples=1000)

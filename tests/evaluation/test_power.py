@@ -196,6 +196,7 @@ def test_a_pilots_groups_are_those_counted_by_hand(statistic):
     assert groups.n_pilot_groups == 12
 
 
+@pytest.mark.heavy
 def test_a_pilots_win_rate_is_the_known_one():
     dataset, truth = simulate_study(rng(), n_groups=800)
     groups = pilot_groups(dataset, policy="sft_utilitarian", baseline="zero_shot")
@@ -203,6 +204,7 @@ def test_a_pilots_win_rate_is_the_known_one():
     assert groups.win_rate == pytest.approx(known, abs=0.03)
 
 
+@pytest.mark.heavy
 def test_power_from_a_pilot_is_that_of_studies_simulated_from_people_up():
     """Ratings of new studies of the size that is said to be needed, tested one by one."""
     names = {"policy": "a", "baseline": "b"}

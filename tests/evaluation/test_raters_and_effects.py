@@ -124,6 +124,7 @@ def test_mixed_models_without_their_library_are_the_users_to_mend(monkeypatch):
         evaluate(dataset(), n_resamples=1000, sample_mixed_models=True)
 
 
+@pytest.mark.heavy
 def test_mixed_models_are_shown_as_they_are(monkeypatch):
     """What they find is tested in ``test_mixed_models``; here, that it arrives."""
     model = MixedModel(

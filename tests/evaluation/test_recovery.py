@@ -59,6 +59,7 @@ def check_recovered(found: Evaluation, design: Design, *, skip: tuple[str, ...] 
     return n_checked
 
 
+@pytest.mark.heavy
 def test_policy_effects_are_found():
     design = Design(n_groups=300, inclusion_effect_agreement=0.5, inclusion_effect_quality=0.1)
     dataset, _ = simulate_study(np.random.default_rng(11), **vars(design))
@@ -69,6 +70,7 @@ def test_policy_effects_are_found():
     assert found.figures["inclusion/agreement_minus_quality"].p_value < 0.01
 
 
+@pytest.mark.heavy
 def test_human_opinions_are_found_with_missing_ratings_and_groups_of_different_sizes():
     design = Design(n_groups=250, human_effect=-0.4, group_size=(3, 6), missing_share=0.1)
     dataset, _ = simulate_study(np.random.default_rng(12), **vars(design))

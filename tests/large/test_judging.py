@@ -55,6 +55,7 @@ def judged(utilities, labels, rule, seed, n_base=150):
     return found, of_all, winner, asked
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "rule", [UTILITARIAN, Isoelastic(3.0), for_samples(RAWLSIAN)], ids=lambda rule: rule.name
 )

@@ -85,6 +85,7 @@ def test_lines_of_json_and_parquet_bring_the_same(tmp_path, streamed):
     assert any("not the file's" in note for note in other.notes)
 
 
+@pytest.mark.heavy
 def test_memory_stays_flat(tmp_path, monkeypatch):
     monkeypatch.setattr(reading, "STREAMED_FROM_BYTES", 0)
     text = "The fares eat my wages, and nobody asked us. " * 8

@@ -40,6 +40,7 @@ def weights(product: ov.Node) -> np.ndarray:
     return found
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("layer", [0, 17, 29])
 def test_each_matrix_is_the_one_of_that_name_in_the_file(
     folder: Path, smollm2_gguf: Path, layer: int
@@ -60,6 +61,7 @@ def test_each_matrix_is_the_one_of_that_name_in_the_file(
         assert np.allclose(weights(found[name]), said, atol=2e-3)
 
 
+@pytest.mark.heavy
 def test_what_an_adapter_does_is_what_its_merged_file_does(
     folder: Path, embedded_model: EmbeddedModel, smollm2_gguf: Path
 ) -> None:

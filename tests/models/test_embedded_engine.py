@@ -190,6 +190,7 @@ def test_what_pairs_share_changes_nothing_but_rounding(
     assert embedded_model.log_probabilities(prompts, continuations) == found  # and the same again
 
 
+@pytest.mark.heavy
 def test_threads_wait_for_each_other(embedded_model: EmbeddedModel) -> None:
     sampling = Sampling(max_tokens=5)
 
@@ -241,6 +242,7 @@ print(json.dumps([[completion.text for completion in row] for row in found]))
 """
 
 
+@pytest.mark.heavy
 def test_the_same_call_gives_the_same_text_here_and_in_a_new_process(
     embedded_model: EmbeddedModel,
 ) -> None:
@@ -300,6 +302,7 @@ def test_the_model_ends_it(embedded_model: EmbeddedModel) -> None:
     assert "<|" not in found.text
 
 
+@pytest.mark.heavy
 def test_stop_strings_end_it_and_are_left_out(embedded_model: EmbeddedModel) -> None:
     """Wherever they lie: on a token's edge, within one, over several, at the very end."""
     [[whole]] = embedded_model.generate([SEA], seeds=[1], sampling=greedy(16))
@@ -314,6 +317,7 @@ def test_stop_strings_end_it_and_are_left_out(embedded_model: EmbeddedModel) -> 
     assert found == whole
 
 
+@pytest.mark.heavy
 def test_an_end_in_the_middle_leaves_the_engine_usable(
     embedded_model: EmbeddedModel,
 ) -> None:

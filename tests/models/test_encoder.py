@@ -74,6 +74,7 @@ def test_no_part_of_a_long_text_is_cut(encoder):
     assert both @ end_vector > 0.6
 
 
+@pytest.mark.heavy
 def test_an_update_changes_the_vectors_and_must_fit(encoder, encoder_folder):
     name = "encoder.layer.5.output.dense.weight"
     update = np.random.default_rng(0).normal(0, 0.05, (384, 1536)).astype(np.float32)

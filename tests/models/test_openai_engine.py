@@ -415,6 +415,7 @@ def test_retry_after_a_date_soon() -> None:
     assert 10 < naps.seconds[0] <= 50
 
 
+@pytest.mark.heavy
 @given(st.text(max_size=60) | st.from_regex(r"Mon, \d{1,2} Jan \d{1,5} \d\d:\d\d:\d\d [+-]\d{4,6}"))
 def test_retry_after_takes_any_header(header: str) -> None:
     assert retry_after_seconds(header) >= 0

@@ -160,6 +160,7 @@ def test_one_opinion_of_twenty_that_a_server_drops_is_an_error(
             behind.generate([GROUP], seeds=[1], sampling=SHORT)
 
 
+@pytest.mark.heavy
 def test_faults_before_the_real_answer(server_url: str, model: OpenAIModel) -> None:
     async def no_sleep(seconds: float) -> None:
         pass

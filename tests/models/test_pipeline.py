@@ -60,6 +60,7 @@ def test_a_mapped_file_is_let_go_and_read_again_where_it_is_needed(tmp_path):
             assert sum(one[:]) == 2**20
 
 
+@pytest.mark.heavy
 def test_the_cache_grows_with_the_largest_call_and_no_text_changes(smollm2_gguf, monkeypatch):
     def asked(n_words: int) -> Prompt:
         return (Message("user", f"{n_words} buses. " + "They are late. " * n_words),)

@@ -556,6 +556,7 @@ def test_without_network_it_tells_how_to_do_without(
     assert folders_in(root) == []
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
 @pytest.mark.parametrize("to_all", [False, True], ids=["to one process", "to its group"])
 def test_ctrl_c_leaves_nothing(

@@ -168,6 +168,7 @@ def test_progress_reaches_its_end():
     assert seen["rate"] == (32, 32)
 
 
+@pytest.mark.heavy
 def test_the_commands_take_rounds_of_the_packaged_bank(tmp_path, encoder_folder):
     crowd, rng = LatentCrowd(1), np.random.default_rng(1)
     rounds = new_rounds(crowd, n_groups=8, group_size=4, rng=rng, split="train")

@@ -61,6 +61,7 @@ def measured(reader, part):
     return len(rows), np.mean(rows, axis=0)
 
 
+@pytest.mark.heavy
 def test_held_out_sentences_are_read_as_the_docs_say(reader):
     n, (read, consideration, side, both) = measured(reader, "test")
     assert n == 84
@@ -89,6 +90,7 @@ def test_held_out_sentences_are_not_in_the_bank():
                 assert not runs & {tuple(known[i : i + 6]) for i in range(len(known) - 5)}, text
 
 
+@pytest.mark.heavy
 def test_the_banks_own_arguments_are_read_as_what_they_are(reader):
     right = [
         bool(reader.read(question, text)[row, side])

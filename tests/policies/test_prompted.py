@@ -243,6 +243,7 @@ def test_the_same_rng_gives_the_same_seeds_and_orders():
     assert [c.seed for c in one.candidates] != [c.seed for c in other.candidates]
 
 
+@pytest.mark.heavy
 def test_orders_are_uniform():
     """Chi-square over the 6 orders of 3 opinions: with 5 degrees of freedom, 20.5 is p = 0.001."""
     counts: Counter[tuple[str, ...]] = Counter()

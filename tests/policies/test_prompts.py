@@ -164,6 +164,7 @@ def test_the_limit_is_the_largest_at_which_all_fit(lengths, total):
     assert min(limit, max(lengths)) == naive
 
 
+@pytest.mark.heavy
 @given(st.lists(st.integers(1, 3000), min_size=1, max_size=6))
 def test_who_is_cut_keeps_as_much_as_anybody(lengths):
     opinions = [Opinion(f"p{i}", "word " * n) for i, n in enumerate(lengths)]
@@ -194,6 +195,7 @@ def test_an_opinion_of_50_000_characters_is_cut_and_the_note_says_so():
     assert "predicted agreement still reads all of it" in note
 
 
+@pytest.mark.heavy
 def test_so_many_opinions_that_nobody_could_say_anything_are_refused():
     long = [Opinion(f"p{i}", "word " * 30) for i in range(5000)]
     with pytest.raises(InputError, match=r"5,000 opinions do not fit one prompt.* leave 0 for"):
@@ -207,6 +209,7 @@ def test_so_many_opinions_that_nobody_could_say_anything_are_refused():
     assert notes == ()
 
 
+@pytest.mark.heavy
 def test_the_delimiters_take_room_too():
     opinions = [Opinion(f"p{i}", "x" * 2000) for i in range(240)]
     texts, _ = fit_opinions(opinions[:4], len, delimiters="<opinion></opinion>\n")

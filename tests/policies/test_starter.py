@@ -50,6 +50,7 @@ def plain_words(text: str) -> list[str]:
 # ------------------------------------------------------------------------------ the set as it is
 
 
+@pytest.mark.heavy
 def test_nothing_is_wrong_with_the_set():
     assert problems(STARTER, elsewhere=ELSEWHERE) == []
 
@@ -268,6 +269,7 @@ BROKEN_SETS: dict[str, tuple[Callable[[], list[StarterExample]], str]] = {
 }
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("broken", "expected"), BROKEN_SETS.values(), ids=BROKEN_SETS)
 def test_a_broken_set_is_caught(broken, expected):
     found = problems(broken(), elsewhere=ELSEWHERE)

@@ -205,6 +205,7 @@ def test_flags_of_the_position_statement():
     assert [f.name for f in flags_of(denied)] == ["position"]
 
 
+@pytest.mark.heavy
 def test_few_of_the_screened_public_questions_are_flagged_or_rejected(public_questions):
     n_flagged = n_rejected = 0
     for q in public_questions:

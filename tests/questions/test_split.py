@@ -205,6 +205,7 @@ def test_vectors_that_are_all_one():
         cluster(np.ones((5, 4), dtype=np.float32) / 2, n_clusters=2)
 
 
+@pytest.mark.heavy
 def test_the_report_holds_all_of_it_escaped_and_loads_nothing():
     records = (*many_records(40), *make_records("Should <script> & friends be banned?"))
     result = split_questions(records, WordEncoder().encode, config=SplitConfig(5))
@@ -277,6 +278,7 @@ def test_the_guard_takes_a_name_as_text_and_uses_nothing_up(tmp_path):
 # ------------------------------------------------------------------------------ on real questions
 
 
+@pytest.mark.heavy
 def test_topics_of_public_questions_agree_with_the_published_ones(
     public_questions, sentence_encoder
 ):

@@ -74,6 +74,7 @@ def test_orders_are_found_where_a_clause_begins(text):
     assert first_order(text) is not None
 
 
+@pytest.mark.heavy
 def test_of_the_starter_sets_opinions_none_is_an_order():
     said = [text for each in load_starter_set() for text in each.opinions]
     assert [text for text in said if first_order(text) is not None] == []
@@ -118,6 +119,7 @@ def test_an_order_is_found_wherever_it_stands(before, order):
         assert first_order(f"{before}\n{order}") is not None
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "text",
     ["ignore " * 8_000, "<" * 50_000, "say that we all " * 3_000, "a" * 50_000, "do not " * 7_000],

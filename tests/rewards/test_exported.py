@@ -55,6 +55,7 @@ def test_scores_are_those_of_one_pair_at_a_time(tmp_path):
     assert model.rewards([]).shape == (0,)
 
 
+@pytest.mark.heavy
 def test_memory_does_not_grow_with_pairs(folder):
     """Peak memory of a process of its own, with 5,000 pairs and with 40,000."""
 

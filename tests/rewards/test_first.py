@@ -59,6 +59,7 @@ def test_bare_yes_and_no_are_told_apart_by_their_question(model):
     assert yes[0] - yes[1] > no[0] - no[1]
 
 
+@pytest.mark.heavy
 def test_natural_opinions_are_told_apart(model):
     pairs = tomllib.loads(NATURAL_PAIRS.read_text(encoding="utf-8"))["pair"]
     crossed = []
@@ -96,6 +97,7 @@ def test_no_inputs_no_rewards(model):
     assert rewards.dtype == np.float64
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "text",
     [

@@ -435,6 +435,7 @@ def test_the_cosine_baseline_is_the_cosine(encoder_folder):
 # --------------------------------------------------------------------------------------- real votes
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("name", "crossed", "within"),
     [("canadian-electoral-reform", 0.595, 0.496), ("football-concussions", 0.594, 0.620)],

@@ -57,6 +57,7 @@ def test_exported(tmp_path):
     assert n_wrong(kept, calls[:10], n_calls=100) == 0
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", ["first", "reader"])
 def test_built_in(name):
     assert n_wrong(load_reward_model(name), batches(10), n_calls=80) == 0

@@ -52,6 +52,7 @@ def sends(client, path, form):
     return lambda: client.post(path, data=form, follow_redirects=False)
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("at once", "50 tabs send one opinion, and one rating")
 def test_fifty_tabs_send_once(served, record_property):
     browsers = served.joined(4)
@@ -95,6 +96,7 @@ def test_a_link_is_one_browsers(served, record_property):
     record_property("tried", 20)
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("at once", "somebody sends, leaves, deletes and looks in 42 tabs")
 def test_everything_at_once_is_no_fault(served, record_property):
     browsers = served.joined(4)
@@ -110,6 +112,7 @@ def test_everything_at_once_is_no_fault(served, record_property):
     record_property("tried", len(calls))
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("at once", "the tab of somebody who was removed, left, or deleted their data")
 @pytest.mark.parametrize("how", ["removed", "left", "deleted"])
 @pytest.mark.parametrize("stage", ["opinions", "rating"])

@@ -110,6 +110,7 @@ def number_of(phone):
 # ------------------------------------------------------------------------- one phone, many people
 
 
+@pytest.mark.heavy
 @pytest.mark.attack(
     "a room", "one phone joins 49 times in a second, ten honest people come after it"
 )

@@ -56,6 +56,7 @@ def test_a_session_that_is_ended_leaves_nothing(tmp_path, name):
     ]
 
 
+@pytest.mark.heavy
 @pytest.mark.attack(
     "endings", "the same while the model still loads, with or without --keep-nothing"
 )
@@ -74,6 +75,7 @@ def test_a_session_that_is_ended_while_it_begins_leaves_nothing(tmp_path, name, 
     assert not list(tmp_path.glob("**/*.db*"))
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("endings", "kill -9 where nothing was to be kept: the next command deletes it")
 def test_a_killed_session_that_keeps_nothing_is_deleted_later(tmp_path, monkeypatch):
     monkeypatch.setenv("COMMONWEAL_DATA", str(tmp_path / "data"))
@@ -96,6 +98,7 @@ def test_a_killed_session_that_keeps_nothing_is_deleted_later(tmp_path, monkeypa
     assert not list(tmp_path.glob("**/*.db*"))
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("endings", "SIGTERM without an option: one private file, and nothing beside it")
 def test_a_session_that_is_ended_is_kept_in_a_private_place(tmp_path):
     process = started(tmp_path)
@@ -108,6 +111,7 @@ def test_a_session_that_is_ended_is_kept_in_a_private_place(tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["data"]
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("endings", "SIGTERM with --keep: one file, and everything in it")
 def test_what_is_kept_is_one_file(tmp_path):
     kept = tmp_path / "session.db"

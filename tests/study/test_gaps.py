@@ -64,6 +64,7 @@ def test_a_set_clock_is_not_noticed(monkeypatch):
     assert clock.behind() == pytest.approx(-3600, abs=5)  # what is shown is the machine's time
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("clock", "set back between two starts: the study is exported all the same")
 @pytest.mark.parametrize("seconds", [2, 3600])
 def test_a_clock_that_was_set_back_leaves_the_study_exportable(database_url, tmp_path, seconds):
@@ -234,6 +235,7 @@ def test_a_draft_is_offered_to_who_was_too_late(tmp_path):
     served.place.store.close()
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("clock", "set ahead and back between two answers of one person, by any amount")
 @pytest.mark.parametrize(
     ("jumps", "n_known"),
@@ -273,6 +275,7 @@ def test_a_clock_that_jumps_between_two_answers_makes_no_untrue_duration(tmp_pat
     place.store.close()
 
 
+@pytest.mark.heavy
 @pytest.mark.attack(
     "clock", "a job claimed while the clock was ahead, and a crash before it is back"
 )

@@ -67,6 +67,7 @@ def address(person):
     return re.search(r"http://here(/r/[0-9a-f]{20})", person.html).group(1)
 
 
+@pytest.mark.heavy
 def test_the_result_stays_on_the_phones_and_under_a_link_for_a_set_time(room):
     site, clock, facilitator, people, _ = room
     for question in QUESTIONS:
@@ -102,6 +103,7 @@ def test_nobody_guesses_the_link(room):
         assert stranger.get(wrong).status_code == 404
 
 
+@pytest.mark.heavy
 def test_nothing_speaks_of_research_in_a_town_meeting(room):
     *_, seen = room
     for html in seen:

@@ -55,6 +55,7 @@ def count(place, what, *where):
         return db.scalar(select(func.count()).select_from(what).where(*where))
 
 
+@pytest.mark.heavy
 def test_two_whole_rounds(place):
     ids = place.join(4)
     writer = ScriptedWriter()
@@ -137,6 +138,7 @@ def test_whoever_is_late_with_the_opinion_is_released_and_three_go_on(place):
     assert place.page(ids[3]).kind == "end"
 
 
+@pytest.mark.heavy
 def test_two_that_are_left_are_regrouped_and_get_no_question_twice(place):
     ids = place.join(4)
     play(place, ids, until="result")
@@ -294,6 +296,7 @@ def test_ratings_and_events_cannot_be_changed(place):
             turn.db.execute(statement)
 
 
+@pytest.mark.heavy
 def test_every_rating_has_its_times(place):
     ids = place.join(4)
     play(place, ids)
@@ -305,6 +308,7 @@ def test_every_rating_has_its_times(place):
             assert rating.shown_at <= rating.submitted_at
 
 
+@pytest.mark.heavy
 def test_people_at_once(database_url):
     """Threads, one a person, as fast as they can: nobody is lost, nothing is stored twice."""
     place = Place(database_url)

@@ -92,6 +92,7 @@ def test_what_is_as_large_as_may_be_is_answered(served):
                 said += piece
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("pages", "other methods than GET and POST, on every page")
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "TRACE", "ODD"])
 def test_other_methods_change_nothing(served, method):
@@ -108,6 +109,7 @@ def test_other_methods_change_nothing(served, method):
     assert client.get("/here").status_code == 200
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("pages", "queries of 60,000 characters, and odd ones")
 @pytest.mark.parametrize(
     "query",
@@ -147,6 +149,7 @@ def test_static_files_are_all_that_is_served(served):
         assert len(answer.content) < 2_000_000
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("links", "Host headers that are none, with ports, paths and quotes")
 @pytest.mark.parametrize(
     "host", ["testserver:99999", "[", "[::1", "a/b?c=", "evil@x", "", "x" * 9000, '"><b>', "a b"]

@@ -318,6 +318,7 @@ def test_a_round_can_go_on_without_statements(session):
     assert "The program could not write a statement" in facilitator.html
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("agreements", "says"),
     [

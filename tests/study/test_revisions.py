@@ -239,6 +239,7 @@ def rate(browser):
         browser.send("/here/rate", agreement="6", quality="5")
 
 
+@pytest.mark.heavy
 def test_a_facilitator_asks_for_critiques_at_the_result(session):
     site, facilitator = session
     people = after_rating(site, facilitator, 6)
@@ -351,6 +352,7 @@ def test_researchers_see_the_revision_with_what_was_said(tmp_path):
     served.place.store.close()
 
 
+@pytest.mark.heavy
 def test_simulated_people_go_through_a_revision(tmp_path):
     config = small_study(rounds={"count": 1, "passes": 1, "revise": 1})
     clock = ManualClock()
@@ -402,6 +404,7 @@ def test_a_version_by_hand_is_rated_beside_the_others(session):
         assert db.scalars(select(Round).order_by(Round.id.desc())).first().edited == mine
 
 
+@pytest.mark.heavy
 def test_a_result_is_saved_as_a_table(session):
     site, facilitator = session
     people = after_rating(site, facilitator, 5)

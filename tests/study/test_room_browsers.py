@@ -124,6 +124,7 @@ def test_the_line_breaks_while_people_write(chromium, tmp_path):
         assert [one for one in each.faults if "net::ERR" not in one] == []
 
 
+@pytest.mark.heavy
 def test_the_facilitator_reads_before_the_group_sees(chromium, tmp_path):
     url = f"sqlite:///{tmp_path}/quick.db"
     store = Store(url)

@@ -92,6 +92,7 @@ def test_a_result_does_not_change_when_somebody_deletes_their_data(database_url)
     place.store.close()
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("small groups", "the order of opinions in report, export and names")
 def test_nothing_stands_in_the_order_of_sending(tmp_path, record_property):
     texts = [f"Opinion number {n}, as long as an opinion is to be in this study." for n in range(9)]

@@ -37,6 +37,7 @@ from commonweal.study.tables import Participant, Presentation, Statement
 from commonweal.study.truth import true_win_rates
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("study", STUDIES)
 def test_the_papers_contrasts_from_the_pages_to_the_win_rates(tmp_path, study):
     (first, second), arms = STUDIES[study]
@@ -68,6 +69,7 @@ def test_the_papers_contrasts_from_the_pages_to_the_win_rates(tmp_path, study):
     assert all(truly[r] * measured[r] > 0 for r in truly if abs(truly[r]) > 1.2)
 
 
+@pytest.mark.heavy
 def test_what_an_arm_is_stands_in_the_export(tmp_path):
     _, dataset = run(tmp_path, STUDIES["alpha against alpha"][1], n_people=4)
     arms = arms_of(dataset.about)
@@ -111,6 +113,7 @@ WITH_OPINIONS = [
 ]
 
 
+@pytest.mark.heavy
 def test_people_rate_each_others_opinions_beside_statements(tmp_path):
     """From the screen to the figure of the paper's 4.4."""
     _, dataset = run(tmp_path, WITH_OPINIONS, n_people=8)
@@ -216,6 +219,7 @@ def test_an_arm_of_opinions_is_kept_as_it_is():
     assert StudyConfig.model_validate_json(study.to_json()) == study
 
 
+@pytest.mark.heavy
 def test_without_a_reward_model_what_is_written_is_shown(tmp_path):
     arms = [{"name": "few_shot", "policy": "few_shot_base", "reward": "none"}]
     _, dataset = run(tmp_path, arms, n_people=4)

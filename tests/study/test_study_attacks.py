@@ -97,6 +97,7 @@ def test_the_page_of_a_fault_has_the_headers_too(served, monkeypatch, caplog):
     assert secret not in caplog.text
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("faults", "what is logged holds no link, cookie, password or opinion")
 def test_nothing_secret_is_logged(on_each, caplog):
     caplog.set_level(logging.DEBUG)
@@ -201,6 +202,7 @@ def test_one_persons_token_does_not_send_anothers_form(served):
     assert served.count(Rating) == 0
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("access", "made-up cookies and links")
 @pytest.mark.parametrize("cookie", ["", "x", "a" * 43, "../../etc", "' OR 1=1 --", "a" * 5000])
 def test_forged_cookies_and_links_are_nobodys(on_each, cookie):
@@ -271,6 +273,7 @@ def test_streams_are_few_for_each_browser_and_cannot_be_guessed(served):
     assert asyncio.run(guessed()) == [204] * 20 + [429] * 5
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("bodies", "numbers that no database holds")
 @pytest.mark.parametrize("number", ["99999999999999", "2147483648", "9999999999"])
 def test_numbers_that_no_database_holds_are_none(on_each, number):
@@ -287,6 +290,7 @@ def test_numbers_that_no_database_holds_are_none(on_each, number):
         assert db.scalars(select(Rating.n_changes)).one() is None
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("hostile texts", "in names, ids, drafts, opinions and statements")
 def test_hostile_names_ids_and_drafts_are_texts(database_url):
     served = Served(

@@ -78,6 +78,7 @@ def test_four_people_two_rounds(chromium, site):
         assert all(each.shown_at <= each.first_input_at <= each.submitted_at for each in timed)
 
 
+@pytest.mark.heavy
 def test_a_quick_session(chromium, tmp_path):
     store = Store(f"sqlite:///{tmp_path}/quick.db")
     questions = ["Should local buses be free for everyone?", "Should shops be shut on Sundays?"]

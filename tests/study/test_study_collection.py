@@ -148,6 +148,7 @@ def test_without_a_reward_model_two_of_each_size_are_shown(tmp_path):
 # ---------------------------------------------------------------------- the way to a dataset
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("reward", ["first", "none"])
 def test_a_simulated_collection_becomes_a_dataset(tmp_path, reward):
     from commonweal.datasets.dataset import read_dataset

@@ -41,6 +41,7 @@ def recruited(place, n=4):
     return [place.join(1, recruiter={"participant": f"=recruit{i}"})[0] for i in range(n)]
 
 
+@pytest.mark.heavy
 def test_an_export_is_a_dataset_of_people(place, tmp_path):
     ids = recruited(place)
     play(place, ids)
@@ -63,6 +64,7 @@ def test_an_export_is_a_dataset_of_people(place, tmp_path):
     assert "ratings.parquet: 48 rows" in text
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("payments", "a recruiter's numbers looked for in an export")
 def test_nothing_in_an_export_names_a_person(place, tmp_path):
     ids = recruited(place)
@@ -75,6 +77,7 @@ def test_nothing_in_an_export_names_a_person(place, tmp_path):
     assert all(len(name) >= 20 for name in names)
 
 
+@pytest.mark.heavy
 def test_one_simulated_person_makes_it_simulated(place, tmp_path):
     ids = [*place.join(3), *place.join(1, is_simulated=True)]
     play(place, ids)
@@ -91,6 +94,7 @@ def test_what_was_shown_and_not_answered_is_null(place, tmp_path):
     assert dataset.ratings["agreement"].null_count() >= 1
 
 
+@pytest.mark.heavy
 def test_payments_are_apart_and_safe_for_spreadsheets(place):
     ids = recruited(place)
     play(place, ids)
@@ -106,6 +110,7 @@ def test_formulas_are_shown_and_not_calculated(cell):
     assert safe_cell("plain") == "plain"
 
 
+@pytest.mark.heavy
 def test_deleting_takes_everything_of_a_person_and_nothing_else(place, tmp_path):
     ids = recruited(place)
     play(place, ids, until="rate")

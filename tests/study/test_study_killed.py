@@ -234,6 +234,7 @@ class Hanging:
         return ScriptedWriter().write(task, timeout_seconds=timeout_seconds)
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("kill -9", "a writing process that hangs, dies or fails")
 def test_the_writing_process_is_ended_and_begun_again():
     writer = ProcessWriter(Hanging)

@@ -145,6 +145,7 @@ def test_110_phones_behind_one_address(tmp_path, record_property):
     )
 
 
+@pytest.mark.heavy
 def test_a_hundred_and_ten_phones_in_brief(served):
     browsers = [served.browser() for _ in range(110)]
     for each in browsers:

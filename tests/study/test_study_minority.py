@@ -273,6 +273,7 @@ def test_of_a_revision_that_nobody_asked_for_it_is_about_the_statement_that_stan
     place.store.close()
 
 
+@pytest.mark.heavy
 def test_simulated_people_wait_for_it(tmp_path):
     config = small_study(group=SIX, rounds={"count": 2, "passes": 1, "revise": 1, "minority": True})
     clock = ManualClock()
@@ -339,6 +340,7 @@ def rated_in_a_room(tmp_path, language, n_against=2, each_rates=None):
     return site, facilitator, people
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("language", "waits", "title", "whose"),
     [
@@ -379,6 +381,7 @@ def test_everybody_sees_it_beside_the_statement(tmp_path, language, waits, title
     site.store.close()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("language", "says"), [("en", "it argues"), ("de", "Das argumentiert")])
 def test_the_facilitator_sees_what_to_look_at(tmp_path, language, says):
     site, facilitator, people = rated_in_a_room(tmp_path, language)
