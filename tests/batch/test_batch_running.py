@@ -14,7 +14,7 @@ from dataclasses import replace
 import polars as pl
 import pytest
 from answering import answering, files_of, put_groups
-from test_finding import Lengths
+from test_batch_finding import Lengths
 
 from commonweal import Agreement, find_agreement
 from commonweal.batch.reading import read_groups
