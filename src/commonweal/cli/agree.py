@@ -434,8 +434,9 @@ def agree(
         )
     if compare_rules and result.candidates:
         print_rules(console, result)
-    for each in ballots:
-        print_ballots(console, result, each)
+    if stored is not None:  # people voted on what was shown to them, not on what is written since
+        for each in ballots:
+            print_ballots(console, stored, each)
     if what_if:
         print_what_if(console, result)
     for name in what_if_anew or ():

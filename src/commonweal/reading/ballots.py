@@ -31,7 +31,7 @@ class Ballots:
     Attributes:
         kind: "rankings", 1 is the best place and equal places are ties, or "ratings", 1 to 7.
         people: their ids, in the order of the rows; they need not be those who wrote opinions.
-        candidates: ids, in the order of the columns.
+        candidates: ids, in the order in which they were written: that of the columns.
         values: float64 [n_people, n_candidates]. Who left places empty ranked those candidates
             last, all in one place after the others.
         notes: how the table was read, in plain sentences.
@@ -106,7 +106,7 @@ def read_ballots(
 def _candidate_columns(
     table: Table, who: int, columns: dict[str, str], expected: str
 ) -> dict[int, str]:
-    """The candidate of each column beside the person's."""
+    """The candidate of each column beside the person's, in the order in which they were written."""
     found: dict[int, str] = {}
     for at, name in enumerate(table.header):
         if at == who or not name:
@@ -123,7 +123,8 @@ def _candidate_columns(
             f"{table.place(table.rows[0])}: {len(found)} candidates{table.read_as()}, and there is "
             f"nothing to choose between; expected two or more, as {expected}"
         )
-    return found
+    order = list(columns.values())
+    return dict(sorted(found.items(), key=lambda each: order.index(each[1])))
 
 
 def _value(table: Table, row: Row, at: int, cell: str, kind: str) -> float:
