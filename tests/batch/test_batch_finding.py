@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from commonweal import find_agreement, find_agreement_async, find_agreements, read_group
+from commonweal.batch.finding import in_threads
 from commonweal.errors import EngineError, InputError
 from commonweal.policies import load_policy
 from commonweal.result import Agreement
@@ -86,7 +87,7 @@ def test_each_is_what_it_is_alone(workers):
         workers=workers,
         on_done=lambda place, _: done.append(place),
     )
-    assert done == list(range(6))
+    assert sorted(done) == list(range(6))
     for each, (question, opinions) in zip(found, groups(6), strict=True):
         alone = find_agreement(
             question, opinions, model=Echoing(), reward=Lengths(), n_candidates=4, seed=3
@@ -94,6 +95,24 @@ def test_each_is_what_it_is_alone(workers):
         assert isinstance(each, Agreement)
         assert [c.text for c in each.candidates] == [c.text for c in alone.candidates]
         assert np.array_equal(each.utilities, alone.utilities)
+
+
+def test_one_that_takes_long_holds_up_no_other():
+    is_told = threading.Event()
+    begun: list[int] = []
+
+    def function(item: int) -> bool:
+        begun.append(item)
+        return item != 0 or is_told.wait(5)
+
+    taken = []
+    for item, was_told in in_threads(function, range(40), 2):
+        taken.append(item)
+        assert was_told, "the others waited for the first"
+        assert len(begun) <= len(taken) + 2 * 2  # nothing runs far ahead of what is taken
+        if len(taken) == 39:
+            is_told.set()
+    assert taken == [*range(1, 40), 0]
 
 
 def test_one_failure_stops_no_other_and_stands_in_its_place():

@@ -21,7 +21,7 @@ from commonweal.batch.reading import read_groups
 from commonweal.batch.running import run_batch
 from commonweal.datasets.comparisons import within_person_pairs
 from commonweal.datasets.dataset import frame, read_dataset, write_dataset
-from commonweal.errors import EngineError, InputError
+from commonweal.errors import EngineError, InputError, WeightsError
 from commonweal.evaluation.evaluate import evaluate
 from commonweal.files import locked
 from commonweal.models import openai_turns
@@ -216,6 +216,78 @@ def test_the_folder_of_another_batch_is_left_alone(tmp_path, server):
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     with pytest.raises(InputError, match=r"holds thesis\.txt and is not a batch's"):
         run_batch(groups, tmp_path / "mine", model=server.model, **OPTIONS)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "openai:http://127.0.0.1:9/v1#m?header.x-api-key=SEKRIT",
+        "openai:http://127.0.0.1:9/v1#m?header.Authorization=SEKRIT",
+        "openai:http://127.0.0.1:9/v1#m?query.key=SEKRIT",
+        "openai:http://me:SEKRIT@127.0.0.1:9/v1#m",
+    ],
+)
+def test_a_secret_that_is_refused_is_kept_nowhere(tmp_path, server, name):
+    groups = read_groups(put_groups(tmp_path / "groups.jsonl", 1))
+    out = tmp_path / "out"
+    for option in ({"model": name}, {"model": server.model, "reward": f"prompted:{name}"}):
+        with pytest.raises(InputError) as refused:
+            run_batch(groups, out, **{**OPTIONS, **option})
+        assert "SEKRIT" not in str(refused.value)
+        assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"model": "embeded"}, "did you mean 'embedded'"),
+        ({"model": "embedded:none.gguf"}, "no model at none.gguf"),
+        ({"policy": "zero_shott"}, "did you mean 'zero_shot'"),
+        ({"policy": "./mine.toml"}, "mine.toml"),
+        ({"reward": "raeder"}, "did you mean 'reader'"),
+    ],
+)
+def test_a_name_that_names_nothing_holds_no_folder(tmp_path, server, option, said):
+    groups = read_groups(put_groups(tmp_path / "groups.jsonl", 1))
+    given = {"model": server.model, **OPTIONS}
+    with pytest.raises(InputError, match=said):
+        run_batch(groups, tmp_path / "out", **{**given, **option})
+    assert not (tmp_path / "out").exists()
+    run_batch(groups, tmp_path / "out", **given)
+
+
+def test_models_that_cannot_be_loaded_hold_no_folder(tmp_path, server, monkeypatch):
+    groups = read_groups(put_groups(tmp_path / "groups.jsonl", 1))
+    out = tmp_path / "out"
+
+    def missing(*_):
+        raise WeightsError("the weights are not there")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("commonweal.batch.finding.load_policy", missing)
+        with pytest.raises(WeightsError):
+            run_batch(groups, out, model=server.model, **OPTIONS)
+    assert not out.exists()
+    server.broken = {"free"}
+    many = read_groups(put_groups(tmp_path / "many.jsonl", 20))
+    with pytest.raises(EngineError):
+        run_batch(many, out, model=server.model, seed=1, n_tries=1, **OPTIONS)
+    assert not out.exists()
+    server.broken = set()
+    assert run_batch(groups, out, model=server.model, **OPTIONS).n_found_now == 1
+
+
+def test_files_with_something_else_in_them(tmp_path, server):
+    groups = read_groups(put_groups(tmp_path / "groups.jsonl", 2))
+    out = tmp_path / "out"
+    run_batch(groups, out, model=server.model, **OPTIONS)
+    before = files_of(out)
+    next((out / "results").iterdir()).write_text("[]")
+    assert run_batch(groups, out, model=server.model, **OPTIONS).n_found_now == 1
+    assert files_of(out) == before
+    (out / "batch.json").write_text("[]")
+    with pytest.raises(InputError, match=r"batch\.json holds no options"):
+        run_batch(groups, out, model=server.model, **OPTIONS)
 
 
 def test_a_full_disk_ends_it_in_words(tmp_path, server):

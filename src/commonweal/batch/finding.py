@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -124,9 +125,10 @@ def finder(
 def in_threads(
     function: Callable[[T], R], items: Sequence[T], n_threads: int
 ) -> Generator[tuple[T, R], None, None]:
-    """Each item, in order, with what the function makes of it; so many are under way at once.
+    """Each item with what the function makes of it, as soon as that is there.
 
-    Closed before its end (Ctrl-C, an error of whoever takes the results) it ends what is under way.
+    So many are under way at once. One that takes long holds up no other. Closed before its end
+    (Ctrl-C, an error of whoever takes the results) it ends what is under way.
     """
     call = Call()
 
@@ -134,9 +136,18 @@ def in_threads(
         with working_for(call):
             return function(item)
 
+    left, running = iter(items), dict[Future[R], T]()
     with ThreadPoolExecutor(n_threads) as pool:
         try:
-            yield from zip(items, pool.map(work, items), strict=True)
+            while True:
+                # As many wait as run, so that no thread does while a result is being kept.
+                for item in islice(left, 2 * n_threads - len(running)):
+                    running[pool.submit(work, item)] = item
+                if not running:
+                    return
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for each in [each for each in running if each in done]:  # in the items' order
+                    yield running.pop(each), each.result()
         except BaseException:
             call.cancel()
             pool.shutdown(wait=False, cancel_futures=True)

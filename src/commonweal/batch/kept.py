@@ -46,7 +46,7 @@ class Kept:
         try:
             told = json.loads(self._file(key).read_text(encoding="utf-8"))
             return Agreement.from_dict(told)
-        except (OSError, ValueError, CommonwealError):
+        except (OSError, ValueError, AttributeError, CommonwealError):  # [] has no fields
             return None
 
     def put(self, key: str, result: Agreement) -> None:

@@ -22,8 +22,9 @@ from commonweal.batch.reading import Given
 from commonweal.errors import CommonwealError, EngineError, InputError, StoppedError
 from commonweal.files import locked, write_whole
 from commonweal.groups import Group
-from commonweal.models import DEFAULT_MODEL
+from commonweal.models import DEFAULT_MODEL, check_language_model
 from commonweal.models.openai_turns import at_most
+from commonweal.policies import check_policy, default_policy
 from commonweal.result import Agreement
 from commonweal.rewards import DEFAULT_REWARD_MODEL, check_reward_model
 from commonweal.rules import resolve_rule
@@ -161,16 +162,17 @@ def run_batch(
     given = {"policy": None, "model": DEFAULT_MODEL, "reward": DEFAULT_REWARD_MODEL, "seed": 0}
     given |= options
     numbers = {"workers": workers, "threads": threads, "in_flight": in_flight, "n_tries": n_tries}
-    _check(given, numbers)
     asked = asked_for({**given, "threads": threads})
+    _check(given, numbers)
     with locked(out):
         _check_ours(out, asked)
         kept = Kept(out / RESULTS, asked)
         tasks = {
             kept.key(each.group): each.group for each in groups if isinstance(each.group, Group)
         }
-        missing = [(key, group) for key, group in tasks.items() if kept.get(key) is None]
-        n_done, why = len(tasks) - len(missing), dict[str, CommonwealError]()
+        before = {key: one for key in tasks if (one := kept.get(key)) is not None}
+        missing = [(key, group) for key, group in tasks.items() if key not in before]
+        n_done, why = len(before), dict[str, CommonwealError]()
         if on_done is not None:
             on_done(n_done, len(tasks))
         for key, result in _found(
@@ -178,12 +180,14 @@ def run_batch(
         ):
             n_done += 1
             if isinstance(result, str):
+                _claim(out, asked)
                 kept.put_text(key, result)
             else:
                 why[key] = result
             if on_done is not None:
                 on_done(n_done, len(tasks))
-        return _finish(groups, kept, why, out, asked, source, len(missing) - len(why))
+        _claim(out, asked)
+        return _finish(groups, kept, before, why, out, asked, source, len(missing) - len(why))
 
 
 def _found(
@@ -239,6 +243,8 @@ def _check(given: Mapping[str, Any], numbers: Mapping[str, int | None]) -> None:
             raise InputError(f"{name} is {number}, expected at least 1")
     check_seed(given["seed"])
     check_min_quality(given.get("min_quality"))
+    check_language_model(given["model"])
+    check_policy(given["policy"] or default_policy(given["model"]))
     check_reward_model(given["reward"])
     resolve_rule(given.get("welfare"), given.get("alpha"))
 
@@ -246,20 +252,23 @@ def _check(given: Mapping[str, Any], numbers: Mapping[str, int | None]) -> None:
 def _check_ours(out: Path, asked: Mapping[str, Any]) -> None:
     """Returns where the folder is new, or was begun with the same options."""
     there = [path.name for path in out.iterdir() if path.name != ".lock"]
+    if not there:
+        return
     file = out / ASKED
-    if there and not file.is_file():
+    if not file.is_file():
         raise InputError(
             f"{out} holds {there[0]} and is not a batch's; expected a new or empty folder as --out"
         )
-    text = json.dumps(asked, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
-    if not there:
-        write_whole(file, text)
-        return
     try:
         before = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {file}: {error}") from None
-    now = json.loads(text)
+    if not isinstance(before, dict):
+        raise InputError(
+            f"{file} holds no options, so it is not a batch's; expected a new or empty folder as "
+            "--out"
+        )
+    now = json.loads(_as_file(asked))
     if before != now:
         name = next(name for name in sorted({*before, *now}) if before.get(name) != now.get(name))
         raise InputError(
@@ -268,9 +277,23 @@ def _check_ours(out: Path, asked: Mapping[str, Any]) -> None:
         )
 
 
+def _claim(out: Path, asked: Mapping[str, Any]) -> None:
+    """Keeps what was asked for, before the first thing that the folder gets.
+
+    Not earlier: options with which nothing could be found must not hold the folder.
+    """
+    if not (out / ASKED).is_file():
+        write_whole(out / ASKED, _as_file(asked))
+
+
+def _as_file(asked: Mapping[str, Any]) -> str:
+    return json.dumps(asked, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+
+
 def _finish(
     groups: Sequence[Given],
     kept: Kept,
+    before: Mapping[str, Agreement],
     why: Mapping[str, CommonwealError],
     out: Path,
     asked: Mapping[str, Any],
@@ -290,7 +313,8 @@ def _finish(
                 error = each.group
             else:
                 key = kept.key(each.group)
-                if (result := None if key in why else kept.get(key)) is not None:
+                result = before.get(key) or (None if key in why else kept.get(key))
+                if result is not None:
                     yield each, each.group, result
                     continue
                 error = why.get(key) or InputError("its result was changed after it was kept")
