@@ -29,6 +29,18 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def content_hash(path: Path) -> str | None:
+    """A hash of the file, or of the folder's files by name; None where there is none."""
+    if not path.exists():
+        return None
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    found = hashlib.sha256()
+    for file in files:
+        found.update(file.relative_to(path.parent).as_posix().encode())
+        found.update(bytes.fromhex(sha256_of(file)))
+    return found.hexdigest()
+
+
 def read_text(path: Path, *, expected: str, max_bytes: int) -> str:
     """The file as text, UTF-8 or UTF-16, without a byte-order mark.
 

@@ -10,6 +10,7 @@ import json
 import resource
 import threading
 from dataclasses import replace
+from importlib import resources
 
 import polars as pl
 import pytest
@@ -17,6 +18,7 @@ from answering import answering, files_of, put_groups
 from test_batch_finding import Lengths
 
 from commonweal import Agreement, find_agreement
+from commonweal.batch.behind import hashes_behind
 from commonweal.batch.reading import read_groups
 from commonweal.batch.running import run_batch
 from commonweal.datasets.comparisons import within_person_pairs
@@ -254,6 +256,76 @@ def test_a_name_that_names_nothing_holds_no_folder(tmp_path, server, option, sai
         run_batch(groups, tmp_path / "out", **{**given, **option})
     assert not (tmp_path / "out").exists()
     run_batch(groups, tmp_path / "out", **given)
+
+
+def test_changed_files_behind_the_same_names_are_another_command(tmp_path, server, monkeypatch):
+    groups = read_groups(put_groups(tmp_path / "groups.jsonl", 1))
+    template = resources.files("commonweal.policies").joinpath("zero_shot.toml").read_text()
+    policy = tmp_path / "mine.toml"
+    policy.write_text(template)
+    options = tmp_path / "options.toml"
+    options.write_text("timeout_seconds = 20\n[body]\ntop_k = 4\n")
+    reward = tmp_path / "reward"
+    reward.mkdir()
+    (reward / "reward.json").write_text("{}")
+    given = {"model": f"{server.model}&options={options}", "reward": str(reward)}
+    given = {**OPTIONS, **given, "policy": str(policy)}
+    out = tmp_path / "out"
+
+    def go() -> int:
+        return run_batch(groups, out, **given).n_found_now
+
+    assert go() == 1
+    options.write_text("timeout_seconds = 30\n[body]\ntop_k = 4\n")
+    assert go() == 0  # a longer wait changes no text
+    kept = (out / "batch.json").read_text()
+    for file, text, what in (
+        (policy, template.replace("opinions", "views", 1), "policy"),
+        (options, "[body]\ntop_k = 5\n", "model"),
+        (reward / "reward.json", '{"slope": 2}', "reward"),
+    ):
+        before = file.read_text()
+        file.write_text(text)
+        with pytest.raises(InputError, match=f"what {what} '.*' names has changed since"):
+            go()
+        file.write_text(before)
+    monkeypatch.setenv("COMMONWEAL_OPENAI_OPTIONS", "body.user=SEKRIT")
+    with pytest.raises(InputError, match=r"what model '.*' names has changed") as refused:
+        go()
+    assert "SEKRIT" not in str(refused.value)
+    run_batch(groups, tmp_path / "other", **given)
+    assert "SEKRIT" not in (tmp_path / "other" / "batch.json").read_text()
+    monkeypatch.delenv("COMMONWEAL_OPENAI_OPTIONS")
+    assert go() == 0
+    assert (out / "batch.json").read_text() == kept
+
+
+@pytest.mark.parametrize("prefix", ["embedded:", "prompted:embedded:", "hf:", "prompted:hf:", ""])
+def test_a_hash_stands_for_the_file_behind_any_name(tmp_path, prefix):
+    file = tmp_path / "model.gguf"
+    found = []
+    for text in ("one", "two", "one"):
+        file.write_text(text)
+        found.append(hashes_behind({"reward": f"{prefix}{file}"}))
+    first, second, third = found
+    assert list(first) == ["reward_sha256"]
+    assert first == third != second
+
+
+def test_examples_beside_a_template_count(tmp_path):
+    policy = tmp_path / "mine.toml"
+    policy.write_text('examples = "beside.toml"\n')
+    found = []
+    for text in ("one", "two"):
+        (tmp_path / "beside.toml").write_text(text)
+        found.append(hashes_behind({"policy": str(policy)}))
+    assert found[0] != found[1]
+
+
+def test_a_name_alone_has_no_hash():
+    given = {"model": "embedded:small", "policy": "sft_rawlsian", "reward": "reader"}
+    assert hashes_behind({**given, "seed": 0}) == {}
+    assert hashes_behind({"model": "openai:http://127.0.0.1:9/v1#m", "reward": "prompted"}) == {}
 
 
 def test_models_that_cannot_be_loaded_hold_no_folder(tmp_path, server, monkeypatch):

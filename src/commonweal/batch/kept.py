@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from commonweal._version import __version__
+from commonweal.batch.behind import hashes_behind
 from commonweal.errors import CommonwealError, InputError
 from commonweal.files import write_whole
 from commonweal.groups import Group
@@ -79,7 +80,8 @@ def asked_for(given: Mapping[str, Any]) -> dict[str, Any]:
     """What makes two calls the same, in plain values.
 
     Raises:
-        InputError: one of them is an object, which has no name.
+        InputError: one of them is an object, which has no name, or a server's options cannot be
+            read.
     """
     given = {name: value for name, value in given.items() if name not in _NOT_ASKED}
     plain = (str, int, float, bool, type(None))
@@ -90,7 +92,7 @@ def asked_for(given: Mapping[str, Any]) -> dict[str, Any]:
                 f"{name} is an object, and the folder keeps results under names made from plain "
                 f"values; give {name} by name, or no folder"
             )
-    return {**given, "version": __version__}
+    return {**given, **hashes_behind(given), "version": __version__}
 
 
 def parts(group: GivenGroup) -> tuple[str | Question, Sequence[str | Opinion]]:

@@ -271,6 +271,12 @@ def _check_ours(out: Path, asked: Mapping[str, Any]) -> None:
     now = json.loads(_as_file(asked))
     if before != now:
         name = next(name for name in sorted({*before, *now}) if before.get(name) != now.get(name))
+        what = name.removesuffix("_sha256")
+        if what != name:
+            raise InputError(
+                f"what {what} {now[what]!r} names has changed since {out} was begun (a file, or a "
+                "server's options); give it back its content to go on, or another --out"
+            )
         raise InputError(
             f"{out} was begun with {name} {before.get(name)!r}, and now it is {now.get(name)!r}; "
             "give the same options to go on, or another --out"

@@ -145,6 +145,15 @@ class OpenAIModel:
         base_url, model, _ = _parts_of(spec)
         checked(base_url, model)
 
+    @staticmethod
+    def options_told(spec: str) -> str:
+        """What may change a text of the options in a spec, its file and the environment.
+
+        Raises:
+            InputError: they cannot be read.
+        """
+        return _parts_of(spec)[2].over(options_from_environment()).told()
+
     @property
     def model_id(self) -> str:
         """The name ``openai:BASE_URL#MODEL``, with the options that may change a text."""

@@ -121,6 +121,15 @@ def load_template(name: str) -> PromptTemplate:
     return template
 
 
+def examples_file(path: Path) -> Path | None:
+    """The file of worked examples that a template names, beside it; None where it names none."""
+    try:
+        named = load_toml(path, path.read_text(encoding="utf-8")).get("examples")
+    except (OSError, ValueError, InputError):  # whoever loads the template says what is wrong
+        return None
+    return path.parent / named if isinstance(named, str) else None
+
+
 def load_revision_template(name: str) -> RevisionTemplate:
     """The template for revisions in ``policies/NAME.toml``, or in the file that a path names.
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from commonweal.collection import CollectionPlan
 from commonweal.errors import InputError
-from commonweal.files import locked, write_whole
+from commonweal.files import content_hash, locked, write_whole
 from commonweal.models import store
 from commonweal.policies import read_policy_name
 from commonweal.training.loop.people import check_people
@@ -162,7 +162,7 @@ def _key(stage: Stage, before: Mapping[str, str]) -> str:
     parts = {
         "settings": stage.settings,
         "after": [before[name] for name in stage.after],
-        "files": [_file_key(file) for file in stage.files],
+        "files": [content_hash(file) for file in stage.files],
     }
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -194,18 +194,6 @@ def _read(path: Path) -> dict[str, Any] | None:
         return None
     said: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return said
-
-
-def _file_key(path: Path) -> str | None:
-    """A hash of the file, or of the folder's files by name; None where there is none yet."""
-    if not path.exists():
-        return None
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    found = hashlib.sha256()
-    for file in files:
-        found.update(file.relative_to(path.parent).as_posix().encode())
-        found.update(hashlib.sha256(file.read_bytes()).digest())
-    return found.hexdigest()
 
 
 def _check_ours(out: Path) -> None:

@@ -17,7 +17,7 @@ from commonweal.datasets.schema import MANIFEST
 from commonweal.files import write_whole
 from commonweal.models import load_language_model
 from commonweal.policies import load_policy, read_policy_name
-from commonweal.policies.folder import FILE as POLICY_FILE
+from commonweal.policies.files import policy_files
 from commonweal.rewards import load_reward_model
 from commonweal.rewards.calibration import ReverseRewardError
 from commonweal.selection import seed_of
@@ -91,7 +91,7 @@ def stages_of(plan: IteratePlan) -> list[Stage]:
                         "policy": None if turn else plan.policy.model_dump(),
                     },
                     before,
-                    outside if turn else (*outside, *_policy_files(plan.policy.name)),
+                    outside if turn else (*outside, *policy_files(plan.policy.name)),
                     partial(_generate, plan, turn),
                 )
             )
@@ -116,7 +116,7 @@ def stages_of(plan: IteratePlan) -> list[Stage]:
                     (
                         *plan.sft.data.datasets,
                         *_split_file(plan),
-                        *_policy_files(plan.sft.model.template, plan.sft.model.start),
+                        *policy_files(plan.sft.model.template, plan.sft.model.start),
                     ),
                     partial(_sft, plan, turn),
                 )
@@ -150,20 +150,11 @@ def stages_of(plan: IteratePlan) -> list[Stage]:
             tuple(f"{last}-{what}" for what in trained),
             (plan.people.evaluation_export,)
             if plan.people.evaluation_export
-            else (*outside, *_policy_files(*plan.evaluation.policies)),
+            else (*outside, *policy_files(*plan.evaluation.policies)),
             partial(_evaluate, plan),
         )
     )
     return stages
-
-
-def _policy_files(*names: str) -> tuple[Path, ...]:
-    """Of these policies and templates those that are files; a policy's tells its weights' hash."""
-    return tuple(
-        Path(name).expanduser() / ("" if name.endswith(".toml") else POLICY_FILE)
-        for name in names
-        if name.endswith(".toml") or "/" in name or "\\" in name
-    )
 
 
 def _compared(plan: IteratePlan) -> str:

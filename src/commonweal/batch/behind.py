@@ -1,0 +1,53 @@
+"""What names of models and policies leave open: the files and options that stand behind them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from commonweal import registry
+from commonweal.files import content_hash
+from commonweal.policies.files import policy_files
+
+
+def hashes_behind(given: Mapping[str, Any]) -> dict[str, str]:
+    """Of the options that name a file or set a server's options, a hash of these.
+
+    Another content under the same name is another question. Only hashes are told: a server's
+    options stay where they are.
+
+    Raises:
+        InputError: a server's options cannot be read.
+    """
+    policy = given.get("policy")
+    parts = {
+        "policy": [content_hash(path) for path in policy_files(policy)]
+        if isinstance(policy, str)
+        else [],
+        **{
+            name: [_behind(given[name])]
+            for name in ("model", "reward")
+            if isinstance(given.get(name), str)
+        },
+    }
+    return {
+        f"{name}_sha256": hashlib.sha256("".join(known).encode()).hexdigest()
+        for name, found in parts.items()
+        if (known := [each for each in found if each])
+    }
+
+
+def _behind(name: str) -> str | None:
+    """The content of the file or folder that a name ends in, or a server's options in full."""
+    head, part = registry.split(name)
+    if head == "openai":
+        from commonweal.models.openai_engine import OpenAIModel
+
+        return OpenAIModel.options_told(part)
+    if head == "prompted":
+        return _behind(part)
+    is_named = head in (*registry.names(registry.ENGINES), *registry.names(registry.REWARD_MODELS))
+    path = part if is_named else name
+    return content_hash(Path(path).expanduser()) if path else None
