@@ -7,7 +7,7 @@ import difflib
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -182,6 +182,84 @@ def check_outputs(outputs: Mapping[str, Path | None], *, inputs: Mapping[str, Pa
                     f"{name} {path} is the same file as {other}; expected a path of its own"
                 )
         taken[name] = path
+
+
+def check_replaceable(
+    folder: Path,
+    *,
+    files: Sequence[str],
+    what: str,
+    overwrite: bool,
+    inputs: Mapping[str, Path],
+) -> None:
+    """Raises ``InputError`` where a folder cannot be written: asked before the work.
+
+    A folder that is there is replaced where it is empty, or holds the first of ``files`` and
+    nothing but these: nobody's own files go with it.
+
+    Args:
+        folder: to be written, by ``replaced_folder``.
+        files: names of files that are written, in it or in its folders.
+        what: it is then, in words: "an exported reward model".
+        overwrite: whether one that is there may be replaced.
+        inputs: what is read, in words, to its file or folder.
+
+    Raises:
+        InputError: the folder above is missing; it is, holds or lies in an input; or something is
+            there that is nothing of the kind or may not be overwritten.
+    """
+    real = Path(os.path.realpath(folder))
+    for name, path in inputs.items():
+        read = Path(os.path.realpath(path))
+        if read in (real, *real.parents) or real in read.parents:
+            raise InputError(
+                f"cannot write {folder}: it is, holds or lies in {path}, the {name} that is read; "
+                "expected a folder apart from it"
+            )
+    if not real.parent.is_dir() and not can_be_made(real.parent):
+        raise InputError(f"cannot write {folder}: there is no folder {real.parent}; make it first")
+    if not real.exists():
+        return
+    if not real.is_dir() or (any(real.iterdir()) and not (real / files[0]).is_file()):
+        raise InputError(
+            f"cannot write {folder}: it is there and is not {what}; expected a new name"
+        )
+    for path in real.rglob("*"):
+        if path.name not in files and not (path.is_dir() and not path.is_symlink()):
+            raise InputError(
+                f"cannot write {folder}: it holds {path.relative_to(real)}, which is no part of "
+                f"{what}; expected a new name, or that file elsewhere"
+            )
+    if not overwrite:
+        raise InputError(f"{folder} is there already; give --overwrite, or another name")
+
+
+@contextmanager
+def replaced_folder(folder: Path) -> Iterator[Path]:
+    """A path to make a folder at, which takes the place of ``folder`` at the end.
+
+    Whatever goes wrong before, what was in ``folder`` is unchanged. ``check_replaceable`` says
+    whether it may be replaced.
+
+    Raises:
+        InputError: it cannot be written (the folder, the disk).
+    """
+    target = Path(os.path.realpath(folder))
+    try:
+        make_folder(target.parent)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as staging:
+            new, old = Path(staging) / target.name, Path(staging) / "replaced"
+            yield new
+            if target.exists():
+                target.replace(old)
+            try:
+                new.replace(target)
+            except OSError:
+                if old.exists():
+                    old.replace(target)
+                raise
+    except OSError as error:
+        raise InputError(f"cannot write {folder}: {error.strerror or error}") from error
 
 
 def write_whole(path: Path, text: str, *, private: bool = False) -> None:

@@ -241,15 +241,14 @@ def export(
     trained on. Needs the extra train.
     """
     from commonweal.datasets.dataset import read_dataset
-    from commonweal.errors import InputError
     from commonweal.extras import needs
+    from commonweal.rewards.exported import check_export_folder
     from commonweal.rewards.pair_text import PairText
 
+    check_export_folder(out, overwrite=overwrite, inputs={"network": network, "dataset": dataset})
     with needs("train", "exporting a reward model"):
         from commonweal.training.reward.export import export_trained
 
-    if out.exists() and not overwrite:
-        raise InputError(f"{out} is there already; name another folder, or say --overwrite")
     data = read_dataset(dataset)
     data = data if split is None else data.of_split(split)
     text = PairText(max_tokens=max_tokens) if template is None else PairText(template, max_tokens)

@@ -17,7 +17,7 @@ import numpy as np
 
 from commonweal.errors import CommonwealError, WeightsError
 from commonweal.extras import needs
-from commonweal.files import sha256_of
+from commonweal.files import check_replaceable, sha256_of
 from commonweal.models.batching import batches_by_length, padded_width
 from commonweal.models.inference import Inference
 from commonweal.rewards.calibration import LogisticCalibration
@@ -85,6 +85,26 @@ class Description:
                 "that `commonweal train reward` wrote; export or copy it again"
             ) from None
         return description
+
+
+def check_export_folder(folder: Path, *, overwrite: bool, inputs: Mapping[str, Path]) -> None:
+    """Raises ``InputError`` where no export can be written: asked before the work.
+
+    Args:
+        folder: where the export goes.
+        overwrite: whether an export that is there may be replaced.
+        inputs: what is read, in words, to its folder.
+
+    Raises:
+        InputError: as ``files.check_replaceable``.
+    """
+    check_replaceable(
+        folder,
+        files=(DESCRIPTION, *FILES),
+        what="an exported reward model",
+        overwrite=overwrite,
+        inputs=inputs,
+    )
 
 
 class ExportedRewardModel:

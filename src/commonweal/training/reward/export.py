@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,9 +14,14 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from commonweal.errors import InputError, TrainingError
-from commonweal.files import sha256_of
+from commonweal.files import replaced_folder, sha256_of
 from commonweal.rewards.calibration import LogisticCalibration
-from commonweal.rewards.exported import FILES, Description, ExportedRewardModel
+from commonweal.rewards.exported import (
+    FILES,
+    Description,
+    ExportedRewardModel,
+    check_export_folder,
+)
 from commonweal.rewards.pair_text import PairText
 from commonweal.rewards.scoring import MAX_PEOPLE, SEED, fit_calibration, rated_rounds, rng_of
 from commonweal.types import RewardInput
@@ -29,6 +33,10 @@ if TYPE_CHECKING:
 _N_COMPARED = 300
 MIN_ORDER_AGREEMENT = 0.99
 """Of pairs of inputs, the share that export and network must put in the same order."""
+
+_TOKENIZERS = ("tokenizer.json", "vocab.*", "*.model")
+_LEAST_KNOWN = 0.5
+"""Of a network's tokens; most have some to spare, which no text has."""
 
 Weights = Literal["int8", "float16", "float32"]
 _BITS: dict[Weights, int] = {"int8": 8, "float16": 16, "float32": 32}
@@ -100,7 +108,7 @@ def export_reward_model(
 
     Args:
         network_folder: what ``fit_reward_model`` left, or any sequence classifier with one output.
-        folder: where the export goes; replaced.
+        folder: where the export goes; an export that is there is replaced.
         name: the model's.
         pair_text: what it reads.
         compare_on: at least two inputs that both score.
@@ -108,35 +116,38 @@ def export_reward_model(
         metadata: kept in the export.
 
     Raises:
-        InputError: fewer than two different inputs to compare on.
-        TrainingError: the export orders more than one in a hundred pairs differently.
+        InputError: fewer than two different inputs to compare on, a network that is none
+            (``TorchScorer``), or a folder that is no export.
+        TrainingError: the export orders more than one in a hundred pairs differently; what was in
+            the folder is unchanged.
     """
+    check_export_folder(folder, overwrite=True, inputs={"network": network_folder})
     if len(set(compare_on)) < 2:
         raise InputError("an export is compared with its network on at least 2 different inputs")
     scorer = TorchScorer(network_folder, pair_text)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    _write_network(scorer.network, folder, weights)
-    scorer.tokenizer.save(str(folder / "tokenizer.json"))
-    Description(
-        name=name,
-        pair_text=pair_text,
-        pad_token_id=scorer.pad_token_id,
-        calibration=_UNCALIBRATED,
-        sha256={file: sha256_of(folder / file) for file in FILES},
-        metadata=metadata or {},
-    ).write(folder)
-    model = ExportedRewardModel(folder)
     inputs = list(dict.fromkeys(compare_on))
-    theirs, ours = scorer.rewards(inputs), model.rewards(inputs)
-    agreement = order_agreement(theirs, ours)
-    if agreement < MIN_ORDER_AGREEMENT:
-        raise TrainingError(
-            f"the {weights} export orders {agreement:.1%} of the pairs of {len(inputs)} inputs as "
-            f"the network does, expected at least {MIN_ORDER_AGREEMENT:.0%}; store larger weights"
-        )
+    with replaced_folder(folder) as new:
+        new.mkdir()
+        _write_network(scorer.network, new, weights)
+        scorer.tokenizer.save(str(new / "tokenizer.json"))
+        Description(
+            name=name,
+            pair_text=pair_text,
+            pad_token_id=scorer.pad_token_id,
+            calibration=_UNCALIBRATED,
+            sha256={file: sha256_of(new / file) for file in FILES},
+            metadata=metadata or {},
+        ).write(new)
+        theirs, ours = scorer.rewards(inputs), ExportedRewardModel(new).rewards(inputs)
+        agreement = order_agreement(theirs, ours)
+        if agreement < MIN_ORDER_AGREEMENT:
+            raise TrainingError(
+                f"the {weights} export orders {agreement:.1%} of the pairs of {len(inputs)} inputs "
+                f"as the network does, expected at least {MIN_ORDER_AGREEMENT:.0%}; store larger "
+                "weights"
+            )
     return Export(
-        model,
+        ExportedRewardModel(folder),
         weights,
         agreement,
         float(np.abs(theirs - ours).max()),
@@ -157,15 +168,17 @@ def export_trained(
     Args:
         network_folder: what TRL's ``RewardTrainer`` saved, whole or as PEFT's adapter.
         dataset: ratings to calibrate on, by people who have an opinion.
-        folder: where the export goes; replaced.
+        folder: where the export goes; an export that is there is replaced once all went well.
         name: the model's.
         pair_text: what it was trained to read.
 
     Raises:
-        InputError: the folder holds no such network, or nobody with an opinion rated anything.
-        ReverseRewardError: ratings fall as rewards rise; nothing is left that could be used.
+        InputError: there is no such network, nobody with an opinion rated anything, or something
+            else is in the folder.
+        ReverseRewardError: ratings fall as rewards rise.
         TrainingError: as ``export_smallest``.
     """
+    check_export_folder(folder, overwrite=True, inputs={"network": network_folder})
     rounds = [
         rated.of_raters(MAX_PEOPLE, rng_of(SEED, "people", rated.round_id))
         for rated in rated_rounds(dataset)
@@ -177,25 +190,23 @@ def export_trained(
         for statement in rated.statements
     ]
     questions = sorted({rated.question for rated in rounds})
-    export = export_smallest(
-        network_folder,
-        folder,
-        name=name,
-        pair_text=pair_text,
-        compare_on=inputs[:: -(-len(inputs) // _N_COMPARED)],
-        metadata={"trained": "elsewhere", "questions_learned_from": questions},
-    )
-    try:
+    with replaced_folder(folder) as new:
+        export = export_smallest(
+            network_folder,
+            new,
+            name=name,
+            pair_text=pair_text,
+            compare_on=inputs[:: -(-len(inputs) // _N_COMPARED)],
+            metadata={"trained": "elsewhere", "questions_learned_from": questions},
+        )
         fitted = fit_calibration(
             export.model.rewards,
             [rounds],
             fitted_to=f"ratings of {dataset.about.name} ({dataset.about.scale.as_seven_points})",
             by_person=True,
         )
-    except InputError:
-        shutil.rmtree(folder)
-        raise
-    return replace(export, model=calibrate_export(folder, fitted))
+        calibrate_export(new, fitted)
+    return replace(export, model=ExportedRewardModel(folder))
 
 
 def calibrate_export(folder: Path, calibration: LogisticCalibration) -> ExportedRewardModel:
@@ -225,15 +236,30 @@ class TorchScorer:
         pair_text: what it reads.
 
     Raises:
-        InputError: there is none in the folder, or it has more outputs than one.
+        InputError: there is none in the folder, it has more outputs than one, or its tokenizer is
+            missing, another network's, or without a token to pad with.
     """
 
     def __init__(self, folder: Path, pair_text: PairText) -> None:
         self.network: Any = _network(folder)
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(folder).backend_tokenizer
+        n_tokens = self.network.get_input_embeddings().num_embeddings
+        found = _tokenizer(folder, n_tokens)
+        self.tokenizer: Any = found.backend_tokenizer
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
-        self.pad_token_id: int = self.network.config.pad_token_id
+        # A decoder finds the text's last token by it. TRL gives a network its tokenizer's, which an
+        # adapter does not keep.
+        config = self.network.config.get_text_config()
+        if config.pad_token_id is None:
+            config.pad_token_id = found.pad_token_id
+        pad = config.pad_token_id
+        if pad is None or not 0 <= pad < n_tokens:
+            raise InputError(
+                f"{folder}: the token to pad with is {pad}, expected one of the network's "
+                f"{n_tokens:,}: set pad_token_id in config.json to the one that it was trained "
+                "with, often that of the end of a text"
+            )
+        self.pad_token_id: int = pad
         self._pair_text = pair_text
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -287,6 +313,31 @@ def _network(folder: Path) -> Any:
             "reward"
         )
     return network.eval()
+
+
+def _tokenizer(folder: Path, n_tokens: int) -> Any:
+    """The folder's tokenizer, which a network of ``n_tokens`` can have been trained with."""
+    # Without a file AutoTokenizer makes a tokenizer of special tokens alone.
+    if not any(any(folder.glob(each)) for each in _TOKENIZERS):
+        raise InputError(
+            f"{folder}: there is no tokenizer ({', '.join(_TOKENIZERS)}); save the one that the "
+            "network was trained with beside it: tokenizer.save_pretrained(FOLDER)"
+        )
+    try:
+        found = AutoTokenizer.from_pretrained(folder)
+        n_known = len(found.backend_tokenizer.get_vocab())
+    except Exception as error:  # tokenizers raises no class of its own
+        reason = " ".join(str(error).split())[:400]
+        raise InputError(
+            f"{folder}: transformers cannot load its tokenizer: {reason}; save the one that the "
+            "network was trained with: tokenizer.save_pretrained(FOLDER)"
+        ) from error
+    if n_known < _LEAST_KNOWN * n_tokens:
+        raise InputError(
+            f"{folder}: the tokenizer knows {n_known:,} tokens and the network {n_tokens:,}; "
+            "expected the tokenizer that the network was trained with"
+        )
+    return found
 
 
 class _Logits(nn.Module):  # type: ignore[misc]
