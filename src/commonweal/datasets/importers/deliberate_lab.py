@@ -145,7 +145,7 @@ def import_deliberate_lab(
             value = _answer(path, participant, each.stage, each.question.id).value
             if value is None:
                 continue
-            if value != int(value) or not points.low <= value <= points.high:
+            if not value.is_integer() or not points.low <= value <= points.high:
                 raise InputError(
                     f"{path}: participantMap, {profile.public_id}: the answer to "
                     f"{each.question.id!r} of stage {each.stage!r} is {value:g}, expected a whole "
@@ -217,6 +217,9 @@ def deliberate_lab_json(dataset: Dataset) -> str:
     A scale question's id is POLICY:NAME, so that ``import_deliberate_lab`` knows what wrote the
     statement. Second passes, quality, predictions and critiques have no place there.
 
+    Raises:
+        InputError: somebody is in several groups; a participant there has one cohort.
+
     Source: as ``import_deliberate_lab``.
     """
     scale = dataset.about.scale
@@ -227,9 +230,12 @@ def deliberate_lab_json(dataset: Dataset) -> str:
         part = dataset.of_rounds([asked["round_id"]])
         stage, group = asked["round_id"], asked["group_id"]
         opinion = {"id": "opinion", "kind": "text", "questionTitle": asked["question"]}
+        first = [row for row in part.ratings.to_dicts() if row["pass_index"] == 0]
+        rated = {row["candidate_id"] for row in first}
         ids = {
             row["candidate_id"]: f"{row['policy']}:{row['candidate_id']}"
-            for row in part.candidates.filter("shown").to_dicts()
+            for row in part.candidates.to_dicts()
+            if row["shown"] or row["candidate_id"] in rated
         }
         texts = dict(part.candidates.select("candidate_id", "text").iter_rows())
         scales = [
@@ -268,7 +274,6 @@ def deliberate_lab_json(dataset: Dataset) -> str:
             row["participant_id"]: {"id": "opinion", "kind": "text", "answer": row["text"]}
             for row in part.opinions.to_dicts()
         }
-        first = [row for row in part.ratings.to_dicts() if row["pass_index"] == 0]
         for who in dict.fromkeys([*said, *(row["participant_id"] for row in first)]):
             answers = {"opinion": said[who]} if who in said else {}
             for row in first:
@@ -284,6 +289,12 @@ def deliberate_lab_json(dataset: Dataset) -> str:
                 "agentConfig": None,
             }
             of_person = people.setdefault(who, {"profile": profile, "answerMap": {}})
+            if (other := of_person["profile"]["currentCohortId"]) != group:
+                raise InputError(
+                    f"{dataset.about.name}: {who} is in the groups {other!r} and {group!r}, and a "
+                    "participant of Deliberate Lab has one cohort; `--to otree` and `--to hub` "
+                    "keep both"
+                )
             of_person["answerMap"][stage] = {"id": stage, "kind": "survey", "answerMap": answers}
     told = {
         "experiment": {
