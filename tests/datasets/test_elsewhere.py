@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -18,7 +19,11 @@ from commonweal.datasets.dataset import read_dataset, write_dataset
 from commonweal.datasets.hub import card, croissant
 from commonweal.datasets.importers.deliberate_lab import deliberate_lab_json, import_deliberate_lab
 from commonweal.datasets.importers.otree import import_otree, otree_csv
-from commonweal.datasets.importers.simulated_jury import import_simulated_jury, jury_tables
+from commonweal.datasets.importers.simulated_jury import (
+    import_simulated_jury,
+    jury_files,
+    jury_tables,
+)
 from commonweal.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -34,6 +39,17 @@ def said(dataset, *key: str) -> list[tuple]:
     """Each rating with its question and statement, whatever rounds and statements are called."""
     found = dataset.to_frame().with_columns(pl.col("question", "text").str.replace_all(r"\s+", " "))
     return sorted(found.select(key or KEY).rows())
+
+
+def csv_rows(table: Path | str) -> list[dict[str, str]]:
+    text = table if isinstance(table, str) else table.read_text(encoding="utf-8")
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def groups(dataset) -> set[tuple[str, frozenset[str]]]:
+    """The question and the members of each round, whatever rounds are called."""
+    found = dataset.to_frame().group_by("round_id", "question").agg("participant_id")
+    return {(row["question"], frozenset(row["participant_id"])) for row in found.to_dicts()}
 
 
 # ------------------------------------------------------------------------------------------ oTree
@@ -121,6 +137,7 @@ def test_a_study_goes_to_otree_and_back(study, tmp_path):
     path.write_text(otree_csv(study))
     back = import_otree(path, people="simulated")
     assert said(back) == said(study)
+    assert groups(back) == groups(study)
     assert sorted(back.opinions["text"]) == sorted(study.opinions["text"])
     assert back.position_ratings.height == study.position_ratings.height
 
@@ -215,6 +232,15 @@ def test_a_download_becomes_rounds(tmp_path):
             ].update(value=9),
             "cat-1: the answer to 'model:a' of stage 'last' is 9, expected a whole number from 1",
         ),
+        *(
+            (
+                lambda told, value=value: told["participantMap"]["cat-1"]["answerMap"]["last"][
+                    "answerMap"
+                ]["model:a"].update(value=value),
+                f"cat-1: the answer to 'model:a' of stage 'last' is {value}, expected a whole",
+            )
+            for value in (float("nan"), float("inf"), 2.5)
+        ),
         (lambda told: told["participantMap"].clear(), "no participant rated a statement"),
     ],
 )
@@ -235,7 +261,27 @@ def test_a_study_goes_to_deliberate_lab_and_back(study, tmp_path):
     back = import_deliberate_lab(path)
     expected = [row for row in said(study) if row[4] == 0 and row[5] is not None]
     assert said(back) == expected
+    assert groups(back) == groups(study)
     assert sorted(back.opinions["text"]) == sorted(study.opinions["text"])
+
+
+def test_a_person_in_two_groups_is_refused_where_a_participant_has_one_cohort(study, tmp_path):
+    """With a group for each round: who answered several questions is in several groups."""
+    regrouped = replace(study, rounds=study.rounds.with_columns(group_id="round_id"))
+    with pytest.raises(
+        InputError, match=r"p-\w+ is in the groups 'r-\w+' and 'r-\w+', .*--to otree"
+    ):
+        deliberate_lab_json(regrouped)
+    path = tmp_path / "study.csv"
+    path.write_text(otree_csv(regrouped))
+    assert groups(import_otree(path, people="simulated")) == groups(regrouped)
+
+
+def test_a_rating_of_a_statement_that_was_not_shown_goes_there_too(study, tmp_path):
+    path = tmp_path / "study.json"
+    path.write_text(deliberate_lab_json(study))
+    hidden = replace(study, candidates=study.candidates.with_columns(shown=pl.lit(value=False)))
+    assert deliberate_lab_json(hidden) == path.read_text()
 
 
 # --------------------------------------------------------------------------------- simulated jury
@@ -269,6 +315,7 @@ def test_a_jurys_tables_and_its_output_become_a_round(tmp_path):
         (PEOPLE, "text\nA\n", "the columns are text"),
         (PEOPLE, "statement\nA\nA\n", "row 3, column A .*there above"),
         ("participant_id,survey_text\n1,Yes\n", "statement\nA\n", "--question TEXT"),
+        (PEOPLE, "statement,topic\n", r"statements\.csv has a header and no statements"),
     ],
 )
 def test_what_is_wrong_in_a_jurys_tables_is_said(people, statements, expected, tmp_path):
@@ -289,6 +336,66 @@ def test_a_study_becomes_a_jurys_tables(study):
             given = given.drop_nulls()
             share = sum(value > 4 for value in given) / len(given)
             assert float(row["true_agree_rate"]) == pytest.approx(share)
+
+
+def exported(dataset, out: Path, folder: Path, *more: str):
+    write_dataset(dataset, folder, overwrite=True)
+    arguments = ["data", "export", str(folder), "--to", "simulated-jury", "--out", str(out), *more]
+    return CliRunner().invoke(app, arguments)
+
+
+def written(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_an_export_of_fewer_rounds_leaves_none_of_the_one_before(study, tmp_path):
+    out, folder = tmp_path / "jury", tmp_path / "rounds"
+    ids = study.rounds["round_id"].to_list()
+    assert exported(study, out, folder).exit_code == 0
+    assert len(written(out)) == 1 + 2 * len(ids)
+    two = study.of_rounds(ids[3:5])
+    assert "--overwrite" in str(exported(two, out, folder).exception)
+    assert exported(two, out, folder, "--overwrite").exit_code == 0
+    tables = ("participants.csv", "statements.csv")
+    expected = [f"{each}/{name}" for each in ids[3:5] for name in tables]
+    assert written(out) == [*expected, "rounds.csv"]
+    one = study.of_rounds(ids[:1])
+    assert exported(one, out, folder, "--overwrite").exit_code == 0
+    assert written(out) == ["participants.csv", "rounds.csv", "statements.csv"]
+    (out / "verdict.csv").write_text("kept")
+    assert "it holds verdict.csv" in str(exported(one, out, folder, "--overwrite").exception)
+    assert "is read" in str(exported(one, folder, folder, "--overwrite").exception)
+    own = jury(tmp_path / "own", PEOPLE, "statement\nA\n")
+    assert "is not an export" in str(exported(one, own, folder, "--overwrite").exception)
+    assert written(own) == ["participants.csv", "statements.csv"]
+
+
+def test_a_rounds_folder_has_a_name_that_any_disk_takes(study):
+    ids = study.rounds["round_id"].to_list()[:6]
+    strange = ["../Fares/q1", "fares q1", "FARES/q1", "..", "rounds.csv", "ü" * 300]
+    names = dict(zip(ids, strange, strict=True))
+    part = study.of_rounds(ids)
+    tables = {
+        name: table.with_columns(pl.col("round_id").replace(names))
+        for name, table in part.tables().items()
+    }
+    files = jury_files(replace(part, **tables))
+    listed = csv_rows(files["rounds.csv"])
+    assert [row["round_id"] for row in listed] == strange
+    assert [row["folder"] for row in listed] == [
+        *("Fares-q1", "fares-q1-2", "FARES-q1-3", "round", "rounds.csv-2", "ü" * 60)
+    ]
+    assert all(row["question"] in set(part.rounds["question"]) for row in listed)
+
+
+def test_a_text_is_not_written_into_the_dataset(study, tmp_path):
+    folder = tmp_path / "rounds"
+    write_dataset(study, folder)
+    before = (folder / "ratings.parquet").read_bytes()
+    arguments = ["data", "export", str(folder), "--to", "otree", "--overwrite", "--out"]
+    found = CliRunner().invoke(app, [*arguments, str(folder / "ratings.parquet")])
+    assert "lies in the dataset" in str(found.exception)
+    assert (folder / "ratings.parquet").read_bytes() == before
 
 
 # ------------------------------------------------------------------------------ hub and Croissant
@@ -354,7 +461,9 @@ def test_commands_write_and_read_each_format(tmp_path):
         arguments = ["data", "export", study, "--to", kind, "--out", str(there)]
         made = CliRunner().invoke(app, arguments)
         assert made.exit_code == 0, made.output
-        read = there / "1" if kind == "simulated-jury" else there
+        read = there
+        if kind == "simulated-jury":
+            read /= csv_rows(there / "rounds.csv")[0]["folder"]
         more = ["--simulated"] if kind != "deliberate-lab" else []
         out = str(tmp_path / f"{kind}-back")
         back = CliRunner().invoke(app, ["data", "import", kind, str(read), *more, "--out", out])

@@ -38,7 +38,8 @@ TARGETS = {
     "hub": "a folder for the Hugging Face hub and Croissant: Parquet, README.md, croissant.json",
     "otree": "a .csv as oTree writes an app's table",
     "deliberate-lab": "a .json as Deliberate Lab downloads an experiment",
-    "simulated-jury": "a folder with participants.csv and statements.csv for each round",
+    "simulated-jury": "a folder with participants.csv and statements.csv for each round, and "
+    "rounds.csv, which says which is which",
 }
 
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="A dataset.")]
@@ -261,33 +262,45 @@ def export(
     from commonweal.datasets.hub import CARD, CROISSANT, card, croissant
     from commonweal.datasets.importers.deliberate_lab import deliberate_lab_json
     from commonweal.datasets.importers.otree import otree_csv
-    from commonweal.datasets.importers.simulated_jury import PARTICIPANTS, STATEMENTS, jury_tables
+    from commonweal.datasets.importers.simulated_jury import (
+        PARTICIPANTS,
+        ROUNDS,
+        STATEMENTS,
+        jury_files,
+    )
     from commonweal.errors import InputError
-    from commonweal.files import check_writable, make_folder, write_whole
+    from commonweal.files import check_outputs, check_replaceable, replaced_folder, write_whole
 
     if to not in TARGETS:
         known = "; ".join(f"{each}: {what}" for each, what in TARGETS.items())
         raise InputError(f"no format {to!r} to export to; expected one of: {known}")
-    dataset = read_dataset(folder)
     if to == "hub":
         check_output_folder(out, overwrite=overwrite)
+    elif to == "simulated-jury":
+        check_replaceable(
+            out,
+            files=(ROUNDS, PARTICIPANTS, STATEMENTS),
+            what="an export for a simulated jury",
+            overwrite=overwrite,
+            inputs={"dataset": folder},
+        )
+    else:
+        check_outputs({"--out": out}, inputs={"the dataset": folder})
+        if out.exists() and not overwrite:
+            raise InputError(f"{out} is there already; name another, or say --overwrite")
+    dataset = read_dataset(folder)
+    if to == "hub":
         write_dataset(dataset, out, overwrite=overwrite)
         write_whole(out / CARD, card(dataset))
         write_whole(out / CROISSANT, croissant(dataset, out))
+    elif to == "simulated-jury":
+        files = jury_files(dataset)
+        with replaced_folder(out) as new:
+            new.mkdir()
+            for name, text in files.items():
+                write_whole(new / name, text)
     else:
-        if out.exists() and not overwrite:
-            raise InputError(f"{out} is there already; name another, or say --overwrite")
-        if to == "simulated-jury":
-            tables = jury_tables(dataset)
-            make_folder(out)
-            for number, texts in enumerate(tables.values(), 1):
-                where = out / f"{number}" if len(tables) > 1 else out
-                make_folder(where)
-                for name, text in zip((PARTICIPANTS, STATEMENTS), texts, strict=True):
-                    write_whole(where / name, text)
-        else:
-            check_writable(out)
-            write_whole(out, (otree_csv if to == "otree" else deliberate_lab_json)(dataset))
+        write_whole(out, (otree_csv if to == "otree" else deliberate_lab_json)(dataset))
     typer.echo(f"Wrote {out}: {TARGETS[to]}")
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from commonweal.datasets.schema import People
 
 PARTICIPANTS, STATEMENTS = "participants.csv", "statements.csv"
+ROUNDS = "rounds.csv"
+"""In what is exported: which folder holds which round."""
+_LONGEST_NAME = 60
 _EXPECTED = (
     f"the tables of a simulated jury: a folder with {PARTICIPANTS} (participant_id, and answer_1 "
     f"or survey_text) and {STATEMENTS} (statement or proposition)"
@@ -136,11 +140,14 @@ def import_simulated_jury(
 
 
 def jury_tables(dataset: Dataset) -> dict[str, tuple[str, str]]:
-    """For each round with opinions its two tables: ``participants.csv`` and ``statements.csv``.
+    """For each round with opinions and statements ``participants.csv`` and ``statements.csv``.
 
     Beside each statement stands ``true_agree_rate``, the share of its ratings that agree: the
     jury's ``--true_agree_rate_column`` compares its predictions with it. The jury may see no
     ratings, and is given none.
+
+    Raises:
+        InputError: no round has both.
 
     Source: as ``import_simulated_jury``.
     """
@@ -148,7 +155,8 @@ def jury_tables(dataset: Dataset) -> dict[str, tuple[str, str]]:
     found = {}
     for asked in dataset.rounds.to_dicts():
         part = dataset.of_rounds([asked["round_id"]])
-        if part.opinions.is_empty():
+        shown = part.candidates.filter("shown").unique("text", maintain_order=True)
+        if part.opinions.is_empty() or shown.is_empty():
             continue
         rates = dict(
             part.ratings.drop_nulls("agreement")
@@ -168,13 +176,54 @@ def jury_tables(dataset: Dataset) -> dict[str, tuple[str, str]]:
                 "policy": row["policy"],
                 TRUE_RATE: rates.get(row["candidate_id"]),
             }
-            for row in part.candidates.filter("shown")
-            .unique("text", maintain_order=True)
-            .to_dicts()
+            for row in shown.to_dicts()
         ]
         found[asked["round_id"]] = (_csv(people), _csv(statements))
     if not found:
-        raise InputError(f"{dataset.about.name}: nobody wrote an opinion; a jury needs them")
+        raise InputError(
+            f"{dataset.about.name}: no round has opinions and statements that were shown; a jury "
+            "needs both"
+        )
+    return found
+
+
+def jury_files(dataset: Dataset) -> dict[str, str]:
+    """The files of an export, path to text: ``jury_tables``, in a folder for each round if several.
+
+    A folder has its round's id as its name, without what no file name may hold; ``rounds.csv`` says
+    which is which.
+
+    Raises:
+        InputError: as ``jury_tables``.
+    """
+    tables = jury_tables(dataset)
+    folders = _folder_names(tables) if len(tables) > 1 else dict.fromkeys(tables, ".")
+    questions = dict(dataset.rounds.select("round_id", "question").iter_rows())
+    listed = [
+        {"folder": folder, "round_id": each, "question": questions[each]}
+        for each, folder in folders.items()
+    ]
+    files = {ROUNDS: _csv(listed)}
+    for each, texts in tables.items():
+        files |= {
+            f"{folders[each]}/{name}": text
+            for name, text in zip((PARTICIPANTS, STATEMENTS), texts, strict=True)
+        }
+    return files
+
+
+def _folder_names(round_ids: Iterable[str]) -> dict[str, str]:
+    """A name for each, no two the same where letters' case does not count."""
+    found: dict[str, str] = {}
+    taken = {ROUNDS}
+    for each in round_ids:
+        stem = re.sub(r"[^\w.-]+", "-", each)[:_LONGEST_NAME].strip("-.") or "round"
+        name, n = stem, 1
+        while name.casefold() in taken:
+            n += 1
+            name = f"{stem}-{n}"
+        taken.add(name.casefold())
+        found[each] = name
     return found
 
 
@@ -203,6 +252,8 @@ def _candidates(listed: Table, name: str) -> pl.DataFrame:
                 for each in own.values()
             },
         }
+    if not rows:
+        raise InputError(f"{listed.path} has a header and no statements; expected {_EXPECTED}")
     return completed("candidates", pl.DataFrame(list(rows.values())))
 
 
@@ -214,7 +265,7 @@ def _table(path: Path, known: Sequence[str]) -> Table:
 
 def _csv(rows: list[dict[str, Any]]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]) if rows else ["statement"], lineterminator="\n")
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
