@@ -143,6 +143,69 @@ def test_rows_of_one_group_that_ask_two_questions(tmp_path):
     assert isinstance(second.group, Group)
 
 
+def test_a_folder_takes_lines_and_leaves_notes_out_which_it_says(tmp_path):
+    (tmp_path / "a.jsonl").write_text(
+        '{"question": "Free buses?", "opinion": "Yes, for all.", "id": "p1"}\n'
+        '{"question": "Free buses?", "opinion": "No, who pays?", "id": "p2"}\n'
+    )
+    (tmp_path / "many.jsonl").write_text(
+        '{"question": "1?", "opinions": ["x", "y"]}\n{"id": "b", "question": "2?",'
+        ' "opinions": ["x", "y"]}\n'
+    )
+    (tmp_path / "torn.jsonl").write_text('{"question": "1?"\n')
+    for name in ("README.txt", "notes.md", "talk.pdf", ".hidden"):
+        (tmp_path / name).write_text("not a group")
+    said: list[str] = []
+    found = {each.name: each.group for each in read_groups(tmp_path, say=said.append)}
+    assert list(found) == ["a", "many/g1", "many/b", "torn"]
+    assert isinstance(found["a"], Group)
+    assert [each.text for each in found["a"].opinions] == ["Yes, for all.", "No, who pays?"]
+    assert isinstance(found["many/b"], Group)
+    assert "not valid JSON" in str(found["torn"])
+    (note,) = said
+    assert "left out README.txt, notes.md, talk.pdf (3 in all)" in note
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "jsonl"])
+def test_a_row_without_an_opinion_is_left_out_of_every_form(tmp_path, form):
+    path = tmp_path / f"groups.{form}"
+    table = pl.DataFrame([*ROWS, {**ROWS[0], "id": "p3", "opinion": None}])
+    {"csv": table.write_csv, "parquet": table.write_parquet, "jsonl": table.write_ndjson}[form](
+        path
+    )
+    assert told(path) == EXPECTED
+
+
+def test_a_null_is_no_name(tmp_path):
+    path = tmp_path / "groups.jsonl"
+    path.write_text(
+        '{"id": null, "question": "1?", "opinions": ["x", "y"]}\n'
+        '{"id": null, "group": "b", "question": "2?", "opinions": ["x", "y"]}\n'
+    )
+    assert list(told(path)) == ["g1", "b"]
+
+
+def test_two_columns_that_tell_groups_apart_only_together_are_refused(tmp_path):
+    path = tmp_path / "groups.csv"
+    row = "{},{},Free?,{}\n".format
+    head = "session,round,question,opinion\n"
+    path.write_text(
+        head + row("A", 1, "Yes.") + row("A", 1, "No.") + row("B", 1, "So.") + row("B", 1, "Not.")
+    )
+    with pytest.raises(InputError, match=r"row 4: round '1' has session 'B' here and 'A' before"):
+        read_groups(path)
+    # One of them alone tells them apart: sessions of several rounds.
+    path.write_text(
+        head + row("A", 1, "Yes.") + row("A", 1, "No.") + row("A", 2, "So.") + row("A", 2, "Not.")
+    )
+    assert list(told(path)) == ["1", "2"]
+    # What a row leaves out tells nothing apart.
+    rows = [{**ROWS[0], "round": 1}, {**ROWS[2], "round": None}, ROWS[1], ROWS[3]]
+    lines = tmp_path / "groups.jsonl"
+    lines.write_text("\n".join(map(json.dumps, rows)))
+    assert told(lines) == EXPECTED
+
+
 def test_no_such_file(tmp_path):
     put(tmp_path, "csv")
     with pytest.raises(InputError, match=r"did you mean .*groups\.csv"):

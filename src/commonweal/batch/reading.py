@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,10 @@ MAX_CHARACTERS = 100_000
 hold up the others."""
 
 _PARQUET = (".parquet", ".pq")
-_GROUP_FILES = (".toml", ".json", *SUFFIXES)
+_GROUP_FILES = {".toml", ".json", ".jsonl", *SUFFIXES} - {".txt"}
+"""In a folder; a .txt there is more often a note than a table."""
+
+_GROUP_NAMES = [plain(name) for name in GROUP]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class Given:
     group: Group | InputError
 
 
-def read_groups(path: str | Path) -> list[Given]:
+def read_groups(path: str | Path, *, say: Callable[[str], None] = lambda _: None) -> list[Given]:
     """The groups in a folder or a file, in their order; those that cannot be used with the reason.
 
     Args:
@@ -69,6 +72,7 @@ def read_groups(path: str | Path) -> list[Given]:
             file: ``.jsonl``, ``.parquet`` or a table. In a file a record holds a whole group
             (``question`` and ``opinions``) or one opinion (``question``, ``opinion`` and, where
             there are several groups on a question, ``group``).
+        say: told which files of a folder are left out.
 
     Raises:
         InputError: there is no such file or folder, it cannot be read, holds no groups, or one name
@@ -76,7 +80,7 @@ def read_groups(path: str | Path) -> list[Given]:
     """
     path = Path(path)
     if path.is_dir():
-        found = list(_dataset(path) if (path / MANIFEST).is_file() else _folder(path))
+        found = list(_dataset(path) if (path / MANIFEST).is_file() else _folder(path, say))
     elif not path.is_file():
         raise InputError(f"no file or folder {path}{near_path(path)}; expected {EXPECTED}")
     else:
@@ -94,16 +98,32 @@ def read_groups(path: str | Path) -> list[Given]:
     return found
 
 
-def _folder(folder: Path) -> Iterator[Given]:
-    files = sorted(
-        file
-        for file in folder.iterdir()
-        if file.suffix.lower() in _GROUP_FILES and not file.name.startswith(".")
-    )
+def _folder(folder: Path, say: Callable[[str], None]) -> Iterator[Given]:
+    there = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
+    files = [file for file in there if file.suffix.lower() in _GROUP_FILES and file.is_file()]
+    if others := [file.name for file in there if file not in files]:
+        say(
+            f"{folder}: left out {', '.join(others[:5])}{', ...' if len(others) > 5 else ''} "
+            f"({len(others)} in all); group files end in {', '.join(sorted(_GROUP_FILES))}"
+        )
     stems = [file.stem for file in files]
     for file in files:
         name = file.stem if stems.count(file.stem) == 1 else file.name
-        yield Given(name, str(file), _or_why(partial(read_group, file)))
+        if file.suffix.lower() == ".jsonl" and _holds_groups(file):
+            yield from (
+                replace(each, name=f"{name}/{each.name}") for each in _grouped(_lines(file))
+            )
+        else:
+            yield Given(name, str(file), _or_why(partial(read_group, file)))
+
+
+def _holds_groups(file: Path) -> bool:
+    """Whether each line is a whole group; if not, the file is one group's."""
+    try:
+        records = [record for _, record in _lines(file)]
+    except InputError:  # said when it is read as one group
+        return False
+    return bool(records) and all(isinstance(each, dict) and _is_whole(each) for each in records)
 
 
 def _dataset(folder: Path) -> Iterator[Given]:
@@ -126,22 +146,31 @@ def _of_round(one: Round, place: str) -> Group:
 def _grouped(records: Iterable[tuple[str, Any]]) -> Iterator[Given]:
     """The groups in records, each of which holds a whole group or one opinion."""
     rows: dict[str, tuple[str, dict[str, Any]]] = {}
+    told_by: dict[str, dict[str, str]] = {}
     for number, (place, record) in enumerate(records, start=1):
         if not isinstance(record, dict) or _is_whole(record):
             fields, name = _named(record, f"g{number}")
             yield Given(name, place, _or_why(partial(group_of, fields, place)))
             continue
         _, text = _field(record, OPINION) or ("", "")
-        name, question = (
-            "" if (found := _field(record, names)) is None or found[1] is None else str(found[1])
-            for names in (GROUP, QUESTION)
-        )
+        asked = _field(record, QUESTION)
+        question = "" if asked is None or asked[1] is None else str(asked[1])
+        columns = _group_columns(record)
+        name = next(iter(columns.values()), "")
         marks = {key: value for key, value in record.items() if value is not text}
-        if why_not_counted(marks) or (isinstance(text, str) and says_nothing(text)):
+        if why_not_counted(marks) or text is None or (isinstance(text, str) and says_nothing(text)):
             continue
         _, group = rows.setdefault(
             name or question, (place, {"question": question, "opinions": []})
         )
+        first = told_by.setdefault(name, columns) if name else {}
+        for key in columns:
+            if columns[key] and first.get(key) and columns[key] != first[key]:
+                raise InputError(
+                    f"{place}: {next(iter(columns))} {name!r} has {key} {columns[key]!r} here and "
+                    f"{first[key]!r} before, so several columns tell groups apart "
+                    f"({', '.join(columns)}); keep one of them, or join them into one called group"
+                )
         if question and not group["question"]:
             group["question"] = question
         elif question and question.split() != group["question"].split():
@@ -220,6 +249,13 @@ def _field(record: Mapping[str, Any], names: Iterable[str]) -> tuple[str, Any] |
     return None if at is None else (keys[at], record[keys[at]])
 
 
+def _group_columns(record: Mapping[str, Any]) -> dict[str, str]:
+    """The fields that may tell groups apart, the likeliest first."""
+    found = [key for key in record if plain(str(key)) in _GROUP_NAMES]
+    found.sort(key=lambda key: _GROUP_NAMES.index(plain(str(key))))
+    return {key: "" if record[key] is None else str(record[key]) for key in found}
+
+
 def _is_whole(record: Mapping[str, Any]) -> bool:
     """Whether a record holds all of a group's opinions, not one."""
     found = _field(record, OPINIONS)
@@ -227,9 +263,11 @@ def _is_whole(record: Mapping[str, Any]) -> bool:
 
 
 def _named(record: Any, otherwise: str) -> tuple[Any, str]:
-    """The record without its group's name, and the name."""
-    found = _field(record, ("id", *GROUP, "name")) if isinstance(record, dict) else None
-    if found is None:
+    """The record without its group's name, and the name; a null says nothing."""
+    if not isinstance(record, dict):
+        return record, otherwise
+    record = {key: value for key, value in record.items() if value is not None}
+    if (found := _field(record, ("id", *GROUP, "name"))) is None:
         return record, otherwise
     return {key: value for key, value in record.items() if key != found[0]}, str(found[1])
 

@@ -128,7 +128,7 @@ def batch(
     from commonweal.batch.reading import read_groups
     from commonweal.batch.running import SET_ASIDE, run_batch
 
-    read = read_groups(groups)
+    read = read_groups(groups, say=lambda text: typer.echo(text, err=True))
     with StageBars({"batch": "Groups"}) as bars:
         try:
             done = run_batch(
