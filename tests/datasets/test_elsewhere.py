@@ -122,6 +122,81 @@ def test_the_table_of_all_apps_is_the_same_but_for_unrated_rounds(tmp_path):
     assert dataset.about.steps[0].counts["apps and rounds"] == 4
 
 
+def shuffled(columns: str, *players: tuple) -> str:
+    """A table of an app whose participants are in other groups in round 2."""
+    head = "participant.code,group.id_in_subsession,subsession.round_number,session.code,"
+    return head + columns + "\n" + "".join(f"{','.join(map(str, each))}\n" for each in players)
+
+
+def test_groups_that_are_shuffled_between_rounds_are_not_merged(tmp_path):
+    path = tmp_path / "buses.csv"
+    columns = "player.question,player.statement,player.policy,player.agreement"
+    seats = [("a", 1, 1), ("b", 1, 1), ("c", 2, 1), ("d", 2, 1)]
+    seats += [("a", 1, 2), ("c", 1, 2), ("b", 2, 2), ("d", 2, 2)]
+    path.write_text(shuffled(columns, *((*each, "s", "Free?", "Yes", "m", 5) for each in seats)))
+    expected = {("Free?", frozenset(pair)) for pair in ("ab", "cd", "ac", "bd")}
+    assert groups(import_otree(path)) == expected
+    # On another question in round 2 they are other rounds without it, and keep their names.
+    rows = ((*each, "s", f"Free {each[2]}?", "Yes", "m", 5) for each in seats)
+    path.write_text(shuffled(columns, *rows))
+    assert set(import_otree(path).rounds["group_id"]) == {"s/1", "s/2"}
+
+
+def test_who_is_in_two_groups_on_a_question_goes_to_otree_and_back(study, tmp_path):
+    asked = pl.lit("Should it be?")
+    one = replace(study, rounds=study.rounds.with_columns(group_id="round_id", question=asked))
+    path = tmp_path / "study.csv"
+    path.write_text(otree_csv(one))
+    assert groups(import_otree(path, people="simulated")) == groups(one)
+
+
+ALL_APPS = {
+    "op.1.player.opinion": ("I ride daily.", "Too dear.", "Mine."),
+    "op.1.group.id_in_subsession": (1, 1, 1),
+    "rate.1.player.question": ("Free buses?", "Free buses?", ""),
+    "rate.1.player.statement": ("Make them free.", "Make them free.", ""),
+    "rate.1.player.policy": ("model", "model", ""),
+    "rate.1.player.agreement": (6, 2, ""),
+    "rate.1.group.id_in_subsession": (1, 2, 3),
+}
+
+
+@pytest.mark.parametrize("question", [None, "Free buses?"])
+def test_an_opinion_from_another_app_belongs_to_its_writers_ratings(question, tmp_path):
+    path = tmp_path / "all_apps_wide.csv"
+    columns = {"participant.code": "abc", "session.code": "sss"} | ALL_APPS
+    if question:
+        columns["op.1.player.question"] = (question,) * 3
+    text = io.StringIO()
+    csv.writer(text).writerows([columns, *zip(*columns.values(), strict=True)])
+    path.write_text(text.getvalue())
+    dataset = import_otree(path)
+    assert said(dataset, "group_id", "participant_id", "agreement") == [
+        ("s/1", "a", 6),
+        ("s/2", "b", 2),
+    ]
+    by_round = dict(dataset.rounds.select("round_id", "group_id").iter_rows())
+    wrote = {
+        (by_round[row["round_id"]], row["participant_id"], row["text"])
+        for row in dataset.opinions.to_dicts()
+    }
+    expected = {("s/1", "a", "I ride daily."), ("s/2", "b", "Too dear.")}
+    # Who rated nothing stays where they wrote, if that is known.
+    assert wrote == expected | ({("s/1", "c", "Mine.")} if question else set())
+    left_out = "opinions left out: no column says on which question"
+    assert dataset.about.steps[0].counts.get(left_out, 0) == (0 if question else 1)
+
+
+def test_bots_alone_are_no_people(study, tmp_path):
+    path = tmp_path / "study.csv"
+    path.write_text(otree_csv(study))
+    with pytest.raises(InputError, match=r"participant\._is_bot says of every row .*--simulated"):
+        import_otree(path)
+    path.write_text(APP.replace("player.topic", "player.spam").replace("Free buses?", "yes"))
+    with pytest.raises(InputError, match=r"\(row 2: spam is yes\)"):
+        import_otree(path, columns=NAMES | {"question": "player.role"})
+
+
 def test_what_is_no_otree_export_is_said(tmp_path):
     path = tmp_path / "buses.csv"
     path.write_text("person,agreement\nana,7\n")

@@ -5,18 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from commonweal.datasets.dataset import About, Dataset, Step
+from commonweal.datasets.importers.ratings_columns import FIELDS
+from commonweal.datasets.importers.ratings_columns import plain as as_field
 from commonweal.datasets.importers.ratings_table import rounds_of
 from commonweal.datasets.schema import scale_named
 from commonweal.errors import InputError
 from commonweal.frames import pl
-from commonweal.reading.columns import plain
+from commonweal.reading.columns import plain, says_no
 from commonweal.reading.tables import read_table
 
 if TYPE_CHECKING:
@@ -41,6 +43,23 @@ _HEADER = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Player:
+    """A participant in one oTree round of an app: row, round, and field to what stands there."""
+
+    row: int
+    round: str
+    cells: dict[str, str]
+
+    def says(self, fields: list[str]) -> str:
+        """What stands in the first of these fields that has anything."""
+        return next((self.cells[each] for each in fields if self.cells.get(each)), "")
+
+    @property
+    def person(self) -> tuple[str, str]:
+        return self.cells[_SESSION], self.cells[_PERSON]
+
+
 def import_otree(
     path: Path,
     *,
@@ -53,9 +72,11 @@ def import_otree(
 ) -> Dataset:
     """An oTree export as rounds: a player in an oTree round is one rating.
 
-    A person is a participant, and a group is a group of a session. Where the app has no field
-    ``pass``, a statement that a person rated in a later round again is rated a second time. All
-    else is read by the names of the app's fields, as in a table of ratings.
+    A person is a participant, and a group is a group of a session; where somebody changes groups on
+    one question, a group of one oTree round. An opinion without a rating belongs to the rounds in
+    which its writer rated on its question, or on the only one that they rated on. Where the app has
+    no field ``pass``, a statement that a person rated in a later round again is rated a second
+    time. All else is read by the names of the app's fields, as in a table of ratings.
 
     Args:
         path: the CSV or workbook that oTree's data page downloads.
@@ -81,21 +102,56 @@ def import_otree(
             f"{_EXPECTED}"
         )
     parts = _parts(header)
-    fields = list(dict.fromkeys(field for part in parts for field in part))
+    fields = list(dict.fromkeys(field for _, part in parts for field in part))
     if people == "simulated":  # bots are what there is
         fields = [field for field in fields if field != _BOT]
     names = _short(fields)
-    rated = {field for field, short in names.items() if _is(columns, short, field, "agreement")}
-    rows: list[tuple[int, list[str]]] = []
-    n_without = 0
+    holding = {
+        wanted: _holding(columns, names, wanted)
+        for wanted in ("question", "statement", "agreement", "quality", "opinion", "position")
+    }
+    rates = holding["agreement"] + holding["quality"]
+    writes = holding["opinion"] + holding["position"]
+    asked = holding["question"]
+    raters: list[_Player] = []
+    writers: list[_Player] = []
+    n_without = n_unasked = 0
     for row in table.rows[1:]:
-        for part in parts:
+        for number, part in parts:
             cells = {field: row.cells[place] for field, place in part.items()}
-            if len(parts) > 1 and not any(cells.get(field) for field in rated):
+            player = _Player(row.number, number or cells.get(_ROUND, ""), cells)
+            if player.says(rates) or (player.says(writes) and player.says(holding["statement"])):
+                raters.append(player)
+            elif player.says(writes):
+                writers.append(player)
+            elif len(parts) > 1:
                 n_without += 1
-                continue
-            group = "/".join(filter(None, (cells[_SESSION], cells.get(_GROUP, ""))))
-            rows.append((row.number, [group, *(cells.get(field, "") for field in fields)]))
+            else:
+                raters.append(player)
+    bots = [not says_no(each.cells.get(_BOT, "")) for each in raters]
+    if people != "simulated" and bots and all(bots):
+        raise InputError(
+            f"{path}: {_BOT} says of every row that a bot rated, and bots are no people; expected "
+            "people's ratings, or --simulated"
+        )
+    moved = _moved(raters, asked)
+    rows: list[tuple[int, list[str]]] = []
+    places: dict[tuple[str, str], dict[tuple[str, str], None]] = defaultdict(dict)
+    for player in raters:
+        question = player.says(asked)
+        group = _group(player, apart=(player.cells[_SESSION], question) in moved)
+        places[player.person][group, question] = None
+        rows.append((player.row, [group, *(player.cells.get(field, "") for field in fields)]))
+    for player in writers:
+        question = player.says(asked)
+        found = [each for each in places[player.person] if question in ("", each[1])]
+        if not question and len({each[1] for each in found}) != 1:
+            n_unasked += 1
+            continue
+        own = _group(player, apart=(player.cells[_SESSION], question) in moved), question
+        for group, told in found or [own]:
+            cells = player.cells | dict.fromkeys(asked, told)
+            rows.append((player.row, [group, *(cells.get(field, "") for field in fields)]))
     given = {"person": names[_PERSON], "group": "group"}
     given |= {field: names.get(told, told) for field, told in (columns or {}).items()}
     by_round = _ROUND in names and "pass" not in {*given, *names.values()}
@@ -103,7 +159,10 @@ def import_otree(
         given["pass"] = names[_ROUND]
     counts = {"rows read": len(table.rows) - 1}
     if len(parts) > 1:
-        counts |= {"apps and rounds": len(parts), "players in rounds without a rating": n_without}
+        counts |= {"apps and rounds": len(parts)}
+        counts |= {"players in rounds without a rating or opinion": n_without}
+    if n_unasked:
+        counts |= {"opinions left out: no column says on which question": n_unasked}
     about = About(
         name=name or path.stem,
         people=people,
@@ -146,6 +205,7 @@ def otree_csv(dataset: Dataset) -> str:
     rated = {(row["round_id"], row["participant_id"]) for row in ratings}
     ratings += [row for where, row in opinions.items() if where not in rated]
     groups = {each: n for n, each in enumerate(dataset.rounds["group_id"].unique().sort(), 1)}
+    several = _in_several_groups(dataset)
     people: dict[str, int] = {}
     members: dict[tuple[str, str], int] = {}
     n_in_group: Counter[str] = Counter()
@@ -180,19 +240,51 @@ def otree_csv(dataset: Dataset) -> str:
             "player.quality": rating.get("quality"),
             _GROUP: groups[asked["group_id"]],
             _ROUND: n_rated[person],
-            _SESSION: dataset.about.name,
+            # Within a session, who changes groups on a question was shuffled between rounds.
+            _SESSION: dataset.about.name
+            + (f"-{groups[asked['group_id']]}" if asked["question"] in several else ""),
         }
         # oTree writes no line ends within a cell.
         writer.writerow({key: _flat(value) for key, value in row.items()})
     return text.getvalue()
 
 
+def _in_several_groups(dataset: Dataset) -> set[str]:
+    """The questions on which somebody is in several groups."""
+    found: dict[tuple[str, str], set[str]] = defaultdict(set)
+    rounds = {row["round_id"]: row for row in dataset.rounds.to_dicts()}
+    for table in (dataset.ratings, dataset.opinions):
+        for where, person in table.select("round_id", "participant_id").iter_rows():
+            found[rounds[where]["question"], person].add(rounds[where]["group_id"])
+    return {question for (question, _), groups in found.items() if len(groups) > 1}
+
+
 def _flat(value: object) -> object:
     return " ".join(value.splitlines()) if isinstance(value, str) else value
 
 
-def _parts(header: list[str]) -> list[dict[str, int]]:
-    """For each app and round, or once for an app's own table: field to the place of its column."""
+def _moved(players: list[_Player], asked: list[str]) -> set[tuple[str, str]]:
+    """Sessions and questions on which somebody was in several groups, in one round and another.
+
+    A group's number then is another group in each round.
+    """
+    groups: dict[tuple[tuple[str, str], str], set[str]] = defaultdict(set)
+    for player in players:
+        groups[player.person, player.says(asked)].add(player.cells.get(_GROUP, ""))
+    return {(person[0], question) for (person, question), found in groups.items() if len(found) > 1}
+
+
+def _group(player: _Player, *, apart: bool) -> str:
+    """The name of a player's group; where ``apart``, with the oTree round."""
+    parts = (player.cells[_SESSION], player.cells.get(_GROUP, ""), player.round if apart else "")
+    return "/".join(filter(None, parts))
+
+
+def _parts(header: list[str]) -> list[tuple[str, dict[str, int]]]:
+    """For each app and round its name, and field to the place of its column.
+
+    Once, without a name, for an app's own table.
+    """
     common: dict[str, int] = {}
     rounds: dict[tuple[str, int], dict[str, int]] = {}
     for place, column in enumerate(header):
@@ -200,7 +292,8 @@ def _parts(header: list[str]) -> list[dict[str, int]]:
             rounds.setdefault((found["app"], int(found["round"])), {})[found["name"]] = place
         else:
             common[column] = place
-    return [common | part for part in rounds.values()] or [common]
+    named = [(f"{app}.{number}", common | part) for (app, number), part in rounds.items()]
+    return named or [("", common)]
 
 
 def _short(fields: list[str]) -> dict[str, str]:
@@ -215,6 +308,8 @@ def _short(fields: list[str]) -> dict[str, str]:
     return {field: short.get(field, field) for field in fields}
 
 
-def _is(columns: Mapping[str, str] | None, short: str, field: str, wanted: str) -> bool:
-    name = (columns or {}).get(wanted, wanted)
-    return name in (short, field)
+def _holding(columns: Mapping[str, str] | None, names: Mapping[str, str], wanted: str) -> list[str]:
+    """The app's fields that hold one of ours, by the name that was told or one that is known."""
+    told = (columns or {}).get(wanted)
+    known = {as_field(each) for each in ((told,) if told else (wanted, *FIELDS[wanted].also))}
+    return [field for field, short in names.items() if {as_field(field), as_field(short)} & known]

@@ -94,11 +94,14 @@ def rounds_of(
     points = about.scale
     places = placed(header, dict(columns), str(path))
     rest = {i: name for i, name in enumerate(header) if i not in places.values()}
-    rows, n_marked = _without_marked(rows, rest, places)
+    rows, n_marked, mark = _without_marked(rows, rest, places)
     table = _frame(rows, places)
     table = _without_points(table)
     if table.is_empty() and n_marked:
-        raise InputError(f"{path}: a column says of every row that it does not count")
+        raise InputError(
+            f"{path}: a column says of every row that it does not count ({mark}); expected rows "
+            "that do, or a table without that column"
+        )
     if table.is_empty():
         raise InputError(f"{path} has a header and no rows; expected {_EXPECTED}")
     problems = list(_too_long(rows, len(header)))
@@ -132,16 +135,19 @@ def rounds_of(
 
 def _without_marked(
     rows: list[tuple[int, list[str]]], rest: Mapping[int, str], places: Mapping[str, int]
-) -> tuple[list[tuple[int, list[str]]], int]:
-    """The rows of which no other column says that they do not count; and how many are left out.
+) -> tuple[list[tuple[int, list[str]]], int, str]:
+    """The rows of which no other column says that they do not count; how many do, and one of these.
 
     Who is left out with all rows is not named by ``included`` any more: their opinion is gone.
     """
     kept: list[tuple[int, list[str]]] = []
     gone: list[tuple[int, list[str]]] = []
+    mark = ""
     for number, cells in rows:
         marks = {rest[i]: cells[i] for i in rest if i < len(cells)}
-        (gone if why_not_counted(marks) else kept).append((number, cells))
+        if why := why_not_counted(marks):
+            mark = mark or f"row {number}: {why}"
+        (gone if why else kept).append((number, cells))
     who, included = places["person"], places.get("included", -1)
     people = {cells[who].strip() for _, cells in kept if who < len(cells)}
     lost = {cells[who].strip() for _, cells in gone if who < len(cells)} - people
@@ -149,7 +155,7 @@ def _without_marked(
         if included < len(cells):
             names = map(str.strip, cells[included].split(";"))
             cells[included] = "; ".join(name for name in names if name not in lost)
-    return kept, len(gone)
+    return kept, len(gone), mark
 
 
 def _frame(rows: list[tuple[int, list[str]]], places: Mapping[str, int]) -> pl.DataFrame:
