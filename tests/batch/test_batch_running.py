@@ -11,6 +11,7 @@ import resource
 import threading
 from dataclasses import replace
 from importlib import resources
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
@@ -19,10 +20,19 @@ from test_batch_finding import Lengths
 
 from commonweal import Agreement, find_agreement
 from commonweal.batch.behind import hashes_behind
+from commonweal.batch.cluster import _check_room
 from commonweal.batch.reading import read_groups
 from commonweal.batch.running import run_batch
 from commonweal.datasets.comparisons import within_person_pairs
-from commonweal.datasets.dataset import frame, read_dataset, write_dataset
+from commonweal.datasets.dataset import (
+    About,
+    Dataset,
+    Step,
+    frame,
+    read_dataset,
+    write_dataset,
+)
+from commonweal.datasets.schema import scale_named
 from commonweal.errors import EngineError, InputError, WeightsError
 from commonweal.evaluation.evaluate import evaluate
 from commonweal.files import locked
@@ -218,6 +228,57 @@ def test_the_folder_of_another_batch_is_left_alone(tmp_path, server):
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     with pytest.raises(InputError, match=r"holds thesis\.txt and is not a batch's"):
         run_batch(groups, tmp_path / "mine", model=server.model, **OPTIONS)
+
+
+def test_a_dataset_keeps_what_it_says_of_its_rounds_and_people(tmp_path, server):
+    about = About(
+        name="mine",
+        people="human",
+        scale=scale_named("likert-7"),
+        source="a town hall",
+        licence="CC-BY-4.0",
+        attribution="The town",
+        steps=(Step(what="asked", options={}, counts={}),),
+    )
+    asked = {"group_id": "north", "split": "iid_test", "topic": "buses", "iteration": 2}
+    rounds = [
+        {"round_id": f"r{n}", "question_id": f"q{n}", "question": f"Free on day {n}?", **asked}
+        | {"position_statement": "Buses should be free."}
+        for n in range(2)
+    ]
+    opinions = [
+        {"round_id": f"r{n}", "opinion_id": f"o{who}", "participant_id": f"person-{who}"}
+        | {"text": f"On day {n} my view is number {who}.", "source": "votes"}
+        for n in range(2)
+        for who in range(3)
+    ]
+    tables = {"rounds": frame("rounds", rounds), "opinions": frame("opinions", opinions)}
+    write_dataset(Dataset(about, **tables), tmp_path / "given")
+    groups = read_groups(tmp_path / "given")
+    done = run_batch(groups, tmp_path / "out", model=server.model, **OPTIONS)
+    found = read_dataset(done.dataset)
+    assert found.rounds.equals(read_dataset(tmp_path / "given").rounds)
+    assert found.opinions.equals(read_dataset(tmp_path / "given").opinions)
+    assert set(found.predictions["participant_id"]) == {f"person-{who}" for who in range(3)}
+    assert (found.about.licence, found.about.attribution) == ("CC-BY-4.0", "The town")
+    assert found.about.people == "simulated"
+    assert [step.what for step in found.about.steps[:-1]] == ["asked"]
+
+
+def test_a_worker_for_which_no_node_has_room_is_refused_at_once():
+    nodes = [
+        {"Alive": True, "Resources": {"CPU": 4.0}},
+        {"Alive": True, "Resources": {"CPU": 2.0, "GPU": 1.0}},
+        {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}},
+    ]
+    ray = SimpleNamespace(nodes=lambda: nodes)
+    _check_room(ray, 4, 0.0, wait_seconds=0)
+    _check_room(ray, 2, 1.0, wait_seconds=0)
+    for threads, gpus in ((5, 0.0), (1, 2.0), (4, 1.0)):
+        with pytest.raises(InputError, match="no node has room for a worker with"):
+            _check_room(ray, threads, gpus, wait_seconds=0)
+    threading.Timer(0.2, lambda: nodes[2].update(Alive=True)).start()
+    _check_room(ray, 4, 1.0, wait_seconds=20)  # it joins meanwhile
 
 
 @pytest.mark.parametrize(

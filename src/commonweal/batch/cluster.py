@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from commonweal.groups import Group
 
 _LISTENS_WITHIN_SECONDS = 5.0
+_JOINS_WITHIN_SECONDS = 30.0
 _TELL_AFTER_SECONDS = 15.0
 """So long nothing is said of workers that do not start: they load libraries."""
 
@@ -53,6 +54,8 @@ def on_ray(
 
     def run(work: Work, tasks: Sequence[Task]) -> Results:
         with _connected(ray, address, workers and workers * work.threads):
+            # Nodes of a cluster that was started this moment may be on their way.
+            _check_room(ray, work.threads, gpus, wait_seconds=_JOINS_WITHIN_SECONDS * bool(address))
             n = workers or int(ray.cluster_resources().get("CPU", 0)) // work.threads or 1
             crew = _Crew(ray, work, min(n, len(tasks), work.in_flight or n), gpus, say)
             try:
@@ -304,6 +307,30 @@ def _connected(ray: Any, address: str | None, processors: int | None) -> Iterato
             yield
     finally:
         ray.shutdown()
+
+
+def _check_room(ray: Any, threads: int, gpus: float, *, wait_seconds: float) -> None:
+    """Returns once there is a node with room for a worker; without one, Ray would wait for ever.
+
+    Raises:
+        InputError: there is none after so many seconds.
+    """
+    until = time.monotonic() + wait_seconds
+    while True:
+        nodes = [each["Resources"] for each in ray.nodes() if each["Alive"]]
+        if any(each.get("CPU", 0) >= threads and each.get("GPU", 0) >= gpus for each in nodes):
+            return
+        if time.monotonic() >= until:
+            break
+        time.sleep(0.5)
+    there = "; ".join(
+        f"{each.get('CPU', 0):g} processors and {each.get('GPU', 0):g} GPUs" for each in nodes[:5]
+    )
+    raise InputError(
+        f"no node has room for a worker with {threads} processors and {gpus:g} GPUs (--threads, "
+        f"--gpus-per-worker); the nodes have {there}{'; ...' if len(nodes) > 5 else ''}. Ask for "
+        "less, or add a node"
+    )
 
 
 def _check_address(address: str) -> None:

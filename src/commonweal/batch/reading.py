@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from commonweal.datasets.schema import MANIFEST
 from commonweal.errors import InputError
@@ -30,6 +30,9 @@ from commonweal.reading.columns import (
 from commonweal.reading.near_forms import OPINIONS
 from commonweal.reading.tables import SUFFIXES, read_table
 from commonweal.types import Round
+
+if TYPE_CHECKING:
+    from commonweal.datasets.dataset import About
 
 EXPECTED = (
     "a folder of group files, a dataset, or a file with many groups: .jsonl with a group a line, "
@@ -50,6 +53,21 @@ _GROUP_NAMES = [plain(name) for name in GROUP]
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """What a dataset says of a round, in rows of the record format.
+
+    Attributes:
+        about: the dataset.
+        round: the round's row.
+        opinions: opinion id to the opinion's row.
+    """
+
+    about: About
+    round: Mapping[str, Any]
+    opinions: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class Given:
     """One group as it was given.
 
@@ -57,11 +75,13 @@ class Given:
         name: unique among the groups: the group's own id, its file's name, or g1, g2, ...
         place: where it stands, for errors.
         group: the group, or why it cannot be used.
+        origin: of a dataset's round what the dataset says of it.
     """
 
     name: str
     place: str
     group: Group | InputError
+    origin: Origin | None = None
 
 
 def read_groups(path: str | Path, *, say: Callable[[str], None] = lambda _: None) -> list[Given]:
@@ -128,11 +148,16 @@ def _holds_groups(file: Path) -> bool:
 
 def _dataset(folder: Path) -> Iterator[Given]:
     from commonweal.datasets.dataset import read_dataset
-    from commonweal.participants.rounds import rounds_of
+    from commonweal.participants.rounds import by_round, rounds_of
 
-    for each in rounds_of(read_dataset(folder)):
+    dataset = read_dataset(folder)
+    rows = {row["round_id"]: row for row in dataset.rounds.iter_rows(named=True)}
+    opinions = by_round(dataset.opinions, lambda row: row)
+    for each in rounds_of(dataset):
         place = f"{folder}, round {each.id}"
-        yield Given(each.id, place, _or_why(partial(_of_round, each, place)))
+        people = {row["opinion_id"]: row for row in opinions.get(each.id, ())}
+        origin = Origin(dataset.about, rows[each.id], people)
+        yield Given(each.id, place, _or_why(partial(_of_round, each, place)), origin)
 
 
 def _of_round(one: Round, place: str) -> Group:

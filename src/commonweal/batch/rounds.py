@@ -26,6 +26,9 @@ def write_rounds(
 ) -> None:
     """Writes a round for each result, in their order, over the dataset of an earlier call.
 
+    Of a dataset's rounds everything is kept that they and their opinions said; its statements and
+    ratings are not.
+
     Args:
         results: with the group that each is of.
         folder: the dataset's.
@@ -39,40 +42,57 @@ def write_rounds(
     tables: dict[str, list[dict[str, Any]]] = {
         name: [] for name in ("rounds", "opinions", "candidates", "predictions")
     }
+    before: About | None = None
     for given, group, found in results:
+        known: Mapping[str, Any] = {}
+        rows: Mapping[str, Mapping[str, Any]] = {}
+        if given.origin is not None:
+            before, known, rows = given.origin.about, given.origin.round, given.origin.opinions
+        people = {
+            each.id: rows[each.id]["participant_id"]
+            if each.id in rows
+            else _person(given.name, each.id)
+            for each in group.opinions
+        }
         counts[found.outcome.value] += 1
         name, question = given.name, found.question
         tables["rounds"].append(
             {
+                **known,
                 "round_id": name,
-                "group_id": name,
+                "group_id": known.get("group_id") or name,
                 "question_id": question.id or _question_id(question.text),
                 "question": question.text,
-                "topic": group.about.get("topic") or None,
+                "topic": group.about.get("topic") or known.get("topic"),
             }
         )
         tables["opinions"] += [
             {
+                "source": "written",
+                **rows.get(each.id, {}),
                 "round_id": name,
                 "opinion_id": each.id,
-                "participant_id": _person(name, each.id),
+                "participant_id": people[each.id],
                 "text": each.text,
-                "source": "written",
             }
             for each in group.opinions
         ]
         tables["candidates"] += candidate_rows(name, found)
         model = found.provenance["reward_model"]
         tables["predictions"] += [
-            {**row, "participant_id": _person(name, row["participant_id"]), "reward_model": model}
+            {**row, "participant_id": people[row["participant_id"]], "reward_model": model}
             for row in prediction_rows(name, found)
         ]
     about = About(
         name=source,
         people="simulated",
         scale=scale_named("likert-7"),
-        source=f"{source}; statements by a policy, agreement predicted; nobody has rated them",
+        source=f"{before.source if before else source}; statements by a policy, agreement "
+        "predicted; nobody has rated them",
+        licence=before.licence if before else "",
+        attribution=before.attribution if before else "",
         steps=(
+            *(before.steps if before else ()),
             Step(
                 what="a batch: candidates written, agreement predicted, one picked in each group",
                 options={name: asked[name] for name in sorted(asked) if name != "version"},
