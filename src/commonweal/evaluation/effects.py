@@ -98,7 +98,7 @@ def _other_pairs(dataset: Dataset, pairs: Sequence[Pair], baseline: str | None) 
     return found
 
 
-NO_ERROR = 1e-9
+NO_ERROR = 1e-7
 """An error of less is none: rounding."""
 FEW = "the groups are too few, or too much alike, to estimate an error from"
 
