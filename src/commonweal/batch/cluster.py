@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from commonweal.groups import Group
 
 _LISTENS_WITHIN_SECONDS = 5.0
-_JOINS_WITHIN_SECONDS = 30.0
+_JOINS_WITHIN_SECONDS = 120.0
 _TELL_AFTER_SECONDS = 15.0
 """So long nothing is said of workers that do not start: they load libraries."""
 
