@@ -342,6 +342,27 @@ def locked(folder: Path) -> Iterator[None]:
         _remove_empty(folder)
 
 
+def is_begun(folder: Path, mark: str, *, what: str, option: str) -> bool:
+    """Whether a run has begun in a folder that is held (``locked``); not where it is empty.
+
+    Args:
+        folder: the run's.
+        mark: the file that stands in it from the beginning.
+        what: whose folder it then is, in words: "a batch's".
+        option: how the folder was named, for errors.
+
+    Raises:
+        InputError: something else is in it.
+    """
+    there = [path.name for path in folder.iterdir() if path.name != ".lock"]
+    if there and not (folder / mark).is_file():
+        raise InputError(
+            f"{folder} holds {there[0]} and is not {what}; expected a new or empty folder as "
+            f"{option}"
+        )
+    return bool(there)
+
+
 def _remove_empty(folder: Path) -> None:
     """Removes a folder that holds its lock alone."""
     with suppress(OSError):  # it is in use, or not ours to remove

@@ -20,7 +20,7 @@ from commonweal.batch.kept import Kept, as_text, asked_for, content_of
 from commonweal.batch.processors import computing_with
 from commonweal.batch.reading import Given
 from commonweal.errors import CommonwealError, EngineError, InputError, StoppedError
-from commonweal.files import locked, write_whole
+from commonweal.files import is_begun, locked, write_whole
 from commonweal.groups import Group
 from commonweal.models import DEFAULT_MODEL, check_language_model
 from commonweal.models.openai_turns import at_most
@@ -251,14 +251,9 @@ def _check(given: Mapping[str, Any], numbers: Mapping[str, int | None]) -> None:
 
 def _check_ours(out: Path, asked: Mapping[str, Any]) -> None:
     """Returns where the folder is new, or was begun with the same options."""
-    there = [path.name for path in out.iterdir() if path.name != ".lock"]
-    if not there:
+    if not is_begun(out, ASKED, what="a batch's", option="--out"):
         return
     file = out / ASKED
-    if not file.is_file():
-        raise InputError(
-            f"{out} holds {there[0]} and is not a batch's; expected a new or empty folder as --out"
-        )
     try:
         before = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

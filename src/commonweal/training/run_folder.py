@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from commonweal.datasets.schema import MANIFEST
 from commonweal.errors import InputError
-from commonweal.files import locked, sha256_of, write_whole
+from commonweal.files import is_begun, locked, sha256_of, write_whole
 
 RUN, METRICS, ROWS, FIT = "run.json", "metrics.jsonl", "comparisons.parquet", "fit.json"
 CHECKPOINTS, MODEL, CARD = "checkpoints", "model", "card.md"
@@ -68,13 +68,8 @@ def opened(
         },
     }
     with locked(folder):
-        there = [path.name for path in folder.iterdir() if path.name != ".lock"]
-        if there and RUN not in there:
-            raise InputError(
-                f"{folder} holds {there[0]} and is not a training run; expected a new or empty "
-                "folder as `out`"
-            )
-        before = json.loads((folder / RUN).read_text(encoding="utf-8")) if there else begun
+        has_run = is_begun(folder, RUN, what="a training run", option="`out`")
+        before = json.loads((folder / RUN).read_text(encoding="utf-8")) if has_run else begun
         if before != begun:
             if not overwrite:
                 other = (

@@ -19,7 +19,7 @@ from typing import Any
 
 from commonweal.collection import CollectionPlan
 from commonweal.errors import InputError
-from commonweal.files import content_hash, locked, write_whole
+from commonweal.files import content_hash, is_begun, locked, write_whole
 from commonweal.models import store
 from commonweal.policies import read_policy_name
 from commonweal.training.loop.people import check_people
@@ -27,7 +27,7 @@ from commonweal.training.loop.plan import IteratePlan
 from commonweal.training.loop.stages import Stage, stages_of
 from commonweal.types import Progress, no_progress
 
-STAGE, BEGUN = "stage.json", "begun.json"
+PLAN, STAGE, BEGUN = "plan.json", "stage.json", "begun.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +113,8 @@ class Loop:
         """
         out = self.plan.out
         with locked(out):
-            _check_ours(out)
-            write_whole(out / "plan.json", self.plan.model_dump_json(indent=2) + "\n")
+            is_begun(out, PLAN, what="a training loop's", option="`out`")
+            write_whole(out / PLAN, self.plan.model_dump_json(indent=2) + "\n")
             n_done, keys = 0, dict[str, str]()
             for stage in self.stages:
                 key = keys[stage.name] = _key(stage, keys)
@@ -194,12 +194,3 @@ def _read(path: Path) -> dict[str, Any] | None:
         return None
     said: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return said
-
-
-def _check_ours(out: Path) -> None:
-    there = [path.name for path in out.iterdir() if path.name != ".lock"]
-    if there and "plan.json" not in there:
-        raise InputError(
-            f"{out} holds {there[0]} and is not a training loop's; expected a new or empty folder "
-            "as `out`"
-        )
