@@ -141,11 +141,7 @@ def group_of(fields: Any, place: str) -> Group:
     Raises:
         InputError: it holds no usable group.
     """
-    fields, notes = near_forms(fields, None)
-    try:
-        record = _GroupRecord.model_validate(fields)
-    except ValidationError as error:
-        raise InputError(_explain(place, "", error)) from None
+    record, notes = _record_of(fields, None, place)
     given, numbered = _with_ids([(each.id, each.text) for each in record.opinions])
     try:
         asked, people, more = check_group(record.question, given)
@@ -207,11 +203,18 @@ def _from_fields(
         raise InputError(f"{path}: not a group: nested too deeply") from None
     except ValueError as error:  # a number with thousands of digits
         raise InputError(f"{path}: not valid JSON: {error}") from None
-    data, notes = near_forms(data, question)
+    return _record_of(data, question, path, text)
+
+
+def _record_of(
+    fields: Any, question: str | None, place: Path | str, text: str = ""
+) -> tuple[_GroupRecord, tuple[str, ...]]:
+    """The record in a value of any usual form, and how it was read."""
+    fields, notes = near_forms(fields, question)
     try:
-        return _GroupRecord.model_validate(data), notes
+        return _GroupRecord.model_validate(fields), notes
     except ValidationError as error:
-        raise InputError(_explain(path, text, error)) from None
+        raise InputError(_explain(place, text, error)) from None
 
 
 def _json(text: str) -> Any:

@@ -302,11 +302,8 @@ def agree(
     from commonweal.large.reading import read_people
 
     many = ManyOptions(writing, panel, slate, slate_rule)
-    said_of_candidates: dict[Literal["rankings", "ratings"], Path] = {}
-    if rankings is not None:
-        said_of_candidates["rankings"] = rankings
-    if ratings is not None:
-        said_of_candidates["ratings"] = ratings
+    voted: dict[Literal["rankings", "ratings"], Path | None]
+    voted = {"rankings": rankings, "ratings": ratings}
     json_on_screen = json_file is not None and str(json_file) == "-"
     check_outputs(
         {
@@ -318,7 +315,7 @@ def agree(
         inputs={"the group's file": group}
         | ({"the critiques": critiques} if critiques is not None else {})
         | ({"the edited text": edited} if edited is not None else {})
-        | {f"the {kind}": path for kind, path in said_of_candidates.items()},
+        | {f"the {kind}": path for kind, path in voted.items() if path is not None},
     )
     from commonweal.minority import with_minority
     from commonweal.policies import default_policy, load_policy
@@ -334,16 +331,15 @@ def agree(
         raise InputError("--take is for a text given with --edited; take it out, or give one")
     said, how_read = read_critiques(critiques) if critiques is not None else ((), ())
     stored = read_result(group)
-    if stored is None and said_of_candidates:
-        raise InputError(
-            f"{group} is no stored result, and --{next(iter(said_of_candidates))} is about the "
-            "candidates of one; expected the file that commonweal agree --json wrote"
-        )
-    ballots = [
-        read_ballots(path, [each.id for each in stored.candidates], kind)
-        for kind, path in said_of_candidates.items()
-        if stored is not None
-    ]
+    ballots = []
+    for kind, path in voted.items():
+        if path is not None and stored is None:
+            raise InputError(
+                f"{group} is no stored result, and --{kind} is about the candidates of one; "
+                "expected the file that commonweal agree --json wrote"
+            )
+        if path is not None and stored is not None:
+            ballots.append(read_ballots(path, [each.id for each in stored.candidates], kind))
     if stored is not None:
         check_stored(
             group,
