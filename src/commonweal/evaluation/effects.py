@@ -98,8 +98,6 @@ def _other_pairs(dataset: Dataset, pairs: Sequence[Pair], baseline: str | None) 
     return found
 
 
-NO_ERROR = 1e-7
-"""An error of less is none: rounding."""
 FEW = "the groups are too few, or too much alike, to estimate an error from"
 
 
@@ -126,7 +124,7 @@ def _fast(
 
     def one(effect: Effect, name: str, title: str, says: str) -> Figure:
         # Two or three groups that say the same leave nothing to estimate an error from.
-        is_known = effect.standard_error > NO_ERROR
+        is_known = effect.standard_error > 0
         return Figure(
             f"{key}/{name}",
             title,

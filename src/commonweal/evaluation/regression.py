@@ -88,6 +88,11 @@ class PolicyEffects:
     warnings: tuple[str, ...]
 
 
+NO_ERROR = 1e-7
+"""On the outcome's scale: a standard error of less is none. Rounding alone leaves 2e-9 on one
+processor and less than 1e-9 on another, where two groups say the same."""
+
+
 def policy_effects(
     dataset: Dataset,
     *,
@@ -132,8 +137,9 @@ def policy_effects(
             "groups are the unit of uncertainty"
         )
     estimates, covariance = least_squares_cr2(x, y, group)
-    # Rounding may leave a variance of nothing below 0.
+    # Rounding may leave a variance of nothing below 0, or an error just above it.
     errors = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    errors[errors <= NO_ERROR] = 0
     found = _effects(names, estimates, errors, n_groups - 1)
     effects = tuple(effect for effect in found if effect.name in policies)
     return PolicyEffects(
