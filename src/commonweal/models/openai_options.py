@@ -42,6 +42,7 @@ _EXPECTED = (
     f"expected {', '.join(_LIMITS)}, body.NAME, query.NAME, header.NAME or options=FILE.toml "
     "(docs/servers.md)"
 )
+_EXAMPLE = "Example: timeout_seconds=900&body.enable_thinking=false"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ def read_options(text: str, *, where: str) -> ServerOptions:
         name, equals, value = part.partition("=")
         name, value = unquote(name.strip()), unquote(value.strip())
         if not equals:
-            raise InputError(f"{where}: {name!r} has no value; {_EXPECTED}")
+            raise InputError(f"{where}: {name!r} has no value; {_EXPECTED}. {_EXAMPLE}")
         if name == "options":
             found = found.over(_read_file(Path(value), where))
             continue
@@ -134,7 +135,7 @@ def read_options(text: str, *, where: str) -> ServerOptions:
         elif name in _LIMITS:
             table = {name: _value(value)}
         else:
-            raise InputError(f"{where}: unknown option {name!r}; {_EXPECTED}")
+            raise InputError(f"{where}: unknown option {name!r}; {_EXPECTED}. {_EXAMPLE}")
         found = _options(table, where).over(found)
     return found
 
