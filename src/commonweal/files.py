@@ -217,7 +217,8 @@ def check_replaceable(
                 "expected a folder apart from it"
             )
     if not real.parent.is_dir() and not can_be_made(real.parent):
-        raise InputError(f"cannot write {folder}: there is no folder {real.parent}; make it first")
+        missing = real.parent if folder.is_symlink() else folder.parent
+        raise InputError(f"cannot write {folder}: there is no folder {missing}; make it first")
     if not real.exists():
         return
     if not real.is_dir() or (any(real.iterdir()) and not (real / files[0]).is_file()):

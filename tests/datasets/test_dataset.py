@@ -90,6 +90,16 @@ def test_what_is_not_a_dataset_is_never_overwritten(dataset, tmp_path):
         write_dataset(dataset, tmp_path / "no" / "where" / "d")
 
 
+def test_ones_own_file_in_a_dataset_does_not_go_with_it(dataset, tmp_path):
+    write_dataset(dataset, tmp_path / "d")
+    (tmp_path / "d" / "README.md").write_text("a card, as an export to a hub writes it")
+    write_dataset(dataset, tmp_path / "d", overwrite=True)
+    (tmp_path / "d" / "analysis.R").write_text("weeks of work")
+    with pytest.raises(InputError, match=r"holds analysis\.R, which is no part of a dataset"):
+        write_dataset(dataset, tmp_path / "d", overwrite=True)
+    assert (tmp_path / "d" / "analysis.R").read_text() == "weeks of work"
+
+
 def test_a_full_disk_leaves_the_old_dataset(dataset, tmp_path):
     write_dataset(dataset, tmp_path / "d")
     code = (

@@ -272,6 +272,8 @@ def test_a_secret_of_the_options_is_never_shown(monkeypatch: pytest.MonkeyPatch)
         ("?body", "has no value"),
         ("?header.api-key=sk-hidden", r"\$NAME"),
         ("?query.key=sk-hidden", r"\$NAME"),
+        ("?body.extra.api_key=sk-hidden", r"body\.extra\.api_key may hold a secret"),
+        ('?body.tools=[{"auth": "sk-hidden"}]', r"body\.tools\.0\.auth may hold a secret"),
         ("?header.X-A=$NOT_SET_ANYWHERE", "NOT_SET_ANYWHERE.* is not set"),
         ("?options=nowhere.toml", "nowhere.toml"),
         ("?header.X=a@b", "%40"),

@@ -259,7 +259,7 @@ def export(
     docs/compatibility.md says what each format has no place for.
     """
     from commonweal.datasets.dataset import check_output_folder, read_dataset, write_dataset
-    from commonweal.datasets.hub import CARD, CROISSANT, card, croissant
+    from commonweal.datasets.hub import card, croissant
     from commonweal.datasets.importers.deliberate_lab import deliberate_lab_json
     from commonweal.datasets.importers.otree import otree_csv
     from commonweal.datasets.importers.simulated_jury import (
@@ -268,6 +268,7 @@ def export(
         STATEMENTS,
         jury_files,
     )
+    from commonweal.datasets.schema import CARD, CROISSANT
     from commonweal.errors import InputError
     from commonweal.files import check_outputs, check_replaceable, replaced_folder, write_whole
 

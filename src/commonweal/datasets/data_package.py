@@ -11,7 +11,6 @@ from commonweal.datasets.schema import OWN_COLUMN, TABLES, WHOSE, Column, Table
 if TYPE_CHECKING:
     from commonweal.datasets.dataset import Dataset
 
-DATA_PACKAGE = "datapackage.json"
 _TYPES = {
     "text": "string",
     "whole": "integer",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from commonweal._version import __version__
 from commonweal.datasets.schema import (
+    BESIDE,
+    DATA_PACKAGE,
     LATER,
     MANIFEST,
     SCHEMA,
@@ -25,7 +25,7 @@ from commonweal.datasets.schema import (
     scale_named,
 )
 from commonweal.errors import InputError
-from commonweal.files import can_be_made, make_folder, sha256_of
+from commonweal.files import check_replaceable, replaced_folder, sha256_of
 from commonweal.frames import pl
 from commonweal.showing import FrameKind, Plot, frame_of, html_table, plot_shares
 
@@ -285,68 +285,54 @@ def write_dataset(dataset: Dataset, folder: Path, *, overwrite: bool = False) ->
         InputError: it is not valid (``validation.check``), there is something in ``folder``
             already that is not a dataset or may not be overwritten, or it cannot be written.
     """
-    from commonweal.datasets.data_package import DATA_PACKAGE, data_package
+    from commonweal.datasets.data_package import data_package
     from commonweal.datasets.validation import check
 
     check(dataset, Path(dataset.about.name))
     check_output_folder(folder, overwrite=overwrite)
-    staging: Path | None = None
     try:
-        make_folder(folder.parent)
-        staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
-        entries, sizes = {}, {}
-        for name, table in dataset.tables().items():
-            file = staging / TABLES[name].file_name
-            table.write_parquet(file)
-            sizes[name] = (file.stat().st_size, sha256_of(file))
-            entries[name] = {"n_rows": table.height, "sha256": sizes[name][1]}
-        about = dataset.about
-        manifest = {
-            "schema": SCHEMA,
-            **{name: getattr(about, name) for name in ("name", "people", "source", "licence")},
-            "attribution": about.attribution,
-            "scale": about.scale.name,
-            "steps": [step.model_dump() for step in about.steps],
-            "tables": entries,
-        }
-        package = data_package(dataset, sizes)
-        for file_name, told in ((MANIFEST, manifest), (DATA_PACKAGE, package)):
-            as_json = json.dumps(told, ensure_ascii=False, indent=2)
-            (staging / file_name).write_text(as_json + "\n", encoding="utf-8")
-        staging.chmod(0o755)
-        if folder.exists():
-            old = staging.with_name(f"{staging.name}-old")
-            folder.replace(old)
-            staging.replace(folder)
-            shutil.rmtree(old)
-        else:
-            staging.replace(folder)
-    except (OSError, pl.exceptions.PolarsError) as error:  # polars has errors of its own for a disk
-        why = getattr(error, "strerror", None) or error
-        raise InputError(f"cannot write {folder}: {why}") from error
-    finally:
-        if staging is not None:
-            shutil.rmtree(staging, ignore_errors=True)
+        with replaced_folder(folder) as new:
+            new.mkdir()
+            entries, sizes = {}, {}
+            for name, table in dataset.tables().items():
+                file = new / TABLES[name].file_name
+                table.write_parquet(file)
+                sizes[name] = (file.stat().st_size, sha256_of(file))
+                entries[name] = {"n_rows": table.height, "sha256": sizes[name][1]}
+            about = dataset.about
+            manifest = {
+                "schema": SCHEMA,
+                **{name: getattr(about, name) for name in ("name", "people", "source", "licence")},
+                "attribution": about.attribution,
+                "scale": about.scale.name,
+                "steps": [step.model_dump() for step in about.steps],
+                "tables": entries,
+            }
+            package = data_package(dataset, sizes)
+            for file_name, told in ((MANIFEST, manifest), (DATA_PACKAGE, package)):
+                as_json = json.dumps(told, ensure_ascii=False, indent=2)
+                (new / file_name).write_text(as_json + "\n", encoding="utf-8")
+    except pl.exceptions.PolarsError as error:  # polars has errors of its own for a disk
+        raise InputError(f"cannot write {folder}: {error}") from error
 
 
 def check_output_folder(folder: Path, *, overwrite: bool) -> None:
     """Raises ``InputError`` where a dataset cannot be written there: asked before the work.
 
+    A dataset that is there is replaced only whole: a file in it that no command of ours wrote
+    would go with it.
+
     Raises:
         InputError: its parent is missing, or something is there that may not be overwritten.
     """
-    if not folder.parent.is_dir() and not can_be_made(folder.parent):
-        raise InputError(
-            f"cannot write {folder}: there is no folder {folder.parent}; make it first"
-        )
-    if not folder.exists():
-        return
-    if not (folder / MANIFEST).is_file():
-        raise InputError(
-            f"cannot write {folder}: it is there and is not a dataset; expected a new name"
-        )
-    if not overwrite:
-        raise InputError(f"{folder} is there already; give --overwrite, or another name")
+    tables = (table.file_name for table in TABLES.values())
+    check_replaceable(
+        folder,
+        files=(MANIFEST, DATA_PACKAGE, *tables, *BESIDE),
+        what="a dataset",
+        overwrite=overwrite,
+        inputs={},
+    )
 
 
 def read_dataset(folder: Path) -> Dataset:

@@ -15,7 +15,6 @@ from commonweal.datasets.datasheet import as_markdown, describe
 from commonweal.datasets.schema import OWN_COLUMN, TABLES, WHOSE, Column, Table
 from commonweal.files import sha256_of
 
-CARD, CROISSANT = "README.md", "croissant.json"
 _LICENCES = {
     "apache-2.0": "apache-2.0",
     "cc by 4.0": "cc-by-4.0",

@@ -21,6 +21,11 @@ SCHEMA = "commonweal/rounds/1"
 """Name and version of the format. A change that an older reader would misread raises the number."""
 
 MANIFEST = "dataset.json"
+DATA_PACKAGE = "datapackage.json"
+CARD, CROISSANT = "README.md", "croissant.json"
+DICTIONARY, CONSENT_TEXTS = "data_dictionary.md", "consent_texts.json"
+BESIDE = (CARD, CROISSANT, DICTIONARY, CONSENT_TEXTS)
+"""Files that an export to a hub, or of a study, puts beside a dataset's own."""
 
 People = Literal["human", "replayed", "simulated"]
 """Whose ratings they are. ``human``: people rated these statements in these rounds. ``replayed``:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -200,11 +200,23 @@ def _body(value: Mapping[str, Any], where: str) -> dict[str, Any]:
     for name in value:
         if name in _OURS:
             raise InputError(f"{where}: body.{name} is commonweal's own to write; leave it out")
-        if _SECRET.search(name):
+    for path in _names(value):
+        if _SECRET.search(path[-1]):
             raise InputError(
-                f"{where}: body.{name} may hold a secret; send it as a header from $NAME"
+                f"{where}: body.{'.'.join(path)} may hold a secret; send it as a header from $NAME"
             )
     return dict(value)
+
+
+def _names(value: Any, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The path of every name in a JSON value, whatever holds it."""
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            yield (*before, str(name))
+            yield from _names(each, (*before, str(name)))
+    elif isinstance(value, list):
+        for number, each in enumerate(value):
+            yield from _names(each, (*before, str(number)))
 
 
 def _plain(value: Mapping[str, Any], kind: str, where: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 _SENTENCE = re.compile(r"[.!?…][”\"')\]’»]*\s+|\n+")
@@ -28,6 +28,7 @@ def _order() -> re.Pattern[str]:
     return re.compile("|".join(f"(?:{each})" for each in patterns), re.IGNORECASE | re.MULTILINE)
 
 
+@lru_cache(maxsize=1024)  # the same opinions stand in every prompt, and a search takes its time
 def first_order(text: str) -> int | None:
     """Where the first sentence that gives the software an order begins; None where there is none.
 

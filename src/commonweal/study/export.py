@@ -15,7 +15,14 @@ from sqlalchemy.orm import Session
 
 from commonweal.datasets.arms import EXPORTED, arms_of, with_arms
 from commonweal.datasets.dataset import About, Dataset, Step, frame, write_dataset
-from commonweal.datasets.schema import LIKERT_7, TABLES, Column, Table
+from commonweal.datasets.schema import (
+    CONSENT_TEXTS,
+    DICTIONARY,
+    LIKERT_7,
+    TABLES,
+    Column,
+    Table,
+)
 from commonweal.datasets.validation import without_faulty_rows
 from commonweal.files import write_whole
 from commonweal.frames import pl
@@ -43,8 +50,6 @@ from commonweal.study.tables import (
 from commonweal.study.truth import TRUTH, with_truths
 
 LEFT_OUT = "rows that break the format were left out"
-DICTIONARY = "data_dictionary.md"
-CONSENT_TEXTS = "consent_texts.json"
 OWN_COLUMNS = {
     "rounds": (
         Column(

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from commonweal.datasets.dataset import Dataset
+from commonweal.datasets.schema import CONSENT_TEXTS, DICTIONARY
 from commonweal.errors import InputError
 from commonweal.frames import pl
-from commonweal.study.export import CONSENT_TEXTS, DICTIONARY, export_study
+from commonweal.study.export import export_study
 from commonweal.study.payments import safe_cell
 from commonweal.study.store import Store
 
