@@ -13,8 +13,8 @@ from command_line import commonweal
 
 from commonweal.datasets.dataset import About, Dataset, frame, write_dataset
 from commonweal.datasets.schema import LIKERT_7
-from commonweal.evaluation.group_outcomes import pilot_groups
-from commonweal.evaluation.power import groups_needed
+from commonweal.evaluation.statistics.group_outcomes import pilot_groups
+from commonweal.evaluation.statistics.power import groups_needed
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from commonweal.datasets.arms import EXPORTED, STOCK, Arm, arms_of, with_arms
 from commonweal.datasets.dataset import Step, read_dataset, write_dataset
 from commonweal.datasets.merging import merge
 from commonweal.errors import InputError
-from commonweal.evaluation.rated import rated
-from commonweal.evaluation.win_rates import default_baseline, pairs_of
+from commonweal.evaluation.rounds.rated import rated
+from commonweal.evaluation.sections.win_rates import default_baseline, pairs_of
 
 BASE = Arm("sft_base", "sft", "small", "", "", 1)
 BEST = Arm("sft_utilitarian", "sft", "small", "reader", "utilitarian", 16)

@@ -21,12 +21,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "evaluation"))
 
 from known_truth import simulate_study
 
-from commonweal.evaluation.divisiveness import divisiveness
 from commonweal.evaluation.evaluate import evaluate
-from commonweal.evaluation.exclusion import exclusion
-from commonweal.evaluation.human_opinions import against_human_opinions
-from commonweal.evaluation.rated import rated
-from commonweal.evaluation.win_rates import win_rates
+from commonweal.evaluation.rounds.rated import rated
+from commonweal.evaluation.sections.divisiveness import divisiveness
+from commonweal.evaluation.sections.exclusion import exclusion
+from commonweal.evaluation.sections.human_opinions import against_human_opinions
+from commonweal.evaluation.sections.win_rates import win_rates
 
 
 def as_table(dataset: Dataset) -> pl.DataFrame:

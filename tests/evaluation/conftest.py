@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from commonweal.errors import InputError
-from commonweal.evaluation import effects, groups_needed
+from commonweal.evaluation.sections import effects, groups_needed
 
 
 @pytest.fixture

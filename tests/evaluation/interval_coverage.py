@@ -24,18 +24,18 @@ import numpy as np
 from known_figures import figures as true_figures
 from known_truth import Design, simulate_study
 
-from commonweal.evaluation.best_of_n import best_of_n
-from commonweal.evaluation.distributions import distributions
-from commonweal.evaluation.divisiveness import divisiveness
-from commonweal.evaluation.exclusion import exclusion
-from commonweal.evaluation.figures import Figure
-from commonweal.evaluation.human_opinions import against_human_opinions
-from commonweal.evaluation.predicted import predicted
-from commonweal.evaluation.rated import rated
-from commonweal.evaluation.raters import raters
-from commonweal.evaluation.reward_model import reward_model
-from commonweal.evaluation.shared_questions import Drawing, drawing
-from commonweal.evaluation.win_rates import win_rates
+from commonweal.evaluation.metrics import Figure
+from commonweal.evaluation.rounds.predicted import predicted
+from commonweal.evaluation.rounds.rated import rated
+from commonweal.evaluation.sections.best_of_n import best_of_n
+from commonweal.evaluation.sections.distributions import distributions
+from commonweal.evaluation.sections.divisiveness import divisiveness
+from commonweal.evaluation.sections.exclusion import exclusion
+from commonweal.evaluation.sections.human_opinions import against_human_opinions
+from commonweal.evaluation.sections.raters import raters
+from commonweal.evaluation.sections.reward_model import reward_model
+from commonweal.evaluation.sections.win_rates import win_rates
+from commonweal.evaluation.statistics.shared_questions import Drawing, drawing
 from commonweal.measures import intervals
 from commonweal.measures.bootstrap import Resampler
 

@@ -12,9 +12,10 @@ from known_truth import simulate_study
 from commonweal.datasets.dataset import Dataset, empty
 from commonweal.datasets.schema import VOTE
 from commonweal.errors import InputError
-from commonweal.evaluation import groups_needed, shared_questions
 from commonweal.evaluation.evaluate import evaluate
-from commonweal.evaluation.figures import Figure
+from commonweal.evaluation.metrics import Figure
+from commonweal.evaluation.sections import groups_needed
+from commonweal.evaluation.statistics import shared_questions
 
 pytestmark = pytest.mark.usefixtures("quick_power")
 

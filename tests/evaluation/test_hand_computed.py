@@ -11,15 +11,15 @@ from rounds_by_hand import hand_study
 
 from commonweal.datasets.dataset import About, Dataset, frame
 from commonweal.datasets.schema import LIKERT_7
-from commonweal.evaluation.best_of_n import (
+from commonweal.evaluation.evaluate import evaluate
+from commonweal.evaluation.sections.best_of_n import (
     best_probabilities,
     expected_best,
     kl_bound,
     win_rate_bound,
     won_and_lost,
 )
-from commonweal.evaluation.evaluate import evaluate
-from commonweal.evaluation.welfare_compared import pick
+from commonweal.evaluation.sections.welfare_compared import pick
 
 pytestmark = pytest.mark.usefixtures("quick_power")
 

@@ -10,8 +10,8 @@ import pytest
 from known_truth import simulate_study
 from rounds_by_hand import hand_study
 
-from commonweal.evaluation.divisiveness import divisiveness
-from commonweal.evaluation.rated import rated
+from commonweal.evaluation.rounds.rated import rated
+from commonweal.evaluation.sections.divisiveness import divisiveness
 from commonweal.measures.bootstrap import Resampler
 
 

@@ -17,19 +17,19 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from commonweal.errors import InputError
-from commonweal.evaluation import (
+from commonweal.evaluation.sections.effects import effects
+from commonweal.evaluation.sections.win_rates import Pair
+from commonweal.evaluation.statistics import (
     cumulative,
     mixed_likelihood,
     mixed_models,
     mixed_posterior,
 )
-from commonweal.evaluation.convergence import Diagnostics, NotConvergedError, diagnose
-from commonweal.evaluation.cumulative import NoFitError, fit_cumulative
-from commonweal.evaluation.effects import effects
-from commonweal.evaluation.mixed_likelihood import fit_likelihood
-from commonweal.evaluation.mixed_models import random_effects, ratings_of, sum_to_zero
-from commonweal.evaluation.mixed_posterior import fit_posterior, prior_in_words
-from commonweal.evaluation.win_rates import Pair
+from commonweal.evaluation.statistics.convergence import Diagnostics, NotConvergedError, diagnose
+from commonweal.evaluation.statistics.cumulative import NoFitError, fit_cumulative
+from commonweal.evaluation.statistics.mixed_likelihood import fit_likelihood
+from commonweal.evaluation.statistics.mixed_models import random_effects, ratings_of, sum_to_zero
+from commonweal.evaluation.statistics.mixed_posterior import fit_posterior, prior_in_words
 
 GOOD = Diagnostics(1.004, 900.0, 700.0, 0, 4000, 4, "policy")
 CALM = np.zeros((4, 1000), dtype=bool)

@@ -18,9 +18,9 @@ from rounds_by_hand import hand_study
 from commonweal.datasets.dataset import Dataset
 from commonweal.datasets.schema import WHOSE
 from commonweal.evaluation.evaluate import Evaluation, evaluate
-from commonweal.evaluation.figures import shown
+from commonweal.evaluation.metrics import shown
 from commonweal.evaluation.page import as_json, headlines, render_page, write_json, write_page
-from commonweal.evaluation.plots import plots
+from commonweal.evaluation.page.plots import plots
 
 pytestmark = pytest.mark.usefixtures("quick_power")
 
@@ -47,7 +47,7 @@ def drawn():
 @cache
 def page() -> str:
     with pytest.MonkeyPatch.context() as patched:  # what is drawn already is not drawn again
-        patched.setattr("commonweal.evaluation.page.plots", lambda _: drawn())
+        patched.setattr("commonweal.evaluation.page.render.plots", lambda _: drawn())
         return render_page(found())
 
 

@@ -18,14 +18,14 @@ from known_truth import simulate_study
 from scipy import stats
 
 from commonweal.errors import InputError
-from commonweal.evaluation.group_outcomes import (
+from commonweal.evaluation.statistics.group_outcomes import (
     Assumptions,
     GroupOutcomes,
     assumed_groups,
     pilot_groups,
     tilted,
 )
-from commonweal.evaluation.power import (
+from commonweal.evaluation.statistics.power import (
     bootstrap_tail,
     detects,
     groups_needed,

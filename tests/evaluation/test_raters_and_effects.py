@@ -14,18 +14,18 @@ import pytest
 from known_truth import simulate_study
 
 from commonweal.errors import InputError
-from commonweal.evaluation import effects as effects_module
-from commonweal.evaluation import mixed_posterior
-from commonweal.evaluation.convergence import Diagnostics, NotConvergedError
-from commonweal.evaluation.effects import effects
 from commonweal.evaluation.evaluate import evaluate
-from commonweal.evaluation.group_outcomes import pilot_groups
-from commonweal.evaluation.groups_needed import power
-from commonweal.evaluation.mixed_models import Difference, MixedModel
 from commonweal.evaluation.page import render_page
-from commonweal.evaluation.plots import plots
-from commonweal.evaluation.power import groups_needed
-from commonweal.evaluation.regression import policy_effects
+from commonweal.evaluation.page.plots import plots
+from commonweal.evaluation.sections import effects as effects_module
+from commonweal.evaluation.sections.effects import effects
+from commonweal.evaluation.sections.groups_needed import power
+from commonweal.evaluation.statistics import mixed_posterior
+from commonweal.evaluation.statistics.convergence import Diagnostics, NotConvergedError
+from commonweal.evaluation.statistics.group_outcomes import pilot_groups
+from commonweal.evaluation.statistics.mixed_models import Difference, MixedModel
+from commonweal.evaluation.statistics.power import groups_needed
+from commonweal.evaluation.statistics.regression import policy_effects
 
 pytestmark = pytest.mark.usefixtures("quick_power")
 

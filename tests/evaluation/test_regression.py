@@ -15,7 +15,7 @@ from commonweal.datasets.dataset import About, Dataset, frame
 from commonweal.datasets.schema import LIKERT_7
 from commonweal.errors import InputError
 from commonweal.evaluation.evaluate import evaluate
-from commonweal.evaluation.regression import (
+from commonweal.evaluation.statistics.regression import (
     least_squares_cr2,
     policy_effects,
     rating_rows,

@@ -18,8 +18,8 @@ from votes_making import TableModel, made_rounds, some_votes, table_model
 from commonweal.datasets.agreements import matrices
 from commonweal.datasets.dataset import Dataset, completed
 from commonweal.datasets.schema import LIKERT_5, LIKERT_7, VOTE, Scale
-from commonweal.evaluation.rated import rated
-from commonweal.evaluation.reward_model import reward_model
+from commonweal.evaluation.rounds.rated import rated
+from commonweal.evaluation.sections.reward_model import reward_model
 from commonweal.measures.bootstrap import Resampler
 from commonweal.rewards.measuring import measure
 from commonweal.types import RewardInput

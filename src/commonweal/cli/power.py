@@ -10,8 +10,8 @@ import typer
 from commonweal.cli.progress import StageBars
 
 if TYPE_CHECKING:
-    from commonweal.evaluation.group_outcomes import Assumptions, GroupOutcomes
-    from commonweal.evaluation.power import Power
+    from commonweal.evaluation.statistics.group_outcomes import Assumptions, GroupOutcomes
+    from commonweal.evaluation.statistics.power import Power
 
 EXAMPLE = "Example: commonweal power --win-rate 0.65"
 STAGES = {"simulate": "Simulating studies"}
@@ -71,7 +71,7 @@ def power(
     does: the 95 % interval from resampling groups must lie above 0.5.
     """
     from commonweal.errors import InputError
-    from commonweal.evaluation.power import groups_needed
+    from commonweal.evaluation.statistics.power import groups_needed
 
     for_pilot = {"--policy": policy, "--baseline": baseline, "--statistic": statistic}
     assumed = {"--rounds-per-group": rounds_per_group, "--ties": ties, "--icc": icc}
@@ -101,7 +101,7 @@ def power(
 def _assumptions(
     rounds_per_group: int | None, ties: float | None, icc: float | None
 ) -> Assumptions:
-    from commonweal.evaluation.group_outcomes import Assumptions
+    from commonweal.evaluation.statistics.group_outcomes import Assumptions
 
     given = {"rounds_per_group": rounds_per_group, "tie_share": ties, "icc": icc}
     made = Assumptions(**{key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
@@ -115,7 +115,7 @@ def _assumptions(
 def _pilot(path: Path, policy: str | None, baseline: str | None, statistic: str) -> GroupOutcomes:
     from commonweal.datasets.dataset import read_dataset
     from commonweal.errors import InputError
-    from commonweal.evaluation.group_outcomes import pilot_groups
+    from commonweal.evaluation.statistics.group_outcomes import pilot_groups
 
     if policy is None or baseline is None:
         raise InputError("a pilot needs --policy and --baseline: whose wins are counted over whom")

@@ -15,23 +15,23 @@ from commonweal.datasets.reliability import DEFAULT_THRESHOLD, drop_unreliable
 from commonweal.datasets.repairs import repaired
 from commonweal.datasets.schema import WHOSE
 from commonweal.errors import InputError
-from commonweal.evaluation.best_of_n import best_of_n
-from commonweal.evaluation.confounds import confounds
-from commonweal.evaluation.distributions import distributions
-from commonweal.evaluation.divisiveness import divisiveness
-from commonweal.evaluation.effects import effects
-from commonweal.evaluation.exclusion import exclusion
-from commonweal.evaluation.groups_needed import power
-from commonweal.evaluation.human_opinions import against_human_opinions
-from commonweal.evaluation.predicted import predicted, reward_models
-from commonweal.evaluation.rated import Rated, rated
-from commonweal.evaluation.raters import raters
-from commonweal.evaluation.revision import apart, revision, without
-from commonweal.evaluation.reward_model import reward_model
-from commonweal.evaluation.shared_questions import drawing
-from commonweal.evaluation.shown import rounds_shown
-from commonweal.evaluation.welfare_compared import welfare_compared
-from commonweal.evaluation.win_rates import by_round, default_baseline, pairs_of, win_rates
+from commonweal.evaluation.rounds.predicted import predicted, reward_models
+from commonweal.evaluation.rounds.rated import Rated, rated
+from commonweal.evaluation.rounds.shown import rounds_shown
+from commonweal.evaluation.sections.best_of_n import best_of_n
+from commonweal.evaluation.sections.confounds import confounds
+from commonweal.evaluation.sections.distributions import distributions
+from commonweal.evaluation.sections.divisiveness import divisiveness
+from commonweal.evaluation.sections.effects import effects
+from commonweal.evaluation.sections.exclusion import exclusion
+from commonweal.evaluation.sections.groups_needed import power
+from commonweal.evaluation.sections.human_opinions import against_human_opinions
+from commonweal.evaluation.sections.raters import raters
+from commonweal.evaluation.sections.revision import apart, revision, without
+from commonweal.evaluation.sections.reward_model import reward_model
+from commonweal.evaluation.sections.welfare_compared import welfare_compared
+from commonweal.evaluation.sections.win_rates import by_round, default_baseline, pairs_of, win_rates
+from commonweal.evaluation.statistics.shared_questions import drawing
 from commonweal.measures.intervals import N_RESAMPLES
 from commonweal.showing import FrameKind, Plot, frame_of, html_table
 from commonweal.types import no_progress
@@ -39,9 +39,9 @@ from commonweal.types import no_progress
 if TYPE_CHECKING:
     from commonweal.datasets.arms import Arm
     from commonweal.datasets.dataset import About, Dataset
-    from commonweal.evaluation.figures import Figure, Section
-    from commonweal.evaluation.predicted import Predicted
-    from commonweal.evaluation.shown import Round
+    from commonweal.evaluation.metrics import Figure, Section
+    from commonweal.evaluation.rounds.predicted import Predicted
+    from commonweal.evaluation.rounds.shown import Round
     from commonweal.types import Progress
 
 STAGE = "evaluate"
@@ -113,7 +113,7 @@ class Evaluation:
         Raises:
             InputError: there is no such section, or it has nothing to draw.
         """
-        from commonweal.evaluation.plots import plots
+        from commonweal.evaluation.page.plots import plots
 
         drawn = plots(self)
         if not drawn.get(section):

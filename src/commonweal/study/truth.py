@@ -10,9 +10,9 @@ import numpy as np
 
 from commonweal.datasets.dataset import Dataset
 from commonweal.datasets.schema import Column
-from commonweal.evaluation.rated import Rated, rated, sign
-from commonweal.evaluation.shared_questions import drawing
-from commonweal.evaluation.win_rates import by_round, default_baseline, pairs_of, win_rates
+from commonweal.evaluation.rounds.rated import Rated, rated, sign
+from commonweal.evaluation.sections.win_rates import by_round, default_baseline, pairs_of, win_rates
+from commonweal.evaluation.statistics.shared_questions import drawing
 from commonweal.frames import pl
 
 if TYPE_CHECKING:

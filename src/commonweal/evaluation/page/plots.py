@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from commonweal.evaluation.canvas import Canvas, Point
-from commonweal.evaluation.curves import (
+from commonweal.evaluation.drawing.canvas import Canvas, Point
+from commonweal.evaluation.metrics import Figure, Kind
+from commonweal.evaluation.page.curves import (
     best_of_n_curves,
     calibration_curve,
     having,
@@ -14,8 +15,7 @@ from commonweal.evaluation.curves import (
     rating_bars,
     win_rates_and_bounds,
 )
-from commonweal.evaluation.figures import Figure, Kind
-from commonweal.evaluation.win_rates import SPLIT_TITLES
+from commonweal.evaluation.sections.win_rates import SPLIT_TITLES
 from commonweal.showing import Plot
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from commonweal.errors import InputError
-from commonweal.evaluation.figures import Figure, Section, Table, unavailable
-from commonweal.evaluation.group_outcomes import Assumptions, GroupOutcomes, pilot_groups
-from commonweal.evaluation.power import groups_needed
+from commonweal.evaluation.metrics import Figure, Section, Table, unavailable
+from commonweal.evaluation.statistics.group_outcomes import Assumptions, GroupOutcomes, pilot_groups
+from commonweal.evaluation.statistics.power import groups_needed
 
 if TYPE_CHECKING:
     from commonweal.datasets.dataset import Dataset

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from commonweal.evaluation.rated import HUMAN, Rated
+from commonweal.evaluation.rounds.rated import HUMAN, Rated
 from commonweal.frames import pl
 from commonweal.welfare import isoelastic
 
 if TYPE_CHECKING:
     from commonweal.datasets.dataset import Dataset
-    from commonweal.evaluation.rated import IntArray
+    from commonweal.evaluation.rounds.rated import IntArray
     from commonweal.types import FloatArray
 
 

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from commonweal.evaluation.figures import Figure, Section
+from commonweal.evaluation.metrics import Figure, Section
 from commonweal.measures.bootstrap import Resampler
 from commonweal.measures.intervals import MIN_CLUSTERS
 
 if TYPE_CHECKING:
     from commonweal.datasets.dataset import Dataset
-    from commonweal.evaluation.rated import Rated
+    from commonweal.evaluation.rounds.rated import Rated
     from commonweal.types import FloatArray
 
 MAX_OF_ROUNDS = 2_000

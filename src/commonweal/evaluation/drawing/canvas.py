@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from commonweal.datasets.schema import WHOSE
-from commonweal.evaluation.figures import Figure
+from commonweal.evaluation.metrics import Figure
 from commonweal.evaluation.published import Published
 from commonweal.extras import needs
 from commonweal.showing import Plot

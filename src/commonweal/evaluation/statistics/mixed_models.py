@@ -15,12 +15,12 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Literal
 
 from commonweal.errors import InputError
-from commonweal.evaluation.regression import FEW_GROUPS, Outcome, rating_rows
+from commonweal.evaluation.statistics.regression import FEW_GROUPS, Outcome, rating_rows
 from commonweal.frames import pl
 
 if TYPE_CHECKING:
     from commonweal.datasets.dataset import Dataset
-    from commonweal.evaluation.convergence import Diagnostics
+    from commonweal.evaluation.statistics.convergence import Diagnostics
     from commonweal.types import FloatArray
 
 Kind = Literal["logistic", "ordinal"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from commonweal.evaluation.figures import (
+from commonweal.evaluation.metrics import (
     VALUE,
     Figure,
     Section,
@@ -14,7 +14,7 @@ from commonweal.evaluation.figures import (
     figure,
     unavailable,
 )
-from commonweal.evaluation.rated import Rated, over_people
+from commonweal.evaluation.rounds.rated import Rated, over_people
 from commonweal.measures.bootstrap import Resampler, by_group
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from commonweal.evaluation.best_of_n import kl_bound, win_rate_bound
-from commonweal.evaluation.canvas import COLOURS, MARKERS, Canvas, short
-from commonweal.evaluation.figures import Figure
+from commonweal.evaluation.drawing.canvas import COLOURS, MARKERS, Canvas, short
+from commonweal.evaluation.metrics import Figure
+from commonweal.evaluation.sections.best_of_n import kl_bound, win_rate_bound
 from commonweal.showing import Plot
 
 # From orange by grey to blue, the house's scale of disagreement and agreement.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from commonweal.datasets.reliability import DEFAULT_THRESHOLD, MIN_REPEATED, VERDICTS, reliability
-from commonweal.evaluation.figures import VALUE, Figure, Section, Table, figure
+from commonweal.evaluation.metrics import VALUE, Figure, Section, Table, figure
 from commonweal.frames import pl
 from commonweal.measures.bootstrap import Resampler, by_group
 from commonweal.measures.intervals import MIN_CLUSTERS
@@ -15,7 +15,7 @@ from commonweal.measures.raters import METRICS, coincidences, krippendorff_alpha
 
 if TYPE_CHECKING:
     from commonweal.datasets.dataset import Dataset
-    from commonweal.evaluation.rated import Rated
+    from commonweal.evaluation.rounds.rated import Rated
     from commonweal.types import FloatArray
 
 FEW_GROUPS = 20

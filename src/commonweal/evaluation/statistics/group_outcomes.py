@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from commonweal.errors import InputError
-from commonweal.evaluation.rated import over_policies, rated, sign
+from commonweal.evaluation.rounds.rated import over_policies, rated, sign
 from commonweal.measures.bootstrap import by_group
 
 if TYPE_CHECKING:

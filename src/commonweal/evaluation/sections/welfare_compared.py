@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from commonweal.evaluation.figures import VALUE, Figure, Section, Table, figure, unavailable
-from commonweal.evaluation.predicted import Predicted, welfare
-from commonweal.evaluation.rated import Rated, over_people
+from commonweal.evaluation.metrics import VALUE, Figure, Section, Table, figure, unavailable
+from commonweal.evaluation.rounds.predicted import Predicted, welfare
+from commonweal.evaluation.rounds.rated import Rated, over_people
 from commonweal.measures.bootstrap import Resampler, by_group
 from commonweal.measures.ranks import MIN_RANKED, rank_correlations
 from commonweal.welfare import TIE_TOLERANCE, welfare_name
 
 if TYPE_CHECKING:
-    from commonweal.evaluation.rated import BoolArray, IntArray
+    from commonweal.evaluation.rounds.rated import BoolArray, IntArray
     from commonweal.measures.intervals import Estimate
     from commonweal.types import FloatArray
 

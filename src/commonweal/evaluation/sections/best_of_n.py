@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from commonweal.evaluation.figures import (
+from commonweal.evaluation.metrics import (
     VALUE,
     Figure,
     Section,
@@ -24,12 +24,12 @@ from commonweal.evaluation.figures import (
     shown,
     unavailable,
 )
-from commonweal.evaluation.rated import SAME, Rated
+from commonweal.evaluation.rounds.rated import SAME, Rated
 from commonweal.measures.bootstrap import Resampler, by_group
 
 if TYPE_CHECKING:
-    from commonweal.evaluation.predicted import Predicted
-    from commonweal.evaluation.rated import IntArray
+    from commonweal.evaluation.rounds.predicted import Predicted
+    from commonweal.evaluation.rounds.rated import IntArray
     from commonweal.types import FloatArray
 
 CRITERIA = {0.0: ("utilitarian", "mean"), math.inf: ("rawlsian", "min")}

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from commonweal.errors import InputError
-from commonweal.evaluation.cumulative import Fit, NoFitError, fit_cumulative
-from commonweal.evaluation.mixed_models import (
+from commonweal.evaluation.statistics.cumulative import Fit, NoFitError, fit_cumulative
+from commonweal.evaluation.statistics.mixed_models import (
     TERMS,
     Difference,
     Kind,

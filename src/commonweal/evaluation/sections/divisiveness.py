@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from commonweal.evaluation.figures import (
+from commonweal.evaluation.metrics import (
     VALUE,
     Figure,
     Section,
@@ -31,7 +31,7 @@ from commonweal.measures.bootstrap import Resampler, by_group
 from commonweal.measures.intervals import ratio
 
 if TYPE_CHECKING:
-    from commonweal.evaluation.rated import BoolArray, IntArray, Rated
+    from commonweal.evaluation.rounds.rated import BoolArray, IntArray, Rated
     from commonweal.types import FloatArray
 
 ALL = "all policies"

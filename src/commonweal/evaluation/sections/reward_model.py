@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from commonweal.evaluation.figures import VALUE, Figure, Section, Table, figure, unavailable
-from commonweal.evaluation.predicted import reward_models, statement_index
-from commonweal.evaluation.rated import Rated, sign
+from commonweal.evaluation.metrics import VALUE, Figure, Section, Table, figure, unavailable
+from commonweal.evaluation.rounds.predicted import reward_models, statement_index
+from commonweal.evaluation.rounds.rated import Rated, sign
 from commonweal.frames import pl
 from commonweal.measures.accuracy import ANY_DIFFERENCE, Cells, crossed, within_person
 from commonweal.measures.bootstrap import Resampler, by_group
@@ -28,7 +28,7 @@ from commonweal.measures.calibration import (
 
 if TYPE_CHECKING:
     from commonweal.datasets.dataset import Dataset
-    from commonweal.evaluation.rated import IntArray
+    from commonweal.evaluation.rounds.rated import IntArray
     from commonweal.types import FloatArray
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from commonweal.evaluation.figures import (
+from commonweal.evaluation.metrics import (
     VALUE,
     Figure,
     Section,
@@ -14,8 +14,8 @@ from commonweal.evaluation.figures import (
     figure,
     unavailable,
 )
-from commonweal.evaluation.rated import HUMAN, Rated, sign
-from commonweal.evaluation.win_rates import subsets
+from commonweal.evaluation.rounds.rated import HUMAN, Rated, sign
+from commonweal.evaluation.sections.win_rates import subsets
 from commonweal.measures.bootstrap import Resampler, by_group
 
 if TYPE_CHECKING:

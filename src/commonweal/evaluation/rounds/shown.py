@@ -9,7 +9,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from commonweal.datasets.dataset import Dataset
-    from commonweal.evaluation.rated import Rated
+    from commonweal.evaluation.rounds.rated import Rated
     from commonweal.types import FloatArray
 
 MOST_ROUNDS = 12

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from commonweal.datasets.arms import Arm, arms_of
-from commonweal.evaluation.figures import (
+from commonweal.evaluation.metrics import (
     VALUE,
     Figure,
     Section,
@@ -18,12 +18,12 @@ from commonweal.evaluation.figures import (
     figure,
     unavailable,
 )
-from commonweal.evaluation.rated import Rated, over_policies, sign
+from commonweal.evaluation.rounds.rated import Rated, over_policies, sign
 from commonweal.measures.bootstrap import Resampler, by_group
 from commonweal.measures.intervals import Estimate
 
 if TYPE_CHECKING:
-    from commonweal.evaluation.rated import BoolArray
+    from commonweal.evaluation.rounds.rated import BoolArray
     from commonweal.types import FloatArray
 
 STATISTICS = {"mean": "mean", "median": "median", "min": "minimum"}

@@ -10,14 +10,14 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from commonweal.datasets.schema import WHOSE
-from commonweal.evaluation.plots import plots
+from commonweal.evaluation.page.plots import plots
 from commonweal.files import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from commonweal.evaluation.evaluate import Evaluation
-    from commonweal.evaluation.figures import Figure
+    from commonweal.evaluation.metrics import Figure
 
 SCHEMA = "commonweal/evaluation/1"
 
@@ -119,7 +119,7 @@ def render_page(evaluation: Evaluation) -> str:
     from markupsafe import Markup
 
     environment = Environment(
-        loader=PackageLoader("commonweal.evaluation", ""),
+        loader=PackageLoader("commonweal.evaluation.page", ""),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

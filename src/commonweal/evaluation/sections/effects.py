@@ -7,21 +7,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from commonweal.errors import InputError, MissingExtraError
-from commonweal.evaluation.convergence import NotConvergedError
-from commonweal.evaluation.cumulative import NoFitError
-from commonweal.evaluation.figures import VALUE, Figure, Section, Table, shown, unavailable
-from commonweal.evaluation.mixed_likelihood import fit_likelihood
-from commonweal.evaluation.mixed_posterior import fit_posterior
-from commonweal.evaluation.regression import Effect, Outcome, policy_effects
+from commonweal.evaluation.metrics import VALUE, Figure, Section, Table, shown, unavailable
+from commonweal.evaluation.statistics.convergence import NotConvergedError
+from commonweal.evaluation.statistics.cumulative import NoFitError
+from commonweal.evaluation.statistics.mixed_likelihood import fit_likelihood
+from commonweal.evaluation.statistics.mixed_posterior import fit_posterior
+from commonweal.evaluation.statistics.regression import Effect, Outcome, policy_effects
 from commonweal.types import no_progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from commonweal.datasets.dataset import Dataset
-    from commonweal.evaluation import figures
-    from commonweal.evaluation.mixed_models import Difference, Kind, MixedModel
-    from commonweal.evaluation.win_rates import Pair
+    from commonweal.evaluation import metrics
+    from commonweal.evaluation.sections.win_rates import Pair
+    from commonweal.evaluation.statistics.mixed_models import Difference, Kind, MixedModel
     from commonweal.types import Progress
 
 OUTCOMES: tuple[Outcome, ...] = ("agreement", "agrees", "quality")
@@ -114,7 +114,7 @@ def _fast(
         )
     except InputError as error:
         return [unavailable(key, title, str(error))]
-    kind: figures.Kind = "share" if outcome == "agrees" else "points"
+    kind: metrics.Kind = "share" if outcome == "agrees" else "points"
     what = {
         "agreement": "points of agreement",
         "quality": "points of quality",

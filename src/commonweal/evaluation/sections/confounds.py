@@ -12,10 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from commonweal.evaluation.divisiveness import nothing_divisive, reached_by, sides
-from commonweal.evaluation.exclusion import differences as medians_apart
-from commonweal.evaluation.exclusion import nothing_excluded
-from commonweal.evaluation.figures import (
+from commonweal.evaluation.metrics import (
     VALUE,
     Figure,
     Section,
@@ -23,14 +20,17 @@ from commonweal.evaluation.figures import (
     figure,
     unavailable,
 )
-from commonweal.evaluation.human_opinions import differences, nothing_to_compare
-from commonweal.evaluation.rated import HUMAN, SAME, Rated, over_people, over_policies, sign
-from commonweal.evaluation.win_rates import by_round, pairs_of
+from commonweal.evaluation.rounds.rated import HUMAN, SAME, Rated, over_people, over_policies, sign
+from commonweal.evaluation.sections.divisiveness import nothing_divisive, reached_by, sides
+from commonweal.evaluation.sections.exclusion import differences as medians_apart
+from commonweal.evaluation.sections.exclusion import nothing_excluded
+from commonweal.evaluation.sections.human_opinions import differences, nothing_to_compare
+from commonweal.evaluation.sections.win_rates import by_round, pairs_of
 from commonweal.measures.bootstrap import Resampler, by_group
 from commonweal.measures.intervals import ratio
 
 if TYPE_CHECKING:
-    from commonweal.evaluation.rated import IntArray
+    from commonweal.evaluation.rounds.rated import IntArray
     from commonweal.types import FloatArray
 
 MIN_BEYOND = 0.05

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from commonweal.evaluation.figures import VALUE, Figure, Section, Table, figure
+from commonweal.evaluation.metrics import VALUE, Figure, Section, Table, figure
 from commonweal.measures.bootstrap import Resampler
 from commonweal.types import AGREEMENT_SCALE, QUALITY_SCALE, RATING_MAX
 
 if TYPE_CHECKING:
-    from commonweal.evaluation.rated import Rated
+    from commonweal.evaluation.rounds.rated import Rated
     from commonweal.types import FloatArray
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from commonweal.errors import InputError
-from commonweal.evaluation.figures import VALUE, Figure, Section, Table, figure
-from commonweal.evaluation.rated import sign
+from commonweal.evaluation.metrics import VALUE, Figure, Section, Table, figure
+from commonweal.evaluation.rounds.rated import sign
 from commonweal.frames import pl
 from commonweal.measures.bootstrap import Resampler, by_group
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from commonweal.errors import InputError
-from commonweal.evaluation.group_outcomes import (
+from commonweal.evaluation.statistics.group_outcomes import (
     Assumptions,
     GroupOutcomes,
     at_win_rate,

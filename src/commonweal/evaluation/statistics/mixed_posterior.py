@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from commonweal.errors import InputError
-from commonweal.evaluation.convergence import NotConvergedError, diagnose, library, quiet
-from commonweal.evaluation.mixed_models import (
+from commonweal.evaluation.statistics.convergence import NotConvergedError, diagnose, library, quiet
+from commonweal.evaluation.statistics.mixed_models import (
     FACTORS,
     Difference,
     Kind,

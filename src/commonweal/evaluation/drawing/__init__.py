@@ -1,0 +1,1 @@
+"""What plots are drawn with."""

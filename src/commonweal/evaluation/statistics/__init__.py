@@ -1,0 +1,1 @@
+"""Statistics that are no sections: regressions, mixed models, power, two-way intervals."""
