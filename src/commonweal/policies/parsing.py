@@ -216,7 +216,7 @@ class Parser:
         if len(set(runs)) < MIN_DISTINCT_SHARE * len(runs):
             share = len(set(runs)) / len(runs)
             return RejectionReason.REPETITION, f"only {share:.0%} of its runs of words are distinct"
-        if self.revises and words == tokens(self.revises):
+        if self._is_the_revised(words):
             return RejectionReason.DUPLICATE, "is the statement that was to be revised, unchanged"
         return (
             self._contradiction(text) or self._invented_figure(text) or _duplicate(words, accepted)
@@ -238,6 +238,13 @@ class Parser:
         words = tokens(_evened(text))
         copied = self._copied(words) if words else None
         return None if copied is None else copied[0]
+
+    def repeats(self, text: str) -> bool:
+        """Whether a text is the statement that was to be revised, unchanged."""
+        return self._is_the_revised(tokens(_evened(text)))
+
+    def _is_the_revised(self, words: list[str]) -> bool:
+        return bool(self.revises) and words == tokens(self.revises)
 
     def _copied(self, words: list[str]) -> tuple[str, str] | None:
         for opinion, theirs in zip(self.opinions, self._opinion_words, strict=True):

@@ -35,8 +35,8 @@ N_ORDERS = 4
 it, and on a processor reading 16 orders takes longer than writing 16 answers."""
 
 TAKEN_OVER = 0.5
-"""Share of the first draw that copies one opinion from which on that opinion is left out of the
-prompt: it gives the model orders, or is all that the model hears."""
+"""Share of the first draw that copies one opinion, or the statement to be revised, from which on
+that is left out of the prompt: it gives the model orders, or is all that the model hears."""
 
 ROOM = 4
 """Times the template's tokens that a completion gets where the first draw was all too long."""
@@ -149,7 +149,8 @@ class PromptedPolicy:
         candidates: list[Candidate] = []
         rejections: list[Rejection] = []
         n_sampled = 0
-        sampling = self.template.sampling
+        before = (0, 0)  # candidates and completions of another prompt, whose share says nothing
+        template, sampling = self.template, self.template.sampling
         completions: list[Completion] = []
         left_out: str | None = None
         for attempt in range(MAX_ATTEMPTS):
@@ -159,9 +160,10 @@ class PromptedPolicy:
                     f"every completion reached the limit of {self.template.sampling.max_tokens} "
                     f"tokens, so up to {sampling.max_tokens} were allowed",
                 )
-            n_draws = _n_draws(n_candidates, len(candidates), n_sampled)
+            share = (len(candidates) - before[0], n_sampled - before[1])
+            n_draws = _n_draws(n_candidates, n_candidates - len(candidates), *share)
             draws = [draw_one(n_sampled + i).without(left_out) for i in range(n_draws)]
-            completions = self._complete(question, draws, n_sampled, sampling, on_done)
+            completions = self._complete(question, draws, n_sampled, template, sampling, on_done)
             n_sampled += n_draws
             for draw, completion in zip(draws, completions, strict=True):
                 if len(candidates) == n_candidates:
@@ -179,6 +181,15 @@ class PromptedPolicy:
                     f"most of the first {n_draws} texts copied the opinion of {left_out}, so the "
                     "others were written without showing it to the model; it is scored like all",
                 )
+                before = (len(candidates), n_sampled)
+            if attempt == 0 and (without := _without_statement(template, draws, completions)):
+                template = without
+                notes += (
+                    f"most of the first {n_draws} texts repeated the statement that was to be "
+                    "revised, so the others were written from opinions and critiques without "
+                    "showing it to the model; it stands among the candidates",
+                )
+                before = (len(candidates), n_sampled)
             if attempt == 0 and (why := why_all_empty(completions)):
                 raise GenerationError(
                     f"{self.model.model_id}: all {n_draws} completions of the first draw are "
@@ -206,11 +217,12 @@ class PromptedPolicy:
         question: Question,
         draws: Sequence[_Draw],
         n_before: int,
+        template: PromptTemplate | BoundRevision,
         sampling: Sampling,
         on_done: Callable[[int, int], None] | None,
     ) -> list[Completion]:
         prompts = [
-            self.template.render(question.text, [draw.sources.texts[name] for name in draw.order])
+            template.render(question.text, [draw.sources.texts[name] for name in draw.order])
             for draw in draws
         ]
 
@@ -260,11 +272,10 @@ def _parser(
     return Parser(question, opinions, template.own_texts(), given, template.statement)
 
 
-def _n_draws(n_candidates: int, n_accepted: int, n_sampled: int) -> int:
+def _n_draws(n_candidates: int, n_missing: int, n_accepted: int, n_sampled: int) -> int:
     """How many completions to draw next: as many as the share accepted so far makes likely to do,
     but no more than twice the number of candidates.
     """
-    n_missing = n_candidates - n_accepted
     if n_sampled == 0:
         return n_missing
     share = max(n_accepted / n_sampled, 0.1)
@@ -282,6 +293,21 @@ def _taken_over_by(draws: Sequence[_Draw], completions: Sequence[Completion]) ->
         return None
     ((name, n_copies),) = copied.most_common(1)
     return name if n_copies > TAKEN_OVER * len(draws) else None
+
+
+def _without_statement(
+    template: PromptTemplate | BoundRevision,
+    draws: Sequence[_Draw],
+    completions: Sequence[Completion],
+) -> BoundRevision | None:
+    """The prompt without the statement where most completions only repeat it; None elsewhere."""
+    if not isinstance(template, BoundRevision) or not template.template.anew:
+        return None
+    repeated = [
+        draw.sources.parser.repeats(completion.text)
+        for draw, completion in zip(draws, completions, strict=True)
+    ]
+    return replace(template, anew=True) if sum(repeated) > TAKEN_OVER * len(draws) else None
 
 
 def _orders(ids: Sequence[str], rng: np.random.Generator) -> list[tuple[str, ...]]:

@@ -92,7 +92,10 @@ class WorkedRevision:
 
 @dataclass(frozen=True, slots=True)
 class RevisionTemplate:
-    """A way of prompting for revisions: as ``PromptTemplate``, with a statement and critiques."""
+    """A way of prompting for revisions: as ``PromptTemplate``, with a statement and critiques.
+
+    ``anew`` is what ``user`` is, without the statement: for a model that would only repeat it.
+    """
 
     system: str
     user: str
@@ -100,6 +103,7 @@ class RevisionTemplate:
     critique: str
     sampling: Sampling
     examples: tuple[WorkedRevision, ...] = ()
+    anew: str = ""
 
     @property
     def hash(self) -> str:
@@ -116,15 +120,29 @@ class RevisionTemplate:
         """The chat prompt for these opinions and critiques, in this order."""
         messages = [Message("system", self.system)]
         for each in self.examples:
-            told = self._user_text(each.question, each.opinions, each.statement, each.critiques)
-            messages += [Message("user", told), Message("assistant", each.revision)]
-        messages.append(Message("user", self._user_text(question, opinions, statement, critiques)))
-        return tuple(messages)
+            asked = self._filled(
+                self.user, each.question, each.opinions, each.critiques, each.statement
+            )
+            messages += [Message("user", asked), Message("assistant", each.revision)]
+        asked = self._filled(self.user, question, opinions, critiques, statement)
+        return (*messages, Message("user", asked))
 
-    def _user_text(
-        self, question: str, opinions: Sequence[str], statement: str, critiques: Sequence[str]
+    def render_anew(
+        self, question: str, opinions: Sequence[str], critiques: Sequence[str]
+    ) -> Prompt:
+        """The chat prompt without the statement, and without examples, which hold statements."""
+        asked = self._filled(self.anew, question, opinions, critiques)
+        return (Message("system", self.system), Message("user", asked))
+
+    def _filled(
+        self,
+        form: str,
+        question: str,
+        opinions: Sequence[str],
+        critiques: Sequence[str],
+        statement: str = "",
     ) -> str:
-        return self.user.format(
+        return form.format(
             question=as_data(question),
             opinions="\n".join(self.opinion.format(text=as_data(text)) for text in opinions),
             statement=as_data(statement),
@@ -137,12 +155,13 @@ class BoundRevision:
     """A revision template about one statement: what a ``PromptedPolicy`` writes with.
 
     Critiques stand in the prompt in the order in which they are given here; the opinions before
-    them in an order by chance, as in every prompt.
+    them in an order by chance, as in every prompt. ``anew`` leaves the statement out.
     """
 
     template: RevisionTemplate
     statement: str
     critiques: tuple[str, ...]
+    anew: bool = False
 
     @property
     def hash(self) -> str:
@@ -161,6 +180,8 @@ class BoundRevision:
 
     def render(self, question: str, opinions: Sequence[str]) -> Prompt:
         """The chat prompt for these opinions, in this order."""
+        if self.anew:
+            return self.template.render_anew(question, opinions, self.critiques)
         return self.template.render(question, opinions, self.statement, self.critiques)
 
     def own_texts(self) -> tuple[str, ...]:

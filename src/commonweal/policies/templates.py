@@ -77,6 +77,7 @@ class _RevisionTemplate(_Part):
     user: Text
     opinion: Text
     critique: Text
+    anew: str = ""
     sampling: _Sampling
     examples: list[_Revision] = []
 
@@ -92,6 +93,7 @@ REVISION_PLACES = {
     "user": ("question", "opinions", "statement", "critiques"),
     "opinion": ("text",),
     "critique": ("text",),
+    "anew": ("question", "opinions", "critiques"),
 }
 """Likewise, of a template for revisions."""
 
@@ -139,7 +141,8 @@ def load_revision_template(name: str) -> RevisionTemplate:
     text, _ = _text_of(name, REVISIONS)
     read = _validated(_RevisionTemplate, name, text)
     for field, places in REVISION_PLACES.items():
-        _check_places(name, text, field, getattr(read, field), places)
+        if field != "anew" or read.anew:
+            _check_places(name, text, field, getattr(read, field), places)
     examples = tuple(
         WorkedRevision(
             each.question,
@@ -151,7 +154,9 @@ def load_revision_template(name: str) -> RevisionTemplate:
         for each in read.examples
     )
     sampling = _sampling(name, text, read.sampling)
-    return RevisionTemplate(read.system, read.user, read.opinion, read.critique, sampling, examples)
+    return RevisionTemplate(
+        read.system, read.user, read.opinion, read.critique, sampling, examples, read.anew
+    )
 
 
 def _text_of(name: str, ours: Collection[str]) -> tuple[str, Traversable]:
