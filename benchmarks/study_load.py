@@ -55,7 +55,7 @@ class LongWriter:
 
     def write(self, task, *, timeout_seconds):  # noqa: ARG002 - the protocol
         from commonweal.selection import Selection
-        from commonweal.study.writer import Written
+        from commonweal.study.writing.writer import Written
         from commonweal.types import Candidate, Question
         from commonweal.welfare import Isoelastic
 
@@ -82,8 +82,8 @@ class LongWriter:
 
 
 def serve(url: str, name: str, port: int) -> None:
-    from commonweal.study import server
-    from commonweal.study.store import Store
+    from commonweal.study.storage.store import Store
+    from commonweal.study.web import server
     from commonweal.study.web.app import Site
 
     store = Store(url)
@@ -96,10 +96,10 @@ def prepare(url: str, name: str, n_people: int) -> list[str]:
     """Cookies of people who are at their first statement."""
     from sqlalchemy import select
 
-    from commonweal.study import answers, people
-    from commonweal.study.jobs import Worker
-    from commonweal.study.store import Store
-    from commonweal.study.tables import Group, Participant
+    from commonweal.study.domain import answers, people
+    from commonweal.study.storage.store import Store
+    from commonweal.study.storage.tables import Group, Participant
+    from commonweal.study.writing.jobs import Worker
 
     store = Store(url)
     study_id = store.open_study(study(name))

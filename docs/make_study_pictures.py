@@ -23,9 +23,9 @@ sys.path.insert(0, str(DOCS.parent / "tests" / "study"))
 from serving import free_port  # noqa: E402
 from test_room_browsers import on_port  # noqa: E402
 
-from commonweal.study import stock  # noqa: E402
-from commonweal.study.quick import open_session, quick_study  # noqa: E402
-from commonweal.study.store import Store  # noqa: E402
+from commonweal.study.domain.quick import open_session, quick_study  # noqa: E402
+from commonweal.study.simulation import stock  # noqa: E402
+from commonweal.study.storage.store import Store  # noqa: E402
 
 QUESTION = {
     "en": "Should local buses be free for everyone?",

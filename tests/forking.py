@@ -19,7 +19,7 @@ LOADED = [
     *("pytest", "numpy", "polars", "openvino.opset13", "openvino_genai", "openvino_tokenizers"),
     *("tokenizers", "safetensors.numpy", "httpx", "jinja2", "rich.console", "rich.progress"),
     *("commonweal.cli.app", "commonweal.agreement", "commonweal.rewards.first"),
-    *("commonweal.evaluation", "commonweal.study.server", "commonweal.study.web.app"),
+    *("commonweal.evaluation", "commonweal.study.web.server", "commonweal.study.web.app"),
     *("study_making", "forking"),
 ]
 """What is not installed, or not in reach of the tests that run, is passed over."""

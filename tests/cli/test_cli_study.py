@@ -35,8 +35,8 @@ def test_a_new_study_can_be_read_and_is_not_overwritten(study):
 
 
 def test_a_kept_quick_session_is_exported_without_a_study_file(tmp_path):
-    from commonweal.study.quick import open_session, quick_study
-    from commonweal.study.store import Store
+    from commonweal.study.domain.quick import open_session, quick_study
+    from commonweal.study.storage.store import Store
 
     kept = tmp_path / "session.db"
     store = Store(f"sqlite:///{kept}")
@@ -225,7 +225,7 @@ def quick(port, *more, env):
 
 @pytest.mark.slow
 def test_a_killed_session_goes_on_with_the_same_command(tmp_path):
-    from commonweal.study.bots import Browser
+    from commonweal.study.simulation.bots import Browser
 
     env = {"COMMONWEAL_DATA": str(tmp_path / "data")}
     with socket.socket() as free:

@@ -17,8 +17,8 @@ from commonweal.result import Agreement
 from commonweal.rewards import LogisticCalibration
 from commonweal.selection.shortlist import most_sensible
 from commonweal.study.arm_config import ArmConfig
-from commonweal.study.quick import quick_study
-from commonweal.study.written import Task, written_by
+from commonweal.study.domain.quick import quick_study
+from commonweal.study.writing.written import Task, written_by
 from commonweal.types import Opinion
 
 QUESTION = "Should local buses be free for everyone?"

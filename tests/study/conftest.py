@@ -99,7 +99,7 @@ def database_url(request, tmp_path):
 @pytest.fixture(scope="session")
 def argon2_hasher():
     """What passwords are hashed with outside of these tests."""
-    return pytest.importorskip("commonweal.study.researchers")._hasher
+    return pytest.importorskip("commonweal.study.domain.researchers")._hasher
 
 
 @pytest.fixture(autouse=True)
@@ -107,7 +107,7 @@ def cheap_passwords(argon2_hasher, monkeypatch):
     """Hashing that is as good as none: hundreds of logins would take most of the tests' time."""
     from argon2 import PasswordHasher
 
-    from commonweal.study import researchers
+    from commonweal.study.domain import researchers
 
     cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     monkeypatch.setattr(researchers, "_hasher", cheap)

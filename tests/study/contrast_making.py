@@ -22,12 +22,12 @@ from commonweal.participants import Asked
 from commonweal.participants.considerations import BankQuestion, Consideration
 from commonweal.participants.latent import LatentCrowd, LatentSettings, agreement_of
 from commonweal.rewards import LogisticCalibration
-from commonweal.study.export import export_study
-from commonweal.study.simulate import STEADY, simulate
-from commonweal.study.store import ManualClock, Store
-from commonweal.study.truth import true_win_rates
+from commonweal.study.export.dataset import export_study
+from commonweal.study.simulation.simulate import STEADY, simulate
+from commonweal.study.simulation.truth import true_win_rates
+from commonweal.study.storage.store import ManualClock, Store
 from commonweal.study.web.app import Site
-from commonweal.study.writer import opinions_of, written_by
+from commonweal.study.writing.writer import opinions_of, written_by
 from commonweal.types import Candidate, Generation, Question
 
 N = 5

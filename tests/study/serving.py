@@ -55,9 +55,10 @@ def serve(url: str, port: int, writing_seconds: float, size: int) -> None:
     """What the process does."""
     from study_making import ScriptedWriter, small_study
 
-    from commonweal.study import jobs, server
-    from commonweal.study.store import Store
+    from commonweal.study.storage.store import Store
+    from commonweal.study.web import server
     from commonweal.study.web.app import Site
+    from commonweal.study.writing import jobs
 
     jobs.LEASE_SECONDS = 2.0  # a job of a killed server is taken up after this
 

@@ -9,12 +9,12 @@ from sqlalchemy import create_engine, event, text
 
 from commonweal.errors import EngineError
 from commonweal.selection import Selection
-from commonweal.study import answers, people
 from commonweal.study.config import ArmConfig, QuestionConfig, StudyConfig
-from commonweal.study.pages import current_page
-from commonweal.study.store import ManualClock, Store
-from commonweal.study.tables import Participant
-from commonweal.study.writer import Task, Written
+from commonweal.study.domain import answers, people
+from commonweal.study.domain.pages import current_page
+from commonweal.study.storage.store import ManualClock, Store
+from commonweal.study.storage.tables import Participant
+from commonweal.study.writing.writer import Task, Written
 from commonweal.types import Candidate, Question
 
 OPINION = "Buses should cost less, because many people have no car and still have to get to work."

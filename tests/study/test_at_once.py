@@ -18,9 +18,9 @@ from starlette.testclient import TestClient
 from study_making import OPINION, small_study
 from web_making import Served, to_opinions, to_ratings
 
-from commonweal.study import people
-from commonweal.study.researchers import remove
-from commonweal.study.tables import Draft, Event, Opinion, Participant, Rating
+from commonweal.study.domain import people
+from commonweal.study.domain.researchers import remove
+from commonweal.study.storage.tables import Draft, Event, Opinion, Participant, Rating
 from commonweal.study.web import app
 from commonweal.study.web.participant import _ACTIONS
 

@@ -15,8 +15,8 @@ pytest.importorskip("starlette", reason="the extra `study` is not installed")
 import httpx
 import uvicorn
 
-from commonweal.study import server
-from commonweal.study.connections import Unfinished, allow_many_files
+from commonweal.study.web import server
+from commonweal.study.web.connections import Unfinished, allow_many_files
 
 HALF = b"GET /join HTTP/1.1\r\nHost: here\r\nX-Slow: "
 BODY = (

@@ -14,13 +14,13 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 from study_making import OPINION, ScriptedWriter
 
-from commonweal.study import door, people
-from commonweal.study.bots import Browser
-from commonweal.study.door import BURST, CODE_SECONDS, MAX_WAITING, Arrivals
-from commonweal.study.lobby import ROOM_SECONDS
-from commonweal.study.quick import open_session, quick_study
-from commonweal.study.store import ManualClock, Store
-from commonweal.study.tables import Event, Group, Participant
+from commonweal.study.domain import door, people
+from commonweal.study.domain.door import BURST, CODE_SECONDS, MAX_WAITING, Arrivals
+from commonweal.study.domain.lobby import ROOM_SECONDS
+from commonweal.study.domain.quick import open_session, quick_study
+from commonweal.study.simulation.bots import Browser
+from commonweal.study.storage.store import ManualClock, Store
+from commonweal.study.storage.tables import Event, Group, Participant
 from commonweal.study.web.app import Site
 from commonweal.study.web.limits import Limits
 

@@ -19,13 +19,13 @@ from study_making import OPINION, Place, small_study
 from web_making import Served, to_opinions
 
 from commonweal.errors import InputError
-from commonweal.study.bots import Browser
-from commonweal.study.export import export_study
-from commonweal.study.folder import back_up, open_kept
-from commonweal.study.payments import payments, safe_cell
-from commonweal.study.sessions import delete_old
-from commonweal.study.store import Store
-from commonweal.study.tables import Opinion, Participant
+from commonweal.study.export.dataset import export_study
+from commonweal.study.export.payments import payments, safe_cell
+from commonweal.study.simulation.bots import Browser
+from commonweal.study.storage.folder import back_up, open_kept
+from commonweal.study.storage.sessions import delete_old
+from commonweal.study.storage.store import Store
+from commonweal.study.storage.tables import Opinion, Participant
 
 SIGNALS = [each for each in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, each)]
 

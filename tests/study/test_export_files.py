@@ -17,7 +17,7 @@ from study_making import OPINION
 from web_making import logged_in, to_opinions
 
 from commonweal.datasets.dataset import read_dataset
-from commonweal.study.tables import Event
+from commonweal.study.storage.tables import Event
 
 HOSTILE = '=HYPERLINK("http://192.0.2.1";A1) is what I would say about our buses, and why not?'
 

@@ -13,10 +13,12 @@ from study_making import OPINION, Place, ScriptedWriter
 from web_making import Served, to_opinions
 
 from commonweal.datasets.dataset import read_dataset
-from commonweal.study import gaps, jobs, machine, people
-from commonweal.study.export import LEFT_OUT, export_study
-from commonweal.study.store import SystemClock
-from commonweal.study.tables import Group, Job, Participant, Rating
+from commonweal.study.domain import machine, people
+from commonweal.study.export.dataset import LEFT_OUT, export_study
+from commonweal.study.storage import gaps
+from commonweal.study.storage.store import SystemClock
+from commonweal.study.storage.tables import Group, Job, Participant, Rating
+from commonweal.study.writing import jobs
 
 
 class Jumping:

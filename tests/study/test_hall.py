@@ -17,7 +17,7 @@ pytest.importorskip("starlette", reason="the extra `study` is not installed")
 import httpx
 from quick_session import begin
 
-from commonweal.study.bots import Browser
+from commonweal.study.simulation.bots import Browser
 
 N_PHONES = 110
 ARRIVE_SECONDS = 30

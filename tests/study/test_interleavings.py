@@ -9,10 +9,12 @@ import pytest
 from sqlalchemy import event, select
 from study_making import OPINION, ScriptedWriter, small_study
 
-from commonweal.study import answers, gaps, jobs, machine, people, privacy
-from commonweal.study.pages import current_page
-from commonweal.study.store import Store
-from commonweal.study.tables import Draft, Group, Job, Opinion, Participant
+from commonweal.study.domain import answers, machine, people, privacy
+from commonweal.study.domain.pages import current_page
+from commonweal.study.storage import gaps
+from commonweal.study.storage.store import Store
+from commonweal.study.storage.tables import Draft, Group, Job, Opinion, Participant
+from commonweal.study.writing import jobs
 
 WAITS = ("waiting", "lobby", "end")
 A_STUDY = {"checks": [], "arms": [{"name": "one", "candidates": 2}]}

@@ -11,10 +11,10 @@ pytest.importorskip("starlette", reason="the extra `study` is not installed")
 from starlette.testclient import TestClient
 from study_making import OPINION, ScriptedWriter
 
-from commonweal.study.bots import Browser
-from commonweal.study.keeping import RESULT_DAYS
-from commonweal.study.quick import open_session, quick_study
-from commonweal.study.store import ManualClock, Store
+from commonweal.study.domain.keeping import RESULT_DAYS
+from commonweal.study.domain.quick import open_session, quick_study
+from commonweal.study.simulation.bots import Browser
+from commonweal.study.storage.store import ManualClock, Store
 from commonweal.study.web.app import Site
 
 QUESTIONS = ["Should buses be free?", "Should shops be shut?"]

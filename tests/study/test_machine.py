@@ -9,10 +9,9 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import DBAPIError
 from study_making import OPINION, Place, ScriptedWriter, small_study
 
-from commonweal.study import answers, machine, people
-from commonweal.study.jobs import Worker
-from commonweal.study.pages import current_page
-from commonweal.study.tables import (
+from commonweal.study.domain import answers, machine, people
+from commonweal.study.domain.pages import current_page
+from commonweal.study.storage.tables import (
     Draft,
     Event,
     Group,
@@ -24,6 +23,7 @@ from commonweal.study.tables import (
     Round,
     Statement,
 )
+from commonweal.study.writing.jobs import Worker
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ from study_making import OPINION, Place, ScriptedWriter, empty_database, small_s
 
 from commonweal.datasets.dataset import read_dataset
 from commonweal.errors import EngineError
-from commonweal.study import answers, faults, held_texts, jobs, machine, people, privacy
-from commonweal.study.export import export_study
-from commonweal.study.lobby import PRESENT_SECONDS
-from commonweal.study.tables import (
+from commonweal.study.domain import answers, faults, machine, people, privacy
+from commonweal.study.domain.lobby import PRESENT_SECONDS
+from commonweal.study.export.dataset import export_study
+from commonweal.study.storage.tables import (
     Critique,
     Group,
     Job,
@@ -31,6 +31,7 @@ from commonweal.study.tables import (
     Round,
     Statement,
 )
+from commonweal.study.writing import held_texts, jobs
 
 MODES = st.sampled_from(["automatic", "review"])
 

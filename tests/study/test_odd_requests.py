@@ -15,9 +15,9 @@ from starlette.testclient import TestClient
 from test_connections import opened, running
 from web_making import Served, to_opinions
 
-from commonweal.study import server
-from commonweal.study.connections import MAX_HEAD_BYTES, MAX_REQUEST_BYTES, Unfinished
-from commonweal.study.tables import Opinion, Participant
+from commonweal.study.storage.tables import Opinion, Participant
+from commonweal.study.web import server
+from commonweal.study.web.connections import MAX_HEAD_BYTES, MAX_REQUEST_BYTES, Unfinished
 from commonweal.study.web.visit import MAX_BODY_BYTES
 
 START = b"GET /join HTTP/1.1\r\nHost: here\r\n"

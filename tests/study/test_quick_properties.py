@@ -14,9 +14,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from sqlalchemy import select
 from study_making import Place, ScriptedWriter
 
-from commonweal.study import jobs, lobby, machine, people, quick, revisions
-from commonweal.study.researchers import extend
-from commonweal.study.tables import Group, Job, Opinion, Participant, Round, Statement
+from commonweal.study.domain import lobby, machine, people, quick, revisions
+from commonweal.study.domain.researchers import extend
+from commonweal.study.storage.tables import Group, Job, Opinion, Participant, Round, Statement
+from commonweal.study.writing import jobs
 
 NEXT = {
     "opinions": {"opinion_check", "generating"},

@@ -11,10 +11,10 @@ from starlette.testclient import TestClient
 from study_making import OPINION, ScriptedWriter
 
 from commonweal.errors import InputError
-from commonweal.study.bots import Browser
-from commonweal.study.quick import open_session, quick_study
-from commonweal.study.store import ManualClock, Store
-from commonweal.study.tables import Event
+from commonweal.study.domain.quick import open_session, quick_study
+from commonweal.study.simulation.bots import Browser
+from commonweal.study.storage.store import ManualClock, Store
+from commonweal.study.storage.tables import Event
 from commonweal.study.web.app import Site
 
 QUESTIONS = ["Should buses be free?"]

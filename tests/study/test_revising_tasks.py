@@ -8,8 +8,8 @@ import pytest
 from commonweal.errors import GenerationError
 from commonweal.models.scripted import ScriptedModel
 from commonweal.study.config import ArmConfig
-from commonweal.study.stock import ChanceReward, StockPolicy
-from commonweal.study.writer import EngineWriter, Revises, Task
+from commonweal.study.simulation.stock import ChanceReward, StockPolicy
+from commonweal.study.writing.writer import EngineWriter, Revises, Task
 from commonweal.types import Candidate, Critique, Opinion
 
 OPINIONS = (

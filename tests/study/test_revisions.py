@@ -18,17 +18,16 @@ from web_making import Served, logged_in
 
 from commonweal.datasets.dataset import read_dataset
 from commonweal.evaluation.evaluate import evaluate
-from commonweal.study import answers, privacy
-from commonweal.study.bots import Browser
-from commonweal.study.export import export_study
-from commonweal.study.jobs import Worker
-from commonweal.study.outcome import outcome_of
-from commonweal.study.quick import open_session, quick_study
-from commonweal.study.revisions import EDITED
-from commonweal.study.simulate import STEADY, simulate
-from commonweal.study.stock import StockWriter
-from commonweal.study.store import ManualClock, Store
-from commonweal.study.tables import (
+from commonweal.study.domain import answers, privacy
+from commonweal.study.domain.outcome import outcome_of
+from commonweal.study.domain.quick import open_session, quick_study
+from commonweal.study.domain.revisions import EDITED
+from commonweal.study.export.dataset import export_study
+from commonweal.study.simulation.bots import Browser
+from commonweal.study.simulation.simulate import STEADY, simulate
+from commonweal.study.simulation.stock import StockWriter
+from commonweal.study.storage.store import ManualClock, Store
+from commonweal.study.storage.tables import (
     Critique,
     Group,
     Job,
@@ -39,6 +38,7 @@ from commonweal.study.tables import (
     Statement,
 )
 from commonweal.study.web.app import Site
+from commonweal.study.writing.jobs import Worker
 
 
 @pytest.fixture

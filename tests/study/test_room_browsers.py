@@ -16,9 +16,9 @@ from browsing import Somebody, check, press_in_room
 from serving import free_port
 from study_making import OPINION
 
-from commonweal.study.quick import open_session, quick_study
-from commonweal.study.stock import StockWriter
-from commonweal.study.store import Store
+from commonweal.study.domain.quick import open_session, quick_study
+from commonweal.study.simulation.stock import StockWriter
+from commonweal.study.storage.store import Store
 from commonweal.study.web.app import Site
 
 PROJECTOR = {"width": 1920, "height": 1080}

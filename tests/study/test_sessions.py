@@ -13,9 +13,10 @@ from sqlalchemy import select
 from study_making import OPINION
 
 from commonweal.errors import InputError
-from commonweal.study import answers, lobby, people, sessions
-from commonweal.study.quick import group_of, quick_study, use_model
-from commonweal.study.tables import Event, Opinion, Study
+from commonweal.study.domain import answers, lobby, people
+from commonweal.study.domain.quick import group_of, quick_study, use_model
+from commonweal.study.storage import sessions
+from commonweal.study.storage.tables import Event, Opinion, Study
 
 BUSES = ["Should buses be free?"]
 
@@ -128,7 +129,7 @@ def test_what_is_deleted_leaves_nothing(folder):
 def test_a_study_is_no_session(tmp_path):
     from study_making import small_study
 
-    from commonweal.study.store import Store
+    from commonweal.study.storage.store import Store
 
     store = Store(f"sqlite:///{tmp_path}/study.db")
     store.open_study(small_study())

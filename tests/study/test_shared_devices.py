@@ -14,10 +14,10 @@ from sqlalchemy import select
 from study_making import small_study
 from web_making import Served, to_opinions
 
-from commonweal.study import people
-from commonweal.study.payments import payments
-from commonweal.study.people import AGAIN_SECONDS, ENDED_DAYS, PRESSED_SECONDS
-from commonweal.study.tables import Event, Participant
+from commonweal.study.domain import people
+from commonweal.study.domain.people import AGAIN_SECONDS, ENDED_DAYS, PRESSED_SECONDS
+from commonweal.study.export.payments import payments
+from commonweal.study.storage.tables import Event, Participant
 from commonweal.study.web.person import DONE_SECONDS
 
 SECRET = "Only Zebulon would ever say this about the buses of our town."

@@ -13,15 +13,16 @@ from starlette.testclient import TestClient
 from study_making import OPINION, Place, ScriptedWriter, small_study
 
 from commonweal.datasets.dataset import read_dataset
-from commonweal.study import answers, jobs, privacy
-from commonweal.study.bots import Browser
-from commonweal.study.export import export_study
-from commonweal.study.people import sit_down
-from commonweal.study.quick import open_session, quick_study
-from commonweal.study.results import SMALL
-from commonweal.study.store import ManualClock, Store
-from commonweal.study.tables import Event, Group, Opinion, Participant, Round
+from commonweal.study.domain import answers, privacy
+from commonweal.study.domain.people import sit_down
+from commonweal.study.domain.quick import open_session, quick_study
+from commonweal.study.domain.results import SMALL
+from commonweal.study.export.dataset import export_study
+from commonweal.study.simulation.bots import Browser
+from commonweal.study.storage.store import ManualClock, Store
+from commonweal.study.storage.tables import Event, Group, Opinion, Participant, Round
 from commonweal.study.web.app import Site
+from commonweal.study.writing import jobs
 
 
 def rated(place, ratings, *, texts=None):

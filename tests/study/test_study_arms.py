@@ -29,12 +29,12 @@ from web_making import Served
 
 from commonweal.datasets.arms import arms_of
 from commonweal.evaluation.evaluate import evaluate
-from commonweal.study import privacy
 from commonweal.study.config import ArmConfig, StudyConfig
-from commonweal.study.export import export_study
-from commonweal.study.shared import authors_of
-from commonweal.study.tables import Participant, Presentation, Statement
-from commonweal.study.truth import true_win_rates
+from commonweal.study.domain import privacy
+from commonweal.study.domain.shared import authors_of
+from commonweal.study.export.dataset import export_study
+from commonweal.study.simulation.truth import true_win_rates
+from commonweal.study.storage.tables import Participant, Presentation, Statement
 
 
 @pytest.mark.heavy

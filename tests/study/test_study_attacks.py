@@ -18,11 +18,11 @@ from starlette.testclient import TestClient
 from study_making import OPINION, small_study
 from web_making import PASSWORD, Served, logged_in, to_opinions, to_ratings
 
-from commonweal.study import answers, server
-from commonweal.study.bots import Browser
-from commonweal.study.screening import flags_of
-from commonweal.study.tables import Opinion, Participant, Rating
-from commonweal.study.web import participant
+from commonweal.study.domain import answers
+from commonweal.study.domain.screening import flags_of
+from commonweal.study.simulation.bots import Browser
+from commonweal.study.storage.tables import Opinion, Participant, Rating
+from commonweal.study.web import participant, server
 from commonweal.study.web.app import Site
 from commonweal.study.web.limits import CONTENT_SECURITY_POLICY, HEADERS
 from commonweal.study.web.visit import MAX_BODY_BYTES

@@ -11,11 +11,11 @@ from browsing import ShiftedClock, Somebody, check, press_in_room
 from sqlalchemy import func, select
 from study_making import OPINION, small_study
 
-from commonweal.study.quick import open_session, quick_study
-from commonweal.study.simulate import served
-from commonweal.study.stock import StockWriter
-from commonweal.study.store import Store
-from commonweal.study.tables import Participant, Rating
+from commonweal.study.domain.quick import open_session, quick_study
+from commonweal.study.simulation.simulate import served
+from commonweal.study.simulation.stock import StockWriter
+from commonweal.study.storage.store import Store
+from commonweal.study.storage.tables import Participant, Rating
 from commonweal.study.web.app import Site
 
 

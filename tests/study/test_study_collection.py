@@ -19,10 +19,10 @@ from typer.testing import CliRunner
 
 from commonweal.cli.app import app
 from commonweal.collection import CollectionPlan, collect
-from commonweal.study import held_texts
 from commonweal.study.config import ArmConfig, StudyConfig
-from commonweal.study.stock import ChanceReward, StockPolicy, StockWriter
-from commonweal.study.tables import Event, Group, Opinion, Prediction, Round, Statement
+from commonweal.study.simulation.stock import ChanceReward, StockPolicy, StockWriter
+from commonweal.study.storage.tables import Event, Group, Opinion, Prediction, Round, Statement
+from commonweal.study.writing import held_texts
 from commonweal.types import Opinion as Said
 from commonweal.welfare import isoelastic, rank
 from plugin_making import install
@@ -125,7 +125,7 @@ def test_a_round_shows_what_the_collection_picks(place):
 
 def test_flagged_candidates_make_room_for_the_next_best(place, monkeypatch):
     monkeypatch.setattr(
-        "commonweal.study.statements.flags_of",
+        "commonweal.study.writing.statements.flags_of",
         lambda text: ["offensive"] if "against" in text else [],
     )
     ids = place.join(4)
@@ -286,7 +286,7 @@ def worker_until_check(place, ids):
     for person in ids:
         place.act(person)
         place.act(person)
-    from commonweal.study.jobs import Worker
+    from commonweal.study.writing.jobs import Worker
 
     assert Worker(place.store, place.study_id, StockWriter()).run_once()
     with place.store.read() as db:

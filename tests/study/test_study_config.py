@@ -11,7 +11,7 @@ from commonweal.cli.study_asking import say_where_nobody_repeats
 from commonweal.errors import InputError
 from commonweal.questions.records import content_id
 from commonweal.study.config import ArmConfig, read_study
-from commonweal.study.store import Store
+from commonweal.study.storage.store import Store
 
 GOOD = """
 name = "buses"
@@ -193,8 +193,8 @@ def test_paths_lead_from_the_studys_own_folder(tmp_path, monkeypatch):
 
 def test_a_study_is_the_same_wherever_it_lies_and_is_started_from(tmp_path, monkeypatch):
     pytest.importorskip("sqlalchemy", reason="the extra `study` is not installed")
-    from commonweal.study import people
-    from commonweal.study.folder import open_folder
+    from commonweal.study.domain import people
+    from commonweal.study.storage.folder import open_folder
 
     folder = with_own_template(tmp_path / "buses")
     opened = open_folder(folder)
@@ -218,7 +218,7 @@ def test_what_is_not_there_is_said_with_where_it_was_looked_for(tmp_path):
 
 
 def test_a_set_of_questions_beside_the_files_own_is_said_so(tmp_path):
-    from commonweal.study.folder import new_study
+    from commonweal.study.storage.folder import new_study
 
     path = new_study(tmp_path / "town")
     text = path.read_text(encoding="utf-8")
@@ -231,7 +231,7 @@ def test_a_set_of_questions_beside_the_files_own_is_said_so(tmp_path):
 
 
 def test_a_rehearsal_may_set_a_field_otherwise(tmp_path):
-    from commonweal.study.folder import new_study
+    from commonweal.study.storage.folder import new_study
 
     path = new_study(tmp_path / "town")
     assert read_study(path, ["rounds.count=1", "group.size=4"]).rounds.count == 1

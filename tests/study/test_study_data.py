@@ -14,10 +14,10 @@ from study_making import OPINION, Place, small_study
 from test_machine import outcomes, play
 
 from commonweal.datasets.dataset import read_dataset
-from commonweal.study import people, privacy
-from commonweal.study.export import export_study
-from commonweal.study.payments import payments, safe_cell
-from commonweal.study.tables import (
+from commonweal.study.domain import people, privacy
+from commonweal.study.export.dataset import export_study
+from commonweal.study.export.payments import payments, safe_cell
+from commonweal.study.storage.tables import (
     Base,
     Event,
     Opinion,

@@ -10,9 +10,17 @@ from study_making import OPINION, Place, ScriptedWriter, small_study
 from test_machine import count
 
 from commonweal.errors import EngineError
-from commonweal.study import machine, privacy, researchers
-from commonweal.study.jobs import Worker, failed_jobs
-from commonweal.study.tables import Event, Group, Job, Participant, Prediction, Round, Statement
+from commonweal.study.domain import machine, privacy, researchers
+from commonweal.study.storage.tables import (
+    Event,
+    Group,
+    Job,
+    Participant,
+    Prediction,
+    Round,
+    Statement,
+)
+from commonweal.study.writing.jobs import Worker, failed_jobs
 
 
 class OneBadArm(ScriptedWriter):

@@ -18,11 +18,18 @@ from sqlalchemy import select
 from study_making import ScriptedWriter, small_study
 
 from commonweal.errors import CommonwealError, EngineError
-from commonweal.study.bots import Bot, Browser
-from commonweal.study.jobs import LEASE_SECONDS, Worker, claim, finish
-from commonweal.study.store import Store
-from commonweal.study.tables import Job, Opinion, Participant, Presentation, Rating, Statement
-from commonweal.study.writer import ProcessWriter, Task
+from commonweal.study.simulation.bots import Bot, Browser
+from commonweal.study.storage.store import Store
+from commonweal.study.storage.tables import (
+    Job,
+    Opinion,
+    Participant,
+    Presentation,
+    Rating,
+    Statement,
+)
+from commonweal.study.writing.jobs import LEASE_SECONDS, Worker, claim, finish
+from commonweal.study.writing.writer import ProcessWriter, Task
 from commonweal.types import Opinion as Said
 
 

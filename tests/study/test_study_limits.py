@@ -18,11 +18,11 @@ from study_making import OPINION
 from web_making import PASSWORD, logged_in, to_opinions
 
 from commonweal.errors import InputError
-from commonweal.study import researchers
-from commonweal.study.bots import Browser
-from commonweal.study.researchers import log_in, set_researcher
-from commonweal.study.store import Store
-from commonweal.study.tables import Participant
+from commonweal.study.domain import researchers
+from commonweal.study.domain.researchers import log_in, set_researcher
+from commonweal.study.simulation.bots import Browser
+from commonweal.study.storage.store import Store
+from commonweal.study.storage.tables import Participant
 from commonweal.study.web import researcher
 from commonweal.study.web.limits import FewAtOnce, Limits, TooMuchError, network_of
 

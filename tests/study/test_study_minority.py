@@ -15,16 +15,14 @@ from starlette.testclient import TestClient
 from study_making import OPINION, Place, ScriptedWriter, small_study
 
 from commonweal.datasets.dataset import read_dataset
-from commonweal.study import answers, minority, privacy
-from commonweal.study.bots import Browser
-from commonweal.study.export import export_study
-from commonweal.study.held_texts import decide, waiting_texts
-from commonweal.study.jobs import Worker
-from commonweal.study.quick import open_session, quick_study
-from commonweal.study.simulate import STEADY, simulate
-from commonweal.study.stock import StockWriter
-from commonweal.study.store import ManualClock, Store
-from commonweal.study.tables import (
+from commonweal.study.domain import answers, minority, privacy
+from commonweal.study.domain.quick import open_session, quick_study
+from commonweal.study.export.dataset import export_study
+from commonweal.study.simulation.bots import Browser
+from commonweal.study.simulation.simulate import STEADY, simulate
+from commonweal.study.simulation.stock import StockWriter
+from commonweal.study.storage.store import ManualClock, Store
+from commonweal.study.storage.tables import (
     Group,
     Job,
     Minority,
@@ -37,6 +35,8 @@ from commonweal.study.tables import (
     Statement,
 )
 from commonweal.study.web.app import Site
+from commonweal.study.writing.held_texts import decide, waiting_texts
+from commonweal.study.writing.jobs import Worker
 
 SIX = {"size": 6, "minimum": 3}
 

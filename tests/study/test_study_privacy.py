@@ -16,12 +16,11 @@ from test_machine import play
 from commonweal import types
 from commonweal.datasets.dataset import read_dataset
 from commonweal.policies.prompts import fit_opinions
-from commonweal.study import answers, people, privacy, researchers
-from commonweal.study.answers import Handled
-from commonweal.study.export import export_study
-from commonweal.study.jobs import Worker
-from commonweal.study.payments import payments
-from commonweal.study.tables import (
+from commonweal.study.domain import answers, people, privacy, researchers
+from commonweal.study.domain.answers import Handled
+from commonweal.study.export.dataset import export_study
+from commonweal.study.export.payments import payments
+from commonweal.study.storage.tables import (
     Base,
     Event,
     Group,
@@ -31,6 +30,7 @@ from commonweal.study.tables import (
     Rating,
     Round,
 )
+from commonweal.study.writing.jobs import Worker
 
 SECRET = "Xylophones should be free for everybody, and their players paid by the town."
 MAIL = f"{SECRET} Write to jane@example.org."

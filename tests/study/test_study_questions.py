@@ -9,7 +9,7 @@ from test_machine import play
 from commonweal.errors import InputError
 from commonweal.questions.records import QuestionRecord, content_id, write_questions
 from commonweal.study.config import StudyConfig, read_study
-from commonweal.study.export import export_study
+from commonweal.study.export.dataset import export_study
 
 STUDY = """
 name = "buses"

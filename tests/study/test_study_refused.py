@@ -10,8 +10,8 @@ pytest.importorskip("playwright", reason="playwright is not installed")
 from sqlalchemy import select
 from study_making import OPINION, Place, ScriptedWriter, small_study
 
-from commonweal.study.simulate import served as really_served
-from commonweal.study.tables import Draft, Opinion, Participant
+from commonweal.study.simulation.simulate import served as really_served
+from commonweal.study.storage.tables import Draft, Opinion, Participant
 from commonweal.study.web.app import Site
 
 

@@ -13,9 +13,9 @@ from study_making import OPINION, small_study
 from web_making import PASSWORD, Served, logged_in, to_opinions, to_ratings
 
 from commonweal.errors import InputError
-from commonweal.study import researchers
-from commonweal.study.researchers import log_in, set_researcher
-from commonweal.study.tables import Event, Group, Participant, Researcher
+from commonweal.study.domain import researchers
+from commonweal.study.domain.researchers import log_in, set_researcher
+from commonweal.study.storage.tables import Event, Group, Participant, Researcher
 from commonweal.study.web import researcher
 
 

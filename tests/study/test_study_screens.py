@@ -13,12 +13,12 @@ from browsing import ShiftedClock, Somebody, check
 from sqlalchemy import select
 from study_making import OPINION, small_study
 
-from commonweal.study import machine, people
-from commonweal.study.researchers import release, send_message, set_researcher
-from commonweal.study.simulate import served
-from commonweal.study.stock import StockWriter
-from commonweal.study.store import Store
-from commonweal.study.tables import Group, Opinion, Participant, Rating
+from commonweal.study.domain import machine, people
+from commonweal.study.domain.researchers import release, send_message, set_researcher
+from commonweal.study.simulation.simulate import served
+from commonweal.study.simulation.stock import StockWriter
+from commonweal.study.storage.store import Store
+from commonweal.study.storage.tables import Group, Opinion, Participant, Rating
 from commonweal.study.web.app import Site
 
 PASSWORD = "correct horse battery"

@@ -8,10 +8,10 @@ pytest.importorskip("starlette", reason="the extra `study` is not installed")
 
 from study_making import small_study
 
-from commonweal.study.export import export_study
-from commonweal.study.simulate import PROFILES, simulate
-from commonweal.study.stock import StockWriter
-from commonweal.study.store import ManualClock, Store
+from commonweal.study.export.dataset import export_study
+from commonweal.study.simulation.simulate import PROFILES, simulate
+from commonweal.study.simulation.stock import StockWriter
+from commonweal.study.storage.store import ManualClock, Store
 from commonweal.study.web.app import Site
 
 

@@ -20,12 +20,12 @@ from study_making import OPINION, small_study
 from web_making import Served, to_opinions, to_ratings
 
 from commonweal.errors import InputError
-from commonweal.study import machine, people
-from commonweal.study.pages import companions
-from commonweal.study.tables import Group, Participant, Rating, RecruiterIds, Sitting
+from commonweal.study.domain import machine, people
+from commonweal.study.domain.pages import companions
+from commonweal.study.storage.tables import Group, Participant, Rating, RecruiterIds, Sitting
 from commonweal.study.web.app import Site
 from commonweal.study.web.live import LOBBY
-from commonweal.study.web.texts import catalogue, check_texts
+from commonweal.study.web.translation import catalogue, check_texts
 
 # ------------------------------------------------------------------------- without any script
 

@@ -7,9 +7,9 @@ from sqlalchemy import select
 from study_making import OPINION, Place, small_study
 from test_machine import outcomes, play
 
-from commonweal.study import machine, people
-from commonweal.study.export import LEFT_OUT, export_study
-from commonweal.study.tables import Event, Group, Member, Participant, Round
+from commonweal.study.domain import machine, people
+from commonweal.study.export.dataset import LEFT_OUT, export_study
+from commonweal.study.storage.tables import Event, Group, Member, Participant, Round
 
 THREE = [{"text": f"Should {what} be free?"} for what in ("buses", "trains", "trams")]
 

@@ -6,8 +6,8 @@ from sqlalchemy import func, select
 from starlette.testclient import TestClient
 from study_making import OPINION, Place, ScriptedWriter
 
-from commonweal.study.bots import Browser
-from commonweal.study.researchers import set_researcher
+from commonweal.study.domain.researchers import set_researcher
+from commonweal.study.simulation.bots import Browser
 from commonweal.study.web.app import Site
 from commonweal.study.web.limits import Limits
 

@@ -25,7 +25,7 @@ from commonweal.models.scripted import ScriptedModel
 from commonweal.participants.considerations import load_bank
 from commonweal.participants.latent import LatentCrowd, LatentSettings, agreement_of
 from commonweal.rewards import LogisticCalibration
-from commonweal.study.writer import opinions_of, written_by
+from commonweal.study.writing.writer import opinions_of, written_by
 from commonweal.training.loop import stages
 from commonweal.types import Candidate, Generation
 
@@ -132,7 +132,7 @@ def walk(top, *, crowd=None, more=(), only=""):
 
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(top)
-        patched.setattr("commonweal.study.writer.ProcessWriter", Writers)
+        patched.setattr("commonweal.study.writing.writer.ProcessWriter", Writers)
         if crowd is not None:
             patched.setattr("commonweal.cli.study_simulate._crowd", lambda seed: crowd)
         patched.setattr(stages, "_sft", train(trained_files["sft"]))

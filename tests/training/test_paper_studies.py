@@ -19,7 +19,7 @@ from paper_studies_making import CROWD, copied, walk
 from commonweal.datasets.dataset import read_dataset
 from commonweal.errors import InputError
 from commonweal.evaluation.evaluate import evaluate
-from commonweal.study.truth import true_win_rates
+from commonweal.study.simulation.truth import true_win_rates
 from commonweal.training.config import read_config
 from commonweal.training.loop.people import check_arms
 from commonweal.training.loop.plan import IteratePlan

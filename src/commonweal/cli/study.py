@@ -32,7 +32,7 @@ from commonweal.cli.study_simulate import EXAMPLE as SIMULATE
 from commonweal.cli.study_simulate import simulate
 
 if TYPE_CHECKING:
-    from commonweal.study.folder import Opened
+    from commonweal.study.storage.folder import Opened
 
 app = typer.Typer(
     name="study",
@@ -52,7 +52,7 @@ Role = Literal["owner", "researcher", "moderator"]
 def new(name: Annotated[Path, typer.Argument(help="The folder to make for the study.")]) -> None:
     """Write a study file to start from, in a new folder."""
     needs_extra()
-    from commonweal.study.folder import new_study
+    from commonweal.study.storage.folder import new_study
 
     path = new_study(name)
     typer.echo(f"Wrote {path}. Edit it, then: commonweal study serve {name}")
@@ -66,8 +66,8 @@ def validate(name: Folder) -> None:
     """
     needs_extra()
     from commonweal.study.config import read_study
-    from commonweal.study.folder import FILE
-    from commonweal.study.writer import ProcessWriter
+    from commonweal.study.storage.folder import FILE
+    from commonweal.study.writing.writer import ProcessWriter
 
     config = read_study(name / FILE)
     typer.echo(
@@ -98,7 +98,7 @@ def serve(
     """Serve a study until Ctrl-C. People join at /join; researchers log in at /researcher."""
     opened = _opened(name, database)
     from commonweal.errors import InputError
-    from commonweal.study import server
+    from commonweal.study.web import server
     from commonweal.study.web.app import Site
 
     scheme = scheme_of(tls_certificate, tls_key)
@@ -146,7 +146,7 @@ def invite(
 ) -> None:
     """Print private links, one for each person. Each works once."""
     opened = _opened(name, database)
-    from commonweal.study import people
+    from commonweal.study.domain import people
 
     for _ in range(n):
         with opened.store.turn(opened.study_id) as turn:
@@ -166,7 +166,7 @@ def researcher(
 ) -> None:
     """Create an account for the researcher pages, or change its password and role."""
     opened = _opened(name, database)
-    from commonweal.study.researchers import set_researcher
+    from commonweal.study.domain.researchers import set_researcher
 
     password = typer.prompt("Password", hide_input=True, confirmation_prompt=sys.stdin.isatty())
     set_researcher(opened.store, user, password, role)
@@ -198,9 +198,9 @@ def export(
     """Export a study in the record format, with random names in place of people's ids."""
     needs_extra()
     from commonweal.files import write_whole
-    from commonweal.study.export import LEFT_OUT, export_study
-    from commonweal.study.folder import open_kept, open_served
-    from commonweal.study.payments import payments
+    from commonweal.study.export.dataset import LEFT_OUT, export_study
+    from commonweal.study.export.payments import payments
+    from commonweal.study.storage.folder import open_kept, open_served
 
     opened = open_kept(name) if name.is_file() else open_served(name, database)
     dataset = export_study(opened.store, opened.study_id, out, overwrite=overwrite)
@@ -229,7 +229,7 @@ def backup(
     (study.db, study.db-wal, study.db-shm), and the first alone lacks the newest answers.
     """
     needs_extra()
-    from commonweal.study.folder import DATABASE, back_up
+    from commonweal.study.storage.folder import DATABASE, back_up
 
     back_up(name if name.is_file() else name / DATABASE, out)
     typer.echo(f"Wrote {out}. Look into it: commonweal study export {out} --out FOLDER")
@@ -237,6 +237,6 @@ def backup(
 
 def _opened(name: Path, database: str) -> Opened:
     needs_extra()
-    from commonweal.study.folder import open_folder
+    from commonweal.study.storage.folder import open_folder
 
     return open_folder(name, database)

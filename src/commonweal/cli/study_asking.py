@@ -11,8 +11,8 @@ import typer
 if TYPE_CHECKING:
     from commonweal.datasets.dataset import Dataset
     from commonweal.study.config import ArmConfig, StudyConfig
-    from commonweal.study.folder import Opened
-    from commonweal.study.writer import ProcessWriter
+    from commonweal.study.storage.folder import Opened
+    from commonweal.study.writing.writer import ProcessWriter
 
 
 def ask_models(writer: ProcessWriter, config: StudyConfig) -> None:
@@ -21,7 +21,7 @@ def ask_models(writer: ProcessWriter, config: StudyConfig) -> None:
     Raises:
         EngineError: one does not answer.
     """
-    from commonweal.study.trying import try_arms
+    from commonweal.study.writing.trying import try_arms
 
     def say(arm: ArmConfig) -> None:
         typer.echo(f"Asking {arm.model} for one line (a large model loads first) …")
@@ -85,8 +85,8 @@ def ready_writer(opened: Opened) -> ProcessWriter:
         EngineError: a model does not answer, and nobody has joined.
     """
     from commonweal.errors import EngineError
-    from commonweal.study.trying import has_people
-    from commonweal.study.writer import ProcessWriter
+    from commonweal.study.writing.trying import has_people
+    from commonweal.study.writing.writer import ProcessWriter
 
     writer = ProcessWriter()
     try:

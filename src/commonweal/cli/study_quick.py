@@ -24,8 +24,8 @@ from commonweal.models import DEFAULT_MODEL, check_language_model
 
 if TYPE_CHECKING:
     from commonweal.study.config import StudyConfig
-    from commonweal.study.folder import Opened
-    from commonweal.study.sessions import KeptSession
+    from commonweal.study.storage.folder import Opened
+    from commonweal.study.storage.sessions import KeptSession
 
 Kept = Literal["days", "file", "nothing"]
 
@@ -115,10 +115,10 @@ def quick(
     needs_extra()
     import segno
 
-    from commonweal.study import server
-    from commonweal.study.door import link_code
-    from commonweal.study.quick import quick_study
-    from commonweal.study.sessions import delete_old
+    from commonweal.study.domain.door import link_code
+    from commonweal.study.domain.quick import quick_study
+    from commonweal.study.storage.sessions import delete_old
+    from commonweal.study.web import server
     from commonweal.study.web.app import Site
 
     _check_together(questions, keep, keep_nothing=keep_nothing, reopen=reopen)
@@ -187,7 +187,7 @@ def sessions(
 ) -> None:
     """List the quick sessions kept on this machine, or delete them."""
     needs_extra()
-    from commonweal.study.sessions import (
+    from commonweal.study.storage.sessions import (
         KEPT_DAYS,
         delete_named,
         delete_old,
@@ -236,7 +236,7 @@ def _session(
 ) -> tuple[Opened, str, Path]:
     """The session, the facilitator's token, its database: one that broke off, or a new one."""
     from commonweal.errors import InputError
-    from commonweal.study import sessions as kept
+    from commonweal.study.storage import sessions as kept
 
     folder = kept.sessions_folder()
     if config is None:
@@ -283,8 +283,8 @@ def _held(
     in order, however and whenever what is done in it ends.
     """
     from commonweal.errors import CommonwealError
-    from commonweal.study.sessions import keeps_nothing
-    from commonweal.study.trying import has_people
+    from commonweal.study.storage.sessions import keeps_nothing
+    from commonweal.study.writing.trying import has_people
 
     opened, token, path = _session(config, keep, reopen, is_new=is_new)
     is_to_go = keeps_nothing(opened, asked=keep_nothing)
@@ -301,7 +301,7 @@ def _held(
 
 def _stop(opened: Opened, path: Path, *, delete: bool) -> None:
     """Closes the session's database; deletes it where nothing is to be kept or nobody joined."""
-    from commonweal.study.sessions import delete_session
+    from commonweal.study.storage.sessions import delete_session
 
     opened.store.close()
     if delete:
@@ -310,7 +310,7 @@ def _stop(opened: Opened, path: Path, *, delete: bool) -> None:
 
 def _until(name: str, path: Path, kept: Kept) -> str:
     """What becomes of the data, as the end of a sentence."""
-    from commonweal.study.sessions import KEPT_DAYS
+    from commonweal.study.storage.sessions import KEPT_DAYS
 
     if kept == "nothing":
         return " and deletes its data."

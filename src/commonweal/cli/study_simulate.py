@@ -14,7 +14,7 @@ from commonweal.cli.study_asking import ask_models, counted, needs_extra
 if TYPE_CHECKING:
     from commonweal.datasets.dataset import Dataset
     from commonweal.participants.latent import LatentCrowd
-    from commonweal.study.simulate import Report
+    from commonweal.study.simulation.simulate import Report
 
 EXAMPLE = "Example: commonweal study simulate buses --people 10"
 WITH_STOCK = 60
@@ -77,14 +77,14 @@ def simulate(
 
     from commonweal.datasets.dataset import check_output_folder, read_dataset
     from commonweal.study.config import read_study
-    from commonweal.study.export import export_study
-    from commonweal.study.folder import FILE
-    from commonweal.study.simulate import PROFILES, TellingWriter
-    from commonweal.study.simulate import simulate as simulated
-    from commonweal.study.stock import StockWriter
-    from commonweal.study.store import ManualClock, Store
+    from commonweal.study.export.dataset import export_study
+    from commonweal.study.simulation.simulate import PROFILES, TellingWriter
+    from commonweal.study.simulation.simulate import simulate as simulated
+    from commonweal.study.simulation.stock import StockWriter
+    from commonweal.study.storage.folder import FILE
+    from commonweal.study.storage.store import ManualClock, Store
     from commonweal.study.web.app import Site
-    from commonweal.study.writer import ProcessWriter
+    from commonweal.study.writing.writer import ProcessWriter
 
     config = read_study(name / FILE, sets or ())
     if out is not None:
@@ -185,7 +185,7 @@ def _say_truth(console: object, dataset: Dataset) -> None:
     from rich import box
     from rich.table import Table
 
-    from commonweal.study.truth import true_win_rates
+    from commonweal.study.simulation.truth import true_win_rates
 
     table = Table(box=box.SIMPLE)
     for title in ("Win rate (mean agreement)", "By ratings", "95 %", "True", "Rounds"):

@@ -1,9 +1,14 @@
 """The study: the web application where groups write opinions and rate statements (paper 3.2).
 
-- ``config``: what a study is, as TOML; ``tables`` and ``store``: what is kept, and transactions
-- ``machine``, ``lobby``, ``rounds``: how groups move
-- ``people``, ``answers``, ``privacy``: what people may do
-- ``jobs``, ``writer``, ``screening``, ``results``: from opinions to statements and their ratings
-- ``pages``: what a participant sees now; ``web``: the same as HTML
-- ``export``: the record format
+Each room rests on those below it:
+
+- ``simulation``: programs that take part through the pages
+- ``web``: the pages as HTML, limits, live events, the server
+- ``writing``: jobs, the arms' models, statements, what waits for a decision
+- ``export``: the study as a dataset and as files to take home
+- ``domain``: how groups move (``machine``, ``lobby``, ``rounds``), what people may do (``people``,
+  ``answers``, ``privacy``), what they see (``pages``), how they rated (``results``, ``outcome``)
+- ``storage``: tables, transactions, folders
+
+``config`` (with ``arm_config`` and ``question_set``) is the study's file, which every room reads.
 """

@@ -25,20 +25,21 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from commonweal.models import DEFAULT_MODEL
-from commonweal.study import gaps, machine, quick
 from commonweal.study.config import StudyConfig
-from commonweal.study.door import Arrivals
-from commonweal.study.faults import Faults, kind_and_place
-from commonweal.study.jobs import Worker
-from commonweal.study.people import is_somebodys
-from commonweal.study.store import Store, Turn, hashed, new_token
-from commonweal.study.tables import Study
+from commonweal.study.domain import machine, quick
+from commonweal.study.domain.door import Arrivals
+from commonweal.study.domain.faults import Faults, kind_and_place
+from commonweal.study.domain.people import is_somebodys
+from commonweal.study.storage import gaps
+from commonweal.study.storage.store import Store, Turn, hashed, new_token
+from commonweal.study.storage.tables import Study
 from commonweal.study.web import facilitator, formats, participant, researcher
 from commonweal.study.web.limits import Headers, Limits
 from commonweal.study.web.live import Live
-from commonweal.study.web.texts import check_texts, choose_language, speaker
+from commonweal.study.web.translation import check_texts, choose_language, speaker
 from commonweal.study.web.visit import _visit, endpoint, refuse
-from commonweal.study.writer import HowFar, ProcessWriter, Writer
+from commonweal.study.writing.jobs import Worker
+from commonweal.study.writing.writer import HowFar, ProcessWriter, Writer
 
 SWEEP_SECONDS = 1.0
 CHECKPOINT_SECONDS = 10.0

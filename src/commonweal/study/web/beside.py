@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 from starlette.routing import Route
 
-from commonweal.study import people, privacy
-from commonweal.study.keeping import (
+from commonweal.study.domain import people, privacy
+from commonweal.study.domain.keeping import (
     Outcome,
     group_of_result,
     kept_until,
     outcomes_of,
     result_token,
 )
-from commonweal.study.store import Turn
-from commonweal.study.tables import Group
+from commonweal.study.storage.store import Turn
+from commonweal.study.storage.tables import Group
 from commonweal.study.web.formats import qr_svg
 from commonweal.study.web.person import COOKIE, DONE_COOKIE, message, person_of
 from commonweal.study.web.saving import plain_result, table_of

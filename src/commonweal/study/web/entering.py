@@ -8,17 +8,17 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 from starlette.routing import Route
 
-from commonweal.study import answers, door, people
 from commonweal.study.config import StudyConfig
-from commonweal.study.results import SMALL
-from commonweal.study.sessions import KEPT_DAYS
-from commonweal.study.store import hashed, new_token
-from commonweal.study.tables import Link, Participant, RecruiterIds
+from commonweal.study.domain import answers, door, people
+from commonweal.study.domain.results import SMALL
+from commonweal.study.storage.sessions import KEPT_DAYS
+from commonweal.study.storage.store import hashed, new_token
+from commonweal.study.storage.tables import Link, Participant, RecruiterIds
 from commonweal.study.web.person import COOKIE, message, who_is_here
 from commonweal.study.web.visit import RefusedError, Visit, csrf_of, endpoint
 
 if TYPE_CHECKING:
-    from commonweal.study.store import Turn
+    from commonweal.study.storage.store import Turn
     from commonweal.study.web.app import Site
 
 

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 from starlette.routing import Route
 
-from commonweal.study import door, lobby, machine, minority, revisions
-from commonweal.study.held_texts import waiting_texts
-from commonweal.study.keeping import outcome_of
-from commonweal.study.pages import companions
-from commonweal.study.quick import (
+from commonweal.study.domain import door, lobby, machine, minority, revisions
+from commonweal.study.domain.keeping import outcome_of
+from commonweal.study.domain.pages import companions
+from commonweal.study.domain.quick import (
     MINIMUM,
     close_stage,
     failure,
@@ -21,15 +20,16 @@ from commonweal.study.quick import (
     missing,
     use_model,
 )
-from commonweal.study.researchers import extend
-from commonweal.study.store import Turn
-from commonweal.study.tables import Group, Round, Statement
+from commonweal.study.domain.researchers import extend
+from commonweal.study.storage.store import Turn
+from commonweal.study.storage.tables import Group, Round, Statement
 from commonweal.study.web import facilitator_people, facilitator_texts
 from commonweal.study.web.beside import kept_result
 from commonweal.study.web.facilitator_texts import COOKIE, facilitator_of, is_facilitator
 from commonweal.study.web.formats import qr_svg
 from commonweal.study.web.live import LOBBY
 from commonweal.study.web.visit import RefusedError, Visit, endpoint, stream
+from commonweal.study.writing.held_texts import waiting_texts
 
 if TYPE_CHECKING:
     from commonweal.study.web.app import Site

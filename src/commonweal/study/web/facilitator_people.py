@@ -11,12 +11,12 @@ from sqlalchemy import select
 from starlette.responses import Response
 from starlette.routing import Route
 
-from commonweal.study import door
-from commonweal.study.lobby import ROOM_SECONDS
-from commonweal.study.quick import group_of
-from commonweal.study.researchers import remove
-from commonweal.study.store import Turn
-from commonweal.study.tables import Participant
+from commonweal.study.domain import door
+from commonweal.study.domain.lobby import ROOM_SECONDS
+from commonweal.study.domain.quick import group_of
+from commonweal.study.domain.researchers import remove
+from commonweal.study.storage.store import Turn
+from commonweal.study.storage.tables import Participant
 from commonweal.study.web.facilitator_texts import COOKIE, facilitator_of
 from commonweal.study.web.visit import Visit, endpoint
 

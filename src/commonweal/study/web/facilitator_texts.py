@@ -13,13 +13,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from commonweal.flagging import Flag, flags
-from commonweal.study import answers, held_texts, revisions
-from commonweal.study.keeping import Outcome, outcomes_of
-from commonweal.study.quick import group_of
-from commonweal.study.store import Turn, hashed
-from commonweal.study.tables import Critique, Group, Member, Opinion, Round, Statement
+from commonweal.study.domain import answers, revisions
+from commonweal.study.domain.keeping import Outcome, outcomes_of
+from commonweal.study.domain.quick import group_of
+from commonweal.study.storage.store import Turn, hashed
+from commonweal.study.storage.tables import Critique, Group, Member, Opinion, Round, Statement
 from commonweal.study.web.beside import kept_result
 from commonweal.study.web.visit import RefusedError, Visit, endpoint
+from commonweal.study.writing import held_texts
 
 if TYPE_CHECKING:
     from commonweal.study.web.app import Site

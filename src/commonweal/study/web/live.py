@@ -10,10 +10,10 @@ from contextlib import suppress
 from sqlalchemy import select, update
 from starlette.concurrency import run_in_threadpool
 
-from commonweal.study.lobby import PRESENT_SECONDS
-from commonweal.study.machine import ENDED
-from commonweal.study.store import Store
-from commonweal.study.tables import Group, Participant, Study
+from commonweal.study.domain.lobby import PRESENT_SECONDS
+from commonweal.study.domain.machine import ENDED
+from commonweal.study.storage.store import Store
+from commonweal.study.storage.tables import Group, Participant, Study
 
 POLL_SECONDS = 0.5
 BEAT_SECONDS = 15.0

@@ -9,12 +9,12 @@ from sqlalchemy import select
 from starlette.responses import Response
 from starlette.routing import Route
 
-from commonweal.study import answers, people, privacy
-from commonweal.study.pages import Page, current_page
-from commonweal.study.quick import group_of
-from commonweal.study.screening import flags_of
-from commonweal.study.store import Turn
-from commonweal.study.tables import Event, Participant
+from commonweal.study.domain import answers, people, privacy
+from commonweal.study.domain.pages import Page, current_page
+from commonweal.study.domain.quick import group_of
+from commonweal.study.domain.screening import flags_of
+from commonweal.study.storage.store import Turn
+from commonweal.study.storage.tables import Event, Participant
 from commonweal.study.web import beside, entering
 from commonweal.study.web.live import LOBBY
 from commonweal.study.web.person import COOKIE, message, person_of

@@ -10,13 +10,13 @@ from sqlalchemy import func, select
 from starlette.responses import Response
 from starlette.routing import Route
 
-from commonweal.study import export_files, held_texts, machine, researchers
-from commonweal.study.jobs import failed_jobs
-from commonweal.study.keeping import so_far
-from commonweal.study.pages import companions
-from commonweal.study.quick import use_model
-from commonweal.study.store import Turn
-from commonweal.study.tables import (
+from commonweal.study.domain import machine, researchers
+from commonweal.study.domain.keeping import so_far
+from commonweal.study.domain.pages import companions
+from commonweal.study.domain.quick import use_model
+from commonweal.study.export import files as export_files
+from commonweal.study.storage.store import Turn
+from commonweal.study.storage.tables import (
     Critique,
     Event,
     Group,
@@ -29,6 +29,8 @@ from commonweal.study.tables import (
 )
 from commonweal.study.web.limits import FewAtOnce
 from commonweal.study.web.visit import RefusedError, Visit, as_whole, endpoint
+from commonweal.study.writing import held_texts
+from commonweal.study.writing.jobs import failed_jobs
 
 if TYPE_CHECKING:
     from commonweal.study.web.app import Site

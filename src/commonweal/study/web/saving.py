@@ -7,14 +7,14 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from commonweal.study.payments import safe_cell
+from commonweal.study.export.payments import safe_cell
 from commonweal.study.web.formats import date, number
 from commonweal.types import RATING_MAX, RATING_MIN
 
 if TYPE_CHECKING:
-    from commonweal.study.outcome import Outcome
-    from commonweal.study.results import Rated
-    from commonweal.study.web.texts import Speak
+    from commonweal.study.domain.outcome import Outcome
+    from commonweal.study.domain.results import Rated
+    from commonweal.study.web.translation import Speak
 
 _POINTS = range(RATING_MIN, RATING_MAX + 1)
 COLUMNS = (

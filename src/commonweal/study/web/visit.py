@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
-from commonweal.study.store import Turn, new_token
+from commonweal.study.storage.store import Turn, new_token
 from commonweal.study.web.limits import TooMuchError, network_of
 
 if TYPE_CHECKING:

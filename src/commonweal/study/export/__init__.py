@@ -1,0 +1,1 @@
+"""A study in the record format, and as files to take home."""

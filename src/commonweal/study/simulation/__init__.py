@@ -1,0 +1,1 @@
+"""Studies with simulated people: programs that take part through the pages."""

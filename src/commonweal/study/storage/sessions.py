@@ -1,0 +1,232 @@
+"""Quick sessions that are kept: one that was killed goes on, and none is kept longer than promised.
+
+Each is a database in a private folder of the user's, deleted on request or ``KEPT_DAYS`` after the
+last thing that happened in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import sqlite3
+import time
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import func, select
+
+from commonweal.errors import InputError
+from commonweal.files import data_folder
+from commonweal.study.config import StudyConfig
+from commonweal.study.domain.quick import open_session, use_model
+from commonweal.study.storage.folder import Opened, open_kept
+from commonweal.study.storage.store import Store, hashed
+from commonweal.study.storage.tables import Event, Participant, Study
+
+KEPT_DAYS = 7
+"""How long a session is kept after the last thing that happened in it."""
+GOES_ON_HOURS = 12
+"""The same command goes on with a session in which something happened no longer ago than this."""
+_SIDE_FILES = ("", "-wal", "-shm", "-journal")
+
+
+@dataclass(frozen=True, slots=True)
+class KeptSession:
+    """A session that lies on this machine.
+
+    Attributes:
+        name: what it is called by, such as "quick-1a2b3c4d".
+        path: its database.
+        questions: what is asked, in order.
+        began_at, last_at: when it was made, and when something last happened in it; seconds since
+            1970.
+        n_people: how many have joined.
+        is_over: whether it has ended.
+        keeps_nothing: whether it was to be deleted when it was stopped: it was killed, or runs.
+    """
+
+    name: str
+    path: Path
+    questions: tuple[str, ...]
+    began_at: float
+    last_at: float
+    n_people: int
+    is_over: bool
+    keeps_nothing: bool = False
+
+
+def sessions_folder() -> Path:
+    """Where sessions are kept: for their owner alone.
+
+    Raises:
+        InputError: the folder cannot be made.
+    """
+    folder = data_folder() / "sessions"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise InputError(
+            f"cannot make {folder} ({error.strerror or error}); set COMMONWEAL_DATA to a folder "
+            "that you may write to"
+        ) from None
+    return folder
+
+
+def kept_sessions() -> list[KeptSession]:
+    """All sessions that are kept, the one in which something happened last first."""
+    found = []
+    for path in sessions_folder().glob("*.db"):
+        # Of another version of the tables, or half made: it can be deleted by its name.
+        with suppress(InputError):
+            found.append(kept_session(path))
+    return sorted(found, key=lambda each: -each.last_at)
+
+
+def kept_session(path: Path) -> KeptSession:
+    """What a session's database holds.
+
+    Raises:
+        InputError: it is no session's database.
+    """
+    opened = open_kept(path)
+    try:
+        with opened.store.read() as db:
+            study = db.get_one(Study, opened.study_id)
+            if study.kind != "quick":
+                raise InputError(f"{path} holds a study; expected a quick session")
+            last = db.scalar(select(func.max(Event.at)).where(Event.study_id == study.id))
+            n_people = db.scalar(
+                select(func.count(Participant.id)).where(Participant.study_id == study.id)
+            )
+            return KeptSession(
+                name=study.name,
+                path=path,
+                questions=tuple(each.text for each in opened.config.questions),
+                began_at=study.created_at,
+                last_at=max(last or 0.0, study.created_at),
+                n_people=n_people or 0,
+                is_over=study.closed_at is not None,
+                keeps_nothing=study.keeps_nothing,
+            )
+    finally:
+        opened.store.close()
+
+
+def to_go_on_with(questions: Sequence[str], *, now: float | None = None) -> KeptSession | None:
+    """The session on these questions that broke off lately, if there is one."""
+    now = time.time() if now is None else now
+    asked = tuple(" ".join(each.split()) for each in questions)
+    for each in kept_sessions():
+        if each.questions == asked and not each.is_over:
+            return each if each.last_at > now - 3600 * GOES_ON_HOURS else None
+    return None
+
+
+def delete_session(path: Path) -> None:
+    """Deletes a session's files."""
+    for end in _SIDE_FILES:
+        path.with_name(path.name + end).unlink(missing_ok=True)
+
+
+def delete_named(name: str) -> None:
+    """Deletes the session of this name.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = sessions_folder() / f"{name}.db"
+    if Path(name).name != name or not path.exists():
+        known = ", ".join(each.name for each in kept_sessions()) or "none"
+        raise InputError(f"there is no session {name!r}; expected one that is kept: {known}")
+    delete_session(path)
+
+
+def delete_old(*, now: float | None = None, going_on: Sequence[str] = ()) -> list[str]:
+    """The names of the sessions whose time was over: they are deleted.
+
+    That is so after ``KEPT_DAYS``, and at once where nothing was to be kept and the session was
+    killed before it could see to that, unless it is to go on now.
+
+    Args:
+        now: seconds since 1970; by default the time now.
+        going_on: the questions of the session that is about to go on.
+    """
+    now = time.time() if now is None else now
+    gone = []
+    for each in kept_sessions():
+        goes_on = each.questions == tuple(going_on) and each.last_at > now - 3600 * GOES_ON_HOURS
+        is_left = each.keeps_nothing and not goes_on and not _is_open(each.path)
+        if is_left or each.last_at <= now - 86_400 * KEPT_DAYS:
+            delete_session(each.path)
+            gone.append(each.name)
+    return gone
+
+
+def _is_open(path: Path) -> bool:
+    """Whether a process has the database open: it cannot be taken out of its journal then."""
+    try:
+        with closing(sqlite3.connect(path, timeout=0.2)) as db:
+            return str(db.execute("PRAGMA journal_mode=DELETE").fetchone()[0]) != "delete"
+    except sqlite3.OperationalError:  # locked
+        return True
+
+
+def keeps_nothing(opened: Opened, *, asked: bool) -> bool:
+    """Whether the session's data go when it is stopped: as is asked for now, or as people were told
+    when it began.
+    """
+    with opened.store.turn(opened.study_id) as turn:
+        turn.study.keeps_nothing = turn.study.keeps_nothing or asked
+        return turn.study.keeps_nothing
+
+
+def begin(config: StudyConfig, path: Path) -> tuple[Opened, str]:
+    """A new session in this file, and the token of the facilitator's private link."""
+    token = facilitator_token(config.name)
+    store = Store(f"sqlite:///{path}")
+    return Opened(config, store, open_session(store, config, token=token)[0]), token
+
+
+def go_on(path: Path, *, model: str = "") -> tuple[Opened, str]:
+    """The session in this file as it was. ``model`` writes from now on where it is another one than
+    the session was begun with.
+
+    The facilitator's link is the same as before on the same machine.
+
+    Raises:
+        InputError: it is no session, or there is no such model.
+    """
+    kept = kept_session(path)
+    token = facilitator_token(kept.name)
+    opened = open_kept(path)
+    with opened.store.turn(opened.study_id) as turn:
+        turn.study.facilitator_hash = hashed(token)
+        changes = select(Event.details).where(Event.kind == "model changed").order_by(Event.id)
+        before = [each["before"] for each in turn.db.scalars(changes)][:1]
+        # The command that it was begun with does not undo what was chosen on the page since.
+        if model and model not in before:
+            use_model(turn, model, actor="command line")
+        config = turn.config
+        turn.log("session goes on", actor="command line")
+    return Opened(config, opened.store, opened.study_id), token
+
+
+def facilitator_token(name: str) -> str:
+    """The secret of a session's private link: the same whenever it is asked for on this machine.
+
+    So a session that was killed goes on in the facilitator's open browser, and only a hash of the
+    secret lies with the session's data.
+    """
+    path = sessions_folder() / "key"
+    try:
+        with path.open("x", encoding="ascii") as file:
+            path.chmod(0o600)
+            file.write(secrets.token_hex(32))
+    except FileExistsError:
+        pass
+    key = path.read_text(encoding="ascii")
+    return hmac.new(key.encode(), name.encode(), hashlib.sha256).hexdigest()

@@ -1,0 +1,385 @@
+"""The database of a study: an SQLite file, or PostgreSQL by URL; one transaction a move."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, bindparam, create_engine, event, inspect, select
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from commonweal.errors import InputError
+from commonweal.study.config import STORED, StudyConfig
+from commonweal.study.storage import gaps
+from commonweal.study.storage.tables import (
+    SCHEMA_VERSION,
+    Base,
+    Event,
+    Group,
+    Participant,
+    SchemaInfo,
+)
+from commonweal.study.storage.tables import Study as StudyRow
+
+_LOCK = select(StudyRow).where(StudyRow.id == bindparam("study")).with_for_update()
+
+
+MODEL_CHANGED = "model changed"
+"""The audit's word where a researcher or facilitator lets another model write."""
+
+BUSY_MILLISECONDS = 15_000
+"""How long SQLite waits for another process that writes."""
+
+
+class Clock(Protocol):
+    """What time it is, in seconds since 1970."""
+
+    def now(self) -> float:
+        """The time now. It never goes back, nor jumps, in one process."""
+        ...
+
+    def behind(self) -> float:
+        """How far this time is behind that of the machine: what is shown as a time of day."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock as it was at the start, gone on steadily since.
+
+    Somebody sets the clock, or the network does: durations and deadlines are not to notice.
+    """
+
+    def __init__(self) -> None:
+        self._began_at, self._began = time.time(), time.monotonic()
+
+    def now(self) -> float:
+        """The time now."""
+        return self._began_at + (time.monotonic() - self._began)
+
+    def behind(self) -> float:
+        """How far the machine's clock was set since the start, or the machine slept."""
+        return time.time() - self.now()
+
+
+class ManualClock:
+    """A clock that stands until it is moved: for simulations and tests."""
+
+    def __init__(self, start: float = 1_700_000_000.0) -> None:
+        self._now = start
+
+    def now(self) -> float:
+        """The time that it was set to."""
+        return self._now
+
+    def behind(self) -> float:
+        """Nothing: there is no other clock."""
+        return 0.0
+
+    def move_to(self, when: float) -> None:
+        """Sets the time; it never goes back."""
+        self._now = max(self._now, when)
+
+
+def new_token() -> str:
+    """256 random bits for a link or a cookie."""
+    return secrets.token_urlsafe(32)
+
+
+def hashed(token: str) -> str:
+    """What is stored of a token. It is random, so a plain sha256 cannot be turned round."""
+    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
+
+
+def new_public_id(prefix: str) -> str:
+    """A random name of 80 bits that says nothing of when or in which order it was made."""
+    return f"{prefix}-{secrets.token_hex(10)}"
+
+
+@dataclass
+class Turn:
+    """One transaction on one study, which nobody else moves meanwhile.
+
+    Attributes:
+        db: the session.
+        study: the study's row, locked.
+        config: what the study is.
+        now: the time of everything that happens in it.
+        is_touched: whether what somebody sees has changed.
+        has_job: whether there is something new to write.
+        has_deleted: whether somebody's data were deleted, of which no trace is to stay in files.
+    """
+
+    db: Session
+    study: StudyRow
+    config: StudyConfig
+    now: float
+    is_touched: bool = False
+    has_job: bool = False
+    has_deleted: bool = False
+
+    def __post_init__(self) -> None:
+        # A session forgets a row that nobody holds, and asks the database for it again.
+        held: list[object] = []
+        event.listen(self.db, "loaded_as_persistent", lambda _session, row: held.append(row))
+
+    def log(
+        self,
+        kind: str,
+        *,
+        actor: str = "machine",
+        group: Group | None = None,
+        person: Participant | None = None,
+        **details: Any,
+    ) -> None:
+        """Appends an event to the audit. Of what a person did the minute is kept, and no more."""
+        self.db.add(
+            Event(
+                study_id=self.study.id,
+                at=self.now if person is None else self.now // 60 * 60,
+                actor=actor,
+                kind=kind,
+                group_id=group.id if group else None,
+                participant_id=person.id if person else None,
+                details=details,
+            )
+        )
+
+    def touch(self, group: Group | None) -> None:
+        """Says that what people of the group (or of the lobby) see has changed."""
+        self.is_touched = True
+        if group is None:
+            self.study.lobby_version += 1
+        else:
+            group.version += 1
+
+
+class Store:
+    """A database with its clock.
+
+    Args:
+        url: an SQLAlchemy URL: "sqlite:///FILE" or "postgresql+psycopg://...".
+        clock: what the time is.
+
+    Raises:
+        InputError: the URL cannot be used, or the database is of another version.
+    """
+
+    def __init__(self, url: str, *, clock: Clock | None = None) -> None:
+        try:
+            parsed = make_url(url)
+        except ArgumentError:
+            raise InputError(
+                "cannot read the database URL; expected sqlite:///FILE or "
+                "postgresql+psycopg://USER@HOST/NAME"
+            ) from None
+        if parsed.get_backend_name() == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        self.clock: Clock = clock or SystemClock()
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        self.on_change: Callable[[Turn], None] = lambda _turn: None
+        if self.is_sqlite:
+            _make_private(parsed.database)
+            self.engine = create_engine(
+                parsed, connect_args={"check_same_thread": False}, hide_parameters=True
+            )
+            event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
+        elif parsed.get_backend_name() == "postgresql":
+            self.engine = create_engine(
+                parsed, pool_size=10, max_overflow=30, pool_pre_ping=True, hide_parameters=True
+            )
+        else:
+            raise InputError(
+                f"the database is {parsed.get_backend_name()}; expected sqlite or postgresql"
+            )
+        # Threads of this process queue here, in front of the database's own lock: SQLite's waiting
+        # polls, and on PostgreSQL each that waits would hold a connection.
+        self._writer = threading.Lock()
+        self._read_engine = (
+            self.engine
+            if self.is_sqlite  # one snapshot a transaction, as it is
+            else self.engine.execution_options(isolation_level="REPEATABLE READ")
+        )
+        self._write_engine = self.engine.execution_options(commonweal_write=True)
+        self._configs: dict[str, StudyConfig] = {}
+        # A server that was killed may have left some.
+        self.has_traces = self.is_sqlite
+        try:
+            self._prepare()
+            self.empty_wal()
+        except SQLAlchemyError as error:
+            reason = str(getattr(error, "orig", error)).splitlines()[0]
+            raise InputError(f"cannot open the database: {reason}") from None
+
+    def _prepare(self) -> None:
+        with self._writer, self._write_engine.begin() as connection:
+            if not inspect(connection).has_table("schema_info"):
+                Base.metadata.create_all(connection)
+                connection.execute(SchemaInfo.__table__.insert().values(version=SCHEMA_VERSION))  # type: ignore[attr-defined]
+            found = connection.execute(select(SchemaInfo.version)).scalar_one()
+        if found != SCHEMA_VERSION:
+            raise InputError(
+                f"the database has version {found} of the study's tables, expected "
+                f"{SCHEMA_VERSION}: export it with the version of commonweal that made it"
+            )
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session that changes nothing."""
+        with Session(self._read_engine) as db:
+            yield db
+
+    @contextmanager
+    def turn(self, study_id: int) -> Iterator[Turn]:
+        """A transaction that holds the study: committed at the end, undone on an error."""
+        with self._writer, Session(self._write_engine, expire_on_commit=False) as db:
+            study = db.scalars(_LOCK, {"study": study_id}).one()
+            now = gaps.steady(self.clock.now(), study.beat_at)
+            turn = Turn(db, study, self.config_of(study), now)
+            gaps.bridge(turn)
+            yield turn
+            db.commit()
+        if turn.has_deleted:
+            self.has_traces = True
+            self.empty_wal()
+        if turn.is_touched:
+            self.on_change(turn)
+
+    def empty_wal(self) -> None:
+        """Empties SQLite's write-ahead file, which holds what was deleted until it is written over.
+
+        Where another process reads it cannot be emptied: ``has_traces`` then stays true, and the
+        sweep tries again until it can.
+        """
+        self.has_traces = self.is_sqlite and not self._checkpoint("TRUNCATE", wait_milliseconds=200)
+
+    def checkpoint(self) -> None:
+        """Brings SQLite's main file up to date, as far as readers let it, and waits for nobody.
+
+        Without that everything since the start may stand in the write-ahead file alone.
+        """
+        if self.is_sqlite:
+            self._checkpoint("PASSIVE", wait_milliseconds=0)
+
+    def _checkpoint(self, mode: str, *, wait_milliseconds: int) -> bool:
+        """Whether nobody was in the way."""
+        connection = self.engine.raw_connection()
+        try:
+            cursor = connection.cursor()
+            cursor.execute(f"PRAGMA busy_timeout={wait_milliseconds}")
+            try:
+                return bool(cursor.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()[0] == 0)
+            except sqlite3.OperationalError:  # busy, or a full disk
+                return False
+            finally:
+                cursor.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
+        finally:
+            connection.close()
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A transaction outside any study: studies and researchers."""
+        with self._writer, Session(self._write_engine, expire_on_commit=False) as db:
+            yield db
+            db.commit()
+
+    def config_of(self, study: StudyRow) -> StudyConfig:
+        """What the study is, as it was when it was opened."""
+        if study.config_sha256 not in self._configs:
+            self._configs[study.config_sha256] = StudyConfig.model_validate(
+                json.loads(study.config), context=STORED
+            )
+        return self._configs[study.config_sha256]
+
+    def open_study(
+        self, config: StudyConfig, *, kind: str = "study", facilitator_hash: str | None = None
+    ) -> int:
+        """The id of the study of this name, made where there is none.
+
+        Raises:
+            InputError: there is one of another content: what people consented to must not change.
+        """
+        with self.write() as db:
+            found = db.scalars(select(StudyRow).where(StudyRow.name == config.name)).one_or_none()
+            # As it was read, with the folders of its arms found.
+            self._configs[config.sha256] = config
+            if found is None:
+                found = StudyRow(
+                    name=config.name,
+                    kind=kind,
+                    config=config.to_json(),
+                    config_sha256=config.sha256,
+                    created_at=self.clock.now(),
+                    facilitator_hash=facilitator_hash,
+                )
+                db.add(found)
+                db.flush()
+            elif found.config_sha256 != config.sha256:
+                n_people = db.scalar(
+                    select(Participant.id).where(Participant.study_id == found.id).limit(1)
+                )
+                if n_people is not None and _as_opened(db, found) == json.loads(config.to_json()):
+                    return found.id  # another model writes since, which a researcher took
+                if n_people is not None:
+                    raise InputError(
+                        f"the study {config.name!r} was changed after people joined it; expected "
+                        "the file as it was: give the changed study another name"
+                    )
+                found.config, found.config_sha256 = config.to_json(), config.sha256
+            return found.id
+
+    def close(self) -> None:
+        """Closes the connections; of SQLite one file is left, which holds everything."""
+        with suppress(SQLAlchemyError):  # a full disk, or a folder that is gone
+            self.empty_wal()
+        self.engine.dispose()
+
+
+def _as_opened(db: Session, study: StudyRow) -> dict[str, Any]:
+    """The study as its file said, before researchers took other models for its arms."""
+    found: dict[str, Any] = json.loads(study.config)
+    changes = db.scalars(
+        select(Event)
+        .where(Event.study_id == study.id, Event.kind == MODEL_CHANGED)
+        .order_by(Event.id.desc())
+    )
+    for change in changes:
+        for arm in found["arms"]:
+            if arm["name"] == change.details.get("arm"):
+                arm["model"] = change.details["before"]
+    return found
+
+
+def _make_private(file: str | None) -> None:
+    """Makes a new database's file, for its owner alone; SQLite gives its other files that mode."""
+    if file and file != ":memory:" and not file.startswith("file:"):
+        with suppress(OSError):  # it is there; or it cannot be, and SQLite says why
+            Path(file).touch(mode=0o600, exist_ok=False)
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # transactions are begun by ``_begin_sqlite``
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",  # what was acknowledged survives a power cut
+        "foreign_keys=ON",
+        "secure_delete=ON",  # what is deleted is written over
+        f"busy_timeout={BUSY_MILLISECONDS}",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    write = connection.get_execution_options().get("commonweal_write")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

@@ -1,0 +1,1 @@
+"""Writing for the arms: jobs, their models, and the statements that come of them."""

@@ -1,0 +1,212 @@
+"""The candidates of a round as they are stored, and which of them are to be shown."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sqlalchemy import select
+
+from commonweal.selection import Pick, Selection, pick, rank_under
+from commonweal.study.domain import revisions
+from commonweal.study.domain.screening import flags_of, screen_statement
+from commonweal.study.storage.store import Turn
+from commonweal.study.storage.tables import Opinion, Prediction, Round, Statement
+from commonweal.study.writing.writer import Written
+
+if TYPE_CHECKING:
+    from commonweal.types import FloatArray
+
+WEAK = "quality"
+"""The flag of a statement below the floor of quality (``selection.MIN_QUALITY``)."""
+
+
+def store_statements(turn: Turn, row: Round, written: Mapping[str, Written]) -> None:
+    """Stores candidates and predictions of each arm, and picks those to be shown.
+
+    A candidate that is taken or rejected makes room for the next best (design, decision 3).
+    Whoever deleted their data while the model wrote leaves no predictions and no weight behind.
+
+    Args:
+        turn: the transaction.
+        row: the round.
+        written: what was written for each arm.
+    """
+    people = {
+        opinion.name: opinion.participant_id
+        for opinion in turn.db.scalars(select(Opinion).where(Opinion.round_id == row.opinions_id))
+    }
+    revised = revisions.revised_by(turn.db, row)
+    rng = np.random.default_rng([row.seed, 1])
+    picked: list[Statement] = []
+    n_stored = 0
+    row.provenance, row.notes = {}, []
+    for arm in turn.config.arms:
+        if arm.name not in written:
+            continue
+        result = written[arm.name]
+        row.provenance = {**row.provenance, arm.name: result.provenance}
+        # Whoever has deleted their data since is not quoted.
+        gone = {each.id for drawn in result.draws for each in drawn.opinions} - people.keys()
+        notes = (f"{arm.name}: {note}" for note in result.notes)
+        row.notes = [*row.notes, *without_notes_on(gone, notes)]
+        reward_model = str(result.provenance.get("reward_model", arm.reward))
+        for number, drawn in enumerate(result.draws):
+            statements = _stored(turn, row, arm.name, number, drawn, n_stored)
+            n_stored += len(statements)
+            left = drawn.of_people(people)
+            if revised is not None and drawn.n_standing:
+                picked.append(_stands(statements[0], revised[1], left))
+                if drawn.n_standing > 1:
+                    picked.append(_by_hand(statements[1], left))
+            if not left.opinions:
+                continue
+            _store_predictions(turn, statements, left, people, reward_model)
+            rejected = [each.text for each in statements if each.screening == "rejected"]
+            taken = [*rejected, *(each.text for each in picked)]
+            for found in left.picked(avoid=taken, rng=rng).picks:
+                statement = statements[found.index]
+                statement.pick = len(picked)
+                _say_why(statement, found)
+                picked.append(statement)
+
+
+def without_notes_on(names: Collection[str], notes: Iterable[str]) -> list[str]:
+    """The notes on what was written that say nothing of these people: a note may quote."""
+    return [each for each in notes if not any(repr(name) in each for name in names)]
+
+
+def replace_rejected(turn: Turn, rejected: Statement) -> Statement | None:
+    """The next best candidate in the place of one that a person rejected; None where none is left.
+
+    It is the best that remains of the same draw, under the same rule, and is screened like any
+    other.
+    """
+    if rejected.pick is None:
+        return None
+    everything = list(
+        turn.db.scalars(
+            select(Statement).where(Statement.round_id == rejected.round_id).order_by(Statement.id)
+        )
+    )
+    draw = [each for each in everything if (each.arm, each.draw) == (rejected.arm, rejected.draw)]
+    utilities = _predicted(turn, draw)
+    arm = next(each for each in turn.config.arms if each.name == rejected.arm)
+    rule = arm.rule_of(rejected.alpha)
+    if rule is not None and utilities is None:
+        return None  # everybody whose agreement was predicted has deleted their data
+    seed = turn.db.get_one(Round, rejected.round_id).seed
+    picks = pick(
+        [each.text for each in draw],
+        rank_under([rule], utilities),
+        rng=np.random.default_rng([seed, 2, rejected.id]),
+        avoid=[
+            each.text
+            for each in everything
+            if each.pick is not None or each.screening == "rejected"
+        ],
+    )
+    if not picks:
+        return None
+    (found,) = picks
+    statement = draw[found.index]
+    statement.pick = rejected.pick
+    _say_why(statement, found)
+    return statement
+
+
+def _stands(statement: Statement, revised: Statement, drawn: Selection) -> Statement:
+    """The statement that is revised, among its revisions: shown first, however it is judged, since
+    people have rated it before.
+    """
+    for name in ("text", "arm", "policy", "model", "prompt_hash", "seed", "attempt", "included"):
+        setattr(statement, name, getattr(revised, name))
+    statement.screening, statement.flags = revised.screening, revised.flags
+    statement.same_as_id = revised.id
+    return _shown_anyway(statement, 0, drawn)
+
+
+def _by_hand(statement: Statement, drawn: Selection) -> Statement:
+    """The version that the facilitator wrote, who need not let it through."""
+    statement.screening, statement.flags = "approved", []
+    return _shown_anyway(statement, 1, drawn)
+
+
+def _shown_anyway(statement: Statement, column: int, drawn: Selection) -> Statement:
+    """The candidate of that column as picked, with what is predicted of it."""
+    statement.pick = column
+    ranked = drawn.ranked[0] if drawn.ranked else None
+    if ranked is not None:
+        welfare, ranks = float(ranked.welfare[column]), ranked.ranking.ranks
+        _say_why(statement, Pick(column, ranked.rule, welfare, ranks[column]))
+    return statement
+
+
+def _say_why(statement: Statement, found: Pick) -> None:
+    statement.alpha, statement.welfare, statement.rank = found.alpha, found.welfare, found.rank
+
+
+def _stored(
+    turn: Turn, row: Round, arm: str, number: int, drawn: Selection, n_before: int
+) -> list[Statement]:
+    statements = []
+    for column, candidate in enumerate(drawn.candidates):
+        flags = flags_of(candidate.text)
+        is_weak = column in drawn.weak
+        statements.append(
+            Statement(
+                round_id=row.id,
+                name=f"c{n_before + column + 1:02d}",
+                arm=arm,
+                draw=number,
+                text=candidate.text,
+                policy=candidate.policy,
+                model=candidate.model,
+                prompt_hash=candidate.prompt_hash,
+                seed=candidate.seed,
+                attempt=candidate.attempt,
+                included=list(candidate.included_opinion_ids),
+                # Never shown, whatever the study's moderation: nor in place of another.
+                screening="rejected" if is_weak else screen_statement(turn.config, flags),
+                flags=[*flags, WEAK] if is_weak else flags,
+            )
+        )
+    turn.db.add_all(statements)
+    turn.db.flush()
+    return statements
+
+
+def _store_predictions(
+    turn: Turn,
+    statements: Sequence[Statement],
+    drawn: Selection,
+    people: Mapping[str, int],
+    reward_model: str,
+) -> None:
+    turn.db.add_all(
+        Prediction(
+            statement_id=statements[each.column].id,
+            participant_id=people[each.participant_id],
+            reward_model=reward_model,
+            reward=each.reward,
+            expected_rating=each.expected_rating,
+        )
+        for each in drawn.predictions()
+    )
+
+
+def _predicted(turn: Turn, statements: Sequence[Statement]) -> FloatArray | None:
+    """Expected ratings [n_participants, n_statements] as stored; None where there are none."""
+    place = {each.id: index for index, each in enumerate(statements)}
+    given: dict[int, dict[int, float]] = {}
+    for prediction in turn.db.scalars(
+        select(Prediction)
+        .where(Prediction.statement_id.in_(place))
+        .order_by(Prediction.participant_id)
+    ):
+        row = given.setdefault(prediction.participant_id, {})
+        row[place[prediction.statement_id]] = prediction.expected_rating
+    if not given:
+        return None
+    return np.array([[row[index] for index in range(len(place))] for row in given.values()])
