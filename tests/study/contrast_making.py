@@ -25,7 +25,8 @@ from commonweal.rewards import LogisticCalibration
 from commonweal.study.export.dataset import export_study
 from commonweal.study.simulation.simulate import STEADY, simulate
 from commonweal.study.simulation.truth import true_win_rates
-from commonweal.study.storage.store import ManualClock, Store
+from commonweal.study.storage.clock import ManualClock
+from commonweal.study.storage.store import Store
 from commonweal.study.web.app import Site
 from commonweal.study.writing.writer import opinions_of, written_by
 from commonweal.types import Candidate, Generation, Question

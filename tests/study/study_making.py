@@ -12,7 +12,8 @@ from commonweal.selection import Selection
 from commonweal.study.config import ArmConfig, QuestionConfig, StudyConfig
 from commonweal.study.domain import answers, people
 from commonweal.study.domain.pages import current_page
-from commonweal.study.storage.store import ManualClock, Store
+from commonweal.study.storage.clock import ManualClock
+from commonweal.study.storage.store import Store
 from commonweal.study.storage.tables import Participant
 from commonweal.study.writing.writer import Task, Written
 from commonweal.types import Candidate, Question

@@ -19,10 +19,12 @@ from commonweal.study.domain.door import BURST, CODE_SECONDS, MAX_WAITING, Arriv
 from commonweal.study.domain.lobby import ROOM_SECONDS
 from commonweal.study.domain.quick import open_session, quick_study
 from commonweal.study.simulation.bots import Browser
-from commonweal.study.storage.store import ManualClock, Store
+from commonweal.study.storage.clock import ManualClock
+from commonweal.study.storage.store import Store
 from commonweal.study.storage.tables import Event, Group, Participant
 from commonweal.study.web.app import Site
 from commonweal.study.web.limits import Limits
+from commonweal.study.web.routes import asgi
 
 
 class Room:
@@ -47,7 +49,7 @@ class Room:
         self.facilitator.get(f"/f/{token}")
 
     def phone(self, address):
-        client = TestClient(self.site.app)
+        client = TestClient(asgi(self.site))
         client._transport.client = (address, 5000)
         return Browser(client)
 

@@ -16,7 +16,7 @@ from commonweal.datasets.dataset import read_dataset
 from commonweal.study.domain import machine, people
 from commonweal.study.export.dataset import LEFT_OUT, export_study
 from commonweal.study.storage import gaps
-from commonweal.study.storage.store import SystemClock
+from commonweal.study.storage.clock import SystemClock
 from commonweal.study.storage.tables import Group, Job, Participant, Rating
 from commonweal.study.writing import jobs
 

@@ -14,8 +14,10 @@ from study_making import OPINION, ScriptedWriter
 from commonweal.study.domain.keeping import RESULT_DAYS
 from commonweal.study.domain.quick import open_session, quick_study
 from commonweal.study.simulation.bots import Browser
-from commonweal.study.storage.store import ManualClock, Store
+from commonweal.study.storage.clock import ManualClock
+from commonweal.study.storage.store import Store
 from commonweal.study.web.app import Site
+from commonweal.study.web.routes import asgi
 
 QUESTIONS = ["Should buses be free?", "Should shops be shut?"]
 RESEARCH = re.compile(r"\b(study|research\w*|round counts|paid|Studie|Forsch\w*)\b", re.IGNORECASE)
@@ -30,9 +32,9 @@ def room(tmp_path):
     site = Site(
         store, study_id, writer=ScriptedWriter(), base_url="http://here", in_background=False
     )
-    facilitator = Browser(TestClient(site.app))
+    facilitator = Browser(TestClient(asgi(site)))
     facilitator.get(f"/f/{token}")
-    people = [Browser(TestClient(site.app)) for _ in range(3)]
+    people = [Browser(TestClient(asgi(site))) for _ in range(3)]
     seen = []
     for each in people:
         each.get("/join")
@@ -77,7 +79,7 @@ def test_the_result_stays_on_the_phones_and_under_a_link_for_a_set_time(room):
     assert {address(each) for each in people} == {path}
     assert f"http://here{path}" in facilitator.get("/facilitator").text
     # Somebody with no cookie at all, up to the last second and no longer.
-    stranger = TestClient(site.app)
+    stranger = TestClient(asgi(site))
     clock.move_to(clock.now() + 86_400 * RESULT_DAYS - 1)
     page = stranger.get(path).text
     assert page.count("the 3 who rated it are between agreement and disagreement") == 2
@@ -98,7 +100,7 @@ def test_the_result_stays_on_the_phones_and_under_a_link_for_a_set_time(room):
 def test_nobody_guesses_the_link(room):
     site, _, _, people, _ = room
     path = address(people[0])
-    stranger = TestClient(site.app)
+    stranger = TestClient(asgi(site))
     for wrong in (path[:-1], path[:-1] + ("0" if path[-1] != "0" else "1"), "/r/x", "/r/é"):
         assert stranger.get(wrong).status_code == 404
 

@@ -13,9 +13,11 @@ from study_making import OPINION, ScriptedWriter
 from commonweal.errors import InputError
 from commonweal.study.domain.quick import open_session, quick_study
 from commonweal.study.simulation.bots import Browser
-from commonweal.study.storage.store import ManualClock, Store
+from commonweal.study.storage.clock import ManualClock
+from commonweal.study.storage.store import Store
 from commonweal.study.storage.tables import Event
 from commonweal.study.web.app import Site
+from commonweal.study.web.routes import asgi
 
 QUESTIONS = ["Should buses be free?"]
 
@@ -27,14 +29,14 @@ def session(tmp_path, request):
     site = Site(
         store, study_id, writer=ScriptedWriter(), base_url="http://here", in_background=False
     )
-    facilitator = Browser(TestClient(site.app))
+    facilitator = Browser(TestClient(asgi(site)))
     facilitator.get(f"/f/{token}")
     yield site, facilitator
     store.close()
 
 
 def joined(site, n):
-    found = [Browser(TestClient(site.app)) for _ in range(n)]
+    found = [Browser(TestClient(asgi(site))) for _ in range(n)]
     for each in found:
         each.get("/join")
         each.send("/join", button="agree")
@@ -81,7 +83,7 @@ def test_a_whole_session(session):
     late.get("/here")
     assert late.key == "end-no_group"
     assert late.headings == ["The session is over"]
-    other = Browser(TestClient(site.app))
+    other = Browser(TestClient(asgi(site)))
     other.get("/join")
     assert other.headings == ["This session is over"]
 
@@ -91,7 +93,7 @@ def test_a_whole_session(session):
 )
 def test_a_session_of_two_questions(session):
     site, facilitator = session
-    first = Browser(TestClient(site.app))
+    first = Browser(TestClient(asgi(site)))
     first.get("/join")
     assert "Should shops be shut on Sundays?" in first.html
     people = joined(site, 3)
@@ -129,7 +131,7 @@ def test_a_session_of_two_questions(session):
     for number in (1, 2):
         assert f"Person 0 on question {number}." in facilitator.html
     assert facilitator.html.count("3 people took part. 3 wrote an opinion.") == 2
-    assert "This session is over" in Browser(TestClient(site.app)).get("/join").text
+    assert "This session is over" in Browser(TestClient(asgi(site))).get("/join").text
 
 
 def test_a_session_that_ends_by_itself_closes_and_lets_those_go_who_came_late(session):
@@ -138,7 +140,7 @@ def test_a_session_that_ends_by_itself_closes_and_lets_those_go_who_came_late(se
     facilitator.get("/facilitator")
     facilitator.send("/facilitator/start")
     (late,) = joined(site, 1)
-    reading = Browser(TestClient(site.app))
+    reading = Browser(TestClient(asgi(site)))
     reading.get("/join")
     for each in people:
         each.get("/here/leave")

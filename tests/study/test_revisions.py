@@ -26,7 +26,8 @@ from commonweal.study.export.dataset import export_study
 from commonweal.study.simulation.bots import Browser
 from commonweal.study.simulation.simulate import STEADY, simulate
 from commonweal.study.simulation.stock import StockWriter
-from commonweal.study.storage.store import ManualClock, Store
+from commonweal.study.storage.clock import ManualClock
+from commonweal.study.storage.store import Store
 from commonweal.study.storage.tables import (
     Critique,
     Group,
@@ -38,6 +39,7 @@ from commonweal.study.storage.tables import (
     Statement,
 )
 from commonweal.study.web.app import Site
+from commonweal.study.web.routes import asgi
 from commonweal.study.writing.jobs import Worker
 
 
@@ -210,7 +212,7 @@ def session(tmp_path, request):
     site = Site(
         store, study_id, writer=ScriptedWriter(), base_url="http://here", in_background=False
     )
-    facilitator = Browser(TestClient(site.app))
+    facilitator = Browser(TestClient(asgi(site)))
     facilitator.get(f"/f/{token}")
     yield site, facilitator
     store.close()
@@ -218,7 +220,7 @@ def session(tmp_path, request):
 
 def after_rating(site, facilitator, n):
     """``n`` people who have written and rated."""
-    people = [Browser(TestClient(site.app)) for _ in range(n)]
+    people = [Browser(TestClient(asgi(site))) for _ in range(n)]
     for each in people:
         each.get("/join")
         each.send("/join", button="agree")

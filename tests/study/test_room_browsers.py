@@ -20,6 +20,7 @@ from commonweal.study.domain.quick import open_session, quick_study
 from commonweal.study.simulation.stock import StockWriter
 from commonweal.study.storage.store import Store
 from commonweal.study.web.app import Site
+from commonweal.study.web.routes import asgi
 
 PROJECTOR = {"width": 1920, "height": 1080}
 PHONE = {"width": 375, "height": 667}
@@ -31,7 +32,7 @@ def on_port(port, url, study_id, **options):
     store = Store(url)
     site = Site(store, study_id, writer=StockWriter(), **options)
     config = uvicorn.Config(
-        site.app, host="127.0.0.1", port=port, log_level="error", timeout_graceful_shutdown=1
+        asgi(site), host="127.0.0.1", port=port, log_level="error", timeout_graceful_shutdown=1
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from study_making import OPINION
 
 from commonweal.errors import InputError
-from commonweal.study.domain import answers, lobby, people
+from commonweal.study.domain import answers, lobby, people, quick
 from commonweal.study.domain.quick import group_of, quick_study, use_model
 from commonweal.study.storage import sessions
 from commonweal.study.storage.tables import Event, Opinion, Study
@@ -31,7 +31,7 @@ def begun(questions=BUSES, model="embedded:small", n_people=3):
     """A session in which everybody has written but the last."""
     config = quick_study(questions, model=model)
     path = sessions.sessions_folder() / f"{config.name}.db"
-    opened, _ = sessions.begin(config, path)
+    opened, _ = quick.begin_session(config, path)
     with opened.store.turn(opened.study_id) as turn:
         ids = []
         for _ in range(n_people):
@@ -57,13 +57,13 @@ def test_the_same_questions_go_on_with_everything_that_was_there():
     path = begun()
     found = sessions.to_go_on_with(["Should  buses be free? "])
     assert (found.path, found.n_people, found.is_over) == (path, 3, False)
-    opened, token = sessions.go_on(path)
+    opened, token = quick.go_on(path)
     assert n_opinions(opened) == 2
     # The facilitator's open browser goes on too: the link is the same each time.
     with opened.store.read() as db:
         before = db.scalars(select(Study.facilitator_hash)).one()
     opened.store.close()
-    again, other = sessions.go_on(path)
+    again, other = quick.go_on(path)
     assert token == other
     with again.store.read() as db:
         assert db.scalars(select(Study.facilitator_hash)).one() == before
@@ -77,7 +77,7 @@ def test_other_questions_old_and_ended_sessions_are_not_gone_on_with():
     assert sessions.to_go_on_with([*BUSES, "Should shops be shut?"]) is None
     later = time.time() + 3600 * sessions.GOES_ON_HOURS + 60
     assert sessions.to_go_on_with(BUSES, now=later) is None
-    opened, _ = sessions.go_on(path)
+    opened, _ = quick.go_on(path)
     with opened.store.turn(opened.study_id) as turn:
         turn.study.closed_at = turn.now
     opened.store.close()
@@ -87,7 +87,7 @@ def test_other_questions_old_and_ended_sessions_are_not_gone_on_with():
 
 def test_the_command_does_not_undo_the_model_that_was_chosen_on_the_page():
     path = begun(model="openai:http://127.0.0.1:9/v1#dead")
-    opened, _ = sessions.go_on(path)
+    opened, _ = quick.go_on(path)
     with opened.store.turn(opened.study_id) as turn:
         use_model(turn, "embedded")
     opened.store.close()
@@ -95,7 +95,7 @@ def test_the_command_does_not_undo_the_model_that_was_chosen_on_the_page():
         ("openai:http://127.0.0.1:9/v1#dead", "embedded"),
         ("openai:http://127.0.0.1:9/v1#third", "openai:http://127.0.0.1:9/v1#third"),
     ):
-        opened, _ = sessions.go_on(path, model=asked)
+        opened, _ = quick.go_on(path, model=asked)
         assert opened.config.arms[0].model == used
         opened.store.close()
 
@@ -135,4 +135,4 @@ def test_a_study_is_no_session(tmp_path):
     store.open_study(small_study())
     store.close()
     with pytest.raises(InputError, match="expected a quick session"):
-        sessions.go_on(tmp_path / "study.db")
+        quick.go_on(tmp_path / "study.db")

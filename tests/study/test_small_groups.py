@@ -19,9 +19,11 @@ from commonweal.study.domain.quick import open_session, quick_study
 from commonweal.study.domain.results import SMALL
 from commonweal.study.export.dataset import export_study
 from commonweal.study.simulation.bots import Browser
-from commonweal.study.storage.store import ManualClock, Store
+from commonweal.study.storage.clock import ManualClock
+from commonweal.study.storage.store import Store
 from commonweal.study.storage.tables import Event, Group, Opinion, Participant, Round
 from commonweal.study.web.app import Site
+from commonweal.study.web.routes import asgi
 from commonweal.study.writing import jobs
 
 
@@ -58,7 +60,7 @@ def test_a_few_see_no_numbers(tmp_path, ratings):
     site = Site(place.store, place.study_id, in_background=False)
     with place.turn() as turn:
         cookie = sit_down(turn, turn.db.get_one(Participant, person))
-    client = TestClient(site.app)
+    client = TestClient(asgi(site))
     client.cookies.set("cw_here", cookie)
     html = re.sub(r"<[^>]*>", " ", client.get("/here").text.partition("<main")[2])
     assert f"the {len(ratings)} who rated it" in html
@@ -102,9 +104,9 @@ def test_nothing_stands_in_the_order_of_sending(tmp_path, record_property):
         store = Store(f"sqlite:///{tmp_path}/{run}.db", clock=ManualClock())
         study_id, token = open_session(store, quick_study(["Should buses be free?"]))
         site = Site(store, study_id, writer=ScriptedWriter(), in_background=False)
-        facilitator = Browser(TestClient(site.app))
+        facilitator = Browser(TestClient(asgi(site)))
         facilitator.get(f"/f/{token}")
-        people = [Browser(TestClient(site.app)) for _ in texts]
+        people = [Browser(TestClient(asgi(site))) for _ in texts]
         for each in people:
             each.get("/join")
             each.send("/join", button="agree")

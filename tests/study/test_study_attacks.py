@@ -25,6 +25,7 @@ from commonweal.study.storage.tables import Opinion, Participant, Rating
 from commonweal.study.web import participant, server
 from commonweal.study.web.app import Site
 from commonweal.study.web.limits import CONTENT_SECURITY_POLICY, HEADERS
+from commonweal.study.web.routes import asgi
 from commonweal.study.web.visit import MAX_BODY_BYTES
 
 HOSTILE = """<script>window.ran=1</script>"><img src=x onerror=alert(1)> {{ 7*7 }} {csrf}
@@ -56,7 +57,7 @@ def test_every_answer_has_the_headers(served):
 
 @pytest.mark.attack("access", "cookies over TLS, for the server alone")
 def test_cookies_are_for_the_server_alone_and_secure_behind_tls(served):
-    client = TestClient(served.site.app, base_url="https://testserver")
+    client = TestClient(asgi(served.site), base_url="https://testserver")
     browser = Browser(client)
     browser.get("/join")
     answer = client.post(
@@ -84,7 +85,7 @@ def test_cookies_are_secure_where_people_use_https_whatever_the_proxy_says(serve
 
 @pytest.mark.attack("pages", "headers that keep a page's content from doing anything")
 def test_the_page_of_a_fault_has_the_headers_too(served, monkeypatch, caplog):
-    client = TestClient(served.site.app, raise_server_exceptions=False)
+    client = TestClient(asgi(served.site), raise_server_exceptions=False)
     client.get("/join")
     monkeypatch.setattr(served.site.store, "read", lambda: 1 / 0)
     secret = "a" * 43
@@ -414,7 +415,7 @@ def test_a_base_url_over_https_has_hsts(served):
     site = Site(
         served.place.store, served.place.study_id, base_url="https://talk", in_background=False
     )
-    assert "max-age" in TestClient(site.app).get("/join").headers["strict-transport-security"]
+    assert "max-age" in TestClient(asgi(site)).get("/join").headers["strict-transport-security"]
     assert "strict-transport-security" not in served.client().get("/join").headers
 
 

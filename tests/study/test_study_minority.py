@@ -21,7 +21,8 @@ from commonweal.study.export.dataset import export_study
 from commonweal.study.simulation.bots import Browser
 from commonweal.study.simulation.simulate import STEADY, simulate
 from commonweal.study.simulation.stock import StockWriter
-from commonweal.study.storage.store import ManualClock, Store
+from commonweal.study.storage.clock import ManualClock
+from commonweal.study.storage.store import Store
 from commonweal.study.storage.tables import (
     Group,
     Job,
@@ -35,6 +36,7 @@ from commonweal.study.storage.tables import (
     Statement,
 )
 from commonweal.study.web.app import Site
+from commonweal.study.web.routes import asgi
 from commonweal.study.writing.held_texts import decide, waiting_texts
 from commonweal.study.writing.jobs import Worker
 
@@ -314,9 +316,9 @@ def rated_in_a_room(tmp_path, language, n_against=2, each_rates=None):
     site = Site(
         store, study_id, writer=ScriptedWriter(), base_url="http://here", in_background=False
     )
-    facilitator = Browser(TestClient(site.app))
+    facilitator = Browser(TestClient(asgi(site)))
     facilitator.get(f"/f/{token}")
-    people = [Browser(TestClient(site.app)) for _ in range(6)]
+    people = [Browser(TestClient(asgi(site))) for _ in range(6)]
     for each in people:
         each.get("/join")
         # Before they agree they are told what is made of what they write.

@@ -11,7 +11,8 @@ from study_making import small_study
 from commonweal.study.export.dataset import export_study
 from commonweal.study.simulation.simulate import PROFILES, simulate
 from commonweal.study.simulation.stock import StockWriter
-from commonweal.study.storage.store import ManualClock, Store
+from commonweal.study.storage.clock import ManualClock
+from commonweal.study.storage.store import Store
 from commonweal.study.web.app import Site
 
 

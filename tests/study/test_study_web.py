@@ -25,6 +25,7 @@ from commonweal.study.domain.pages import companions
 from commonweal.study.storage.tables import Group, Participant, Rating, RecruiterIds, Sitting
 from commonweal.study.web.app import Site
 from commonweal.study.web.live import LOBBY
+from commonweal.study.web.routes import asgi
 from commonweal.study.web.translation import catalogue, check_texts
 
 # ------------------------------------------------------------------------- without any script
@@ -351,7 +352,7 @@ def test_a_restart_resumes(tmp_path):
     to_opinions(browsers)
     cookie = browsers[0]._client.cookies["cw_here"]
     again = Site(served.place.store, served.place.study_id, in_background=False)
-    client = TestClient(again.app, cookies={"cw_here": cookie})
+    client = TestClient(asgi(again), cookies={"cw_here": cookie})
     assert "What do you think?" in client.get("/here").text
 
 
@@ -410,7 +411,7 @@ def test_an_idle_server_rests(served, monkeypatch):
 
     monkeypatch.setattr(served.place.store, "turn", counted)
     served.site.in_background = True
-    with TestClient(served.site.app) as client:
+    with TestClient(asgi(served.site)) as client:
         client.get("/health")
         time.sleep(2.5)
     assert 1 <= n_turns <= 6  # a sweep a second; a worker that wakes itself makes hundreds

@@ -10,6 +10,7 @@ from commonweal.study.domain.researchers import set_researcher
 from commonweal.study.simulation.bots import Browser
 from commonweal.study.web.app import Site
 from commonweal.study.web.limits import Limits
+from commonweal.study.web.routes import asgi
 
 PASSWORD = "correct horse battery staple"
 
@@ -27,7 +28,7 @@ class Served:
         self.site.limits = Limits(clock=lambda: 0.0)
 
     def client(self, **headers):
-        return TestClient(self.site.app, headers=headers, raise_server_exceptions=True)
+        return TestClient(asgi(self.site), headers=headers, raise_server_exceptions=True)
 
     def browser(self, **headers):
         return Browser(self.client(**headers))

@@ -236,6 +236,7 @@ def _session(
 ) -> tuple[Opened, str, Path]:
     """The session, the facilitator's token, its database: one that broke off, or a new one."""
     from commonweal.errors import InputError
+    from commonweal.study.domain import quick
     from commonweal.study.storage import sessions as kept
 
     folder = kept.sessions_folder()
@@ -244,7 +245,7 @@ def _session(
         if Path(reopen or "").name != reopen or not path.exists():
             known = ", ".join(each.name for each in kept.kept_sessions()) or "none"
             raise InputError(f"there is no session {reopen!r}; expected one that is kept: {known}")
-        return *kept.go_on(path), path
+        return *quick.go_on(path), path
     asked = tuple(each.text for each in config.questions)
     before = None
     if keep is None:
@@ -261,10 +262,10 @@ def _session(
             f"Going on with the session of {_date(before.began_at)} ({_people(before.n_people)}); "
             "--new begins another one."
         )
-        return *kept.go_on(before.path, model=config.arms[0].model), before.path
+        return *quick.go_on(before.path, model=config.arms[0].model), before.path
     path = keep or folder / f"{config.name}.db"
     try:
-        return *kept.begin(config, path), path
+        return *quick.begin_session(config, path), path
     except BaseException:  # ended meanwhile, by Ctrl-C or the system: nobody has joined it yet
         kept.delete_session(path)
         raise

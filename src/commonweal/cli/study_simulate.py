@@ -81,8 +81,9 @@ def simulate(
     from commonweal.study.simulation.simulate import PROFILES, TellingWriter
     from commonweal.study.simulation.simulate import simulate as simulated
     from commonweal.study.simulation.stock import StockWriter
+    from commonweal.study.storage.clock import ManualClock
     from commonweal.study.storage.folder import FILE
-    from commonweal.study.storage.store import ManualClock, Store
+    from commonweal.study.storage.store import Store
     from commonweal.study.web.app import Site
     from commonweal.study.writing.writer import ProcessWriter
 

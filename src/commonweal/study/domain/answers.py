@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session
 
 from commonweal.study.domain import machine
 from commonweal.study.domain.screening import flags_of, screen_opinion
-from commonweal.study.storage.store import Turn
 from commonweal.study.storage.tables import (
     Critique,
     Draft,
@@ -25,6 +24,7 @@ from commonweal.study.storage.tables import (
     Rating,
     Statement,
 )
+from commonweal.study.storage.transaction import Turn
 from commonweal.types import RATING_MAX, RATING_MIN
 
 MAX_CHANGES = 10**6

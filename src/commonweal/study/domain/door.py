@@ -13,7 +13,7 @@ import secrets
 import unicodedata
 from collections.abc import Callable
 
-from commonweal.study.storage.store import Turn
+from commonweal.study.storage.transaction import Turn
 
 CODE_SECONDS = 60
 """How long a code stands on the screen. It is good for two more of these: people type."""

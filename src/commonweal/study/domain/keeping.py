@@ -9,8 +9,8 @@ from sqlalchemy import select
 
 from commonweal.study.domain.outcome import Outcome, outcome_of, so_far
 from commonweal.study.domain.quick import group_of
-from commonweal.study.storage.store import Turn
 from commonweal.study.storage.tables import Group, Round
+from commonweal.study.storage.transaction import Turn
 
 __all__ = [
     "RESULT_DAYS",

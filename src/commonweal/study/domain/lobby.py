@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from sqlalchemy import bindparam, func, select
 
 from commonweal.study.domain import rounds
-from commonweal.study.storage.store import Turn, new_public_id
 from commonweal.study.storage.tables import Group, Participant, Round
+from commonweal.study.storage.tokens import new_public_id
+from commonweal.study.storage.transaction import Turn
 
 PRESENT_SECONDS = 90
 """Whoever was seen no longer ago than this is there: only they are put into a new group."""

@@ -32,7 +32,6 @@ from commonweal.study.domain import lobby, minority, revisions, rounds
 from commonweal.study.domain.faults import Faults
 from commonweal.study.domain.results import choose_statement, freeze
 from commonweal.study.domain.shared import authors_of
-from commonweal.study.storage.store import Turn
 from commonweal.study.storage.tables import (
     Group,
     Job,
@@ -43,6 +42,7 @@ from commonweal.study.storage.tables import (
     Round,
     Statement,
 )
+from commonweal.study.storage.transaction import Turn
 
 _faults = Faults()
 ENDED = ("finished", "dissolved")

@@ -15,12 +15,8 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from commonweal.rules import RAWLSIAN
-from commonweal.selection import Selection
 from commonweal.study.domain import revisions
 from commonweal.study.domain.results import SMALL
-from commonweal.study.domain.screening import flags_of, screen_statement
-from commonweal.study.storage.store import Turn
 from commonweal.study.storage.tables import (
     Job,
     Minority,
@@ -31,7 +27,7 @@ from commonweal.study.storage.tables import (
     Round,
     Statement,
 )
-from commonweal.study.writing.writer import Written
+from commonweal.study.storage.transaction import Turn
 from commonweal.types import RATING_NEUTRAL
 
 WRITING = "minority"
@@ -123,25 +119,6 @@ def whose(db: Session, row: Round, statement: Statement) -> tuple[str, list[str]
     return "predicted", [name for person, name in names.items() if person in predicted]
 
 
-def store(turn: Turn, row: Round, written: Written) -> None:
-    """Keeps the best sentence that the screen lets through, or why there is none."""
-    kept = turn.db.get_one(Minority, row.id)
-    there = select(Opinion.name).where(Opinion.round_id == row.opinions_id)
-    if not set(kept.included) <= set(turn.db.scalars(there)):
-        kept.why = "deleted"
-        return
-    tried: list[str] = []
-    while (found := _best(written.draws[0], tried)) is not None:
-        text, model = found
-        kept.flags = flags_of(text)
-        kept.screening = screen_statement(turn.config, kept.flags)
-        if kept.screening != "rejected":
-            kept.text, kept.model = text, model
-            return
-        tried.append(text)
-    kept.why, kept.screening, kept.flags = "nothing", "clear", []
-
-
 def give_up(turn: Turn, row: Round) -> None:
     """Keeps that it could not be written."""
     turn.db.get_one(Minority, row.id).why = "failed"
@@ -162,12 +139,3 @@ def _written_from(db: Session, opinion: Opinion) -> Sequence[Minority]:
         .where((Round.id == opinion.round_id) | (Round.first_id == opinion.round_id))
     )
     return [each for each in rows if opinion.name in each.included]
-
-
-def _best(drawn: Selection, tried: list[str]) -> tuple[str, str] | None:
-    """The best sentence that was not tried yet, and the model that wrote it."""
-    rule = None if drawn.utilities is None else RAWLSIAN
-    for pick in drawn.picked([rule], avoid=tried).picks:
-        candidate = drawn.candidates[pick.index]
-        return candidate.text, candidate.model
-    return None

@@ -16,8 +16,8 @@ from commonweal.study.domain.results import (
     rated_statements,
     result_of,
 )
-from commonweal.study.storage.store import Turn
 from commonweal.study.storage.tables import Minority, Round
+from commonweal.study.storage.transaction import Turn
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from commonweal.study.domain.answers import next_presentation
 from commonweal.study.domain.lobby import PRESENT_SECONDS
 from commonweal.study.domain.outcome import Outcome, outcome_of
 from commonweal.study.domain.results import Rated
-from commonweal.study.storage.store import Turn
 from commonweal.study.storage.tables import (
     Critique,
     Draft,
@@ -25,6 +24,7 @@ from commonweal.study.storage.tables import (
     Round,
     Statement,
 )
+from commonweal.study.storage.transaction import Turn
 
 _RANKS = {"consent": 0, "instructions": 1, "check": 2, "lobby": 90} | {
     "position": 10,

@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 
 from commonweal.errors import InputError
 from commonweal.study.domain import lobby, machine, rounds
-from commonweal.study.storage.store import Turn, hashed, new_public_id, new_token
 from commonweal.study.storage.tables import (
     ConsentText,
     Group,
@@ -21,6 +20,8 @@ from commonweal.study.storage.tables import (
     Sitting,
     Study,
 )
+from commonweal.study.storage.tokens import hashed, new_public_id, new_token
+from commonweal.study.storage.transaction import Turn
 
 MAX_EXTENSIONS = 10
 """How often a person may ask for more time in one round (WCAG 2.2, 2.2.1: at least ten times)."""

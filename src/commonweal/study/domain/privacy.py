@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from sqlalchemy import Select, Table, delete, or_, select, update
@@ -9,7 +10,6 @@ from sqlalchemy.orm import Session
 
 from commonweal.study.domain import machine, minority, people
 from commonweal.study.domain.shared import forget_shared
-from commonweal.study.storage.store import Turn
 from commonweal.study.storage.tables import (
     ACTORS,
     Base,
@@ -25,7 +25,7 @@ from commonweal.study.storage.tables import (
     Round,
     Statement,
 )
-from commonweal.study.writing.statements import without_notes_on
+from commonweal.study.storage.transaction import Turn
 
 _PEOPLE, _RATINGS = (Base.metadata.tables[name] for name in ("participants", "ratings"))
 
@@ -160,3 +160,8 @@ def _forget_notes(db: Session, person: Participant, theirs: Select[int]) -> None
     said = {*db.scalars(names), f"p{person.id}"}
     for row in db.scalars(select(Round).where(Round.id.in_(theirs))).all():
         row.notes = without_notes_on(said, row.notes)
+
+
+def without_notes_on(names: Collection[str], notes: Iterable[str]) -> list[str]:
+    """The notes on what was written that say nothing of these people: a note may quote."""
+    return [each for each in notes if not any(repr(name) in each for name in names)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from pathlib import Path
 
 from pydantic import ValidationError
 from sqlalchemy import select
@@ -15,8 +16,12 @@ from commonweal.questions.records import content_id
 from commonweal.study.config import StudyConfig
 from commonweal.study.domain import machine, rounds
 from commonweal.study.domain.pages import companions
-from commonweal.study.storage.store import MODEL_CHANGED, Store, Turn, hashed, new_token
-from commonweal.study.storage.tables import Group, Opinion, Participant, Round
+from commonweal.study.storage.folder import Opened, open_kept
+from commonweal.study.storage.sessions import facilitator_token, kept_session
+from commonweal.study.storage.store import MODEL_CHANGED, Store
+from commonweal.study.storage.tables import Event, Group, Opinion, Participant, Round
+from commonweal.study.storage.tokens import hashed, new_token
+from commonweal.study.storage.transaction import Turn
 
 MINIMUM = 2
 """People in a session, at least."""
@@ -91,6 +96,37 @@ def open_session(store: Store, config: StudyConfig, *, token: str = "") -> tuple
     token = token or new_token()
     study_id = store.open_study(config, kind="quick", facilitator_hash=hashed(token))
     return study_id, token
+
+
+def begin_session(config: StudyConfig, path: Path) -> tuple[Opened, str]:
+    """A new session in this file, and the token of the facilitator's private link."""
+    token = facilitator_token(config.name)
+    store = Store(f"sqlite:///{path}")
+    return Opened(config, store, open_session(store, config, token=token)[0]), token
+
+
+def go_on(path: Path, *, model: str = "") -> tuple[Opened, str]:
+    """The session in this file as it was. ``model`` writes from now on where it is another one than
+    the session was begun with.
+
+    The facilitator's link is the same as before on the same machine.
+
+    Raises:
+        InputError: it is no session, or there is no such model.
+    """
+    kept = kept_session(path)
+    token = facilitator_token(kept.name)
+    opened = open_kept(path)
+    with opened.store.turn(opened.study_id) as turn:
+        turn.study.facilitator_hash = hashed(token)
+        changes = select(Event.details).where(Event.kind == "model changed").order_by(Event.id)
+        before = [each["before"] for each in turn.db.scalars(changes)][:1]
+        # The command that it was begun with does not undo what was chosen on the page since.
+        if model and model not in before:
+            use_model(turn, model, actor="command line")
+        config = turn.config
+        turn.log("session goes on", actor="command line")
+    return Opened(config, opened.store, opened.study_id), token
 
 
 def group_of(turn: Turn) -> Group | None:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from commonweal.errors import InputError
 from commonweal.study.domain import machine, people, rounds
 from commonweal.study.domain.answers import clean
-from commonweal.study.storage.store import Store, Turn, hashed, new_token
+from commonweal.study.storage.store import Store
 from commonweal.study.storage.tables import (
     Event,
     Group,
@@ -22,6 +22,8 @@ from commonweal.study.storage.tables import (
     ResearcherSitting,
     Study,
 )
+from commonweal.study.storage.tokens import hashed, new_token
+from commonweal.study.storage.transaction import Turn
 
 Role = Literal["owner", "researcher", "moderator"]
 ROLES: tuple[Role, ...] = get_args(Role)

@@ -16,8 +16,9 @@ from commonweal.datasets.words import tokens
 from commonweal.editing import MAX_CHARACTERS
 from commonweal.study.config import MAX_REVISIONS
 from commonweal.study.domain import rounds
-from commonweal.study.storage.store import Turn, new_public_id
 from commonweal.study.storage.tables import Critique, Group, Member, Round, Statement
+from commonweal.study.storage.tokens import new_public_id
+from commonweal.study.storage.transaction import Turn
 
 EDITED = "edited"
 """The policy of a version that the facilitator wrote by hand."""

@@ -7,7 +7,6 @@ import secrets
 import numpy as np
 from sqlalchemy import bindparam, func, select
 
-from commonweal.study.storage.store import Turn, new_public_id
 from commonweal.study.storage.tables import (
     Draft,
     Group,
@@ -18,6 +17,8 @@ from commonweal.study.storage.tables import (
     Rating,
     Round,
 )
+from commonweal.study.storage.tokens import new_public_id
+from commonweal.study.storage.transaction import Turn
 
 POSITION_PASS = -1
 """``pass_index`` of the position statement's presentation."""

@@ -31,7 +31,7 @@ from commonweal.study.domain import minority
 from commonweal.study.domain.revisions import USABLE
 from commonweal.study.domain.shared import authors_of
 from commonweal.study.export.arms import arms_as_written, policy_of
-from commonweal.study.simulation.truth import TRUTH, with_truths
+from commonweal.study.export.truths import TRUTH, with_truths
 from commonweal.study.storage.gaps import GAP
 from commonweal.study.storage.store import Store
 from commonweal.study.storage.tables import (
@@ -92,7 +92,7 @@ def export_study(
     people agreed to. The audit says that ``actor`` did it.
 
     ``truths``, of a simulation by latent people, are kept beside the ratings
-    (``truth.TRUTH``).
+    (``truths.TRUTH``).
 
     Recruiter's ids are not read: a participant is a random name. Rounds are ordered by that name,
     not by time. A row that breaks the format is left out, and a step of the dataset says how many

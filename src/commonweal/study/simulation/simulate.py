@@ -25,7 +25,7 @@ from commonweal.errors import CommonwealError
 from commonweal.participants.latent import PREFIX, LatentCrowd
 from commonweal.study.export.dataset import ExportNames
 from commonweal.study.simulation.bots import Bot, Browser, seed_of
-from commonweal.study.storage.store import ManualClock
+from commonweal.study.storage.clock import ManualClock
 from commonweal.study.storage.tables import (
     Critique,
     Job,
@@ -38,6 +38,7 @@ from commonweal.study.storage.tables import (
     Study,
 )
 from commonweal.study.web.app import Site
+from commonweal.study.web.routes import asgi
 from commonweal.study.writing.writer import Task, Writer, Written
 from commonweal.types import Progress, Question, no_progress
 
@@ -155,7 +156,7 @@ class TellingWriter:
 def served(site: Site) -> Iterator[str]:
     """The address of the site, served for as long as the context lasts."""
     config = uvicorn.Config(
-        site.app, host="127.0.0.1", port=0, log_level="error", access_log=False, lifespan="on"
+        asgi(site), host="127.0.0.1", port=0, log_level="error", access_log=False, lifespan="on"
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)

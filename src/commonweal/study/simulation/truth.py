@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from commonweal.datasets.dataset import Dataset
-from commonweal.datasets.schema import Column
 from commonweal.evaluation.rounds.rated import Rated, rated, sign
 from commonweal.evaluation.sections.win_rates import by_round, default_baseline, pairs_of, win_rates
 from commonweal.evaluation.statistics.shared_questions import drawing
-from commonweal.frames import pl
+from commonweal.study.export.truths import TRUTH
 
 if TYPE_CHECKING:
     from commonweal.types import FloatArray
-
-TRUTH = Column(
-    "x_true_agreement",
-    "number",
-    "of a simulated, latent person: the agreement before noise and rounding, 1 to 7",
-)
-"""A column of a simulation's ratings."""
 
 _N_RESAMPLES = 2000
 
@@ -48,23 +39,6 @@ class WinRate:
     n_rounds: int
     low: float | None
     high: float | None
-
-
-def with_truths(dataset: Dataset, truths: Mapping[tuple[str, str, str], float]) -> Dataset:
-    """The dataset with each rating's truth beside it; null where it is not known.
-
-    Args:
-        dataset: a simulation's export.
-        truths: by (round, participant, candidate).
-    """
-    key = ["round_id", "participant_id", "candidate_id"]
-    known = pl.DataFrame(
-        [(*names, truth) for names, truth in truths.items()],
-        schema=dict.fromkeys(key, pl.String) | {TRUTH.name: pl.Float64},
-        orient="row",
-    )
-    ratings = dataset.ratings.join(known, on=key, how="left", maintain_order="left")
-    return replace(dataset, ratings=ratings)
 
 
 def true_win_rates(dataset: Dataset) -> list[WinRate]:

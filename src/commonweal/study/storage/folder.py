@@ -15,7 +15,8 @@ from commonweal.datasets.schema import MANIFEST
 from commonweal.errors import InputError
 from commonweal.files import write_whole
 from commonweal.study.config import StudyConfig, read_study
-from commonweal.study.storage.store import Clock, Store
+from commonweal.study.storage.clock import Clock
+from commonweal.study.storage.store import Store
 from commonweal.study.storage.tables import Study
 
 FILE, DATABASE = "study.toml", "study.db"

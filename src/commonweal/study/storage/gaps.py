@@ -9,14 +9,10 @@ they had. What is stored of the past stays as it is.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sqlalchemy import select, update
 
 from commonweal.study.storage.tables import Group, Job, Participant, Round
-
-if TYPE_CHECKING:
-    from commonweal.study.storage.store import Turn
+from commonweal.study.storage.transaction import Turn
 
 BEAT_SECONDS = 5.0
 GAP_SECONDS = 15.0

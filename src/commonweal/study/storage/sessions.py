@@ -20,10 +20,7 @@ from sqlalchemy import func, select
 
 from commonweal.errors import InputError
 from commonweal.files import data_folder
-from commonweal.study.config import StudyConfig
-from commonweal.study.domain.quick import open_session, use_model
 from commonweal.study.storage.folder import Opened, open_kept
-from commonweal.study.storage.store import Store, hashed
 from commonweal.study.storage.tables import Event, Participant, Study
 
 KEPT_DAYS = 7
@@ -182,37 +179,6 @@ def keeps_nothing(opened: Opened, *, asked: bool) -> bool:
     with opened.store.turn(opened.study_id) as turn:
         turn.study.keeps_nothing = turn.study.keeps_nothing or asked
         return turn.study.keeps_nothing
-
-
-def begin(config: StudyConfig, path: Path) -> tuple[Opened, str]:
-    """A new session in this file, and the token of the facilitator's private link."""
-    token = facilitator_token(config.name)
-    store = Store(f"sqlite:///{path}")
-    return Opened(config, store, open_session(store, config, token=token)[0]), token
-
-
-def go_on(path: Path, *, model: str = "") -> tuple[Opened, str]:
-    """The session in this file as it was. ``model`` writes from now on where it is another one than
-    the session was begun with.
-
-    The facilitator's link is the same as before on the same machine.
-
-    Raises:
-        InputError: it is no session, or there is no such model.
-    """
-    kept = kept_session(path)
-    token = facilitator_token(kept.name)
-    opened = open_kept(path)
-    with opened.store.turn(opened.study_id) as turn:
-        turn.study.facilitator_hash = hashed(token)
-        changes = select(Event.details).where(Event.kind == "model changed").order_by(Event.id)
-        before = [each["before"] for each in turn.db.scalars(changes)][:1]
-        # The command that it was begun with does not undo what was chosen on the page since.
-        if model and model not in before:
-            use_model(turn, model, actor="command line")
-        config = turn.config
-        turn.log("session goes on", actor="command line")
-    return Opened(config, opened.store, opened.study_id), token
 
 
 def facilitator_token(name: str) -> str:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import secrets
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, create_engine, event, inspect, select
 from sqlalchemy.engine import make_url
@@ -22,15 +18,16 @@ from sqlalchemy.orm import Session
 from commonweal.errors import InputError
 from commonweal.study.config import STORED, StudyConfig
 from commonweal.study.storage import gaps
+from commonweal.study.storage.clock import Clock, SystemClock
 from commonweal.study.storage.tables import (
     SCHEMA_VERSION,
     Base,
     Event,
-    Group,
     Participant,
     SchemaInfo,
 )
 from commonweal.study.storage.tables import Study as StudyRow
+from commonweal.study.storage.transaction import Turn
 
 _LOCK = select(StudyRow).where(StudyRow.id == bindparam("study")).with_for_update()
 
@@ -40,128 +37,6 @@ MODEL_CHANGED = "model changed"
 
 BUSY_MILLISECONDS = 15_000
 """How long SQLite waits for another process that writes."""
-
-
-class Clock(Protocol):
-    """What time it is, in seconds since 1970."""
-
-    def now(self) -> float:
-        """The time now. It never goes back, nor jumps, in one process."""
-        ...
-
-    def behind(self) -> float:
-        """How far this time is behind that of the machine: what is shown as a time of day."""
-        ...
-
-
-class SystemClock:
-    """The machine's clock as it was at the start, gone on steadily since.
-
-    Somebody sets the clock, or the network does: durations and deadlines are not to notice.
-    """
-
-    def __init__(self) -> None:
-        self._began_at, self._began = time.time(), time.monotonic()
-
-    def now(self) -> float:
-        """The time now."""
-        return self._began_at + (time.monotonic() - self._began)
-
-    def behind(self) -> float:
-        """How far the machine's clock was set since the start, or the machine slept."""
-        return time.time() - self.now()
-
-
-class ManualClock:
-    """A clock that stands until it is moved: for simulations and tests."""
-
-    def __init__(self, start: float = 1_700_000_000.0) -> None:
-        self._now = start
-
-    def now(self) -> float:
-        """The time that it was set to."""
-        return self._now
-
-    def behind(self) -> float:
-        """Nothing: there is no other clock."""
-        return 0.0
-
-    def move_to(self, when: float) -> None:
-        """Sets the time; it never goes back."""
-        self._now = max(self._now, when)
-
-
-def new_token() -> str:
-    """256 random bits for a link or a cookie."""
-    return secrets.token_urlsafe(32)
-
-
-def hashed(token: str) -> str:
-    """What is stored of a token. It is random, so a plain sha256 cannot be turned round."""
-    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
-
-
-def new_public_id(prefix: str) -> str:
-    """A random name of 80 bits that says nothing of when or in which order it was made."""
-    return f"{prefix}-{secrets.token_hex(10)}"
-
-
-@dataclass
-class Turn:
-    """One transaction on one study, which nobody else moves meanwhile.
-
-    Attributes:
-        db: the session.
-        study: the study's row, locked.
-        config: what the study is.
-        now: the time of everything that happens in it.
-        is_touched: whether what somebody sees has changed.
-        has_job: whether there is something new to write.
-        has_deleted: whether somebody's data were deleted, of which no trace is to stay in files.
-    """
-
-    db: Session
-    study: StudyRow
-    config: StudyConfig
-    now: float
-    is_touched: bool = False
-    has_job: bool = False
-    has_deleted: bool = False
-
-    def __post_init__(self) -> None:
-        # A session forgets a row that nobody holds, and asks the database for it again.
-        held: list[object] = []
-        event.listen(self.db, "loaded_as_persistent", lambda _session, row: held.append(row))
-
-    def log(
-        self,
-        kind: str,
-        *,
-        actor: str = "machine",
-        group: Group | None = None,
-        person: Participant | None = None,
-        **details: Any,
-    ) -> None:
-        """Appends an event to the audit. Of what a person did the minute is kept, and no more."""
-        self.db.add(
-            Event(
-                study_id=self.study.id,
-                at=self.now if person is None else self.now // 60 * 60,
-                actor=actor,
-                kind=kind,
-                group_id=group.id if group else None,
-                participant_id=person.id if person else None,
-                details=details,
-            )
-        )
-
-    def touch(self, group: Group | None) -> None:
-        """Says that what people of the group (or of the lobby) see has changed."""
-        self.is_touched = True
-        if group is None:
-            self.study.lobby_version += 1
-        else:
-            group.version += 1
 
 
 class Store:

@@ -1,43 +1,40 @@
-"""The application: routes, templates, and what runs beside the pages (sweep, worker, events)."""
+"""The application: what its pages are made with, and what runs beside them (sweep, worker, events).
+
+It knows none of its pages: ``routes`` puts both together.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import hmac
-import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import jinja2
 from sqlalchemy.orm import Session
-from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp
 
 from commonweal.models import DEFAULT_MODEL
 from commonweal.study.config import StudyConfig
 from commonweal.study.domain import machine, quick
 from commonweal.study.domain.door import Arrivals
-from commonweal.study.domain.faults import Faults, kind_and_place
+from commonweal.study.domain.faults import Faults
 from commonweal.study.domain.people import is_somebodys
 from commonweal.study.storage import gaps
-from commonweal.study.storage.store import Store, Turn, hashed, new_token
+from commonweal.study.storage.store import Store
 from commonweal.study.storage.tables import Study
-from commonweal.study.web import facilitator, formats, participant, researcher
-from commonweal.study.web.limits import Headers, Limits
+from commonweal.study.storage.tokens import hashed, new_token
+from commonweal.study.storage.transaction import Turn
+from commonweal.study.web import formats
+from commonweal.study.web.limits import Limits
 from commonweal.study.web.live import Live
 from commonweal.study.web.translation import check_texts, choose_language, speaker
-from commonweal.study.web.visit import _visit, endpoint, refuse
 from commonweal.study.writing.jobs import Worker
 from commonweal.study.writing.writer import HowFar, ProcessWriter, Writer
 
@@ -45,7 +42,6 @@ SWEEP_SECONDS = 1.0
 CHECKPOINT_SECONDS = 10.0
 MAX_KNOWN = 20_000
 """Cookies of which it is remembered that they are somebody's."""
-log = logging.getLogger("commonweal.study")
 
 
 class Site:
@@ -103,8 +99,6 @@ class Site:
             )
         self.templates.globals["site"] = self
         self.speaker = cache(lambda language: speaker(self.config, language, self.kind))
-        # Around everything: the page of a fault is made outside the application's own middleware.
-        self.app: ASGIApp = Headers(self._app(), is_secure=base_url.startswith("https://"))
 
     def new_form_token(self) -> str:
         """A cookie for a stranger: made here, which it says of itself, also after a restart."""
@@ -145,20 +139,9 @@ class Site:
         study = db.get_one(Study, self.study_id)
         return Turn(db, study, self.config, self.store.clock.now())
 
-    def _app(self) -> Starlette:
-        routes: list[Any] = [Mount("/static", StaticFiles(packages=[(__package__, "static")]))]
-        routes += [Route("/health", _health), *participant.routes(self)]
-        if self.kind == "quick":
-            routes += facilitator.routes(self)
-        routes += researcher.routes(self)
-        return Starlette(
-            routes=routes,
-            lifespan=self._lifespan,
-            exception_handlers={404: self._not_found, 405: self._not_found, 500: self._fault},
-        )
-
     @asynccontextmanager
-    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+    async def running(self) -> AsyncIterator[None]:
+        """What runs beside the pages, for as long as they are served."""
         tasks = [asyncio.create_task(self.live.run())]
         self.store.on_change = self._changed
         if self.in_background:
@@ -208,21 +191,6 @@ class Site:
             self._checkpointed = now
             self.store.checkpoint()
 
-    async def _not_found(self, request: Request, _error: Exception) -> Response:
-        visit = _visit(self, request, "cw_here")
-        return refuse(visit, getattr(_error, "status_code", 404), "error.not_found")
-
-    async def _fault(self, request: Request, error: Exception) -> Response:
-        # The path may hold a token, and the error's message what somebody wrote: of them only the
-        # path's first part and the error's kind and place are noted.
-        path = request.url.path.strip("/").partition("/")[0]
-        log.error("a fault at /%s: %s", path, kind_and_place(error))
-        return refuse(_visit(self, request, "cw_here"), 500, "error.fault")
-
-
-async def _health(_request: Request) -> Response:
-    return PlainTextResponse("ok")
-
 
 def _templates() -> jinja2.Environment:
     folder = Path(str(resources.files("commonweal.study.web") / "templates"))
@@ -241,6 +209,3 @@ def _templates() -> jinja2.Environment:
         person_bars=formats.person_bars,
     )
     return environment
-
-
-__all__ = ["Site", "endpoint"]

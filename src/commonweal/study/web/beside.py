@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.responses import Response
 from starlette.routing import Route
@@ -20,15 +20,13 @@ from commonweal.study.domain.keeping import (
     outcomes_of,
     result_token,
 )
-from commonweal.study.storage.store import Turn
 from commonweal.study.storage.tables import Group
+from commonweal.study.storage.transaction import Turn
+from commonweal.study.web.app import Site
 from commonweal.study.web.formats import qr_svg
 from commonweal.study.web.person import COOKIE, DONE_COOKIE, message, person_of
 from commonweal.study.web.saving import plain_result, table_of
 from commonweal.study.web.visit import FORM_COOKIE, Handler, RefusedError, Visit, endpoint
-
-if TYPE_CHECKING:
-    from commonweal.study.web.app import Site
 
 _ONWARD = re.compile(r"/(join(\?[^\\\s]{0,2000})?|i/[\w-]{1,100})", re.ASCII)
 """Where somebody may come from whose browser was another's: no address of another site."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from starlette.responses import Response
@@ -12,14 +11,12 @@ from commonweal.study.config import StudyConfig
 from commonweal.study.domain import answers, door, people
 from commonweal.study.domain.results import SMALL
 from commonweal.study.storage.sessions import KEPT_DAYS
-from commonweal.study.storage.store import hashed, new_token
 from commonweal.study.storage.tables import Link, Participant, RecruiterIds
+from commonweal.study.storage.tokens import hashed, new_token
+from commonweal.study.storage.transaction import Turn
+from commonweal.study.web.app import Site
 from commonweal.study.web.person import COOKIE, message, who_is_here
 from commonweal.study.web.visit import RefusedError, Visit, csrf_of, endpoint
-
-if TYPE_CHECKING:
-    from commonweal.study.storage.store import Turn
-    from commonweal.study.web.app import Site
 
 
 def routes(site: Site) -> list[Route]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.responses import Response
 from starlette.routing import Route
@@ -21,18 +21,16 @@ from commonweal.study.domain.quick import (
     use_model,
 )
 from commonweal.study.domain.researchers import extend
-from commonweal.study.storage.store import Turn
 from commonweal.study.storage.tables import Group, Round, Statement
+from commonweal.study.storage.transaction import Turn
 from commonweal.study.web import facilitator_people, facilitator_texts
+from commonweal.study.web.app import Site
 from commonweal.study.web.beside import kept_result
 from commonweal.study.web.facilitator_texts import COOKIE, facilitator_of, is_facilitator
 from commonweal.study.web.formats import qr_svg
 from commonweal.study.web.live import LOBBY
 from commonweal.study.web.visit import RefusedError, Visit, endpoint, stream
 from commonweal.study.writing.held_texts import waiting_texts
-
-if TYPE_CHECKING:
-    from commonweal.study.web.app import Site
 
 EXTENSION_SECONDS = 120.0
 """What the facilitator's "two more minutes" adds."""

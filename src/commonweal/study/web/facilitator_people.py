@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import select
 from starlette.responses import Response
@@ -15,13 +15,11 @@ from commonweal.study.domain import door
 from commonweal.study.domain.lobby import ROOM_SECONDS
 from commonweal.study.domain.quick import group_of
 from commonweal.study.domain.researchers import remove
-from commonweal.study.storage.store import Turn
 from commonweal.study.storage.tables import Participant
+from commonweal.study.storage.transaction import Turn
+from commonweal.study.web.app import Site
 from commonweal.study.web.facilitator_texts import COOKIE, facilitator_of
 from commonweal.study.web.visit import Visit, endpoint
-
-if TYPE_CHECKING:
-    from commonweal.study.web.app import Site
 
 CROWD = 4
 """So many from one address, and more than from all others but those alike, are worth a look."""

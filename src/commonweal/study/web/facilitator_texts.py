@@ -6,7 +6,7 @@ import hmac
 import random
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import func, select
 from starlette.responses import Response
@@ -16,14 +16,13 @@ from commonweal.flagging import Flag, flags
 from commonweal.study.domain import answers, revisions
 from commonweal.study.domain.keeping import Outcome, outcomes_of
 from commonweal.study.domain.quick import group_of
-from commonweal.study.storage.store import Turn, hashed
 from commonweal.study.storage.tables import Critique, Group, Member, Opinion, Round, Statement
+from commonweal.study.storage.tokens import hashed
+from commonweal.study.storage.transaction import Turn
+from commonweal.study.web.app import Site
 from commonweal.study.web.beside import kept_result
 from commonweal.study.web.visit import RefusedError, Visit, endpoint
 from commonweal.study.writing import held_texts
-
-if TYPE_CHECKING:
-    from commonweal.study.web.app import Site
 
 COOKIE = "cw_facilitator"
 

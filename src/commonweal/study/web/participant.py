@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from sqlalchemy import select
@@ -13,16 +12,14 @@ from commonweal.study.domain import answers, people, privacy
 from commonweal.study.domain.pages import Page, current_page
 from commonweal.study.domain.quick import group_of
 from commonweal.study.domain.screening import flags_of
-from commonweal.study.storage.store import Turn
 from commonweal.study.storage.tables import Event, Participant
+from commonweal.study.storage.transaction import Turn
 from commonweal.study.web import beside, entering
+from commonweal.study.web.app import Site
 from commonweal.study.web.live import LOBBY
 from commonweal.study.web.person import COOKIE, message, person_of
 from commonweal.study.web.visit import Handler, RefusedError, Visit, endpoint, stream
 from commonweal.types import RATING_MAX, RATING_MIN
-
-if TYPE_CHECKING:
-    from commonweal.study.web.app import Site
 
 STALE = "stale"
 """An answer to a page that is over, or one sent twice: it changes nothing, and they are told."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from commonweal.study.domain import people
-from commonweal.study.storage.store import Turn
 from commonweal.study.storage.tables import Participant
+from commonweal.study.storage.transaction import Turn
 from commonweal.study.web.visit import RefusedError, Visit, csrf_of
 
 COOKIE = "cw_here"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import partial
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from sqlalchemy import func, select
 from starlette.responses import Response
@@ -15,7 +15,6 @@ from commonweal.study.domain.keeping import so_far
 from commonweal.study.domain.pages import companions
 from commonweal.study.domain.quick import use_model
 from commonweal.study.export import files as export_files
-from commonweal.study.storage.store import Turn
 from commonweal.study.storage.tables import (
     Critique,
     Event,
@@ -27,13 +26,12 @@ from commonweal.study.storage.tables import (
     Round,
     Statement,
 )
+from commonweal.study.storage.transaction import Turn
+from commonweal.study.web.app import Site
 from commonweal.study.web.limits import FewAtOnce
 from commonweal.study.web.visit import RefusedError, Visit, as_whole, endpoint
 from commonweal.study.writing import held_texts
 from commonweal.study.writing.jobs import failed_jobs
-
-if TYPE_CHECKING:
-    from commonweal.study.web.app import Site
 
 COOKIE = "cw_researcher"
 MAX_GUESSES = 8

@@ -17,6 +17,7 @@ import uvicorn
 from commonweal.errors import InputError
 from commonweal.study.web.app import Site
 from commonweal.study.web.connections import Unfinished, allow_many_files, guarded
+from commonweal.study.web.routes import asgi
 
 
 def bound(host: str, port: int) -> socket.socket:
@@ -94,7 +95,7 @@ def configuration(
     """
     of_proxy = frozenset(filter(None, (each.strip() for each in trusted_proxy.split(","))))
     return uvicorn.Config(
-        site.app,
+        asgi(site),
         http=guarded(unfinished or Unfinished(trusted=of_proxy)),
         log_level="warning",
         access_log=False,  # addresses of private links are secrets

@@ -7,18 +7,17 @@ import hmac
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
-from commonweal.study.storage.store import Turn, new_token
+from commonweal.study.storage.tokens import new_token
+from commonweal.study.storage.transaction import Turn
+from commonweal.study.web.app import Site
 from commonweal.study.web.limits import TooMuchError, network_of
-
-if TYPE_CHECKING:
-    from commonweal.study.web.app import Site
 
 MAX_BODY_BYTES = 128 * 1024
 """An opinion of 10,000 characters, each of four bytes written as %XX, is 120,000."""
@@ -157,7 +156,7 @@ def endpoint(site: Site, handler: Handler, *, cookie: str = FORM_COOKIE) -> Any:
     """The handler as Starlette calls it: form read and checked, run in a thread."""
 
     async def answer(request: Request) -> Response:
-        visit = _visit(site, request, cookie)
+        visit = visit_of(site, request, cookie)
         try:
             await _count(visit)
             if "\0" in request.url.path:  # which PostgreSQL takes in no text
@@ -212,7 +211,7 @@ def stream(
     """
 
     async def answer(request: Request) -> Response:
-        visit, limits = _visit(site, request, cookie), site.limits
+        visit, limits = visit_of(site, request, cookie), site.limits
 
         def find() -> tuple[int, int | None] | None:
             with site.store.read() as db:
@@ -260,7 +259,8 @@ def refuse(visit: Visit, status: int, text: str) -> Response:
     return visit.page("message.html.j2", status=status, title="page.error_title", text=text)
 
 
-def _visit(site: Site, request: Request, cookie: str) -> Visit:
+def visit_of(site: Site, request: Request, cookie: str) -> Visit:
+    """The request, before its form is read."""
     token = request.cookies.get(cookie, "")
     is_new = not 20 <= len(token) <= 100 or not token.isascii()
     if cookie == FORM_COOKIE:

@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, select
 
 from commonweal.study.domain import machine
-from commonweal.study.storage.store import Turn
 from commonweal.study.storage.tables import Critique, Group, Minority, Opinion, Round, Statement
+from commonweal.study.storage.transaction import Turn
 from commonweal.study.writing.statements import replace_rejected
 
 Text = Opinion | Critique | Statement | Minority

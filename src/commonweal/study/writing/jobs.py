@@ -23,9 +23,11 @@ from sqlalchemy.orm import Session
 from commonweal.errors import CommonwealError
 from commonweal.study.domain import machine, minority, revisions
 from commonweal.study.domain.faults import Faults
-from commonweal.study.storage.store import Store, Turn, new_token
+from commonweal.study.storage.store import Store
 from commonweal.study.storage.tables import Group, Job, Opinion, Round
-from commonweal.study.writing.statements import store_statements
+from commonweal.study.storage.tokens import new_token
+from commonweal.study.storage.transaction import Turn
+from commonweal.study.writing.statements import store_minority, store_statements
 from commonweal.study.writing.tasks import tasks_of
 from commonweal.study.writing.writer import Task, Writer, Written
 
@@ -118,7 +120,7 @@ def finish(
     row = turn.db.get_one(Round, job.round_id)
     if job.what == minority.WRITING:
         (only,) = written.values()
-        minority.store(turn, row, only)
+        store_minority(turn, row, only)
     else:
         store_statements(turn, row, written)
         failed = (f"{arm}: wrote nothing ({failures[arm].kind})" for arm in failures)

@@ -1,18 +1,22 @@
-"""The candidates of a round as they are stored, and which of them are to be shown."""
+"""What was written as it is stored: a round's candidates, which of them are to be shown, and the
+minority's sentence.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from sqlalchemy import select
 
+from commonweal.rules import RAWLSIAN
 from commonweal.selection import Pick, Selection, pick, rank_under
 from commonweal.study.domain import revisions
+from commonweal.study.domain.privacy import without_notes_on
 from commonweal.study.domain.screening import flags_of, screen_statement
-from commonweal.study.storage.store import Turn
-from commonweal.study.storage.tables import Opinion, Prediction, Round, Statement
+from commonweal.study.storage.tables import Minority, Opinion, Prediction, Round, Statement
+from commonweal.study.storage.transaction import Turn
 from commonweal.study.writing.writer import Written
 
 if TYPE_CHECKING:
@@ -72,11 +76,6 @@ def store_statements(turn: Turn, row: Round, written: Mapping[str, Written]) -> 
                 picked.append(statement)
 
 
-def without_notes_on(names: Collection[str], notes: Iterable[str]) -> list[str]:
-    """The notes on what was written that say nothing of these people: a note may quote."""
-    return [each for each in notes if not any(repr(name) in each for name in names)]
-
-
 def replace_rejected(turn: Turn, rejected: Statement) -> Statement | None:
     """The next best candidate in the place of one that a person rejected; None where none is left.
 
@@ -114,6 +113,34 @@ def replace_rejected(turn: Turn, rejected: Statement) -> Statement | None:
     statement.pick = rejected.pick
     _say_why(statement, found)
     return statement
+
+
+def store_minority(turn: Turn, row: Round, written: Written) -> None:
+    """Keeps the best sentence that the screen lets through, or why there is none."""
+    kept = turn.db.get_one(Minority, row.id)
+    there = select(Opinion.name).where(Opinion.round_id == row.opinions_id)
+    if not set(kept.included) <= set(turn.db.scalars(there)):
+        kept.why = "deleted"
+        return
+    tried: list[str] = []
+    while (found := _best_of(written.draws[0], tried)) is not None:
+        text, model = found
+        kept.flags = flags_of(text)
+        kept.screening = screen_statement(turn.config, kept.flags)
+        if kept.screening != "rejected":
+            kept.text, kept.model = text, model
+            return
+        tried.append(text)
+    kept.why, kept.screening, kept.flags = "nothing", "clear", []
+
+
+def _best_of(drawn: Selection, tried: list[str]) -> tuple[str, str] | None:
+    """The best sentence that was not tried yet, and the model that wrote it."""
+    rule = None if drawn.utilities is None else RAWLSIAN
+    for best in drawn.picked([rule], avoid=tried).picks:
+        candidate = drawn.candidates[best.index]
+        return candidate.text, candidate.model
+    return None
 
 
 def _stands(statement: Statement, revised: Statement, drawn: Selection) -> Statement:

@@ -8,8 +8,8 @@ from commonweal import types
 from commonweal.minority import N_CANDIDATES
 from commonweal.study.config import NO_REWARD, ArmConfig
 from commonweal.study.domain import minority, revisions
-from commonweal.study.storage.store import Turn
 from commonweal.study.storage.tables import Job, Opinion, Round, Statement
+from commonweal.study.storage.transaction import Turn
 from commonweal.study.writing.writer import Revises, Task
 
 
