@@ -116,11 +116,13 @@ def tree() -> tuple[set[str], dict[str, str]]:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"^## The tree\n\n```text\n(.*?)^```$", text, re.M | re.S)
     first, *rest = block.splitlines()
-    paths, said, parent = set(first.split()), {}, ""
+    paths, said = set(first.split()), {}
+    folders: list[str] = []
     for line in rest:
         name, _, what = line.strip().partition(" ")
-        path = name if line[0] != " " else parent + name
-        parent = name if line[0] != " " else parent
+        depth = (len(line) - len(line.lstrip())) // 2
+        folders[depth:] = [name]
+        path = "".join(folders)
         paths.add(path)
         said[path] = what.strip()
     return paths, said
