@@ -29,7 +29,7 @@ WEAK = "quality"
 def store_statements(turn: Turn, row: Round, written: Mapping[str, Written]) -> None:
     """Stores candidates and predictions of each arm, and picks those to be shown.
 
-    A candidate that is taken or rejected makes room for the next best (design, decision 3).
+    A candidate that is taken or rejected makes room for the next best.
     Whoever deleted their data while the model wrote leaves no predictions and no weight behind.
 
     Args:
