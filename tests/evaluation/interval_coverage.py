@@ -24,7 +24,7 @@ import numpy as np
 from known_figures import figures as true_figures
 from known_truth import Design, simulate_study
 
-from commonweal.evaluation.metrics import Figure
+from commonweal.evaluation.metrics import Metric
 from commonweal.evaluation.rounds.predicted import predicted
 from commonweal.evaluation.rounds.rated import rated
 from commonweal.evaluation.sections.best_of_n import best_of_n
@@ -92,7 +92,7 @@ Held = dict[str, tuple[int, int]]
 """For each figure: how many intervals held the truth, and how many there were."""
 
 
-def estimated(n_groups: int, seed: int, n_resamples: int = N_RESAMPLES) -> dict[str, Figure]:
+def estimated(n_groups: int, seed: int, n_resamples: int = N_RESAMPLES) -> dict[str, Metric]:
     """The figures of one simulated study whose rounds have questions of their own."""
     rng = np.random.default_rng([seed, n_groups])
     dataset = simulate_study(rng, **vars(replace(DESIGN, n_groups=n_groups)))[0]
@@ -111,7 +111,7 @@ def estimated(n_groups: int, seed: int, n_resamples: int = N_RESAMPLES) -> dict[
     return _first_ten(drawn) | {key: others[key] for key in OTHER_FIGURES if key in others}
 
 
-def _first_ten(drawn: Drawing) -> dict[str, Figure]:
+def _first_ten(drawn: Drawing) -> dict[str, Metric]:
     sections = (
         drawn.section(lambda some, resampler: win_rates(some, resampler, "zero_shot")),
         drawn.section(distributions),
@@ -149,7 +149,7 @@ def coverage_shared(
     return _held(truth, ours), _held(truth, wider), _held(truth, alone)
 
 
-def _held(truth: Mapping[str, float], studies: Iterable[Mapping[str, Figure]]) -> Held:
+def _held(truth: Mapping[str, float], studies: Iterable[Mapping[str, Metric]]) -> Held:
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for study in studies:
         for key, one in study.items():

@@ -13,7 +13,7 @@ from commonweal.datasets.dataset import Dataset, empty
 from commonweal.datasets.schema import VOTE
 from commonweal.errors import InputError
 from commonweal.evaluation.evaluate import evaluate
-from commonweal.evaluation.metrics import Figure
+from commonweal.evaluation.metrics import Metric
 from commonweal.evaluation.sections import groups_needed
 from commonweal.evaluation.statistics import shared_questions
 
@@ -317,8 +317,8 @@ def test_too_few_questions_are_said():
 def test_a_two_way_interval_is_that_of_the_variances():
     """Groups, questions and rounds whose intervals reach 3, 4 and 2: the root of 9 + 16 - 4."""
 
-    def of(reach: float, p_value: float | None = None) -> Figure:
-        return Figure(
+    def of(reach: float, p_value: float | None = None) -> Metric:
+        return Metric(
             *("k", "t", "points", 1.0, 1 - reach, 1 + reach, 9, "rounds", 9, ""), p_value=p_value
         )
 

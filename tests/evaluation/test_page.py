@@ -17,10 +17,9 @@ from rounds_by_hand import hand_study
 
 from commonweal.datasets.dataset import Dataset
 from commonweal.datasets.schema import WHOSE
-from commonweal.evaluation.evaluate import Evaluation, evaluate
+from commonweal.evaluation.evaluate import Evaluation, evaluate, plots
 from commonweal.evaluation.metrics import shown
 from commonweal.evaluation.page import as_json, headlines, render_page, write_json, write_page
-from commonweal.evaluation.page.plots import plots
 
 pytestmark = pytest.mark.usefixtures("quick_power")
 

@@ -14,9 +14,8 @@ import pytest
 from known_truth import simulate_study
 
 from commonweal.errors import InputError
-from commonweal.evaluation.evaluate import evaluate
+from commonweal.evaluation.evaluate import evaluate, plots
 from commonweal.evaluation.page import render_page
-from commonweal.evaluation.page.plots import plots
 from commonweal.evaluation.sections import effects as effects_module
 from commonweal.evaluation.sections.effects import effects
 from commonweal.evaluation.sections.groups_needed import power

@@ -1,4 +1,4 @@
-"""``evaluate``: from stored rounds to all figures, in the order of the paper's section 4."""
+"""``evaluate``: from stored rounds to all metrics, in the order of the paper's section 4."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from commonweal.datasets.reliability import DEFAULT_THRESHOLD, drop_unreliable
 from commonweal.datasets.repairs import repaired
 from commonweal.datasets.schema import WHOSE
 from commonweal.errors import InputError
+from commonweal.evaluation.plotting.canvas import Canvas
+from commonweal.evaluation.published import beside_the_paper
 from commonweal.evaluation.rounds.predicted import predicted, reward_models
 from commonweal.evaluation.rounds.rated import Rated, rated
+from commonweal.evaluation.rounds.revised import apart, without
 from commonweal.evaluation.rounds.shown import rounds_shown
 from commonweal.evaluation.sections.best_of_n import best_of_n
 from commonweal.evaluation.sections.confounds import confounds
@@ -27,10 +30,10 @@ from commonweal.evaluation.sections.exclusion import exclusion
 from commonweal.evaluation.sections.groups_needed import power
 from commonweal.evaluation.sections.human_opinions import against_human_opinions
 from commonweal.evaluation.sections.raters import raters
-from commonweal.evaluation.sections.revision import apart, revision, without
+from commonweal.evaluation.sections.revision import revision
 from commonweal.evaluation.sections.reward_model import reward_model
 from commonweal.evaluation.sections.welfare_compared import welfare_compared
-from commonweal.evaluation.sections.win_rates import by_round, default_baseline, pairs_of, win_rates
+from commonweal.evaluation.sections.win_rates import default_baseline, pairs_of, win_rates
 from commonweal.evaluation.statistics.shared_questions import drawing
 from commonweal.measures.intervals import N_RESAMPLES
 from commonweal.showing import FrameKind, Plot, frame_of, html_table
@@ -39,9 +42,10 @@ from commonweal.types import no_progress
 if TYPE_CHECKING:
     from commonweal.datasets.arms import Arm
     from commonweal.datasets.dataset import About, Dataset
-    from commonweal.evaluation.metrics import Figure, Section
+    from commonweal.evaluation.metrics import Metric, Subject
     from commonweal.evaluation.rounds.predicted import Predicted
     from commonweal.evaluation.rounds.shown import Round
+    from commonweal.evaluation.section import Section
     from commonweal.types import Progress
 
 STAGE = "evaluate"
@@ -54,7 +58,7 @@ FEW_RESAMPLES = N_RESAMPLES
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """All figures of one dataset.
+    """All metrics of one dataset.
 
     Attributes:
         about: what the dataset is, and whose ratings they are.
@@ -85,12 +89,12 @@ class Evaluation:
         return " ".join((*self.notes, *([few] if n < FEW_RESAMPLES else [])))
 
     @property
-    def figures(self) -> dict[str, Figure]:
-        """All figures by key."""
+    def figures(self) -> dict[str, Metric[Subject]]:
+        """All metrics by key."""
         return {figure.key: figure for section in self.sections for figure in section.figures}
 
     def to_frame(self, kind: FrameKind = "polars") -> Any:
-        """One row a figure, as polars or pandas; ``value`` is null where there is none.
+        """One row a metric, as polars or pandas; ``value`` is null where there is none.
 
         Columns: section, key, title, value, low, high, n, unit, n_groups, p_value, says,
         unavailable.
@@ -113,22 +117,37 @@ class Evaluation:
         Raises:
             InputError: there is no such section, or it has nothing to draw.
         """
-        from commonweal.evaluation.page.plots import plots
-
         drawn = plots(self)
-        if not drawn.get(section):
-            there = ", ".join(key for key, some in drawn.items() if some) or "none"
+        if section not in drawn:
+            there = ", ".join(drawn) or "none"
             raise InputError(f"nothing is drawn of {section!r}; these sections have plots: {there}")
         return drawn[section][0]
 
     def _repr_html_(self) -> str:
-        from commonweal.evaluation.page import headlines
-
         rows = [
             (each.title, each.shown, each.interval or "none", each.n) for each in headlines(self)
         ]
         title = f"{self.about.name}: {WHOSE[self.about.people]}"
         return html_table(title, rows, header=("figure", "here", "95 % interval", "n"))
+
+
+def plots(evaluation: Evaluation) -> dict[str, list[Plot]]:
+    """The plots of each section by its key; those without anything to show are left out."""
+    canvas = Canvas(evaluation.about.people)
+    with canvas.style():
+        drawn = {section.key: section.plots(canvas) for section in evaluation.sections}
+    return {key: made for key, made in drawn.items() if made}
+
+
+def headlines(evaluation: Evaluation) -> list[Metric[Subject]]:
+    """The headline metrics, in the order of the sections, and those that the paper has too."""
+    baseline = str(evaluation.facts["baseline"])
+    return [
+        one
+        for one in evaluation.figures.values()
+        if one.subject.is_headline(baseline)
+        or (one.published is not None and one.value is not None)
+    ]
 
 
 def evaluate(
@@ -198,7 +217,7 @@ def evaluate(
     sections = []
     for n_done, part in enumerate(parts):
         on_progress(STAGE, n_done, len(parts))
-        sections.append(part())
+        sections.append(beside_the_paper(part()))
     on_progress(STAGE, len(parts), len(parts))
     return Evaluation(
         dataset.about,
@@ -239,7 +258,7 @@ def _selector(dataset: Dataset, found: Rated, models: list[str]) -> Predicted | 
 
 def _best_policy(found: Rated, baseline: str | None) -> str | None:
     """The policy with the highest mean agreement, the baseline left out."""
-    values = by_round(found, "mean")
+    values = found.by_round("mean")
     known = ~np.isnan(values)
     means = {
         name: float(values[known[:, i], i].mean())

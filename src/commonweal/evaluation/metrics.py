@@ -1,25 +1,27 @@
-"""A figure and what it says: the one source of the page, the JSON and the summary."""
+"""A metric and what it says: the one source of the page, the JSON and the summary."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, fields
+from typing import ClassVar, Generic, Literal, Self, TypeVar
 
-from commonweal.evaluation.published import Published, published_beside
 from commonweal.measures.intervals import Estimate
 
 Kind = Literal["share", "points", "number", "count"]
 """``share`` is shown as a percentage, ``points`` are of the rating scale, ``number`` has no unit,
 ``count`` is whole."""
 
+Term = tuple[str, str]
+"""A word that needs one, and its meaning."""
+
 P_SHOWN = 0.001
 """Smaller p values are shown as smaller than this."""
 
 VALUE = "{value}"
-"""Stands in a sentence for the figure's value."""
+"""Stands in a sentence for the metric's value."""
 
 _COUNTED = re.compile(r"\b(?:(people)|(candidate|rating|round|statement)s)\b")
 
@@ -37,12 +39,85 @@ def counted(n: int, unit: str) -> str:
     return f"{n:,} {unit}"
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What a metric is of: each section has its own, with typed fields.
+
+    The fields are the ``of`` of the JSON, in their order; those in ``unsaid`` and those without a
+    value are left out. The JSON's ``key`` is made from them.
+    """
+
+    unsaid: ClassVar[tuple[str, ...]] = ("measure",)
+
+    @property
+    def key(self) -> str:
+        """Names the metric in the JSON, unique in an evaluation."""
+        return self._key()
+
+    def _key(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """The words in its sentence that need one, and their meaning."""
+        return ()
+
+    def is_headline(self, _baseline: str, /) -> bool:
+        """Whether it stands at the top of the page; ``baseline`` is "none" without policies."""
+        return False
+
+    def unavailable(self, title: str, reason: str) -> Metric[Self]:
+        """The metric that cannot be computed, and why."""
+        says = f"Not available: {reason}."
+        return Metric(self, title, "number", None, None, None, 0, "", 0, says, unavailable=reason)
+
+    def as_text(self) -> dict[str, str]:
+        """The fields by name, as text."""
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {
+            name: f"{value:g}" if isinstance(value, float) else str(value)
+            for name, value in found.items()
+            if name not in self.unsaid and value is not None
+        }
+
+
+@dataclass(frozen=True)
+class Whole(Subject):
+    """A metric of nothing finer than its key: one of a kind, or many that could not be computed."""
+
+    unsaid = ("name", "headline")
+    name: str
+    headline: bool = False
+
+    def _key(self) -> str:
+        return self.name
+
+    def is_headline(self, _baseline: str, /) -> bool:
+        """As it was made."""
+        return self.headline
+
+
+S = TypeVar("S", bound=Subject)
+S_co = TypeVar("S_co", bound=Subject, covariant=True)
+
+
 @dataclass(frozen=True, slots=True)
-class Figure:
+class Published:
+    """What the paper reports: ``text`` as printed there, ``section`` where, the rest for plots."""
+
+    text: str
+    section: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Metric(Generic[S_co]):
     """One number, what it rests on, and what it says.
 
     Attributes:
-        key: names it in the JSON, unique in an evaluation.
+        subject: what it is of, in typed fields.
         title: short, for tables.
         kind: how it is shown.
         value: None where it cannot be computed; ``unavailable`` then says why.
@@ -52,8 +127,7 @@ class Figure:
         unit: what is counted: "rounds".
         n_groups: groups that it rests on.
         says: what it says, one plain sentence.
-        of: what it is of, by name: {"policy": "sft_base"}.
-        published: the paper's figure, where there is one.
+        published: the paper's number, where there is one.
         p_value: two-sided, where a test is asked for.
         p_is_floor: p is at most that: so few resamples of so few groups can show no less.
         unavailable: why there is no value.
@@ -61,7 +135,7 @@ class Figure:
         warning: what to know before believing it.
     """
 
-    key: str
+    subject: S_co
     title: str
     kind: Kind
     value: float | None
@@ -71,13 +145,22 @@ class Figure:
     unit: str
     n_groups: int
     says: str
-    of: Mapping[str, str] = field(default_factory=dict)
     published: Published | None = None
     p_value: float | None = None
     p_is_floor: bool = False
     unavailable: str = ""
     no_interval: str = ""
     warning: str = ""
+
+    @property
+    def key(self) -> str:
+        """Names it in the JSON, unique in an evaluation."""
+        return self.subject.key
+
+    @property
+    def of(self) -> Mapping[str, str]:
+        """What it is of, by name, as in the JSON: {"policy": "sft_base"}."""
+        return self.subject.as_text()
 
     @property
     def shown(self) -> str:
@@ -91,7 +174,7 @@ class Figure:
 
     @property
     def beside(self) -> Published | None:
-        """The paper's figure, where this one can stand beside it: it has an interval."""
+        """The paper's number, where this one can stand beside it: it has an interval."""
         return self.published if self.interval else None
 
     @property
@@ -114,45 +197,19 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Figures of one kind.
+    """Metrics of one kind.
 
     Attributes:
         title: for reading.
-        figures: what is in it.
+        figures: the metrics, called so in the JSON.
         caution: what they do not say; every one of them is meant.
         how: how they were computed, where the section's rule does not say it.
     """
 
     title: str
-    figures: tuple[Figure, ...]
-    caution: str
+    figures: tuple[Metric[Subject], ...]
+    caution: str = ""
     how: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """One part of the evaluation.
-
-    Attributes:
-        key: names it.
-        title: for reading.
-        source: where the paper has it.
-        rule: how the figures come about.
-        tables: the figures.
-        extra: numbers behind a plot that are not figures of their own, for the JSON.
-    """
-
-    key: str
-    title: str
-    source: str
-    rule: str
-    tables: tuple[Table, ...]
-    extra: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def figures(self) -> tuple[Figure, ...]:
-        """All figures of all tables."""
-        return tuple(figure for table in self.tables for figure in table.figures)
 
 
 def shown(value: float, kind: Kind) -> str:
@@ -178,9 +235,9 @@ def _half_away(value: float) -> float:
     return math.copysign(math.floor(abs(value) * 100 + 0.5 + 1e-9) / 100, value)
 
 
-def figure(
+def metric(
     estimate: Estimate,
-    key: str,
+    subject: S,
     title: str,
     *,
     kind: Kind,
@@ -188,30 +245,19 @@ def figure(
     unit: str,
     says: str,
     nothing: str,
-    of: Mapping[str, str] | None = None,
     test: bool = False,
     warning: str = "",
-) -> Figure:
-    """The estimate as a figure; one that says why where there is no value.
+) -> Metric[S]:
+    """The estimate as a metric; one that says why where there is no value.
 
-    Args:
-        estimate: value and interval.
-        key: as in ``Figure``, like all that is not described here.
-        title: for tables.
-        kind: how it is shown.
-        n: how many.
-        unit: of what.
-        says: the sentence, with ``VALUE`` where the value for reading goes.
-        nothing: why there is no value, where there is none.
-        of: what it is of.
-        test: keep the p value.
-        warning: what to know before believing it.
+    Args as the attributes of ``Metric``, and: ``says`` has ``VALUE`` where the value for reading
+    goes, ``nothing`` says why there is no value, where there is none, ``test`` keeps the p value.
     """
     if math.isnan(estimate.value):
-        return unavailable(key, title, nothing, of=of)
+        return subject.unavailable(title, nothing)
     has_interval = not estimate.no_interval
-    return Figure(
-        key,
+    return Metric(
+        subject,
         title,
         kind,
         estimate.value,
@@ -221,35 +267,8 @@ def figure(
         unit,
         estimate.n_clusters,
         says.replace(VALUE, shown(estimate.value, kind)),
-        of or {},
-        published_beside(key),
         p_value=estimate.p_value if test and has_interval else None,
         p_is_floor=bool(test and has_interval and estimate.p_is_floor),
         no_interval=estimate.no_interval,
         warning=warning,
-    )
-
-
-def unavailable(
-    key: str,
-    title: str,
-    reason: str,
-    *,
-    of: Mapping[str, str] | None = None,
-) -> Figure:
-    """A figure that cannot be computed, and why."""
-    return Figure(
-        key,
-        title,
-        "number",
-        None,
-        None,
-        None,
-        0,
-        "",
-        0,
-        f"Not available: {reason}.",
-        of or {},
-        published_beside(key),
-        unavailable=reason,
     )

@@ -149,6 +149,17 @@ class Resampler:
             np.concatenate([above, below], axis=1), _ratio_of_halves, np.asarray(below != 0)
         )
 
+    def means(self, values: FloatArray, item_group: IntArray) -> list[tuple[Estimate, int]]:
+        """The mean of each column over what is not nan, and how many that is.
+
+        Args:
+            values: float64 [n_items, n_figures].
+            item_group: the group of each item [n_items].
+        """
+        known = ~np.isnan(values)
+        sums = (by_group(each, item_group, self.n_groups) for each in (values, known))
+        return list(zip(self.ratios(*sums), known.sum(axis=0).tolist(), strict=True))
+
     def at_zero(self, x: FloatArray, y: FloatArray, item_group: IntArray) -> list[Estimate]:
         """The share of ``y`` where ``x`` is 0, by logistic regressions of ``y`` on ``x``.
 

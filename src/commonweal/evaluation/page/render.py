@@ -7,101 +7,24 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from commonweal.datasets.schema import WHOSE
-from commonweal.evaluation.page.plots import plots
+from commonweal.evaluation.evaluate import headlines, plots
+from commonweal.evaluation.metrics import Metric, Subject
 from commonweal.files import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from commonweal.evaluation.evaluate import Evaluation
-    from commonweal.evaluation.metrics import Figure
+    from commonweal.evaluation.metrics import Term
+    from commonweal.evaluation.section import Section
 
 SCHEMA = "commonweal/evaluation/1"
 
-HEADLINES = (
-    "win_rate/mean/all/",
-    "less_divisive/all",
-    "unanimous/all",
-    "against_human/mean/all/",
-    "against_human/best/all/",
-    "inclusion/agreement",
-    "inclusion/quality",
-    "kappa/agreement",
-    "unreliable",
-    "accuracy/crossed/",
-    "revision/gain/agreement/",
-)
-"""The keys of the headline figures, or, with "/" at the end, how they begin; as in the paper."""
-WITHOUT_POLICIES = ("distribution/", "krippendorff/agreement/ordinal")
-"""Likewise where nothing was written by a policy, and none of the figures above can be computed."""
-WITHOUT = ("win_rate", "against_human/mean", "against_human/best", "accuracy/crossed")
-"""The keys under which it is said that there is no such figure."""
-
-
-TERMS = {
-    "win_rate/": (
-        "win rate",
-        "how often one policy's statements are rated above another's in the same round; a policy "
-        "is a way of writing statements, and rounds where both are even are left out",
-    ),
-    "less_divisive": (
-        "divisive",
-        "of a round: some people agree with its position statement and some disagree; neutral is "
-        "neither",
-    ),
-    "less_divisive/": (
-        "less divisive",
-        "fewer people stand on the smaller side than with the position statement, the sentence "
-        "that takes a side and that people rate first",
-    ),
-    "unanimous": ("unanimous", "everybody who rated a statement agrees with it"),
-    "unanimous_by/": ("pass", "one time that a person rated the statements: many rate them twice"),
-    "kappa/": (
-        "kappa",
-        "how well a person's two ratings of the same statements go together: 1 always the same, 0 "
-        "no nearer than chance; the first and the second time are the two passes",
-    ),
-    "krippendorff/": (
-        "Krippendorff's alpha",
-        "how far people agree with each other on the same statements: 1 all the same, 0 no more "
-        "than by chance, below 0 less",
-    ),
-    "mixed/": (
-        "log-odds",
-        "the logarithm of the odds: 0 is no difference, 0.7 is twice the odds, -0.7 half of them",
-    ),
-    "welfare/": (
-        "by lot",
-        "what the group would have made of a candidate drawn at random, with no welfare function "
-        "at work",
-    ),
-    "inclusion/": ("included", "the policy saw the person's opinion when it wrote the statement"),
-    "accuracy/crossed": (
-        "crossed accuracy",
-        "how often the reward model tells which of two people agrees with which of two statements",
-    ),
-}
-"""Words that need one: by how the keys of their figures begin, word and meaning."""
 ONE_PAGE = 6
 """With fewer groups there are no intervals: the page shows the statements, and folds the rest."""
-
-
-def headlines(evaluation: Evaluation) -> list[Figure]:
-    """The headline figures, in the order of the sections; win rates over the baseline alone."""
-    baseline = evaluation.facts["baseline"]
-    wanted = HEADLINES + (WITHOUT_POLICIES if baseline == "none" else ())
-    starts = tuple(one for one in wanted if one.endswith("/"))
-    return [
-        figure
-        for key, figure in evaluation.figures.items()
-        if key in WITHOUT
-        or key in wanted
-        or (figure.published is not None and figure.value is not None)
-        or (key.startswith(starts) and figure.of.get("against", baseline) == baseline)
-    ]
 
 
 def write_page(evaluation: Evaluation, path: Path) -> None:
@@ -147,12 +70,10 @@ def render_page(evaluation: Evaluation) -> str:
     )
 
 
-def _terms(figures: Iterable[Figure]) -> list[tuple[str, str]]:
+def _terms(figures: Iterable[Metric[Subject]]) -> list[Term]:
     """The words in these figures that need one, and their meaning."""
     there = [one for one in figures if one.value is not None]
-    found = [
-        term for start, term in TERMS.items() if any(one.key.startswith(start) for one in there)
-    ]
+    found = list(dict.fromkeys(term for one in there for term in one.subject.terms))
     floors = {f"{one.n_groups} groups: {one.p_value:.3f}" for one in there if one.p_is_floor}
     if floors:
         found.append(
@@ -189,7 +110,7 @@ def as_json(evaluation: Evaluation) -> str:
 
     Layout ``commonweal/evaluation/1``: ``about``, ``counts``, ``facts``, ``notes`` (what was
     repaired), ``policies`` (of a study: what each is), and ``sections`` with their tables of
-    figures (the attributes of ``Figure``).
+    metrics, called figures (the attributes of ``Metric``; ``of`` is its subject).
     """
     about = evaluation.about
     return json.dumps(
@@ -208,12 +129,36 @@ def as_json(evaluation: Evaluation) -> str:
             "facts": evaluation.facts,
             "notes": list(evaluation.notes),
             "policies": {arm.name: asdict(arm) for arm in evaluation.arms},
-            "sections": [asdict(section) for section in evaluation.sections],
+            "sections": [_as_data(section) for section in evaluation.sections],
         },
         ensure_ascii=False,
         indent=1,
         allow_nan=False,
     )
+
+
+def _as_data(section: Section) -> dict[str, Any]:
+    found = {name: getattr(section, name) for name in ("key", "title", "source", "rule")}
+    tables = [
+        {
+            "title": table.title,
+            "figures": [_metric_as_data(one) for one in table.figures],
+            "caution": table.caution,
+            "how": table.how,
+        }
+        for table in section.tables
+    ]
+    return found | {"tables": tables, "extra": section.extra}
+
+
+def _metric_as_data(one: Metric[Subject]) -> dict[str, Any]:
+    found = {"key": one.key} | {name: getattr(one, name) for name in _BEFORE_OF} | {"of": one.of}
+    found["published"] = asdict(one.published) if one.published else None
+    return found | {name: getattr(one, name) for name in _AFTER_OF}
+
+
+_BEFORE_OF = ("title", "kind", "value", "low", "high", "n", "unit", "n_groups", "says")
+_AFTER_OF = ("p_value", "p_is_floor", "unavailable", "no_interval", "warning")
 
 
 def write_json(evaluation: Evaluation, path: Path) -> None:

@@ -132,6 +132,24 @@ class Rated:
             for name in ("mean", "min", "median")
         }
 
+    def over_policies(
+        self, values: FloatArray, statements: IntArray | slice = slice(None)
+    ) -> FloatArray:
+        """The mean over a policy's statements in each round, float [R, n_policies]; nan without.
+
+        ``values`` are of all statements, or of these alone.
+        """
+        shape = (len(self.round_ids), len(self.policies))
+        item = self.statement_round[statements] * shape[1] + self.statement_policy[statements]
+        return over_people(values, item, shape[0] * shape[1], "mean").reshape(shape)
+
+    def by_round(self, statistic: str) -> FloatArray:
+        """The group's mean, min or median agreement with a policy's statements in each round.
+
+        Averaged over the policy's statements in the round, float [R, n_policies].
+        """
+        return self.over_policies(self.group_agreement[statistic])
+
     @cached_property
     def is_divisive(self) -> FloatArray:
         """Which rounds are divisive, float [R]; nan where fewer than two rated the position.
@@ -339,20 +357,14 @@ def over_people(values: FloatArray, item: IntArray, n_items: int, statistic: str
     return result
 
 
-def over_policies(
-    values: FloatArray,
-    statement_round: IntArray,
-    statement_policy: IntArray,
-    shape: tuple[int, int],
-) -> FloatArray:
-    """The mean over a policy's statements in each round, float [n_rounds, n_policies]."""
-    item = statement_round * shape[1] + statement_policy
-    return over_people(values, item, shape[0] * shape[1], "mean").reshape(shape)
-
-
 def sign(difference: FloatArray) -> FloatArray:
     """1, -1, 0 where it is a tie, nan where there is nothing to compare."""
     return np.where(np.abs(difference) < SAME, 0.0, np.sign(difference))
+
+
+def won(signs: FloatArray) -> FloatArray:
+    """1 where the sign is 1, 0 where it is -1, nan for ties and where there is nothing."""
+    return np.where(np.abs(signs) == 1, (signs == 1).astype(np.float64), np.nan)
 
 
 def _person_rounds(found: Rated) -> PersonRounds:

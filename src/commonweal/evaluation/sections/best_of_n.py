@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING
@@ -17,24 +18,62 @@ import numpy as np
 
 from commonweal.evaluation.metrics import (
     VALUE,
-    Figure,
-    Section,
+    Metric,
+    Subject,
     Table,
-    figure,
+    Whole,
+    metric,
     shown,
-    unavailable,
 )
+from commonweal.evaluation.plotting.canvas import COLOURS, MARKERS, Canvas, short
 from commonweal.evaluation.rounds.rated import SAME, Rated
+from commonweal.evaluation.section import Section
 from commonweal.measures.bootstrap import Resampler, by_group
 
 if TYPE_CHECKING:
     from commonweal.evaluation.rounds.predicted import Predicted
     from commonweal.evaluation.rounds.rated import IntArray
+    from commonweal.showing import Plot
     from commonweal.types import FloatArray
 
 CRITERIA = {0.0: ("utilitarian", "mean"), math.inf: ("rawlsian", "min")}
 """Alpha to its name and the statistic of the group's ratings that it is after."""
 _TITLES = {"mean": "mean", "min": "minimum"}
+
+
+@dataclass(frozen=True)
+class BestOf(Subject):
+    """The best of n of a policy: "realised" by people's ratings, or "predicted"."""
+
+    policy: str
+    n: int
+    statistic: str
+    by: str
+
+    def _key(self) -> str:
+        return f"best_of_n/{self.by}/{self.statistic}/{self.policy}/{self.n}"
+
+
+@dataclass(frozen=True)
+class BestOfWinRate(Subject):
+    """How often the best of n of a policy is above one more draw."""
+
+    policy: str
+    n: int
+    statistic: str
+
+    def _key(self) -> str:
+        return f"best_of_n/win_rate/{self.statistic}/{self.policy}/{self.n}"
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The highest win rate that is possible, and the most KL, in nats."""
+        return win_rate_bound(self.n), kl_bound(self.n)
+
+    def as_text(self) -> dict[str, str]:
+        """With its bounds."""
+        most, kl = self.bounds
+        return super().as_text() | {"bound_win_rate": f"{most:.4f}", "bound_kl_nats": f"{kl:.2f}"}
 
 
 def win_rate_bound(n: int) -> float:
@@ -60,21 +99,25 @@ def best_of_n(rated: Rated, found: Predicted | None, resampler: Resampler) -> Se
         found: the predictions of the reward model that selects; None without any.
         resampler: of its groups.
     """
-    realised: list[Figure] = []
-    wins: list[Figure] = []
-    own: list[Figure] = []
+    realised: list[Metric[Subject]] = []
+    wins: list[Metric[BestOfWinRate]] = []
+    own: list[Metric[BestOf]] = []
     if found is not None:
         for policy, alpha in product(rated.machine_policies, CRITERIA):
-            realised += _realised(rated, found, resampler, policy, alpha)
-            wins += _wins(rated, found, resampler, policy, alpha)
-            own += _own(rated, found, resampler, policy, alpha)
+            by_people = _of_policy(rated, found, policy, alpha, by_people=True)
+            says = "of the group's ratings of it"
+            realised += _expected(by_people, rated, resampler, policy, alpha, "realised", says)
+            wins += _wins(by_people, rated, resampler, policy, alpha)
+            by_model = _of_policy(rated, found, policy, alpha, by_people=False)
+            says = f"of the ratings that {found.reward_model}, which selects, expects"
+            own += _expected(by_model, rated, resampler, policy, alpha, "predicted", says)
     if not realised:
         reason = (
             "the dataset holds no calibrated predictions, so nothing could have been picked"
             if found is None
             else "no policy has rounds with two candidates that have predictions and ratings"
         )
-        realised = [unavailable("best_of_n", "Best of n", reason)]
+        realised = [Whole("best_of_n").unavailable("Best of n", reason)]
     tables = [
         Table(
             "Realised by people's ratings",
@@ -120,6 +163,7 @@ def best_of_n(rated: Rated, found: Predicted | None, resampler: Resampler) -> Se
                 for n in (1, 2, 4, 8, 16)
             }
         },
+        draw=_plots,
     )
 
 
@@ -215,46 +259,15 @@ def _by_group(parts: Sequence[tuple[IntArray, FloatArray]], rated: Rated) -> Flo
     )
 
 
-def _realised(
-    rated: Rated, found: Predicted, resampler: Resampler, policy: str, alpha: float
-) -> list[Figure]:
-    by_size = _of_policy(rated, found, policy, alpha, by_people=True)
-    return _expected(
-        by_size,
-        rated,
-        resampler,
-        policy,
-        alpha,
-        key="realised",
-        says="of the group's ratings of it",
-    )
-
-
-def _own(
-    rated: Rated, found: Predicted, resampler: Resampler, policy: str, alpha: float
-) -> list[Figure]:
-    by_size = _of_policy(rated, found, policy, alpha, by_people=False)
-    return _expected(
-        by_size,
-        rated,
-        resampler,
-        policy,
-        alpha,
-        key="predicted",
-        says=f"of the ratings that {found.reward_model}, which selects, expects",
-    )
-
-
 def _expected(
     by_size: dict[int, tuple[IntArray, FloatArray]],
     rated: Rated,
     resampler: Resampler,
     policy: str,
     alpha: float,
-    *,
-    key: str,
+    by: str,
     says: str,
-) -> list[Figure]:
+) -> list[Metric[BestOf]]:
     if not by_size:
         return []
     name, statistic = CRITERIA[alpha]
@@ -267,10 +280,10 @@ def _expected(
     estimates = resampler.ratios(_by_group(parts, rated), _by_group(ones, rated))
     n_rounds = sum(len(rounds) for rounds, _ in parts)
     return [
-        figure(
+        metric(
             estimate,
-            f"best_of_n/{key}/{statistic}/{policy}/{n}",
-            f"{policy}, best of {n}, {name}: {key} {_TITLES[statistic]}",
+            BestOf(policy, n, statistic, by),
+            f"{policy}, best of {n}, {name}: {by} {_TITLES[statistic]}",
             kind="points",
             n=n_rounds,
             unit="rounds",
@@ -281,16 +294,18 @@ def _expected(
             )
             + f" {VALUE} as the {_TITLES[statistic]} {says}.",
             nothing="there are no rounds",
-            of={"policy": policy, "n": str(n), "statistic": statistic, "by": key},
         )
         for n, estimate in zip(ns, estimates, strict=True)
     ]
 
 
 def _wins(
-    rated: Rated, found: Predicted, resampler: Resampler, policy: str, alpha: float
-) -> list[Figure]:
-    by_size = _of_policy(rated, found, policy, alpha, by_people=True)
+    by_size: dict[int, tuple[IntArray, FloatArray]],
+    rated: Rated,
+    resampler: Resampler,
+    policy: str,
+    alpha: float,
+) -> list[Metric[BestOfWinRate]]:
     # Against one more draw the best of one wins half the time, whatever the ratings.
     ns = [n for n in sizes(min(by_size, default=1) - 1) if n > 1]
     if not ns:
@@ -304,9 +319,9 @@ def _wins(
     estimates = resampler.ratios(_by_group(won, rated), _by_group(decided, rated))
     n_rounds = sum(len(rounds) for rounds, _ in won)
     return [
-        figure(
+        metric(
             estimate,
-            f"best_of_n/win_rate/{statistic}/{policy}/{n}",
+            BestOfWinRate(policy, n, statistic),
             f"{policy}, best of {n} over one more, {name}",
             kind="share",
             n=n_rounds,
@@ -316,13 +331,87 @@ def _wins(
             f"{shown(win_rate_bound(n), 'share')} is possible, at a KL divergence of at most "
             f"{kl_bound(n):.2f} nats.",
             nothing=f"all candidates of {policy} are even in their rounds",
-            of={
-                "policy": policy,
-                "n": str(n),
-                "statistic": statistic,
-                "bound_win_rate": f"{win_rate_bound(n):.4f}",
-                "bound_kl_nats": f"{kl_bound(n):.2f}",
-            },
         )
         for n, estimate in zip(ns, estimates, strict=True)
     ]
+
+
+def _plots(section: Section, canvas: Canvas) -> list[Plot | None]:
+    return [
+        _curves(canvas, section.having(BestOf)),
+        _bounds(canvas, section.having(BestOfWinRate)),
+    ]
+
+
+def _curves(canvas: Canvas, metrics: Sequence[Metric[BestOf]]) -> Plot:
+    """Realised and predicted welfare of the best of n, by n."""
+    kinds = (("realised", "people's ratings"), ("predicted", "selector's own score"))
+    figure, axes = canvas.axes(7, 2)
+    for ax, statistic, title in zip(axes, ("mean", "min"), ("Mean", "Minimum"), strict=True):
+        for kind, style in zip(kinds, ("-", ":"), strict=True):
+            wanted = kind[0], statistic
+            found = [one for one in metrics if (one.subject.by, one.subject.statistic) == wanted]
+            for i, policy in enumerate(dict.fromkeys(one.subject.policy for one in found)):
+                mine = [one for one in found if one.subject.policy == policy]
+                ax.plot(
+                    [one.subject.n for one in mine],
+                    [one.value or 0.0 for one in mine],
+                    marker=MARKERS[i % len(MARKERS)],
+                    color=COLOURS[i % len(COLOURS)],
+                    linestyle=style,
+                    markerfacecolor="white" if style == ":" else None,
+                    label=f"{short(policy)}, {kind[1]}",
+                )
+                for one in mine if style == "-" else ():
+                    if one.low is not None:
+                        n = one.subject.n
+                        ax.plot([n, n], [one.low, one.high], color=COLOURS[i % len(COLOURS)])
+        ns = sorted({one.subject.n for one in metrics})
+        canvas.by_n(ax, ns, [str(n) for n in ns])
+        ax.set_xlabel("Best of n")
+        ax.set_ylabel(f"{title} of the group's ratings")
+    figure.legend(
+        *axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=2, frameon=False
+    )
+    return canvas.plot(
+        figure,
+        "The best of n, by people's ratings (solid) and by the selector's own score (dotted), "
+        "which must rise.",
+    )
+
+
+def _bounds(canvas: Canvas, wins: Sequence[Metric[BestOfWinRate]]) -> Plot | None:
+    """Win rates of the best of n beside the highest that is possible, and the most KL."""
+    if not wins:
+        return None
+    most = max(one.subject.n for one in wins)
+    ns = [1 << k for k in range(most.bit_length()) if 1 << k <= most]
+    ns = sorted({*ns, *(one.subject.n for one in wins)})
+    figure, (ax,) = canvas.axes(7)
+    ax.plot(ns, [win_rate_bound(n) for n in ns], "--", color="#1d2330", label="n / (n + 1)")
+    series: dict[tuple[str, str], list[Metric[BestOfWinRate]]] = {}
+    for one in wins:
+        series.setdefault((one.subject.policy, one.subject.statistic), []).append(one)
+    for i, ((policy, statistic), mine) in enumerate(series.items()):
+        for one in mine:
+            ends = None
+            if one.low is not None and one.high is not None and one.value is not None:
+                ends = [[one.value - one.low], [one.high - one.value]]
+            # Side by side, or intervals of one n would lie on each other.
+            ax.errorbar(
+                one.subject.n * 1.05 ** (i - (len(series) - 1) / 2),
+                one.value,
+                yerr=ends,
+                fmt=MARKERS[i % len(MARKERS)],
+                color=COLOURS[i % len(COLOURS)],
+                capsize=2.5,
+                label=f"{short(policy)}, {statistic}" if one is mine[0] else None,
+            )
+    canvas.by_n(ax, ns, [f"{n}\nKL ≤ {kl_bound(n):.2f}" for n in ns])
+    ax.set_xlabel("Best of n, and how far that can lead from the policy, in nats")
+    ax.set_ylabel("Win rate over one more draw")
+    canvas.in_percent(ax.yaxis)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside upper left", ncols=3, frameon=False)
+    return canvas.plot(
+        figure, "Win rates of the best of n, and the highest that is possible (dashed)."
+    )

@@ -8,33 +8,100 @@ resampled with everything else, slope included.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from commonweal.evaluation.metrics import (
     VALUE,
-    Figure,
-    Section,
+    Metric,
+    Subject,
     Table,
-    figure,
-    unavailable,
+    Whole,
+    metric,
 )
-from commonweal.evaluation.rounds.rated import HUMAN, SAME, Rated, over_people, over_policies, sign
-from commonweal.evaluation.sections.divisiveness import nothing_divisive, reached_by, sides
+from commonweal.evaluation.plotting.canvas import Canvas, Point
+from commonweal.evaluation.rounds.rated import (
+    HUMAN,
+    SAME,
+    Rated,
+    over_people,
+    sign,
+    won,
+)
+from commonweal.evaluation.section import Section
+from commonweal.evaluation.sections.divisiveness import ALL, nothing_divisive, reached_by, sides
 from commonweal.evaluation.sections.exclusion import differences as medians_apart
 from commonweal.evaluation.sections.exclusion import nothing_excluded
 from commonweal.evaluation.sections.human_opinions import differences, nothing_to_compare
-from commonweal.evaluation.sections.win_rates import by_round, pairs_of
+from commonweal.evaluation.sections.win_rates import pair_differences, pairs_of
 from commonweal.measures.bootstrap import Resampler, by_group
 from commonweal.measures.intervals import ratio
 
 if TYPE_CHECKING:
     from commonweal.evaluation.rounds.rated import IntArray
+    from commonweal.showing import Plot
     from commonweal.types import FloatArray
 
 MIN_BEYOND = 0.05
 """With a smaller share of comparisons on one side of no difference, the curve is all there is."""
+
+
+_TITLES = {
+    "win_rate": ("Win rate of {0} over {1}", "{0} over {1}"),
+    "win_rate_person": ("Each person's win rate of {0} over {1}", "{0} over {1}, each person"),
+    "against_human": (
+        "{0} over people's opinions, mean against mean",
+        "{0} over people's opinions, mean",
+    ),
+    "against_human_best": (
+        "{0} over people's opinions, best against best",
+        "{0} over people's opinions, best",
+    ),
+    "less_divisive": ("Less divisive than the position, {0}",) * 2,
+    "unanimous": ("Some candidate is unanimous, {0}",) * 2,
+}
+"""What is measured to its title, and to a row of the plot: policy and other policy."""
+
+
+@dataclass(frozen=True)
+class AtEqual(Subject):
+    """One of ``_TITLES`` of a policy, with one thing held equal."""
+
+    unsaid = ("measure", "against")
+    measure: str
+    policy: str
+    control: str
+    against: str = ""
+
+    def _key(self) -> str:
+        whose = "all" if self.policy == ALL else self.policy
+        over = f"/{self.against}" if self.against else ""
+        return f"confound/{self.control}/{self.measure}/{whose}{over}"
+
+    @property
+    def title(self) -> str:
+        """For tables, without what is held equal."""
+        return _TITLES[self.measure][0].format(self.policy, self.against)
+
+    @property
+    def row(self) -> str:
+        """For the plot, short enough for two lines."""
+        return _TITLES[self.measure][1].format(self.policy, self.against)
+
+
+@dataclass(frozen=True)
+class InclusionAtEqual(Subject):
+    """What being included adds to an outcome, with one thing held equal."""
+
+    outcome: str
+    policy: str
+    control: str
+
+    def _key(self) -> str:
+        return f"confound/{self.control}/inclusion"
 
 
 class Control(NamedTuple):
@@ -95,7 +162,35 @@ def confounds(rated: Rated, resampler: Resampler, baseline: str | None) -> Secti
         "that are not compared with each other are, at the average of their candidates. The "
         "uncontrolled figures, and the paper's, are in their own sections.",
         tuple(tables),
+        draw=_plots,
     )
+
+
+def _plots(section: Section, canvas: Canvas) -> list[Plot | None]:
+    shares = [
+        Point(one.subject.row, f"at equal {one.subject.control}", one)
+        for one in section.having(AtEqual)
+    ]
+    inclusion = [
+        Point(f"{_INCLUSION}, {of.outcome}", f"at equal {of.control}", one)
+        for one in section.having(InclusionAtEqual)
+        for of in (one.subject,)
+    ]
+    return [
+        canvas.forest(
+            [("Share", shares)],
+            "Win rates and shares where the sides are equally long, or of equal quality.",
+            reference=0.5,
+        ),
+        canvas.forest(
+            [(f"{_INCLUSION}, points", inclusion)],
+            "What being included adds to agreement where it adds nothing to quality.",
+            reference=0,
+        ),
+    ]
+
+
+_INCLUSION = "Included minus excluded"
 
 
 _CAUTIONS = {
@@ -106,65 +201,49 @@ _CAUTIONS = {
 }
 
 
+def _missing(control: Control, key: str, title: str, reason: str) -> Metric[Subject]:
+    return Whole(f"confound/{control.key}/{key}").unavailable(title, reason)
+
+
 def _win_rates(
     rated: Rated, resampler: Resampler, baseline: str | None, control: Control
-) -> list[Figure]:
+) -> list[Metric[Subject]]:
     pairs = pairs_of(rated, baseline)
     if not pairs:
-        reason = "a win rate compares two policies"
-        return [unavailable(f"confound/{control.key}/win_rate", "Win rate", reason)]
-    agreement = by_round(rated, "mean")
-    shape = (len(rated.round_ids), len(rated.policies))
-    values = over_policies(control.values, rated.statement_round, rated.statement_policy, shape)
-    index = {name: i for i, name in enumerate(rated.policies)}
-    first, second = ([index[name] for name in side] for side in zip(*pairs, strict=True))
+        return [_missing(control, "win_rate", "Win rate", "a win rate compares two policies")]
+    agreement, values = rated.by_round("mean"), rated.over_policies(control.values)
     people, of_person = rated.person_rounds, control.of_person_rounds(rated)
 
     def shares(
-        by: FloatArray, x: FloatArray, group: IntArray, start: str, title: str, unit: str
-    ) -> list[Figure]:
+        by: FloatArray, x: FloatArray, group: IntArray, measure: str, unit: str
+    ) -> list[Metric[Subject]]:
         return _at_zero(
             resampler,
             control,
-            x=x[:, first] - x[:, second],
-            y=_outcome(sign(by[:, first] - by[:, second])),
+            x=pair_differences(rated, x, pairs),
+            y=won(sign(pair_differences(rated, by, pairs))),
             group=group,
-            keys=[f"{start}/{pair.first}/{pair.second}" for pair in pairs],
-            titles=[f"{title} of {pair.first} over {pair.second}" for pair in pairs],
-            policies=[pair.first for pair in pairs],
-            unit=unit,
+            subjects=[
+                AtEqual(measure, pair.first, control.key, against=pair.second) for pair in pairs
+            ],
+            unit=f"{unit} that were not even",
         )
 
     return [
-        *shares(
-            agreement,
-            values,
-            rated.round_group,
-            "win_rate",
-            "Win rate",
-            "rounds that were not even",
-        ),
-        *shares(
-            people.mean,
-            of_person,
-            people.group,
-            "win_rate_person",
-            "Each person's win rate",
-            "people in a round that were not even",
-        ),
+        *shares(agreement, values, rated.round_group, "win_rate", "rounds"),
+        *shares(people.mean, of_person, people.group, "win_rate_person", "people in a round"),
     ]
 
 
-def _against_human(rated: Rated, resampler: Resampler, control: Control) -> list[Figure]:
+def _against_human(rated: Rated, resampler: Resampler, control: Control) -> list[Metric[Subject]]:
     reason = nothing_to_compare(rated)
     if reason:
-        key = f"confound/{control.key}/against_human"
-        return [unavailable(key, "Against human opinions", reason)]
+        return [_missing(control, "against_human", "Against human opinions", reason)]
     columns = [rated.policies.index(name) for name in rated.machine_policies]
     human = [rated.policies.index(HUMAN)]
     return [
         one
-        for comparison, start, values in (
+        for comparison, measure, values in (
             ("mean", "against_human", control.of_person_rounds(rated)),
             ("best", "against_human_best", control.of_the_best(rated)),
         )
@@ -172,92 +251,82 @@ def _against_human(rated: Rated, resampler: Resampler, control: Control) -> list
             resampler,
             control,
             x=values[:, columns] - values[:, human],
-            y=_outcome(sign(differences(rated, comparison))),
+            y=won(sign(differences(rated, comparison))),
             group=rated.person_rounds.group,
-            keys=[f"{start}/{name}" for name in rated.machine_policies],
-            titles=[
-                f"{name} over people's opinions, {comparison} against {comparison}"
-                for name in rated.machine_policies
-            ],
-            policies=list(rated.machine_policies),
+            subjects=[AtEqual(measure, name, control.key) for name in rated.machine_policies],
             unit="people in a round that were not even",
         )
     ]
 
 
-def _divisive(rated: Rated, resampler: Resampler, control: Control) -> list[Figure]:
+def _divisive(rated: Rated, resampler: Resampler, control: Control) -> list[Metric[Subject]]:
     """Less divisive and unanimous: all candidates beside the position, policies beside each other.
 
     A policy is taken at the average length (quality) of all candidates in divisive rounds.
     """
-    less, unanimous = (f"confound/{control.key}/{key}" for key in ("less_divisive", "unanimous"))
     title, unanimous_title = "Less divisive than the position", "Some candidate is unanimous"
+
+    def neither(reason: str) -> list[Metric[Subject]]:
+        return [
+            _missing(control, "less_divisive", title, reason),
+            _missing(control, "unanimous", unanimous_title, reason),
+        ]
+
     if reason := nothing_divisive(rated):
-        return [unavailable(less, title, reason), unavailable(unanimous, unanimous_title, reason)]
+        return neither(reason)
     found = sides(rated)
     values = control.values[found.statement]
-    figures = []
+    metrics: list[Metric[Subject]] = []
     if control.key == "length":
-        figures += _at_zero(
+        metrics += _at_zero(
             resampler,
             control,
             x=(values - rated.position_words[found.round])[:, None],
             y=found.is_less[:, None],
             group=found.group,
-            keys=["less_divisive/all"],
-            titles=[f"{title}, all policies"],
-            policies=["all policies"],
+            subjects=[AtEqual("less_divisive", ALL, control.key)],
             unit="candidates in divisive rounds",
             at="at the position statement's length",
         )
     else:
         reason = "the quality of position statements was not rated"
-        figures.append(unavailable(f"{less}/all", f"{title}, all policies", reason))
+        metrics.append(_missing(control, "less_divisive/all", f"{title}, {ALL}", reason))
     reason = (
         f"a share of rounds has no other side to be of equal {control.title} with; the policies "
         "are compared below"
     )
-    figures.append(unavailable(f"{unanimous}/all", f"{unanimous_title}, all policies", reason))
+    metrics.append(_missing(control, "unanimous/all", f"{unanimous_title}, {ALL}", reason))
     names = list(rated.machine_policies)
     if len(names) < 2:
-        reason = (
+        return metrics + neither(
             f"over all candidates it is at their average {control.title} already; it would compare "
             "policies, and there is one"
         )
-        return [
-            *figures,
-            unavailable(less, title, reason),
-            unavailable(unanimous, unanimous_title, reason),
-        ]
     columns = np.array([rated.policies.index(name) for name in names])
     mine = found.policy[:, None] == columns
     at = f"at average {control.title}"
-    figures += _at_zero(
+    metrics += _at_zero(
         resampler,
         control,
         x=np.where(mine, _centred(values)[:, None], np.nan),
         y=np.where(mine, found.is_less[:, None], np.nan),
         group=found.group,
-        keys=[f"less_divisive/{name}" for name in names],
-        titles=[f"{title}, {name}" for name in names],
-        policies=names,
+        subjects=[AtEqual("less_divisive", name, control.key) for name in names],
         unit="candidates in divisive rounds",
         at=at,
     )
     # A policy's candidates of a round together: their mean, and whether some one is unanimous.
-    shape = (len(rated.round_ids), len(rated.policies))
-    of_round = over_policies(values, found.round, found.policy, shape)[:, columns]
-    n_out = by_group(found.left_out.policy[:, None] == columns, found.left_out.round, shape[0])
-    asked = (by_group(mine, found.round, shape[0]) > 0) & (n_out == 0)
-    return figures + _at_zero(
+    of_round = rated.over_policies(values, found.statement)[:, columns]
+    n_rounds = len(rated.round_ids)
+    n_out = by_group(found.left_out.policy[:, None] == columns, found.left_out.round, n_rounds)
+    asked = (by_group(mine, found.round, n_rounds) > 0) & (n_out == 0)
+    return metrics + _at_zero(
         resampler,
         control,
         x=_centred(np.where(asked, of_round, np.nan)),
         y=np.where(asked, reached_by(rated, found, mine), np.nan),
         group=rated.round_group,
-        keys=[f"unanimous/{name}" for name in names],
-        titles=[f"{unanimous_title}, {name}" for name in names],
-        policies=names,
+        subjects=[AtEqual("unanimous", name, control.key) for name in names],
         unit="divisive rounds",
         at=at,
     )
@@ -268,14 +337,13 @@ def _centred(values: FloatArray) -> FloatArray:
     return values if np.isnan(values).all() else values - np.nanmean(values)
 
 
-def _inclusion(rated: Rated, resampler: Resampler, control: Control) -> Figure:
+def _inclusion(rated: Rated, resampler: Resampler, control: Control) -> Metric[Subject]:
     """The difference in agreement where those included and excluded see the same quality."""
-    key, title = f"confound/{control.key}/inclusion", "Included minus excluded"
+    reason = nothing_excluded(rated)
     if control.key == "length":
         reason = "it compares two ratings of one statement, so length cannot explain it"
-        return unavailable(key, title, reason)
-    if reason := nothing_excluded(rated):
-        return unavailable(key, title, reason)
+    if reason:
+        return _missing(control, "inclusion", _INCLUSION, reason)
     x, y = (medians_apart(rated, outcome) for outcome in ("quality", "agreement"))
     known = ~(np.isnan(x) | np.isnan(y))
     x, y = x[known], y[known]
@@ -287,10 +355,10 @@ def _inclusion(rated: Rated, resampler: Resampler, control: Control) -> Figure:
         return ratio(sy * sxx - sx * sxy, n * sxx - sx * sx)[..., None]
 
     (estimate,) = resampler.estimate(sums, intercept, sums[:, :1] > 0)
-    return figure(
+    return metric(
         estimate,
-        key,
-        f"{title}, agreement, at equal quality",
+        InclusionAtEqual("agreement", ALL, control.key),
+        f"{_INCLUSION}, agreement, at equal quality",
         kind="points",
         n=len(x),
         unit="candidates",
@@ -298,13 +366,7 @@ def _inclusion(rated: Rated, resampler: Resampler, control: Control) -> Figure:
         "agreement where they rated the quality as people did whose opinion it did not see (a "
         "straight line).",
         nothing="there is no difference in quality to hold equal",
-        of={"outcome": "agreement", "policy": "all policies", "control": control.key},
     )
-
-
-def _outcome(signs: FloatArray) -> FloatArray:
-    """1 a win, 0 a loss, nan for the rest."""
-    return np.where(np.abs(signs) == 1, (signs == 1).astype(np.float64), np.nan)
 
 
 def _at_zero(
@@ -314,40 +376,37 @@ def _at_zero(
     x: FloatArray,
     y: FloatArray,
     group: IntArray,
-    keys: list[str],
-    titles: list[str],
-    policies: list[str],
+    subjects: Sequence[AtEqual],
     unit: str,
     at: str = "",
-) -> list[Figure]:
-    """One figure a column: the share of y at x = 0."""
+) -> list[Metric[Subject]]:
+    """One a column: the share of y at x = 0."""
     estimates = resampler.at_zero(x, y, group)
     known = ~(np.isnan(x) | np.isnan(y))
     at = at or f"at equal {control.title}"
-    figures = []
-    for i, estimate in enumerate(estimates):
+    metrics: list[Metric[Subject]] = []
+    for i, (estimate, of) in enumerate(zip(estimates, subjects, strict=True)):
         here = x[known[:, i], i]
         beyond = min((here >= 0).mean(), (here <= 0).mean()) if len(here) else 0.0
         mean = f"{here.mean():+.1f}".replace("-", "−") if len(here) else ""
-        figures.append(
-            figure(
+        metrics.append(
+            metric(
                 estimate,
-                f"confound/{control.key}/{keys[i]}",
-                f"{titles[i]}, {at}",
+                of,
+                f"{of.title}, {at}",
                 kind="share",
                 n=len(here),
                 unit=unit,
-                says=f"{titles[i]}: {VALUE} {at}. The difference is {mean} {control.unit} on "
+                says=f"{of.title}: {VALUE} {at}. The difference is {mean} {control.unit} on "
                 "average.",
                 nothing=f"there is no difference in {control.title} to hold equal, or the outcome "
                 "follows from it without fail"
                 if len(here)
                 else f"no comparison has both an outcome and {control.title}",
-                of={"policy": policies[i], "control": control.key},
                 warning=f"Only {100 * beyond:.0f} % of the comparisons lie on the other side of no "
                 "difference: the curve is extended to where there is next to no data."
                 if beyond < MIN_BEYOND
                 else "",
             )
         )
-    return figures
+    return metrics

@@ -14,27 +14,71 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from commonweal.evaluation.metrics import (
     VALUE,
-    Figure,
-    Section,
+    Metric,
+    Subject,
     Table,
-    figure,
-    unavailable,
+    Term,
+    Whole,
+    metric,
 )
+from commonweal.evaluation.plotting.canvas import Canvas, Point, points
+from commonweal.evaluation.section import Section
 from commonweal.frames import pl
 from commonweal.measures.bootstrap import Resampler, by_group
 from commonweal.measures.intervals import ratio
 
 if TYPE_CHECKING:
     from commonweal.evaluation.rounds.rated import BoolArray, IntArray, Rated
+    from commonweal.showing import Plot
     from commonweal.types import FloatArray
 
 ALL = "all policies"
+_DIVISIVE = (
+    "divisive",
+    "of a round: some people agree with its position statement and some disagree; neutral is "
+    "neither",
+)
+_LESS = (
+    "less divisive",
+    "fewer people stand on the smaller side than with the position statement, the sentence that "
+    "takes a side and that people rate first",
+)
+_UNANIMOUS = ("unanimous", "everybody who rated a statement agrees with it")
+_PASS = ("pass", "one time that a person rated the statements: many rate them twice")
+
+
+@dataclass(frozen=True)
+class InDivisiveRounds(Subject):
+    """Candidates of a policy, or of ``ALL``: those that are "less divisive", "agreed" of these, and
+    rounds in which some one is "unanimous", by another rule where one is named.
+    """
+
+    unsaid = ("rule",)
+    policy: str
+    what: str
+    rule: str = ""
+
+    def _key(self) -> str:
+        start = {"less divisive": "less_divisive", "agreed": "less_divisive_agreed"}
+        by = f"unanimous_by/{self.rule.replace(' ', '_')}" if self.rule else "unanimous"
+        return f"{start.get(self.what, by)}/{'all' if self.policy == ALL else self.policy}"
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """What divisive is, and unanimous."""
+        if self.what == "unanimous":
+            return (_UNANIMOUS, _PASS) if self.rule else (_UNANIMOUS,)
+        return (_DIVISIVE, _LESS) if self.what == "less divisive" else (_DIVISIVE,)
+
+    def is_headline(self, _baseline: str, /) -> bool:
+        """Those of all policies together."""
+        return self.policy == ALL and self.what != "agreed" and not self.rule
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,6 +121,17 @@ class LeftOut:
     policy: IntArray
     round: IntArray
     may_be_unanimous: BoolArray
+
+
+class _Of(NamedTuple):
+    """Policies, ``ALL`` among them: which candidates, and which that are left out, are of each.
+
+    Bool [n_candidates, n_names] and [n_left_out, n_names].
+    """
+
+    names: Sequence[str]
+    mine: BoolArray
+    out: BoolArray
 
 
 def sides(rated: Rated, *, above_neutral: bool = False) -> Sides:
@@ -125,19 +180,14 @@ def divisiveness(rated: Rated, resampler: Resampler) -> Section:
     section = ("divisiveness", "Divisive rounds", "Paper D.6 and D.7", _RULE)
     reason = nothing_divisive(rated)
     if reason:
-        missing = (
-            unavailable(
-                "less_divisive/all",
-                "Candidates less divisive",
-                reason,
-            ),
-            unavailable(
-                "unanimous/all",
-                "Divisive rounds with a unanimous candidate",
-                reason,
-            ),
+        missing = tuple(
+            Whole(key, headline=True).unavailable(title, reason)
+            for key, title in (
+                ("less_divisive/all", "Candidates less divisive"),
+                ("unanimous/all", "Divisive rounds with a unanimous candidate"),
+            )
         )
-        return Section(*section, (Table("Less divisive, and unanimous", missing, ""),))
+        return Section(*section, (Table("Less divisive, and unanimous", missing),))
     found = sides(rated)
     names = [ALL, *rated.machine_policies]
     index = [-1, *(rated.policies.index(name) for name in rated.machine_policies)]
@@ -145,20 +195,18 @@ def divisiveness(rated: Rated, resampler: Resampler) -> Section:
     def of_each(policy: IntArray) -> BoolArray:
         return np.stack([(policy == i) | (i < 0) for i in index], axis=1)
 
-    mine, out = of_each(found.policy), of_each(found.left_out.policy)
+    of = _Of(names, of_each(found.policy), of_each(found.left_out.policy))
     return Section(
         *section,
         (
-            _less(rated, resampler, found, names, mine, out),
-            _unanimous(rated, resampler, found, names, mine, out),
+            _less(resampler, found, of),
+            _unanimous(rated, resampler, found, of),
             Table(
                 "Unanimous, by other rules",
                 tuple(
-                    figure
+                    one
                     for rule, other, instead in _other_rules(rated)
-                    for figure in _unanimous_figures(
-                        other, resampler, instead, names, mine, out, rule
-                    )
+                    for one in _of_each_policy(other, resampler, instead, of, rule)
                 ),
                 "How far the share hangs on the rule: one of a person's passes, not the mean of "
                 "all, or anything above neutral, not a whole point. Where these lie far apart, the "
@@ -172,7 +220,27 @@ def divisiveness(rated: Rated, resampler: Resampler) -> Section:
             "n_candidates_complete": len(found.round),
             "n_candidates_left_out": len(found.left_out.round),
         },
+        draw=_plots,
     )
+
+
+def _plots(section: Section, canvas: Canvas) -> list[Plot | None]:
+    def panel(what: str) -> list[Point]:
+        found = section.having(InDivisiveRounds)
+        kept = [one for one in found if one.subject.what == what and not one.subject.rule]
+        return points(kept, lambda of: of.policy, lambda _: "these rounds")
+
+    return [
+        canvas.forest(
+            [
+                ("Candidates less divisive", panel("less divisive")),
+                ("Rounds with a unanimous one", panel("unanimous")),
+            ],
+            "Left: candidates that divide the group less than the position statement. Right: "
+            "divisive rounds where everybody agrees with some candidate.",
+            limits=(0, 1),
+        )
+    ]
 
 
 _RULE = (
@@ -198,27 +266,18 @@ def nothing_divisive(rated: Rated) -> str:
     return ""
 
 
-def _less(
-    rated: Rated,
-    resampler: Resampler,
-    found: Sides,
-    names: Sequence[str],
-    mine: BoolArray,
-    out: BoolArray,
-) -> Table:
-    less = found.is_less[:, None] * mine
-    agrees = less * found.agrees[:, None]
-    above = by_group(np.concatenate([less, agrees], axis=1), found.group, rated.n_groups)
-    below = by_group(np.concatenate([mine, less], axis=1), found.group, rated.n_groups)
-    estimates = resampler.ratios(above, below)
-    figures: list[Figure] = []
-    for i, name in enumerate(names):
+def _less(resampler: Resampler, found: Sides, of: _Of) -> Table:
+    less = np.where(of.mine, found.is_less[:, None], np.nan)
+    agrees = np.where(less == 1, found.agrees[:, None], np.nan)
+    means = resampler.means(np.concatenate([less, agrees], axis=1), found.group)
+    metrics: list[Metric[InDivisiveRounds]] = []
+    n_outs = of.out.sum(axis=0).tolist()
+    for name, (estimate, n), n_out in zip(of.names, means, n_outs, strict=False):
         whose = "candidates" if name == ALL else f"candidates of {name}"
-        n, n_out = int(mine[:, i].sum()), int(out[:, i].sum())
-        figures.append(
-            figure(
-                estimates[i],
-                f"less_divisive/{_key(name)}",
+        metrics.append(
+            metric(
+                estimate,
+                InDivisiveRounds(name, "less divisive"),
                 f"Less divisive than the position, {name}",
                 kind="share",
                 n=n,
@@ -227,32 +286,30 @@ def _less(
                 "position statement did.",
                 nothing=f"no {whose} in divisive rounds were rated by everybody who rated the "
                 "position statement",
-                of={"policy": name, "what": "less divisive"},
                 warning=f"Left out: {n_out:,} of {n + n_out:,} {whose}, which not everybody who "
                 "rated the position statement has rated."
                 if n_out
                 else "",
             )
         )
-    for i, name in enumerate(names):
-        figures.append(
-            figure(
-                estimates[len(names) + i],
-                f"less_divisive_agreed/{_key(name)}",
+    for name, (estimate, n) in zip(of.names, means[len(of.names) :], strict=True):
+        metrics.append(
+            metric(
+                estimate,
+                InDivisiveRounds(name, "agreed"),
                 f"Of these, agreed with, {name}",
                 kind="share",
-                n=int(less[:, i].sum()),
+                n=n,
                 unit="less divisive candidates",
                 says=f"In {VALUE} of the less divisive candidates ({name}) more people agree than "
                 "disagree; in the others the group is more of one mind because it rejects them, "
                 "or has no view.",
                 nothing=f"no candidate of {name} is less divisive",
-                of={"policy": name, "what": "agreed"},
             )
         )
     return Table(
         "Candidates less divisive than the position statement",
-        tuple(figures),
+        tuple(metrics),
         "A position statement takes a side on purpose, so a vaguer text divides less whatever it "
         "says. A statement that everybody rejects divides nobody either. Candidates that somebody "
         "did not rate are left out, which is fair only where it was by chance.",
@@ -274,43 +331,30 @@ def _other_rules(rated: Rated) -> Iterator[tuple[str, Rated, Sides]]:
         yield rule, other, sides(other)
 
 
-def _unanimous(
-    rated: Rated,
-    resampler: Resampler,
-    found: Sides,
-    names: Sequence[str],
-    mine: BoolArray,
-    out: BoolArray,
-) -> Table:
+def _unanimous(rated: Rated, resampler: Resampler, found: Sides, of: _Of) -> Table:
     n_rounds = len(rated.round_ids)
-    complete = by_group(mine, found.round, n_rounds)
-    asked = (complete > 0) & (by_group(out, found.left_out.round, n_rounds) == 0)
+    complete = by_group(of.mine, found.round, n_rounds)
+    asked = (complete > 0) & (by_group(of.out, found.left_out.round, n_rounds) == 0)
     per_round = ", ".join(
         f"{name} {complete[asked[:, i], i].mean() if asked[:, i].any() else 0:.1f}"
-        for i, name in enumerate(names)
+        for i, name in enumerate(of.names)
     )
     return Table(
         "Divisive rounds with a unanimous candidate",
-        tuple(_unanimous_figures(rated, resampler, found, names, mine, out)),
+        tuple(_of_each_policy(rated, resampler, found, of)),
         "The more candidates a round has, and the fewer people, the easier one is unanimous. "
         f"Candidates a round here: {per_round}.",
     )
 
 
-def _unanimous_figures(
-    rated: Rated,
-    resampler: Resampler,
-    found: Sides,
-    names: Sequence[str],
-    mine: BoolArray,
-    out: BoolArray,
-    rule: str = "",
-) -> list[Figure]:
+def _of_each_policy(
+    rated: Rated, resampler: Resampler, found: Sides, of: _Of, rule: str = ""
+) -> list[Metric[InDivisiveRounds]]:
     n_rounds = len(rated.round_ids)
-    complete, reached = by_group(mine, found.round, n_rounds), reached_by(rated, found, mine)
+    complete, reached = by_group(of.mine, found.round, n_rounds), reached_by(rated, found, of.mine)
     incomplete, may_be = (
         by_group(where, found.left_out.round, n_rounds)
-        for where in (out, out * found.left_out.may_be_unanimous[:, None])
+        for where in (of.out, of.out * found.left_out.may_be_unanimous[:, None])
     )
     asked = (complete > 0) & (incomplete == 0)
     there = complete + incomplete > 0
@@ -318,7 +362,7 @@ def _unanimous_figures(
         by_group(where, rated.round_group, rated.n_groups)
         for where in (reached & asked, asked, reached, (may_be > 0) & ~reached, there)
     ]
-    k = len(names)
+    k = len(of.names)
 
     def within_bounds(sums: FloatArray) -> FloatArray:
         won, n, yes, open_, n_all = (sums[..., i * k : (i + 1) * k] for i in range(5))
@@ -331,8 +375,8 @@ def _unanimous_figures(
     # The groups that the share rests on: those of rounds left out only bound it.
     counted = np.where(is_open.any(axis=0), sums[1], sums[4]) > 0
     estimates = resampler.estimate(np.concatenate(sums, axis=1), within_bounds, counted)
-    figures = []
-    for i, (name, estimate) in enumerate(zip(names, estimates, strict=True)):
+    metrics = []
+    for i, (name, estimate) in enumerate(zip(of.names, estimates, strict=True)):
         n_all = int(there[:, i].sum())
         n = int(asked[:, i].sum()) if is_open[:, i].any() else n_all
         left_out = ""
@@ -343,12 +387,10 @@ def _unanimous_figures(
                 f"position statement has rated each candidate. Over all of them it is at least "
                 f"{least:.1%} and at most {most:.1%}".replace("%", " %")
             )
-        figures.append(
-            figure(
+        metrics.append(
+            metric(
                 estimate,
-                f"unanimous/{_key(name)}"
-                if not rule
-                else f"unanimous_by/{rule.replace(' ', '_')}/{_key(name)}",
+                InDivisiveRounds(name, "unanimous", rule),
                 f"Some candidate is unanimous, {name}" + (f", {rule}" if rule else ""),
                 kind="share",
                 n=n,
@@ -356,11 +398,10 @@ def _unanimous_figures(
                 says=f"In {VALUE} of the divisive rounds everybody who rated it agreed with some "
                 f"candidate ({name}){_SAYS[rule]}.",
                 nothing=left_out or f"no candidate of {name} in a divisive round was rated",
-                of={"policy": name, "what": "unanimous"},
                 warning=left_out and f"{left_out}.",
             )
         )
-    return figures
+    return metrics
 
 
 def reached_by(rated: Rated, found: Sides, mine: BoolArray) -> BoolArray:
@@ -376,7 +417,3 @@ _SAYS = {
     "first pass": ", by the first rating of each person alone",
     "last pass": ", by the last rating of each person alone",
 }
-
-
-def _key(name: str) -> str:
-    return "all" if name == ALL else name

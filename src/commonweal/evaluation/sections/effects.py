@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from commonweal.errors import InputError, MissingExtraError
-from commonweal.evaluation.metrics import VALUE, Figure, Section, Table, shown, unavailable
+from commonweal.evaluation.metrics import (
+    VALUE,
+    Metric,
+    Subject,
+    Table,
+    Whole,
+    shown,
+)
+from commonweal.evaluation.plotting.canvas import Canvas, Point, points
+from commonweal.evaluation.section import Section
 from commonweal.evaluation.statistics.convergence import NotConvergedError
 from commonweal.evaluation.statistics.cumulative import NoFitError
 from commonweal.evaluation.statistics.mixed_likelihood import fit_likelihood
@@ -19,13 +28,58 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from commonweal.datasets.dataset import Dataset
-    from commonweal.evaluation import metrics
+    from commonweal.evaluation.metrics import Kind as Shown
     from commonweal.evaluation.sections.win_rates import Pair
     from commonweal.evaluation.statistics.mixed_models import Difference, Kind, MixedModel
+    from commonweal.showing import Plot
     from commonweal.types import Progress
 
 OUTCOMES: tuple[Outcome, ...] = ("agreement", "agrees", "quality")
 KINDS: tuple[Kind, ...] = ("logistic", "ordinal")
+
+
+@dataclass(frozen=True)
+class Added(Subject):
+    """What a policy adds to an outcome over ``baseline``, which in ``is_other`` is another one."""
+
+    unsaid = ("equal_length", "is_other")
+    policy: str
+    outcome: Outcome
+    baseline: str
+    equal_length: bool
+    is_other: bool = False
+
+    def _key(self) -> str:
+        length = "/equal_length" if self.equal_length else ""
+        over = f"/over/{self.baseline}" if self.is_other else ""
+        return f"effect/{self.outcome}{length}/{self.policy}{over}"
+
+
+class AddedByLength(Added):
+    """What 10 more words add; the policy is called "length"."""
+
+
+@dataclass(frozen=True)
+class LogOdds(Subject):
+    """What a policy adds over ``baseline``, or another, by a mixed model."""
+
+    unsaid = ("kind", "is_other")
+    policy: str
+    baseline: str
+    fit: str
+    kind: Kind
+    is_other: bool
+    terms = (
+        (
+            "log-odds",
+            "the logarithm of the odds: 0 is no difference, 0.7 is twice the odds, -0.7 half of "
+            "them",
+        ),
+    )
+
+    def _key(self) -> str:
+        over = f"/over/{self.baseline}" if self.is_other else ""
+        return f"mixed/{self.kind}/{self.policy}{over}"
 
 
 def effects(
@@ -80,20 +134,47 @@ def effects(
         "group and a deviation of each policy for each of them, where the data can tell them; the "
         "policies' effects sum to zero, so that none is special and every two are compared.",
         tuple(tables),
+        draw=_plots,
     )
 
 
-def _other_pairs(dataset: Dataset, pairs: Sequence[Pair], baseline: str | None) -> list[Figure]:
+def _plots(section: Section, canvas: Canvas) -> list[Plot | None]:
+    def pair(of: Added | LogOdds) -> str:
+        return f"{of.policy} over {of.baseline}"
+
+    def panel(outcome: Outcome) -> list[Point]:
+        found = [one for one in section.having(Added) if one.subject.outcome == outcome]
+        return points(found, pair, lambda of: "at equal length" if of.equal_length else "as it is")
+
+    words = {"logistic": "agreeing (logistic)", "ordinal": "a higher rating (ordinal)"}
+    mixed = points(section.having(LogOdds), pair, lambda of: words[of.kind])
+    return [
+        canvas.forest(
+            [("Points of agreement", panel("agreement")), ("Points of quality", panel("quality"))],
+            "What a policy adds to a person's rating over another in the same round.",
+            reference=0,
+        ),
+        canvas.forest(
+            [("Log-odds, mixed-effects models", mixed)],
+            "What a policy adds to the log-odds of agreement, given the random effects.",
+            reference=0,
+        ),
+    ]
+
+
+def _other_pairs(
+    dataset: Dataset, pairs: Sequence[Pair], baseline: str | None
+) -> list[Metric[Subject]]:
     """The pairs without the baseline; those that cannot be estimated are left out."""
     wanted = [pair for pair in pairs if baseline not in pair]
-    found = []
+    found: list[Metric[Subject]] = []
     for outcome in OUTCOMES:
         for second in dict.fromkeys(pair.second for pair in wanted):
             firsts = {pair.first for pair in wanted if pair.second == second}
             found += [
-                replace(one, key=f"{one.key}/over/{second}")
+                replace(one, subject=replace(of, is_other=True))
                 for one in _fast(dataset, second, outcome, control_length=False)
-                if one.of.get("policy") in firsts
+                if isinstance(of := one.subject, Added) and of.policy in firsts
             ]
     return found
 
@@ -103,18 +184,18 @@ FEW = "the groups are too few, or too much alike, to estimate an error from"
 
 def _fast(
     dataset: Dataset, baseline: str | None, outcome: Outcome, *, control_length: bool
-) -> list[Figure]:
-    key = f"effect/{outcome}" + ("/equal_length" if control_length else "")
+) -> list[Metric[Subject]]:
+    whole = Whole(f"effect/{outcome}" + ("/equal_length" if control_length else ""))
     title = f"{outcome.capitalize()}" + (", at equal length" if control_length else "")
     if baseline is None:
-        return [unavailable(key, title, "no statement was written by a policy")]
+        return [whole.unavailable(title, "no statement was written by a policy")]
     try:
         found = policy_effects(
             dataset, outcome=outcome, baseline=baseline, control_length=control_length
         )
     except InputError as error:
-        return [unavailable(key, title, str(error))]
-    kind: metrics.Kind = "share" if outcome == "agrees" else "points"
+        return [whole.unavailable(title, str(error))]
+    kind: Shown = "share" if outcome == "agrees" else "points"
     what = {
         "agreement": "points of agreement",
         "quality": "points of quality",
@@ -122,11 +203,11 @@ def _fast(
     }[outcome]
     at = " at equal length" if control_length else ""
 
-    def one(effect: Effect, name: str, title: str, says: str) -> Figure:
+    def one(effect: Effect, of: Added, title: str, says: str) -> Metric[Subject]:
         # Two or three groups that say the same leave nothing to estimate an error from.
         is_known = effect.standard_error > 0
-        return Figure(
-            f"{key}/{name}",
+        return Metric(
+            of,
             title,
             kind,
             effect.estimate,
@@ -136,16 +217,15 @@ def _fast(
             "people times statements",
             found.n_groups,
             says.replace(VALUE, shown(effect.estimate, kind).removesuffix(" %")),
-            {"policy": name, "outcome": outcome, "baseline": baseline},
             p_value=effect.p_value if is_known else None,
             no_interval="" if is_known else FEW,
             warning=" ".join(found.warnings),
         )
 
-    found_figures = [
+    metrics = [
         one(
             effect,
-            effect.name,
+            Added(effect.name, outcome, baseline, control_length),
             f"{effect.name} over {baseline}, {outcome}{at}",
             f"A statement of {effect.name} adds {VALUE} {what} over one of {baseline}{at}, for the "
             "same person in the same round.",
@@ -153,15 +233,15 @@ def _fast(
         for effect in found.effects
     ]
     if found.length is not None:
-        found_figures.append(
+        metrics.append(
             one(
                 found.length,
-                "length",
+                AddedByLength("length", outcome, baseline, control_length),
                 f"10 more words, {outcome}",
                 f"10 more words add {VALUE} {what}, whatever the policy.",
             )
         )
-    return found_figures
+    return metrics
 
 
 def _mixed_tables(
@@ -185,16 +265,16 @@ def _mixed_tables(
             try:
                 sampled = fit_posterior(dataset, kind=kind, seed=seed, on_progress=on_sample)
             except NotConvergedError as error:
-                missing = unavailable(f"mixed/{kind}", f"{title}, sampled", str(error))
-                tables.append(Table(f"{title}, sampled", (missing,), ""))
+                missing = Whole(f"mixed/{kind}").unavailable(f"{title}, sampled", str(error))
+                tables.append(Table(f"{title}, sampled", (missing,)))
             else:
                 return [_mixed(sampled, baseline, pairs)]
         model = fit_likelihood(dataset, kind=kind, seed=seed)
     except MissingExtraError:
         raise
     except (InputError, NoFitError) as error:
-        missing = unavailable(f"mixed/{kind}", title, str(error))
-        return tables or [Table(title, (missing,), "")]
+        missing = Whole(f"mixed/{kind}").unavailable(title, str(error))
+        return tables or [Table(title, (missing,))]
     return [*tables, _mixed(model, baseline, pairs)]
 
 
@@ -229,10 +309,9 @@ def _mixed(model: MixedModel, baseline: str, pairs: Sequence[Pair]) -> Table:
     )
 
 
-def _difference(model: MixedModel, one: Difference, baseline: str) -> Figure:
-    over = "" if one.against == baseline else f"/over/{one.against}"
-    return Figure(
-        f"mixed/{model.kind}/{one.policy}{over}",
+def _difference(model: MixedModel, one: Difference, baseline: str) -> Metric[LogOdds]:
+    return Metric(
+        LogOdds(one.policy, one.against, model.fit, model.kind, one.against != baseline),
         f"{one.policy} over {one.against}, log-odds, {model.kind}",
         "points",
         one.estimate,
@@ -244,7 +323,6 @@ def _difference(model: MixedModel, one: Difference, baseline: str) -> Figure:
         f"A statement of {one.policy} adds {shown(one.estimate, 'points')} to the log-odds of "
         f"{_OF[model.kind]} over one of {one.against}: the odds are "
         f"{math.exp(one.estimate):.2f} times as high.",
-        {"policy": one.policy, "baseline": one.against, "fit": model.fit},
         p_value=one.p_value,
         warning=" ".join(model.warnings),
     )

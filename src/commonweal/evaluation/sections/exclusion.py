@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from commonweal.evaluation.metrics import (
-    VALUE,
-    Figure,
-    Section,
-    Table,
-    figure,
-    unavailable,
-)
+from commonweal.evaluation.metrics import VALUE, Subject, Table, Whole, metric
+from commonweal.evaluation.plotting.canvas import Canvas, points
 from commonweal.evaluation.rounds.rated import Rated, over_people
-from commonweal.measures.bootstrap import Resampler, by_group
+from commonweal.evaluation.section import Section
+from commonweal.measures.bootstrap import Resampler
 
 if TYPE_CHECKING:
+    from commonweal.showing import Plot
     from commonweal.types import FloatArray
 
 OUTCOMES = ("agreement", "quality")
+_GAP = "agreement minus quality"
+
+
+@dataclass(frozen=True)
+class Inclusion(Subject):
+    """What being included adds to an outcome, of one policy or, None, of all."""
+
+    outcome: str
+    policy: str | None = None
+    terms = (("included", "the policy saw the person's opinion when it wrote the statement"),)
+
+    def _key(self) -> str:
+        whose = f"/{self.policy}" if self.policy else ""
+        return f"inclusion/{self.outcome.replace(' ', '_')}{whose}"
+
+    def is_headline(self, _baseline: str, /) -> bool:
+        """Agreement and quality, of all policies."""
+        return self.policy is None and self.outcome != _GAP
 
 
 def differences(rated: Rated, outcome: str) -> FloatArray:
@@ -46,22 +61,15 @@ def exclusion(rated: Rated, resampler: Resampler) -> Section:
     """The difference for agreement and for quality, and the test between the two."""
     reason = nothing_excluded(rated)
     if reason:
-        tables = (
-            Table(
-                "Included minus excluded",
-                tuple(
-                    unavailable(
-                        f"inclusion/{outcome}",
-                        f"Included minus excluded, {outcome}",
-                        reason,
-                    )
-                    for outcome in OUTCOMES
-                ),
-                "",
-            ),
+        missing = tuple(
+            Whole(f"inclusion/{outcome}", headline=True).unavailable(
+                f"Included minus excluded, {outcome}", reason
+            )
+            for outcome in OUTCOMES
         )
+        table = Table("Included minus excluded", missing)
     else:
-        tables = (_table(rated, resampler),)
+        table = _table(rated, resampler)
     return Section(
         "exclusion",
         "People whose opinion was left out",
@@ -69,8 +77,22 @@ def exclusion(rated: Rated, resampler: Resampler) -> Section:
         "For each candidate that was written without some of the group's opinions: the median "
         "rating of the people whose opinion the policy saw, minus that of the people whose opinion "
         "it did not see. The mean of these differences over candidates.",
-        tables,
+        (table,),
+        draw=_plots,
     )
+
+
+def _plots(section: Section, canvas: Canvas) -> list[Plot | None]:
+    found = points(
+        section.having(Inclusion), lambda of: of.outcome, lambda of: of.policy or "all policies"
+    )
+    return [
+        canvas.forest(
+            [("Included minus excluded, points", found)],
+            "How much higher people rate candidates that were written with their opinion.",
+            reference=0,
+        )
+    ]
 
 
 def nothing_excluded(rated: Rated) -> str:
@@ -95,29 +117,24 @@ def _table(rated: Rated, resampler: Resampler) -> Table:
         columns += [
             np.where(mine, values, np.nan) for values in (agreement, quality, agreement - quality)
         ]
-    values = np.stack(columns, axis=1)
-    known = ~np.isnan(values)
-    estimates = resampler.ratios(
-        by_group(values, rated.statement_group, rated.n_groups),
-        by_group(known, rated.statement_group, rated.n_groups),
-    )
-    kinds = (*OUTCOMES, _GAP)
-    figures: list[Figure] = []
-    for i, estimate in enumerate(estimates):
-        name, kind = names[i // len(kinds)], kinds[i % len(kinds)]
-        of = {"outcome": kind.replace("_", " "), **({} if name is None else {"policy": name})}
+    means = resampler.means(np.stack(columns, axis=1), rated.statement_group)
+    subjects = [Inclusion(kind, name) for name in names for kind in (*OUTCOMES, _GAP)]
+    figures = []
+    for (estimate, n), of in zip(means, subjects, strict=True):
+        is_gap = of.outcome == _GAP
+        title = "Agreement minus quality" if is_gap else f"Included minus excluded, {of.outcome}"
         figures.append(
-            figure(
+            metric(
                 estimate,
-                f"inclusion/{kind}" + (f"/{name}" if name else ""),
-                ("Agreement minus quality" if kind == _GAP else f"Included minus excluded, {kind}")
-                + (f", {name}" if name else ", all policies"),
+                of,
+                f"{title}, {of.policy or 'all policies'}",
                 kind="points",
-                n=int(known[:, i].sum()),
-                unit="candidates with both" if kind == _GAP else "candidates",
-                says=_says(kind, name),
-                nothing=_nothing(kind),
-                of=of,
+                n=n,
+                unit="candidates with both" if is_gap else "candidates",
+                says=_says(of),
+                nothing="no candidate has ratings of both agreement and quality from both sides"
+                if is_gap
+                else f"no candidate has ratings of {of.outcome} from both sides",
                 test=True,
             )
         )
@@ -131,9 +148,6 @@ def _table(rated: Rated, resampler: Resampler) -> Table:
     )
 
 
-_GAP = "agreement_minus_quality"
-
-
 def _left_some_out(rated: Rated) -> list[str]:
     """The policies with a candidate that did not see the opinion of somebody who rated it."""
     there = np.unique(rated.statement_policy[rated.cell_statement[rated.included == 0]])
@@ -141,21 +155,15 @@ def _left_some_out(rated: Rated) -> list[str]:
     return [name for name in rated.machine_policies if name in found]
 
 
-def _says(kind: str, name: str | None) -> str:
-    whose = f"the candidates of {name}" if name else "its candidates"
-    if kind == _GAP:
+def _says(of: Inclusion) -> str:
+    if of.outcome == _GAP:
         return (
             f"Being left out takes {VALUE} points more from agreement than from quality"
-            f"{f' ({name})' if name else ''}: "
+            f"{f' ({of.policy})' if of.policy else ''}: "
             "above 0, it is not only that people like better what they had a part in."
         )
+    whose = f"the candidates of {of.policy}" if of.policy else "its candidates"
     return (
         f"People whose opinion the policy saw gave {whose} {VALUE} points more "
-        f"for {kind} than people whose opinion it did not see."
+        f"for {of.outcome} than people whose opinion it did not see."
     )
-
-
-def _nothing(kind: str) -> str:
-    if kind == _GAP:
-        return "no candidate has ratings of both agreement and quality from both sides"
-    return f"no candidate has ratings of {kind} from both sides"

@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from commonweal.evaluation.metrics import (
     VALUE,
-    Figure,
-    Section,
+    Metric,
+    Subject,
     Table,
-    figure,
-    unavailable,
+    Whole,
+    metric,
 )
-from commonweal.evaluation.rounds.rated import HUMAN, Rated, sign
-from commonweal.evaluation.sections.win_rates import subsets
+from commonweal.evaluation.plotting.canvas import Canvas, points
+from commonweal.evaluation.rounds.rated import HUMAN, Rated, sign, won
+from commonweal.evaluation.section import Section
+from commonweal.evaluation.sections.win_rates import PARTS, in_brackets, of_parts, subsets
 from commonweal.measures.bootstrap import Resampler, by_group
 
 if TYPE_CHECKING:
+    from commonweal.showing import Plot
     from commonweal.types import FloatArray
+
+
+@dataclass(frozen=True)
+class AboveOpinions(Subject):
+    """How often a policy is rated above people's opinions, "mean" or "best" of each."""
+
+    policy: str
+    comparison: str
+    rounds: str
+
+    def _key(self) -> str:
+        return f"against_human/{self.comparison}/{self.rounds}/{self.policy}"
+
+    def is_headline(self, _baseline: str, /) -> bool:
+        """Those of all rounds."""
+        return self.rounds == "all"
+
 
 _WHAT = {
     "mean": ("mean against mean", "a higher mean rating than the others' opinions"),
@@ -55,22 +76,13 @@ def against_human_opinions(rated: Rated, resampler: Resampler) -> Section:
     """How often a person rates a policy's candidates above the others' opinions."""
     reason = nothing_to_compare(rated)
     if reason:
-        return _section(
-            tuple(
-                Table(
-                    _WHAT[comparison][0].capitalize(),
-                    (
-                        unavailable(
-                            f"against_human/{comparison}",
-                            f"Against human opinions, {_WHAT[comparison][0]}",
-                            reason,
-                        ),
-                    ),
-                    "",
-                )
-                for comparison in _WHAT
+        missing = {
+            title: Whole(f"against_human/{comparison}", headline=True).unavailable(
+                f"Against human opinions, {title}", reason
             )
-        )
+            for comparison, (title, _) in _WHAT.items()
+        }
+        return _section(tuple(Table(title.capitalize(), (one,)) for title, one in missing.items()))
     human = rated.policies.index(HUMAN)
     n_statements = by_group(
         np.eye(len(rated.policies))[rated.statement_policy],
@@ -107,40 +119,55 @@ def _section(tables: tuple[Table, ...]) -> Section:
         "policy's candidates against the mean (and the best) of their ratings of what the others "
         "wrote. Ties are left out.",
         tables,
+        draw=_plots,
     )
 
 
-def _figures(rated: Rated, resampler: Resampler, comparison: str) -> list[Figure]:
+def _plots(section: Section, canvas: Canvas) -> list[Plot | None]:
+    found = points(
+        section.having(AboveOpinions),
+        lambda of: of.policy + ("" if of.rounds == "all" else f", {PARTS[of.rounds]}"),
+        lambda of: _WHAT[of.comparison][0],
+    )
+    return [
+        canvas.forest(
+            [("Candidates rated above the others' opinions", found)],
+            "How often a person rates a policy's candidates above what the others wrote.",
+            reference=0.5,
+            limits=(0, 1),
+        )
+    ]
+
+
+def _figures(rated: Rated, resampler: Resampler, comparison: str) -> list[Metric[AboveOpinions]]:
     people = rated.person_rounds
-    signs = sign(differences(rated, comparison))
     parts = subsets(rated)
-    by_part = np.concatenate(
-        [np.where(part.where[people.round, None], signs, np.nan) for part in parts], axis=1
+    signs = of_parts(
+        sign(differences(rated, comparison)), [part.where[people.round] for part in parts]
     )
-    decided = np.abs(by_part) == 1
-    estimates = resampler.ratios(
-        by_group(by_part == 1, people.group, rated.n_groups),
-        by_group(decided, people.group, rated.n_groups),
-    )
-    columns = [(part, name) for part in parts for name in rated.machine_policies]
+    subjects = [
+        AboveOpinions(name, comparison, part.part)
+        for part in parts
+        for name in rated.machine_policies
+    ]
     title, what = _WHAT[comparison]
     figures = []
-    for i, (estimate, (part, name)) in enumerate(zip(estimates, columns, strict=True)):
-        where = "" if part.key == "all" else f" ({part.title})"
-        n, n_even = int(decided[:, i].sum()), int((by_part[:, i] == 0).sum())
+    n_evens = (signs == 0).sum(axis=0).tolist()
+    means = resampler.means(won(signs), people.group)
+    for of, (estimate, n), n_even in zip(subjects, means, n_evens, strict=True):
+        where = in_brackets(of.rounds)
         figures.append(
-            figure(
+            metric(
                 estimate,
-                f"against_human/{comparison}/{part.key}/{name}",
-                f"{name} over people's opinions{where}, {title}",
+                of,
+                f"{of.policy} over people's opinions{where}, {title}",
                 kind="share",
                 n=n,
                 unit="people in a round that were not even",
                 says=f"In {VALUE} of {n:,} cases that were not even{where}, a person gave the "
-                f"candidates of {name} {what}; {n_even:,} more were even.",
-                nothing=f"nobody{where} rated both candidates of {name} and others' opinions "
+                f"candidates of {of.policy} {what}; {n_even:,} more were even.",
+                nothing=f"nobody{where} rated both candidates of {of.policy} and others' opinions "
                 "differently",
-                of={"policy": name, "comparison": comparison, "rounds": part.key},
             )
         )
     return figures

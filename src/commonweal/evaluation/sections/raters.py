@@ -2,24 +2,71 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from commonweal.datasets.reliability import DEFAULT_THRESHOLD, MIN_REPEATED, VERDICTS, reliability
-from commonweal.evaluation.metrics import VALUE, Figure, Section, Table, figure
+from commonweal.evaluation.metrics import VALUE, Metric, Subject, Table, Whole, metric
+from commonweal.evaluation.plotting.canvas import Canvas, Point
+from commonweal.evaluation.section import Section
 from commonweal.frames import pl
-from commonweal.measures.bootstrap import Resampler, by_group
+from commonweal.measures.bootstrap import Resampler
 from commonweal.measures.intervals import MIN_CLUSTERS
 from commonweal.measures.raters import METRICS, coincidences, krippendorff_alpha
 
 if TYPE_CHECKING:
     from commonweal.datasets.dataset import Dataset
     from commonweal.evaluation.rounds.rated import Rated
+    from commonweal.showing import Plot
     from commonweal.types import FloatArray
 
 FEW_GROUPS = 20
 """With fewer, the interval of Krippendorff's alpha is somewhat too narrow."""
+
+
+@dataclass(frozen=True)
+class Kappa(Subject):
+    """How well people's two ratings of one outcome go together."""
+
+    outcome: str
+    terms = (
+        (
+            "kappa",
+            "how well a person's two ratings of the same statements go together: 1 always the "
+            "same, 0 no nearer than chance; the first and the second time are the two passes",
+        ),
+    )
+
+    def _key(self) -> str:
+        return f"kappa/{self.outcome}"
+
+    def is_headline(self, _baseline: str, /) -> bool:
+        """That of agreement."""
+        return self.outcome == "agreement"
+
+
+@dataclass(frozen=True)
+class Alpha(Subject):
+    """How far people agree with each other, by one of ``METRICS``."""
+
+    outcome: str
+    metric: str
+    terms = (
+        (
+            "Krippendorff's alpha",
+            "how far people agree with each other on the same statements: 1 all the same, 0 no "
+            "more than by chance, below 0 less",
+        ),
+    )
+
+    def _key(self) -> str:
+        return f"krippendorff/{self.outcome}/{self.metric}"
+
+    def is_headline(self, baseline: str, /) -> bool:
+        """Where no policy wrote anything, the ordinal one of agreement."""
+        return (self.outcome, self.metric, baseline) == ("agreement", "ordinal", "none")
 
 
 def raters(
@@ -53,7 +100,19 @@ def raters(
             _within(everybody, rated, resampler, threshold),
             _between(rated, resampler),
         ),
+        draw=_plots,
     )
+
+
+def _plots(section: Section, canvas: Canvas) -> list[Plot | None]:
+    found = [*section.having(Kappa), *section.having(Alpha)]
+    return [
+        canvas.forest(
+            [("Kappa or alpha", [Point(one.title, "these rounds", one) for one in found])],
+            "Reliability within raters (kappa) and between raters (Krippendorff's alpha).",
+            reference=0,
+        )
+    ]
 
 
 # -------------------------------------------------------------------------------- within raters
@@ -77,11 +136,8 @@ def _within(everybody: Dataset, rated: Rated, resampler: Resampler, threshold: f
     out = (people["verdict"] == VERDICTS[1]).to_numpy()
     # Nothing is said of people with too few repeated statements, of quality neither.
     kappa, kappa_quality = (np.where(judged, each, np.nan) for each in (kappa, kappa_quality))
-    above = np.stack([kappa, kappa_quality, out.astype(float)], axis=1)
-    below = np.stack([~np.isnan(kappa), ~np.isnan(kappa_quality), judged], axis=1)
-    estimates = resampler.ratios(
-        *(by_group(each, group.astype(np.int64), rated.n_groups) for each in (above, below))
-    )
+    columns = [kappa, kappa_quality, np.where(judged, out.astype(float), np.nan)]
+    means = resampler.means(np.stack(columns, axis=1), group.astype(np.int64))
     verdicts = dict(people["verdict"].value_counts().iter_rows())
     repeats = bool((everybody.ratings["pass_index"] > 0).any())
     nothing = (
@@ -89,30 +145,27 @@ def _within(everybody: Dataset, rated: Rated, resampler: Resampler, threshold: f
         if repeats
         else "no statement was rated twice by one person"
     )
-    figures: list[Figure] = [
-        figure(
+    figures: list[Metric[Subject]] = [
+        metric(
             estimate,
-            f"kappa/{outcome}",
+            Kappa(outcome),
             f"Mean kappa, {outcome}",
             kind="number",
-            n=int(below[:, i].sum()),
+            n=n,
             unit="people",
             says=f"A person's two ratings of {outcome} of the same statement go together with a "
             f"kappa of {VALUE} on average; 1 is always the same, 0 no nearer than chance.",
             nothing=nothing,
-            of={"outcome": outcome},
         )
-        for i, (estimate, outcome) in enumerate(
-            zip(estimates[:2], ("agreement", "quality"), strict=True)
-        )
+        for (estimate, n), outcome in zip(means[:2], ("agreement", "quality"), strict=True)
     ]
     figures.append(
-        figure(
-            estimates[2],
-            "unreliable",
+        metric(
+            means[2][0],
+            Whole("unreliable", headline=True),
             "People left out as unreliable",
             kind="share",
-            n=int(judged.sum()),
+            n=means[2][1],
             unit="people with a kappa",
             says=f"{VALUE} of the people with a kappa are below {threshold:g} and left out of "
             "everything else here.",
@@ -132,7 +185,7 @@ def _within(everybody: Dataset, rated: Rated, resampler: Resampler, threshold: f
 
 
 def _between(rated: Rated, resampler: Resampler) -> Table:
-    figures: list[Figure] = []
+    figures: list[Metric[Alpha]] = []
     for outcome in ("agreement", "quality"):
         counts = first_rating_counts(rated, outcome)
         per_group = coincidences(counts, rated.statement_group, rated.n_groups)
@@ -142,29 +195,28 @@ def _between(rated: Rated, resampler: Resampler) -> Table:
 
         def alphas(sums: FloatArray, points: int = points) -> FloatArray:
             table = sums.reshape(*sums.shape[:-1], points, points)
-            return np.stack([krippendorff_alpha(table, metric) for metric in METRICS], axis=-1)
+            return np.stack([krippendorff_alpha(table, each) for each in METRICS], axis=-1)
 
         estimates = resampler.jackknife(per_group.reshape(rated.n_groups, -1), alphas, adds)
         figures += [
-            figure(
+            metric(
                 estimate,
-                f"krippendorff/{outcome}/{metric}",
-                f"Krippendorff's alpha, {outcome}, {metric}",
+                Alpha(outcome, each),
+                f"Krippendorff's alpha, {outcome}, {each}",
                 kind="number",
                 n=n_units,
                 unit="statements rated by two people or more",
                 says=f"Ratings of {outcome} of one statement by different people go together with "
-                f"{VALUE} ({metric}); 1 is always the same, 0 as if of different statements.",
+                f"{VALUE} ({each}); 1 is always the same, 0 as if of different statements.",
                 nothing=f"no statement has ratings of {outcome} by two people, or all ratings are "
                 "the same",
-                of={"outcome": outcome, "metric": metric},
                 warning=f"With fewer than {FEW_GROUPS} groups its interval holds the truth in 92 "
                 "to 94 % of studies, and its upper end is too low more often than its lower end "
                 "is too high."
                 if MIN_CLUSTERS <= estimate.n_clusters < FEW_GROUPS
                 else "",
             )
-            for metric, estimate in zip(METRICS, estimates, strict=True)
+            for each, estimate in zip(METRICS, estimates, strict=True)
         ]
     return Table(
         "Between raters",

@@ -5,14 +5,25 @@ Paper 3.3 and 3.4. People's ratings are the measure here and the model's predict
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from commonweal.evaluation.metrics import VALUE, Figure, Section, Table, figure, unavailable
+from commonweal.evaluation.metrics import (
+    VALUE,
+    Metric,
+    Subject,
+    Table,
+    Term,
+    Whole,
+    metric,
+)
+from commonweal.evaluation.plotting.canvas import COLOURS, MARKERS, Canvas, points, short
 from commonweal.evaluation.rounds.predicted import reward_models, statement_index
 from commonweal.evaluation.rounds.rated import Rated, sign
+from commonweal.evaluation.section import Section
 from commonweal.frames import pl
 from commonweal.measures.accuracy import ANY_DIFFERENCE, Cells, crossed, within_person
 from commonweal.measures.bootstrap import Resampler, by_group
@@ -29,7 +40,57 @@ from commonweal.measures.calibration import (
 if TYPE_CHECKING:
     from commonweal.datasets.dataset import Dataset
     from commonweal.evaluation.rounds.rated import IntArray
+    from commonweal.showing import Plot
     from commonweal.types import FloatArray
+
+
+@dataclass(frozen=True)
+class Accuracy(Subject):
+    """Of pairs "within" a person, of those "agreed" and not, or "crossed"."""
+
+    measure: str
+    reward_model: str
+
+    def _key(self) -> str:
+        return f"accuracy/{self.measure}/{self.reward_model}"
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """What crossed accuracy is."""
+        means = "how often the reward model tells which of two people agrees with which of two "
+        return (("crossed accuracy", f"{means}statements"),) if self.measure == "crossed" else ()
+
+    def is_headline(self, _baseline: str, /) -> bool:
+        """The crossed one."""
+        return self.measure == "crossed"
+
+
+@dataclass(frozen=True)
+class CalibrationError(Subject):
+    """The expected calibration "error" or the "bias" of a reward model."""
+
+    measure: str
+    reward_model: str
+
+    def _key(self) -> str:
+        return f"calibration/{self.measure}/{self.reward_model}"
+
+
+@dataclass(frozen=True)
+class CalibrationBin(Subject):
+    """What people gave where a reward model expected about so much."""
+
+    unsaid = ("i",)
+    reward_model: str
+    expected: float = field(compare=False)  # the same bin, whatever rounding leaves of its mean
+    i: int
+
+    def _key(self) -> str:
+        return f"calibration/bin/{self.reward_model}/{self.i}"
+
+    def as_text(self) -> dict[str, str]:
+        """Two digits of what was expected."""
+        return super().as_text() | {"expected": f"{self.expected:.2f}"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,8 +157,11 @@ def reward_model(dataset: Dataset, rated: Rated, resampler: Resampler) -> Sectio
             ("accuracy/crossed", "Crossed accuracy"),
             ("calibration/error", "Expected calibration error"),
         )
-        missing = tuple(unavailable(key, title, reason) for key, title in keys)
-        tables.append(Table("Accuracy and calibration", missing, ""))
+        missing = tuple(
+            Whole(key, headline=key == "accuracy/crossed").unavailable(title, reason)
+            for key, title in keys
+        )
+        tables.append(Table("Accuracy and calibration", missing))
     return Section(
         "reward_model",
         "The reward model on these rounds",
@@ -109,7 +173,51 @@ def reward_model(dataset: Dataset, rated: Rated, resampler: Resampler) -> Sectio
         "Equal scores count one half. Calibration: expected against given ratings, in "
         f"{N_BINS} bins with as many ratings in each.",
         tuple(tables),
+        draw=_plots,
     )
+
+
+def _plots(section: Section, canvas: Canvas) -> list[Plot | None]:
+    words = {
+        "within": "within a person",
+        "agreed": "agreed against disagreed",
+        "crossed": "crossed",
+    }
+    accuracies = points(
+        section.having(Accuracy), lambda of: words[of.measure], lambda of: of.reward_model
+    )
+    accuracy = canvas.forest(
+        [("Accuracy", accuracies)],
+        "How often the reward model orders statements as people did; the line is guessing.",
+        reference=0.5,
+        limits=(0, 1),
+    )
+    return [accuracy, _calibration_curve(canvas, section.having(CalibrationBin))]
+
+
+def _calibration_curve(canvas: Canvas, bins: Sequence[Metric[CalibrationBin]]) -> Plot | None:
+    """The mean rating given where so much was expected."""
+    if not bins:
+        return None
+    figure, (ax,) = canvas.axes(7)
+    ax.plot([1, 7], [1, 7], color="#1d2330", linewidth=0.9, label="perfect")
+    for i, name in enumerate(dict.fromkeys(one.subject.reward_model for one in bins)):
+        mine = [one for one in bins if one.subject.reward_model == name]
+        x = [one.subject.expected for one in mine]
+        y = [one.value or 0.0 for one in mine]
+        colour = COLOURS[i % len(COLOURS)]
+        marker = MARKERS[i % len(MARKERS)]
+        ax.plot(x, y, marker=marker, color=colour, markersize=5, label=short(name))
+        for at, one in zip(x, mine, strict=True):
+            if one.low is not None:
+                ax.plot([at, at], [one.low, one.high], color=colour, linewidth=1)
+    ax.set_xlim(1, 7)
+    ax.set_ylim(1, 7)
+    ax.set_xlabel("Expected rating")
+    ax.set_ylabel("Mean rating given")
+    ax.legend(frameon=False)
+    caption = "Calibration: mean rating given where so much was expected, in bins."
+    return canvas.plot(figure, caption)
 
 
 # -------------------------------------------------------------------------------------- accuracy
@@ -162,16 +270,15 @@ def _accuracies(found: Judged, name: str, rated: Rated, resampler: Resampler) ->
     return Table(
         f"Accuracy of {name}",
         tuple(
-            figure(
+            metric(
                 estimate,
-                f"accuracy/{key}/{name}",
+                Accuracy(key, name),
                 f"{title}, {name}",
                 kind="share",
                 n=total[i],
                 unit=unit,
                 says=says,
                 nothing=nothing,
-                of={"reward_model": name},
             )
             for i, (estimate, (key, title, unit, says, nothing)) in enumerate(
                 zip(resampler.jackknife_shares(above, below), kinds, strict=True)
@@ -194,10 +301,10 @@ def _calibration(found: Judged, name: str, rated: Rated, resampler: Resampler) -
     if not known.any():
         reason = f"{name} has no calibrated predictions of what was rated"
         missing = tuple(
-            unavailable(f"calibration/{key}/{name}", f"{what}, {name}", reason)
+            Whole(f"calibration/{key}/{name}").unavailable(f"{what}, {name}", reason)
             for key, what in (("error", "Expected calibration error"), ("bias", "Mean error"))
         )
-        return Table(title, missing, "")
+        return Table(title, missing)
     scale = rated.about.scale
     expected, rating = found.expected[known], scale.seven_points(found.rating[known])
     rounds = rated.person_rounds.round[found.person_round[known]]
@@ -213,29 +320,27 @@ def _calibration(found: Judged, name: str, rated: Rated, resampler: Resampler) -
     error = error._replace(low=np.nan, high=np.nan, no_interval=NO_INTERVAL)
     n = len(rating)
     unit = "ratings with a prediction"
-    figures: list[Figure] = [
-        figure(
+    figures: list[Metric[Subject]] = [
+        metric(
             error,
-            f"calibration/error/{name}",
+            CalibrationError("error", name),
             f"Expected calibration error, {name}",
             kind="points",
             n=n,
             unit=unit,
             says=f"Expected ratings are {VALUE} points off what was given, bin by bin, on average.",
             nothing="there are no ratings",
-            of={"reward_model": name},
             warning="It is above 0 even of a perfect model, the more so the fewer the ratings.",
         ),
-        figure(
+        metric(
             bias,
-            f"calibration/bias/{name}",
+            CalibrationError("bias", name),
             f"Mean error, {name}",
             kind="points",
             n=n,
             unit=unit,
             says=f"Expected ratings are {VALUE} points above those given, on average.",
             nothing="there are no ratings",
-            of={"reward_model": name},
         ),
     ]
     for i, mean in enumerate(curve(sums.sum(axis=0))[0]):
@@ -243,16 +348,15 @@ def _calibration(found: Judged, name: str, rated: Rated, resampler: Resampler) -
         where = f"{inside.min():.2f} to {inside.max():.2f}"
         about = f"{mean:.2f}"
         figures.append(
-            figure(
+            metric(
                 means[i],
-                f"calibration/bin/{name}/{i}",
+                CalibrationBin(name, float(about), i),
                 f"Expected {where}, {name}",
                 kind="points",
                 n=len(inside),
                 unit="ratings",
                 says=f"Where {where} was expected, {about} on average, people gave {VALUE}.",
                 nothing="there are no ratings",
-                of={"reward_model": name, "expected": about},
             )
         )
     return Table(

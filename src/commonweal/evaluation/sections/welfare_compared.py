@@ -3,26 +3,86 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from commonweal.evaluation.metrics import VALUE, Figure, Section, Table, figure, unavailable
+from commonweal.evaluation.metrics import (
+    VALUE,
+    Metric,
+    Subject,
+    Table,
+    Whole,
+    metric,
+)
+from commonweal.evaluation.plotting.canvas import Canvas, Point, points
 from commonweal.evaluation.rounds.predicted import Predicted, welfare
 from commonweal.evaluation.rounds.rated import Rated, over_people
-from commonweal.measures.bootstrap import Resampler, by_group
+from commonweal.evaluation.section import Section
+from commonweal.measures.bootstrap import Resampler
 from commonweal.measures.ranks import MIN_RANKED, rank_correlations
 from commonweal.welfare import TIE_TOLERANCE, welfare_name
 
 if TYPE_CHECKING:
     from commonweal.evaluation.rounds.rated import BoolArray, IntArray
     from commonweal.measures.intervals import Estimate
+    from commonweal.showing import Plot
     from commonweal.types import FloatArray
 
 ALPHAS = (0.0, 0.5, 1.0, 2.0, 4.0, math.inf)
 MIN_STATEMENTS = 2
 STATISTICS = {"mean": "mean", "min": "minimum"}
+
+
+class _Welfare(Subject):
+    """What every metric of this section is of."""
+
+    terms = (
+        (
+            "by lot",
+            "what the group would have made of a candidate drawn at random, with no welfare "
+            "function at work",
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Realised(_Welfare):
+    """People's ratings of what a welfare function picks; as it is or less the utilitarian pick."""
+
+    unsaid = ("is_difference",)
+    alpha: float
+    welfare: str
+    statistic: str
+    is_difference: bool = False
+
+    def _key(self) -> str:
+        less = "_minus_utilitarian" if self.is_difference else ""
+        return f"welfare/{self.statistic}{less}/{self.alpha:g}"
+
+
+@dataclass(frozen=True)
+class ToGain(_Welfare):
+    """People's ratings of a candidate by lot ("random") and of the "best"."""
+
+    statistic: str
+    welfare: str
+
+    def _key(self) -> str:
+        return f"welfare/{self.statistic}/{self.welfare}"
+
+
+@dataclass(frozen=True)
+class Alike(_Welfare):
+    """How far two orders of candidates go together: ``measure`` says which, and how."""
+
+    measure: str
+    alpha: float
+    welfare: str
+
+    def _key(self) -> str:
+        return f"welfare/{self.measure}/{self.alpha:g}"
 
 
 def welfare_compared(rated: Rated, found: Predicted | None, resampler: Resampler) -> Section:
@@ -37,10 +97,10 @@ def welfare_compared(rated: Rated, found: Predicted | None, resampler: Resampler
     if found is None:
         reason = "the dataset holds no calibrated predictions, so nothing could have been picked"
         missing = tuple(
-            unavailable(f"welfare/{key}", title, reason)
+            Whole(f"welfare/{key}").unavailable(title, reason)
             for key, title in (("mean", "Realised mean"), ("min", "Realised minimum"))
         )
-        tables = [Table("What each welfare function picks", missing, ""), reference]
+        tables = [Table("What each welfare function picks", missing), reference]
     else:
         tables = [*_picks(rated, found, resampler), reference]
     by_whom = f" Selected by {found.reward_model}, graded by people." if found else ""
@@ -52,7 +112,29 @@ def welfare_compared(rated: Rated, found: Predicted | None, resampler: Resampler
         "the one with the highest predicted welfare; realised are the mean and the minimum of the "
         f"group's own ratings of it. Where several tie, their mean counts.{by_whom}",
         tuple(tables),
+        draw=_plots,
     )
+
+
+def _plots(section: Section, canvas: Canvas) -> list[Plot | None]:
+    def panel(statistic: str) -> list[Point]:
+        picked = [one for one in section.having(Realised) if not one.subject.is_difference]
+        found: list[Metric[Realised | ToGain]] = [*picked, *section.having(ToGain)]
+        return points(
+            (one for one in found if one.subject.statistic == statistic),
+            lambda of: _TO_GAIN.get(of.welfare, of.welfare),
+            lambda _: "these rounds",
+        )
+
+    return [
+        canvas.forest(
+            [("Realised mean, points", panel("mean")), ("Realised minimum, points", panel("min"))],
+            "What the group made of the candidate that each welfare function picks.",
+        )
+    ]
+
+
+_TO_GAIN = {"random": "by lot", "best": "best possible"}
 
 
 def pick(predicted: FloatArray, realised: FloatArray, item_round: IntArray, n: int) -> FloatArray:
@@ -103,139 +185,120 @@ def _picks(rated: Rated, found: Predicted, resampler: Resampler) -> tuple[Table,
     rounds = rated.statement_round[statement]
     n_rounds = len(rated.round_ids)
     low = rated.about.scale.low
-    columns: list[FloatArray] = []
+    columns: dict[Realised | Alike, FloatArray] = {}
     for alpha in ALPHAS:
+        name = welfare_name(alpha)
         predicted = found.welfare(alpha)[index]
-        columns += [
-            pick(predicted, rated.group_agreement[statistic][statement], rounds, n_rounds)
-            for statistic in STATISTICS
-        ]
+        for statistic in STATISTICS:
+            ratings = rated.group_agreement[statistic][statement]
+            columns[Realised(alpha, name, statistic)] = pick(predicted, ratings, rounds, n_rounds)
         # Eq. 1 needs utilities above 0: the lowest point of the scale counts as 1.
         realised = welfare(
             rated.agreement - low + 1, rated.cell_statement, len(rated.words), alpha
         )[statement]
-        columns.append(rank_correlations(predicted, realised, rounds, n_rounds))
-    n_first = len(columns)
-    for i in range(3, n_first, 3):  # each pick less the utilitarian one
-        columns += [columns[i] - columns[0], columns[i + 1] - columns[1]]
-    n_compared = len(columns)
-    utilitarian = found.welfare(ALPHAS[0])[index]
+        ranks = rank_correlations(predicted, realised, rounds, n_rounds)
+        columns[Alike("rank_correlation", alpha, name)] = ranks
+    first = welfare_name(ALPHAS[0])
     for alpha in ALPHAS[1:]:
-        predicted = found.welfare(alpha)[index]
-        columns += [
-            same_pick(predicted, utilitarian, rounds, n_rounds),
-            rank_correlations(predicted, utilitarian, rounds, n_rounds),
-        ]
-    values = np.stack(columns, axis=1)
-    estimates, ns = _means(values, rated, resampler)
-    nothing = "no round has two candidates with predictions and ratings"
-    picked, ranked, compared, alike = [], [], [], []
-    for a, alpha in enumerate(ALPHAS):
+        for statistic in STATISTICS:
+            mine = Realised(alpha, welfare_name(alpha), statistic)
+            utilitarian = columns[Realised(ALPHAS[0], first, statistic)]
+            columns[replace(mine, is_difference=True)] = columns[mine] - utilitarian
+    of_utilitarian = found.welfare(ALPHAS[0])[index]
+    for alpha in ALPHAS[1:]:
         name = welfare_name(alpha)
-        of = {"alpha": f"{alpha:g}", "welfare": name}
-        for s, (statistic, title) in enumerate(STATISTICS.items()):
-            i = 3 * a + s
-            picked.append(
-                figure(
-                    estimates[i],
-                    f"welfare/{statistic}/{alpha:g}",
-                    f"Realised {title}, {name}",
-                    kind="points",
-                    n=ns[i],
-                    unit="rounds",
-                    says=f"The {title} of the group's ratings of what {name} picks is {VALUE} on "
-                    "average.",
-                    nothing=nothing,
-                    of=of | {"statistic": statistic},
-                )
-            )
-            if a:
-                i = n_first + 2 * (a - 1) + s
-                compared.append(
-                    figure(
-                        estimates[i],
-                        f"welfare/{statistic}_minus_utilitarian/{alpha:g}",
-                        f"Realised {title}, {name} less utilitarian",
-                        kind="points",
-                        n=ns[i],
-                        unit="rounds",
-                        says=f"What {name} picks has a {title} rating {VALUE} points above that of "
-                        "what utilitarian picks in the same round.",
-                        nothing=nothing,
-                        of=of | {"statistic": statistic},
-                    )
-                )
-        if a:
-            i = n_compared + 2 * (a - 1)
-            alike += [
-                figure(
-                    estimates[i],
-                    f"welfare/same_pick/{alpha:g}",
-                    f"Same pick, {name} and utilitarian",
-                    kind="share",
-                    n=ns[i],
-                    unit="rounds",
-                    says=f"In {VALUE} of the rounds {name} and utilitarian pick the same "
-                    "candidate.",
-                    nothing=nothing,
-                    of=of,
-                ),
-                figure(
-                    estimates[i + 1],
-                    f"welfare/rank_correlation_with_utilitarian/{alpha:g}",
-                    f"Rank correlation, {name} and utilitarian",
-                    kind="number",
-                    n=ns[i + 1],
-                    unit=f"rounds with {MIN_RANKED} candidates or more that differ",
-                    says=f"Within a round, {name} and utilitarian rank the candidates with a "
-                    f"Spearman correlation of {VALUE} on average; 1 is the same order.",
-                    nothing=f"no round has {MIN_RANKED} candidates that differ in both",
-                    of=of,
-                ),
-            ]
-        ranked.append(
-            figure(
-                estimates[3 * a + 2],
-                f"welfare/rank_correlation/{alpha:g}",
-                f"Rank correlation, {name}",
-                kind="number",
-                n=ns[3 * a + 2],
-                unit=f"rounds with {MIN_RANKED} candidates or more that differ",
-                says=f"Within a round, candidates ranked by predicted and by realised welfare "
-                f"({name}) have a Spearman correlation of {VALUE} on average; 1 is the same order.",
-                nothing=f"no round has {MIN_RANKED} candidates that differ in both",
-                of=of,
-            )
-        )
+        both = found.welfare(alpha)[index], of_utilitarian, rounds, n_rounds
+        columns[Alike("same_pick", alpha, name)] = same_pick(*both)
+        columns[Alike("rank_correlation_with_utilitarian", alpha, name)] = rank_correlations(*both)
+    means = resampler.means(np.stack(list(columns.values()), axis=1), rated.round_group)
+    picks = [
+        _of_pick(of, *mean)
+        for of, mean in zip(columns, means, strict=True)
+        if isinstance(of, Realised)
+    ]
+    orders = [
+        _of_order(of, *mean)
+        for of, mean in zip(columns, means, strict=True)
+        if isinstance(of, Alike)
+    ]
+    same = "; ".join(
+        f"{one.shown} of them under {one.subject.welfare}"
+        for one in orders
+        if one.subject.measure == "same_pick"
+    )
     return (
         Table(
             "What each welfare function picks",
-            tuple(picked),
+            tuple(one for one in picks if not one.subject.is_difference),
             "Only candidates that people rated could be picked here. Where they were shown because "
             "a welfare function had picked them, there was less to choose between.",
         ),
         Table(
             "Each pick less the utilitarian one",
-            tuple(compared),
-            f"Rounds with the same pick under both add 0: {_shares(alike[::2])}.",
+            tuple(one for one in picks if one.subject.is_difference),
+            f"Rounds with the same pick under both add 0: {same}.",
         ),
         Table(
             "How far the functions agree with utilitarian",
-            tuple(alike),
+            tuple(one for one in orders if one.subject.measure != "rank_correlation"),
             "Both are predictions of one reward model: that two functions agree says nothing of "
             "whether people would.",
         ),
         Table(
             "Predicted and realised order",
-            tuple(ranked),
+            tuple(one for one in orders if one.subject.measure == "rank_correlation"),
             "The mean of rounds, each counting the same; ranks of a few candidates are coarse.",
         ),
     )
 
 
-def _shares(same: Sequence[Figure]) -> str:
-    """How often each picks as utilitarian does, in words."""
-    return "; ".join(f"{one.shown} of them under {one.of['welfare']}" for one in same)
+def _of_pick(of: Realised, estimate: Estimate, n: int) -> Metric[Realised]:
+    title = STATISTICS[of.statistic]
+    less = " less utilitarian" if of.is_difference else ""
+    return metric(
+        estimate,
+        of,
+        f"Realised {title}, {of.welfare}{less}",
+        kind="points",
+        n=n,
+        unit="rounds",
+        says=f"What {of.welfare} picks has a {title} rating {VALUE} points above that of what "
+        "utilitarian picks in the same round."
+        if of.is_difference
+        else f"The {title} of the group's ratings of what {of.welfare} picks is {VALUE} on "
+        "average.",
+        nothing="no round has two candidates with predictions and ratings",
+    )
+
+
+def _of_order(of: Alike, estimate: Estimate, n: int) -> Metric[Alike]:
+    name = of.welfare
+    if of.measure == "same_pick":
+        return metric(
+            estimate,
+            of,
+            f"Same pick, {name} and utilitarian",
+            kind="share",
+            n=n,
+            unit="rounds",
+            says=f"In {VALUE} of the rounds {name} and utilitarian pick the same candidate.",
+            nothing="no round has two candidates with predictions and ratings",
+        )
+    is_realised = of.measure == "rank_correlation"
+    return metric(
+        estimate,
+        of,
+        f"Rank correlation, {name}" + ("" if is_realised else " and utilitarian"),
+        kind="number",
+        n=n,
+        unit=f"rounds with {MIN_RANKED} candidates or more that differ",
+        says=f"Within a round, candidates ranked by predicted and by realised welfare ({name}) "
+        f"have a Spearman correlation of {VALUE} on average; 1 is the same order."
+        if is_realised
+        else f"Within a round, {name} and utilitarian rank the candidates with a Spearman "
+        f"correlation of {VALUE} on average; 1 is the same order.",
+        nothing=f"no round has {MIN_RANKED} candidates that differ in both",
+    )
 
 
 def _reference(rated: Rated, resampler: Resampler) -> Table:
@@ -258,36 +321,23 @@ def _reference(rated: Rated, resampler: Resampler) -> Table:
             ),
         ):
             columns.append(over_people(values, rounds, n_rounds, how))
-            names.append((statistic, key, title, says))
-    estimates, ns = _means(np.stack(columns, axis=1), rated, resampler)
+            names.append((ToGain(statistic, key), title, says))
+    means = resampler.means(np.stack(columns, axis=1), rated.round_group)
     return Table(
         "What there was to gain",
         tuple(
-            figure(
+            metric(
                 estimate,
-                f"welfare/{statistic}/{key}",
-                f"Realised {title}, {'by lot' if key == 'random' else 'best possible'}",
+                of,
+                f"Realised {title}, {_TO_GAIN[of.welfare]}",
                 kind="points",
                 n=n,
                 unit="rounds",
                 says=says,
                 nothing="no round has two rated candidates of policies",
-                of={"statistic": statistic, "welfare": key},
             )
-            for estimate, n, (statistic, key, title, says) in zip(estimates, ns, names, strict=True)
+            for (estimate, n), (of, title, says) in zip(means, names, strict=True)
         ),
         "The best possible is picked by the ratings that grade it: it takes chance for merit, and "
         "no selector could reach it on new ratings.",
     )
-
-
-def _means(
-    values: FloatArray, rated: Rated, resampler: Resampler
-) -> tuple[list[Estimate], list[int]]:
-    """Means over rounds [R, n_columns] with intervals, and how many rounds each rests on."""
-    known: BoolArray = ~np.isnan(values)
-    estimates = resampler.ratios(
-        by_group(values, rated.round_group, rated.n_groups),
-        by_group(known, rated.round_group, rated.n_groups),
-    )
-    return estimates, known.sum(axis=0).tolist()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,27 +12,33 @@ import numpy as np
 from commonweal.datasets.arms import Arm, arms_of
 from commonweal.evaluation.metrics import (
     VALUE,
-    Figure,
-    Section,
+    Metric,
+    Subject,
     Table,
+    Whole,
     counted,
-    figure,
-    unavailable,
+    metric,
 )
-from commonweal.evaluation.rounds.rated import Rated, over_policies, sign
-from commonweal.measures.bootstrap import Resampler, by_group
-from commonweal.measures.intervals import Estimate
+from commonweal.evaluation.plotting.canvas import Canvas, points
+from commonweal.evaluation.rounds.rated import Rated, sign, won
+from commonweal.evaluation.section import Section
+from commonweal.measures.bootstrap import Resampler
 
 if TYPE_CHECKING:
-    from commonweal.evaluation.rounds.rated import BoolArray
+    from commonweal.evaluation.rounds.rated import BoolArray, IntArray
+    from commonweal.showing import Plot
     from commonweal.types import FloatArray
 
 STATISTICS = {"mean": "mean", "median": "median", "min": "minimum"}
-SPLIT_TITLES = {
+PARTS = {
+    "all": "all rounds",
     "train": "training questions",
     "iid_test": "within distribution",
     "ood_test": "out of distribution",
+    "divisive": "divisive rounds",
+    "not_divisive": "rounds that are not divisive",
 }
+"""What rounds metrics are of: all, those of a split, the divisive ones and the others."""
 SIMPLEST_FIRST = ("zero_shot", "few_shot", "sft_base")
 """The baseline is the first of these that there is, and else the first policy by name. A study's
 arm stands for the one that it is, whatever its name."""
@@ -40,11 +47,50 @@ arm stands for the one that it is, whatever its name."""
 _NAMES = {**STATISTICS, "person": "each person"}
 
 
-class Subset(NamedTuple):
-    """Some of the rounds: ``where`` is bool [R]."""
+@dataclass(frozen=True)
+class GroupAgreement(Subject):
+    """The group's agreement with a policy's statements."""
 
-    key: str
-    title: str
+    policy: str
+    statistic: str
+
+    def _key(self) -> str:
+        return f"agreement/{self.statistic}/{self.policy}"
+
+
+@dataclass(frozen=True)
+class WinRate(Subject):
+    """A policy's win rate over another, of some rounds; ``statistic`` may be "person"."""
+
+    policy: str
+    against: str
+    statistic: str
+    rounds: str
+    terms = (
+        (
+            "win rate",
+            "how often one policy's statements are rated above another's in the same round; a "
+            "policy is a way of writing statements, and rounds where both are even are left out",
+        ),
+    )
+
+    def _key(self) -> str:
+        return f"win_rate/{self.statistic}/{self.rounds}/{self.policy}/{self.against}"
+
+    @property
+    def where(self) -> str:
+        """Which rounds, in brackets; empty where they are all."""
+        return in_brackets(self.rounds)
+
+    def is_headline(self, baseline: str, /) -> bool:
+        """Those over the baseline, by the group's mean, of all rounds."""
+        return (self.statistic, self.rounds, self.against) == ("mean", "all", baseline)
+
+
+class Subset(NamedTuple):
+    """Some of the rounds, one of ``PARTS``: ``where`` is bool [R]."""
+
+    part: str
     where: BoolArray
 
 
@@ -57,16 +103,21 @@ class Pair(NamedTuple):
 
 def subsets(rated: Rated) -> list[Subset]:
     """All rounds, then those of each split, then the divisive ones and the others."""
-    found = [Subset("all", "all rounds", np.ones(len(rated.round_ids), dtype=bool))]
+    found = [Subset("all", np.ones(len(rated.round_ids), dtype=bool))]
     found += [
-        Subset(split, title, rated.round_split == split)
-        for split, title in SPLIT_TITLES.items()
+        Subset(split, rated.round_split == split)
+        for split in ("train", "iid_test", "ood_test")
         if (rated.round_split == split).any()
     ]
     if not np.isnan(rated.is_divisive).all():
-        found.append(Subset("divisive", "divisive rounds", rated.is_divisive == 1))
-        found.append(Subset("not_divisive", "rounds that are not divisive", rated.is_divisive == 0))
+        found.append(Subset("divisive", rated.is_divisive == 1))
+        found.append(Subset("not_divisive", rated.is_divisive == 0))
     return found
+
+
+def in_brackets(part: str) -> str:
+    """Which of ``PARTS``, to stand in a sentence: " (divisive rounds)"; empty where it is all."""
+    return "" if part == "all" else f" ({PARTS[part]})"
 
 
 def default_baseline(rated: Rated) -> str | None:
@@ -107,20 +158,6 @@ def _simple(arm: Arm) -> str:
     return "sft_base" if arm.is_one_sample else ""
 
 
-def by_round(rated: Rated, statistic: str) -> FloatArray:
-    """The group's agreement with a policy's statements in each round, float [R, n_policies].
-
-    The group's mean, min or median agreement with a statement, averaged over the policy's
-    statements in the round; nan where it has none that was rated.
-    """
-    return over_policies(
-        rated.group_agreement[statistic],
-        rated.statement_round,
-        rated.statement_policy,
-        (len(rated.round_ids), len(rated.policies)),
-    )
-
-
 def win_rates(rated: Rated, resampler: Resampler, baseline: str | None) -> Section:
     """Win rates over all pairs of policies, by split and divisiveness, and of each person."""
     pairs = pairs_of(rated, baseline)
@@ -132,29 +169,14 @@ def win_rates(rated: Rated, resampler: Resampler, baseline: str | None) -> Secti
             if only
             else "no statement was written by a policy: all are people's"
         )
-        missing = unavailable("win_rate", "Win rate", reason)
-        tables.append(Table("Win rates", (missing,), ""))
+        missing = Whole("win_rate", headline=True).unavailable("Win rate", reason)
+        tables.append(Table("Win rates", (missing,)))
         return _section(tables)
-    differences = {
-        statistic: _differences(rated, by_round(rated, statistic), pairs)
-        for statistic in STATISTICS
-    }
     all_rounds, *parts = subsets(rated)
     tables.append(
         Table(
             "Win rates over all rounds",
-            tuple(
-                one
-                for statistic in STATISTICS
-                for one in _win_figures(
-                    rated,
-                    resampler,
-                    differences[statistic],
-                    pairs,
-                    [all_rounds],
-                    statistic,
-                )
-            ),
+            _of_rounds(rated, resampler, pairs, [all_rounds]),
             "A win rate counts how often, not by how much, and says nothing of what both policies "
             "leave people disagreeing about.",
         )
@@ -163,13 +185,7 @@ def win_rates(rated: Rated, resampler: Resampler, baseline: str | None) -> Secti
         tables.append(
             Table(
                 "Win rates by split and by divisiveness",
-                tuple(
-                    one
-                    for statistic in STATISTICS
-                    for one in _win_figures(
-                        rated, resampler, differences[statistic], pairs, parts, statistic
-                    )
-                ),
+                _of_rounds(rated, resampler, pairs, parts),
                 "A difference between two parts of the rounds may come from their questions or "
                 "their people; nobody was assigned to them by lot.",
             )
@@ -177,7 +193,7 @@ def win_rates(rated: Rated, resampler: Resampler, baseline: str | None) -> Secti
     tables.append(
         Table(
             "Win rates of each person",
-            tuple(_person_figures(rated, resampler, pairs)),
+            tuple(_of_people(rated, resampler, pairs)),
             "People who take part in many rounds count more often. It says nothing of the group.",
         )
     )
@@ -194,10 +210,36 @@ def _section(tables: Sequence[Table]) -> Section:
         "averaged over a policy's statements in a round. Two policies are compared within a round; "
         "rounds where they are even are left out.",
         tuple(tables),
+        draw=_plots,
     )
 
 
-def _differences(rated: Rated, values: FloatArray, pairs: Sequence[Pair]) -> FloatArray:
+def _plots(section: Section, canvas: Canvas) -> list[Plot | None]:
+    def pair(of: WinRate) -> str:
+        return f"{of.policy} over {of.against}"
+
+    found = section.having(WinRate)
+    overall = [one for one in found if one.subject.rounds == "all"]
+    by_part = [
+        one for one in found if one.subject.statistic == "mean" and one.subject.rounds != "all"
+    ]
+    return [
+        canvas.forest(
+            [("Win rate", points(overall, pair, lambda of: _NAMES[of.statistic]))],
+            "Win rates of one policy over another, ties left out; the line is a coin toss.",
+            reference=0.5,
+            limits=(0, 1),
+        ),
+        canvas.forest(
+            [("Win rate, group mean", points(by_part, pair, lambda of: PARTS[of.rounds]))],
+            "The same by split and by divisiveness.",
+            reference=0.5,
+            limits=(0, 1),
+        ),
+    ]
+
+
+def pair_differences(rated: Rated, values: FloatArray, pairs: Sequence[Pair]) -> FloatArray:
     """First minus second policy, float [n_items, n_pairs]."""
     index = {name: i for i, name in enumerate(rated.policies)}
     first, second = ([index[name] for name in side] for side in zip(*pairs, strict=True))
@@ -205,126 +247,98 @@ def _differences(rated: Rated, values: FloatArray, pairs: Sequence[Pair]) -> Flo
 
 
 def _means(rated: Rated, resampler: Resampler) -> Table:
-    figures: list[Figure] = []
-    for statistic, title in STATISTICS.items():
-        values = by_round(rated, statistic)
-        known = ~np.isnan(values)
-        above = by_group(values, rated.round_group, rated.n_groups)
-        below = by_group(known, rated.round_group, rated.n_groups)
-        for i, (name, estimate) in enumerate(
-            zip(rated.policies, resampler.ratios(above, below), strict=True)
-        ):
-            n = int(known[:, i].sum())
-            figures.append(
-                figure(
-                    estimate,
-                    f"agreement/{statistic}/{name}",
-                    f"{title.capitalize()} agreement, {name}",
-                    kind="points",
-                    n=n,
-                    unit="rounds",
-                    says=(
-                        f"The group's {title} agreement with a statement of {name} is {VALUE} on "
-                        f"average, on the scale from {rated.about.scale.low} to "
-                        f"{rated.about.scale.high}."
-                    ),
-                    nothing=f"no statement of {name} was rated",
-                    of={"policy": name, "statistic": statistic},
-                )
-            )
+    low, high = rated.about.scale.low, rated.about.scale.high
     return Table(
         "Agreement by policy",
-        tuple(figures),
+        tuple(
+            metric(
+                estimate,
+                GroupAgreement(name, statistic),
+                f"{title.capitalize()} agreement, {name}",
+                kind="points",
+                n=n,
+                unit="rounds",
+                says=f"The group's {title} agreement with a statement of {name} is {VALUE} on "
+                f"average, on the scale from {low} to {high}.",
+                nothing=f"no statement of {name} was rated",
+            )
+            for statistic, title in STATISTICS.items()
+            for name, (estimate, n) in zip(
+                rated.policies,
+                resampler.means(rated.by_round(statistic), rated.round_group),
+                strict=True,
+            )
+        ),
         "Policies may have been rated in different rounds; the win rates compare within rounds.",
     )
 
 
-def _win_figures(
-    rated: Rated,
-    resampler: Resampler,
-    difference: FloatArray,
-    pairs: Sequence[Pair],
-    parts: Sequence[Subset],
-    statistic: str,
-) -> list[Figure]:
-    signs = np.concatenate(
-        [np.where(part.where[:, None], sign(difference), np.nan) for part in parts], axis=1
-    )
-    won, decided = signs == 1, np.abs(signs) == 1
-    estimates = resampler.ratios(
-        by_group(won, rated.round_group, rated.n_groups),
-        by_group(decided, rated.round_group, rated.n_groups),
-    )
-    return [
-        _win_figure(
-            estimate,
-            pair,
-            n=int(decided[:, i].sum()),
-            n_even=int((signs[:, i] == 0).sum()),
+def _of_rounds(
+    rated: Rated, resampler: Resampler, pairs: Sequence[Pair], parts: Sequence[Subset]
+) -> tuple[Metric[WinRate], ...]:
+    found: list[Metric[WinRate]] = []
+    for statistic, title in STATISTICS.items():
+        signs = sign(pair_differences(rated, rated.by_round(statistic), pairs))
+        found += _metrics(
+            of_parts(signs, [part.where for part in parts]),
+            rated.round_group,
+            resampler,
+            [WinRate(*pair, statistic, part.part) for part in parts for pair in pairs],
             unit="rounds",
-            key=f"win_rate/{statistic}/{part.key}/{pair.first}/{pair.second}",
-            what=f"a higher group {STATISTICS[statistic]} agreement",
-            where="" if part.key == "all" else f" ({part.title})",
-            of={"statistic": statistic, "rounds": part.key},
+            what=f"a higher group {title} agreement",
         )
-        for i, (estimate, (part, pair)) in enumerate(
-            zip(estimates, ((part, pair) for part in parts for pair in pairs), strict=True)
-        )
-    ]
+    return tuple(found)
 
 
-def _win_figure(
-    estimate: Estimate,
-    pair: Pair,
+def of_parts(signs: FloatArray, parts: Sequence[BoolArray]) -> FloatArray:
+    """The columns of signs [n_items, n] once for each part, nan outside it: [n_items, n_parts * n].
+
+    ``parts`` are bool [n_items].
+    """
+    return np.concatenate([np.where(part[:, None], signs, np.nan) for part in parts], axis=1)
+
+
+def _of_people(rated: Rated, resampler: Resampler, pairs: Sequence[Pair]) -> list[Metric[WinRate]]:
+    return _metrics(
+        sign(pair_differences(rated, rated.person_rounds.mean, pairs)),
+        rated.person_rounds.group,
+        resampler,
+        [WinRate(*pair, "person", "all") for pair in pairs],
+        unit="people in a round",
+        what="a higher mean rating from that person",
+    )
+
+
+def _metrics(
+    signs: FloatArray,
+    group: IntArray,
+    resampler: Resampler,
+    subjects: Sequence[WinRate],
     *,
-    n: int,
-    n_even: int,
     unit: str,
-    key: str,
     what: str,
-    where: str,
-    of: Mapping[str, str],
-) -> Figure:
-    first, second = pair
-    decided = f"{unit} that were not even"
-    return figure(
-        estimate,
-        key,
-        f"Win rate of {first} over {second}{where}, {_NAMES[of['statistic']]}",
-        kind="share",
-        n=n,
-        unit=decided,
-        says=(
-            f"In {VALUE} of the {counted(n, decided)}{where}, the statements of {first} "
-            f"had {what} than those of {second}; {n_even:,} more were even."
-        ),
-        nothing=(
-            f"the {counted(n_even, unit)}{where} with both {'was' if n_even == 1 else 'were'} even"
-            if n_even
-            else f"there are no {unit}{where} with rated statements of both {first} and {second}"
-        ),
-        of={"policy": first, "against": second, **of},
-    )
-
-
-def _person_figures(rated: Rated, resampler: Resampler, pairs: Sequence[Pair]) -> list[Figure]:
-    people = rated.person_rounds
-    signs = sign(_differences(rated, people.mean, pairs))
-    won, decided = signs == 1, np.abs(signs) == 1
-    estimates = resampler.ratios(
-        by_group(won, people.group, rated.n_groups), by_group(decided, people.group, rated.n_groups)
-    )
-    return [
-        _win_figure(
-            estimate,
-            pair,
-            n=int(decided[:, i].sum()),
-            n_even=int((signs[:, i] == 0).sum()),
-            unit="people in a round",
-            key=f"win_rate/person/all/{pair.first}/{pair.second}",
-            what="a higher mean rating from that person",
-            where="",
-            of={"statistic": "person", "rounds": "all"},
+) -> list[Metric[WinRate]]:
+    """One for each column of signs [n_items, n_subjects]."""
+    were = f"{unit} that were not even"
+    found = []
+    n_evens = (signs == 0).sum(axis=0).tolist()
+    means = resampler.means(won(signs), group)
+    for of, (estimate, n), n_even in zip(subjects, means, n_evens, strict=True):
+        found.append(
+            metric(
+                estimate,
+                of,
+                f"Win rate of {of.policy} over {of.against}{of.where}, {_NAMES[of.statistic]}",
+                kind="share",
+                n=n,
+                unit=were,
+                says=f"In {VALUE} of the {counted(n, were)}{of.where}, the statements of "
+                f"{of.policy} had {what} than those of {of.against}; {n_even:,} more were even.",
+                nothing=f"the {counted(n_even, unit)}{of.where} with both "
+                f"{'was' if n_even == 1 else 'were'} even"
+                if n_even
+                else f"there are no {unit}{of.where} with rated statements of both {of.policy} and "
+                f"{of.against}",
+            )
         )
-        for i, (estimate, pair) in enumerate(zip(estimates, pairs, strict=True))
-    ]
+    return found

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from commonweal.errors import InputError
-from commonweal.evaluation.rounds.rated import over_policies, rated, sign
+from commonweal.evaluation.rounds.rated import rated, sign
 from commonweal.measures.bootstrap import by_group
 
 if TYPE_CHECKING:
@@ -133,12 +133,7 @@ def pilot_groups(
             )
     if policy == baseline:
         raise InputError(f"the policy and the baseline are both {policy!r}; expected two policies")
-    by_policy = over_policies(
-        found.group_agreement[statistic],
-        found.statement_round,
-        found.statement_policy,
-        (len(found.round_ids), len(found.policies)),
-    )
+    by_policy = found.by_round(statistic)
     ours, theirs = (by_policy[:, found.policies.index(name)] for name in (policy, baseline))
     outcome = sign(ours - theirs)  # nan where one has no ratings
     counted = by_group(

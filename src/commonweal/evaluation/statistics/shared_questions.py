@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from commonweal.evaluation.metrics import Figure, Section
+from commonweal.evaluation.metrics import Metric, Subject
+from commonweal.evaluation.section import Section
 from commonweal.measures.bootstrap import Resampler
 from commonweal.measures.intervals import MIN_CLUSTERS
 
@@ -57,17 +58,17 @@ class Drawing:
         section = make(self.rated, self.resampler)
         if self.by_question is None or self.of_questions is None:
             return section
-        of_questions = {one.key: one for one in make(self.by_question, self.of_questions).figures}
-        of_rounds: dict[str, Figure] = {}
+        of_questions = make(self.by_question, self.of_questions).by_subject
+        of_rounds: dict[Subject, Metric[Subject]] = {}
         if self.by_round is not None and self.of_rounds is not None:
-            of_rounds = {one.key: one for one in make(self.by_round, self.of_rounds).figures}
+            of_rounds = make(self.by_round, self.of_rounds).by_subject
         return replace(
             section,
             tables=tuple(
                 replace(
                     table,
                     figures=tuple(
-                        _two_way(one, of_questions[one.key], of_rounds.get(one.key))
+                        _two_way(one, of_questions[one.subject], of_rounds.get(one.subject))
                         for one in table.figures
                     ),
                 )
@@ -121,8 +122,10 @@ def drawing(dataset: Dataset, found: Rated, n_resamples: int, seed: int) -> Draw
     )
 
 
-def _two_way(groups: Figure, questions: Figure, rounds: Figure | None) -> Figure:
-    """The figure with the interval of all; as it is where groups or questions have none."""
+def _two_way(
+    groups: Metric[Subject], questions: Metric[Subject], rounds: Metric[Subject] | None
+) -> Metric[Subject]:
+    """The metric with the interval of all; as it is where groups or questions have none."""
     value, of_groups, of_questions = groups.value, _reach(groups), _reach(questions)
     if value is None or of_groups is None or of_questions is None:
         return groups
@@ -153,7 +156,7 @@ def _two_way(groups: Figure, questions: Figure, rounds: Figure | None) -> Figure
     )
 
 
-def _reach(one: Figure) -> FloatArray | None:
+def _reach(one: Metric[Subject]) -> FloatArray | None:
     """How far the interval reaches below the value and above it, [2]; None without one."""
     if one.value is None or one.low is None or one.high is None:
         return None

@@ -9,7 +9,12 @@ import numpy as np
 
 from commonweal.datasets.dataset import Dataset
 from commonweal.evaluation.rounds.rated import Rated, rated, sign
-from commonweal.evaluation.sections.win_rates import by_round, default_baseline, pairs_of, win_rates
+from commonweal.evaluation.sections.win_rates import (
+    WinRate,
+    default_baseline,
+    pairs_of,
+    win_rates,
+)
 from commonweal.evaluation.statistics.shared_questions import drawing
 from commonweal.study.export.truths import TRUTH
 
@@ -20,7 +25,7 @@ _N_RESAMPLES = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class WinRate:
+class TrueWinRate:
     """How often one policy's statements are rated above another's, and how often they are better.
 
     Attributes:
@@ -41,7 +46,7 @@ class WinRate:
     high: float | None
 
 
-def true_win_rates(dataset: Dataset) -> list[WinRate]:
+def true_win_rates(dataset: Dataset) -> list[TrueWinRate]:
     """The win rate of each pair of policies by group means, and what it truly is.
 
     Raises:
@@ -49,26 +54,26 @@ def true_win_rates(dataset: Dataset) -> list[WinRate]:
     """
     found = rated(dataset)
     truth = replace(found, agreement=_true_agreement(dataset, found))
-    measured, true = by_round(found, "mean"), by_round(truth, "mean")
+    measured, true = found.by_round("mean"), truth.by_round("mean")
     baseline = default_baseline(found)
     section = drawing(dataset, found, _N_RESAMPLES, 0).section(
         lambda one, resampler: win_rates(one, resampler, baseline)
     )
-    figures = {one.key: one for table in section.tables for one in table.figures}
+    metrics = section.by_subject
     rates = []
     for first, second in pairs_of(found, baseline):
         columns = found.policies.index(first), found.policies.index(second)
-        figure = figures[f"win_rate/mean/all/{first}/{second}"]
+        metric = metrics[WinRate(first, second, "mean", "all")]
         both = ~np.isnan(measured[:, columns]).any(axis=1)
         rates.append(
-            WinRate(
+            TrueWinRate(
                 first,
                 second,
                 _share_won(measured[both], *columns),
                 _share_won(true[both], *columns),
                 int(both.sum()),
-                figure.low,
-                figure.high,
+                metric.low,
+                metric.high,
             )
         )
     return rates

@@ -9,13 +9,12 @@ from __future__ import annotations
 import io
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from commonweal.datasets.schema import WHOSE
-from commonweal.evaluation.metrics import Figure
-from commonweal.evaluation.published import Published
+from commonweal.evaluation.metrics import Metric, Published, S, Subject
 from commonweal.extras import needs
 from commonweal.showing import Plot
 
@@ -31,11 +30,18 @@ _LINE = 28
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A figure, the row that it is drawn in, and its series: one marker and colour."""
+    """A metric, the row that it is drawn in, and its series: one marker and colour."""
 
     row: str
     series: str
-    figure: Figure
+    metric: Metric[Subject]
+
+
+def points(
+    metrics: Iterable[Metric[S]], row: Callable[[S], str], series: Callable[[S], str]
+) -> list[Point]:
+    """Each metric in the row and the series that its subject has."""
+    return [Point(row(one.subject), series(one.subject), one) for one in metrics]
 
 
 class Canvas:
@@ -69,21 +75,33 @@ class Canvas:
 
     def axes(self, n_rows: int, n_panels: int = 1) -> tuple[Any, list[Any]]:
         """A figure without a window or a global state, and its panels side by side."""
-        from matplotlib.figure import Figure as Drawing
+        from matplotlib.figure import Figure
 
-        drawing = Drawing(figsize=(_WIDTH, _MARGIN + _ROW * n_rows), layout="constrained")
-        axes = drawing.subplots(1, n_panels, squeeze=False, sharey=n_panels > 1)
-        return drawing, list(axes[0])
+        figure = Figure(figsize=(_WIDTH, _MARGIN + _ROW * n_rows), layout="constrained")
+        axes = figure.subplots(1, n_panels, squeeze=False, sharey=n_panels > 1)
+        return figure, list(axes[0])
 
-    def plot(self, drawing: Any, caption: str) -> Plot:
-        """The drawing with whose ratings they are, as SVG with ids of its own."""
+    @staticmethod
+    def in_percent(axis: Any) -> None:
+        """Labels the axis of shares in per cent."""
+        from matplotlib.ticker import PercentFormatter
+
+        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+
+    @staticmethod
+    def by_n(ax: Any, ns: Sequence[int], labels: Sequence[str]) -> None:
+        """A logarithmic axis of these whole numbers."""
+        ax.set_xscale("log", base=2)
+        ax.set_xticks(ns, labels)
+        ax.minorticks_off()
+
+    def plot(self, figure: Any, caption: str) -> Plot:
+        """The figure with whose ratings they are, as SVG with ids of its own."""
         from markupsafe import escape
 
-        drawing.supxlabel(
-            f"Ratings: {self.whose}", fontsize=8.5, color="#566074", x=0.01, ha="left"
-        )
+        figure.supxlabel(f"Ratings: {self.whose}", fontsize=8.5, color="#566074", x=0.01, ha="left")
         buffer = io.StringIO()
-        drawing.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
         svg = buffer.getvalue()
         self._n_made += 1
         mark = f"plot{self._n_made}-"
@@ -102,12 +120,12 @@ class Canvas:
         limits: tuple[float, float] | None = None,
     ) -> Plot | None:
         """Values with their intervals, a row each; series differ in marker and colour."""
-        points = [point for _, some in panels for point in some]
-        if not points:
+        every = [point for _, some in panels for point in some]
+        if not every:
             return None
-        rows = list(dict.fromkeys(point.row for point in points))
-        series = list(dict.fromkeys(point.series for point in points))
-        drawing, axes = self.axes(round(len(rows) * max(1, 0.5 * len(series))), len(panels))
+        rows = list(dict.fromkeys(point.row for point in every))
+        series = list(dict.fromkeys(point.series for point in every))
+        figure, axes = self.axes(round(len(rows) * max(1, 0.5 * len(series))), len(panels))
         for ax, (title, some) in zip(axes, panels, strict=True):
             self._forest_panel(ax, some, rows, series, reference)
             ax.set_xlabel(title)
@@ -121,10 +139,10 @@ class Canvas:
             for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
         }
         if len(handles) > 1:
-            drawing.legend(
+            figure.legend(
                 handles.values(), handles.keys(), loc="outside upper left", ncols=3, frameon=False
             )
-        return self.plot(drawing, caption)
+        return self.plot(figure, caption)
 
     def _forest_panel(
         self,
@@ -134,18 +152,16 @@ class Canvas:
         series: list[str],
         reference: float | None,
     ) -> None:
-        percent = any(point.figure.kind == "share" for point in points)
+        percent = any(point.metric.kind == "share" for point in points)
         if percent:
-            from matplotlib.ticker import PercentFormatter
-
-            ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+            self.in_percent(ax.xaxis)
         if reference is not None:
             ax.axvline(reference, color="#1d2330", linewidth=0.9)
         seen: set[str | None] = set()  # None is the paper's
         for point in points:
             i = series.index(point.series)
             y = rows.index(point.row) + 0.62 * ((i + 0.5) / len(series) - 0.5)
-            one = point.figure
+            one = point.metric
             whiskers = [[one.value - one.low], [one.high - one.value]] if one.interval else None  # type: ignore[operator]
             ax.errorbar(
                 one.value,
