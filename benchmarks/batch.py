@@ -1,11 +1,14 @@
-"""A batch: two workers against one, what it adds to a plain loop, 64 requests in flight against 1.
+"""A batch: two workers against one, what it adds to a plain loop and to raw calls of an engine, 64
+requests in flight against 1.
 
     python benchmarks/batch.py [--groups 24] [--seconds 0.6] [--latency 1.0] [--only PART]
 
-Each part (workers, loop, flight) prints both sides of one run and their ratio; sides take turns, so
-that a machine with other work on it is as slow for both. The compute-bound stage is a reward model
-that multiplies matrices for about ``--seconds`` a group on one thread: what a model does, without
-its size. The server of the third part answers every request after ``--latency`` seconds, however
+Each part (workers, loop, raw, flight) prints both sides of one run and their ratio; sides take
+turns, so that a machine with other work on it is as slow for both. The compute-bound stage is a
+reward model that multiplies matrices for about ``--seconds`` a group on one thread: what a model
+does, without its size. The raw calls are those that a batch made of embedded:small, made again with
+no batch around them; its reward model costs nothing, since what a batch adds is asked, and not what
+judging costs. The server of the last part answers each request after ``--latency`` seconds, however
 many there are.
 """
 
@@ -108,7 +111,9 @@ def batch_seconds(folder: Path, groups: Path, *, skip: int = 0, **options) -> fl
     """Seconds of a batch; with ``skip`` from when so many results are there to the last one."""
     from commonweal.batch.reading import read_groups
     from commonweal.batch.running import run_batch
+    from commonweal.batch.working import Workers
 
+    options["workers"] = Workers(**options.pop("workers", {}))
     read, times = read_groups(groups), []
     began = time.perf_counter()
     run_batch(read, folder, on_done=lambda *_: times.append(time.perf_counter()), **options)
@@ -130,8 +135,7 @@ def workers(folder: Path, n_groups: int, n_turns: int) -> None:
                 policy="zero_shot",
                 reward="bench",
                 n_candidates=2,
-                workers=n,
-                ray=_cluster(n),
+                workers={"n": n, "ray": _cluster(n)},
             )
             rates[n].append((n_groups - skip) / seconds)
     ratios = [two / one for one, two in zip(rates[1], rates[2], strict=True)]
@@ -185,6 +189,49 @@ def loop(folder: Path, n_groups: int, n_turns: int) -> None:
     )
 
 
+def raw(folder: Path, n_groups: int, n_turns: int) -> None:
+    """A batch that embedded:small writes, beside the same calls of the engine and nothing else."""
+    from commonweal.batch.processors import computing_with
+    from commonweal.models.embedded_engine import EmbeddedModel
+
+    groups = put_groups(folder / "groups.jsonl", n_groups)
+    generate, calls = EmbeddedModel.generate, []
+
+    def recording(self, prompts, **asked):
+        found = generate(self, prompts, **asked)
+        calls.append((prompts, {**asked, "on_done": None}, found))
+        return found
+
+    EmbeddedModel.from_spec("small")  # converted once, before anything is timed
+    ratios, rates = [], {"batch": [], "raw": []}
+    for turn in range(n_turns):
+        calls.clear()
+        EmbeddedModel.generate = recording
+        began = time.process_time()
+        batch_seconds(folder / f"raw-{turn}", groups, model="embedded:small", reward="bench",
+                      n_candidates=4)  # fmt: skip
+        ours = time.process_time() - began
+        EmbeddedModel.generate = generate
+        began = time.process_time()
+        with computing_with(1):
+            engine = EmbeddedModel.from_spec("small")
+            again = [engine.generate(prompts, **asked) for prompts, asked, _ in calls]
+        alone = time.process_time() - began
+        texts = [[[each.text for each in said] for said in found] for *_, found in calls]
+        assert [[[each.text for each in said] for said in found] for found in again] == texts
+        n_tokens = sum(engine.count_tokens(t) for found in texts for said in found for t in said)
+        rates["batch"].append(n_tokens / ours)
+        rates["raw"].append(n_tokens / alone)
+        ratios.append(alone / ours)
+    print(
+        f"raw: a batch writes {statistics.median(rates['batch']):.1f} tokens a second of "
+        f"processor time, raw engine calls {statistics.median(rates['raw']):.1f}: "
+        f"{statistics.median(ratios):.3f} of them (turns {', '.join(f'{r:.3f}' for r in ratios)}; "
+        f"{n_groups} groups, {len(calls)} calls, {n_tokens:,} tokens, the same texts; loading "
+        "counts on both sides)"
+    )
+
+
 def in_flight(folder: Path, latency: float) -> None:
     """Requests a second with 64 in flight and with 1."""
     rates = {}
@@ -194,7 +241,7 @@ def in_flight(folder: Path, latency: float) -> None:
             server.n_answered = server.n_most = 0
             seconds = batch_seconds(
                 folder / f"flight-{n}", groups, model=server.model, policy="zero_shot",
-                reward="bench", n_candidates=8, in_flight=n,
+                reward="bench", n_candidates=8, workers={"in_flight": n},
             )  # fmt: skip
             rates[n] = server.n_answered / seconds
             assert server.n_most <= n
@@ -265,7 +312,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.6, help="of the stage, for each group")
     parser.add_argument("--latency", type=float, default=1.0)
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--only", choices=["workers", "loop", "flight"])
+    parser.add_argument("--only", choices=["workers", "loop", "raw", "flight"])
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -274,7 +321,10 @@ def main() -> None:
         if given.only in (None, "flight"):
             install(folder, 1)
             in_flight(folder, given.latency)
-        # The flight's judge is loaded; the others read theirs anew.
+        if given.only in (None, "raw"):
+            install(folder, 1)
+            raw(folder, given.groups // 4, given.turns)
+        # The judge that costs nothing is loaded; the others read theirs anew.
         install(folder, products_in(given.seconds))
         sys.modules.pop("batch_bench", None)
         if given.only in (None, "loop"):

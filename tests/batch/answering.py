@@ -17,12 +17,15 @@ import numpy as np
 
 WORDS = ["fares", "drivers", "routes", "evenings", "villages", "taxes", "students", "snow"]
 
+STATEMENT = "We settle {} together before anything else is done."
+
 
 class Answering(ThreadingHTTPServer):
     """Answers each request after a while.
 
     Attributes:
         latency_seconds: of each answer.
+        says: what it says, with words for {}.
         broken: words; a prompt with one of them is answered with an error.
         asked: how often each prompt and seed was answered well.
         towns: how often each number of a bus was asked about.
@@ -32,9 +35,9 @@ class Answering(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
-    def __init__(self, latency_seconds: float = 0.0) -> None:
+    def __init__(self, latency_seconds: float, says: str) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.latency_seconds = latency_seconds
+        self.latency_seconds, self.says = latency_seconds, says
         self.broken: set[str] = set()
         self.asked: dict[str, int] = {}
         self.towns: Counter[str] = Counter()
@@ -69,7 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.server.asked[name] = self.server.asked.get(name, 0) + 1
                 self.server.towns.update(re.findall(r"bus number (\d+)", prompt)[:1])
             order = np.random.default_rng(int(name[:8], 16)).permutation(WORDS)[:5]
-            text = f"We settle {' and '.join(order)} together before anything else is done."
+            text = self.server.says.format(" and ".join(order))
             choice = {"index": 0, "finish_reason": "stop", "message": {"content": text}}
             usage = {"prompt_tokens": len(prompt) // 4, "completion_tokens": 20}
             self._say(200, {"choices": [choice], "usage": usage})
@@ -90,8 +93,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def answering(latency_seconds: float = 0.0) -> Iterator[Answering]:
-    with Answering(latency_seconds) as server:
+def answering(latency_seconds: float = 0.0, says: str = STATEMENT) -> Iterator[Answering]:
+    with Answering(latency_seconds, says) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:

@@ -21,6 +21,7 @@ from answering import answering, files_of, put_groups
 import plugin_making
 from commonweal.batch.reading import read_groups
 from commonweal.batch.running import run_batch
+from commonweal.batch.working import Workers
 from commonweal.errors import InputError
 
 ray = pytest.importorskip("ray")
@@ -201,7 +202,7 @@ def test_kills_lose_nothing_and_repeat_nothing_that_is_finished(cluster, tmp_pat
             min_agreeing=0.0,
             welfare=None,
             alpha=None,
-            in_flight=4,
+            workers=Workers(in_flight=4),
         )
     assert files_of(out) == files_of(tmp_path / "alone")
 
@@ -253,6 +254,84 @@ def test_ctrl_c_leaves_a_folder_that_goes_on(plugin, tmp_path):
     assert _n_kept(out) == 12
 
 
+def _kill_a_worker(process: subprocess.Popen, journal: Path) -> None:
+    """Kills one of the workers below a process, once something is kept."""
+    _wait(lambda: journal.is_file() and len(journal.read_bytes().splitlines()) >= 2)
+    os.kill(
+        next(child for child, name in _below(process.pid) if name.startswith("ray::_Worker")),
+        signal.SIGKILL,
+    )
+
+
+def test_questions_of_several_workers_are_those_of_one_and_a_kill_loses_none(
+    tmp_path, encoder_folder
+):
+    def command(name: str, *more: str) -> list[str]:
+        out = str(tmp_path / f"{name}.csv")
+        given = ("--model", server.model, "--target", "60", "--near-duplicate", "1.01")
+        return [COMMONWEAL, "questions", "generate", out, *given, *more]
+
+    with answering(0.3, says="Should the town pay for {}?") as server:
+        for name, more in (("alone", ()), ("one", ("--workers", "1"))):
+            ran = subprocess.run(command(name, *more), check=False, capture_output=True, text=True)
+            assert ran.returncode == 0, ran.stderr
+        several = subprocess.Popen(
+            command("two", "--workers", "2", "--in-flight", "4"), stdout=subprocess.DEVNULL
+        )
+        _kill_a_worker(several, tmp_path / "two.journal.jsonl")
+        assert several.wait(240) == 0
+        again = command("two", "--workers", "2", "--overwrite")
+        with server.lock:
+            n_asked = sum(server.asked.values())
+        ran = subprocess.run(again, check=False, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+        assert sum(server.asked.values()) == n_asked, "asked again for what was kept"
+    for ending in ("csv", "provenance.json"):
+        alone, one, two = (
+            (tmp_path / f"{name}.{ending}").read_bytes() for name in ("alone", "one", "two")
+        )
+        assert alone == one == two
+
+
+def test_rounds_of_a_loop_are_shared_and_a_kill_loses_none(plugin, tmp_path):
+    """What a loop writes before anything is trained, and what it predicts of votes."""
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from commonweal.batch.working import Workers\n"
+        "from commonweal.training.loop.plan import IteratePlan\n"
+        "from commonweal.training.loop.stages import stages_of\n"
+        "plan = IteratePlan.model_validate_json(sys.argv[1])\n"
+        "workers = Workers(int(sys.argv[2]), in_flight=4) if sys.argv[2] != '0' else None\n"
+        "stage = stages_of(plan, workers)[0]\n"
+        "folder = plan.out / stage.name\n"
+        "folder.mkdir(parents=True, exist_ok=True)\n"
+        "print(stage.run(folder, lambda *_: None))\n"
+    )
+
+    def command(n: int) -> list[str]:
+        plan = {
+            "name": "shared",
+            "out": str(tmp_path / str(n)),
+            "people": {"kind": "latent"},
+            "policy": {"name": "zero_shot", "model": server.model},
+            "groups": {"n_groups": 4, "group_size": 3, "rounds_per_group": 3},
+            "collection": {"n_candidates": 4, "omitted": [0]},
+        }
+        return [sys.executable, "-c", code, json.dumps(plan), str(n)]
+
+    with answering(0.3) as server:
+        for n in (0, 1):
+            ran = subprocess.run(command(n), check=False, capture_output=True, text=True)
+            assert ran.returncode == 0, ran.stderr
+        several = subprocess.Popen(command(2), stdout=subprocess.DEVNULL)
+        _kill_a_worker(several, tmp_path / "2" / "0-generate" / "journal.jsonl")
+        assert several.wait(240) == 0
+    found = [files_of(tmp_path / str(n) / "0-generate" / "rounds") for n in range(3)]
+    assert found[0] == found[1] == found[2]
+    assert len((tmp_path / "2" / "0-generate" / "journal.jsonl").read_text().splitlines()) == 12
+
+
 @pytest.mark.parametrize(
     ("address", "said"),
     [
@@ -264,7 +343,13 @@ def test_ctrl_c_leaves_a_folder_that_goes_on(plugin, tmp_path):
 def test_an_address_where_no_ray_listens(plugin, tmp_path, address, said):
     groups = read_groups(put_groups(tmp_path / "groups.jsonl", 1))
     with pytest.raises(InputError, match=said):
-        run_batch(groups, tmp_path / "out", reward="judge", model="embedded:small", ray=address)
+        run_batch(
+            groups,
+            tmp_path / "out",
+            reward="judge",
+            model="embedded:small",
+            workers=Workers(ray=address),
+        )
 
 
 def test_another_version_of_ray_is_told(cluster, tmp_path):

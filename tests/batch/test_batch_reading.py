@@ -176,6 +176,26 @@ def test_a_row_without_an_opinion_is_left_out_of_every_form(tmp_path, form):
     assert told(path) == EXPECTED
 
 
+def test_a_group_without_any_opinion_is_told_and_stops_no_other(tmp_path):
+    lines = tmp_path / "groups.jsonl"
+    for first in (True, False):
+        null = ['{"id": "none", "question": "Free?", "opinions": null}']
+        fine = ['{"id": "fine", "question": "Free?", "opinions": ["Yes.", "No."]}']
+        lines.write_text("\n".join(null + fine if first else fine + null))
+        found = {each.name: each.group for each in read_groups(lines)}
+        assert isinstance(found["fine"], Group)
+        assert "opinions" in str(found["none"])
+    rows = [{"group": "c", "question": "A zoo?", "id": "p1", "opinion": None}, *ROWS]
+    for form in ("csv", "parquet"):
+        path = tmp_path / f"rows.{form}"
+        table = pl.DataFrame([*rows, dict.fromkeys(ROWS[0])])  # and an empty row
+        {"csv": table.write_csv, "parquet": table.write_parquet}[form](path)
+        found = {each.name: each.group for each in read_groups(path)}
+        assert list(found) == ["c", "a", "b"]
+        assert "there are no opinions" in str(found["c"])
+        assert isinstance(found["a"], Group)
+
+
 def test_a_null_is_no_name(tmp_path):
     path = tmp_path / "groups.jsonl"
     path.write_text(

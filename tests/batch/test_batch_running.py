@@ -23,6 +23,7 @@ from commonweal.batch.behind import hashes_behind
 from commonweal.batch.cluster import _check_room
 from commonweal.batch.reading import read_groups
 from commonweal.batch.running import run_batch
+from commonweal.batch.working import Workers
 from commonweal.datasets.comparisons import within_person_pairs
 from commonweal.datasets.dataset import (
     About,
@@ -36,10 +37,17 @@ from commonweal.datasets.schema import scale_named
 from commonweal.errors import EngineError, InputError, WeightsError
 from commonweal.evaluation.evaluate import evaluate
 from commonweal.files import locked
-from commonweal.models import openai_turns
+from commonweal.models import load_language_model, openai_turns
 from commonweal.models.openai_turns import at_most
+from commonweal.rewards.prompted import PromptedRewardModel
+from commonweal.rewards.prompted_calibration import calibration_path
 
-OPTIONS = {"n_candidates": 3, "policy": "zero_shot", "in_flight": 4}
+OPTIONS = {"n_candidates": 3, "policy": "zero_shot", "workers": Workers(in_flight=4)}
+
+
+def trying(n: int):
+    """The options, with so many tries for each group."""
+    return {**OPTIONS, "workers": Workers(in_flight=4, n_tries=n)}
 
 
 @pytest.fixture(autouse=True)
@@ -130,7 +138,7 @@ def test_what_cannot_be_done_is_set_aside_with_its_reason(tmp_path, server):
             )
         )
     out = tmp_path / "out"
-    done = run_batch(read_groups(path), out, model=server.model, n_tries=2, **OPTIONS)
+    done = run_batch(read_groups(path), out, model=server.model, **trying(2))
     assert list(done.set_aside) == ["poison", "one", "long"]
     assert "overloaded" in done.set_aside["poison"]
     assert "expected at least two" in done.set_aside["one"]
@@ -140,7 +148,7 @@ def test_what_cannot_be_done_is_set_aside_with_its_reason(tmp_path, server):
     assert lines[0]["place"].endswith("groups.jsonl, line 3")
     assert read_dataset(done.dataset).rounds.height == 5 - len(lines)
     server.broken = set()
-    again = run_batch(read_groups(path), out, model=server.model, n_tries=2, **OPTIONS)
+    again = run_batch(read_groups(path), out, model=server.model, **trying(2))
     assert again.n_found_now == 1
     assert "poison" not in again.set_aside
 
@@ -160,7 +168,7 @@ def test_a_server_that_is_gone_ends_the_batch(tmp_path, server):
     server.broken = {"free"}
     groups = read_groups(put_groups(tmp_path / "groups.jsonl", 30))
     with pytest.raises(EngineError, match="the last 20 groups all failed"):
-        run_batch(groups, tmp_path / "out", model=server.model, n_tries=1, **OPTIONS)
+        run_batch(groups, tmp_path / "out", model=server.model, **trying(1))
 
 
 def test_requests_of_all_groups_together_keep_to_the_limit(tmp_path):
@@ -172,7 +180,7 @@ def test_requests_of_all_groups_together_keep_to_the_limit(tmp_path):
             model=server.model,
             policy="zero_shot",
             n_candidates=2,
-            in_flight=5,
+            workers=Workers(in_flight=5),
         )
         assert server.n_most == 5
 
@@ -373,6 +381,24 @@ def test_a_hash_stands_for_the_file_behind_any_name(tmp_path, prefix):
     assert first == third != second
 
 
+@pytest.mark.parametrize("reward", ["prompted", "prompted:openai:http://127.0.0.1:9/v1#m"])
+def test_a_calibration_counts_for_the_engine_that_it_belongs_to(tmp_path, monkeypatch, reward):
+    monkeypatch.setenv("COMMONWEAL_DATA", str(tmp_path))
+    given = {"model": "openai:http://127.0.0.1:9/v1#m", "reward": reward}
+    assert hashes_behind(given) == {}
+    engine = load_language_model(given["model"])
+    own = calibration_path(PromptedRewardModel(engine).weights_hash)
+    own.parent.mkdir()
+    (own.parent / f"{'0' * 32}.json").write_text("another engine's")
+    assert hashes_behind(given) == {}
+    found = []
+    for text in ("one", "two", "one"):
+        own.write_text(text)
+        found.append(hashes_behind(given))
+    assert found[0] == found[2] != found[1]
+    assert list(found[0]) == ["reward_sha256"]
+
+
 def test_examples_beside_a_template_count(tmp_path):
     policy = tmp_path / "mine.toml"
     policy.write_text('examples = "beside.toml"\n')
@@ -404,7 +430,7 @@ def test_models_that_cannot_be_loaded_hold_no_folder(tmp_path, server, monkeypat
     server.broken = {"free"}
     many = read_groups(put_groups(tmp_path / "many.jsonl", 20))
     with pytest.raises(EngineError):
-        run_batch(many, out, model=server.model, seed=1, n_tries=1, **OPTIONS)
+        run_batch(many, out, model=server.model, seed=1, **trying(1))
     assert not out.exists()
     server.broken = set()
     assert run_batch(groups, out, model=server.model, **OPTIONS).n_found_now == 1
@@ -440,7 +466,7 @@ def test_a_full_disk_ends_it_in_words(tmp_path, server):
     ("option", "said"),
     [
         ({"seed": -1}, "seed is -1"),
-        ({"n_tries": 0}, "n_tries is 0"),
+        ({"workers": Workers(n_tries=0)}, "n_tries is 0"),
         ({"welfare": "utilitarion"}, "utilitarion"),
         ({"alpha": -1.0}, "alpha"),
         ({"n_candidates": 0}, "n_candidates is 0"),

@@ -1,6 +1,7 @@
 """Generation: what is kept, what is counted, and that a run broken off ends in the same set."""
 
 import json
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from commonweal.questions.generate import GenerationConfig, generate_questions
 from commonweal.questions.journal import Journal
 from commonweal.questions.seeds import load_seeds
 from commonweal.questions.similar import SimilarityIndex, near_pairs, nearest_across
-from commonweal.types import Sampling
+from commonweal.types import Completion, Sampling
 
 NOUNS = [
     "apples",
@@ -124,6 +125,59 @@ def test_a_run_broken_off_anywhere_ends_in_the_same_set(tmp_path, seed_records, 
         more, journal = run(path, SCRIPT[20:], seed_records, word_encoder, n_target=30)
         assert more.records[:20] == whole.records
         assert journal.n_remembered == 20
+
+
+class Unordered:
+    """Asks a model for several calls ahead, and gives the last answers first."""
+
+    def __init__(self, model, n_ahead, breaks_after=None):
+        self.model, self.n_ahead, self.n_left = model, n_ahead, breaks_after
+        self.n_asked = 0
+
+    def __call__(self, calls):
+        calls = iter(calls)
+        while ahead := list(islice(calls, self.n_ahead)):
+            for key, call in reversed(ahead):
+                if self.n_left == self.n_asked:
+                    raise EngineError("a worker is gone")
+                self.n_asked += 1
+                said = self.model.generate(call.prompts, seeds=call.seeds, sampling=call.sampling)
+                yield key, [completions[0] for completions in said]
+
+
+class Drawing(ScriptedModel):
+    """A language model whose texts follow from the seeds alone."""
+
+    def generate(self, prompts, *, seeds, n_samples=1, sampling=None, on_done=None):
+        return [[Completion(SCRIPT[seed % len(SCRIPT)], "stop", seed)] for seed in seeds]
+
+
+def test_calls_that_are_answered_out_of_turn_come_to_the_same_set(
+    tmp_path, seed_records, word_encoder
+):
+    config = GenerationConfig(n_target=40, n_batch=4, near_duplicate=1.01)
+
+    def go(journal):
+        return generate_questions(seed_records, journal, word_encoder.encode, config=config)
+
+    model = Drawing([])
+    whole = go(Journal(model, None))
+    n_calls = -(-whole.n_drawn // 4)
+    for n_ahead in (1, 3, 50):
+        share = Unordered(model, n_ahead)
+        assert go(Journal(model, None, ask_all=share)) == whole
+        assert share.n_asked <= n_calls + n_ahead
+    path = tmp_path / "j.jsonl"
+    with pytest.raises(EngineError, match="a worker is gone"):
+        go(Journal(model, path, ask_all=Unordered(model, 3, breaks_after=5)))
+    share = Unordered(model, 2)
+    again = Journal(model, path, ask_all=share)
+    assert go(again) == whole  # what was answered is not asked again, in turn or not
+    assert share.n_asked <= n_calls - 5 + 2
+    assert again.n_remembered == 5 * 4
+    done = Journal(model, path, ask_all=Unordered(model, 2, breaks_after=0))
+    assert go(done) == whole
+    assert go(Journal(model, path)) == whole
 
 
 @pytest.mark.slow

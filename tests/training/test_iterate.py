@@ -18,6 +18,7 @@ import polars as pl
 import pytest
 from tiny_models import made_rounds
 
+from commonweal.batch.working import Workers
 from commonweal.collection import CollectionPlan, collect
 from commonweal.datasets.dataset import Dataset, read_dataset, write_dataset
 from commonweal.errors import EngineError, GenerationError, InputError
@@ -29,7 +30,7 @@ from commonweal.training.config import read_config
 from commonweal.training.loop import stages
 from commonweal.training.loop.loop import Loop
 from commonweal.training.loop.plan import IteratePlan
-from commonweal.training.loop.rounds import collected, compared, seed_of, written
+from commonweal.training.loop.rounds import Writing, collected, compared, seed_of, written
 from commonweal.types import Candidate, Generation, Opinion, Question, Round
 
 BANK = {each.asked.question.text: each for each in load_bank()}
@@ -212,6 +213,50 @@ def test_a_loop_that_was_broken_off_goes_on_with_the_next_round(trained, tmp_pat
     for stage in ("1-rate", "evaluate"):
         one, two = (read_dataset(made.out / stage / "rated") for made in (whole, broken))
         assert all(one.tables()[name].equals(two.tables()[name]) for name in one.tables())
+
+
+def test_workers_write_what_one_process_writes(trained, tmp_path):
+    _, speaker = trained
+    alone, shared = plan(tmp_path / "alone"), plan(tmp_path / "shared")
+    list(Loop(alone).run())
+    n_calls = speaker.n_calls
+    list(Loop(shared, workers=Workers(1)).run())
+    assert speaker.n_calls == 2 * n_calls
+    for stage in ("0-rate", "1-rate", "evaluate"):
+        one, two = (made.out / stage / "rated" for made in (alone, shared))
+        assert files_in(one) == files_in(two)
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def test_rounds_that_are_done_out_of_turn_are_kept_and_stand_in_turn(tmp_path):
+    question = next(iter(BANK))
+    people = tuple(Opinion(p, f"{p} thinks.") for p in "abcd")
+    rounds = [Round(f"r{n}", "g", Question(question), people) for n in range(4)]
+    speaker = Speaker()
+    job = Writing(lambda: lambda one: collected(one, speaker, Table(), CollectionPlan(), 3))
+    whole = written(rounds, job, tmp_path / "1", share=None, on_progress=lambda *_: None)
+
+    def backwards(job, tasks):
+        do = job.loaded()
+        for n, task in enumerate(reversed(tasks)):
+            yield task, do(task[1]) if n < 2 else EngineError("a worker is gone")
+
+    said: list[int] = []
+    with pytest.raises(EngineError, match="a worker is gone"):
+        written(rounds, job, tmp_path / "2", share=backwards, on_progress=lambda *_: None)
+    again = written(
+        rounds,
+        job,
+        tmp_path / "2",
+        share=backwards,
+        on_progress=lambda _stage, n_done, _n: said.append(n_done),
+    )
+    assert said == [2, 3, 4]
+    assert [each.round_id for each in again] == ["r0", "r1", "r2", "r3"]
+    assert [each.candidates() for each in again] == [each.candidates() for each in whole]
 
 
 def test_people_of_a_study_are_waited_for(trained, tmp_path):
@@ -434,11 +479,12 @@ def test_a_journal_keeps_the_selections_as_they_are(tmp_path):
         policies = {"sft_rawlsian": speaker, "sft_base": speaker}
         return compared(one, policies, Table(), n_candidates=4, seed=3)
 
-    said = {"on_progress": lambda *step: None}
-    first = written(rounds, write, journal, **said)
+    job = Writing(lambda: write)
+    said = {"share": None, "on_progress": lambda *step: None}
+    first = written(rounds, job, journal, **said)
     n_calls = speaker.n_calls
     assert n_calls == 3 + 2
-    again = written(rounds, write, journal, **said)
+    again = written(rounds, job, journal, **said)
     assert speaker.n_calls == n_calls
     assert again == first
     for draw, direct in zip(

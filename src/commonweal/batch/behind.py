@@ -9,7 +9,10 @@ from typing import Any
 
 from commonweal import registry
 from commonweal.files import content_hash
+from commonweal.models import DEFAULT_MODEL, load_language_model
 from commonweal.policies.files import policy_files
+from commonweal.rewards.prompted import PromptedRewardModel
+from commonweal.rewards.prompted_calibration import calibration_path, calibrations_folder
 
 
 def hashes_behind(given: Mapping[str, Any]) -> dict[str, str]:
@@ -20,6 +23,8 @@ def hashes_behind(given: Mapping[str, Any]) -> dict[str, str]:
 
     Raises:
         InputError: a server's options cannot be read.
+        CommonwealError: the engine that ``prompted`` reads with cannot be loaded, and there are
+            calibrations.
     """
     policy = given.get("policy")
     parts = {
@@ -32,6 +37,9 @@ def hashes_behind(given: Mapping[str, Any]) -> dict[str, str]:
             if isinstance(given.get(name), str)
         },
     }
+    if isinstance(reward := given.get("reward"), str) and registry.split(reward)[0] == "prompted":
+        engine = registry.split(reward)[1] or given.get("model") or DEFAULT_MODEL
+        parts["reward"].append(_calibration(str(engine)))
     return {
         f"{name}_sha256": hashlib.sha256("".join(known).encode()).hexdigest()
         for name, found in parts.items()
@@ -51,3 +59,14 @@ def _behind(name: str) -> str | None:
     is_named = head in (*registry.names(registry.ENGINES), *registry.names(registry.REWARD_MODELS))
     path = part if is_named else name
     return content_hash(Path(path).expanduser()) if path else None
+
+
+def _calibration(engine: str) -> str | None:
+    """The content of the calibration that ``prompted`` reads with, for this engine."""
+    if not any(calibrations_folder().glob("*.json")):
+        return None
+    if registry.split(engine)[0] not in ("embedded", "openai"):
+        # Which is its own shows once its weights are loaded, which workers do: any of them counts.
+        return content_hash(calibrations_folder())
+    reads = PromptedRewardModel(load_language_model(engine))
+    return content_hash(calibration_path(reads.weights_hash))

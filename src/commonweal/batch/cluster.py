@@ -1,8 +1,8 @@
-"""The work of a batch on Ray: a crew of worker processes, on this machine or on many.
+"""Work on Ray: a crew of worker processes, on this machine or on many.
 
-Ray starts the processes, carries groups to them and results back, and tells when one has died. What
+Ray starts the processes, carries tasks to them and results back, and tells when one has died. What
 is left to do, who does it, and what is kept is decided in the calling process alone, which writes
-all files: so nodes need no folder in common, and a killed worker takes nothing along but the groups
+all files: so nodes need no folder in common, and a killed worker takes nothing along but the tasks
 that were under way in it (docs/decisions/043-batches-on-ray.md).
 """
 
@@ -15,9 +15,10 @@ import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sized
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from commonweal._version import __version__
@@ -27,10 +28,9 @@ from commonweal.extras import needs
 from commonweal.models.openai_turns import at_most
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-    from commonweal.batch.running import Results, Runner, Task, Work
-    from commonweal.groups import Group
+    from commonweal.batch.working import Result, Results, Runner, Task, Work
 
 _LISTENS_WITHIN_SECONDS = 5.0
 _JOINS_WITHIN_SECONDS = 120.0
@@ -49,15 +49,16 @@ def on_ray(
     Raises:
         MissingExtraError: Ray is not installed.
     """
-    with needs("scale", "a batch with more than one worker"):
+    with needs("scale", "work with more than one worker"):
         import ray
 
-    def run(work: Work, tasks: Sequence[Task]) -> Results:
+    def run(work: Work, tasks: Iterable[Task]) -> Results:
         with _connected(ray, address, workers and workers * work.threads):
             # Nodes of a cluster that was started this moment may be on their way.
             _check_room(ray, work.threads, gpus, wait_seconds=_JOINS_WITHIN_SECONDS * bool(address))
             n = workers or int(ray.cluster_resources().get("CPU", 0)) // work.threads or 1
-            crew = _Crew(ray, work, min(n, len(tasks), work.in_flight or n), gpus, say)
+            n_tasks = len(tasks) if isinstance(tasks, Sized) else n
+            crew = _Crew(ray, work, min(n, n_tasks, work.in_flight or n), gpus, say)
             try:
                 yield from crew.results(tasks)
             except ray.exceptions.RayError as error:
@@ -77,21 +78,21 @@ class _Worker:
         self._set.enter_context(at_most(work.in_flight))
         self._set.enter_context(computing_with(work.threads))
         self._lock = threading.Lock()
-        self._find: Callable[[Group], str | CommonwealError] | None = None
+        self._do: Callable[[Any], Result] | None = None
 
     def ready(self) -> str | CommonwealError:
         """The version of commonweal, once the models are loaded, or why they cannot be."""
         try:
             with self._lock:
-                self._find = self._find or self._work.loaded()
+                self._do = self._do or self._work.job.loaded()
         except CommonwealError as error:
             return error
         return __version__
 
-    def find(self, group: Group) -> str | CommonwealError:
-        """The group's result, as it is kept, or the error that ended it."""
-        assert self._find is not None  # noqa: S101 - it is asked once it is ready
-        return self._find(group)
+    def do(self, task: Any) -> Result:
+        """The task's result, as it is kept, or the error that ended it."""
+        assert self._do is not None  # noqa: S101 - it is asked once it is ready
+        return self._do(task)
 
 
 @dataclass(eq=False, slots=True)
@@ -114,7 +115,7 @@ class _Place:
 
 
 class _Crew:
-    """Workers on Ray, and which groups are where."""
+    """Workers on Ray, and which tasks are where."""
 
     def __init__(
         self, ray: Any, work: Work, n: int, gpus: float, say: Callable[[str], None]
@@ -131,18 +132,19 @@ class _Crew:
         for place in self._places:
             self._fill(place)
 
-    def results(self, tasks: Sequence[Task]) -> Results:
-        """Each task's result, as soon as it is there.
+    def results(self, tasks: Iterable[Task]) -> Results:
+        """Each task's result, as soon as it is there; of all tasks one is taken ahead.
 
         A task that was under way when a process ended is tried again, alone in a process where
         others were under way beside it: only what was alone can be blamed.
         """
-        todo = deque(tasks)
+        todo = iter(tasks)
+        ahead = deque(islice(todo, 1))
         suspects: deque[Task] = deque()
         n_tries: Counter[str] = Counter()
-        n_left, began = len(tasks), time.monotonic()
-        while n_left:
-            self._deal(todo, suspects)
+        began = time.monotonic()
+        while ahead or suspects or any(task for _, task in self._calls.values()):
+            self._deal(ahead, todo, suspects)
             done, _ = self._ray.wait(list(self._calls), timeout=1.0)
             if not done and began and time.monotonic() > began + _TELL_AFTER_SECONDS:
                 began = self._tell_waiting(began)
@@ -160,7 +162,7 @@ class _Crew:
                         continue
                     outcome = EngineError(
                         f"the worker's process ended {n_tries[task[0]]} times while it was at work "
-                        f"on this group ({_first_line(error)})"
+                        f"on this {self._work.job.what} ({_first_line(error)})"
                     )
                     outcome = CommonwealError(*outcome.args)  # no sign of a server that is gone
                 if task is None:
@@ -168,7 +170,6 @@ class _Crew:
                     continue
                 place.tasks.discard(task[0])
                 place.is_testing = False
-                n_left -= 1
                 yield task, outcome
 
     def dismiss(self) -> None:
@@ -181,14 +182,14 @@ class _Crew:
         from dataclasses import replace
 
         own = replace(self._work, in_flight=place.in_flight)
-        # One thread more than groups: whether it is ready is asked while others run.
+        # One thread more than tasks: whether it is ready is asked while others run.
         options = self._resources | {"max_concurrency": own.n_at_once + 1}
         place.actor = self._made.options(**options).remote(own)
         place.is_ready = place.is_testing = False
         place.tasks.clear()
         self._calls[place.actor.ready.remote()] = place, None
 
-    def _deal(self, todo: deque[Task], suspects: deque[Task]) -> None:
+    def _deal(self, ahead: deque[Task], todo: Iterator[Task], suspects: deque[Task]) -> None:
         """Gives every process as many tasks as it may have under way."""
         for place in self._places:
             if suspects and place.is_ready and not place.tasks:
@@ -197,16 +198,17 @@ class _Crew:
             # While suspects wait, processes run empty for them.
             while (
                 place.is_ready
-                and todo
+                and ahead
                 and not suspects
                 and not place.is_testing
                 and len(place.tasks) < self._work.n_at_once
             ):
-                self._give(place, todo.popleft())
+                self._give(place, ahead.popleft())
+                ahead.extend(islice(todo, 1))
 
     def _give(self, place: _Place, task: Task) -> None:
         place.tasks.add(task[0])
-        self._calls[place.actor.find.remote(task[1])] = place, task
+        self._calls[place.actor.do.remote(task[1])] = place, task
 
     def _lost(self, place: _Place, task: Task | None, error: Exception) -> bool:
         """Fills the place of a process that ended; whether the task was alone in it.

@@ -123,7 +123,7 @@ def finder(
 
 
 def in_threads(
-    function: Callable[[T], R], items: Sequence[T], n_threads: int
+    function: Callable[[T], R], items: Iterable[T], n_threads: int
 ) -> Generator[tuple[T, R], None, None]:
     """Each item with what the function makes of it, as soon as that is there.
 

@@ -173,7 +173,7 @@ def _grouped(records: Iterable[tuple[str, Any]]) -> Iterator[Given]:
     rows: dict[str, tuple[str, dict[str, Any]]] = {}
     told_by: dict[str, dict[str, str]] = {}
     for number, (place, record) in enumerate(records, start=1):
-        if not isinstance(record, dict) or _is_whole(record):
+        if not isinstance(record, dict) or _is_whole(record, is_first=not rows):
             fields, name = _named(record, f"g{number}")
             yield Given(name, place, _or_why(partial(group_of, fields, place)))
             continue
@@ -183,11 +183,14 @@ def _grouped(records: Iterable[tuple[str, Any]]) -> Iterator[Given]:
         columns = _group_columns(record)
         name = next(iter(columns.values()), "")
         marks = {key: value for key, value in record.items() if value is not text}
-        if why_not_counted(marks) or text is None or (isinstance(text, str) and says_nothing(text)):
+        if not (name or question or text):
             continue
+        # A group whose rows all say nothing is told, too.
         _, group = rows.setdefault(
             name or question, (place, {"question": question, "opinions": []})
         )
+        if why_not_counted(marks) or text is None or (isinstance(text, str) and says_nothing(text)):
+            continue
         first = told_by.setdefault(name, columns) if name else {}
         for key in columns:
             if columns[key] and first.get(key) and columns[key] != first[key]:
@@ -281,10 +284,15 @@ def _group_columns(record: Mapping[str, Any]) -> dict[str, str]:
     return {key: "" if record[key] is None else str(record[key]) for key in found}
 
 
-def _is_whole(record: Mapping[str, Any]) -> bool:
-    """Whether a record holds all of a group's opinions, not one."""
+def _is_whole(record: Mapping[str, Any], *, is_first: bool = False) -> bool:
+    """Whether a record holds all of a group's opinions, not one.
+
+    A null may be either: where no row came before it, it is a group's that has none.
+    """
     found = _field(record, OPINIONS)
-    return (found is not None and isinstance(found[1], list | dict)) or not _field(record, OPINION)
+    if found is not None and (isinstance(found[1], list | dict) or (found[1] is None and is_first)):
+        return True
+    return not _field(record, OPINION)
 
 
 def _named(record: Any, otherwise: str) -> tuple[Any, str]:

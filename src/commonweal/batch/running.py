@@ -15,15 +15,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from commonweal.batch.finding import finder, in_threads
+from commonweal.batch.finding import finder
 from commonweal.batch.kept import Kept, as_text, asked_for, content_of
-from commonweal.batch.processors import computing_with
 from commonweal.batch.reading import Given
+from commonweal.batch.working import Result, Task, Workers
 from commonweal.errors import CommonwealError, EngineError, InputError, StoppedError
 from commonweal.files import is_begun, locked, write_whole
 from commonweal.groups import Group
 from commonweal.models import DEFAULT_MODEL, check_language_model
-from commonweal.models.openai_turns import at_most
 from commonweal.policies import check_policy, default_policy
 from commonweal.result import Agreement
 from commonweal.rewards import DEFAULT_REWARD_MODEL, check_reward_model
@@ -32,36 +31,27 @@ from commonweal.selection import N_CANDIDATES, check_min_quality, check_seed, se
 
 ASKED, RESULTS, DATASET, SET_ASIDE = "batch.json", "results", "dataset", "set_aside.jsonl"
 
-IN_FLIGHT = 16
-"""Requests to servers at once, where nobody says."""
-
 FAILED_IN_A_ROW = 20
 """So many groups one after another that an engine failed on, and the batch ends: the server is
 gone, and the others would be set aside for nothing."""
 
-N_CALLS = 8
-"""Requests of one group at once, about: what a worker needs to keep all its requests in flight."""
+_ALONE = Workers()
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """What is done with each group, in values that travel to another process.
+class FindingAgreement:
+    """The job of a batch: a group's result.
 
     Attributes:
         options: of ``find_agreement``, models by name.
-        threads: processors that one worker computes with.
         n_tries: how often a group is tried that an engine fails on.
-        n_at_once: groups under way at once in one worker.
-        in_flight: most requests to servers of one worker; None where it asks none.
     """
 
     options: Mapping[str, Any]
-    threads: int = 1
-    n_tries: int = 1
-    n_at_once: int = 1
-    in_flight: int | None = None
+    n_tries: int
+    what = "group"
 
-    def loaded(self) -> Callable[[Group], str | CommonwealError]:
+    def loaded(self) -> Callable[[Group], Result]:
         """What makes of a group its result, as it is kept, or the error that ended it.
 
         Raises:
@@ -70,7 +60,7 @@ class Work:
         given = dict(self.options)
         one = finder(given.pop("policy"), given.pop("model"), given.pop("reward"))
 
-        def find(group: Group) -> str | CommonwealError:
+        def find(group: Group) -> Result:
             seed = seed_of(given["seed"], json.dumps(content_of(group)))
             for left in reversed(range(self.n_tries)):
                 try:
@@ -88,16 +78,6 @@ class Work:
             )
 
         return find
-
-
-Task = tuple[str, Group]
-"""A group and the name under which its result is kept."""
-
-Results = Generator[tuple[Task, str | CommonwealError], None, None]
-"""Each task with its result, in any order, as soon as it is there."""
-
-Runner = Callable[[Work, Sequence[Task]], Results]
-"""Does the work on each task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +102,8 @@ def run_batch(
     out: str | Path,
     *,
     source: str = "groups",
-    workers: int | None = None,
-    ray: str | None = None,
-    threads: int = 1,
-    gpus_per_worker: float = 0.0,
-    in_flight: int | None = None,
-    n_tries: int = 3,
+    workers: Workers = _ALONE,
     on_done: Callable[[int, int], None] | None = None,
-    say: Callable[[str], None] | None = None,
     **options: Any,
 ) -> Finished:
     """What came of all groups, each found once; what an earlier call found is taken from ``out``.
@@ -138,19 +112,8 @@ def run_batch(
         groups: of ``read_groups``.
         out: the batch's folder, made where it is missing.
         source: where the groups come from, in words, for the dataset.
-        workers: processes at work; 1 works in this process, and more on Ray. Without ``ray`` by
-            default 1, with it as many as the cluster has processors.
-        ray: the address of a Ray cluster (HOST:PORT or "auto"); None starts one on this machine,
-            for as long as the batch takes, where there is more than one worker.
-        threads: processors that each worker computes with. With another number the last digits
-            may be others, and with them a text.
-        gpus_per_worker: GPUs that each worker on Ray has to itself, for ``hf:`` engines.
-        in_flight: most requests to servers at once, of all workers together; 16 where the engine is
-            a server's and nothing is said.
-        n_tries: how often a group is tried before it is set aside: one on which an engine fails, or
-            during which its worker's process ends.
+        workers: who does the work.
         on_done: called with (groups done, groups), in this thread.
-        say: told sentences on how it goes.
         options: of ``find_agreement``, models by name; ``timeout_seconds`` is each group's.
 
     Raises:
@@ -161,9 +124,9 @@ def run_batch(
     out = Path(out)
     given = {"policy": None, "model": DEFAULT_MODEL, "reward": DEFAULT_REWARD_MODEL, "seed": 0}
     given |= options
-    numbers = {"workers": workers, "threads": threads, "in_flight": in_flight, "n_tries": n_tries}
-    asked = asked_for({**given, "threads": threads})
-    _check(given, numbers)
+    asked = asked_for({**given, "threads": workers.threads})
+    workers.check()
+    _check(given)
     with locked(out):
         _check_ours(out, asked)
         kept = Kept(out / RESULTS, asked)
@@ -175,9 +138,7 @@ def run_batch(
         n_done, why = len(before), dict[str, CommonwealError]()
         if on_done is not None:
             on_done(n_done, len(tasks))
-        for key, result in _found(
-            _work(given, threads, in_flight, n_tries), missing, workers, ray, gpus_per_worker, say
-        ):
+        for key, result in _found(given, missing, workers):
             n_done += 1
             if isinstance(result, str):
                 _claim(out, asked)
@@ -191,23 +152,19 @@ def run_batch(
 
 
 def _found(
-    work: Work,
-    missing: Sequence[Task],
-    workers: int | None,
-    ray: str | None,
-    gpus_per_worker: float,
-    say: Callable[[str], None] | None,
-) -> Generator[tuple[str, str | CommonwealError], None, None]:
+    given: Mapping[str, Any], missing: Sequence[Task], workers: Workers
+) -> Generator[tuple[str, Result], None, None]:
     """The name of each task and its result, as it comes; ends where an engine fails on and on."""
     if not missing:
         return
-    run: Runner = in_this_process
-    if ray is not None or (workers or 1) > 1:
-        from commonweal.batch.cluster import on_ray
-
-        run = on_ray(ray, workers, gpus_per_worker, say or (lambda _: None))
     n_failed = 0
-    with closing(run(work, missing)) as results:
+    found = workers.results(
+        FindingAgreement(given, workers.n_tries),
+        missing,
+        models=(given["model"], given["reward"]),
+        n_calls=given.get("n_candidates") or N_CANDIDATES,
+    )
+    with closing(found) as results:
         for (key, _), result in results:
             n_failed = n_failed + 1 if isinstance(result, EngineError) else 0
             if n_failed >= FAILED_IN_A_ROW:
@@ -218,29 +175,11 @@ def _found(
             yield key, result
 
 
-def in_this_process(work: Work, tasks: Sequence[Task]) -> Results:
-    """The tasks done here, one after another, or several at once where a server answers."""
-    with at_most(work.in_flight), computing_with(work.threads):
-        find = work.loaded()
-        with closing(in_threads(lambda task: find(task[1]), tasks, work.n_at_once)) as results:
-            yield from results
-
-
-def _work(given: Mapping[str, Any], threads: int, in_flight: int | None, n_tries: int) -> Work:
-    asks_server = any("openai:" in str(given[name]) for name in ("model", "reward"))
-    if not asks_server:
-        return Work(given, threads, n_tries)
-    limit = in_flight or IN_FLIGHT
-    # Twice as many groups as fill the limit: some are being judged meanwhile.
-    n_of_group = min(given.get("n_candidates") or N_CANDIDATES, N_CALLS)
-    return Work(given, threads, n_tries, min(limit, 2 * -(-limit // n_of_group)), limit)
-
-
-def _check(given: Mapping[str, Any], numbers: Mapping[str, int | None]) -> None:
+def _check(given: Mapping[str, Any]) -> None:
     """Refuses before the work what would fail on each group alike."""
-    for name, number in {**numbers, "n_candidates": given.get("n_candidates")}.items():
-        if number is not None and number < 1:
-            raise InputError(f"{name} is {number}, expected at least 1")
+    n_candidates = given.get("n_candidates")
+    if n_candidates is not None and n_candidates < 1:
+        raise InputError(f"n_candidates is {n_candidates}, expected at least 1")
     check_seed(given["seed"])
     check_min_quality(given.get("min_quality"))
     check_language_model(given["model"])

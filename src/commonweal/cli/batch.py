@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from commonweal.cli import workers as options
 from commonweal.cli.progress import StageBars
 from commonweal.errors import CommonwealError
 from commonweal.models import DEFAULT_MODEL
@@ -36,41 +37,11 @@ def batch(
             show_default=False,
         ),
     ],
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="How many processes work. More than one runs on Ray (extra scale). Default: 1, "
-            "or with --ray one for each of the cluster's processors.",
-        ),
-    ] = None,
-    ray: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="A Ray cluster to work on: HOST:PORT of its head, or auto. Default: none; with "
-            "several workers a Ray on this machine, for as long as the command runs.",
-        ),
-    ] = None,
-    threads: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            help="Processors that each worker computes with. Another number may change the last "
-            "digits of a result.",
-        ),
-    ] = 1,
-    gpus_per_worker: Annotated[
-        float, typer.Option(min=0, help="On Ray: GPUs for each worker, for hf: engines.")
-    ] = 0.0,
-    in_flight: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Most requests to servers at once, of all workers together. Default: 16 with an "
-            "openai: engine.",
-        ),
-    ] = None,
+    workers: options.N = None,
+    ray: options.Ray = None,
+    threads: options.Threads = 1,
+    gpus_per_worker: options.Gpus = 0.0,
+    in_flight: options.InFlight = None,
     tries: Annotated[
         int,
         typer.Option(
@@ -127,6 +98,7 @@ def batch(
     """
     from commonweal.batch.reading import read_groups
     from commonweal.batch.running import SET_ASIDE, run_batch
+    from commonweal.batch.working import Workers
 
     read = read_groups(groups, say=lambda text: typer.echo(text, err=True))
     with StageBars({"batch": "Groups"}) as bars:
@@ -135,14 +107,8 @@ def batch(
                 read,
                 out,
                 source=groups.resolve().stem,
-                workers=workers,
-                ray=ray,
-                threads=threads,
-                gpus_per_worker=gpus_per_worker,
-                in_flight=in_flight,
-                n_tries=tries,
+                workers=Workers(workers, ray, threads, gpus_per_worker, in_flight, tries, bars.say),
                 on_done=lambda n, of: bars.update("batch", n, of),
-                say=bars.say,
                 policy=policy,
                 model=model,
                 reward=reward_model,

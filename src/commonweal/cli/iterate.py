@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
+from commonweal.cli import workers as options
 from commonweal.cli.progress import StageBars
 from commonweal.cli.setting import Set
 from commonweal.cli.train import extra_needed
 
 if TYPE_CHECKING:
+    from commonweal.batch.working import Workers
     from commonweal.training.loop.loop import Loop
 
 EXAMPLE = "Example: commonweal iterate PLAN.toml"
@@ -50,14 +52,24 @@ Plan = Annotated[Path, typer.Argument(help="The plan of the loop (TOML).", show_
 
 
 @app.command("run", epilog="Example: commonweal iterate run PLAN.toml")
-def run(plan: Plan, sets: Set = None) -> None:
+def run(
+    plan: Plan,
+    workers: options.N = None,
+    ray: options.Ray = None,
+    threads: options.Threads = 1,
+    gpus_per_worker: options.Gpus = 0.0,
+    in_flight: options.InFlight = None,
+    sets: Set = None,
+) -> None:
     """Run the stages of a training loop that are not done yet. You may leave out `run`.
 
     A stage that was interrupted continues where it stopped. If the plan changed, only what depends
-    on the change is done again.
+    on the change is done again. Several workers share what is written and predicted, round by round
+    (docs/scale.md); without an option for them, models have all processors.
     """
-    loop = _loop(plan, sets)
     with StageBars(_STAGES) as bars:
+        crew = options.asked_for(workers, ray, threads, gpus_per_worker, in_flight, bars.say)
+        loop = _loop(plan, sets, crew)
         for line in loop.run(on_progress=bars.update):
             typer.echo(line)
     if loop.states()[-1].state == "done":
@@ -118,7 +130,7 @@ def new(
     typer.echo(f"Wrote {plan}. Edit it, then: commonweal iterate {plan}")
 
 
-def _loop(plan: Path, sets: list[str] | None) -> Loop:
+def _loop(plan: Path, sets: list[str] | None, workers: Workers | None = None) -> Loop:
     from commonweal.training.config import read_config
     from commonweal.training.loop.plan import IteratePlan
 
@@ -126,4 +138,4 @@ def _loop(plan: Path, sets: list[str] | None) -> Loop:
     with extra_needed():
         from commonweal.training.loop.loop import Loop
 
-        return Loop(read)
+        return Loop(read, workers=workers)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from commonweal.cli import workers as options
 from commonweal.cli.progress import StageBars
 from commonweal.models import DEFAULT_MODEL
 
@@ -101,14 +102,21 @@ def generate(
     seed: Annotated[
         int, typer.Option(min=0, help="The random seed. The same seed gives the same questions.")
     ] = 0,
+    workers: options.N = None,
+    ray: options.Ray = None,
+    threads: options.Threads = 1,
+    gpus_per_worker: options.Gpus = 0.0,
+    in_flight: options.InFlight = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Write new debate questions with a language model, from seed questions.
 
     The model's answers are saved as they come, in NAME.journal.jsonl beside OUT. Run the same
     command again to continue a run that broke off. It should end in the same set; with the
-    embedded engine, rounding after a warm cache may change some questions.
+    embedded engine, rounding after a warm cache may change some questions. Several workers share
+    the writing (docs/scale.md); without an option for them, the model has all processors.
     """
+    from commonweal.batch.asking import asking
     from commonweal.models import load_language_model
     from commonweal.models.encoder import SentenceEncoder
     from commonweal.models.store import require
@@ -122,9 +130,14 @@ def generate(
     config = GenerationConfig(n_target=target, seed=seed, near_duplicate=near_duplicate)
     start = load_seeds(seed_set)
     engine = load_language_model(model)
-    journal = Journal(engine, out.with_name(f"{out.stem}.journal.jsonl"))
     encoder = SentenceEncoder(require(ENCODER))
     with StageBars(STAGES) as bars:
+        crew = options.asked_for(workers, ray, threads, gpus_per_worker, in_flight, bars.say)
+        journal = Journal(
+            engine,
+            out.with_name(f"{out.stem}.journal.jsonl"),
+            ask_all=None if crew is None else asking(model, crew),
+        )
         result = generate_questions(
             start,
             journal,

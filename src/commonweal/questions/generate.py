@@ -8,19 +8,22 @@ is on disk before it is used, so a run broken off goes on (decision 010).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from commonweal.datasets.words import normal_form
 from commonweal.errors import InputError
+from commonweal.questions.journal import Call
 from commonweal.questions.parsing import QuestionFault, RejectedQuestion, parse_question
 from commonweal.questions.positions import Positions, derive_positions
 from commonweal.questions.records import QuestionRecord, content_id
 from commonweal.questions.similar import NEAR_DUPLICATE, Neighbour, SimilarityIndex
-from commonweal.questions.templates import N_EXAMPLES, load_template
+from commonweal.questions.templates import N_EXAMPLES, TurnsTemplate, load_template
 from commonweal.types import Completion, Progress, no_progress
 
 if TYPE_CHECKING:
@@ -122,30 +125,38 @@ def generate_questions(
     was_new: list[bool] = []
     stopped: Literal["target", "exhausted"] = "target"
     on_progress("write", 0, config.n_target)
-    batch = 0
-    while len(sieve.accepted) < config.n_target:
-        if _is_exhausted(was_new, config):
-            stopped = "exhausted"
-            break
-        # Each batch has its own stream, so that none depends on how far another had come.
-        rng = np.random.default_rng([config.seed, batch])
-        prompts = [
-            template.render(turns=[("", seeds[i].question) for i in _draw(rng, len(seeds))])
-            for _ in range(config.n_batch)
-        ]
-        draws = [int(n) for n in rng.integers(2**31, size=config.n_batch)]
-        said = journal.ask(prompts, seeds=draws, sampling=template.sampling)
-        for new in sieve.sift(said, config.n_target):
-            was_new.append(new)
-            n_drawn += 1
-        on_progress("write", len(sieve.accepted), config.n_target)
-        batch += 1
+    with closing(journal.answers(_calls(seeds, config, template))) as answers:
+        while len(sieve.accepted) < config.n_target:
+            if _is_exhausted(was_new, config):
+                stopped = "exhausted"
+                break
+            for new in sieve.sift(next(answers), config.n_target):
+                was_new.append(new)
+                n_drawn += 1
+            on_progress("write", len(sieve.accepted), config.n_target)
     positions = derive_positions(sieve.accepted, journal, on_progress=on_progress)
     records = tuple(
         QuestionRecord(content_id(question), question, positions.texts[question], source=source)
         for question in sieve.accepted
     )
     return GeneratedQuestions(records, tuple(sieve.rejected), n_drawn, stopped, positions)
+
+
+def _calls(
+    seeds: Sequence[QuestionRecord], config: GenerationConfig, template: TurnsTemplate
+) -> Iterator[Call]:
+    """What the model is asked, a batch of prompts a call, without end.
+
+    Each batch has its own stream, so that none depends on how far another had come.
+    """
+    for batch in count():
+        rng = np.random.default_rng([config.seed, batch])
+        prompts = [
+            template.render(turns=[("", seeds[i].question) for i in _draw(rng, len(seeds))])
+            for _ in range(config.n_batch)
+        ]
+        draws = [int(n) for n in rng.integers(2**31, size=config.n_batch)]
+        yield Call(prompts, draws, template.sampling)
 
 
 def _draw(rng: np.random.Generator, n_seeds: int) -> list[int]:

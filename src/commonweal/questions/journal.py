@@ -9,10 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from commonweal.errors import EngineError, InputError
 from commonweal.models.empties import why_all_empty
@@ -21,12 +24,26 @@ from commonweal.types import Completion, LanguageModel, Prompt, Sampling
 SCHEMA = "commonweal/question-journal/1"
 
 
+class Call(NamedTuple):
+    """What a language model is asked in one call."""
+
+    prompts: Sequence[Prompt]
+    seeds: Sequence[int]
+    sampling: Sampling
+
+
+AskAll = Callable[[Iterable[tuple[str, Call]]], Generator[tuple[str, list[Completion]], None, None]]
+"""Asks several calls at once, each under a name; answers as they come, in any order."""
+
+
 class Journal:
     """A language model that remembers: one line of JSON for each call, on disk before it returns.
 
     Args:
         model: the language model; asked only for what is not remembered.
         path: the journal; made where it is not there. ``None`` remembers nothing.
+        ask_all: asks the same model for several calls at once (``answers``); ``None`` asks for one
+            after another.
 
     Attributes:
         n_remembered: completions so far that came from the journal.
@@ -36,8 +53,10 @@ class Journal:
         InputError: the file is another model's journal, no journal, or cannot be written.
     """
 
-    def __init__(self, model: LanguageModel, path: Path | None) -> None:
-        self._model, self._path = model, path
+    def __init__(
+        self, model: LanguageModel, path: Path | None, *, ask_all: AskAll | None = None
+    ) -> None:
+        self._model, self._path, self._ask_all = model, path, ask_all
         self._calls: dict[str, list[Completion]] = {}
         self._n_bytes = 0
         self.n_remembered = 0
@@ -79,19 +98,70 @@ class Journal:
             EngineError: the model failed; what it said before is kept.
             InputError: the journal cannot be written.
         """
-        call = _call_key(prompts, seeds, sampling)
-        known = self._calls.get(call)
-        if known is not None:
-            self.n_remembered += len(known)
+        call = Call(prompts, seeds, sampling)
+        key = _call_key(call)
+        if (known := self._remembered(key)) is not None:
             return known
         answers = self._model.generate(prompts, seeds=seeds, sampling=sampling)
-        found = [answer[0] for answer in answers]
+        self._keep(key, [answer[0] for answer in answers])
+        return self._calls[key]
+
+    def answers(self, calls: Iterable[Call]) -> Generator[list[Completion], None, None]:
+        """The answers to each call, in the calls' order; there may be calls without end.
+
+        What is answered out of turn is kept at once. Whoever has enough closes the generator; what
+        was under way then is lost, and is no part of anything.
+
+        Raises:
+            EngineError: the model failed; what it said before is kept.
+            InputError: the journal cannot be written.
+        """
+        left = iter(calls)
+        for call in left:
+            key = _call_key(call)
+            if (known := self._remembered(key)) is not None:
+                yield known
+            elif self._ask_all is None:
+                yield self.ask(call.prompts, seeds=call.seeds, sampling=call.sampling)
+            else:
+                # Not before something is missing: workers load models.
+                yield from self._asked_at_once(self._ask_all, chain([call], left))
+
+    def _asked_at_once(
+        self, ask_all: AskAll, calls: Iterable[Call]
+    ) -> Generator[list[Completion], None, None]:
+        order, asked = deque[str](), set[str]()
+
+        def missing() -> Iterator[tuple[str, Call]]:
+            for call in calls:
+                key = _call_key(call)
+                order.append(key)
+                if key not in asked and key not in self._calls:
+                    asked.add(key)
+                    yield key, call
+
+        def ready() -> Iterator[list[Completion]]:
+            while order and order[0] in self._calls:
+                key = order.popleft()
+                yield self._calls[key] if key in asked else self._remembered(key) or []
+
+        with closing(ask_all(missing())) as found:
+            for key, completions in found:
+                self._keep(key, completions)
+                yield from ready()
+        yield from ready()  # remembered ones behind the last that was asked for
+
+    def _remembered(self, key: str) -> list[Completion] | None:
+        known = self._calls.get(key)
+        self.n_remembered += len(known or ())
+        return known
+
+    def _keep(self, key: str, found: list[Completion]) -> None:
         if not self._calls and (why := why_all_empty(found)):
             raise EngineError(f"{self._model.model_id}: all of its first answers are empty: {why}")
-        self._append({"call": call, "completions": [asdict(each) for each in found]})
-        self._calls[call] = found
+        self._append({"call": key, "completions": [asdict(each) for each in found]})
+        self._calls[key] = found
         self.n_asked += len(found)
-        return found
 
     @staticmethod
     def _no_journal(path: Path, n_line: int) -> InputError:
@@ -144,7 +214,8 @@ def _as_line(entry: dict[str, Any]) -> bytes:
     return (json.dumps(entry, ensure_ascii=False) + "\n").encode("utf-8", errors="replace")
 
 
-def _call_key(prompts: Sequence[Prompt], seeds: Sequence[int], sampling: Sampling) -> str:
-    call = [[[list(message) for message in prompt] for prompt in prompts], list(seeds)]
-    canonical = json.dumps([call, asdict(sampling)], sort_keys=True, ensure_ascii=False)
+def _call_key(call: Call) -> str:
+    prompts = [[list(message) for message in prompt] for prompt in call.prompts]
+    asked = [prompts, list(call.seeds)]
+    canonical = json.dumps([asked, asdict(call.sampling)], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(canonical.encode("utf-8", errors="replace")).hexdigest()[:32]

@@ -18,6 +18,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from commonweal.datasets.words import tokens
+from commonweal.questions.journal import Call
 from commonweal.questions.parsing import YES_NO_STARTS, word_set
 from commonweal.questions.templates import load_template
 from commonweal.types import Progress, no_progress
@@ -95,16 +96,20 @@ def derive_positions(
     missing: dict[str, str] = {}
     template = load_template("position")
     on_progress("positions", n_by_rule, len(texts))
-    for start in range(0, len(open_), N_BATCH):
-        batch = open_[start : start + N_BATCH]
-        if journal is None:
-            missing |= dict.fromkeys(batch, "the rule cannot tell where the subject ends")
-            continue
-        said = journal.ask(
+    if journal is None:
+        missing |= dict.fromkeys(open_, "the rule cannot tell where the subject ends")
+        return Positions(texts, n_by_rule, 0, missing)
+    batches = [open_[start : start + N_BATCH] for start in range(0, len(open_), N_BATCH)]
+    calls = [
+        Call(
             [template.render(question) for question in batch],
             seeds=[0] * len(batch),  # greedy: nothing is drawn
             sampling=template.sampling,
         )
+        for batch in batches
+    ]
+    n_done = n_by_rule
+    for batch, said in zip(batches, journal.answers(calls), strict=True):
         for question, completion in zip(batch, said, strict=True):
             text = " ".join(completion.text.split())
             fault = position_fault(question, text)
@@ -112,7 +117,8 @@ def derive_positions(
                 texts[question] = text
             else:
                 missing[question] = f"the model wrote {text[:80]!r}, which {fault}"
-        on_progress("positions", n_by_rule + start + len(batch), len(texts))
+        n_done += len(batch)
+        on_progress("positions", n_done, len(texts))
     return Positions(texts, n_by_rule, len(open_) - len(missing), missing)
 
 

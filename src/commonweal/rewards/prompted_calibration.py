@@ -75,9 +75,14 @@ UNCALIBRATED = ReadingCalibration(
 """What holds where nothing was fitted."""
 
 
+def calibrations_folder() -> Path:
+    """Where all calibrations lie, or would."""
+    return data_folder() / "calibrations"
+
+
 def calibration_path(weights_hash: str) -> Path:
     """Where the calibration of this engine, prompt and way of asking lies, or would."""
-    return data_folder() / "calibrations" / f"{weights_hash[:32]}.json"
+    return calibrations_folder() / f"{weights_hash[:32]}.json"
 
 
 def read_calibration(path: Path) -> ReadingCalibration | None:

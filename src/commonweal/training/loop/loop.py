@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from commonweal.batch.working import Workers
 from commonweal.collection import CollectionPlan
 from commonweal.errors import InputError
 from commonweal.files import content_hash, is_begun, locked, write_whole
@@ -50,8 +51,12 @@ class State:
 class Loop:
     """A plan's stages and their folders."""
 
-    def __init__(self, plan: IteratePlan) -> None:
+    def __init__(self, plan: IteratePlan, *, workers: Workers | None = None) -> None:
         """Checks the plan as a whole.
+
+        Args:
+            plan: of the loop.
+            workers: share what is written and predicted; None does it here.
 
         Raises:
             InputError: the people cannot be asked, a policy or the collection plan cannot be used,
@@ -64,7 +69,7 @@ class Loop:
         _check_writes(plan)
         check_people(plan)
         self.plan = plan
-        self.stages = stages_of(plan)
+        self.stages = stages_of(plan, workers)
         awaited = {*plan.people.exports, plan.people.evaluation_export}
         for stage in self.stages:
             for file in stage.files:

@@ -1,7 +1,7 @@
 """What policies write for the rounds of a loop: the collection plan, and the evaluation's picks.
 
 Each round is done on its own, from a seed of its own, and kept in a journal as soon as it is there:
-a loop that was broken off goes on with the next round.
+a loop that was broken off goes on with the next round, and any number of workers share the rounds.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from commonweal.batch.working import Job, Result, Results, Task
 from commonweal.collection import CollectionPlan, collect
 from commonweal.datasets.dataset import Dataset, frame
-from commonweal.errors import GenerationError
+from commonweal.errors import CommonwealError, GenerationError
 from commonweal.frames import pl
 from commonweal.groups import check_group
 from commonweal.participants.rounds import candidate_rows, prediction_rows
@@ -32,6 +34,9 @@ from commonweal.selection import (
 from commonweal.types import Policy, Progress, RewardModel, Round, no_progress
 
 Row = dict[str, Any]
+
+Share = Callable[[Job, Sequence[Task]], Results]
+"""Does a job for each of several tasks, with several workers."""
 
 JOURNAL = "commonweal/written/2"
 """Name and version of the layout of a journal's lines."""
@@ -63,31 +68,87 @@ class Written:
         return [row for made in self.selections for row in candidate_rows(self.round_id, made)]
 
     def predictions(self) -> list[Row]:
-        """Rows of the table ``predictions``; the model is named later."""
-        return [row for made in self.selections for row in prediction_rows(self.round_id, made)]
+        """Rows of the table ``predictions``: none where nothing was predicted."""
+        return [
+            {**row, "reward_model": name}
+            for made in self.selections
+            if (name := made.provenance.get("reward_model")) is not None
+            for row in prediction_rows(self.round_id, made)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """The job of what is written for rounds, as workers take it.
+
+    Attributes:
+        make: loads what writes; a function of a module and plain values, so that it travels.
+    """
+
+    make: Callable[[], Callable[[Round], Written]]
+    what = "round"
+
+    def loaded(self) -> Callable[[Round], Result]:
+        """What makes of a round its line in a journal, or the error that ended it.
+
+        Raises:
+            CommonwealError: the models cannot be loaded.
+        """
+        write = self.make()
+
+        def line(one: Round) -> Result:
+            try:
+                return json.dumps(_told(write(one)), ensure_ascii=False)
+            except CommonwealError as error:
+                return error
+
+        return line
 
 
 def written(
     rounds: Sequence[Round],
-    write: Callable[[Round], Written],
+    job: Writing,
     journal: Path,
     *,
+    share: Share | None,
     on_progress: Progress,
 ) -> list[Written]:
-    """What is written for every round, each as soon as it is there added to the journal."""
+    """What is written for every round, each as soon as it is there added to the journal.
+
+    Args:
+        rounds: their ids differ.
+        job: what is done with each.
+        journal: what is in it already is not done again.
+        share: does the job with several workers; None does it here, one round after another.
+        on_progress: told of "generate".
+
+    Raises:
+        CommonwealError: a round failed; what was done before is kept.
+    """
     done = {each.round_id: each for each in _read_journal(journal)}
-    with journal.open("a", encoding="utf-8") as file:
-        for n_done, one in enumerate(rounds):
-            on_progress("generate", n_done, len(rounds))
-            if one.id not in done:
-                done[one.id] = write(one)
-                file.write(json.dumps(_line(done[one.id]), ensure_ascii=False) + "\n")
+    missing = [(one.id, one) for one in rounds if one.id not in done]
+    on_progress("generate", len(rounds) - len(missing), len(rounds))
+    if missing:
+        with (
+            journal.open("a", encoding="utf-8") as file,
+            closing((share or _one_by_one)(job, missing)) as results,
+        ):
+            for (name, _), line in results:
+                if isinstance(line, CommonwealError):
+                    raise line
+                file.write(line + "\n")
                 file.flush()
-    on_progress("generate", len(rounds), len(rounds))
+                done[name] = _read(json.loads(line))
+                on_progress("generate", len(done), len(rounds))
     return [done[one.id] for one in rounds]
 
 
-def with_written(dataset: Dataset, found: Iterable[Written], reward: RewardModel | None) -> Dataset:
+def _one_by_one(job: Job, tasks: Sequence[Task]) -> Results:
+    do = job.loaded()
+    yield from ((task, do(task[1])) for task in tasks)
+
+
+def with_written(dataset: Dataset, found: Iterable[Written], *, keep_predictions: bool) -> Dataset:
     """The dataset with the candidates that it has not yet, and what was predicted of them all."""
     found = list(found)
     known = set(dataset.candidates.select("round_id", "candidate_id").iter_rows())
@@ -97,12 +158,7 @@ def with_written(dataset: Dataset, found: Iterable[Written], reward: RewardModel
         for row in each.candidates()
         if (row["round_id"], row["candidate_id"]) not in known
     ]
-    predictions = [
-        {**row, "reward_model": reward.name}
-        for each in found
-        if reward is not None
-        for row in each.predictions()
-    ]
+    predictions = [row for each in found if keep_predictions for row in each.predictions()]
     return replace(
         dataset,
         candidates=pl.concat([dataset.candidates, frame("candidates", candidates)]),
@@ -197,7 +253,7 @@ def predicted(one: Round, reward: RewardModel) -> Written:
     return Written(one.id, (made,), (), time.perf_counter() - began)
 
 
-def _line(found: Written) -> dict[str, Any]:
+def _told(found: Written) -> dict[str, Any]:
     return {
         "schema": JOURNAL,
         "round_id": found.round_id,
@@ -217,13 +273,13 @@ def _read_journal(path: Path) -> list[Written]:
     whole = [line for line in lines if line.endswith("\n")]
     if len(whole) < len(lines):
         path.write_text("".join(whole), encoding="utf-8")
-    return [
-        Written(
-            told["round_id"],
-            tuple(map(selection_from_dict, told["selections"])),
-            tuple(told["failures"]),
-            told["seconds"],
-        )
-        for told in map(json.loads, whole)
-        if told.get("schema") == JOURNAL
-    ]
+    return [_read(told) for told in map(json.loads, whole) if told.get("schema") == JOURNAL]
+
+
+def _read(told: Mapping[str, Any]) -> Written:
+    return Written(
+        told["round_id"],
+        tuple(map(selection_from_dict, told["selections"])),
+        tuple(told["failures"]),
+        told["seconds"],
+    )

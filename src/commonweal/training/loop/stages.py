@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from commonweal.batch.working import Workers
 from commonweal.collection import CollectionPlan
 from commonweal.datasets.dataset import Dataset, read_dataset, write_dataset
 from commonweal.datasets.schema import MANIFEST
@@ -26,6 +27,8 @@ from commonweal.training.config import RewardConfig, RewardData, SftConfig
 from commonweal.training.loop.people import check_arms, crowd_of, refuse_leaks, whose
 from commonweal.training.loop.plan import IteratePlan
 from commonweal.training.loop.rounds import (
+    Share,
+    Writing,
     Written,
     collected,
     compared,
@@ -33,7 +36,7 @@ from commonweal.training.loop.rounds import (
     with_written,
     written,
 )
-from commonweal.types import LanguageModel, Policy, Progress, RewardModel
+from commonweal.types import LanguageModel, Policy, Progress, RewardModel, Round
 
 ROUNDS, RATED, USED = "rounds", "rated", "used.json"
 OPENED = "opened"
@@ -60,8 +63,8 @@ class Stage:
     run: Callable[[Path, Progress], dict[str, float]]
 
 
-def stages_of(plan: IteratePlan) -> list[Stage]:
-    """The plan's stages, in the order in which they are done."""
+def stages_of(plan: IteratePlan, workers: Workers | None = None) -> list[Stage]:
+    """The plan's stages, in the order in which they are done; workers share what is written."""
     stages: list[Stage] = []
     people = plan.people.model_dump(mode="json")
     outside = tuple(
@@ -92,7 +95,7 @@ def stages_of(plan: IteratePlan) -> list[Stage]:
                     },
                     before,
                     outside if turn else (*outside, *policy_files(plan.policy.name)),
-                    partial(_generate, plan, turn),
+                    partial(_generate, plan, turn, workers),
                 )
             )
         stages.append(
@@ -151,7 +154,7 @@ def stages_of(plan: IteratePlan) -> list[Stage]:
             (plan.people.evaluation_export,)
             if plan.people.evaluation_export
             else (*outside, *policy_files(*plan.evaluation.policies)),
-            partial(_evaluate, plan),
+            partial(_evaluate, plan, workers),
         )
     )
     return stages
@@ -166,7 +169,9 @@ def _split_file(plan: IteratePlan) -> tuple[Path, ...]:
     return tuple(sorted(path for path in found if path is not None))
 
 
-def _generate(plan: IteratePlan, turn: int, folder: Path, progress: Progress) -> dict[str, float]:
+def _generate(
+    plan: IteratePlan, turn: int, workers: Workers | None, folder: Path, progress: Progress
+) -> dict[str, float]:
     from commonweal.participants.rounds import new_rounds, rounds_of
 
     dataset = _kept(
@@ -186,15 +191,14 @@ def _generate(plan: IteratePlan, turn: int, folder: Path, progress: Progress) ->
     if plan.people.kind == "replay":  # people wrote what they voted on
         write_dataset(dataset, folder / ROUNDS, overwrite=True)
         return {"rounds": dataset.rounds.height, "shown": dataset.candidates.height}
-    policy, reward = _trained(plan, turn - 1) if turn else (_first_policy(plan), None)
-    wanted = CollectionPlan(**plan.collection.model_dump())
     found = written(
         rounds_of(dataset),
-        lambda one: collected(one, policy, reward, wanted, seed_of(plan.seed, turn)),
+        Writing(partial(_collecting, plan, turn)),
         folder / "journal.jsonl",
+        share=_share(plan, workers, plan.collection.n_candidates),
         on_progress=progress,
     )
-    whole = with_written(dataset, found, reward)
+    whole = with_written(dataset, found, keep_predictions=True)
     write_dataset(whole, folder / ROUNDS, overwrite=True)
     return {
         "rounds": whole.rounds.height,
@@ -203,6 +207,13 @@ def _generate(plan: IteratePlan, turn: int, folder: Path, progress: Progress) ->
         "shown": int(whole.candidates["shown"].sum()),
         "_work_seconds": sum(each.seconds for each in found),
     }
+
+
+def _collecting(plan: IteratePlan, turn: int) -> Callable[[Round], Written]:
+    """What writes for the collection plan, with what the turn before trained."""
+    policy, reward = _trained(plan, turn - 1) if turn else (_first_policy(plan), None)
+    wanted = CollectionPlan(**plan.collection.model_dump())
+    return lambda one: collected(one, policy, reward, wanted, seed_of(plan.seed, turn))
 
 
 def _rate(plan: IteratePlan, turn: int, folder: Path, progress: Progress) -> dict[str, float]:
@@ -280,11 +291,13 @@ def _reward(plan: IteratePlan, turn: int, folder: Path, progress: Progress) -> d
     return {"best step": said["best_step"], **counts}
 
 
-def _evaluate(plan: IteratePlan, folder: Path, progress: Progress) -> dict[str, float]:
+def _evaluate(
+    plan: IteratePlan, workers: Workers | None, folder: Path, progress: Progress
+) -> dict[str, float]:
     from commonweal.evaluation.evaluate import evaluate
     from commonweal.evaluation.page import write_json, write_page
     from commonweal.participants.rating import rate_rounds
-    from commonweal.participants.rounds import new_rounds
+    from commonweal.participants.rounds import new_rounds, rounds_of
 
     if plan.people.evaluation_export is not None:
         rated = read_dataset(plan.people.evaluation_export)
@@ -305,10 +318,18 @@ def _evaluate(plan: IteratePlan, folder: Path, progress: Progress) -> dict[str, 
                 on_progress=progress,
             ),
         )
-        found = _evaluated_statements(plan, rounds, folder, progress)
+        is_replay = plan.people.kind == "replay"
+        found = written(
+            rounds_of(rounds),
+            Writing(partial(_predicting if is_replay else _comparing, plan)),
+            folder / "journal.jsonl",
+            share=_share(plan, workers, plan.evaluation.n_candidates),
+            on_progress=progress,
+        )
         rated = rate_rounds(
             crowd,
-            with_written(rounds, found, _predictor(plan)),
+            # No predictions of the model that picked what is rated.
+            with_written(rounds, found, keep_predictions=is_replay),
             rng=np.random.default_rng([plan.seed, turn, 1]),
             on_progress=progress,
         )
@@ -332,15 +353,8 @@ def _evaluate(plan: IteratePlan, folder: Path, progress: Progress) -> dict[str, 
     return {"rounds": rated.rounds.height, "ratings": rated.ratings.height, **counts}
 
 
-def _evaluated_statements(
-    plan: IteratePlan, rounds: Dataset, folder: Path, progress: Progress
-) -> list[Written]:
-    """What each policy writes for each round; of replayed rounds what is predicted of them."""
-    from commonweal.participants.rounds import rounds_of
-
-    if plan.people.kind == "replay":
-        reward = _trained_reward(plan, plan.iterations - 1)
-        return [predicted(one, reward) for one in rounds_of(rounds)]
+def _comparing(plan: IteratePlan) -> Callable[[Round], Written]:
+    """What writes each policy's statement of the evaluation."""
     tuned, reward = _trained(plan, plan.iterations - 1)
     load_model = cache(load_language_model)  # several policies, one model
     policies = {
@@ -349,24 +363,27 @@ def _evaluated_statements(
         else load_policy(name, plan.policy.model, load_model=load_model)
         for name in plan.evaluation.policies
     }
-    return written(
-        rounds_of(rounds),
-        lambda one: compared(
-            one,
-            policies,
-            reward,
-            n_candidates=plan.evaluation.n_candidates,
-            seed=seed_of(plan.seed, plan.iterations),
-        ),
-        folder / "journal.jsonl",
-        on_progress=progress,
+    return lambda one: compared(
+        one,
+        policies,
+        reward,
+        n_candidates=plan.evaluation.n_candidates,
+        seed=seed_of(plan.seed, plan.iterations),
     )
 
 
-def _predictor(plan: IteratePlan) -> RewardModel | None:
-    """Whose predictions the evaluation holds: none where it picked what is rated."""
-    is_replay = plan.people.kind == "replay"
-    return _trained_reward(plan, plan.iterations - 1) if is_replay else None
+def _predicting(plan: IteratePlan) -> Callable[[Round], Written]:
+    """What predicts for statements that people wrote."""
+    reward = _trained_reward(plan, plan.iterations - 1)
+    return lambda one: predicted(one, reward)
+
+
+def _share(plan: IteratePlan, workers: Workers | None, n_calls: int) -> Share | None:
+    """What has workers do a stage's job; None where there are none."""
+    if workers is None:
+        return None
+    models = (plan.policy.model, plan.reward.fallback)
+    return partial(workers.results, models=models, n_calls=n_calls)
 
 
 def _kept(path: Path, make: Callable[[], Dataset]) -> Dataset:
