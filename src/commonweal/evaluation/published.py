@@ -83,7 +83,7 @@ CLAIMS = (
         "the same by divisiveness",
         "divisive, not divisive",
         (),
-        "our source does not say which of the two is of the divisive rounds",
+        "our source does not say which of the two belongs to divisive rounds",
     ),
     Claim(
         Published("65.6 % [61.9, 69.3]", "D.6", 0.656, 0.619, 0.693),
