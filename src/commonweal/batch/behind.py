@@ -53,7 +53,7 @@ def _behind(name: str) -> str | None:
     if head == "openai":
         from commonweal.models.openai_engine import OpenAIModel
 
-        return OpenAIModel.options_told(part)
+        return OpenAIModel.options_suffix(part)
     if head == "prompted":
         return _behind(part)
     is_named = head in (*registry.names(registry.ENGINES), *registry.names(registry.REWARD_MODELS))

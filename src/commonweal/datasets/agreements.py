@@ -61,33 +61,33 @@ def agreements(dataset: Dataset, *, with_opinion: bool = True) -> Agreements:
     unless ``with_opinion`` is False.
     """
     counts = {"ratings": dataset.ratings.height}
-    found = dataset.ratings.select(*_ONE, "agreement").drop_nulls("agreement")
-    counts["ratings dropped: no answer on agreement"] = dataset.ratings.height - found.height
-    before = found.height
+    rows = dataset.ratings.select(*_ONE, "agreement").drop_nulls("agreement")
+    counts["ratings dropped: no answer on agreement"] = dataset.ratings.height - rows.height
+    before = rows.height
     if dataset.ratings.select((pl.col("pass_index") > 0).any()).item():
-        found = found.group_by(_ONE, maintain_order=True).agg(pl.col("agreement").mean())
-    counts["ratings joined with the same person's other pass"] = before - found.height
+        rows = rows.group_by(_ONE, maintain_order=True).agg(pl.col("agreement").mean())
+    counts["ratings joined with the same person's other pass"] = before - rows.height
 
     authors = dataset.candidates.select("round_id", "candidate_id", "author_id")
     if authors["author_id"].null_count() < authors.height:
-        before = found.height
-        found = (
-            found.join(authors, on=["round_id", "candidate_id"], how="left", maintain_order="left")
+        before = rows.height
+        rows = (
+            rows.join(authors, on=["round_id", "candidate_id"], how="left", maintain_order="left")
             .filter(pl.col("author_id").ne_missing(pl.col("participant_id")))
             .drop("author_id")
         )
-        counts["dropped: of one's own statement"] = before - found.height
+        counts["dropped: of one's own statement"] = before - rows.height
     if with_opinion:
-        before = found.height
-        found = found.join(
+        before = rows.height
+        rows = rows.join(
             dataset.opinions.select("round_id", "participant_id"),
             on=["round_id", "participant_id"],
             how="semi",
             maintain_order="left",
         )
-        counts["dropped: of people without an opinion"] = before - found.height
-    counts["agreements"] = found.height
-    return Agreements(found.with_columns(pl.col("agreement").cast(pl.Float64)), counts)
+        counts["dropped: of people without an opinion"] = before - rows.height
+    counts["agreements"] = rows.height
+    return Agreements(rows.with_columns(pl.col("agreement").cast(pl.Float64)), counts)
 
 
 def matrices(dataset: Dataset, *, with_opinion: bool = True) -> Iterator[RoundMatrix]:
@@ -112,9 +112,9 @@ def matrices(dataset: Dataset, *, with_opinion: bool = True) -> Iterator[RoundMa
         ),
     }
     for round_id, question in dataset.rounds.select("round_id", "question").iter_rows():
-        found = {name: part.get((round_id,), nothing[name]) for name, part in parts.items()}
+        of_round = {name: part.get((round_id,), nothing[name]) for name, part in parts.items()}
         opinions, candidates, rated = (
-            found[name] for name in ("opinions", "candidates", "agreements")
+            of_round[name] for name in ("opinions", "candidates", "agreements")
         )
         people = pl.concat([opinions["participant_id"], rated["participant_id"]]).unique(
             maintain_order=True

@@ -77,12 +77,12 @@ def arms_of(about: About) -> dict[str, Arm]:
 
     Empty where the dataset is no study's, or of a study that was exported before arms were kept.
     """
-    found: dict[str, Arm] = {}
+    arms: dict[str, Arm] = {}
     for step in about.steps:
-        for told in step.options.get(ARMS, ()) if step.what == EXPORTED else ():
-            arm = Arm(**told)
-            found.setdefault(arm.name, arm)
-    return found
+        for fields in step.options.get(ARMS, ()) if step.what == EXPORTED else ():
+            arm = Arm(**fields)
+            arms.setdefault(arm.name, arm)
+    return arms
 
 
 def named_by_arm(dataset: Dataset) -> Dataset:
@@ -134,8 +134,8 @@ def _renamed(dataset: Dataset, names: set[str]) -> Dataset:
                 "options": step.options
                 | {
                     ARMS: [
-                        {**told, "name": new.get(told["name"], told["name"])}
-                        for told in step.options[ARMS]
+                        {**fields, "name": new.get(fields["name"], fields["name"])}
+                        for fields in step.options[ARMS]
                     ]
                 }
             }

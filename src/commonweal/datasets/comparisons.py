@@ -116,10 +116,10 @@ def crossed_quadruples(
     """
     _check(cap, chunk_rows)
     rng = np.random.default_rng(seed)
-    for found in matrices(dataset, with_opinion=with_opinion):
-        people = pl.Series(found.participant_ids, dtype=pl.String)
-        candidates = pl.Series(found.candidate_ids, dtype=pl.String)
-        signs = _signs(found.agreement, dataset.about.scale.neutral)
+    for matrix in matrices(dataset, with_opinion=with_opinion):
+        people = pl.Series(matrix.participant_ids, dtype=pl.String)
+        candidates = pl.Series(matrix.candidate_ids, dtype=pl.String)
+        signs = _signs(matrix.agreement, dataset.about.scale.neutral)
         for a, b, first, second in _gathered(_crossed(signs, cap, rng, chunk_rows), chunk_rows):
             yield pl.DataFrame(
                 {
@@ -128,7 +128,7 @@ def crossed_quadruples(
                     "candidate_1": candidates.gather(first),
                     "candidate_2": candidates.gather(second),
                 }
-            ).select(pl.lit(found.round_id).alias("round_id"), pl.all())
+            ).select(pl.lit(matrix.round_id).alias("round_id"), pl.all())
 
 
 def count_comparisons(
@@ -152,8 +152,8 @@ def count_comparisons(
         "of them agreed against disagreed": strict.total,
         "same-statement pairs": _Pairs.same_statement(dataset, with_opinion=with_opinion).total,
         "crossed quadruples": sum(
-            _n_crossed(_signs(found.agreement, dataset.about.scale.neutral))
-            for found in matrices(dataset, with_opinion=with_opinion)
+            _n_crossed(_signs(matrix.agreement, dataset.about.scale.neutral))
+            for matrix in matrices(dataset, with_opinion=with_opinion)
         ),
     }
 
@@ -191,9 +191,9 @@ class _Pairs:
 
     @classmethod
     def _of(cls, dataset: Dataset, name: str, *, strict: bool, with_opinion: bool) -> _Pairs:
-        found = agreements(dataset, with_opinion=with_opinion)
+        rated = agreements(dataset, with_opinion=with_opinion)
         # Stable, so that which pairs a seed draws does not hang on the sort.
-        rows = found.rows.sort("round_id", name, "agreement", maintain_order=True)
+        rows = rated.rows.sort("round_id", name, "agreement", maintain_order=True)
         value = rows["agreement"].to_numpy()
         new = _is_new(rows.select("round_id", name))
         bounds = np.append(np.flatnonzero(new), rows.height)
@@ -212,7 +212,7 @@ class _Pairs:
             starts = np.flatnonzero(new_value)
             n_lower = np.repeat(starts, np.diff(np.append(starts, rows.height))) - first
         before = np.concatenate([[0], np.cumsum(n_lower, dtype=np.int64)])
-        return cls(rows, first, before, bounds, found.counts)
+        return cls(rows, first, before, bounds, rated.counts)
 
     @property
     def total(self) -> int:

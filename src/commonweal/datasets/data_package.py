@@ -30,7 +30,7 @@ def data_package(dataset: Dataset, sizes: Mapping[str, tuple[int, str]]) -> dict
     Source: Data Package, version 1 (specs.frictionlessdata.io).
     """
     about = dataset.about
-    found: dict[str, Any] = {
+    package: dict[str, Any] = {
         "profile": "tabular-data-package",
         "name": _slug(about.name),
         "title": about.name,
@@ -38,10 +38,10 @@ def data_package(dataset: Dataset, sizes: Mapping[str, tuple[int, str]]) -> dict
         "sources": [{"title": about.source}],
     }
     if about.licence:
-        found["licenses"] = [{"name": _slug(about.licence), "title": about.licence}]
+        package["licenses"] = [{"name": _slug(about.licence), "title": about.licence}]
     if about.attribution:
-        found["contributors"] = [{"title": about.attribution, "role": "publisher"}]
-    found["resources"] = [
+        package["contributors"] = [{"title": about.attribution, "role": "publisher"}]
+    package["resources"] = [
         {
             "profile": "tabular-data-resource",
             "name": _slug(table.name),
@@ -55,7 +55,7 @@ def data_package(dataset: Dataset, sizes: Mapping[str, tuple[int, str]]) -> dict
         }
         for table in TABLES.values()
     ]
-    return found
+    return package
 
 
 def _schema(table: Table, columns: list[str]) -> dict[str, Any]:

@@ -111,14 +111,14 @@ class Dataset:
         if table is None:
             asked = self.rounds.select("round_id", "group_id", "question_id", "question")
             written = self.candidates.select("round_id", "candidate_id", "policy", "text")
-            found = self.ratings.join(asked, on="round_id", how="left").join(
+            rows = self.ratings.join(asked, on="round_id", how="left").join(
                 written, on=["round_id", "candidate_id"], how="left"
             )
         elif table in TABLES:
-            found = self.tables()[table]
+            rows = self.tables()[table]
         else:
             raise InputError(f"no table {table!r}; expected one of {', '.join(TABLES)}")
-        return found if kind == "polars" else frame_of(found.to_dict(as_series=False), kind)
+        return rows if kind == "polars" else frame_of(rows.to_dict(as_series=False), kind)
 
     def plot(self) -> Plot:
         """How the ratings of each policy's statements are spread; a notebook shows it.
@@ -176,14 +176,14 @@ class Dataset:
         Raises:
             InputError: there are none.
         """
-        found = self.rounds.filter(pl.col("split") == split)
-        if found.is_empty():
+        rounds = self.rounds.filter(pl.col("split") == split)
+        if rounds.is_empty():
             there = sorted(self.rounds["split"].drop_nulls().unique())
             raise InputError(
                 f"{self.about.name}: no round is in the split {split!r}; it has "
                 f"{', '.join(there) or 'no splits'}; `commonweal data split` makes them"
             )
-        return self.of_rounds(found["round_id"].to_list())
+        return self.of_rounds(rounds["round_id"].to_list())
 
 
 def empty(table: str) -> pl.DataFrame:
@@ -223,7 +223,7 @@ def _whole(value: Any, where: str) -> int | None:
     return int(number)
 
 
-def completed(table: str, found: pl.DataFrame) -> pl.DataFrame:
+def completed(table: str, rows: pl.DataFrame) -> pl.DataFrame:
     """``found`` with the table's columns in order, those left out null, its own (x_) last.
 
     In a column of whole numbers 5.0 is 5, and NaN is missing, as pandas writes gaps.
@@ -232,21 +232,21 @@ def completed(table: str, found: pl.DataFrame) -> pl.DataFrame:
         InputError: a column cannot be turned into the type that the schema gives it.
     """
     schema = TABLES[table].polars_schema()
-    own = [name for name in found.columns if name not in schema]
+    own = [name for name in rows.columns if name not in schema]
     for name, kind in schema.items():
-        if kind == pl.Int64() and name in found.columns and found.schema[name].is_float():
-            found = found.with_columns(pl.col(name).fill_nan(None))
-            cut = found.filter((pl.col(name) != pl.col(name).round()) | pl.col(name).is_infinite())
+        if kind == pl.Int64() and name in rows.columns and rows.schema[name].is_float():
+            rows = rows.with_columns(pl.col(name).fill_nan(None))
+            cut = rows.filter((pl.col(name) != pl.col(name).round()) | pl.col(name).is_infinite())
             if cut.height:  # a cast would drop the fraction in silence
                 raise InputError(
                     f"table {table}: {name} is {cut[0, name]}, expected a whole number "
                     f"({cut.height} rows)"
                 )
     try:
-        return found.select(
+        return rows.select(
             *(
                 pl.col(name).cast(kind)
-                if name in found.columns
+                if name in rows.columns
                 else pl.lit(None, dtype=kind).alias(name)
                 for name, kind in schema.items()
             ),
@@ -309,8 +309,8 @@ def write_dataset(dataset: Dataset, folder: Path, *, overwrite: bool = False) ->
                 "tables": entries,
             }
             package = data_package(dataset, sizes)
-            for file_name, told in ((MANIFEST, manifest), (DATA_PACKAGE, package)):
-                as_json = json.dumps(told, ensure_ascii=False, indent=2)
+            for file_name, content in ((MANIFEST, manifest), (DATA_PACKAGE, package)):
+                as_json = json.dumps(content, ensure_ascii=False, indent=2)
                 (new / file_name).write_text(as_json + "\n", encoding="utf-8")
     except pl.exceptions.PolarsError as error:  # polars has errors of its own for a disk
         raise InputError(f"cannot write {folder}: {error}") from error
@@ -375,11 +375,11 @@ def _up_to_date(name: str, tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """The table with what the format has had later, empty."""
     if name not in tables:
         return empty(name)
-    found, types = tables[name], TABLES[name].polars_schema()
-    missing = [each for each in LATER.get(name, ()) if each not in found.columns]
+    rows, types = tables[name], TABLES[name].polars_schema()
+    missing = [each for each in LATER.get(name, ()) if each not in rows.columns]
     if not missing:
-        return found
-    return found.with_columns(pl.lit(None, dtype=types[each]).alias(each) for each in missing)
+        return rows
+    return rows.with_columns(pl.lit(None, dtype=types[each]).alias(each) for each in missing)
 
 
 def _read_manifest(folder: Path) -> _Manifest:

@@ -97,7 +97,7 @@ def croissant(dataset: Dataset, folder: Path) -> str:
         for name in names
     ]
     creator = {"@type": "sc:Organization", "name": about.attribution}
-    told = {
+    metadata = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "name": about.name,
@@ -108,7 +108,7 @@ def croissant(dataset: Dataset, folder: Path) -> str:
         "distribution": files,
         "recordSet": [_records(TABLES[name], dataset.tables()[name].columns) for name in names],
     }
-    return json.dumps(told, ensure_ascii=False, indent=2) + "\n"
+    return json.dumps(metadata, ensure_ascii=False, indent=2) + "\n"
 
 
 def _records(table: Table, columns: list[str]) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def _records(table: Table, columns: list[str]) -> dict[str, Any]:
 
 
 def _field(table: Table, name: str, column: Column | None) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    field: dict[str, Any] = {
         "@type": "cr:Field",
         "@id": f"{table.name}/{name}",
         "name": name,
@@ -137,11 +137,11 @@ def _field(table: Table, name: str, column: Column | None) -> dict[str, Any]:
         "source": {"fileObject": {"@id": table.file_name}, "extract": {"column": name}},
     }
     if column and column.kind == "texts":
-        found["repeated"] = True
+        field["repeated"] = True
     # Croissant knows keys of one column: a statement's id is one only within its round.
     if column and column.refers_to == "rounds.round_id" and table.name != "rounds":
-        found["references"] = {"field": {"@id": "rounds/round_id"}}
-    return found
+        field["references"] = {"field": {"@id": "rounds/round_id"}}
+    return field
 
 
 def _tables(dataset: Dataset) -> list[str]:

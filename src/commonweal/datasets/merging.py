@@ -60,7 +60,7 @@ def merge(datasets: Sequence[Dataset], *, name: str) -> Dataset:
         counts={table: rows.height for table, rows in tables.items() if rows.height},
     )
 
-    def said(what: str) -> str:
+    def joined(what: str) -> str:
         return "; ".join(dict.fromkeys(filter(None, (getattr(d.about, what) for d in datasets))))
 
     return Dataset(
@@ -68,9 +68,9 @@ def merge(datasets: Sequence[Dataset], *, name: str) -> Dataset:
             name=name,
             people=first.people,
             scale=first.scale,
-            source=said("source"),
-            licence=said("licence"),
-            attribution=said("attribution"),
+            source=joined("source"),
+            licence=joined("licence"),
+            attribution=joined("attribution"),
             steps=(*steps, merged),
         ),
         **tables,

@@ -59,7 +59,7 @@ def read_csv(
                 f"{_shown((*kinds, *others))}; take it out, or give it its right name"
             )
     try:
-        found = pl.read_csv(
+        rows = pl.read_csv(
             source,
             separator=separator,
             columns=None if every_column else list(kinds),
@@ -70,14 +70,14 @@ def read_csv(
         texts = _with_whole_numbers(source, separator, kinds, words or {})
         if texts is None:
             raise _why(path, source, separator, header, kinds, error) from None
-        found = texts
+        rows = texts
     if others is not None:
         _refuse_nameless(path, source, separator, header)
-    found = found.select(list(kinds)).with_row_index("_row", offset=_FIRST_ROW)
-    found = found.filter(pl.any_horizontal(pl.col(list(kinds)).is_not_null()))
-    if found.is_empty():
+    rows = rows.select(list(kinds)).with_row_index("_row", offset=_FIRST_ROW)
+    rows = rows.filter(pl.any_horizontal(pl.col(list(kinds)).is_not_null()))
+    if rows.is_empty():
         raise InputError(f"{path} has a header and no rows; expected {expected}")
-    return found
+    return rows
 
 
 def _refuse_nameless(
@@ -218,13 +218,13 @@ def refuse(path: Path, rows: pl.DataFrame, wrong: pl.Expr, column: str, expected
         InputError: names the file, the row (from 1), the column, what was got and expected.
     """
     numbered = rows if "_row" in rows.columns else rows.with_row_index("_row", offset=1)
-    found = numbered.filter(wrong)
-    if not found.is_empty():
-        value = found[0, column]
+    refused = numbered.filter(wrong)
+    if not refused.is_empty():
+        value = refused[0, column]
         shown = "missing" if value is None else repr(value)
-        more = f" ({found.height} rows)" if found.height > 1 else ""
+        more = f" ({refused.height} rows)" if refused.height > 1 else ""
         raise InputError(
-            f"{path}, row {found[0, '_row']}: {column} is {shown}, expected {expected}{more}"
+            f"{path}, row {refused[0, '_row']}: {column} is {shown}, expected {expected}{more}"
         )
 
 
@@ -263,8 +263,8 @@ def _why(
         what = "a whole number" if kind.is_integer() else "a number"
         try:
             refuse(path, texts, not_of_kind, name, what)
-        except InputError as found:
-            return found
+        except InputError as problem:
+            return problem
     return InputError(f"cannot read {path}: {str(error).splitlines()[0]}")
 
 

@@ -107,11 +107,11 @@ def without_unreliable(
     min_repeated: int = MIN_REPEATED,
 ) -> Dataset:
     """What ``drop_unreliable`` leaves, even where that is nobody: for the datasheet."""
-    found = reliability(dataset, threshold=threshold, min_repeated=min_repeated)
-    out = found.filter(pl.col("verdict") == "unreliable")["participant_id"]
+    people = reliability(dataset, threshold=threshold, min_repeated=min_repeated)
+    out = people.filter(pl.col("verdict") == "unreliable")["participant_id"]
     kept = dataset.ratings.filter(~pl.col("participant_id").is_in(out.implode()))
     positions = dataset.position_ratings.filter(~pl.col("participant_id").is_in(out.implode()))
-    verdicts = dict(found["verdict"].value_counts().iter_rows())
+    verdicts = dict(people["verdict"].value_counts().iter_rows())
     step = Step(
         what="left out people whose ratings do not repeat themselves",
         options={"threshold": threshold, "min_repeated": min_repeated},

@@ -40,9 +40,9 @@ def repaired(dataset: Dataset) -> tuple[Dataset, tuple[str, ...]]:
 
 def in_format(dataset: Dataset) -> tuple[Dataset, tuple[str, ...]]:
     """The dataset with all columns, passes counted from 0, and people's statements called so."""
-    whole = {name: _whole(name, table) for name, table in dataset.tables().items()}
-    if any(whole[name] is not table for name, table in dataset.tables().items()):
-        dataset = Dataset(dataset.about, **whole)
+    tables = {name: _whole(name, table) for name, table in dataset.tables().items()}
+    if any(tables[name] is not table for name, table in dataset.tables().items()):
+        dataset = Dataset(dataset.about, **tables)
     ratings, notes = passes_in_order(dataset.ratings, _CELL, "pass_index")
     if ratings is not dataset.ratings:
         dataset = replace(dataset, ratings=ratings)
@@ -145,7 +145,7 @@ def _authors(dataset: Dataset, notes: list[str]) -> Dataset:
         .filter(pl.col("_n") == 1)
         .drop("_n")
     )
-    found = (
+    candidates = (
         _with_words(dataset.candidates)
         .join(wrote, on=["round_id", "_words"], how="left", maintain_order="left")
         .drop("_words")
@@ -155,15 +155,15 @@ def _authors(dataset: Dataset, notes: list[str]) -> Dataset:
             .otherwise("author_id")
         )
     )
-    n_left = found.filter(nameless).height
-    strangers = found.filter(stranger)["author_id"]
+    n_left = candidates.filter(nameless).height
+    strangers = candidates.filter(stranger)["author_id"]
     n_found = dataset.candidates.filter(stranger | nameless).height - n_left - len(strangers)
     if n_found:
         notes.append(
             f"{_n(n_found)} by people named no author who is known here; who wrote it was found by "
             "the text of the opinion: ratings of one's own statement are left out."
         )
-    by_policies = found.filter(pl.col("policy") != HUMAN, pl.col("shown")).height > 0
+    by_policies = candidates.filter(pl.col("policy") != HUMAN, pl.col("shown")).height > 0
     if len(strangers) and by_policies:
         notes.append(
             f"{_n(len(strangers))} by people named an author who neither rated nor wrote anything "
@@ -175,8 +175,8 @@ def _authors(dataset: Dataset, notes: list[str]) -> Dataset:
             f"Left out: {_n(n_left)} by people whose author nobody knows, who may be among the "
             "raters."
         )
-        found = found.with_columns(shown=pl.col("shown") & ~nameless)
-    return replace(dataset, candidates=found.drop("_author"))
+        candidates = candidates.with_columns(shown=pl.col("shown") & ~nameless)
+    return replace(dataset, candidates=candidates.drop("_author"))
 
 
 def _with_words(table: pl.DataFrame) -> pl.DataFrame:

@@ -144,18 +144,18 @@ def split_by_question_set(dataset: Dataset, path: Path, *, again: bool = False) 
         )
     splits = dict(given.drop_nulls("split").select("form", "split").iter_rows())
     asked = _questions(dataset)
-    found = {
+    split_of = {
         name: splits[form]
         for name, form in asked.select("question_id", _SAME).iter_rows()
         if form in splits
     }
-    if missing := sorted(set(asked["question_id"]) - set(found)):
+    if missing := sorted(set(asked["question_id"]) - set(split_of)):
         text = asked.row(by_predicate=pl.col("question_id") == missing[0], named=True)["question"]
         raise InputError(
             f"{path} has no split for {len(missing)} of {asked.height} questions of "
             f"{dataset.about.name}, for example {text!r}; expected one for each"
         )
-    return split_by_mapping(dataset, found, again=again)
+    return split_by_mapping(dataset, split_of, again=again)
 
 
 def _questions(dataset: Dataset) -> pl.DataFrame:

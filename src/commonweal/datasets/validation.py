@@ -27,10 +27,10 @@ def check(dataset: Dataset, folder: Path) -> None:
     Raises:
         InputError: the first problem, and how many more there are.
     """
-    found = list(problems(dataset, folder))
-    if found:
-        more = f" (and {len(found) - 1} more problems)" if len(found) > 1 else ""
-        raise InputError(found[0] + more)
+    all_problems = list(problems(dataset, folder))
+    if all_problems:
+        more = f" (and {len(all_problems) - 1} more problems)" if len(all_problems) > 1 else ""
+        raise InputError(all_problems[0] + more)
 
 
 def problems(dataset: Dataset, folder: Path) -> Iterator[str]:
@@ -163,10 +163,10 @@ def _pass_problems(dataset: Dataset, path: Path) -> Iterator[str]:
 def _first(
     rows: pl.DataFrame, wrong: pl.Expr, path: Path, column: Column, expected: str
 ) -> Iterator[str]:
-    found = rows.filter(wrong)
-    if not found.is_empty():
-        row, value = found[0, _ROW], found[0, column.name]
-        more = f" ({found.height} rows)" if found.height > 1 else ""
+    bad = rows.filter(wrong)
+    if not bad.is_empty():
+        row, value = bad[0, _ROW], bad[0, column.name]
+        more = f" ({bad.height} rows)" if bad.height > 1 else ""
         shown = "null" if value is None else repr(value)
         yield f"{path}, row {row}: {column.name} is {shown}, expected {expected}{more}"
 

@@ -47,9 +47,9 @@ def add_branches(model: Any, updates: Mapping[str, LowRank]) -> None:
         readers = list(product.output(0).get_target_inputs())
         down, up = (op.constant(np.ascontiguousarray(half)) for half in (update.down, update.up))
         inner = op.matmul(product.input_value(0), down, False, True)
-        whole = op.add(product.output(0), op.matmul(inner, up, False, True))
+        total = op.add(product.output(0), op.matmul(inner, up, False, True))
         for reader in readers:
-            reader.replace_source_output(whole.output(0))
+            reader.replace_source_output(total.output(0))
     model.validate_nodes_and_infer_types()
 
 
@@ -75,12 +75,12 @@ def matrices(model: Any) -> Iterator[tuple[str, Any]]:
             product = next(iter(product.output(0).get_target_inputs())).get_node()
         ups = [_first(product.input_value(place).get_node()) for place in (0, 1)]
         (up,) = (each for each in ups if each is not None and not _same(each, gate))
-        for name, found in (
+        for name, product_of in (
             ("ffn_gate", gate),
             ("ffn_up", up),
             ("ffn_down", _first(product, forward=True)),
         ):
-            yield f"blk.{n_inner}.{name}.weight", found
+            yield f"blk.{n_inner}.{name}.weight", product_of
         n_inner += 1
 
 

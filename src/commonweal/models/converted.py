@@ -176,11 +176,11 @@ def _convert(gguf: Path, folder: Path) -> None:
     )
     source.unlink()
     if child.returncode or not all((folder / name).is_file() for name in (MODEL, TOKENIZER)):
-        said = child.stdout.strip().splitlines() or [f"it ended with status {child.returncode}"]
+        lines = child.stdout.strip().splitlines() or [f"it ended with status {child.returncode}"]
         if child.returncode in (-9, 137):
-            said = ["the system ended it, most likely for want of memory"]
+            lines = ["the system ended it, most likely for want of memory"]
         raise EngineError(
-            f"OpenVINO GenAI cannot load {gguf}: {said[-1]}. Expected a .gguf file of an "
+            f"OpenVINO GenAI cannot load {gguf}: {lines[-1]}. Expected a .gguf file of an "
             "architecture that it knows (Llama, Qwen, SmolLM); others run as "
             "openai:BASE_URL#MODEL"
         )

@@ -222,18 +222,18 @@ class EmbeddedModel:
             self._check_context(index, len(ids), sampling.max_tokens)
         jobs = [(ids, seeds[i] + j) for i, ids in enumerate(tokens) for j in range(n_samples)]
         requests = [(ids, self._config(sampling, seed)) for ids, seed in jobs]
-        found: dict[int, Completion] = {}
+        done: dict[int, Completion] = {}
 
         def finished(index: int, output: Any) -> None:
             ids, seed = jobs[index]
-            found[index] = self._completion(output, seed, len(ids), sampling)
+            done[index] = self._completion(output, seed, len(ids), sampling)
             if on_completion is not None:
-                on_completion(index, found[index])
+                on_completion(index, done[index])
 
         with held(self._lock):
             self._run(requests, finished, on_done)
-        whole = [found[index] for index in range(len(jobs))]
-        return [whole[i : i + n_samples] for i in range(0, len(whole), n_samples)]
+        completions = [done[index] for index in range(len(jobs))]
+        return [completions[i : i + n_samples] for i in range(0, len(completions), n_samples)]
 
     def count_tokens(self, text: str) -> int:
         """The number of tokens in ``text``; beyond 8192 it may be off by a few."""
@@ -267,12 +267,12 @@ class EmbeddedModel:
                 text = self._chat_text(prompt)
                 ids_of[prompt] = text, self._token_ids(text)
             before, shared = ids_of[prompt]
-            whole, n_shared = self._token_ids(before + continuation), len(shared)
-            while whole[:n_shared] != shared[:n_shared]:  # a token may join the two texts
+            ids, n_shared = self._token_ids(before + continuation), len(shared)
+            while ids[:n_shared] != shared[:n_shared]:  # a token may join the two texts
                 n_shared -= 1
-            self._check_context(index, len(whole), 1)
-            n_tokens.append(len(whole) - n_shared)
-            sequences.append(tuple(whole))
+            self._check_context(index, len(ids), 1)
+            n_tokens.append(len(ids) - n_shared)
+            sequences.append(tuple(ids))
         try:
             return self._scorer.log_probabilities(sequences, n_tokens)
         except RuntimeError as error:
@@ -326,11 +326,11 @@ class EmbeddedModel:
         n_drawn = len(output.generated_ids)
         parted = set_apart(self._opening + text)
         is_reasoning = bool(parted.reasoning) or parted.is_open
-        whole = parted.answer if is_reasoning else text
-        cuts = [whole.index(stop) for stop in sampling.stop if stop and stop in whole]
+        uncut = parted.answer if is_reasoning else text
+        cuts = [uncut.index(stop) for stop in sampling.stop if stop and stop in uncut]
         stopped = bool(cuts) or output.finish_reason.name == "STOP"
         finish: Literal["stop", "length"] = "stop" if stopped else "length"
-        answer = whole[: min(cuts)] if cuts else whole
+        answer = uncut[: min(cuts)] if cuts else uncut
         if not is_reasoning:
             return Completion(answer, finish, seed, n_prompt_tokens, n_drawn)
         why = f"the model used its {n_drawn:,} tokens for reasoning" if parted.is_open else ""

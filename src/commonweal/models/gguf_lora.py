@@ -111,10 +111,10 @@ def merge_lora(
     rng = np.random.default_rng(_SEED)
 
     def added(name: str, values: FloatArray32) -> FloatArray32:
-        found = updates.get(name)
-        if found is None or not found.up.any():
+        update = updates.get(name)
+        if update is None or not update.up.any():
             return values
-        return dithered(values + found.up @ found.down, rng)
+        return dithered(values + update.up @ update.down, rng)
 
     n_bytes = n_bytes_as_q8_0(reader)
     with (
@@ -161,8 +161,8 @@ def dithered(values: FloatArray32, rng: np.random.Generator) -> FloatArray32:
     blocks = values.reshape(-1, _BLOCK)
     step = np.abs(blocks).max(axis=1, keepdims=True) / np.float32(127)
     noise = rng.random(blocks.shape, dtype=np.float32) - np.float32(0.5)
-    found: FloatArray32 = (blocks + step * noise).reshape(values.shape)
-    return found
+    noisy: FloatArray32 = (blocks + step * noise).reshape(values.shape)
+    return noisy
 
 
 @contextmanager
@@ -202,9 +202,9 @@ def _scale_and_rank(path: Path) -> tuple[float, int]:
     if config.get("init_lora_weights", True) not in _PLAIN_STARTS:
         odd["init_lora_weights"] = config["init_lora_weights"]
     if odd:
-        said = ", ".join(f"{name} = {json.dumps(value)}" for name, value in odd.items())
+        settings = ", ".join(f"{name} = {json.dumps(value)}" for name, value in odd.items())
         raise InputError(
-            f"{path} has {said[:300]}; expected plain LoRA, the only kind that can be merged into "
+            f"{path} has {settings[:300]}; expected plain LoRA, the only kind that can be merged into "
             "a GGUF file here. Train without it, or merge with PEFT and convert the whole model"
         )
     rank: Any = config.get("r")
@@ -247,8 +247,8 @@ def _updates(
     import gguf
 
     def number(name: str, default: int | None = None) -> int:
-        found = reader.fields.get(f"{architecture}.{name}")
-        value = default if found is None else found.contents()
+        entry = reader.fields.get(f"{architecture}.{name}")
+        value = default if entry is None else entry.contents()
         if not isinstance(value, int):
             raise EngineError(
                 f"{source}: the field {architecture}.{name} is {value!r}, expected a whole number"

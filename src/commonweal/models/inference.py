@@ -36,7 +36,7 @@ class Inference:
             request = self._idle.pop()
         except IndexError:
             request = self._compiled.create_infer_request()
-        found: NDArray[Any] = np.array(request.infer(inputs)[0])
+        output: NDArray[Any] = np.array(request.infer(inputs)[0])
         # One that failed is not kept.
         self._idle.append(request)
-        return found
+        return output

@@ -15,15 +15,15 @@ _LIMITS = (
 
 def memory_bytes() -> int | None:
     """All memory that this process may have, free or not; None where the system does not say."""
-    found = []
+    sizes = []
     with suppress(AttributeError, OSError, ValueError):  # not on Windows
-        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+        sizes.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     with suppress(AttributeError, OSError):
-        found.append(_windows_memory_bytes())
+        sizes.append(_windows_memory_bytes())
     for path in _LIMITS:
         with suppress(OSError, ValueError):  # "max" where there is no limit
-            found.append(int(Path(path).read_text(encoding="ascii")))
-    return min((n for n in found if n > 0), default=None)
+            sizes.append(int(Path(path).read_text(encoding="ascii")))
+    return min((n for n in sizes if n > 0), default=None)
 
 
 def _windows_memory_bytes() -> int:

@@ -52,8 +52,8 @@ def merged_weights(
 
 def _key(base: Path, adapter: Path) -> str:
     hashes = [_sha256(base), *(sha256_of(adapter / name) for name in (CONFIG, TENSORS))]
-    said = " ".join([str(FORMAT_VERSION), *hashes])
-    return hashlib.sha256(said.encode()).hexdigest()[:16]
+    ingredients = " ".join([str(FORMAT_VERSION), *hashes])
+    return hashlib.sha256(ingredients.encode()).hexdigest()[:16]
 
 
 def _sha256(base: Path) -> str:

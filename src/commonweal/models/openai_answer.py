@@ -43,7 +43,7 @@ class Reply(NamedTuple):
         answer: the text without its reasoning; not cut at any stop.
         reasoning: what it thought, "" where nothing shows.
         finish_reason: "stop" or "length".
-        told: the finish reason in the server's word, "" for none.
+        server_reason: the finish reason in the server's word, "" for none.
         n_prompt_tokens: as the server counts, None where it does not tell.
         n_completion_tokens: likewise.
         n_reasoning_tokens: likewise, of those the reasoning's.
@@ -55,7 +55,7 @@ class Reply(NamedTuple):
     answer: str
     reasoning: str
     finish_reason: Literal["stop", "length"]
-    told: str
+    server_reason: str
     n_prompt_tokens: int | None
     n_completion_tokens: int | None
     n_reasoning_tokens: int | None
@@ -73,17 +73,19 @@ class Reply(NamedTuple):
         """Why there is no answer, in words; "" where there is one."""
         if self.answer:
             return ""
-        told = f" (finish_reason {self.told})" if self.told else ""
-        if _FILTERED.search(self.told):
-            return f"the server's content filter took the answer out{told}"
+        reason = f" (finish_reason {self.server_reason})" if self.server_reason else ""
+        if _FILTERED.search(self.server_reason):
+            return f"the server's content filter took the answer out{reason}"
         if self.called:
-            return f"the model called the tool {self.called!r} instead of answering{told}"
+            return f"the model called the tool {self.called!r} instead of answering{reason}"
         if self.finish_reason == "length":
             n = f"its {self.n_completion_tokens:,}" if self.n_completion_tokens else "all its"
-            return f"the model used {n} tokens for reasoning and none was left for an answer{told}"
+            return (
+                f"the model used {n} tokens for reasoning and none was left for an answer{reason}"
+            )
         if self.shows_reasoning:
-            return f"the model sent reasoning alone and no answer{told}"
-        return f"the server sent no text{told}"
+            return f"the model sent reasoning alone and no answer{reason}"
+        return f"the server sent no text{reason}"
 
 
 def reply_in(body: Any) -> Reply | str:
@@ -102,45 +104,45 @@ def reply_in(body: Any) -> Reply | str:
         {"content", "text", "response", "role", "refusal", "tool_calls"} & set(message)
     ) and not (any(_REASONING.search(name) for name in message)):
         return "the answer has no choices[0].message.content"
-    said = [text for kind, text in _parts(content) if kind == "text"]
+    texts = [text for kind, text in _parts(content) if kind == "text"]
     thoughts = [text for kind, text in _parts(content) if kind == "reasoning"]
     for name, value in message.items():
         if _REASONING.search(name):
             thoughts += [text for text in _texts(value) if text not in thoughts]
-    parted = set_apart(_without_copy("".join(said), thoughts))
+    parted = set_apart(_without_copy("".join(texts), thoughts))
     thoughts += [parted.reasoning] if parted.reasoning else []
     answer = parted.answer if parted.answer.strip() else ""
     if not answer and isinstance(refusal := message.get("refusal"), str):
         answer = refusal.strip()  # OpenAI's own field for it; the policy's parser knows refusals
-    told = _finish(choice, body)
-    if _FILTERED.search(told):
+    reason = _finish(choice, body)
+    if _FILTERED.search(reason):
         answer = ""  # half a text would pass for a whole one
     usage = next((body[n] for n in _USAGE if isinstance(body.get(n), dict)), body)
     details = usage.get("completion_tokens_details") or usage.get("output_tokens_details") or usage
     return Reply(
         answer=_whole(answer),
         reasoning=_whole("\n".join(thoughts)),
-        finish_reason="length" if _LENGTH.search(told) else "stop",
-        told=told,
+        finish_reason="length" if _LENGTH.search(reason) else "stop",
+        server_reason=reason,
         n_prompt_tokens=_count(usage, *_PROMPT_TOKENS),
         n_completion_tokens=_count(usage, *_COMPLETION_TOKENS),
         n_reasoning_tokens=_count(details, "reasoning_tokens"),
         called=_called(message),
         says_cut=any(place.get(name) is True for place in (body, choice) for name in _CUT),
-        is_closed_only=is_opened_before("".join(said)),
+        is_closed_only=is_opened_before("".join(texts)),
     )
 
 
-def _without_copy(said: str, thoughts: list[str]) -> str:
+def _without_copy(text: str, thoughts: list[str]) -> str:
     """What was said without the reasoning, where the content repeats the reasoning's own field."""
     thought = "\n".join(thoughts).strip()
-    rest = said.lstrip().removeprefix(thought) if thought else said
-    return said if rest == said.lstrip() or not rest.strip() else rest.strip()
+    rest = text.lstrip().removeprefix(thought) if thought else text
+    return text if rest == text.lstrip() or not rest.strip() else rest.strip()
 
 
 def broke_off(reply: Reply) -> bool:
     """Whether the server says that it stopped before the model did."""
-    return bool(_BROKEN_OFF.search(reply.told))
+    return bool(_BROKEN_OFF.search(reply.server_reason))
 
 
 def _unwrapped(body: Any, depth: int = 3) -> tuple[dict[str, Any], dict[str, Any] | None]:
@@ -154,9 +156,9 @@ def _unwrapped(body: Any, depth: int = 3) -> tuple[dict[str, Any], dict[str, Any
     for name in _WRAPPERS:
         inner = body.get(name)
         inner = inner[0] if isinstance(inner, list) and inner else inner
-        found, choice = _unwrapped(inner, depth - 1)
+        inner_body, choice = _unwrapped(inner, depth - 1)
         if choice is not None:
-            return {**body, **found}, choice
+            return {**body, **inner_body}, choice
     return body, None
 
 
@@ -213,8 +215,8 @@ def _texts(value: Any) -> Iterator[str]:
 def _finish(choice: dict[str, Any], body: dict[str, Any]) -> str:
     for place in (choice, body):
         for name in ("finish_reason", "finishReason", "stop_reason", "stopReason", "done_reason"):
-            if isinstance(found := place.get(name), str) and found.strip():
-                return found.strip()
+            if isinstance(value := place.get(name), str) and value.strip():
+                return value.strip()
     return ""
 
 
@@ -229,8 +231,8 @@ def _called(message: dict[str, Any]) -> str:
 
 
 def _count(usage: Any, *names: str) -> int | None:
-    found = next((usage[n] for n in names if isinstance(usage, dict) and n in usage), None)
-    return found if type(found) is int and found >= 0 else None
+    count = next((usage[n] for n in names if isinstance(usage, dict) and n in usage), None)
+    return count if type(count) is int and count >= 0 else None
 
 
 def _whole(text: str) -> str:

@@ -107,7 +107,7 @@ class ReasoningBudget:
         """Whether the refusal is one of too many tokens, and fewer can be asked for."""
         if n_used <= LEAST or not self._limit_worked:
             return False
-        if not TOO_LONG.search(answer.told) and not names_limit(answer, payload):
+        if not TOO_LONG.search(answer.error_text) and not names_limit(answer, payload):
             return False
         self._most = min(self._most, n_used // 2)
         self.n_tokens = min(self.n_tokens, self._most)

@@ -100,16 +100,16 @@ class Connection:
             is_new = isinstance(error, httpx.ConnectError) and not self._was_reached
             return Failure(message, most_attempts=FIRST_CONTACT_ATTEMPTS if is_new else 0)
         encoding = answer.headers.get("content-encoding", "")
-        whole = unpacked(bytes(content), encoding, most_bytes=MAX_ANSWER_BYTES)
-        if whole is None:
+        body = unpacked(bytes(content), encoding, most_bytes=MAX_ANSWER_BYTES)
+        if body is None:
             packed = cleaned(encoding, asking.hidden)
             return Failure(f"the answer is packed ({packed}) although none was asked for", 0.0, 2)
-        if len(whole) > MAX_ANSWER_BYTES:
+        if len(body) > MAX_ANSWER_BYTES:
             raise EngineError(
                 f"{self._owner}: the answer is larger than {MAX_ANSWER_BYTES:,} bytes, far more "
                 f"than a completion. Is {self._base_url} a chat-completions server?"
             )
-        return read(answer, whole, asking.hidden)
+        return read(answer, body, asking.hidden)
 
     def asking(self, sampling: Sampling, json_schema: Mapping[str, Any] | None) -> Asking:
         """What the requests of one call share, with the key as it is now.

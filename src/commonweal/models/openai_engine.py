@@ -146,18 +146,18 @@ class OpenAIModel:
         checked(base_url, model)
 
     @staticmethod
-    def options_told(spec: str) -> str:
+    def options_suffix(spec: str) -> str:
         """What may change a text of the options in a spec, its file and the environment.
 
         Raises:
             InputError: they cannot be read.
         """
-        return _parts_of(spec)[2].over(options_from_environment()).told()
+        return _parts_of(spec)[2].over(options_from_environment()).suffix()
 
     @property
     def model_id(self) -> str:
         """The name ``openai:BASE_URL#MODEL``, with the options that may change a text."""
-        return f"openai:{self._base_url}#{self._model}{self._options.told()}"
+        return f"openai:{self._base_url}#{self._model}{self._options.suffix()}"
 
     @property
     def weights_hash(self) -> str | None:
@@ -215,10 +215,10 @@ class OpenAIModel:
             if on_done is not None:
                 on_done(n_done)
 
-        found = run_in_private_loop(
-            lambda told: self._fetch_all(jobs, asking, told, arrived), report
+        completions = run_in_private_loop(
+            lambda report_done: self._fetch_all(jobs, asking, report_done, arrived), report
         )
-        return [found[i : i + n_samples] for i in range(0, len(found), n_samples)]
+        return [completions[i : i + n_samples] for i in range(0, len(completions), n_samples)]
 
     def count_tokens(self, text: str) -> int | None:  # noqa: ARG002
         """None: the protocol has no call for it."""
@@ -242,7 +242,7 @@ class OpenAIModel:
         report: Report,
         arrived: list[tuple[int, Completion]],
     ) -> list[Completion]:
-        found: dict[int, Completion] = {}
+        done: dict[int, Completion] = {}
         failures: list[Failure] = []
         waiting = iter(enumerate(jobs))
         finding_out = asyncio.Lock()  # whether the model reasons is found out once
@@ -253,9 +253,9 @@ class OpenAIModel:
                 if isinstance(outcome, Failure):
                     failures.append(outcome)
                 else:
-                    found[index] = outcome
+                    done[index] = outcome
                     arrived.append((index, outcome))
-                    report(len(found))
+                    report(len(done))
                 if failures:
                     return
 
@@ -264,13 +264,13 @@ class OpenAIModel:
                 for _ in range(min(self._concurrency, len(jobs))):
                     workers.create_task(work())
             if not failures:
-                completions = [found[i] for i in range(len(jobs))]
+                completions = [done[i] for i in range(len(jobs))]
                 await self._check_prompts_were_read(client, jobs, completions, asking)
                 return completions
-        n_left, n_tries = len(jobs) - len(found) - len(failures), failures[0].most_attempts
+        n_left, n_tries = len(jobs) - len(done) - len(failures), failures[0].most_attempts
         raise EngineError(
             f"{self.model_id}: {len(failures)} of {len(jobs)} completions failed after "
-            f"{n_tries} attempt{'s' if n_tries > 1 else ''} each ({len(found)} finished, {n_left} "
+            f"{n_tries} attempt{'s' if n_tries > 1 else ''} each ({len(done)} finished, {n_left} "
             f"not begun). First error: {failures[0].message}. Is the server up, and not overloaded?"
         )
 
@@ -349,8 +349,8 @@ class OpenAIModel:
         if not isinstance(reply, Reply):
             return answer
         if broke_off(reply):
-            told = cleaned(reply.told, asking.hidden)
-            return Failure(f"the server broke off, finish_reason {told!r}: {answer.said}")
+            reason = cleaned(reply.server_reason, asking.hidden)
+            return Failure(f"the server broke off, finish_reason {reason!r}: {answer.message}")
         return reply
 
     def _adapts(self, answer: Answer, payload: Mapping[str, Any], n_reasoning: int) -> bool:
@@ -438,24 +438,24 @@ class OpenAIModel:
         """Whether a request of the search brings a completion; a busy server is asked again."""
         for _ in range(3):
             answer = await self._connection.post(client, payload, asking)
-            found = answer if isinstance(answer, Failure) else self._taken(answer, asking)
-            if isinstance(found, Answer) and passing_fault(found, has_answered=True) is None:
+            outcome = answer if isinstance(answer, Failure) else self._taken(answer, asking)
+            if isinstance(outcome, Answer) and passing_fault(outcome, has_answered=True) is None:
                 return False
-            if isinstance(found, Reply):
+            if isinstance(outcome, Reply):
                 return True
             await self._sleep(LOADING_NAP_SECONDS)
         return False
 
     def _refuse(self, answer: Answer, job: _Job, asking: Asking) -> Failure:
         """Raises the EngineError for an answer that no repetition would better."""
-        told = refusal(
+        message = refusal(
             answer,
             base_url=self._base_url,
             model=self._model,
             key_was_sent=bool(asking.key),
             keys=" or ".join(KEY_VARIABLES),
         )
-        raise EngineError(f"{self.model_id}, prompt {job.prompt_index + 1}: {told}")
+        raise EngineError(f"{self.model_id}, prompt {job.prompt_index + 1}: {message}")
 
 
 def _trial(asking: Asking) -> tuple[Prompt, Asking]:

@@ -48,32 +48,32 @@ def passing_fault(answer: Answer, *, has_answered: bool) -> Failure | None:
     in_200 = 200 <= status < 300
     if in_200:
         if answer.body is None and not answer.is_page:
-            return Failure(f"the answer is not JSON, or cut off: {answer.said}")
+            return Failure(f"the answer is not JSON, or cut off: {answer.message}")
         status = answer.inner_status if answer.is_error else 0
-    what = f"HTTP {status}: {answer.said}"
-    if status >= 500 and _NOT_LOADED.search(answer.said):
+    what = f"HTTP {status}: {answer.message}"
+    if status >= 500 and _NOT_LOADED.search(answer.message):
         return None
-    is_told = _LOADS_NOW.search(answer.told) and not _NOT_LOADED.search(answer.said)
+    is_told = _LOADS_NOW.search(answer.error_text) and not _NOT_LOADED.search(answer.message)
     may_load = status >= 500 or status in (202, 409, 423, *PASSING)
-    if (may_load and _LOADING.search(answer.told)) or (status in (400, 404, 503) and is_told):
+    if (may_load and _LOADING.search(answer.error_text)) or (status in (400, 404, 503) and is_told):
         return Failure(what, answer.retry_after_seconds, is_loading=True)
-    if status >= 500 and TOO_LONG.search(answer.told):
+    if status >= 500 and TOO_LONG.search(answer.error_text):
         return None
-    if status in FOR_GOOD or (status == 429 and _NO_CREDIT.search(answer.told)):
+    if status in FOR_GOOD or (status == 429 and _NO_CREDIT.search(answer.error_text)):
         return None
     if status in PASSING or status >= 500:
-        what = f"HTTP {answer.status} with the error {status}: {answer.said}" if in_200 else what
+        what = f"HTTP {answer.status} with the error {status}: {answer.message}" if in_200 else what
         most = ERROR_IN_200_ATTEMPTS if in_200 else 0
         return Failure(what, answer.retry_after_seconds, most)
     if in_200 and has_answered:
-        return Failure(f"HTTP {answer.status} without a completion: {answer.said}")
+        return Failure(f"HTTP {answer.status} without a completion: {answer.message}")
     return None
 
 
 def may_be_about_parameters(answer: Answer) -> bool:
     """Whether the server finds fault with the request, and not with the prompt's length."""
     status = answer.inner_status if answer.is_error and answer.status < 300 else answer.status
-    is_else = TOO_LONG.search(answer.told) or _LOADS_NOW.search(answer.told)
+    is_else = TOO_LONG.search(answer.error_text) or _LOADS_NOW.search(answer.error_text)
     return status in (400, 422) and not is_else
 
 
@@ -87,34 +87,42 @@ def refusal(answer: Answer, *, base_url: str, model: str, key_was_sent: bool, ke
         key_was_sent: whether a key went with the request.
         keys: the names of the variables that may hold one.
     """
-    is_cut = answer.said.endswith("...")
-    said = answer.said if is_cut else answer.said.rstrip(".")
+    is_cut = answer.message.endswith("...")
+    message = answer.message if is_cut else answer.message.rstrip(".")
     hint = hint_at_path(base_url)
     status = answer.status
     if 200 <= status < 300:
         kind = "an error" if answer.is_error else "a page" if answer.is_page else "no completion"
         if kind == "no completion":
-            said = f"{_shape(answer)}: {said}"
+            message = f"{_shape(answer)}: {message}"
         hint = hint or f"Is {base_url} a chat-completions server?"
-        return f"HTTP {status} with {kind}: {said}. {hint}"
+        return f"HTTP {status} with {kind}: {message}. {hint}"
     if 300 <= status < 400:
-        said = f"a redirect to {answer.location}. Redirects are not followed: check that URL, "
-        said += "and give it yourself if it is the right one"
+        message = f"a redirect to {answer.location}. Redirects are not followed: check that URL, "
+        message += "and give it yourself if it is the right one"
     elif status in (401, 403, 407):
-        said = f"the key was refused: {said}" if key_was_sent else f"no key was sent: {said}"
-        said += f". Set {keys} to a key that this server takes"
+        message = (
+            f"the key was refused: {message}" if key_was_sent else f"no key was sent: {message}"
+        )
+        message += f". Set {keys} to a key that this server takes"
     elif status in (402, 429):
-        said += ". The account has no credit or quota left for it"
+        message += ". The account has no credit or quota left for it"
     elif status in (404, 405):
-        said += f". Either the server has no model {model!r} (GET {base_url}/models lists those it "
-        said += f"has), or the URL is wrong: {base_url}/chat/completions"
-        said += f". {hint}" if hint else ""
-    elif TOO_LONG.search(answer.told):
-        said = f"the prompt and its answer do not fit the model's context: {said}. Give fewer "
-        said += "or shorter opinions, a lower max_tokens, or serve the model with more context"
+        message += (
+            f". Either the server has no model {model!r} (GET {base_url}/models lists those it "
+        )
+        message += f"has), or the URL is wrong: {base_url}/chat/completions"
+        message += f". {hint}" if hint else ""
+    elif TOO_LONG.search(answer.error_text):
+        message = (
+            f"the prompt and its answer do not fit the model's context: {message}. Give fewer "
+        )
+        message += "or shorter opinions, a lower max_tokens, or serve the model with more context"
     elif status in (400, 422):
-        said += ". What a server wants beside is added as #MODEL?body.NAME=VALUE (docs/servers.md)"
-    return f"HTTP {status}, {said}"
+        message += (
+            ". What a server wants beside is added as #MODEL?body.NAME=VALUE (docs/servers.md)"
+        )
+    return f"HTTP {status}, {message}"
 
 
 def _shape(answer: Answer) -> str:

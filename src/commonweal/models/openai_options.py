@@ -82,7 +82,7 @@ class ServerOptions:
             headers={**other.headers, **self.headers},
         )
 
-    def told(self) -> str:
+    def suffix(self) -> str:
         """What of them may change a text, as it stands behind a model's name; "" for nothing."""
         parts = [f"body.{name}={_as_text(value)}" for name, value in _flat(self.body)]
         parts += [f"query.{name}={quote(value, safe='$')}" for name, value in self.query.items()]
@@ -98,8 +98,8 @@ class ServerOptions:
         """
         secrets: list[str] = []
 
-        def fill(found: re.Match[str]) -> str:
-            name = found[1] or found[2]
+        def fill(match: re.Match[str]) -> str:
+            name = match[1] or match[2]
             value = os.environ.get(name, "").strip()
             if not value or not all(" " <= character <= "~" for character in value):
                 problem = "is not set" if not value else "holds a non-ASCII or control character"
@@ -119,14 +119,14 @@ def read_options(text: str, *, where: str) -> ServerOptions:
         InputError: one is unknown, has a value of another kind, or would put a secret into the
             name under which the model is recorded.
     """
-    found = ServerOptions()
+    options = ServerOptions()
     for part in filter(None, text.split("&")):
         name, equals, value = part.partition("=")
         name, value = unquote(name.strip()), unquote(value.strip())
         if not equals:
             raise InputError(f"{where}: {name!r} has no value; {_EXPECTED}. {_EXAMPLE}")
         if name == "options":
-            found = found.over(_read_file(Path(value), where))
+            options = options.over(_read_file(Path(value), where))
             continue
         head, dot, rest = name.partition(".")
         table: dict[str, Any] = {}
@@ -136,8 +136,8 @@ def read_options(text: str, *, where: str) -> ServerOptions:
             table = {name: _value(value)}
         else:
             raise InputError(f"{where}: unknown option {name!r}; {_EXPECTED}. {_EXAMPLE}")
-        found = _options(table, where).over(found)
-    return found
+        options = _options(table, where).over(options)
+    return options
 
 
 def options_from_environment() -> ServerOptions:
@@ -170,28 +170,28 @@ def _read_file(path: Path, where: str) -> ServerOptions:
 
 
 def _options(table: Mapping[str, Any], where: str) -> ServerOptions:
-    found: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     for name, value in table.items():
         if name in _LIMITS:
-            found[name] = _limit(name, value, where)
+            options[name] = _limit(name, value, where)
         elif name in _TABLES or name in _TABLES.values():
             kind = _TABLES.get(name, name)
             if not isinstance(value, Mapping):
                 raise InputError(
                     f"{where}: {name} is {value!r}, expected a table of names and values"
                 )
-            found[kind] = _body(value, where) if kind == "body" else _plain(value, kind, where)
+            options[kind] = _body(value, where) if kind == "body" else _plain(value, kind, where)
         else:
             raise InputError(f"{where}: unknown option {name!r}; {_EXPECTED}")
-    return ServerOptions(**found)
+    return ServerOptions(**options)
 
 
 def _limit(name: str, value: object, where: str) -> float | int:
-    whole = name in ("reasoning_tokens", "concurrency", "max_attempts")
-    least = 0 if name in ("reasoning_tokens", "loading_seconds") else 1 if whole else 0.001
-    kind = int if whole else int | float
+    is_whole = name in ("reasoning_tokens", "concurrency", "max_attempts")
+    least = 0 if name in ("reasoning_tokens", "loading_seconds") else 1 if is_whole else 0.001
+    kind = int if is_whole else int | float
     if isinstance(value, bool) or not isinstance(value, kind) or not least <= value < 1e9:
-        expected = f"a {'whole ' if whole else ''}number, at least {least:g}"
+        expected = f"a {'whole ' if is_whole else ''}number, at least {least:g}"
         raise InputError(f"{where}: {name} ({_LIMITS[name]}) is {value!r}, expected {expected}")
     return value
 
@@ -220,7 +220,7 @@ def _names(value: Any, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]
 
 
 def _plain(value: Mapping[str, Any], kind: str, where: str) -> dict[str, str]:
-    found = {}
+    plain = {}
     for name, each in value.items():
         if (
             isinstance(each, Mapping | list)
@@ -236,8 +236,8 @@ def _plain(value: Mapping[str, Any], kind: str, where: str) -> dict[str, str]:
                 f"{where}: {kind}.{name} may hold a secret, which must not stand in a command or a "
                 f"file; set an environment variable and write $NAME, as {kind}.{name}=$MY_KEY"
             )
-        found[name] = text
-    return found
+        plain[name] = text
+    return plain
 
 
 def _value(text: str) -> Any:
@@ -254,13 +254,13 @@ def _nested(name: str, value: Any) -> dict[str, Any]:
 
 
 def _flat(body: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
+    flat: list[tuple[str, Any]] = []
     for name, value in body.items():
         if isinstance(value, Mapping) and value:
-            found += _flat(value, f"{before}{name}.")
+            flat += _flat(value, f"{before}{name}.")
         else:
-            found.append((before + name, value))
-    return found
+            flat.append((before + name, value))
+    return flat
 
 
 def _as_text(value: Any) -> str:

@@ -133,7 +133,7 @@ class Parameters:
 
         ``answer.status`` may be any that says no; the caller has seen to those that pass.
         """
-        if TOO_LONG.search(answer.told):
+        if TOO_LONG.search(answer.error_text):
             return False
         names = self._named(answer, payload)
         folds = self._refuses_system(answer, payload)
@@ -213,25 +213,29 @@ class Parameters:
         in_field = [n for n in sent if _PATTERNS[n].search(answer.named)]
         if in_field:
             return in_field
-        found: list[tuple[bool, int, str]] = []
+        places: list[tuple[bool, int, str]] = []
         for name in sent:
             pattern = _PATTERNS[name].pattern
-            quoted = re.search(_QUOTED.format(f"(?:[\\w.]*\\.)?(?:{pattern})"), answer.said, re.I)
-            at = quoted or _PATTERNS[name].search(answer.told)
+            quoted = re.search(
+                _QUOTED.format(f"(?:[\\w.]*\\.)?(?:{pattern})"), answer.message, re.I
+            )
+            at = quoted or _PATTERNS[name].search(answer.error_text)
             if at and not (answer.status >= 500 and not quoted):
-                found.append((not quoted, at.start(), name))
-        found.sort()
-        names = [name for _, _, name in found]
-        if set(names) == {"temperature", "top_p"} and found[0][0] == found[1][0]:
+                places.append((not quoted, at.start(), name))
+        places.sort()
+        names = [name for _, _, name in places]
+        if set(names) == {"temperature", "top_p"} and places[0][0] == places[1][0]:
             return ["top_p", "temperature"]  # one of the two: the temperature matters more
         return names
 
     def _refuses_system(self, answer: Answer, payload: Mapping[str, Any]) -> bool:
         if payload["messages"][0]["role"] != "system":
             return False
-        about_role = bool(_ROLE.search(answer.told))
+        about_role = bool(_ROLE.search(answer.error_text))
         return (
-            about_role if answer.status >= 500 else about_role or bool(_SYSTEM.search(answer.told))
+            about_role
+            if answer.status >= 500
+            else about_role or bool(_SYSTEM.search(answer.error_text))
         )
 
     def _folded(self, prompt: Prompt) -> list[tuple[str, str]]:
@@ -253,7 +257,7 @@ def _without(payload: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]
 def names_limit(answer: Answer, payload: Mapping[str, Any]) -> bool:
     """Whether the refusal names the limit on tokens that the request held."""
     names = ("max_tokens", "max_completion_tokens")
-    return any(name in payload and _PATTERNS[name].search(answer.told) for name in names)
+    return any(name in payload and _PATTERNS[name].search(answer.error_text) for name in names)
 
 
 def _merged(base: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:

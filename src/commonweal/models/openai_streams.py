@@ -18,13 +18,13 @@ def joined_stream(content: bytes) -> dict[str, Any] | None:
     if text.startswith(":"):  # comments that keep the line open; a whole answer may follow
         lines = text.splitlines()
         try:
-            whole = json.loads("\n".join(line for line in lines if not line.startswith(":")))
+            body = json.loads("\n".join(line for line in lines if not line.startswith(":")))
         except (ValueError, RecursionError):
-            whole = None
-        if isinstance(whole, dict):
-            return whole
-    if (whole := _before_done(text)) is not None:
-        return whole
+            body = None
+        if isinstance(body, dict):
+            return body
+    if (body := _before_done(text)) is not None:
+        return body
     is_events = text.startswith(("data:", ":", "event:", "id:", "retry:"))
     pieces: list[dict[str, Any]] = []
     is_ended = False
@@ -53,11 +53,11 @@ def _before_done(text: str) -> dict[str, Any] | None:
     if text[:1] != "{":
         return None
     try:
-        whole, end = json.JSONDecoder().raw_decode(text)
+        body, end = json.JSONDecoder().raw_decode(text)
     except (ValueError, RecursionError):
         return None
     is_done = re.fullmatch(r"\s*(?:data:\s*)?\[DONE\]\s*", text[end:])
-    return whole if is_done and isinstance(whole, dict) else None
+    return body if is_done and isinstance(body, dict) else None
 
 
 def _payloads(text: str) -> Iterator[str]:
@@ -92,8 +92,8 @@ def _joined(pieces: list[dict[str, Any]], *, is_ended: bool) -> dict[str, Any] |
                 message[name] = _added(message.get(name), value)
         if isinstance(part, dict):
             reason = part.get("stop_reason") or reason
-        if isinstance(said := choice.get("text") or choice.get("response"), str):
-            message["content"] = _added(message.get("content"), said)
+        if isinstance(text := choice.get("text") or choice.get("response"), str):
+            message["content"] = _added(message.get("content"), text)
         reason = choice.get("finish_reason") or choice.get("done_reason") or reason
         is_ended = is_ended or piece.get("done") is True or reason is not None
         is_ended = is_ended or kind == "message_stop"

@@ -54,8 +54,8 @@ class Answer(NamedTuple):
     Attributes:
         status: of HTTP.
         body: its JSON, a stream joined to one answer; None where it is none or cut off.
-        said: its message for people.
-        told: the same after its error's code, type and parameter.
+        message: its message for people.
+        error_text: the same after its error's code, type and parameter.
         named: the parameters that the error names in fields of their own.
         location: where a redirect leads.
         retry_after_seconds: the wait that it asks for.
@@ -66,8 +66,8 @@ class Answer(NamedTuple):
 
     status: int
     body: Any
-    said: str
-    told: str
+    message: str
+    error_text: str
     named: str
     location: str
     retry_after_seconds: float
@@ -136,10 +136,10 @@ def unpacked(content: bytes, encoding: str, *, most_bytes: int) -> bytes | None:
     for bits in (32 + zlib.MAX_WBITS, -zlib.MAX_WBITS):  # with a header of either kind, and bare
         unpacker = zlib.decompressobj(bits)
         try:
-            whole = unpacker.decompress(content, most_bytes + 1)
+            body = unpacker.decompress(content, most_bytes + 1)
         except zlib.error:
             continue
-        return whole if unpacker.eof or len(whole) > most_bytes else None
+        return body if unpacker.eof or len(body) > most_bytes else None
     return None
 
 
@@ -151,18 +151,18 @@ def read(answer: httpx.Response, content: bytes, secrets: Sequence[str]) -> Answ
     text = content[:4000].decode("utf-8", "replace")
     is_page = text.lstrip("\ufeff \r\n\t")[:1] == "<"
     sayings = list(dict.fromkeys(filter(None, map(str.strip, _strings(body, _SAYING)))))
-    said = "; ".join(each for each in sayings if each) or _visible(text)
-    said = cleaned(said, secrets) or "(no message)"
+    message = "; ".join(each for each in sayings if each) or _visible(text)
+    message = cleaned(message, secrets) or "(no message)"
     named = " ".join(_strings(body, _NAMING))
     kinds = " ".join(str(each) for each in _values(body, _KINDS))
     return Answer(
         status=answer.status_code,
         body=body,
-        said=said,
-        told=f"{cleaned(f'{kinds} {named}', secrets)} {said}",
+        message=message,
+        error_text=f"{cleaned(f'{kinds} {named}', secrets)} {message}",
         named=cleaned(named, secrets),
         location=cleaned(answer.headers.get("location", "elsewhere"), secrets),
-        retry_after_seconds=_wait(answer.headers, body, said),
+        retry_after_seconds=_wait(answer.headers, body, message),
         is_page=is_page,
         is_error=_is_error(body),
         inner_status=next(
@@ -174,7 +174,7 @@ def read(answer: httpx.Response, content: bytes, secrets: Sequence[str]) -> Answ
 def _parsed(content: bytes, charset: str | None) -> Any:
     """The JSON in the content, a stream joined; in the charset that was told, or near UTF-8."""
     try:
-        found = json.loads(content)
+        parsed = json.loads(content)
     except UnicodeDecodeError:
         try:
             content = content.decode(charset or "utf-8", "replace").encode()
@@ -183,9 +183,9 @@ def _parsed(content: bytes, charset: str | None) -> Any:
         return _parsed(content, None)
     except (ValueError, RecursionError):
         return joined_stream(content)
-    if isinstance(found, str) and found.lstrip()[:1] == "{":  # JSON within a text
-        return _parsed(found.encode("utf-8", "replace"), None)
-    return found
+    if isinstance(parsed, str) and parsed.lstrip()[:1] == "{":  # JSON within a text
+        return _parsed(parsed.encode("utf-8", "replace"), None)
+    return parsed
 
 
 def _is_error(body: Any) -> bool:
@@ -246,14 +246,14 @@ def cleaned(text: str, secrets: Sequence[str]) -> str:
     return line if len(line) <= MAX_MESSAGE_CHARACTERS else line[:MAX_MESSAGE_CHARACTERS] + "..."
 
 
-def _wait(headers: httpx.Headers, body: Any, said: str) -> float:
+def _wait(headers: httpx.Headers, body: Any, message: str) -> float:
     """The wait that headers, body or message ask for, in seconds."""
     waits = [retry_after_seconds(headers.get("retry-after", ""))]
     waits.append(retry_after_seconds(headers.get("retry-after-ms", "")) / 1000)
-    told = body.get("estimated_time") if isinstance(body, dict) else None
-    if isinstance(told, int | float) and 0 < told < 1e6:
-        waits.append(float(told))
-    waits.append(told_wait_seconds(said))
+    estimate = body.get("estimated_time") if isinstance(body, dict) else None
+    if isinstance(estimate, int | float) and 0 < estimate < 1e6:
+        waits.append(float(estimate))
+    waits.append(told_wait_seconds(message))
     return max(waits)
 
 
@@ -265,10 +265,10 @@ _AGAIN_IN = re.compile(
 _SECONDS = {"ms": 0.001, "d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 
 
-def told_wait_seconds(said: str) -> float:
+def told_wait_seconds(message: str) -> float:
     """The wait that a message asks for in words ("try again in 7h12m"), in seconds."""
-    found = _AGAIN_IN.search(said)
-    parts = re.findall(r"(\d+(?:\.\d+)?)\s*(ms|[dhms])", found[1].lower()) if found else []
+    match = _AGAIN_IN.search(message)
+    parts = re.findall(r"(\d+(?:\.\d+)?)\s*(ms|[dhms])", match[1].lower()) if match else []
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
 

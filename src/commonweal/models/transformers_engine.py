@@ -160,7 +160,7 @@ class TransformersModel:
         for i, ids in enumerate(tokens):
             self._check_context(f"prompt {i + 1}", len(ids), sampling.max_tokens)
         rows = [(i, seeds[i] + j) for i in range(len(prompts)) for j in range(n_samples)]
-        found: list[Completion] = []
+        completions: list[Completion] = []
         for start in range(0, len(rows), self._batch_size):
             batch = rows[start : start + self._batch_size]
 
@@ -169,10 +169,10 @@ class TransformersModel:
                     on_done(n_before + n_done)
 
             with held(self._lock), self._torch.inference_mode():
-                found += self._draw_batch(
+                completions += self._draw_batch(
                     [tokens[i] for i, _ in batch], [seed for _, seed in batch], sampling, report
                 )
-        return [found[i : i + n_samples] for i in range(0, len(found), n_samples)]
+        return [completions[i : i + n_samples] for i in range(0, len(completions), n_samples)]
 
     def count_tokens(self, text: str) -> int | None:
         """The number of tokens in ``text``, without those that a chat template would add."""
@@ -299,9 +299,9 @@ class TransformersModel:
         draws = torch.tensor([[stream.random()] for stream in streams], dtype=torch.float64)
         target = draws.to(reached.device) * reached[:, -1:]
         last = (reached < reached[:, -1:]).sum(dim=-1, keepdim=True)  # none beyond, by rounding
-        found = torch.searchsorted(reached, target, right=True).minimum(last)
-        found = found if order is None else order.gather(-1, found)
-        return [int(token) for token in found[:, 0]]
+        places = torch.searchsorted(reached, target, right=True).minimum(last)
+        places = places if order is None else order.gather(-1, places)
+        return [int(token) for token in places[:, 0]]
 
     def _ended(
         self, drawn: list[int], n_prompt: int, seed: int, sampling: Sampling
@@ -319,11 +319,11 @@ class TransformersModel:
         parted = set_apart(self._opening + text)
         is_reasoning = bool(parted.reasoning) or parted.is_open
         # A stop belongs to the answer: what the model thinks aloud may have many lines.
-        whole = parted.answer if is_reasoning else text
-        cuts = [whole.find(stop) for stop in sampling.stop if stop and stop in whole]
+        uncut = parted.answer if is_reasoning else text
+        cuts = [uncut.find(stop) for stop in sampling.stop if stop and stop in uncut]
         if not (at_end or at_length or cuts):
             return None
-        answer = whole[: min(cuts)] if cuts else whole
+        answer = uncut[: min(cuts)] if cuts else uncut
         reason: Literal["stop", "length"] = "stop" if at_end or cuts else "length"
         if not is_reasoning:
             return Completion(answer, reason, seed, n_prompt, len(drawn))

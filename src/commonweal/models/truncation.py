@@ -45,20 +45,20 @@ async def was_cut(prompt: Prompt, n_tokens: int, ask: Ask) -> bool | None:
         n_tokens: the tokens that the server counted in it.
         ask: sends another.
     """
-    found = await asyncio.gather(*(ask(each) for each in _parts(prompt)))
-    expected = _sum(found)
+    counts = await asyncio.gather(*(ask(each) for each in _parts(prompt)))
+    expected = _sum(counts)
     if expected is None:
-        if _is_context_size(n_tokens) and None not in found:  # always the same, and a size
+        if _is_context_size(n_tokens) and None not in counts:  # always the same, and a size
             longer = await ask(_begun(_longer(prompt)))
             return longer is not None and longer <= n_tokens
         return None
     if not _falls_short(n_tokens, expected, prompt):
         return False
     again = [await ask(each) for each in (*_parts(prompt), _begun(prompt))]
-    whole, expected = again.pop(), _sum(again)
-    if whole is None or expected is None:
+    count, expected = again.pop(), _sum(again)
+    if count is None or expected is None:
         return None
-    return _falls_short(whole, expected, prompt)
+    return _falls_short(count, expected, prompt)
 
 
 def _sum(counts: list[int | None]) -> int | None:
@@ -91,8 +91,8 @@ def _parts(prompt: Prompt) -> list[Prompt]:
 def _middle(text: str) -> int:
     """The place of a blank near the middle, where a token mostly begins."""
     middle = len(text) // 2
-    found = text.find(" ", middle)
-    return found if 0 <= found < middle + 100 else middle
+    blank = text.find(" ", middle)
+    return blank if 0 <= blank < middle + 100 else middle
 
 
 def _begun(prompt: Prompt) -> Prompt:

@@ -270,12 +270,12 @@ def deliberate_lab_json(dataset: Dataset) -> str:
             "dataMap": {},
             "chatMap": {},
         }
-        said = {
+        opinions = {
             row["participant_id"]: {"id": "opinion", "kind": "text", "answer": row["text"]}
             for row in part.opinions.to_dicts()
         }
-        for who in dict.fromkeys([*said, *(row["participant_id"] for row in first)]):
-            answers = {"opinion": said[who]} if who in said else {}
+        for who in dict.fromkeys([*opinions, *(row["participant_id"] for row in first)]):
+            answers = {"opinion": opinions[who]} if who in opinions else {}
             for row in first:
                 if row["participant_id"] == who and row["agreement"] is not None:
                     key = ids[row["candidate_id"]]
@@ -296,7 +296,7 @@ def deliberate_lab_json(dataset: Dataset) -> str:
                     "keep both"
                 )
             of_person["answerMap"][stage] = {"id": stage, "kind": "survey", "answerMap": answers}
-    told = {
+    experiment = {
         "experiment": {
             "id": dataset.about.name,
             "metadata": {"name": dataset.about.name, "description": dataset.about.source},
@@ -309,7 +309,7 @@ def deliberate_lab_json(dataset: Dataset) -> str:
         "agentParticipantMap": {},
         "alerts": {},
     }
-    return json.dumps(told, ensure_ascii=False, indent=2) + "\n"
+    return json.dumps(experiment, ensure_ascii=False, indent=2) + "\n"
 
 
 def _statements(
@@ -358,9 +358,9 @@ def _statements(
 
 def _answer(path: Path, participant: _Participant, stage: str, question: str) -> _Answer:
     answers = participant.answer_map.get(stage)
-    found = answers.answer_map.get(question) if answers and answers.kind == "survey" else None
+    answer = answers.answer_map.get(question) if answers and answers.kind == "survey" else None
     try:
-        return _Answer() if found is None else _Answer.model_validate(found)
+        return _Answer() if answer is None else _Answer.model_validate(answer)
     except ValidationError as error:
         raise InputError(
             f"{path}: participantMap, {participant.profile.public_id}: the answer to {question!r} "
@@ -386,16 +386,18 @@ def _unpacked(path: Path, raw: bytes) -> bytes:
     """The experiment's file: the only JSON beside logs and games."""
     try:
         with zipfile.ZipFile(io.BytesIO(raw)) as packed:
-            found = [
+            exports = [
                 each
                 for each in packed.infolist()
                 if each.filename.endswith(".json")
                 and not each.filename.endswith(("_Logs.json", "_ChipNegotiation_all.json"))
             ]
-            if len(found) != 1:
-                raise InputError(f"{path}: {len(found)} experiments in it; expected {_EXPECTED}")
-            if found[0].file_size > _MOST_BYTES:
-                raise InputError(f"{path}: {found[0].filename} has {found[0].file_size:,} bytes")
-            return packed.read(found[0])
+            if len(exports) != 1:
+                raise InputError(f"{path}: {len(exports)} experiments in it; expected {_EXPECTED}")
+            if exports[0].file_size > _MOST_BYTES:
+                raise InputError(
+                    f"{path}: {exports[0].filename} has {exports[0].file_size:,} bytes"
+                )
+            return packed.read(exports[0])
     except (zipfile.BadZipFile, OSError) as error:
         raise InputError(f"{path}: {error}; expected {_EXPECTED}") from None

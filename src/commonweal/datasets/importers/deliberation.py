@@ -112,15 +112,15 @@ def import_deliberation(
 
 def _numbered(rows: pl.DataFrame, key: list[str], name: str, prefix: str) -> pl.DataFrame:
     """The rows with a column more: the prefix and 1, 2, ... as new values of the key come."""
-    found = rows.select(key).unique(maintain_order=True).with_row_index(name, offset=1)
+    keys = rows.select(key).unique(maintain_order=True).with_row_index(name, offset=1)
     names = pl.lit(prefix) + pl.col(name).cast(pl.String)
-    return rows.join(found.with_columns(names.alias(name)), on=key, maintain_order="left")
+    return rows.join(keys.with_columns(names.alias(name)), on=key, maintain_order="left")
 
 
 def _rows(path: Path) -> pl.DataFrame:
     """One row a line, white space folded; what is not there is null."""
     text = read_text(path, expected=_EXPECTED, max_bytes=_MOST_BYTES)
-    found = []
+    entries = []
     for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
         try:
             entry = json.loads(line, object_pairs_hook=_each_once)
@@ -142,14 +142,14 @@ def _rows(path: Path) -> pl.DataFrame:
                     f"{path}, line {number}: {field} holds {half[0]!r}, half of a character; "
                     "expected text"
                 )
-        found.append({field: entry[field] for field in (*_TEXTS, *_RATINGS)})
-    return pl.DataFrame(found).with_columns(folded(field) for field in _TEXTS)
+        entries.append({field: entry[field] for field in (*_TEXTS, *_RATINGS)})
+    return pl.DataFrame(entries).with_columns(folded(field) for field in _TEXTS)
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    entry = dict(pairs)
+    if len(entry) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"the field {twice!r} is there twice")
-    return found
+    return entry

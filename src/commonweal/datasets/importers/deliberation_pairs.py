@@ -170,12 +170,12 @@ def _ratings(pairs: list[_Pair], questions: dict[str, str]) -> pl.DataFrame:
                     "position": position,
                 }
             )
-    told = pl.Series(
+    orders = pl.Series(
         "x_represents_me",
         [value for pair in pairs for value in (pair.represents_me, None)],
         dtype=pl.Int64,
     )
-    return frame("ratings", rows).with_columns(told)
+    return frame("ratings", rows).with_columns(orders)
 
 
 def _sign(pair: _Pair) -> int:
@@ -187,7 +187,7 @@ def _kept(
     path: Path, statements: dict[str, str], taken_out: set[str], counts: dict[str, int]
 ) -> list[_Pair]:
     """Those that can be used; the others are counted by what is wrong with them."""
-    found: dict[tuple[str, str], _Pair] = {}
+    kept: dict[tuple[str, str], _Pair] = {}
     dropped = dict.fromkeys(
         ("no comparison", "no opinion", "the first is not the one just rated", "asked again"), 0
     )
@@ -210,13 +210,13 @@ def _kept(
             dropped["no opinion"] += 1
         elif pair.rated != pair.a:
             dropped["the first is not the one just rated"] += 1
-        elif (pair.question, pair.person) in found:
+        elif (pair.question, pair.person) in kept:
             dropped["asked again"] += 1
         else:
-            found[pair.question, pair.person] = pair
+            kept[pair.question, pair.person] = pair
     counts["lines read"] = n_read
     counts |= {f"dropped: {what}": n for what, n in (dropped | marked).items()}
-    return list(found.values())
+    return list(kept.values())
 
 
 def _balanced(pairs: list[_Pair], rng: np.random.Generator) -> list[_Pair]:
@@ -235,14 +235,14 @@ def _balanced(pairs: list[_Pair], rng: np.random.Generator) -> list[_Pair]:
 def _lines(path: Path, kind: type[_Record]) -> list[tuple[int, _Record, str | None]]:
     """Each line with its number, and what in it says that it does not count, or None."""
     text = read_text(path, expected=_EXPECTED, max_bytes=_MOST_BYTES)
-    found = []
+    lines = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
             data = json.loads(line)
             record = kind.model_validate(data)
-            found.append((number, record, why_not_counted(data)))
+            lines.append((number, record, why_not_counted(data)))
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "the line"
@@ -251,4 +251,4 @@ def _lines(path: Path, kind: type[_Record]) -> list[tuple[int, _Record, str | No
             ) from None
         except (ValueError, RecursionError) as error:
             raise InputError(f"{path}, line {number}: {error}; expected {_EXPECTED}") from None
-    return found
+    return lines

@@ -70,8 +70,8 @@ def import_graded(
         rounds.append({**key, **about, "question": group.question, "topic": group.topic or None})
         people = [f"{key['round_id']}/p{i}" for i in range(1, len(group.opinions) + 1)]
         for person, opinion in zip(people, group.opinions, strict=True):
-            said = {"opinion_id": person.rpartition("/")[2], "participant_id": person}
-            opinions.append({**key, **said, "text": opinion, "source": "written"})
+            author = {"opinion_id": person.rpartition("/")[2], "participant_id": person}
+            opinions.append({**key, **author, "text": opinion, "source": "written"})
         kinds = group.kinds or ["written"] * len(group.statements)
         for j, (statement, kind) in enumerate(zip(group.statements, kinds, strict=True), start=1):
             candidate = {"candidate_id": f"s{j}", "text": statement, "policy": kind, "shown": True}

@@ -231,7 +231,7 @@ def _shown(path: Path, human: pl.DataFrame) -> pl.DataFrame:
         "quality": "ratings.quality",
     }
     n_shown = pl.col("candidates.metadata.id").list.len()
-    found = human.filter(n_shown > 0).select(
+    shown = human.filter(n_shown > 0).select(
         "_row",
         "round_id",
         "participant_id",
@@ -240,12 +240,12 @@ def _shown(path: Path, human: pl.DataFrame) -> pl.DataFrame:
     # A list that is missing in a row is one of nulls, so that the others can be taken apart.
     n = pl.col("candidate_id").list.len()
     for name in lists:
-        kind = found.schema[name]
+        kind = shown.schema[name]
         missing = pl.lit(None, dtype=kind.inner).repeat_by(n)  # type: ignore[attr-defined]
         there = pl.col(name).list.len() > 0
-        found = found.with_columns(pl.when(there).then(name).otherwise(missing).alias(name))
-    found = found.explode(list(lists)).with_columns(pl.col("policy").str.to_lowercase())
-    refuse(path, found, pl.col("candidate_id").is_null(), "candidate_id", "a value")
+        shown = shown.with_columns(pl.when(there).then(name).otherwise(missing).alias(name))
+    shown = shown.explode(list(lists)).with_columns(pl.col("policy").str.to_lowercase())
+    refuse(path, shown, pl.col("candidate_id").is_null(), "candidate_id", "a value")
     ranked = (
         human.select("_row", "rankings.candidate_ids", ranks)
         .explode("rankings.candidate_ids", "rankings.numerical_ranks")
@@ -258,7 +258,7 @@ def _shown(path: Path, human: pl.DataFrame) -> pl.DataFrame:
         )
         .unique(["_row", "candidate_id"], maintain_order=True)
     )
-    return found.join(ranked, on=["_row", "candidate_id"], how="left", maintain_order="left")
+    return shown.join(ranked, on=["_row", "candidate_id"], how="left", maintain_order="left")
 
 
 def _candidates(shown: pl.DataFrame, opinions: pl.DataFrame) -> tuple[pl.DataFrame, int]:
@@ -294,18 +294,18 @@ def _samples(path: Path, shown: pl.DataFrame) -> pl.DataFrame:
     A sample with the text of a statement shown in the round is that statement; the others get ids
     of their own.
     """
-    found = shown.filter(pl.col("all_texts").list.len() > 0).with_columns(
+    sampled = shown.filter(pl.col("all_texts").list.len() > 0).with_columns(
         n_texts=pl.col("all_texts").list.len(), n_rewards=pl.col("rewards").list.len()
     )
-    differ = found.filter((pl.col("n_rewards") > 0) & (pl.col("n_rewards") != pl.col("n_texts")))
+    differ = sampled.filter((pl.col("n_rewards") > 0) & (pl.col("n_rewards") != pl.col("n_texts")))
     if not differ.is_empty():
         raise InputError(
             f"{path}, row {differ[0, '_row']}: candidates.all_reward_predictions of "
             f"{differ[0, 'candidate_id']!r} holds {differ[0, 'n_rewards']} values and "
             f"candidates.all_texts {differ[0, 'n_texts']}, expected as many"
         )
-    inner = found.schema["rewards"].inner  # type: ignore[attr-defined]
-    if not inner.is_numeric() and not found.is_empty() and inner != pl.Null:
+    inner = sampled.schema["rewards"].inner  # type: ignore[attr-defined]
+    if not inner.is_numeric() and not sampled.is_empty() and inner != pl.Null:
         raise InputError(
             f"{path}: column 'candidates.all_reward_predictions' holds lists of {inner}, "
             "expected lists of numbers, one a text of candidates.all_texts"
@@ -315,7 +315,7 @@ def _samples(path: Path, shown: pl.DataFrame) -> pl.DataFrame:
         ["round_id", "text"], keep="first", maintain_order=True
     )
     return (
-        found.with_columns(
+        sampled.with_columns(
             rewards=pl.when(pl.col("n_rewards") > 0).then("rewards").otherwise(none),
             number=pl.int_ranges(1, pl.col("n_texts") + 1),
         )
@@ -341,29 +341,29 @@ def _samples(path: Path, shown: pl.DataFrame) -> pl.DataFrame:
 
 def _ratings(path: Path, shown: pl.DataFrame) -> pl.DataFrame:
     """One row a person, statement and pass: the second time that it comes is pass 1."""
-    found = shown.select(
+    ratings = shown.select(
         "_row", "round_id", "participant_id", "candidate_id", "agreement", "quality", "x_rank"
     )
     for name in ("agreement", "quality"):
-        if not isinstance(found.schema[name], pl.List):
-            found = found.with_columns(pl.concat_list(name).alias(name))
+        if not isinstance(ratings.schema[name], pl.List):
+            ratings = ratings.with_columns(pl.concat_list(name).alias(name))
     n_agreement, n_quality = (
         pl.col(name).list.len().fill_null(0) for name in ("agreement", "quality")
     )
     repeats = pl.max_horizontal(n_agreement, n_quality)
     for name in ("agreement", "quality"):
         padded = pl.col(name).list.gather(pl.int_ranges(0, repeats), null_on_oob=True)
-        found = found.with_columns(padded.alias(f"_{name}"))
-    found = (
-        found.drop("agreement", "quality")
+        ratings = ratings.with_columns(padded.alias(f"_{name}"))
+    ratings = (
+        ratings.drop("agreement", "quality")
         .rename({"_agreement": "agreement", "_quality": "quality"})
         .explode("agreement", "quality")
     )
-    found = found.with_columns(
-        likert(path, found, name, LIKERT[name]).alias(name) for name in ("agreement", "quality")
+    ratings = ratings.with_columns(
+        likert(path, ratings, name, LIKERT[name]).alias(name) for name in ("agreement", "quality")
     )
     return (
-        found.filter(pl.any_horizontal(pl.col("agreement", "quality").is_not_null()))
+        ratings.filter(pl.any_horizontal(pl.col("agreement", "quality").is_not_null()))
         .with_columns(
             pass_index=pl.int_range(pl.len()).over("round_id", "participant_id", "candidate_id")
         )

@@ -135,16 +135,16 @@ def read_parquet(
     return rows
 
 
-def _is(found: pl.DataType, kind: str) -> bool:
+def _is(dtype: pl.DataType, kind: str) -> bool:
     if kind == "any":
         return True
     if kind == _TEXT:
-        return found == pl.String
+        return dtype == pl.String
     if kind == "whole number":
-        return found.is_integer()
-    if not isinstance(found, pl.List):
+        return dtype.is_integer()
+    if not isinstance(dtype, pl.List):
         return False
-    inner = found.inner
+    inner = dtype.inner
     if kind == _TEXTS:
         return inner == pl.String
     return kind != _LISTS or isinstance(inner, pl.List)
@@ -153,11 +153,11 @@ def _is(found: pl.DataType, kind: str) -> bool:
 def _check_parallel(path: Path, rows: pl.DataFrame, first: str, other: str) -> None:
     n_other = pl.col(other).list.len()
     differ = (n_other > 0) & (pl.col(first).list.len() != n_other)
-    found = rows.with_row_index("_row", offset=1).filter(differ)
-    if not found.is_empty():
+    bad = rows.with_row_index("_row", offset=1).filter(differ)
+    if not bad.is_empty():
         raise InputError(
-            f"{path}, row {found[0, '_row']}: {other} holds {len(found[0, other])} values and "
-            f"{first} {len(found[0, first])}, expected as many ({found.height} rows differ)"
+            f"{path}, row {bad[0, '_row']}: {other} holds {len(bad[0, other])} values and "
+            f"{first} {len(bad[0, first])}, expected as many ({bad.height} rows differ)"
         )
 
 
@@ -169,11 +169,11 @@ def likert(path: Path, rows: pl.DataFrame, column: str, names: dict[str, int | N
     """
     # One of the public readers of these files met the name in square brackets.
     bare = rows[column].cast(pl.String).str.strip_chars("[]")
-    found = bare.replace_strict(names, default=None, return_dtype=pl.Int64)
+    numbers = bare.replace_strict(names, default=None, return_dtype=pl.Int64)
     wrong = rows.filter(bare.is_not_null() & ~bare.is_in(list(names)))
     if not wrong.is_empty():
         raise InputError(
             f"{path}, row {wrong[0, '_row']}: {column} is {wrong[0, column]!r}, expected one of "
             f"{', '.join(names)}"
         )
-    return found
+    return numbers

@@ -144,16 +144,16 @@ def import_otree(
         rows.append((player.row, [group, *(player.cells.get(field, "") for field in fields)]))
     for player in writers:
         question = player.says(asked)
-        found = [each for each in places[player.person] if question in ("", each[1])]
-        if not question and len({each[1] for each in found}) != 1:
+        rated_in = [each for each in places[player.person] if question in ("", each[1])]
+        if not question and len({each[1] for each in rated_in}) != 1:
             n_unasked += 1
             continue
         own = _group(player, apart=(player.cells[_SESSION], question) in moved), question
-        for group, told in found or [own]:
-            cells = player.cells | dict.fromkeys(asked, told)
+        for group, asked_of in rated_in or [own]:
+            cells = player.cells | dict.fromkeys(asked, asked_of)
             rows.append((player.row, [group, *(cells.get(field, "") for field in fields)]))
     given = {"person": names[_PERSON], "group": "group"}
-    given |= {field: names.get(told, told) for field, told in (columns or {}).items()}
+    given |= {field: names.get(asked_of, asked_of) for field, asked_of in (columns or {}).items()}
     by_round = _ROUND in names and "pass" not in {*given, *names.values()}
     if by_round:
         given["pass"] = names[_ROUND]
@@ -251,12 +251,12 @@ def otree_csv(dataset: Dataset) -> str:
 
 def _in_several_groups(dataset: Dataset) -> set[str]:
     """The questions on which somebody is in several groups."""
-    found: dict[tuple[str, str], set[str]] = defaultdict(set)
+    groups_of: dict[tuple[str, str], set[str]] = defaultdict(set)
     rounds = {row["round_id"]: row for row in dataset.rounds.to_dicts()}
     for table in (dataset.ratings, dataset.opinions):
         for where, person in table.select("round_id", "participant_id").iter_rows():
-            found[rounds[where]["question"], person].add(rounds[where]["group_id"])
-    return {question for (question, _), groups in found.items() if len(groups) > 1}
+            groups_of[rounds[where]["question"], person].add(rounds[where]["group_id"])
+    return {question for (question, _), groups in groups_of.items() if len(groups) > 1}
 
 
 def _flat(value: object) -> object:
@@ -271,7 +271,9 @@ def _moved(players: list[_Player], asked: list[str]) -> set[tuple[str, str]]:
     groups: dict[tuple[tuple[str, str], str], set[str]] = defaultdict(set)
     for player in players:
         groups[player.person, player.says(asked)].add(player.cells.get(_GROUP, ""))
-    return {(person[0], question) for (person, question), found in groups.items() if len(found) > 1}
+    return {
+        (person[0], question) for (person, question), numbers in groups.items() if len(numbers) > 1
+    }
 
 
 def _group(player: _Player, *, apart: bool) -> str:
@@ -288,8 +290,8 @@ def _parts(header: list[str]) -> list[tuple[str, dict[str, int]]]:
     common: dict[str, int] = {}
     rounds: dict[tuple[str, int], dict[str, int]] = {}
     for place, column in enumerate(header):
-        if found := _OF_ROUND.fullmatch(column):
-            rounds.setdefault((found["app"], int(found["round"])), {})[found["name"]] = place
+        if match := _OF_ROUND.fullmatch(column):
+            rounds.setdefault((match["app"], int(match["round"])), {})[match["name"]] = place
         else:
             common[column] = place
     named = [(f"{app}.{number}", common | part) for (app, number), part in rounds.items()]
@@ -310,6 +312,6 @@ def _short(fields: list[str]) -> dict[str, str]:
 
 def _holding(columns: Mapping[str, str] | None, names: Mapping[str, str], wanted: str) -> list[str]:
     """The app's fields that hold one of ours, by the name that was told or one that is known."""
-    told = (columns or {}).get(wanted)
-    known = {as_field(each) for each in ((told,) if told else (wanted, *FIELDS[wanted].also))}
+    given = (columns or {}).get(wanted)
+    known = {as_field(each) for each in ((given,) if given else (wanted, *FIELDS[wanted].also))}
     return [field for field, short in names.items() if {as_field(field), as_field(short)} & known]

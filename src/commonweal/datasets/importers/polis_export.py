@@ -55,7 +55,7 @@ def opened(path: Path) -> Iterator[Export]:
     """
     if path.is_dir():
         packed = [each for each in path.iterdir() if each.suffix.lower() == ".zip"]
-        export = _found(path)
+        export = _export_in(path)
         if len(packed) == 1 and not export.comments.exists():
             with opened(packed[0]) as inner:
                 yield inner
@@ -71,7 +71,7 @@ def opened(path: Path) -> Iterator[Export]:
         unpacked = Path(name)
         try:
             _unpack(path, unpacked)
-            yield _found(unpacked)
+            yield _export_in(unpacked)
         except InputError as error:
             # The reader knows the zip, not where it was unpacked.
             raise InputError(str(error).replace(str(unpacked), str(path))) from None
@@ -102,7 +102,7 @@ def _unpack(path: Path, folder: Path) -> None:
                 shutil.copyfileobj(source, written)
 
 
-def _found(folder: Path) -> Export:
+def _export_in(folder: Path) -> Export:
     files: dict[str, list[Path]] = {kind: [] for kind in _KINDS}
     for file in sorted(folder.iterdir()):
         if named := _NAME.fullmatch(file.name):
@@ -110,7 +110,7 @@ def _found(folder: Path) -> Export:
             files[kind].append(file)
     inner = [each for each in folder.iterdir() if each.is_dir() and each.name[:1] not in "._"]
     if not any(files.values()) and len(inner) == 1:
-        return _found(inner[0])  # unpacked into a folder of its own
+        return _export_in(inner[0])  # unpacked into a folder of its own
     for kind, there in files.items():
         plain = [file for file in there if file.name.lower() == f"{kind}.csv"]
         if len(there) > 1 and not plain:

@@ -81,19 +81,19 @@ def read_summary(export: Export, *, needed: bool) -> dict[str, str]:
     csv.field_size_limit(_SUMMARY_CELL)  # the process has one; whoever reads sets it
     try:
         # A topic's own commas may stand there without quotes.
-        found = {
+        summary = {
             row[0].strip().lower(): " ".join(separator.join(row[1:]).rstrip(separator).split())
             for row in csv.reader(StringIO(text, newline=""), delimiter=separator)
             if len(row) > 1
         }
     except csv.Error as error:
         raise InputError(f"cannot read {path}: {error}; expected {EXPORT}") from None
-    if needed and not found.get("topic"):
+    if needed and not summary.get("topic"):
         raise InputError(
             f"{path}: there is no topic; expected a line 'topic,...', or give the question: "
             '--question "..."'
         )
-    return found
+    return summary
 
 
 def read_comments(export: Export, counts: dict[str, int]) -> pl.DataFrame:
@@ -208,19 +208,19 @@ def _long_votes(path: Path, wide: Path | None) -> Votes:
         expected="a Polis export's votes.csv",
         words={"vote": _VOTES},
     )
-    told = pl.col("timestamp").str.replace(",", ".", literal=True)
+    stamp = pl.col("timestamp").str.replace(",", ".", literal=True)
     grouped = pl.col("timestamp").str.contains(r"^\d{1,3}([.,' ]\d{3}){2,}$")
     number = pl.coalesce(
-        told.cast(pl.Int64, strict=False),
+        stamp.cast(pl.Int64, strict=False),
         pl.when(grouped)
         .then(pl.col("timestamp").str.replace_all(r"\D", ""))
         .cast(pl.Int64, strict=False),
-        told.cast(pl.Float64, strict=False).cast(pl.Int64, strict=False),
+        stamp.cast(pl.Float64, strict=False).cast(pl.Int64, strict=False),
         pl.col("timestamp").str.to_datetime(strict=False, time_zone="UTC").dt.epoch("ms"),
         _with_slashes(rows),
     )
     refuse(path, rows, number.is_null(), "timestamp", "a whole number or a date")
-    rows = rows.with_columns(rounded=told.str.contains("(?i)e"), timestamp=number)
+    rows = rows.with_columns(rounded=stamp.str.contains("(?i)e"), timestamp=number)
     for name in ("comment-id", "voter-id"):
         refuse(path, rows, _no_id(name), name, _ID)
     refuse(path, rows, ~pl.col("vote").is_between(-1, 1).fill_null(False), "vote", "1, 0 or -1")

@@ -44,14 +44,14 @@ def _begins_as_parquet(path: Path) -> bool:
 
 def _parquet(path: Path, expected: str) -> Cells:
     try:
-        found = pl.read_parquet(path)
+        frame = pl.read_parquet(path)
     except FileNotFoundError:
         raise InputError(f"no file {path}; expected {expected}") from None
     except (OSError, pl.exceptions.PolarsError) as error:
         raise InputError(f"cannot read {path}: {error}; expected {expected}") from None
-    texts = [_texts(column) for column in found.get_columns()]
+    texts = [_texts(column) for column in frame.get_columns()]
     rows = [(n, list(cells)) for n, cells in enumerate(zip(*texts, strict=True), start=1)]
-    return found.columns, rows, ()
+    return frame.columns, rows, ()
 
 
 def _texts(column: pl.Series) -> list[str]:

@@ -71,7 +71,7 @@ def placed(header: list[str], given: dict[str, str], where: str) -> dict[str, in
     """
     there = [plain(name) for name in header]
     problems = []
-    found: dict[str, int] = {}
+    columns: dict[str, int] = {}
     for field, name in given.items():
         if field not in FIELDS:
             meant = near(field, list(FIELDS))
@@ -85,8 +85,8 @@ def placed(header: list[str], given: dict[str, str], where: str) -> dict[str, in
             hint = f"; did you mean {header[there.index(meant)]!r}?" if meant else ""
             problems.append(f"--column {field}={name}: there is no column {name!r}{hint}")
         else:
-            found[field] = there.index(plain(name))
-    taken = set(found.values())
+            columns[field] = there.index(plain(name))
+    taken = set(columns.values())
     for field, one in FIELDS.items():
         if field in given:
             continue
@@ -95,7 +95,7 @@ def placed(header: list[str], given: dict[str, str], where: str) -> dict[str, in
         if len(places) > 1:
             problems.append(f"the column {names[0]!r} is there {len(places)} times, expected once")
         if places and places[0] not in taken:
-            found[field] = places[0]
+            columns[field] = places[0]
         elif one.required:
             problems.append(
                 f"there is no column {field!r} ({one.meaning}); name yours: --column {field}=NAME"
@@ -110,7 +110,7 @@ def placed(header: list[str], given: dict[str, str], where: str) -> dict[str, in
                 )
             )
         )
-    return found
+    return columns
 
 
 _TEMPLATE = (

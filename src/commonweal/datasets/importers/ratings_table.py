@@ -125,8 +125,8 @@ def rounds_of(
     )
     dataset, notes = in_format(_dataset(table, about))
     done = (*done, *(f"{n:,} {what}" for what, n in marked.items()))
-    if told := [*(f"{each[:1].upper()}{each[1:]}." for each in done), *notes]:
-        step = step.model_copy(update={"options": {**step.options, NOTES: told}})
+    if lines := [*(f"{each[:1].upper()}{each[1:]}." for each in done), *notes]:
+        step = step.model_copy(update={"options": {**step.options, NOTES: lines}})
     return dataset.with_step(step)
 
 
@@ -233,13 +233,13 @@ def _row_problems(table: pl.DataFrame, scale: Scale) -> Iterator[str]:
             field,
             f"{FIELDS[field].meaning}, as it is rated",
         )
-    whole = f"a whole number from {scale.low} to {scale.high} ({scale.name}), or blank"
+    expected = f"a whole number from {scale.low} to {scale.high} ({scale.name}), or blank"
     for field in ("agreement", "quality", "position"):
         number = _number(field)
         bad = pl.col(field).is_not_null() & ~(
             number.is_between(scale.low, scale.high) & _is_whole(number)
         ).fill_null(value=False)
-        yield from _wrong(table, bad, field, whole)
+        yield from _wrong(table, bad, field, expected)
     bad = pl.col("pass").is_not_null() & ~_is_whole(_number("pass"))
     yield from _wrong(table, bad, "pass", "a whole number: 0 and 1, or 1 and 2")
     bad = pl.col("split").is_not_null() & ~pl.col("split").is_in(list(SPLITS))
@@ -248,14 +248,14 @@ def _row_problems(table: pl.DataFrame, scale: Scale) -> Iterator[str]:
 
 def _too_long(rows: list[tuple[int, list[str]]], width: int) -> Iterator[str]:
     """Rows with more cells than there are columns: a text was cut in two."""
-    found = [(number, len(cells)) for number, cells in rows if len(cells) > width]
-    for number, n in found[:5]:
+    long = [(number, len(cells)) for number, cells in rows if len(cells) > width]
+    for number, n in long[:5]:
         yield (
             f"row {number}: {n} cells, expected {width}; is there a separator in a text that is "
             "not quoted?"
         )
-    if len(found) > 5:
-        yield f"... and {len(found) - 5:,} more rows with too many cells"
+    if len(long) > 5:
+        yield f"... and {len(long) - 5:,} more rows with too many cells"
 
 
 def _spellings(table: pl.DataFrame) -> Iterator[str]:
@@ -297,8 +297,8 @@ def _told(value: object) -> str:
     """A cell's value for a message, not the whole of a long text."""
     if value is None:
         return "blank"
-    told = repr(value)
-    return told if len(told) <= _MOST_TOLD else f"{told[: _MOST_TOLD - 1]}…"
+    text = repr(value)
+    return text if len(text) <= _MOST_TOLD else f"{text[: _MOST_TOLD - 1]}…"
 
 
 def _form(name: str) -> str:
@@ -308,11 +308,11 @@ def _form(name: str) -> str:
 
 
 def _wrong(table: pl.DataFrame, wrong: pl.Expr, field: str, expected: str) -> Iterator[str]:
-    found = table.filter(wrong.fill_null(value=False))
-    for row, value in found.select(_ROW, field).head(5).iter_rows():
+    refused = table.filter(wrong.fill_null(value=False))
+    for row, value in refused.select(_ROW, field).head(5).iter_rows():
         yield f"row {row}: {field} is {_told(value)}, expected {expected}"
-    if found.height > 5:
-        yield f"... and {found.height - 5:,} more rows whose {field} is none of what is expected"
+    if refused.height > 5:
+        yield f"... and {refused.height - 5:,} more rows whose {field} is none of what is expected"
 
 
 def _problems_of_wholes(table: pl.DataFrame) -> Iterator[str]:
@@ -331,14 +331,14 @@ def _problems_of_wholes(table: pl.DataFrame) -> Iterator[str]:
         first = known.group_by(key, maintain_order=True).agg(
             pl.col(field).first().alias("_first"), pl.col(_ROW).first().alias("_first_row")
         )
-        found = known.join(first, on=key).filter(pl.col(field) != pl.col("_first"))
-        for row in found.head(3).iter_rows(named=True):
+        differing = known.join(first, on=key).filter(pl.col(field) != pl.col("_first"))
+        for row in differing.head(3).iter_rows(named=True):
             yield (
                 f"row {row[_ROW]}: {field} is {_told(row[field])}, and row {row['_first_row']} "
                 f"says {_told(row['_first'])}; expected one {field} for a {of}"
             )
-        if found.height > 3:
-            yield f"... and {found.height - 3:,} more rows whose {field} differs within a {of}"
+        if differing.height > 3:
+            yield f"... and {differing.height - 3:,} more rows whose {field} differs within a {of}"
     key = ["group", "question", "person", "policy", "statement", "pass"]
     rated = table.drop_nulls("statement")
     again = rated.filter(~pl.struct(key).is_first_distinct())
@@ -461,7 +461,7 @@ def _dataset(table: pl.DataFrame, about: About) -> Dataset:
 
 
 def _numbered(table: pl.DataFrame, key: list[str], name: str, prefix: str) -> pl.DataFrame:
-    found = table.select(key).unique(maintain_order=True)
-    return found.with_columns(
+    keys = table.select(key).unique(maintain_order=True)
+    return keys.with_columns(
         (pl.lit(prefix) + pl.int_range(1, pl.len() + 1).cast(pl.String)).alias(name)
     )

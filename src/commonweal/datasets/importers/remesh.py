@@ -151,7 +151,7 @@ def _answers(
     path: Path, leave_out: tuple[str, ...], counts: dict[str, int]
 ) -> list[dict[str, str]]:
     """What people wrote themselves: question, asked, person, thought, text."""
-    found, others, blank, marked, n_read = [], 0, 0, 0, 0
+    answers, others, blank, marked, n_read = [], 0, 0, 0, 0
     left_out = dict.fromkeys(leave_out, 0)
     columns = ("Question ID", "Question Text", "Participant ID", "Thought ID", "Thought Text")
     for _, (question, asked, person, thought, text), why in _rows(path, columns):
@@ -166,7 +166,7 @@ def _answers(
         elif not text.strip():
             blank += 1
         else:
-            found.append(
+            answers.append(
                 {
                     "question": question,
                     "asked": " ".join(asked.split()),
@@ -183,9 +183,9 @@ def _answers(
     if marked:
         counts["answers dropped: marked as not to be counted"] = marked
     counts["answers dropped: left out by name"] = sum(left_out.values())
-    if not found:
+    if not answers:
         raise InputError(f"{path}: no answer is left; expected {_EXPECTED}")
-    return found
+    return answers
 
 
 def _rows(

@@ -69,10 +69,10 @@ def import_simulated_jury(
     written = _table(folder / PARTICIPANTS, (_PERSON, _QUESTION, _ANSWER, _SURVEY))
     listed = _table(folder / STATEMENTS, (*_TEXTS, *_PREDICTED))
     counts = {"participants read": len(written.rows) - 1, "statements read": len(listed.rows) - 1}
-    who, asked, said, whole = (
+    who, asked, answer, survey = (
         column_named(written.header, (each,)) for each in (_PERSON, _QUESTION, _ANSWER, _SURVEY)
     )
-    if who is None or (said is None and whole is None):
+    if who is None or (answer is None and survey is None):
         raise InputError(
             f"{written.path}: the columns are {', '.join(written.header)}; expected {_EXPECTED}"
         )
@@ -84,7 +84,8 @@ def import_simulated_jury(
             n_marked += 1
             continue
         text = next(
-            (row.cells[each] for each in (said, whole) if each is not None and row.cells[each]), ""
+            (row.cells[each] for each in (answer, survey) if each is not None and row.cells[each]),
+            "",
         )
         if not text:
             n_blank += 1
@@ -152,7 +153,7 @@ def jury_tables(dataset: Dataset) -> dict[str, tuple[str, str]]:
     Source: as ``import_simulated_jury``.
     """
     neutral = dataset.about.scale.neutral
-    found = {}
+    tables = {}
     for asked in dataset.rounds.to_dicts():
         part = dataset.of_rounds([asked["round_id"]])
         shown = part.candidates.filter("shown").unique("text", maintain_order=True)
@@ -178,13 +179,13 @@ def jury_tables(dataset: Dataset) -> dict[str, tuple[str, str]]:
             }
             for row in shown.to_dicts()
         ]
-        found[asked["round_id"]] = (_csv(people), _csv(statements))
-    if not found:
+        tables[asked["round_id"]] = (_csv(people), _csv(statements))
+    if not tables:
         raise InputError(
             f"{dataset.about.name}: no round has opinions and statements that were shown; a jury "
             "needs both"
         )
-    return found
+    return tables
 
 
 def jury_files(dataset: Dataset) -> dict[str, str]:
@@ -214,7 +215,7 @@ def jury_files(dataset: Dataset) -> dict[str, str]:
 
 def _folder_names(round_ids: Iterable[str]) -> dict[str, str]:
     """A name for each, no two the same where letters' case does not count."""
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     taken = {ROUNDS}
     for each in round_ids:
         stem = re.sub(r"[^\w.-]+", "-", each)[:_LONGEST_NAME].strip("-.") or "round"
@@ -223,8 +224,8 @@ def _folder_names(round_ids: Iterable[str]) -> dict[str, str]:
             n += 1
             name = f"{stem}-{n}"
         taken.add(name.casefold())
-        found[each] = name
-    return found
+        names[each] = name
+    return names
 
 
 def _candidates(listed: Table, name: str) -> pl.DataFrame:
