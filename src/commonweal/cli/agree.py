@@ -329,7 +329,7 @@ def agree(
 
     if take and edited is None:
         raise InputError("--take is for a text given with --edited; take it out, or give one")
-    said, how_read = read_critiques(critiques) if critiques is not None else ((), ())
+    critiques_read, how_read = read_critiques(critiques) if critiques is not None else ((), ())
     stored = read_result(group)
     ballots = []
     for kind, path in voted.items():
@@ -361,8 +361,8 @@ def agree(
         )
         is_many = read.votes is not None or len(read.opinions) > MANY
         _check_options(group, len(read.opinions), is_many, map_file, critiques or edited)
-        if said:
-            check_critiques(said, read.opinions)  # refused before anything is written
+        if critiques_read:
+            check_critiques(critiques_read, read.opinions)  # refused before anything is written
         if warning := language_warning(read.opinions[:MOST_LOOKED_AT], model):
             sys.stderr.write(f"warning: {warning}\n")
         with StageBars(STAGES) as bars:
@@ -394,7 +394,7 @@ def agree(
     if critiques is not None:
         with StageBars(STAGES) as bars:
             result = result.revise(
-                said,
+                critiques_read,
                 model=model,
                 reward=reward_model,
                 n_candidates=candidates or N_CANDIDATES,
@@ -453,8 +453,8 @@ def agree(
     if json_file is not None:
         # On a screen without UTF-8 JSON's own escapes: a program must be able to read it.
         ascii_only = json_on_screen and "utf" not in sys.stdout.encoding.lower()
-        told = result.to_dict() | {"flags": [asdict(flag) for flag in flags_of(result)]}
-        text = json.dumps(told, ensure_ascii=ascii_only, indent=2, allow_nan=False)
+        fields = result.to_dict() | {"flags": [asdict(flag) for flag in flags_of(result)]}
+        text = json.dumps(fields, ensure_ascii=ascii_only, indent=2, allow_nan=False)
         if json_on_screen:
             sys.stdout.write(text + "\n")
         else:

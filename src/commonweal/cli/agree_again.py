@@ -30,13 +30,15 @@ def read_result(path: Path) -> Agreement | None:
     if path.suffix.lower() != ".json":
         return None
     try:
-        told: Any = json.loads(path.read_text(encoding="utf-8"))
+        fields: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None  # whoever reads groups says what is wrong
-    if not isinstance(told, dict) or not str(told.get("schema")).startswith("commonweal/agreement"):
+    if not isinstance(fields, dict) or not str(fields.get("schema")).startswith(
+        "commonweal/agreement"
+    ):
         return None
     try:
-        return Agreement.from_dict(told)
+        return Agreement.from_dict(fields)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 

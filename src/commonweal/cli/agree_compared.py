@@ -107,8 +107,8 @@ def print_what_if(console: Console, result: Agreement) -> None:
         return
     chosen = result.candidates[result.closest_index]
     console.print("What if one person had not been asked?", style="bold")
-    found = without_each(result)
-    pivotal = [each for each in found if each.changes]
+    rehearsals = without_each(result)
+    pivotal = [each for each in rehearsals if each.changes]
     for each in pivotal:
         other = "nothing" if each.index is None else result.candidates[each.index].id
         console.print(
@@ -120,7 +120,7 @@ def print_what_if(console: Console, result: Agreement) -> None:
         console.print(
             f"  Nobody is pivotal: without any one of them it is {chosen.id} all the same."
         )
-    elif len(pivotal) < len(found):
+    elif len(pivotal) < len(rehearsals):
         console.print(f"  Without any other one of them it is {chosen.id} all the same.")
     console.print(
         "  From stored scores: the candidates are those written with everybody's opinion."
@@ -144,20 +144,20 @@ def print_what_if(console: Console, result: Agreement) -> None:
     console.print()
 
 
-def print_without(console: Console, found: WrittenWithout) -> None:
+def print_without(console: Console, without: WrittenWithout) -> None:
     """What is written and chosen where one person was never asked."""
     from rich.padding import Padding
     from rich.text import Text
 
-    name = found.participant_id
+    name = without.participant_id
     console.print(f"What if {name} had never been asked? Written anew:", style="bold")
-    if found.text is None:
+    if without.text is None:
         console.print("  Nothing worth showing was written from the others' opinions.")
     else:
-        console.print(Padding(Text(found.text), (0, 0, 0, 4)))
+        console.print(Padding(Text(without.text), (0, 0, 0, 4)))
         console.print(
             f"  Beside the text with everybody the others are predicted to agree by "
-            f"{found.others_gain:+.2f} of 7, {name} by {-found.own_loss:+.2f}. Part of that is the "
-            "chance of writing twice."
+            f"{without.others_gain:+.2f} of 7, {name} by {-without.own_loss:+.2f}. Part of that is "
+            "the chance of writing twice."
         )
     console.print()

@@ -96,13 +96,15 @@ def _print_slate(console: Console, slate: Slate, population: Population) -> None
         else "as predicted"
     )
     n_people = population.n_people if slate.of == "candidates" else slate.n_people
-    said = (
+    sentence = (
         f"{slate.covered} of {n_people:,} agree with at least one, {how}; the {k} that most agree "
         f"with would do for {100 * slate.top_covered:.0f} %."
     )
     if slate.unrepresented:
-        said += f" {100 * slate.unrepresented:.0f} % agree on another statement and find none here."
-    console.print(Padding(Text(said), (0, 0, 0, 2)))
+        sentence += (
+            f" {100 * slate.unrepresented:.0f} % agree on another statement and find none here."
+        )
+    console.print(Padding(Text(sentence), (0, 0, 0, 2)))
 
 
 def print_judged(console: Console, result: Agreement, population: Population) -> None:

@@ -88,12 +88,12 @@ def _print_flags(console: Console, result: Agreement) -> None:
 
     from commonweal.flagging import flags_of
 
-    found = flags_of(result)
-    if not found:
+    flags = flags_of(result)
+    if not flags:
         return
     console.print()
     console.print("Look at this before you read it out", style="bold")
-    for flag in found:
+    for flag in flags:
         console.print(Text(f"  “{flag.text}”: {flag.means}."))
 
 

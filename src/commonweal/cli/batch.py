@@ -124,8 +124,8 @@ def batch(
             bars.say(f"Stopped. What is done is kept in {out}; the same command goes on.")
             raise
     n_done = sum(done.counts.values()) - len(done.set_aside)
-    told = ", ".join(f"{n:,} {what}" for what, n in sorted(done.counts.items()) if n)
-    typer.echo(f"{len(read):,} groups ({done.n_found_now:,} found now): {told}")
+    counts = ", ".join(f"{n:,} {what}" for what, n in sorted(done.counts.items()) if n)
+    typer.echo(f"{len(read):,} groups ({done.n_found_now:,} found now): {counts}")
     typer.echo(f"Wrote {done.dataset}")
     for name, reason in list(done.set_aside.items())[:_N_SHOWN]:
         sys.stderr.write(f"set aside: {name}: {reason}\n")

@@ -159,7 +159,7 @@ def import_(
             given.encode()
         except UnicodeEncodeError:
             raise InputError(f"{given!r} is not UTF-8; expected names and texts that are") from None
-    said: dict[str, Any] = {"licence": licence, "attribution": attribution}
+    about: dict[str, Any] = {"licence": licence, "attribution": attribution}
     people = "simulated" if simulated else "human"
     options: dict[str, dict[str, Any]] = {
         "polis": {"opinions": opinions, "n_votes": n_votes, "seed": seed, "simulated": simulated}
@@ -172,13 +172,13 @@ def import_(
         "simulated-jury": {"question": question, "people": people},
     }
     own_name = name if len(paths) == 1 else None
-    found = [_read(kind, path, own_name, options.get(kind, {}) | said) for path in paths]
+    datasets = [_read(kind, path, own_name, options.get(kind, {}) | about) for path in paths]
     name = name or out.name
-    dataset = merge(found, name=name) if len(found) > 1 else found[0]
+    dataset = merge(datasets, name=name) if len(datasets) > 1 else datasets[0]
     write_dataset(_named(dataset, name), out, overwrite=overwrite)
-    for each in found:
+    for each in datasets:
         _say_last_step(each)
-    if len(found) > 1:
+    if len(datasets) > 1:
         _say_last_step(dataset)
     typer.echo(f"Wrote {out}")
     if not dataset.about.licence:
@@ -315,10 +315,10 @@ def check(folder: Folder) -> None:
     from commonweal.datasets.validation import problems
 
     dataset = read_unchecked(folder)
-    found = list(problems(dataset, folder))
-    for problem in found:
+    problems_found = list(problems(dataset, folder))
+    for problem in problems_found:
         typer.echo(problem)
-    if found:
+    if problems_found:
         raise typer.Exit(2)
     sizes = ", ".join(
         f"{table.height:,} {name.replace('_', ' ')}"
@@ -480,14 +480,14 @@ def read_pairs(given: list[str] | None) -> dict[str, str]:
     """FIELD=NAME as field to name."""
     from commonweal.errors import InputError
 
-    found: dict[str, str] = {}
+    pairs: dict[str, str] = {}
     for each in given or []:
         field, equals, name = each.partition("=")
         if not equals or not field.strip() or not name.strip():
             raise InputError(f"--column {each!r}: expected FIELD=NAME, such as policy=arm")
-        if found.setdefault(field.strip(), name.strip()) != name.strip():
+        if pairs.setdefault(field.strip(), name.strip()) != name.strip():
             raise InputError(f"--column names {field.strip()!r} twice; expected it once")
-    return found
+    return pairs
 
 
 def _named(dataset: Dataset, name: str) -> Dataset:

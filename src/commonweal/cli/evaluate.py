@@ -92,7 +92,7 @@ def evaluate(
     check_outputs({"--report": report, "--json": json}, inputs={"ROUNDS": rounds})
     dataset = _read(rounds, column, scale, simulated=simulated)
     with StageBars(_STAGES) as bars:
-        found = evaluated(
+        evaluation = evaluated(
             dataset,
             baseline=_as_recorded(baseline, dataset.candidates["policy"].drop_nulls().unique()),
             n_resamples=resamples,
@@ -101,15 +101,15 @@ def evaluate(
             sample_mixed_models=regression,
             on_progress=bars.update,
         )
-    say(found)
+    say(evaluation)
     if report is not None:
-        write_page(found, report)
+        write_page(evaluation, report)
         typer.echo(f"Wrote {report}")
     if json is not None:
-        write_json(found, json)
+        write_json(evaluation, json)
         typer.echo(f"Wrote {json}")
     sampled = {f"mixed/{kind}" for kind in ("logistic", "ordinal")}
-    failed = [f for key, f in found.figures.items() if key in sampled]
+    failed = [f for key, f in evaluation.figures.items() if key in sampled]
     if regression and failed:
         for figure in failed:
             typer.echo(f"error: {figure.title}: {figure.unavailable}", err=True)
@@ -155,7 +155,7 @@ def _as_recorded(baseline: str | None, recorded: Iterable[str]) -> str | None:
     return next((each for each in recorded if one_name(each) == one_name(baseline)), baseline)
 
 
-def say(found: Evaluation) -> None:
+def say(evaluation: Evaluation) -> None:
     """The headline figures as a table, then what could not be computed."""
     from rich.console import Console
     from rich.table import Table
@@ -165,8 +165,8 @@ def say(found: Evaluation) -> None:
     from commonweal.evaluation.page import headlines
 
     console = Console(markup=False, highlight=False, emoji=False)
-    counts = found.counts
-    console.print(f"{found.about.name} ({WHOSE[found.about.people]})", style="bold")
+    counts = evaluation.counts
+    console.print(f"{evaluation.about.name} ({WHOSE[evaluation.about.people]})", style="bold")
     rounds, groups, people, statements, ratings = (
         f"{counts[name]:,} {one if counts[name] == 1 else several}"
         for name, one, several in (
@@ -179,18 +179,18 @@ def say(found: Evaluation) -> None:
     )
     console.print(
         f"{rounds} of {groups}, {people}, {statements}, {ratings}; "
-        f"baseline {found.facts['baseline']}\n"
+        f"baseline {evaluation.facts['baseline']}\n"
     )
-    for arm in found.arms:
+    for arm in evaluation.arms:
         console.print(f"{arm.name}: {arm.described}")
-    if found.arms:
+    if evaluation.arms:
         console.print()
-    if counts["rounds"] == 1 and found.rounds:
-        (round_,) = found.rounds
+    if counts["rounds"] == 1 and evaluation.rounds:
+        (round_,) = evaluation.rounds
         console.print(Text(f"{round_.question} {' '.join(round_.said)}\n"))
-    if found.note:
-        console.print(f"{found.note}\n")
-    shown = headlines(found)
+    if evaluation.note:
+        console.print(f"{evaluation.note}\n")
+    shown = headlines(evaluation)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("Figure")
     beside = any(figure.beside for figure in shown)
@@ -217,7 +217,10 @@ def say(found: Evaluation) -> None:
     for why in dict.fromkeys(figure.no_interval for figure in without):
         n = sum(figure.no_interval == why for figure in without)
         console.print(f"No interval for {n} of them: {why}.")
-    n_all, n_there = len(found.figures), sum(f.value is not None for f in found.figures.values())
+    n_all, n_there = (
+        len(evaluation.figures),
+        sum(f.value is not None for f in evaluation.figures.values()),
+    )
     console.print(
         f"\n{n_there} figures could be computed, {n_all - n_there} could not; --report says what "
         "each says and does not say."

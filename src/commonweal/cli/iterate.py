@@ -78,13 +78,13 @@ def run(
         from commonweal.datasets.dataset import read_dataset
         from commonweal.evaluation.evaluate import evaluate
 
-        found = evaluate(
+        evaluated = evaluate(
             read_dataset(evaluation / "rated"),
             n_resamples=loop.plan.evaluation.n_resamples,
             seed=loop.plan.seed,
         )
         typer.echo("")
-        say(found)
+        say(evaluated)
         typer.echo(f"The whole report: {evaluation / 'report.html'}")
 
 

@@ -124,9 +124,9 @@ def verify(names: Names = None) -> None:
             "pull"
         )
     for name in chosen:
-        found = store.verify(name)
-        problems += found
-        typer.echo(f"{name}: " + ("; ".join(found) if found else "as it should be"))
+        faults = store.verify(name)
+        problems += faults
+        typer.echo(f"{name}: " + ("; ".join(faults) if faults else "as it should be"))
     if problems:
         typer.echo("Fetch them again with: commonweal models pull --force NAME", err=True)
         raise typer.Exit(1)

@@ -21,9 +21,9 @@ def plugins(
     """
     from commonweal import registry
 
-    found, problems = registry.survey()
+    entries, problems = registry.survey()
     if json:
-        told: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "plugins": [
                 {
                     "group": entry.kind.group,
@@ -32,7 +32,7 @@ def plugins(
                     "version": entry.version,
                     "target": entry.target,
                 }
-                for entry in found
+                for entry in entries
             ],
             "problems": [
                 {
@@ -45,11 +45,11 @@ def plugins(
                 for problem in problems
             ],
         }
-        typer.echo(json_.dumps(told, ensure_ascii=False, indent=2))
+        typer.echo(json_.dumps(fields, ensure_ascii=False, indent=2))
         return
     for kind in registry.KINDS:
         typer.echo(f"{kind.several[0].upper()}{kind.several[1:]} ({kind.chosen_by})")
-        for entry in found:
+        for entry in entries:
             if entry.kind is kind:
                 typer.echo(f"  {entry.name:<20} {entry.package} {entry.version}")
         for alias, name in registry.ALIASES.get(kind, {}).items():

@@ -87,7 +87,7 @@ def power(
     else:
         groups = _pilot(rounds, policy, baseline, statistic or "mean")
     with StageBars(STAGES) as bars:
-        found = groups_needed(
+        result = groups_needed(
             groups,
             win_rate=win_rate,
             target=target,
@@ -95,7 +95,7 @@ def power(
             seed=seed,
             on_progress=bars.update,
         )
-    _print(found)
+    _print(result)
 
 
 def _assumptions(
@@ -104,12 +104,13 @@ def _assumptions(
     from commonweal.evaluation.statistics.group_outcomes import Assumptions
 
     given = {"rounds_per_group": rounds_per_group, "tie_share": ties, "icc": icc}
-    made = Assumptions(**{key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
+    assumptions = Assumptions(**{key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
     typer.echo(
-        f"Assumed, without a pilot: {made.rounds_per_group} rounds a group, {made.tie_share:.0%} "
-        f"of rounds tied, intraclass correlation {made.icc:g} (docs/power.md says why)."
+        f"Assumed, without a pilot: {assumptions.rounds_per_group} rounds a group, "
+        f"{assumptions.tie_share:.0%} of rounds tied, intraclass correlation {assumptions.icc:g} "
+        "(docs/power.md says why)."
     )
-    return made
+    return assumptions
 
 
 def _pilot(path: Path, policy: str | None, baseline: str | None, statistic: str) -> GroupOutcomes:
@@ -130,29 +131,29 @@ def _pilot(path: Path, policy: str | None, baseline: str | None, statistic: str)
     return groups
 
 
-def _print(found: Power) -> None:
+def _print(result: Power) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE, title=f"Power to detect a win rate of {found.win_rate:.1%}")
+    table = Table(box=box.SIMPLE, title=f"Power to detect a win rate of {result.win_rate:.1%}")
     table.add_column("Groups", justify="right")
     table.add_column("Power", justify="right")
     table.add_column("Monte-Carlo 95%", justify="right")
-    for row in found.table:
+    for row in result.table:
         table.add_row(str(row.n_groups), f"{row.power:.1%}", f"{row.low:.1%} to {row.high:.1%}")
     console = Console(markup=False, highlight=False, emoji=False)
     console.print(table)
     typer.echo(
-        f"{found.n_groups} groups detect it in {found.target:.0%} of studies "
-        f"(Monte-Carlo 95% interval {found.n_groups_low} to {found.n_groups_high}; "
-        f"{found.n_simulations:,} studies a row, seed {found.seed})."
+        f"{result.n_groups} groups detect it in {result.target:.0%} of studies "
+        f"(Monte-Carlo 95% interval {result.n_groups_low} to {result.n_groups_high}; "
+        f"{result.n_simulations:,} studies a row, seed {result.seed})."
     )
-    if found.false_alarms is not None:
+    if result.false_alarms is not None:
         typer.echo(
-            f"Where there is nothing to detect, {found.false_alarms:.1%} of such studies say that "
+            f"Where there is nothing to detect, {result.false_alarms:.1%} of such studies say that "
             "there is; 5% is right."
         )
-    for warning in found.warnings:
+    for warning in result.warnings:
         typer.echo(f"Note: {warning}")
     typer.echo("These are simulated studies: they are as right as what they assume.")

@@ -348,8 +348,8 @@ def _queue(
         console.print(record.question, style="bold")
         console.print(record.position_statement or "(no position statement)")
         for flag in flags_of(record):
-            found = f" — {flag.found!r}" if flag.found else ""
-            console.print(f"  flag: {flag.name}{found}: {flag.reason}", style="yellow")
+            quoted = f" — {flag.found!r}" if flag.found else ""
+            console.print(f"  flag: {flag.name}{quoted}: {flag.reason}", style="yellow")
         while True:
             console.print("keep, drop, skip or quit? ", end="")
             line = sys.stdin.readline()

@@ -120,7 +120,7 @@ def measure(
     models.append(loaded if score_cache is None else CachedRewardModel(loaded, score_cache))
     name = chosen.about.name if split is None else f"{chosen.about.name} ({split})"
     with StageBars(STAGES) as bars:
-        found = [
+        measured = [
             measuring.measure(
                 one,
                 chosen,
@@ -131,17 +131,17 @@ def measure(
             )
             for one in models
         ]
-    _show(found)
+    _show(measured)
     if json_ is not None:
-        text = json.dumps([as_dict(one) for one in found], ensure_ascii=False, indent=2)
+        text = json.dumps([as_dict(one) for one in measured], ensure_ascii=False, indent=2)
         write_whole(json_, text + "\n")
         typer.echo(f"Wrote {json_}")
     if plot is not None:
-        write_whole(plot, plot_measurement(found[-1]))
+        write_whole(plot, plot_measurement(measured[-1]))
         typer.echo(f"Wrote {plot}")
     if card is not None:
         shown = () if plot is None else (os.path.relpath(plot, card.parent),)
-        write_card(card, loaded, found, _card_text(loaded, chosen), plots=shown)
+        write_card(card, loaded, measured, _card_text(loaded, chosen), plots=shown)
         typer.echo(f"Wrote {card}")
 
 
@@ -252,9 +252,9 @@ def export(
     data = read_dataset(dataset)
     data = data if split is None else data.of_split(split)
     text = PairText(max_tokens=max_tokens) if template is None else PairText(template, max_tokens)
-    made = export_trained(network, data, out, name=network.resolve().name, pair_text=text)
-    typer.echo(f"Exported: {made.in_words}")
-    typer.echo(f"Calibrated on {made.model.calibration.fitted_to}")
+    exported = export_trained(network, data, out, name=network.resolve().name, pair_text=text)
+    typer.echo(f"Exported: {exported.in_words}")
+    typer.echo(f"Calibrated on {exported.model.calibration.fitted_to}")
     typer.echo(f"Use it: commonweal agree GROUP.toml --reward-model {out}")
 
 
@@ -298,11 +298,11 @@ def rank(
     from commonweal.rewards import load_reward_model
     from commonweal.rewards.ranking import rank_statements
 
-    whole = read_dataset(dataset)
+    rated = read_dataset(dataset)
     with StageBars(STAGES) as bars:
-        found = rank_statements(
+        ranking = rank_statements(
             load_reward_model(model),
-            whole,
+            rated,
             round_id,
             welfare=welfare,
             min_rated=min_rated,
@@ -310,13 +310,16 @@ def rank(
             on_done=lambda n_done, n_total: bars.update("score", n_done, n_total),
         )
     console = Console(markup=False, highlight=False, emoji=False)
-    console.print(f"{found.question}\n{whole.about.people} ratings; {welfare} welfare, 1 to 7\n")
+    console.print(f"{ranking.question}\n{rated.about.people} ratings; {welfare} welfare, 1 to 7\n")
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("welfare", "rated by", "least satisfied", "statement"):
         table.add_column(heading)
-    for one in found.statements[:top]:
+    for one in ranking.statements[:top]:
         table.add_row(
-            f"{one.welfare:.2f}", f"{one.n_rated} of {found.n_people}", f"{one.least:.1f}", one.text
+            f"{one.welfare:.2f}",
+            f"{one.n_rated} of {ranking.n_people}",
+            f"{one.least:.1f}",
+            one.text,
         )
     console.print(table)
     console.print("\nWhere somebody has not rated a statement, this is a guess. Ask them.")
@@ -400,14 +403,14 @@ def _card_text(model: RewardModel, measured: Dataset) -> CardText:
     )
 
 
-def _show(found: list[Measurement]) -> None:
+def _show(measurements: list[Measurement]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     from commonweal.rewards.card import figure, signed, verdict
 
     console = Console(markup=False, highlight=False, emoji=False)
-    one = found[-1]
+    one = measurements[-1]
     console.print(
         f"{one.data}: {one.whose}. {one.n_people} people with an opinion, "
         f"{one.n_statements} statements, {one.n_ratings} ratings, {one.n_rounds} "
@@ -422,7 +425,7 @@ def _show(found: list[Measurement]) -> None:
     table = Table(box=None, padding=(0, 1, 0, 0))
     for heading in ("", "crossed", "within person", "same statement"):
         table.add_column(heading)
-    rows = [(measured.model, measured.own) for measured in found[:-1]]
+    rows = [(measured.model, measured.own) for measured in measurements[:-1]]
     rows += [
         (one.model, one.own),
         ("  another's opinion", one.swapped),

@@ -107,7 +107,7 @@ def serve(
             "--trusted-proxy is given without --base-url; expected the address that people see: "
             "links must not follow what a request says"
         )
-    found = server.bound(host, port)
+    listening = server.bound(host, port)
     writer = ready_writer(opened)
     seen_as = server.address_in_the_network() if host in ("0.0.0.0", "::") else host  # noqa: S104
     shown = base_url.rstrip("/") or f"{scheme}://{in_address(seen_as)}:{port}"
@@ -125,7 +125,7 @@ def serve(
 
     server.serve(
         site,
-        found,
+        listening,
         tls_certificate=tls_certificate,
         tls_key=tls_key,
         trusted_proxy=trusted_proxy,

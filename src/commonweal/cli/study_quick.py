@@ -138,7 +138,7 @@ def quick(
     going_on = () if config is None or new else tuple(each.text for each in config.questions)
     for name in delete_old(going_on=going_on):
         typer.echo(f"Deleted the session {name}: its time was over.")
-    found = server.bound(host, port)
+    listening = server.bound(host, port)
     with (
         server.ended_in_order(),
         _held(config, keep, reopen, is_new=new, keep_nothing=keep_nothing) as held,
@@ -168,7 +168,7 @@ def quick(
 
         server.serve(
             site,
-            found,
+            listening,
             tls_certificate=tls_certificate,
             tls_key=tls_key,
             trusted_proxy=trusted_proxy,
@@ -204,13 +204,13 @@ def sessions(
         gone.append(name)
     for name in gone:
         typer.echo(f"Deleted {name}")
-    found = kept_sessions()
-    if not found:
+    kept = kept_sessions()
+    if not kept:
         typer.echo("No session is kept on this machine.")
-    for each in found:
+    for each in kept:
         typer.echo(_line(each))
         typer.echo(f"  {each.path}")
-    if found:
+    if kept:
         typer.echo(
             f"Each is deleted {KEPT_DAYS} days after the last thing that happened in it, when a "
             "quick session is next begun or listed.\nAgain on the web: commonweal study quick "

@@ -204,8 +204,9 @@ def _scale_and_rank(path: Path) -> tuple[float, int]:
     if odd:
         settings = ", ".join(f"{name} = {json.dumps(value)}" for name, value in odd.items())
         raise InputError(
-            f"{path} has {settings[:300]}; expected plain LoRA, the only kind that can be merged into "
-            "a GGUF file here. Train without it, or merge with PEFT and convert the whole model"
+            f"{path} has {settings[:300]}; expected plain LoRA, the only kind that can be merged "
+            "into a GGUF file here. Train without it, or merge with PEFT and convert the whole "
+            "model"
         )
     rank: Any = config.get("r")
     alpha: Any = config.get("lora_alpha")

@@ -79,7 +79,7 @@ def read_ballots(
             f"{table.place(table.rows[0])}: no column is called id; got "
             f"{', '.join(map(repr, table.header))}{table.read_as()}; expected {expected}"
         )
-    found = _candidate_columns(table, who, columns, expected)
+    columns_of = _candidate_columns(table, who, columns, expected)
     people: dict[str, str] = {}
     rows = []
     for row in table.rows[1:]:
@@ -93,21 +93,21 @@ def read_ballots(
                 "expected one a person"
             )
         people[name] = table.place(row, who)
-        rows.append([_value(table, row, at, cells[at], kind) for at in found])
+        rows.append([_value(table, row, at, cells[at], kind) for at in columns_of])
     if not rows:
         raise InputError(f"{path}: a header and nobody below it; expected {expected}")
     values = np.array(rows)
     if kind == "rankings":
         last = np.nan_to_num(values).max(axis=1, keepdims=True) + 1
         values = np.where(np.isnan(values), last, values)
-    return Ballots(kind, tuple(people), tuple(found.values()), values, table.notes)
+    return Ballots(kind, tuple(people), tuple(columns_of.values()), values, table.notes)
 
 
 def _candidate_columns(
     table: Table, who: int, columns: dict[str, str], expected: str
 ) -> dict[int, str]:
     """The candidate of each column beside the person's, in the order in which they were written."""
-    found: dict[int, str] = {}
+    candidates: dict[int, str] = {}
     for at, name in enumerate(table.header):
         if at == who or not name:
             continue
@@ -115,16 +115,16 @@ def _candidate_columns(
         candidate = columns.get(plain(name))
         if candidate is None:
             raise InputError(f"{place}: no candidate is called {name!r}; expected {expected}")
-        if candidate in found.values():
+        if candidate in candidates.values():
             raise InputError(f"{place}: a second column of candidate {candidate}; expected one")
-        found[at] = candidate
-    if len(found) < 2:
+        candidates[at] = candidate
+    if len(candidates) < 2:
         raise InputError(
-            f"{table.place(table.rows[0])}: {len(found)} candidates{table.read_as()}, and there is "
-            f"nothing to choose between; expected two or more, as {expected}"
+            f"{table.place(table.rows[0])}: {len(candidates)} candidates{table.read_as()}, and "
+            f"there is nothing to choose between; expected two or more, as {expected}"
         )
     order = list(columns.values())
-    return dict(sorted(found.items(), key=lambda each: order.index(each[1])))
+    return dict(sorted(candidates.items(), key=lambda each: order.index(each[1])))
 
 
 def _value(table: Table, row: Row, at: int, cell: str, kind: str) -> float:

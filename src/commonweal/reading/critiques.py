@@ -40,20 +40,20 @@ def read_critiques(path: str | Path) -> tuple[tuple[Critique, ...], tuple[str, .
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix in SUFFIXES:
-        found, notes = _from_table(path)
+        critiques, notes = _from_table(path)
     elif suffix in (".toml", ".json"):
-        found, notes = _from_fields(path, suffix), ()
+        critiques, notes = _from_fields(path, suffix), ()
     else:
         raise InputError(f"{path}: expected {_EXPECTED}; it ends in {suffix or 'nothing'!r}")
     places: dict[str, str] = {}
-    for each, place in found:
+    for each, place in critiques:
         if each.participant_id in places:
             raise InputError(
                 f"{place}: a second critique by {each.participant_id!r} (the first: "
                 f"{places[each.participant_id]}); expected one a person"
             )
         places[each.participant_id] = place
-    return tuple(each for each, _ in found), notes
+    return tuple(each for each, _ in critiques), notes
 
 
 def _from_table(path: Path) -> tuple[list[tuple[Critique, str]], tuple[str, ...]]:
@@ -69,7 +69,7 @@ def _from_table(path: Path) -> tuple[list[tuple[Critique, str]], tuple[str, ...]
                 f"{', '.join(map(repr, table.header))}{table.read_as()}{hint} Expected id (the "
                 "names of the group's file) and critique"
             )
-    found = []
+    critiques = []
     for row in table.rows[1:]:
         cells = dict(enumerate(row.cells))
         name, text = cells.get(who or 0, ""), cells.get(at or 0, "")
@@ -79,8 +79,8 @@ def _from_table(path: Path) -> tuple[list[tuple[Critique, str]], tuple[str, ...]
                 "id as in the group's file"
             )
         if name:
-            found.append((Critique(name, text), table.place(row, at)))
-    return found, table.notes
+            critiques.append((Critique(name, text), table.place(row, at)))
+    return critiques, table.notes
 
 
 def _from_fields(path: Path, suffix: str) -> list[tuple[Critique, str]]:
@@ -105,26 +105,26 @@ def _from_fields(path: Path, suffix: str) -> list[tuple[Critique, str]]:
             )
     elif isinstance(data, dict):
         data = data.get("critiques", data)
-    found = []
+    critiques = []
     for n, each in enumerate(data := _listed(data), start=1):
         place = f"{path}, entry {n}"
         if not isinstance(each, dict):
             raise InputError(f"{place}: got {each!r:.60}; expected an id and a critique")
-        name, said = _named(each, PERSON), _named(each, names)
+        name, critique = _named(each, PERSON), _named(each, names)
         if not isinstance(name, str) or not name.strip():
             raise InputError(f"{place}: no id; expected the person's id as in the group's file")
-        if said is not None and not isinstance(said, str):
-            raise InputError(f"{place}: the critique is {said!r:.60}; expected a text")
-        found.append((Critique(name.strip(), said or ""), place))
-    if not found:
+        if critique is not None and not isinstance(critique, str):
+            raise InputError(f"{place}: the critique is {critique!r:.60}; expected a text")
+        critiques.append((Critique(name.strip(), critique or ""), place))
+    if not critiques:
         raise InputError(f"{path}: no critiques in it; expected {_EXPECTED}")
-    return found
+    return critiques
 
 
 def _listed(data: Any) -> list[Any]:
     """A table from id to text as the list of its entries."""
     if isinstance(data, dict):
-        return [{"id": name, "critique": said} for name, said in data.items()]
+        return [{"id": name, "critique": text} for name, text in data.items()]
     return data if isinstance(data, list) else [data]
 
 

@@ -45,10 +45,10 @@ def line_of(text: str, loc: tuple[int | str, ...]) -> int | None:
         table = re.compile(rf"\s*\[\[?\s*{heading}\s*\]")
         key = re.compile(rf"""(^|[{{,])\s*["']?{re.escape(part)}["']?\s*=""")
         below = range(start, len(lines))
-        found = next((i for i in below if table.match(lines[i])), None)
-        if found is None:
-            found = next((i for i in below if key.search(lines[i])), None)
-        if found is None:
+        at = next((i for i in below if table.match(lines[i])), None)
+        if at is None:
+            at = next((i for i in below if key.search(lines[i])), None)
+        if at is None:
             break
-        start = line = found
+        start = line = at
     return None if line is None else line + 1

@@ -252,13 +252,13 @@ def _opinion_column(table: Table, labels: dict[int, str], wanted: str | None) ->
         named = [i for i, name in enumerate(header) if plain(name) == plain(wanted)]
         named += [i for i, label in labels.items() if plain(label) == plain(wanted) and not named]
         exact = [i for i in named if header[i] == wanted.strip()]
-        if len(found := exact or named) == 1:
-            return found[0]
-        if len(found) > 1:
+        if len(columns := exact or named) == 1:
+            return columns[0]
+        if len(columns) > 1:
             raise InputError(
-                f"{table.place(table.rows[0])}: {len(found)} columns are called {wanted!r} "
-                f"({', '.join(map(letters, found))}); give the letter: --opinion-column "
-                f"{letters(found[0])}"
+                f"{table.place(table.rows[0])}: {len(columns)} columns are called {wanted!r} "
+                f"({', '.join(map(letters, columns))}); give the letter: --opinion-column "
+                f"{letters(columns[0])}"
             )
         by_letter = [i for i in range(len(header)) if letters(i) == wanted.strip().upper()]
         if by_letter:

@@ -65,8 +65,8 @@ def language_of(text: str, *, sure: float = SURE) -> str | None:
     if not any(character.isalpha() for character in line):
         return None
     totals: Counter[str] = Counter()
-    for found in _detector().detect(line, model="lite", k=5):
-        totals[_FAMILY.get(found["lang"], found["lang"])] += found["score"]
+    for guess in _detector().detect(line, model="lite", k=5):
+        totals[_FAMILY.get(guess["lang"], guess["lang"])] += guess["score"]
     code, score = max(totals.items(), key=lambda each: each[1])
     return code if score >= sure else None
 
@@ -76,10 +76,10 @@ def languages_of(texts: Iterable[str]) -> frozenset[str]:
 
     The most common alone where none has that share; empty where no text's can be told.
     """
-    told = Counter(code for text in texts if (code := language_of(text, sure=LIKELY)) is not None)
-    least = MIN_SHARE * told.total()
-    return frozenset(code for code, n in told.items() if n >= least) or frozenset(
-        code for code, _ in told.most_common(1)
+    counts = Counter(code for text in texts if (code := language_of(text, sure=LIKELY)) is not None)
+    least = MIN_SHARE * counts.total()
+    return frozenset(code for code, n in counts.items() if n >= least) or frozenset(
+        code for code, _ in counts.most_common(1)
     )
 
 

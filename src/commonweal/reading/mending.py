@@ -19,14 +19,14 @@ def tidied_quotes(text: str, separator: str) -> str:
     s = re.escape(separator)
     escaped = re.sub(rf'(?<!\\)\\"(?![\r\n{s}]|\Z)', '""', text)
     cell = rf'{_cell_start(separator)}[ \u00a0]*("(?:[^"]|"")*")[ \u00a0]*(?=[\r\n{s}]|\Z)'
-    return re.sub(cell, lambda found: found[1], escaped)
+    return re.sub(cell, lambda match: match[1], escaped)
 
 
 def straightened(text: str, separator: str) -> str:
     """The text with curly quotes around whole cells turned into straight ones."""
     s = re.escape(separator)
     cell = rf"{_cell_start(separator)} *[“„”]([^“”„\"\r\n]*)[”“] *(?=[\r\n{s}]|\Z)"
-    return re.sub(cell, lambda found: f'"{found[1]}"', text)
+    return re.sub(cell, lambda match: f'"{match[1]}"', text)
 
 
 def other_quotings(text: str, separator: str) -> Iterator[tuple[str, str]]:
@@ -45,10 +45,10 @@ def text_in_double_quotes(text: str, known: Collection[str]) -> str:
         '"id","opinion"\n"p1","No, ""dear"" fares"\n'
     """
     header = text.lstrip().split("\n", 1)[0].strip()
-    found = re.fullmatch(r"'[^']*'(?:([,;\t|])'[^']*'(?:\1'[^']*')*)?", header)
-    if not found or not any(plain(name) in known for name in re.findall(r"'([^']*)'", header)):
+    quoted = re.fullmatch(r"'[^']*'(?:([,;\t|])'[^']*'(?:\1'[^']*')*)?", header)
+    if not quoted or not any(plain(name) in known for name in re.findall(r"'([^']*)'", header)):
         return text
-    separator = found[1] or ","
+    separator = quoted[1] or ","
     end = rf" *(?=[\r\n{re.escape(separator)}]|\Z)"
     cell = rf"{_cell_start(separator)} *'((?:[^']|''|'(?!{end}))*)'{end}"
 

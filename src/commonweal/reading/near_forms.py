@@ -70,15 +70,15 @@ def _with_the_rows_question(data: dict[Any, Any]) -> dict[Any, Any]:
 
 def _with_names(fields: dict[Any, Any], ours: _Names) -> dict[Any, Any]:
     """The fields with our names for other usual ones."""
-    found = dict(fields)
+    renamed = dict(fields)
     for name, others in ours:
-        if name in found:
+        if name in renamed:
             continue
         usual = {name, *map(plain, others)}
-        there = [key for key in found if isinstance(key, str) and _words(key) in usual]
+        there = [key for key in renamed if isinstance(key, str) and _words(key) in usual]
         if len(there) == 1:
-            found = {name if key == there[0] else key: value for key, value in found.items()}
-    return found
+            renamed = {name if key == there[0] else key: value for key, value in renamed.items()}
+    return renamed
 
 
 def _words(name: str) -> str:

@@ -38,12 +38,12 @@ def first_order(text: str) -> int | None:
         >>> first_order("The council ignores every other opinion.") is None
         True
     """
-    found = _order().search(text)
-    if found is None:
+    match = _order().search(text)
+    if match is None:
         return None
     start = 0
-    for end in _SENTENCE.finditer(text, 0, found.end()):
-        if end.end() > found.start() + len(found[0]) - len(found[0].lstrip(" .!?\n")):
+    for end in _SENTENCE.finditer(text, 0, match.end()):
+        if end.end() > match.start() + len(match[0]) - len(match[0].lstrip(" .!?\n")):
             break
         start = end.end()
     return start

@@ -23,13 +23,13 @@ def with_set(data: dict[str, Any], given: Sequence[str]) -> dict[str, Any]:
     Raises:
         InputError: one is not of that form, or its key leads through what is no table.
     """
-    found = dict(data)
+    changed = dict(data)
     for one in given:
         key, is_there, text = one.partition("=")
         names = [name.strip() for name in key.split(".")]
         if not is_there or not all(names):
             raise InputError(f"--set {one!r}: {EXPECTED}")
-        table = found
+        table = changed
         for name in names[:-1]:
             inner = table.get(name, {})
             if not isinstance(inner, dict):
@@ -39,7 +39,7 @@ def with_set(data: dict[str, Any], given: Sequence[str]) -> dict[str, Any]:
             table[name] = dict(inner)
             table = table[name]
         table[names[-1]] = _value(text.strip())
-    return found
+    return changed
 
 
 def _value(text: str) -> Any:

@@ -112,12 +112,12 @@ def letters(column: int) -> str:
         >>> letters(0), letters(25), letters(26), letters(701), letters(702)
         ('A', 'Z', 'AA', 'ZZ', 'AAA')
     """
-    found = ""
+    text = ""
     column += 1
     while column:
         column, at = divmod(column - 1, 26)
-        found = chr(ord("A") + at) + found
-    return found
+        text = chr(ord("A") + at) + text
+    return text
 
 
 def read_table(path: Path, known: Collection[str], *, expected: str, max_bytes: int) -> Table:
@@ -169,9 +169,9 @@ def open_table(path: Path, known: Collection[str], *, expected: str) -> tuple[Ta
     encoding = encoding_of(raw)
     text = raw.decode(encoding, errors="ignore").removeprefix("\ufeff")
     first_line, separator = 1, None
-    if told := _SEP_LINE.match(text):
-        separator = "\t" if told[1] == "\\t" else told[1]
-        text, first_line = text[told.end() :], 2
+    if sep_line := _SEP_LINE.match(text):
+        separator = "\t" if sep_line[1] == "\\t" else sep_line[1]
+        text, first_line = text[sep_line.end() :], 2
     if separator is None or separator not in text:
         separator = separator_of(text, known)
     head: list[Row] = []
@@ -218,9 +218,9 @@ def parse_table(path: Path, text: str, known: Collection[str], *, expected: str)
     """
     text = text.lstrip("\ufeff").rstrip("\x00\x1a")  # old programs end a file with these
     first_line, separator = 1, None
-    if told := _SEP_LINE.match(text):
-        separator = "\t" if told[1] == "\\t" else told[1]
-        text, first_line = text[told.end() :], 2
+    if sep_line := _SEP_LINE.match(text):
+        separator = "\t" if sep_line[1] == "\\t" else sep_line[1]
+        text, first_line = text[sep_line.end() :], 2
     text = text_in_double_quotes(text, known)
     if separator is None or separator not in text:
         separator = separator_of(text, known)
@@ -311,15 +311,15 @@ def _rows_of(path: Path, lines: Iterable[str], separator: str, first_line: int) 
         ) from None
 
 
-def _csv_words(told: str) -> str:
-    if "unexpected end of data" in told:
+def _csv_words(message: str) -> str:
+    if "unexpected end of data" in message:
         return "a quote is opened and never closed"
-    if "expected after" in told:
+    if "expected after" in message:
         return (
             "text goes on behind a closing quote; expected each quote within a text doubled "
             '("He said ""no""")'
         )
-    return told
+    return message
 
 
 def _n_too_long(rows: Sequence[Row]) -> int:
@@ -360,8 +360,8 @@ def _with_header(
         rows, at = [kept[0], *rows], 0
     # A short row is one whose last cells were not written: blank, unless it is the header.
     filled = [
-        replace(row, cells=(*row.cells, *[""] * (min(width, len(whole.cells)) - len(row.cells))))
-        for row, whole in zip(kept, rows[at:], strict=True)
+        replace(row, cells=(*row.cells, *[""] * (min(width, len(uncut.cells)) - len(row.cells))))
+        for row, uncut in zip(kept, rows[at:], strict=True)
     ]
     return Table(path, tuple(filled), separator, tuple(notes))
 

@@ -58,15 +58,15 @@ def load_toml(where: str | Path, text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        found = _PLACE.search(str(error))
-        told = str(error)[: found.start()] if found else str(error)
-        line, column = _place(text, found)
+        place = _PLACE.search(str(error))
+        message = str(error)[: place.start()] if place else str(error)
+        line, column = _place(text, place)
         lines = text.replace("\r\n", "\n").split("\n")
         there = lines[line - 1] if line <= len(lines) else ""
         shown = f"; the line is: {there.strip()[:80]!r}" if there.strip() else ""
         raise InputError(
             f"{where}, line {line}, column {column}: not valid TOML: "
-            f"{_in_plain_words(told, there, column)}{shown}"
+            f"{_in_plain_words(message, there, column)}{shown}"
         ) from None
     except ValueError:  # Python reads no number of more than 4,300 digits
         raise InputError(
@@ -74,17 +74,17 @@ def load_toml(where: str | Path, text: str) -> dict[str, Any]:
         ) from None
 
 
-def _place(text: str, found: re.Match[str] | None) -> tuple[int, int]:
-    if found and found[1]:
-        return int(found[1]), int(found[2])
+def _place(text: str, place: re.Match[str] | None) -> tuple[int, int]:
+    if place and place[1]:
+        return int(place[1]), int(place[2])
     # At the end of the document: the last line with anything on it.
     lines = text.rstrip().replace("\r\n", "\n").split("\n")
     return len(lines), len(lines[-1]) + 1
 
 
-def _in_plain_words(told: str, line: str, column: int) -> str:
+def _in_plain_words(message: str, line: str, column: int) -> str:
     rest = line[column - 1 :].strip()
-    if told.startswith("Invalid value"):
+    if message.startswith("Invalid value"):
         if not rest:
             return 'a value is missing: expected one after "=", a text in double quotes'
         if rest[0] in _CURLY:
@@ -92,11 +92,11 @@ def _in_plain_words(told: str, line: str, column: int) -> str:
         if rest.split("#")[0].strip().lower() in ("true", "false", "yes", "no"):
             return f"the value {rest!r}; expected true or false, in small letters"
         return f'the value {rest[:40]!r}; expected double quotes around a text: "..."'
-    if told.startswith("Illegal character '\\n'") and any(quote in line for quote in _CURLY):
+    if message.startswith("Illegal character '\\n'") and any(quote in line for quote in _CURLY):
         return 'a text is not closed; a curly quote closes none: expected straight ones: "'
-    if re.match(r'\s*"?\w+"?\s*:', line) and told.startswith("Expected '='"):
+    if re.match(r'\s*"?\w+"?\s*:', line) and message.startswith("Expected '='"):
         return 'a colon after the name; expected "=": NAME = VALUE'
     for starts, words in _WORDS:
-        if told.startswith(starts):
+        if message.startswith(starts):
             return words
-    return told[:1].lower() + told[1:]
+    return message[:1].lower() + message[1:]

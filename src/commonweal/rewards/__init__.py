@@ -187,7 +187,7 @@ def predictions(
 def _check(
     title: str,
     what: str,
-    found: FloatArray,
+    values: FloatArray,
     is_right: NDArray[np.bool_],
     right: str,
     who: Sequence[str],
@@ -198,8 +198,8 @@ def _check(
     row, column = map(int, np.argwhere(~is_right)[0])
     text = statements[column]
     raise PluginError(
-        f"{title} gave {int((~is_right).sum())} of {found.size} times what cannot be used: the "
-        f"{what} of the person {who[row]} is {found[row, column]:g} for the text "
+        f"{title} gave {int((~is_right).sum())} of {values.size} times what cannot be used: the "
+        f"{what} of the person {who[row]} is {values[row, column]:g} for the text "
         f"{text if len(text) <= 60 else text[:60] + '…'!r}; expected {right}"
     )
 

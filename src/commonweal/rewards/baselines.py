@@ -171,6 +171,6 @@ def _load(folder: Path) -> SentenceEncoder:
 
 
 def _hash(folder: Path, more: bytes) -> str:
-    whole = hashlib.sha256(sha256_of(folder / "model.safetensors").encode())
-    whole.update(more)
-    return whole.hexdigest()
+    digest = hashlib.sha256(sha256_of(folder / "model.safetensors").encode())
+    digest.update(more)
+    return digest.hexdigest()

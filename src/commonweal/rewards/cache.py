@@ -43,15 +43,15 @@ class RewardStore:
 
     def known(self, keys: Sequence[bytes]) -> dict[bytes, float]:
         """The numbers of those keys that are there."""
-        found: dict[bytes, float] = {}
+        rewards: dict[bytes, float] = {}
         distinct = list(dict.fromkeys(keys))
         with self._connected() as connection:
             for start in range(0, len(distinct), _AT_ONCE):
                 part = distinct[start : start + _AT_ONCE]
                 marks = ",".join("?" * len(part))
                 query = f"SELECT pair, reward FROM rewards WHERE pair IN ({marks})"  # noqa: S608
-                found.update(connection.execute(query, part))
-        return found
+                rewards.update(connection.execute(query, part))
+        return rewards
 
     def keep(self, new: Mapping[bytes, float]) -> None:
         """Keeps these numbers; a missing one (nan) is not kept, so that it is asked for again."""
@@ -133,8 +133,8 @@ class CachedRewardModel:
         n_there = len(inputs) - len(missing)
         if missing:
             report = None if on_done is None else lambda n: on_done(n_there + n)
-            found = self._model.rewards(list(missing.values()), on_done=report)
-            new = dict(zip(missing, map(float, found), strict=True))
+            rewards = self._model.rewards(list(missing.values()), on_done=report)
+            new = dict(zip(missing, map(float, rewards), strict=True))
             self._store.keep(new)
             known |= new
         if on_done is not None:

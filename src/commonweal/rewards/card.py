@@ -136,15 +136,15 @@ def verdict(measured: Sequence[Measurement]) -> str:
             "**How far to trust it.** It was not measured whether it matches opinions with "
             "statements of real people. **Do not trust a prediction about one person.**"
         )
-    whole = max(real, key=lambda one: one.n_rounds)  # where there is one: the mean over all
-    value = whole.own.crossed.value
-    n_others = sum(one.n_ratings for one in people) - whole.n_ratings
-    single = [one for one in real if one is not whole or one.n_ratings != n_others]
+    widest = max(real, key=lambda one: one.n_rounds)  # where there is one: the mean over all
+    value = widest.own.crossed.value
+    n_others = sum(one.n_ratings for one in people) - widest.n_ratings
+    single = [one for one in real if one is not widest or one.n_ratings != n_others]
     above = sum(one.own.crossed.low > 0.5 for one in single)
     below = sum(one.own.crossed.high < 0.5 for one in single)
     without = sum(math.isnan(one.own.crossed.low) for one in single)
-    within, blind = whole.own.within_person.value, whole.statement_only.within_person.value
-    mean = "mean " if whole.n_rounds > 1 else ""
+    within, blind = widest.own.within_person.value, widest.statement_only.within_person.value
+    mean = "mean " if widest.n_rounds > 1 else ""
     advice = (
         "Do not trust a prediction about one person."
         if value < WEAK or above < len(single)
@@ -153,8 +153,8 @@ def verdict(measured: Sequence[Measurement]) -> str:
         else "A prediction about one person is a hint, and no more."
     )
     return (
-        f"**How far to trust it.** It has {mean}crossed accuracy {figure(whole.own.crossed)} on "
-        f"{whole.data}: told which of two people agrees with which of two statements, it is right "
+        f"**How far to trust it.** It has {mean}crossed accuracy {figure(widest.own.crossed)} on "
+        f"{widest.data}: told which of two people agrees with which of two statements, it is right "
         f"in {100 * value:.0f} of 100 cases, and a guess in 50. In {above} of {len(single)} "
         f"held-out data sets of real people the whole 95% interval lies above 0.5, in {below} "
         f"below it, {_rest(len(single) - above - below - without, without)}. Of two statements, "
@@ -194,8 +194,8 @@ def _written(estimate: Estimate, form: str) -> str:
 
 def as_dict(measured: Measurement) -> dict[str, Any]:
     """The measurement for JSON: names to numbers, None where a number is not known."""
-    found: dict[str, Any] = _plain(measured)
-    return found
+    fields: dict[str, Any] = _plain(measured)
+    return fields
 
 
 def _plain(value: Any) -> Any:

@@ -11,5 +11,5 @@ def opinion_and_critiques(opinion: str, critiques: Sequence[str]) -> str:
     A reward model takes one text a person (``RewardInput``). Critiques are said of another
     statement than the one that is rated, and often name only what is missing.
     """
-    said = [" ".join(each.split()) for each in critiques if each.strip()]
-    return " ".join([opinion.strip(), *said])
+    texts = [" ".join(each.split()) for each in critiques if each.strip()]
+    return " ".join([opinion.strip(), *texts])

@@ -70,12 +70,12 @@ class Description:
         """
         path = folder / DESCRIPTION
         try:
-            said = json.loads(path.read_text(encoding="utf-8"))
-            if (schema := said.pop("schema", None)) != SCHEMA:
+            fields = json.loads(path.read_text(encoding="utf-8"))
+            if (schema := fields.pop("schema", None)) != SCHEMA:
                 raise ValueError(f"its schema is {schema!r}, expected {SCHEMA!r}")
-            said["pair_text"] = PairText(**said["pair_text"])
-            said["calibration"] = LogisticCalibration(**said["calibration"])
-            description = cls(**said)
+            fields["pair_text"] = PairText(**fields["pair_text"])
+            fields["calibration"] = LogisticCalibration(**fields["calibration"])
+            description = cls(**fields)
             for name in FILES:
                 if sha256_of(folder / name) != description.sha256[name]:
                     raise ValueError(f"{name} was changed or cut short")
@@ -125,7 +125,7 @@ class ExportedRewardModel:
             import openvino as ov
             from tokenizers import Tokenizer
 
-        self._said = Description.read(folder)
+        self._description = Description.read(folder)
         self._tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
@@ -137,15 +137,15 @@ class ExportedRewardModel:
             {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"},
         )
         self._infer = Inference(compiled)
-        whole = "".join(self._said.sha256[name] for name in FILES) + json.dumps(
-            asdict(self._said.pair_text), sort_keys=True
+        ingredients = "".join(self._description.sha256[name] for name in FILES) + json.dumps(
+            asdict(self._description.pair_text), sort_keys=True
         )
-        self._weights_hash = hashlib.sha256(whole.encode()).hexdigest()
+        self._weights_hash = hashlib.sha256(ingredients.encode()).hexdigest()
 
     @property
     def name(self) -> str:
         """The name that it was trained under."""
-        return self._said.name
+        return self._description.name
 
     @property
     def weights_hash(self) -> str:
@@ -155,12 +155,12 @@ class ExportedRewardModel:
     @property
     def calibration(self) -> LogisticCalibration:
         """From its rewards to expected ratings."""
-        return self._said.calibration
+        return self._description.calibration
 
     @property
     def metadata(self) -> Mapping[str, Any]:
         """What it was trained on and how."""
-        return self._said.metadata
+        return self._description.metadata
 
     def rewards(
         self,
@@ -184,7 +184,7 @@ class ExportedRewardModel:
         order = sorted(range(len(unique)), key=lambda row: sum(map(len, unique[row])))
         for start in range(0, len(order), BLOCK):
             rows = order[start : start + BLOCK]
-            ids = self._said.pair_text.encode(self._tokenizer, [unique[row] for row in rows])
+            ids = self._description.pair_text.encode(self._tokenizer, [unique[row] for row in rows])
             for batch in batches_by_length(
                 [len(tokens) for tokens in ids], max_rows=_BATCH_ROWS, max_tokens=_BATCH_TOKENS
             ):
@@ -204,8 +204,8 @@ class ExportedRewardModel:
 
     def _score(self, rows: Sequence[Sequence[int]]) -> FloatArray:
         longest = max(map(len, rows))
-        width = padded_width(longest, step=_PAD_TO, limit=self._said.pair_text.max_tokens)
-        ids = np.full((len(rows), width), self._said.pad_token_id, dtype=np.int64)
+        width = padded_width(longest, step=_PAD_TO, limit=self._description.pair_text.max_tokens)
+        ids = np.full((len(rows), width), self._description.pad_token_id, dtype=np.int64)
         mask = np.zeros((len(rows), width), dtype=np.int64)
         for row, tokens in enumerate(rows):
             ids[row, : len(tokens)] = tokens

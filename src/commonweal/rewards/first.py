@@ -191,10 +191,10 @@ class FirstRewardModel:
                     f"fitted to {expected[file_name]}; run `commonweal models verify`, then "
                     "`commonweal models pull all-minilm-l6-v2`"
                 )
-        whole = hashlib.sha256(_sha256(head_path).encode())
+        digest = hashlib.sha256(_sha256(head_path).encode())
         for file_name in ENCODER_FILES:
-            whole.update(expected[file_name].encode())
-        self._weights_hash = whole.hexdigest()
+            digest.update(expected[file_name].encode())
+        self._weights_hash = digest.hexdigest()
         self._encoder = SentenceEncoder(
             encoder_folder,
             updates=self._head.updates(),

@@ -242,9 +242,9 @@ class _Accuracies:
         """Of one or several predictions a round, whose figures are averaged."""
         kinds: list[list[Resampled]] = [[] for _ in range(5)]
         for repeats, scored, times in zip(predictions, rounds, draws.times, strict=True):
-            found = [_accuracies(given, scored, times) for given in repeats]
+            accuracies = [_accuracies(given, scored, times) for given in repeats]
             for number, kind in enumerate(kinds):
-                kind.append(mean_of([one[number] for one in found]))
+                kind.append(mean_of([one[number] for one in accuracies]))
         return cls(tuple(draws.mean(kind) for kind in kinds))
 
     def minus(self, other: _Accuracies) -> _Accuracies:
@@ -282,16 +282,16 @@ def _by_length(rounds: Sequence[ScoredRound], draws: Draws, seed: int) -> ByLeng
         third = np.searchsorted(np.quantile(lengths, [1 / 3, 2 / 3]), lengths, side="left")
         masks: list[BoolArray] = [(third[:, None] == t) & (third[None, :] == t) for t in range(3)]
         masks += [third[:, None] > third[None, :], third[:, None] < third[None, :]]
-        found = [within_person_accuracy(own, answers, times, allowed=mask) for mask in masks]
+        measures = [within_person_accuracy(own, answers, times, allowed=mask) for mask in masks]
         # Where not whole questions are, statements are resampled: these correlations rest on them.
         drawn = np.ones((1, len(columns)))
         if draws.clusters is None:
             rng = rng_of(seed, "statements", rated.round_id)
             drawn = resample(len(columns), rng, len(times))
-        found += [
+        measures += [
             rank_correlation(lengths, np.nanmean(values, axis=0), drawn)
             for values in (own, rated.ratings[:, columns])
         ]
-        for kind, one in zip(kinds, found, strict=True):
+        for kind, one in zip(kinds, measures, strict=True):
             kind.append(one)
     return ByLength(*(draws.mean(kind).estimate for kind in kinds))

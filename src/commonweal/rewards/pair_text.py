@@ -48,7 +48,7 @@ class PairText:
         """The whole text, not cut."""
         values = given._asdict()
         # In one pass, so that braces in an opinion are only text.
-        return re.sub(_FIELD, lambda found: str(values[found[1]]), self.template)
+        return re.sub(_FIELD, lambda match: str(values[match[1]]), self.template)
 
     def encode(self, tokenizer: Any, inputs: Sequence[RewardInput]) -> list[list[int]]:
         """Token ids of each text, special tokens included: [n_inputs][at most max_tokens].
@@ -57,15 +57,15 @@ class PairText:
             tokenizer: a ``tokenizers.Tokenizer`` that neither truncates nor pads.
             inputs: what is to be judged.
         """
-        found: list[list[int]] = []
+        encoded: list[list[int]] = []
         # What a tokenizer returns is many times its ids, which alone are kept.
         for start in range(0, len(inputs), BLOCK):
             block = inputs[start : start + BLOCK]
             encodings = tokenizer.encode_batch([self.fill(given) for given in block])
             for given, encoding in zip(block, encodings, strict=True):
                 ids = encoding.ids
-                found.append(ids if len(ids) <= self.max_tokens else self._cut(tokenizer, given))
-        return found
+                encoded.append(ids if len(ids) <= self.max_tokens else self._cut(tokenizer, given))
+        return encoded
 
     def _cut(self, tokenizer: Any, given: RewardInput) -> list[int]:
         offsets = tokenizer.encode(given.opinion, add_special_tokens=False).offsets

@@ -157,13 +157,13 @@ class PromptedRewardModel:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of its predictions should know, in sentences."""
-        said = [f"predictions are by {self._model.model_id}, which was asked to read"]
+        notes = [f"predictions are by {self._model.model_id}, which was asked to read"]
         if self._calibrated is UNCALIBRATED:
-            said.append(
+            notes.append(
                 f"{self.name} is not calibrated here, so its numbers are unproven and its ranges "
                 "wide; `commonweal reward calibrate` fits it to ratings"
             )
-        return tuple(said)
+        return tuple(notes)
 
     def rewards(
         self, inputs: Sequence[RewardInput], *, on_done: Callable[[int], None] | None = None
@@ -199,13 +199,13 @@ class PromptedRewardModel:
             EngineError: the engine failed, or gave no rating of some statements.
         """
         about = self._quality.about_group(question, opinions)
-        found = self._read(self._quality, [Asked(about, text) for text in statements], None)
-        if n_missing := int(np.isnan(found).sum()):
+        ratings = self._read(self._quality, [Asked(about, text) for text in statements], None)
+        if n_missing := int(np.isnan(ratings).sum()):
             raise EngineError(
                 f"{self._model.model_id} gave no quality from 1 to 7 of {n_missing} of "
-                f"{len(found)} statements in {MAX_ATTEMPTS} attempts; try another model"
+                f"{len(ratings)} statements in {MAX_ATTEMPTS} attempts; try another model"
             )
-        return self._calibrated.quality.expected_rating(found)
+        return self._calibrated.quality.expected_rating(ratings)
 
     def ranges(self, expected: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Low and high for expected ratings, half of the ratings lay between them.
@@ -255,8 +255,8 @@ class PromptedRewardModel:
             self._on_cost(self._cost(prompt, list(new.values()), len(asked)))
         key_by_asked = {each: key for key, each in new.items()}
         blocks = self._by_probabilities if self._has_probabilities else self._by_answers
-        for found in blocks(prompt, list(new.values())):
-            rated = {key_by_asked[each]: rating for each, rating in found.items()}
+        for block in blocks(prompt, list(new.values())):
+            rated = {key_by_asked[each]: rating for each, rating in block.items()}
             if self._store is not None:
                 self._store.keep(rated)
             known |= rated

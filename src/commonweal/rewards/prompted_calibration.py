@@ -92,18 +92,18 @@ def read_calibration(path: Path) -> ReadingCalibration | None:
         InputError: the file is not one.
     """
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        if told["schema"] != SCHEMA_VERSION:
-            raise ValueError(f"its schema is {told['schema']!r}, not {SCHEMA_VERSION}")
-        interval = tuple((float(a), float(b), float(c)) for a, b, c in told["interval"])
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        if fields["schema"] != SCHEMA_VERSION:
+            raise ValueError(f"its schema is {fields['schema']!r}, not {SCHEMA_VERSION}")
+        interval = tuple((float(a), float(b), float(c)) for a, b, c in fields["interval"])
         if not interval or not np.isfinite(interval).all():
             raise ValueError("its interval holds no numbers")
         return ReadingCalibration(
-            LogisticCalibration(**told["agreement"]),
-            LogisticCalibration(**told["quality"]),
+            LogisticCalibration(**fields["agreement"]),
+            LogisticCalibration(**fields["quality"]),
             interval,
-            str(told["fitted_to"]),
-            tuple(map(str, told["questions"])),
+            str(fields["fitted_to"]),
+            tuple(map(str, fields["questions"])),
         )
     except FileNotFoundError:
         return None
@@ -120,7 +120,7 @@ def write_calibration(path: Path, calibration: ReadingCalibration, about: dict[s
     Raises:
         InputError: the file cannot be written.
     """
-    told = {
+    fields = {
         "schema": SCHEMA_VERSION,
         **about,
         "agreement": _plain(calibration.agreement),
@@ -136,7 +136,7 @@ def write_calibration(path: Path, calibration: ReadingCalibration, about: dict[s
             f"cannot make {path.parent} ({error}); set COMMONWEAL_DATA to a folder that you may "
             "write to"
         ) from error
-    write_whole(path, json.dumps(told, ensure_ascii=False, indent=2) + "\n")
+    write_whole(path, json.dumps(fields, ensure_ascii=False, indent=2) + "\n")
 
 
 def _plain(one: LogisticCalibration) -> dict[str, Any]:
@@ -156,8 +156,10 @@ def interval_of(
     """
     expected, ratings = np.asarray(expected, np.float64), np.asarray(ratings, np.float64)
     n_bins = max(1, min(MAX_BINS, expected.size // MIN_IN_BIN))
-    found = []
+    intervals = []
     for part in np.array_split(np.argsort(expected, kind="stable"), n_bins):
         low, high = np.quantile(ratings[part] - expected[part], [(1 - SHARE) / 2, (1 + SHARE) / 2])
-        found.append((float(expected[part].mean()), max(0.0, -float(low)), max(0.0, float(high))))
-    return tuple(found)
+        intervals.append(
+            (float(expected[part].mean()), max(0.0, -float(low)), max(0.0, float(high)))
+        )
+    return tuple(intervals)

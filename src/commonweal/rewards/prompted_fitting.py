@@ -39,8 +39,8 @@ def fit_reading(
     """
     inputs, answers = [], []
     rounds = rated_rounds(dataset)
-    for whole in rounds:
-        rated = whole.of_raters(max_people, rng_of(SEED, "people", whole.round_id))
+    for round_ in rounds:
+        rated = round_.of_raters(max_people, rng_of(SEED, "people", round_.round_id))
         rows, columns = np.nonzero(np.isfinite(rated.ratings))
         for row, column in zip(rows, columns, strict=True):
             given = RewardInput(rated.question, rated.opinions[row], rated.statements[column])
@@ -63,5 +63,5 @@ def fit_reading(
         quality=UNCALIBRATED.quality,
         interval=interval_of(fitted.expected_rating(rewards), ratings),
         fitted_to=fitted_to,
-        questions=tuple(dict.fromkeys(whole.question for whole in rounds)),
+        questions=tuple(dict.fromkeys(round_.question for round_ in rounds)),
     )

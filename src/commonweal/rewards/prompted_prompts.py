@@ -76,8 +76,8 @@ class ReadingPrompt:
     def about_group(self, question: str, opinions: Sequence[str]) -> str:
         """The shared beginning for a group."""
         share = MAX_GROUP_CHARACTERS // max(1, len(opinions))
-        said = "\n".join(f"<opinion>{as_data(text)[:share]}</opinion>" for text in opinions)
-        return self.about.format(question=_cut(question), opinion=said)
+        listed = "\n".join(f"<opinion>{as_data(text)[:share]}</opinion>" for text in opinions)
+        return self.about.format(question=_cut(question), opinion=listed)
 
     def single(self, asked: Asked) -> Prompt:
         """The prompt that one number answers."""
@@ -128,10 +128,10 @@ def seed_of(attempt: int, about: str, texts: Sequence[str]) -> int:
 
 def by_about(asked: Iterable[Asked]) -> dict[str, list[str]]:
     """Statements by what they share."""
-    found: dict[str, list[str]] = {}
+    statements_by_about: dict[str, list[str]] = {}
     for each in asked:
-        found.setdefault(each.about, []).append(each.statement)
-    return found
+        statements_by_about.setdefault(each.about, []).append(each.statement)
+    return statements_by_about
 
 
 def chunks_of(asked: Iterable[Asked]) -> list[tuple[str, list[str]]]:
@@ -175,9 +175,9 @@ def read_ratings(answer: str, n_statements: int) -> list[int | None]:
         >>> read_ratings("I would rather not say.", 2)
         [None, None]
     """
-    found = _last_object(answer)
+    pairs = _last_object(answer)
     given: dict[str, list[Any]] = {}
-    for name, value in found:
+    for name, value in pairs:
         given.setdefault(name.strip(), []).append(value)
     return [_rating(given.get(str(number), [])) for number in range(1, n_statements + 1)]
 

@@ -73,26 +73,26 @@ def rank_statements(
             f"{dataset.about.name} has {len(there)} rounds; expected --round with one of "
             f"{', '.join(there[:5])}"
         )
-    found = matrix(dataset, round_id or there[0], with_opinion=False)
-    n_pairs = sum(text is not None for text in found.opinions) * len(found.statements)
+    round_ = matrix(dataset, round_id or there[0], with_opinion=False)
+    n_pairs = sum(text is not None for text in round_.opinions) * len(round_.statements)
     report = None if on_done is None else lambda n: on_done(n, n_pairs)
-    expected = warm_profile(model, found, dataset.about.scale, seed=seed, on_done=report)
+    expected = warm_profile(model, round_, dataset.about.scale, seed=seed, on_done=report)
     # Welfare is defined for positive utilities: the 7-point scale, as everywhere.
     points = dataset.about.scale.seven_points(expected)
     values = rule.welfare(points)
-    n_rated = np.isfinite(found.agreement).sum(axis=0)
+    n_rated = np.isfinite(round_.agreement).sum(axis=0)
     order = [column for column in rank(values).order if n_rated[column] >= min_rated]
     if not order:
         raise InputError(
-            f"{dataset.about.name}, round {found.round_id!r}: no statement was rated by "
+            f"{dataset.about.name}, round {round_.round_id!r}: no statement was rated by "
             f"{min_rated} people; expected a lower --min-rated"
         )
     return RankedRound(
-        found.question,
-        len(found.participant_ids),
+        round_.question,
+        len(round_.participant_ids),
         tuple(
             RankedStatement(
-                found.statements[column],
+                round_.statements[column],
                 float(values[column]),
                 int(n_rated[column]),
                 float(points[:, column].min()),

@@ -168,7 +168,7 @@ class Reader:
 
         folder = store.require(BACKBONE) if encoder_folder is None else encoder_folder
         self._weights = ReaderWeights.load(weights_path)
-        whole = hashlib.sha256(sha256_of(weights_path).encode())
+        digest = hashlib.sha256(sha256_of(weights_path).encode())
         for file_name, expected in sorted(self._weights.metadata["backbone_sha256"].items()):
             got = _sha256(folder / file_name)
             if got != expected:
@@ -177,8 +177,8 @@ class Reader:
                     f"to {expected}; run `commonweal models verify`, then `commonweal models pull "
                     f"{BACKBONE}`"
                 )
-            whole.update(expected.encode())
-        self._weights_hash = whole.hexdigest()
+            digest.update(expected.encode())
+        self._weights_hash = digest.hexdigest()
         tensors: dict[str, FloatArray32] = load_file(folder / "model.safetensors")
         for name, update in self._weights.updates.items():
             added = update[0] @ update[1] if isinstance(update, tuple) else update
@@ -230,8 +230,8 @@ class Reader:
         opinions.
         """
         inputs = [RewardInput(question, o, s) for o in opinions for s in statements]
-        found = self._read(inputs, None)[:, _QUALITY].reshape(len(opinions), len(statements))
-        return self._weights.quality_calibration.expected_rating(found.mean(axis=0))
+        logits = self._read(inputs, None)[:, _QUALITY].reshape(len(opinions), len(statements))
+        return self._weights.quality_calibration.expected_rating(logits.mean(axis=0))
 
     def ranges(self, expected: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Low and high for expected ratings, each of their shape: half of the grades lay
@@ -336,8 +336,8 @@ def _updates(
     arrays: Mapping[str, NDArray[Any]],
 ) -> dict[str, FloatArray32 | tuple[FloatArray32, FloatArray32]]:
     def part(name: str) -> FloatArray32:
-        found: FloatArray32 = arrays[name].astype(np.float32) * arrays[f"step/{name}"]
-        return found
+        array: FloatArray32 = arrays[name].astype(np.float32) * arrays[f"step/{name}"]
+        return array
 
     updates: dict[str, FloatArray32 | tuple[FloatArray32, FloatArray32]] = {}
     for stored in arrays:

@@ -67,14 +67,14 @@ def measure_reliability(
             for scored, cells in zip(rounds, places, strict=True)
         ]
     )
-    said = np.concatenate(
+    ratings = np.concatenate(
         [
             scale.seven_points(scored.rated.ratings[cells])
             for scored, cells in zip(rounds, places, strict=True)
         ]
     )
     bin_of = bins(expected)
-    added = terms(expected, said, round_weights(number), bin_of)
+    added = terms(expected, ratings, round_weights(number), bin_of)
     sums = np.zeros((len(draws.weights), added.shape[1]))
     for i, ((rows, _), times) in enumerate(zip(places, draws.times, strict=True)):
         per_person = by_group(added[number == i], rows, times.shape[1])
@@ -84,16 +84,16 @@ def measure_reliability(
         if draws.clusters is None
         else len(np.unique(draws.clusters))
     )
-    whole = added.sum(axis=0)
-    error, bias = error_and_bias(whole)
+    total = added.sum(axis=0)
+    error, bias = error_and_bias(total)
     return Reliability(
         unit=scale.as_seven_points,
         bins=tuple(
             Bin(float(mean), float(given), int(n))
-            for mean, given, n in zip(*curve(whole), np.bincount(bin_of), strict=True)
+            for mean, given, n in zip(*curve(total), np.bincount(bin_of), strict=True)
         ),
-        error=Estimate(float(error), np.nan, np.nan, n_clusters, len(said), NO_INTERVAL),
+        error=Estimate(float(error), np.nan, np.nan, n_clusters, len(ratings), NO_INTERVAL),
         bias=Resampled(
-            float(bias), error_and_bias(sums)[:, 1], n_clusters, len(said), draws.unit
+            float(bias), error_and_bias(sums)[:, 1], n_clusters, len(ratings), draws.unit
         ).estimate,
     )

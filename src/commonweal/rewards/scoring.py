@@ -123,18 +123,18 @@ def rated_rounds(dataset: Dataset) -> list[RatedRound]:
         row["round_id"]: row
         for row in dataset.rounds.select("round_id", "question_id", "topic").iter_rows(named=True)
     }
-    found = [
+    rounds = [
         _in_order(matrix, about[matrix.round_id], dataset.about.scale)
         for matrix in matrices(dataset)
         if np.isfinite(matrix.agreement).any()
     ]
-    if not found:
+    if not rounds:
         raise InputError(
             f"{dataset.about.name}: nobody who has an opinion rated a statement of somebody else; "
             f"expected at least one such rating among {dataset.ratings.height} ratings and "
             f"{dataset.opinions.height} opinions"
         )
-    return sorted(found, key=lambda rated: _by_id(rated.round_id))
+    return sorted(rounds, key=lambda rated: _by_id(rated.round_id))
 
 
 def score_rounds(

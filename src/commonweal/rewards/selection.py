@@ -75,9 +75,9 @@ def find_groups(
     """
     n_people = len(rated)
     shared = rated.astype(np.float32)
-    found: dict[tuple[int, ...], IntArray] = {}
+    groups: dict[tuple[int, ...], IntArray] = {}
     n_barren = 0
-    while n_people >= group_size and len(found) < max_groups and n_barren < _GIVE_UP:
+    while n_people >= group_size and len(groups) < max_groups and n_barren < _GIVE_UP:
         common = np.ones((_BATCH, rated.shape[1]), dtype=np.float32)
         chosen = np.zeros((_BATCH, 0), dtype=np.int64)
         for _ in range(group_size):
@@ -88,15 +88,15 @@ def find_groups(
             draw = np.where(fits, rng.random(fits.shape), -1.0).argmax(axis=1)
             common = common * shared[draw]
             chosen = np.column_stack([chosen, draw])
-        n_before = len(found)
+        n_before = len(groups)
         for members, columns in zip(np.sort(chosen, axis=1), common, strict=True):
             key = tuple(int(member) for member in members)
-            if len(found) < max_groups and key not in found:
-                found[key] = rng.permutation(np.flatnonzero(columns))[:n_statements]
-        n_barren = 0 if len(found) > n_before else n_barren + 1
+            if len(groups) < max_groups and key not in groups:
+                groups[key] = rng.permutation(np.flatnonzero(columns))[:n_statements]
+        n_barren = 0 if len(groups) > n_before else n_barren + 1
     return Groups(
-        np.array(list(found), dtype=np.int64).reshape(-1, group_size),
-        np.array(list(found.values()), dtype=np.int64).reshape(-1, n_statements),
+        np.array(list(groups), dtype=np.int64).reshape(-1, group_size),
+        np.array(list(groups.values()), dtype=np.int64).reshape(-1, n_statements),
     )
 
 
@@ -240,7 +240,7 @@ def _outcomes(
         )
 
     random = np.column_stack([mean.mean(axis=1), minimum.mean(axis=1)])
-    found = {
+    outcomes = {
         ("random", ""): np.column_stack([random, np.zeros_like(random), np.full_like(random, 0.5)]),
         ("best", ""): outcome(mean.max(axis=1), minimum.max(axis=1)),
     }
@@ -254,10 +254,10 @@ def _outcomes(
         utilities = [calibration.expected_rating(given[cells]) for given in repeats]
         for welfare, alpha in WELFARE_FUNCTIONS.items():
             chosen = [best(isoelastic(each, alpha)) for each in utilities]
-            found[scorer, welfare] = np.mean(
+            outcomes[scorer, welfare] = np.mean(
                 [outcome(mean[row, one], minimum[row, one]) for one in chosen], axis=0
             )
-    return found
+    return outcomes
 
 
 def _win_rate(chosen: FloatArray, among: FloatArray) -> FloatArray:

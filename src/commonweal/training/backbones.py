@@ -70,8 +70,8 @@ def _write_minilm(weights: Path, folder: Path) -> None:
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
     model = BertModel(BertConfig(**_MINILM_CONFIG), add_pooling_layer=False)
-    found: dict[str, Any] = load_file(weights / "model.safetensors")
-    model.load_state_dict({name: found[name] for name in model.state_dict()})
+    arrays: dict[str, Any] = load_file(weights / "model.safetensors")
+    model.load_state_dict({name: arrays[name] for name in model.state_dict()})
     model.save_pretrained(folder)
     marks = {"unk": "UNK", "cls": "CLS", "sep": "SEP", "pad": "PAD", "mask": "MASK"}
     PreTrainedTokenizerFast(

@@ -288,10 +288,10 @@ def _explained(error: ValidationError, kind: type[Part]) -> str:
         return f"unknown field {where!r}{meant}"
     if first["type"] == "missing":
         return f"field {where!r} is missing"
-    said = first["msg"].removeprefix("Value error, ")
+    message = first["msg"].removeprefix("Value error, ")
     if isinstance(first["input"], dict):  # of several fields together: the message names them
-        return f"[{where}] {said}" if where else said
-    return f"field {where!r} is {first['input']!r}: {said}"
+        return f"[{where}] {message}" if where else message
+    return f"field {where!r} is {first['input']!r}: {message}"
 
 
 def _rooted(config: Config, folder: Path) -> Config:

@@ -91,8 +91,8 @@ def opened(
 
 def _is_worth_keeping(folder: Path) -> bool:
     """Whether there is something to go on from: a whole checkpoint, or what was trained."""
-    made = (folder / name for name in (MODEL, RUNTIME, POLICY, CARD, FIT))
-    return last_checkpoint(folder) is not None or any(path.exists() for path in made)
+    results = (folder / name for name in (MODEL, RUNTIME, POLICY, CARD, FIT))
+    return last_checkpoint(folder) is not None or any(path.exists() for path in results)
 
 
 def _remove_ours(folder: Path) -> None:
@@ -111,8 +111,8 @@ def mark_whole(checkpoint: Path) -> None:
 
 def last_checkpoint(folder: Path) -> Path | None:
     """The newest whole checkpoint of the run; None where there is none."""
-    found = [path.parent for path in (folder / CHECKPOINTS).glob(f"checkpoint-*/{_WHOLE}")]
-    return max(found, key=lambda path: int(path.name.split("-")[1]), default=None)
+    complete = [path.parent for path in (folder / CHECKPOINTS).glob(f"checkpoint-*/{_WHOLE}")]
+    return max(complete, key=lambda path: int(path.name.split("-")[1]), default=None)
 
 
 def remove_partial_checkpoints(folder: Path) -> None:

@@ -32,7 +32,7 @@ def read_training_rounds(
     def count(what: str, n: int) -> None:
         counts[what] = counts.get(what, 0) + n
 
-    found, held_out = [], []
+    datasets, held_out = [], []
     for path in config.datasets:
         dataset = read_dataset(path)
         count("rounds", dataset.rounds.height)
@@ -51,11 +51,11 @@ def read_training_rounds(
             count(
                 "people dropped: unreliable", before - dataset.ratings["participant_id"].n_unique()
             )
-        found.append(dataset)
+        datasets.append(dataset)
     asked = list(
         dict.fromkeys(
             Question(text, name)
-            for dataset in found
+            for dataset in datasets
             for name, text in dataset.rounds.select("question_id", "question").iter_rows()
         )
     )
@@ -67,7 +67,7 @@ def read_training_rounds(
             counts["questions compared with the test splits"] = refuse_test_questions(
                 asked, config.question_split
             )
-    return found, asked
+    return datasets, asked
 
 
 def draw_share(names: Sequence[str], share: float, seed: int) -> frozenset[str]:

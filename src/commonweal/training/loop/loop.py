@@ -82,22 +82,22 @@ class Loop:
     def states(self) -> list[State]:
         """How far each stage is, in order."""
         keys: dict[str, str] = {}
-        found = []
+        states = []
         for stage in self.stages:
             key = keys[stage.name] = _key(stage, keys)
             folder = self.plan.out / stage.name
-            said = _read(folder / STAGE)
+            finished = _read(folder / STAGE)
             begun = _read(folder / BEGUN)
-            done = said if said and said["key"] == key else None
+            done = finished if finished and finished["key"] == key else None
             if done:
                 state = "done"
-            elif said or (begun and begun["key"] != key):
+            elif finished or (begun and begun["key"] != key):
                 state = "out of date"
             elif any(not file.exists() for file in stage.files):
                 state = "waiting"
             else:
                 state = "begun" if begun else "to do"
-            found.append(
+            states.append(
                 State(
                     stage.name,
                     stage.what,
@@ -107,7 +107,7 @@ class Loop:
                     done["counts"] if done else None,
                 )
             )
-        return found
+        return states
 
     def run(self, *, on_progress: Progress = no_progress) -> Iterator[str]:
         """Does what is not done, and says in lines what was done.
@@ -124,8 +124,8 @@ class Loop:
             for stage in self.stages:
                 key = keys[stage.name] = _key(stage, keys)
                 folder = out / stage.name
-                said, begun = _read(folder / STAGE), _read(folder / BEGUN)
-                if said and said["key"] == key:
+                finished, begun = _read(folder / STAGE), _read(folder / BEGUN)
+                if finished and finished["key"] == key:
                     n_done += 1
                     continue
                 missing = [file for file in stage.files if not file.exists()]
@@ -197,5 +197,5 @@ def _check_writes(plan: IteratePlan) -> None:
 def _read(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
-    said: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return said
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content

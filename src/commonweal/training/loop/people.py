@@ -81,10 +81,10 @@ def whose(plan: IteratePlan, turn: int | None) -> str:
     export = plan.people.evaluation_export if turn is None else plan.people.exports[turn]
     assert export is not None  # noqa: S101 - the plan was checked
     try:
-        told = json.loads((export / MANIFEST).read_text(encoding="utf-8"))["people"]
+        people = json.loads((export / MANIFEST).read_text(encoding="utf-8"))["people"]
     except (OSError, ValueError, KeyError, TypeError):  # not there yet, or said when it is read
         return "people"
-    return "people" if told == "human" else f"{told} people"
+    return "people" if people == "human" else f"{people} people"
 
 
 def check_arms(plan: IteratePlan, exported: Dataset) -> None:
@@ -122,11 +122,11 @@ def _further_questions(plan: IteratePlan) -> set[str]:
     from commonweal.datasets.dataset import read_dataset
     from commonweal.questions.records import TRAIN
 
-    found: set[str] = set()
+    questions: set[str] = set()
     paths = {*plan.sft.data.datasets, *plan.reward.data.datasets}
     for path in filter(Path.exists, paths):  # what is missing is told with its stage
-        found |= set(read_dataset(path).of_split(TRAIN).rounds["question"])
-    return found
+        questions |= set(read_dataset(path).of_split(TRAIN).rounds["question"])
+    return questions
 
 
 def _asked(plan: IteratePlan) -> list[Asked]:

@@ -65,15 +65,17 @@ class Written:
 
     def candidates(self) -> list[Row]:
         """Rows of the table ``candidates``."""
-        return [row for made in self.selections for row in candidate_rows(self.round_id, made)]
+        return [
+            row for selection in self.selections for row in candidate_rows(self.round_id, selection)
+        ]
 
     def predictions(self) -> list[Row]:
         """Rows of the table ``predictions``: none where nothing was predicted."""
         return [
             {**row, "reward_model": name}
-            for made in self.selections
-            if (name := made.provenance.get("reward_model")) is not None
-            for row in prediction_rows(self.round_id, made)
+            for selection in self.selections
+            if (name := selection.provenance.get("reward_model")) is not None
+            for row in prediction_rows(self.round_id, selection)
         ]
 
 
@@ -98,7 +100,7 @@ class Writing:
 
         def line(one: Round) -> Result:
             try:
-                return json.dumps(_told(write(one)), ensure_ascii=False)
+                return json.dumps(_line(write(one)), ensure_ascii=False)
             except CommonwealError as error:
                 return error
 
@@ -148,17 +150,19 @@ def _one_by_one(job: Job, tasks: Sequence[Task]) -> Results:
     yield from ((task, do(task[1])) for task in tasks)
 
 
-def with_written(dataset: Dataset, found: Iterable[Written], *, keep_predictions: bool) -> Dataset:
+def with_written(
+    dataset: Dataset, results: Iterable[Written], *, keep_predictions: bool
+) -> Dataset:
     """The dataset with the candidates that it has not yet, and what was predicted of them all."""
-    found = list(found)
+    results = list(results)
     known = set(dataset.candidates.select("round_id", "candidate_id").iter_rows())
     candidates = [
         row
-        for each in found
+        for each in results
         for row in each.candidates()
         if (row["round_id"], row["candidate_id"]) not in known
     ]
-    predictions = [row for each in found if keep_predictions for row in each.predictions()]
+    predictions = [row for each in results if keep_predictions for row in each.predictions()]
     return replace(
         dataset,
         candidates=pl.concat([dataset.candidates, frame("candidates", candidates)]),
@@ -173,7 +177,7 @@ def collected(
     began = time.perf_counter()
     draws: tuple[Selection, ...] = ()
     try:
-        found = collect(
+        collection = collect(
             one.question,
             one.opinions,
             policy=policy,
@@ -181,10 +185,10 @@ def collected(
             plan=plan,
             seed=seed_of(seed, one.id),
         )
-        draws, said = found.draws, found.notes
+        draws, notes = collection.draws, collection.notes
     except GenerationError as error:
-        said = (str(error),)
-    return Written(one.id, draws, said, time.perf_counter() - began)
+        notes = (str(error),)
+    return Written(one.id, draws, notes, time.perf_counter() - began)
 
 
 def compared(
@@ -203,7 +207,7 @@ def compared(
     """
     began = time.perf_counter()
     question, opinions, _ = check_group(one.question, one.opinions)
-    found: list[Selection] = []
+    selections: list[Selection] = []
     failures: list[str] = []
     for name, policy in policies.items():
         rule = read_policy_name(name).rule
@@ -214,7 +218,7 @@ def compared(
             seed=(seed_of(seed, one.id, name),),
         )
         try:
-            (made,) = select(
+            (selection,) = select(
                 question,
                 opinions,
                 [wanted],
@@ -225,9 +229,11 @@ def compared(
         except GenerationError as error:
             failures.append(f"{name}: {error}")
             continue
-        named = (replace(each, id=f"{name}-{each.id}", policy=name) for each in made.candidates)
-        found.append(replace(made, candidates=tuple(named)))
-    return Written(one.id, tuple(found), tuple(failures), time.perf_counter() - began)
+        named = (
+            replace(each, id=f"{name}-{each.id}", policy=name) for each in selection.candidates
+        )
+        selections.append(replace(selection, candidates=tuple(named)))
+    return Written(one.id, tuple(selections), tuple(failures), time.perf_counter() - began)
 
 
 def predicted(one: Round, reward: RewardModel) -> Written:
@@ -239,7 +245,7 @@ def predicted(one: Round, reward: RewardModel) -> Written:
         [opinion.text for opinion in one.opinions],
         [candidate.text for candidate in one.candidates],
     )
-    made = Selection(
+    selection = Selection(
         question=one.question,
         opinions=one.opinions,
         candidates=one.candidates,
@@ -250,16 +256,16 @@ def predicted(one: Round, reward: RewardModel) -> Written:
         timings_seconds={},
         provenance={"reward_model": reward.name},
     )
-    return Written(one.id, (made,), (), time.perf_counter() - began)
+    return Written(one.id, (selection,), (), time.perf_counter() - began)
 
 
-def _told(found: Written) -> dict[str, Any]:
+def _line(result: Written) -> dict[str, Any]:
     return {
         "schema": JOURNAL,
-        "round_id": found.round_id,
-        "selections": [selection_to_dict(each) for each in found.selections],
-        "failures": list(found.failures),
-        "seconds": found.seconds,
+        "round_id": result.round_id,
+        "selections": [selection_to_dict(each) for each in result.selections],
+        "failures": list(result.failures),
+        "seconds": result.seconds,
     }
 
 
@@ -270,16 +276,18 @@ def _read_journal(path: Path) -> list[Written]:
     if not path.is_file():
         return []
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    whole = [line for line in lines if line.endswith("\n")]
-    if len(whole) < len(lines):
-        path.write_text("".join(whole), encoding="utf-8")
-    return [_read(told) for told in map(json.loads, whole) if told.get("schema") == JOURNAL]
+    complete = [line for line in lines if line.endswith("\n")]
+    if len(complete) < len(lines):
+        path.write_text("".join(complete), encoding="utf-8")
+    return [
+        _read(fields) for fields in map(json.loads, complete) if fields.get("schema") == JOURNAL
+    ]
 
 
-def _read(told: Mapping[str, Any]) -> Written:
+def _read(fields: Mapping[str, Any]) -> Written:
     return Written(
-        told["round_id"],
-        tuple(map(selection_from_dict, told["selections"])),
-        tuple(told["failures"]),
-        told["seconds"],
+        fields["round_id"],
+        tuple(map(selection_from_dict, fields["selections"])),
+        tuple(fields["failures"]),
+        fields["seconds"],
     )

@@ -165,8 +165,8 @@ def _compared(plan: IteratePlan) -> str:
 
 
 def _split_file(plan: IteratePlan) -> tuple[Path, ...]:
-    found = {plan.sft.data.question_split, plan.reward.data.question_split}
-    return tuple(sorted(path for path in found if path is not None))
+    files = {plan.sft.data.question_split, plan.reward.data.question_split}
+    return tuple(sorted(path for path in files if path is not None))
 
 
 def _generate(
@@ -191,21 +191,21 @@ def _generate(
     if plan.people.kind == "replay":  # people wrote what they voted on
         write_dataset(dataset, folder / ROUNDS, overwrite=True)
         return {"rounds": dataset.rounds.height, "shown": dataset.candidates.height}
-    found = written(
+    new = written(
         rounds_of(dataset),
         Writing(partial(_collecting, plan, turn)),
         folder / "journal.jsonl",
         share=_share(plan, workers, plan.collection.n_candidates),
         on_progress=progress,
     )
-    whole = with_written(dataset, found, keep_predictions=True)
-    write_dataset(whole, folder / ROUNDS, overwrite=True)
+    rounds = with_written(dataset, new, keep_predictions=True)
+    write_dataset(rounds, folder / ROUNDS, overwrite=True)
     return {
-        "rounds": whole.rounds.height,
-        "statements written": whole.candidates.height,
-        "completions drawn": sum(each.n_sampled for each in found),
-        "shown": int(whole.candidates["shown"].sum()),
-        "_work_seconds": sum(each.seconds for each in found),
+        "rounds": rounds.rounds.height,
+        "statements written": rounds.candidates.height,
+        "completions drawn": sum(each.n_sampled for each in new),
+        "shown": int(rounds.candidates["shown"].sum()),
+        "_work_seconds": sum(each.seconds for each in new),
     }
 
 
@@ -257,10 +257,10 @@ def _sft(plan: IteratePlan, turn: int, folder: Path, progress: Progress) -> dict
     )
     for _ in run_sft(config, on_progress=progress):
         pass
-    said = json.loads((config.out / run_folder.FIT).read_text(encoding="utf-8"))
+    fit = json.loads((config.out / run_folder.FIT).read_text(encoding="utf-8"))
     return {
-        "statements learned from": said["counts"]["training statements"],
-        "best step": said["best_step"],
+        "statements learned from": fit["counts"]["training statements"],
+        "best step": fit["best_step"],
     }
 
 
@@ -287,8 +287,8 @@ def _reward(plan: IteratePlan, turn: int, folder: Path, progress: Progress) -> d
         used = {"reward": plan.reward.fallback}
         counts[f"model that predicts the reverse, {plan.reward.fallback} instead"] = 1
     write_whole(folder / USED, json.dumps(used) + "\n")
-    said = json.loads((config.out / run_folder.FIT).read_text(encoding="utf-8"))
-    return {"best step": said["best_step"], **counts}
+    fit = json.loads((config.out / run_folder.FIT).read_text(encoding="utf-8"))
+    return {"best step": fit["best_step"], **counts}
 
 
 def _evaluate(
@@ -319,7 +319,7 @@ def _evaluate(
             ),
         )
         is_replay = plan.people.kind == "replay"
-        found = written(
+        statements = written(
             rounds_of(rounds),
             Writing(partial(_predicting if is_replay else _comparing, plan)),
             folder / "journal.jsonl",
@@ -329,13 +329,13 @@ def _evaluate(
         rated = rate_rounds(
             crowd,
             # No predictions of the model that picked what is rated.
-            with_written(rounds, found, keep_predictions=is_replay),
+            with_written(rounds, statements, keep_predictions=is_replay),
             rng=np.random.default_rng([plan.seed, turn, 1]),
             on_progress=progress,
         )
         counts = {
-            "statements that could not be written": sum(len(each.failures) for each in found),
-            "_work_seconds": sum(each.seconds for each in found),
+            "statements that could not be written": sum(len(each.failures) for each in statements),
+            "_work_seconds": sum(each.seconds for each in statements),
         }
     trained_on = [
         read_dataset(path).rounds["question"] for path in _rated_so_far(plan, plan.iterations - 1)

@@ -77,7 +77,7 @@ def read_split(config: RewardData, seed: int) -> Split:
     def count(what: str, n: int) -> None:
         counts[what] = counts.get(what, 0) + n
 
-    found, asked = read_training_rounds(config, counts)
+    datasets, asked = read_training_rounds(config, counts)
     kept_back = _development_questions(asked, config, seed)
     parts = []
     for name, inside in (("training", False), ("development", True)):
@@ -89,7 +89,7 @@ def read_split(config: RewardData, seed: int) -> Split:
                     if (normal_form(text) in kept_back) == inside
                 ]
             )
-            for dataset in found
+            for dataset in datasets
         )
         rows = _comparisons(rounds, config, seed)
         if inside:  # in an order drawn by the seed, so that the first are a draw of all
@@ -153,11 +153,11 @@ def as_tokens(
 def inputs_of(part: Part) -> list[RewardInput]:
     """Everything that the rows compare, each input once, in the rows' order."""
     texts = [_Texts(dataset) for dataset in part.rounds]
-    found: dict[RewardInput, None] = {}
+    inputs: dict[RewardInput, None] = {}
     for number, round_id, person, *candidates, _ in part.rows.iter_rows():
         for candidate in candidates:
-            found[texts[number].input(round_id, person, candidate)] = None
-    return list(found)
+            inputs[texts[number].input(round_id, person, candidate)] = None
+    return list(inputs)
 
 
 class _Texts:
@@ -247,10 +247,10 @@ def _comparisons(rounds: Sequence[Dataset], config: RewardData, seed: int) -> pl
             ]
     if not frames:
         return pl.DataFrame(schema=_ROW_SCHEMA)
-    whole = pl.concat(frames).sample(fraction=1, shuffle=True, seed=seed)
+    comparisons = pl.concat(frames).sample(fraction=1, shuffle=True, seed=seed)
     turn = pl.int_range(pl.len()).over("dataset", "round_id", "is_crossed")
     return (
-        whole.with_columns(is_crossed=pl.col("other_participant_id").is_not_null())
+        comparisons.with_columns(is_crossed=pl.col("other_participant_id").is_not_null())
         .filter(~pl.col("is_crossed") | (turn < config.max_crossed_per_round))
         .drop("is_crossed")
     )

@@ -243,15 +243,15 @@ class TorchScorer:
     def __init__(self, folder: Path, pair_text: PairText) -> None:
         self.network: Any = _network(folder)
         n_tokens = self.network.get_input_embeddings().num_embeddings
-        found = _tokenizer(folder, n_tokens)
-        self.tokenizer: Any = found.backend_tokenizer
+        tokenizer = _tokenizer(folder, n_tokens)
+        self.tokenizer: Any = tokenizer.backend_tokenizer
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
         # A decoder finds the text's last token by it. TRL gives a network its tokenizer's, which an
         # adapter does not keep.
         config = self.network.config.get_text_config()
         if config.pad_token_id is None:
-            config.pad_token_id = found.pad_token_id
+            config.pad_token_id = tokenizer.pad_token_id
         pad = config.pad_token_id
         if pad is None or not 0 <= pad < n_tokens:
             raise InputError(
@@ -324,8 +324,8 @@ def _tokenizer(folder: Path, n_tokens: int) -> Any:
             "network was trained with beside it: tokenizer.save_pretrained(FOLDER)"
         )
     try:
-        found = AutoTokenizer.from_pretrained(folder)
-        n_known = len(found.backend_tokenizer.get_vocab())
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        n_known = len(tokenizer.backend_tokenizer.get_vocab())
     except Exception as error:  # tokenizers raises no class of its own
         reason = " ".join(str(error).split())[:400]
         raise InputError(
@@ -337,7 +337,7 @@ def _tokenizer(folder: Path, n_tokens: int) -> Any:
             f"{folder}: the tokenizer knows {n_known:,} tokens and the network {n_tokens:,}; "
             "expected the tokenizer that the network was trained with"
         )
-    return found
+    return tokenizer
 
 
 class _Logits(nn.Module):  # type: ignore[misc]

@@ -108,11 +108,11 @@ def _measured(
     models, left_out = _baselines(trained)
     models.append(model)
     jobs = [(one, name, dataset) for name, dataset in sets for one in models]
-    found: list[Measurement] = []
+    measured: list[Measurement] = []
     for number, (one, name, dataset) in enumerate(jobs):
-        told = partial(_told, on_progress, number, len(jobs))
-        found.append(measure(one, dataset, name=name, on_done=told))
-    own = [one for one in found if one.model == model.name]
+        report = partial(_told, on_progress, number, len(jobs))
+        measured.append(measure(one, dataset, name=name, on_done=report))
+    own = [one for one in measured if one.model == model.name]
     (config.out / run_folder.PICTURES).mkdir(exist_ok=True)
     plots = [f"{run_folder.PICTURES}/{number}.svg" for number in range(1, len(own) + 1)]
     for plot, each in zip(plots, own, strict=True):
@@ -123,7 +123,7 @@ def _measured(
         how_made=(*text.how_made, f"Measured {tested}."),
         knowing=(*text.knowing, *left_out),
     )
-    write_card(card, model, found, text, plots=plots)
+    write_card(card, model, measured, text, plots=plots)
     yield f"Measured {tested}; crossed accuracy (a guess gets 0.500):"
     for each in own:
         crossed = each.own.crossed

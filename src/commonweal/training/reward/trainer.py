@@ -135,7 +135,7 @@ class CrossedRewardTrainer(RewardTrainer):  # type: ignore[misc]
         Processes average their losses and have batches of different sizes: each divides by the
         mean size, so that the average is that of one process with all the rows.
         """
-        found = torch.stack(
+        counts = torch.stack(
             [
                 _n_right(differences),
                 differences.sum(),
@@ -144,7 +144,7 @@ class CrossedRewardTrainer(RewardTrainer):  # type: ignore[misc]
                 differences.new_tensor(len(crossed)),
             ]
         )
-        right, margin, n, crossed_right, n_crossed = self.accelerator.reduce(found, "sum").tolist()
+        right, margin, n, crossed_right, n_crossed = self.accelerator.reduce(counts, "sum").tolist()
         metrics = self._metrics["train" if self.model.training else "eval"]
         metrics["accuracy"].append(right / n)
         metrics["margin"].append(margin / n)

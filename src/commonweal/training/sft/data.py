@@ -75,19 +75,19 @@ def read_sft_split(config: SftData, seed: int) -> SftSplit:
         )
     counts: dict[str, int] = {}
     sources: list[str] = []
-    found: list[Example] = []
+    examples: list[Example] = []
     if config.starter_set:
-        whole = load_starter_set()
-        learn, held_out = starter_split(config, whole)
+        starter_set = load_starter_set()
+        learn, held_out = starter_split(config, starter_set)
         sources.append(
             "the starter set (written for this project; nobody said or rated any of it): part of "
             "commonweal, under its licence"
         )
         if config.question_split is not None:
             refuse_test_questions((each.question for each in learn), config.question_split)
-        counts["starter set: examples"] = len(whole)
+        counts["starter set: examples"] = len(starter_set)
         counts["starter set: held out in whole topics, never seen"] = len(held_out)
-        found += _of_starter_set(learn)
+        examples += _of_starter_set(learn)
     datasets, asked = read_training_rounds(config, counts)
     sources += [
         f"{about.name} ({about.people}): {about.licence or 'licence not stated'}. "
@@ -95,13 +95,13 @@ def read_sft_split(config: SftData, seed: int) -> SftSplit:
         for about in (dataset.about for dataset in datasets)
     ]
     if datasets:
-        found += _of_datasets(datasets, config, counts)
-    counts["statements"] = len(found)
-    found = list(dict.fromkeys(found))
-    counts["statements that are different"] = len(found)
-    kept_back = _development_topics(found, asked, config, seed)
-    training = tuple(each for each in found if each.topic not in kept_back)
-    development = tuple(each for each in found if each.topic in kept_back)
+        examples += _of_datasets(datasets, config, counts)
+    counts["statements"] = len(examples)
+    examples = list(dict.fromkeys(examples))
+    counts["statements that are different"] = len(examples)
+    kept_back = _development_topics(examples, asked, config, seed)
+    training = tuple(each for each in examples if each.topic not in kept_back)
+    development = tuple(each for each in examples if each.topic in kept_back)
     counts["training statements"] = len(training)
     counts["development statements"] = len(development)
     for part, name, least in (
@@ -117,13 +117,13 @@ def read_sft_split(config: SftData, seed: int) -> SftSplit:
 
 
 def starter_split(
-    config: SftData, whole: Sequence[StarterExample]
+    config: SftData, examples: Sequence[StarterExample]
 ) -> tuple[tuple[StarterExample, ...], tuple[StarterExample, ...]]:
     """The starter set's examples to learn from, and those that no run ever sees.
 
     The same topics whatever the run's seed: what is held out for judging stays held out.
     """
-    return split_starter_set(whole, n_held_out=config.starter_held_out, seed=0)
+    return split_starter_set(examples, n_held_out=config.starter_held_out, seed=0)
 
 
 def as_rows(
@@ -155,12 +155,12 @@ def as_rows(
         for n_before in range(n_orders):
             order = names if n_before == 0 else [names[i] for i in rng.permutation(len(names))]
             prompt = template.render(example.question, [texts[name] for name in order])
-            before, whole = _tokens(tokenizer, prompt, example.statement)
-            if len(whole) > max_tokens:
+            before, token_ids = _tokens(tokenizer, prompt, example.statement)
+            if len(token_ids) > max_tokens:
                 n_too_long += 1
                 continue
-            rows["input_ids"].append(whole)
-            rows["completion_mask"].append([0] * len(before) + [1] * (len(whole) - len(before)))
+            rows["input_ids"].append(token_ids)
+            rows["completion_mask"].append([0] * len(before) + [1] * (len(token_ids) - len(before)))
     return rows, n_too_long
 
 
@@ -203,7 +203,7 @@ def _of_datasets(
     def count(what: str, n: int) -> None:
         counts[what] = counts.get(what, 0) + n
 
-    found: list[Example] = []
+    taken: list[Example] = []
     qualities: list[float] = []
     for path, dataset in zip(config.datasets, datasets, strict=True):
         if dataset.about.scale != LIKERT_7:
@@ -222,14 +222,14 @@ def _of_datasets(
             "of these, left out: nobody knows whose opinions they saw",
             good.height - n_refused - len(examples),
         )
-        found += examples
-    if len(found) < MIN_EXAMPLES and not config.starter_set:
+        taken += examples
+    if len(taken) < MIN_EXAMPLES and not config.starter_set:
         raise InputError(
-            f"{len(found)} statements can be learned from at data.min_quality = "
+            f"{len(taken)} statements can be learned from at data.min_quality = "
             f"{config.min_quality:g}, expected at least {MIN_EXAMPLES}. "
             f"{_at_each_threshold(qualities)}"
         )
-    return found
+    return taken
 
 
 def _at_each_threshold(qualities: Sequence[float]) -> str:
@@ -249,7 +249,7 @@ def _examples(dataset: Dataset, good: pl.DataFrame) -> tuple[list[Example], int]
         ).iter_rows()
     }
     kept = dataset.candidates.join(good, on=["round_id", "candidate_id"], maintain_order="left")
-    found, n_refused = [], 0
+    examples, n_refused = [], 0
     for round_id, text, included in kept.select(
         "round_id", "text", "included_opinion_ids"
     ).iter_rows():
@@ -261,14 +261,14 @@ def _examples(dataset: Dataset, good: pl.DataFrame) -> tuple[list[Example], int]
         if isinstance(parsed, Rejection):
             n_refused += 1
         else:
-            found.append(Example(normal_form(question), question, seen, parsed))
-    return found, n_refused
+            examples.append(Example(normal_form(question), question, seen, parsed))
+    return examples, n_refused
 
 
 def _development_topics(
-    found: Sequence[Example], asked: Sequence[Question], config: SftData, seed: int
+    examples: Sequence[Example], asked: Sequence[Question], config: SftData, seed: int
 ) -> frozenset[str]:
-    topics = sorted({each.topic for each in found})
+    topics = sorted({each.topic for each in examples})
     if config.development:
         named = {normal_form(each.text) for each in asked if each.id in config.development}
         if not named & set(topics):

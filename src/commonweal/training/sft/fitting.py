@@ -63,10 +63,10 @@ def fit_policy(config: SftConfig, *, on_progress: Progress = no_progress) -> Tra
     split = read_sft_split(config.data, config.training.seed)
     weights, done = config.out / run_folder.MODEL, config.out / run_folder.FIT
     if done.is_file():
-        said = json.loads(done.read_text(encoding="utf-8"))
-        split.counts.update(said["counts"])
+        fit = json.loads(done.read_text(encoding="utf-8"))
+        split.counts.update(fit["counts"])
         history = trainers.read_metrics(config.out)
-        return TrainedPolicy(weights, template, split, said["best_step"], history)
+        return TrainedPolicy(weights, template, split, fit["best_step"], history)
     trainer = _trainer(config, template, split, on_progress)
     with trainers.stops_explained(config.out):
         best_step = trainers.train(trainer, config.out)
@@ -86,8 +86,8 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]
     """TRL's, with a loss that is checked to be a number."""
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        found = super().compute_loss(model, inputs, *args, **kwargs)
-        loss = found[0] if isinstance(found, tuple) else found
+        computed = super().compute_loss(model, inputs, *args, **kwargs)
+        loss = computed[0] if isinstance(computed, tuple) else computed
         if not math.isfinite(loss.item()):
             texts = self.processing_class.batch_decode(inputs["input_ids"])
             batch = "; ".join(" ".join(text.split())[-80:] for text in texts)
@@ -95,7 +95,7 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]
                 f"the loss is {loss.item()} at step {self.state.global_step}, on the statements "
                 f"that end: {batch}. Try a lower learning_rate, float32, or take these out"
             )
-        return found
+        return computed
 
 
 def _trainer(
@@ -174,8 +174,8 @@ def _adapted(network: Any, n_last_layers: int) -> str | list[str]:
         name
         for name, module in network.named_modules()
         if isinstance(module, torch.nn.Linear)
-        and (found := re.search(r"\.layers\.(\d+)\.", name))
-        and int(found[1]) >= first
+        and (match := re.search(r"\.layers\.(\d+)\.", name))
+        and int(match[1]) >= first
     ]
 
 
@@ -192,10 +192,10 @@ def _start(config: SftConfig, template: PromptTemplate) -> Path:
             f"model.start is {name}, which holds {policy.weights} weights of {policy.base}; "
             f"expected low-rank updates of model.base, {config.model.base}"
         )
-    said = json.loads((policy.path / "adapter_config.json").read_text(encoding="utf-8"))
-    if said["r"] != config.model.lora_rank:
+    adapter = json.loads((policy.path / "adapter_config.json").read_text(encoding="utf-8"))
+    if adapter["r"] != config.model.lora_rank:
         raise InputError(
-            f"model.start is {name}, whose updates have rank {said['r']}; expected the same in "
+            f"model.start is {name}, whose updates have rank {adapter['r']}; expected the same in "
             f"model.lora_rank, which is {config.model.lora_rank}"
         )
     if not policy.template.asks_like(template):

@@ -89,12 +89,16 @@ def _copy_updates(weights: Path, folder: Path, base: str) -> None:
     from safetensors.torch import load_file, save_file
 
     (name,) = WEIGHTS["lora"]
-    found = load_file(weights / name)
-    halved = {key: tensor.to(torch.float16).contiguous() for key, tensor in found.items()}
+    tensors = load_file(weights / name)
+    halved = {key: tensor.to(torch.float16).contiguous() for key, tensor in tensors.items()}
     save_file(halved, folder / name)
-    said = json.loads((weights / "adapter_config.json").read_text(encoding="utf-8"))
-    said["base_model_name_or_path"] = base  # not where it lay on the machine that trained it
-    write_whole(folder / "adapter_config.json", json.dumps(said, indent=2, sort_keys=True) + "\n")
+    adapter_config = json.loads((weights / "adapter_config.json").read_text(encoding="utf-8"))
+    adapter_config["base_model_name_or_path"] = (
+        base  # not where it lay on the machine that trained it
+    )
+    write_whole(
+        folder / "adapter_config.json", json.dumps(adapter_config, indent=2, sort_keys=True) + "\n"
+    )
 
 
 def _card(config: SftConfig, trained: TrainedPolicy) -> str:
