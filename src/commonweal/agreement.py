@@ -181,7 +181,7 @@ def find_agreement(
     load_seconds = round(perf_counter() - began, 3)
 
     if is_many:
-        found = find_among_many(
+        result = find_among_many(
             asked,
             everybody,
             policy=writer,
@@ -198,12 +198,12 @@ def find_agreement(
             on_progress=progress,
         )
         return replace(
-            found,
-            timings_seconds={"load": load_seconds, **found.timings_seconds},
-            provenance=found.provenance | {"policy": named.name or writer.name},
+            result,
+            timings_seconds={"load": load_seconds, **result.timings_seconds},
+            provenance=result.provenance | {"policy": named.name or writer.name},
         )
     try:
-        (made,) = select(
+        (selection,) = select(
             asked,
             everybody,
             [Wanted(tuple(omit), n_candidates, (rule,), (seed,), named="from these opinions")],
@@ -219,27 +219,27 @@ def find_agreement(
         if progress.raised is not None and error.__cause__ is progress.raised:
             raise progress.raised from None
         raise
-    found = Agreement.of(
-        made,
-        notes=(*notes, *made.notes, *getattr(predictor, "notes", ())),
-        timings_seconds={"load": load_seconds, **made.timings_seconds},
-        provenance=made.provenance
+    result = Agreement.of(
+        selection,
+        notes=(*notes, *selection.notes, *getattr(predictor, "notes", ())),
+        timings_seconds={"load": load_seconds, **selection.timings_seconds},
+        provenance=selection.provenance
         | {"policy": named.name or writer.name}
-        | ({} if made.shortlist is None else {"shortlist": made.shortlist}),
+        | ({} if selection.shortlist is None else {"shortlist": selection.shortlist}),
         min_agreeing=min_agreeing,
     )
     LOG.info(
         "%s: %d people, %d candidates of %d completions, %.1f s, %s, %s, seed %d",
-        found.outcome.value,
+        result.outcome.value,
         len(everybody),
-        len(found.candidates),
-        found.n_sampled,
+        len(result.candidates),
+        result.n_sampled,
         perf_counter() - began,
         writer.model.model_id,
         predictor.name,
         seed,
     )
-    return replace(found, explanation=explain(made, predictor))
+    return replace(result, explanation=explain(selection, predictor))
 
 
 def shortlist_for(model: LanguageModel) -> int | None:
@@ -250,16 +250,16 @@ def shortlist_for(model: LanguageModel) -> int | None:
 
 def _copies(opinions: Sequence[Opinion]) -> tuple[str, ...]:
     """A note for each set of opinions that are nearly the same: perhaps one person's."""
-    found = []
+    notes = []
     for places in near_copies([each.text for each in opinions]):
         texts = {" ".join(opinions[place].text.casefold().split()) for place in places}
         if len(texts) > 1:  # the same words are noted where the group is checked
             names = ", ".join(opinions[place].id for place in places)
-            found.append(
+            notes.append(
                 f"participants {names} gave nearly the same opinion; each counts. Is it one "
                 "person under several names? Then give that opinion once"
             )
-    return tuple(found)
+    return tuple(notes)
 
 
 class _Told:

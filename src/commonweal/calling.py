@@ -72,9 +72,9 @@ class Call:
 
     def tell_draft(self, text: str) -> None:
         """Tells who waits for it; later texts nobody."""
-        told, self._on_draft = self._on_draft, None
-        if told is not None:
-            told(text)
+        on_draft, self._on_draft = self._on_draft, None
+        if on_draft is not None:
+            on_draft(text)
 
 
 _NO_CALL = Call()

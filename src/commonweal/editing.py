@@ -26,7 +26,7 @@ MAX_CHARACTERS = 5000
 
 
 def with_text(
-    found: Agreement,
+    result: Agreement,
     text: str,
     *,
     author: str,
@@ -39,7 +39,7 @@ def with_text(
     rule finds it best.
 
     Args:
-        found: a result.
+        result: a result.
         text: the whole text.
         author: who wrote it: a participant's id, or "facilitator".
         take: pick it, whatever the rule says: a person decides. The floor of quality, too, is a
@@ -50,35 +50,35 @@ def with_text(
         InputError: text or author is blank or too long, the text is there already, or the reward
             model is another.
     """
-    if found.population is not None:
+    if result.population is not None:
         raise InputError(
-            f"this is a result of {found.population.n_people:,} people, of whom a sample was "
+            f"this is a result of {result.population.n_people:,} people, of whom a sample was "
             "judged; a text is edited with a group of up to 100"
         )
     notes: list[str] = []
-    said = " ".join(cleaned(text, "the edited text", notes).split())
-    if not said or not author.strip():
+    edited = " ".join(cleaned(text, "the edited text", notes).split())
+    if not edited or not author.strip():
         raise InputError("the edited text or its author is blank; expected both")
-    if len(said) > MAX_CHARACTERS:
+    if len(edited) > MAX_CHARACTERS:
         raise InputError(
-            f"the edited text has {len(said):,} characters; expected at most {MAX_CHARACTERS:,}"
+            f"the edited text has {len(edited):,} characters; expected at most {MAX_CHARACTERS:,}"
         )
-    for each in found.candidates:
-        if each.text == said:
+    for each in result.candidates:
+        if each.text == edited:
             raise InputError(f"the edited text is that of {each.id}; expected another")
     predictor = load_reward_model(reward) if isinstance(reward, str) else reward
-    scored_by = found.provenance.get("reward_model_weights_sha256")
+    scored_by = result.provenance.get("reward_model_weights_sha256")
     if predictor.weights_hash != scored_by:
         raise InputError(
-            f"the others were predicted by {found.provenance.get('reward_model')!r} (weights "
+            f"the others were predicted by {result.provenance.get('reward_model')!r} (weights "
             f"{str(scored_by)[:12]}) and this text would be by {predictor.name!r} (weights "
             f"{predictor.weights_hash[:12]}), whose numbers do not compare; give the former, or "
             "find the statement anew where it is gone"
         )
-    numbers = [int(each.id[1:]) for each in found.candidates if each.id[1:].isdigit()]
+    numbers = [int(each.id[1:]) for each in result.candidates if each.id[1:].isdigit()]
     new = Candidate(
         id=f"c{max(numbers, default=0) + 1:02d}",
-        text=said,
+        text=edited,
         included_opinion_ids=(),
         policy=HUMAN,
         model="",
@@ -86,23 +86,25 @@ def with_text(
         seed=0,
         author=author.strip(),
     )
-    read_as = heard(found.opinions, found.all_critiques)
-    (own,) = scored([replace(found, candidates=(new,))], predictor, read_as=read_as)
-    tables: dict[str, Any] = {"candidates": (*found.candidates, new)}
+    read_as = heard(result.opinions, result.all_critiques)
+    (own,) = scored([replace(result, candidates=(new,))], predictor, read_as=read_as)
+    tables: dict[str, Any] = {"candidates": (*result.candidates, new)}
     for name in ("rewards", "utilities", "low", "high", "qualities"):
-        two = getattr(found, name), getattr(own, name)
+        two = getattr(result, name), getattr(own, name)
         tables[name] = None if two[0] is None or two[1] is None else np.concatenate(two, axis=-1)
-    known = {each.name: getattr(found, each.name) for each in fields(found)} | tables
-    made = type(found)(**known).picked([found.rule])
+    known = {each.name: getattr(result, each.name) for each in fields(result)} | tables
+    selection = type(result)(**known).picked([result.rule])
     if take:
-        column = len(found.candidates)
-        ranked = made.ranked[0]
+        column = len(result.candidates)
+        ranked = selection.ranked[0]
         assert ranked is not None  # noqa: S101 - for the type checker: an agreement has a rule
-        pick = Pick(column, found.rule, float(ranked.welfare[column]), ranked.ranking.ranks[column])
+        pick = Pick(
+            column, result.rule, float(ranked.welfare[column]), ranked.ranking.ranks[column]
+        )
         notes.append(f"{new.id} was taken by {new.author}, not by the rule")
-        made = replace(made, picks=(pick,))
+        selection = replace(selection, picks=(pick,))
     return replace(
-        made,
-        notes=(*found.notes, *notes),
-        explanation=explain(made, predictor, read_as=read_as),
+        selection,
+        notes=(*result.notes, *notes),
+        explanation=explain(selection, predictor, read_as=read_as),
     )

@@ -46,24 +46,24 @@ _CLAUSE = re.compile(
 
 
 def explain(
-    made: Selection, reward: RewardModel, *, read_as: Mapping[str, str] | None = None
+    selection: Selection, reward: RewardModel, *, read_as: Mapping[str, str] | None = None
 ) -> Explanation | None:
     """Why predictions of the first pick are as they are, where the reward model can point to it.
 
     Args:
-        made: with utilities, and a pick.
+        selection: with utilities, and a pick.
         reward: the model that predicted them.
         read_as: as ``select`` had it.
     """
-    if not made.picks or made.utilities is None or not isinstance(reward, GivesRanges):
+    if not selection.picks or selection.utilities is None or not isinstance(reward, GivesRanges):
         return None
     heard = read_as or {}
-    texts = {each.id: heard.get(each.id, each.text) for each in made.opinions}
-    found = _Found(made, made.utilities, made.picks[0].index, texts)
-    sides = _sides(found, reward)
+    texts = {each.id: heard.get(each.id, each.text) for each in selection.opinions}
+    chosen = _Chosen(selection, selection.utilities, selection.picks[0].index, texts)
+    sides = _sides(chosen, reward)
     return Explanation(
-        objections=_objections(found, reward),
-        divisions=_divisions(found, sides),
+        objections=_objections(chosen, reward),
+        divisions=_divisions(chosen, sides),
         shared=tuple(
             text for text, expected in sides if (expected >= RATING_NEUTRAL + CLEARLY_SHARED).all()
         ),
@@ -71,17 +71,17 @@ def explain(
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Chosen:
     """A selection that has a first pick: its column, and what was read of everybody by id."""
 
-    made: Selection
+    selection: Selection
     utilities: FloatArray
     column: int
     texts: Mapping[str, str]
 
     @property
     def text(self) -> str:
-        return self.made.candidates[self.column].text
+        return self.selection.candidates[self.column].text
 
 
 def clauses(text: str) -> list[str]:
@@ -94,45 +94,47 @@ def clauses(text: str) -> list[str]:
     return parts(_CLAUSE, text)
 
 
-def _objections(found: _Found, reward: RewardModel) -> tuple[Objection, ...]:
+def _objections(chosen: _Chosen, reward: RewardModel) -> tuple[Objection, ...]:
     """The sentence of each dissenter that speaks most clearly against the text.
 
     The lowest of all sentences read alone, and none where that is not clearly negative.
     """
-    ratings = found.utilities[:, found.column]
+    ratings = chosen.utilities[:, chosen.column]
     against = [row for row in np.argsort(ratings, kind="stable") if ratings[row] < RATING_NEUTRAL]
     objections = []
     for row in against[:MAX_PEOPLE]:
-        name = found.made.opinions[row].id
-        said = sentences(found.texts[name])[:MAX_SENTENCES]
-        if not said:
+        name = chosen.selection.opinions[row].id
+        texts = sentences(chosen.texts[name])[:MAX_SENTENCES]
+        if not texts:
             continue
-        _, expected = predictions(reward, found.made.question.text, said, [found.text])
+        _, expected = predictions(reward, chosen.selection.question.text, texts, [chosen.text])
         lowest = int(np.argmin(expected[:, 0]))
         if expected[lowest, 0] <= CLEARLY_AGAINST:
-            objections.append(Objection(name, said[lowest], float(expected[lowest, 0])))
+            objections.append(Objection(name, texts[lowest], float(expected[lowest, 0])))
     return tuple(objections)
 
 
-def _sides(found: _Found, reward: RewardModel) -> list[tuple[str, FloatArray]]:
+def _sides(chosen: _Chosen, reward: RewardModel) -> list[tuple[str, FloatArray]]:
     """Its clauses with everybody's expected rating of each alone; [] where it has one only."""
-    texts = clauses(found.text)
+    texts = clauses(chosen.text)
     if len(texts) < 2:
         return []
-    people = list(found.texts.values())
-    expected = utility_profile(reward, found.made.question.text, people, texts)
+    people = list(chosen.texts.values())
+    expected = utility_profile(reward, chosen.selection.question.text, people, texts)
     return [(text, expected[:, column]) for column, text in enumerate(texts)]
 
 
-def _divisions(found: _Found, sides: list[tuple[str, FloatArray]]) -> tuple[Division, ...]:
+def _divisions(chosen: _Chosen, sides: list[tuple[str, FloatArray]]) -> tuple[Division, ...]:
     """The texts on which predictions part most, of clauses and of candidates worth showing."""
-    made = found.made
+    selection = chosen.selection
     divided: list[tuple[float, Division]] = [
-        each for text, expected in sides if (each := _division(made, expected, text, _id(found)))
+        each
+        for text, expected in sides
+        if (each := _division(selection, expected, text, _id(chosen)))
     ]
-    for column, candidate in enumerate(made.candidates):
-        if column not in made.weak:
-            each = _division(made, found.utilities[:, column], candidate.text, candidate.id)
+    for column, candidate in enumerate(selection.candidates):
+        if column not in selection.weak:
+            each = _division(selection, chosen.utilities[:, column], candidate.text, candidate.id)
             divided += [each] if each else []
     divided.sort(key=lambda each: -each[0])
     kept: list[Division] = []
@@ -144,18 +146,18 @@ def _divisions(found: _Found, sides: list[tuple[str, FloatArray]]) -> tuple[Divi
     return tuple(kept[:MAX_DIVISIONS])
 
 
-def _id(found: _Found) -> str:
-    return found.made.candidates[found.column].id
+def _id(chosen: _Chosen) -> str:
+    return chosen.selection.candidates[chosen.column].id
 
 
 def _division(
-    made: Selection, expected: FloatArray, text: str, candidate_id: str
+    selection: Selection, expected: FloatArray, text: str, candidate_id: str
 ) -> tuple[float, Division] | None:
     """How far predictions part on a text, and who stands where; None where they do not part.
 
     Who is within half a point of neutral stands nowhere.
     """
-    names = [opinion.id for opinion in made.opinions]
+    names = [opinion.id for opinion in selection.opinions]
     above = expected >= RATING_NEUTRAL + 0.5
     below = expected <= RATING_NEUTRAL - 0.5
     if not above.any() or not below.any():

@@ -34,11 +34,11 @@ def content_hash(path: Path) -> str | None:
     if not path.exists():
         return None
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for file in files:
-        found.update(file.relative_to(path.parent).as_posix().encode())
-        found.update(bytes.fromhex(sha256_of(file)))
-    return found.hexdigest()
+        digest.update(file.relative_to(path.parent).as_posix().encode())
+        digest.update(bytes.fromhex(sha256_of(file)))
+    return digest.hexdigest()
 
 
 def read_text(path: Path, *, expected: str, max_bytes: int) -> str:

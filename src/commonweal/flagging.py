@@ -154,12 +154,12 @@ def flags(question: str, opinions: Sequence[str], statement: str) -> tuple[Flag,
         return ()
     given = " ".join(" ".join(tokens(text)) for text in (question, *opinions))
     words = set(given.split())
-    found: list[tuple[int, Flag]] = []
+    placed: list[tuple[int, Flag]] = []
     patterns: tuple[tuple[FlagKind, re.Pattern[str]], ...] = (
         *(("argues", _ARGUES), ("fact", _SOURCE), ("fact", _AMOUNT)),
     )
     for kind, pattern in patterns:
-        found += [
+        placed += [
             (match.start(), Flag(kind, match[0]))
             for match in pattern.finditer(statement)
             if " ".join(tokens(match[0])) not in given
@@ -167,19 +167,19 @@ def flags(question: str, opinions: Sequence[str], statement: str) -> tuple[Flag,
     for match in _NAME.finditer(statement):
         name = match[0].casefold()
         if name not in words and f"{name}s" not in words and name not in _NO_NAMES:
-            found.append((match.start(), Flag("fact", match[0])))
-    found += [
+            placed.append((match.start(), Flag("fact", match[0])))
+    placed += [
         (match.start(), Flag("group word", match[0]))
         for match in _GROUP_WORD.finditer(statement)
         if tokens(match[0])[0] not in words
     ]
-    return tuple(flag for _, flag in sorted(found, key=lambda each: each[0]))
+    return tuple(flag for _, flag in sorted(placed, key=lambda each: each[0]))
 
 
 def flags_of(result: Agreement) -> tuple[Flag, ...]:
     """What to look at in the text of a result; () without one."""
     if result.closest is None:
         return ()
-    said = [each.text for critiques in result.all_critiques for each in critiques]
+    critiques_of = [each.text for critiques in result.all_critiques for each in critiques]
     opinions = [opinion.text for opinion in result.opinions]
-    return flags(result.question.text, (*opinions, *said), result.closest.text)
+    return flags(result.question.text, (*opinions, *critiques_of), result.closest.text)

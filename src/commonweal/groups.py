@@ -153,17 +153,18 @@ def group_of(fields: Any, place: str) -> Group:
 def _with_ids(opinions: Sequence[tuple[str | None, str]]) -> tuple[list[Opinion], tuple[str, ...]]:
     """The opinions with p1, p2, ... where there is no id, and a note where only some had one."""
     taken = {name for name, _ in opinions if name is not None}
-    found = []
+    named = []
     for n, (name, text) in enumerate(opinions, start=1):
         if name is None:
             name = f"p{n}"
             while name in taken:  # somebody is called p2 already
                 name += "_"
             taken.add(name)
-        found.append(Opinion(name, text))
+        named.append(Opinion(name, text))
     n_blank = sum(name is None for name, _ in opinions)
     mixed = 0 < n_blank < len(opinions)
-    return found, (f"{n_blank} participants without an id are called p1, p2, ...",) if mixed else ()
+    note = f"{n_blank} participants without an id are called p1, p2, ..."
+    return named, (note,) if mixed else ()
 
 
 def _where_twice(opinions: Sequence[Opinion], places: Sequence[str]) -> str:
@@ -173,8 +174,8 @@ def _where_twice(opinions: Sequence[Opinion], places: Sequence[str]) -> str:
     for name, n in Counter(opinion.id for opinion in opinions).items():
         if n > 1:
             rows = [p for p, opinion in zip(places, opinions, strict=True) if opinion.id == name]
-            found = [re.search(r"row (\d+)", place) for place in rows]
-            return f" (rows {', '.join(each[1] for each in found if each)})"
+            numbers = [re.search(r"row (\d+)", place) for place in rows]
+            return f" (rows {', '.join(each[1] for each in numbers if each)})"
     return ""
 
 

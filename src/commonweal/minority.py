@@ -32,7 +32,7 @@ PREDICTED, FOUND = "predicted", "found"
 
 
 def with_minority(
-    found: Agreement,
+    result: Agreement,
     *,
     who: Sequence[str] | None = None,
     model: str | LanguageModel = DEFAULT_MODEL,
@@ -50,7 +50,7 @@ def with_minority(
     back with a note, and nothing is loaded.
 
     Args:
-        found: a result with a text.
+        result: a result with a text.
         who: ids of those found to disagree; by default those predicted to.
         model: what writes, by name or as an object.
         reward: what predicts agreement, likewise.
@@ -64,28 +64,28 @@ def with_minority(
         InputError: there is no text to disagree with, or somebody is not in the group.
         WeightsError, EngineError: as ``find_agreement``.
     """
-    if found.closest is None:
-        raise InputError(f"there is no text to disagree with: {found.reason}")
+    if result.closest is None:
+        raise InputError(f"there is no text to disagree with: {result.reason}")
     check_seed(seed)
-    people = [opinion.id for opinion in found.opinions]
+    people = [opinion.id for opinion in result.opinions]
     for name in who or ():
         if name not in people:
             raise InputError(f"{name!r} is not in the group{nearest(name, people)}")
-    chosen = set(who) if who is not None else {each.participant_id for each in found.dissent}
+    chosen = set(who) if who is not None else {each.participant_id for each in result.dissent}
     # Whose opinion no policy may see has no part in this text either.
-    chosen -= set(found.omitted)
-    theirs = tuple(opinion for opinion in found.opinions if opinion.id in chosen)
+    chosen -= set(result.omitted)
+    theirs = tuple(opinion for opinion in result.opinions if opinion.id in chosen)
     if not theirs:
         note = "nobody is predicted to disagree, so there is no minority statement"
-        return replace(found, minority=None, notes=(*found.notes, note))
+        return replace(result, minority=None, notes=(*result.notes, note))
     writer = load_language_model(model) if isinstance(model, str) else model
     predictor = (
         load_reward_model(reward, writer=writer, on_cost=on_cost)
         if isinstance(reward, str)
         else reward
     )
-    made = written_for(
-        found.question,
+    minority = written_for(
+        result.question,
         theirs,
         policy=minority_policy(writer),
         reward=predictor,
@@ -95,9 +95,9 @@ def with_minority(
         on_progress=on_progress,
     )
     basis = PREDICTED if who is None else FOUND
-    made = replace(made, provenance=made.provenance | {"basis": basis})
-    notes = () if made.picks else ("no minority statement worth showing was written",)
-    return replace(found, minority=made, notes=(*found.notes, *notes))
+    minority = replace(minority, provenance=minority.provenance | {"basis": basis})
+    notes = () if minority.picks else ("no minority statement worth showing was written",)
+    return replace(result, minority=minority, notes=(*result.notes, *notes))
 
 
 def minority_policy(writer: LanguageModel) -> Policy:
@@ -133,7 +133,7 @@ def written_for(
         EngineError: the language model failed.
     """
     rule = None if reward is None else RAWLSIAN
-    (made,) = select(
+    (selection,) = select(
         question,
         theirs,
         [Wanted((), n_candidates, (rule,), (seed,), named="of the minority")],
@@ -143,4 +143,4 @@ def written_for(
         min_quality=min_quality,
         may_be_empty=True,
     )
-    return made
+    return selection

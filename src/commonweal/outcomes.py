@@ -166,8 +166,8 @@ def sentences(text: str) -> list[str]:
 
 def parts(mark: re.Pattern[str], text: str) -> list[str]:
     """What stands between marks, each part once, without parts that say nothing alone."""
-    found = (" ".join(part.split()) for part in mark.split(text) if part)
-    return [part for part in dict.fromkeys(found) if len(tokens(part)) >= MIN_WORDS]
+    cleaned = (" ".join(part.split()) for part in mark.split(text) if part)
+    return [part for part in dict.fromkeys(cleaned) if len(tokens(part)) >= MIN_WORDS]
 
 
 def left_out(question: str, opinions: Sequence[Opinion], text: str) -> tuple[LeftOut, ...]:
@@ -180,25 +180,25 @@ def left_out(question: str, opinions: Sequence[Opinion], text: str) -> tuple[Lef
     asked, taken = _stems(question), _stems(text)
     if not taken:
         return ()
-    found = []
+    passages = []
     for opinion in opinions:
         own = _stems(opinion.text) - asked
         if len(own) >= _MIN_OWN_STEMS and not own & taken:
-            said = sentences(opinion.text) or [" ".join(opinion.text.split())]
-            found.append(LeftOut(opinion.id, said[0]))
-    return tuple(found)
+            sentences_of = sentences(opinion.text) or [" ".join(opinion.text.split())]
+            passages.append(LeftOut(opinion.id, sentences_of[0]))
+    return tuple(passages)
 
 
 def _stems(text: str) -> set[str]:
     return stems(text, shortest=STEM_CHARACTERS)
 
 
-def explanation_from_dict(told: Mapping[str, Any] | None) -> Explanation | None:
+def explanation_from_dict(fields: Mapping[str, Any] | None) -> Explanation | None:
     """The explanation that ``asdict`` made plain."""
-    if told is None:
+    if fields is None:
         return None
     return Explanation(
-        tuple(Objection(**each) for each in told["objections"]),
+        tuple(Objection(**each) for each in fields["objections"]),
         tuple(
             Division(
                 each["text"],
@@ -206,7 +206,7 @@ def explanation_from_dict(told: Mapping[str, Any] | None) -> Explanation | None:
                 tuple(each["for_it"]),
                 tuple(each["against_it"]),
             )
-            for each in told["divisions"]
+            for each in fields["divisions"]
         ),
-        tuple(told.get("shared", ())),
+        tuple(fields.get("shared", ())),
     )

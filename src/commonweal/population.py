@@ -160,12 +160,12 @@ class Population:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that JSON can hold."""
-        told = asdict(self)
-        told["judged"] = [each._asdict() for each in self.judged]
-        return told
+        fields = asdict(self)
+        fields["judged"] = [each._asdict() for each in self.judged]
+        return fields
 
     @classmethod
-    def from_dict(cls, told: Mapping[str, Any]) -> Population:
+    def from_dict(cls, fields: Mapping[str, Any]) -> Population:
         """What ``to_dict`` wrote, also after JSON.
 
         Raises:
@@ -176,18 +176,18 @@ class Population:
             return None if given is None else Share(*given)
 
         return cls(
-            **dict(told)
+            **dict(fields)
             | {
-                "agreeing": share(told["agreeing"]),
-                "judged": tuple(Judged(**each) for each in told["judged"]),
+                "agreeing": share(fields["agreeing"]),
+                "judged": tuple(Judged(**each) for each in fields["judged"]),
                 "groups": tuple(
                     OpinionGroup(
                         **each
                         | {"quotes": tuple(each["quotes"]), "agreeing": share(each["agreeing"])}
                     )
-                    for each in told["groups"]
+                    for each in fields["groups"]
                 ),
-                "divides": tuple(Divider(**each) for each in told["divides"]),
+                "divides": tuple(Divider(**each) for each in fields["divides"]),
                 "slates": tuple(
                     Slate(
                         **each
@@ -197,9 +197,9 @@ class Population:
                             "covered": Share(*each["covered"]),
                         }
                     )
-                    for each in told["slates"]
+                    for each in fields["slates"]
                 ),
-                "without": share(told["without"]),
-                "places": tuple(tuple(each) for each in told["places"]),
+                "without": share(fields["without"]),
+                "places": tuple(tuple(each) for each in fields["places"]),
             }
         )

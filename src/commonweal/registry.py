@@ -146,9 +146,9 @@ class Entry:
         """
         module, _, attribute = self.target.partition(":")
         try:
-            found: Any = import_module(module)
+            target: Any = import_module(module)
             for part in attribute.split(".") if attribute else ():
-                found = getattr(found, part)
+                target = getattr(target, part)
         except KeyboardInterrupt:
             raise
         # A package may do anything when it is imported, also leave.
@@ -159,7 +159,7 @@ class Entry:
                 f"{self.title} cannot be imported from {self.target}: {_said(error)}; mend or "
                 f"remove it: pip uninstall {self.package}"
             ) from error
-        return found
+        return target
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,9 +221,9 @@ def find(kind: Kind, name: str, *, also: str = "") -> Entry:
     if (wanted := canonical(kind, name)) in known:
         return known[wanted]
     meant = near(name, tuple(known))
-    said = "expected" if meant is None else f"did you mean {meant!r}? It is expected to be one of"
+    hint = "expected" if meant is None else f"did you mean {meant!r}? It is expected to be one of"
     raise InputError(
-        f"unknown {kind.one} {name!r}; {said} {', '.join(known)}{f', or {also}' if also else ''}"
+        f"unknown {kind.one} {name!r}; {hint} {', '.join(known)}{f', or {also}' if also else ''}"
     )
 
 
@@ -313,16 +313,16 @@ def called(entry: Entry, *arguments: Any, **options: Any) -> Any:
     Raises:
         PluginError: it raised something that is no error of ours, or made something else.
     """
-    made = guarded(entry, maker(entry), *arguments, **options)
+    result = guarded(entry, maker(entry), *arguments, **options)
     protocol = entry.kind.protocol
-    if protocol is not None and not isinstance(made, protocol):
-        missing = ", ".join(missing_members(made, protocol))
+    if protocol is not None and not isinstance(result, protocol):
+        missing = ", ".join(missing_members(result, protocol))
         expected = f"{protocol.__name__} in commonweal.types: {', '.join(members(protocol))}"
         raise PluginError(
-            f"{entry.title} gave a {type(made).__name__} without {missing}; expected "
+            f"{entry.title} gave a {type(result).__name__} without {missing}; expected "
             f"the members of {expected}"
         )
-    return made
+    return result
 
 
 def members(protocol: type) -> tuple[str, ...]:
@@ -369,13 +369,13 @@ def maker(entry: Entry) -> Callable[..., Any]:
     Raises:
         PluginError: it cannot be imported or called.
     """
-    found = getattr(entry.loaded, "from_spec", entry.loaded)
-    if not callable(found):
+    target = getattr(entry.loaded, "from_spec", entry.loaded)
+    if not callable(target):
         raise PluginError(
-            f"{entry.title} is a {type(found).__name__}; expected a function or a class, at "
+            f"{entry.title} is a {type(target).__name__}; expected a function or a class, at "
             f"{entry.target}"
         )
-    return found  # type: ignore[no-any-return]
+    return target  # type: ignore[no-any-return]
 
 
 def guarded(entry: Entry, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
@@ -438,7 +438,7 @@ def _table() -> _Table:
 @lru_cache(maxsize=8)
 def _read_table(path: tuple[str, ...]) -> _Table:  # noqa: ARG001 - what is found depends on it
     """The table for this ``sys.path``: reading what is installed takes longer than a look-up."""
-    found: list[Problem] = []
+    faults: list[Problem] = []
     ours = {
         kind: {
             name: Entry(kind, name, target, "commonweal", __version__)
@@ -447,7 +447,7 @@ def _read_table(path: tuple[str, ...]) -> _Table:  # noqa: ARG001 - what is foun
         for kind in KINDS
     }
     offers: dict[tuple[Kind, str], list[Entry]] = {}
-    for offer in _offered(found):
+    for offer in _offered(faults):
         offers.setdefault((offer.kind, offer.name), []).append(offer)
     table = {kind: dict(entries) for kind, entries in ours.items()}
     rules = {name for kind, name in offers if kind is WELFARE_RULES}
@@ -460,8 +460,8 @@ def _read_table(path: tuple[str, ...]) -> _Table:  # noqa: ARG001 - what is foun
         if why is None:
             table[kind][name] = first
         else:
-            found.extend(Problem(kind, name, one.package, one.version, why) for one in several)
-    return _Table(table, tuple(found))
+            faults.extend(Problem(kind, name, one.package, one.version, why) for one in several)
+    return _Table(table, tuple(faults))
 
 
 def _refusal(kind: Kind, name: str, rules: set[str]) -> str | None:
@@ -481,8 +481,8 @@ def _refusal(kind: Kind, name: str, rules: set[str]) -> str | None:
     return None
 
 
-def _offered(found: list[Problem]) -> Iterator[Entry]:
-    """Every entry point in our groups; ``found`` takes in what cannot be read."""
+def _offered(faults: list[Problem]) -> Iterator[Entry]:
+    """Every entry point in our groups; ``faults`` takes in what cannot be read."""
     groups = {kind.group: kind for kind in KINDS}
     seen = set()
     for distribution in metadata.distributions():
@@ -502,7 +502,7 @@ def _offered(found: list[Problem]) -> Iterator[Entry]:
             points = list(distribution.entry_points)
         except Exception as error:
             why = f"its entry points cannot be read: {_said(error)}"
-            found.append(Problem(None, "", package, str(distribution.version), why))
+            faults.append(Problem(None, "", package, str(distribution.version), why))
             continue
         for point in points:
             if point.group in groups:

@@ -73,7 +73,7 @@ def without_each(result: Agreement) -> tuple[WithoutOne, ...]:
     chosen = result.closest_index
     if chosen is None or len(result.opinions) < 2:
         return ()
-    found = []
+    rehearsals = []
     names = [opinion.id for opinion in result.opinions]
     for row, name in enumerate(names):
         others = result.of_people(set(names) - {name}).picked()
@@ -82,8 +82,8 @@ def without_each(result: Agreement) -> tuple[WithoutOne, ...]:
         gain = 0.0 if index is None else float((rest[:, index] - rest[:, chosen]).mean())
         own = result.utilities[row]
         loss = 0.0 if index is None else float(own[chosen] - own[index])
-        found.append(WithoutOne(name, index, index != chosen, gain, loss))
-    return tuple(found)
+        rehearsals.append(WithoutOne(name, index, index != chosen, gain, loss))
+    return tuple(rehearsals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ def written_without(
         raise InputError("there is no text to compare, or nobody else; expected a text of two")
     others = tuple(opinion for opinion in result.opinions if opinion.id != participant_id)
     omitted = tuple(name for name in result.omitted if name != participant_id)
-    (made,) = select(
+    (selection,) = select(
         result.question,
         others,
         [Wanted(omitted, n_candidates, (result.rule,), (seed,), named="without one")],
@@ -151,9 +151,9 @@ def written_without(
         shortlist=result.shortlist,
         may_be_empty=True,
     )
-    if not made.picks:
+    if not selection.picks:
         return WrittenWithout(participant_id, None, 0.0, 0.0)
-    new = made.candidates[made.picks[0].index]
+    new = selection.candidates[selection.picks[0].index]
     both = Selection(
         question=result.question,
         opinions=result.opinions,

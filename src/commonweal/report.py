@@ -161,15 +161,15 @@ def _alternatives(result: Agreement) -> list[dict[str, str]]:
     if result.closest is None:
         return []
     kept = [set(tokens(result.closest.text))]
-    found: list[dict[str, str]] = []
+    alternatives: list[dict[str, str]] = []
     for column in result.ranking.order:
         text = result.candidates[column].text
         words = set(tokens(text))
         is_new = all(len(words & one) < NEAR_COPY * len(words | one) for one in kept)
-        if column not in result.weak and is_new and len(found) < MAX_ALTERNATIVES:
+        if column not in result.weak and is_new and len(alternatives) < MAX_ALTERNATIVES:
             kept.append(words)
-            found.append({"text": text, "said": _summary(result, column)})
-    return found
+            alternatives.append({"text": text, "said": _summary(result, column)})
+    return alternatives
 
 
 @cache

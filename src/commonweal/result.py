@@ -108,9 +108,11 @@ class Agreement(Selection):
     population: Population | None = None
 
     @classmethod
-    def of(cls, made: Selection, **changes: Any) -> Agreement:
+    def of(cls, selection: Selection, **changes: Any) -> Agreement:
         """The agreement that a selection under one rule is, with these fields changed."""
-        return cls(**{each.name: getattr(made, each.name) for each in fields(made)} | changes)
+        return cls(
+            **{each.name: getattr(selection, each.name) for each in fields(selection)} | changes
+        )
 
     @property
     def outcome(self) -> Outcome:
@@ -276,12 +278,12 @@ class Agreement(Selection):
         if self.closest_index is None:
             return ()
         expected = self.utilities[:, self.closest_index]
-        found = [
+        dissenters = [
             Dissent(opinion.id, float(rating))
             for opinion, rating in zip(self.opinions, expected, strict=True)
             if rating < RATING_NEUTRAL
         ]
-        return tuple(sorted(found, key=lambda dissent: dissent.expected_rating))
+        return tuple(sorted(dissenters, key=lambda dissent: dissent.expected_rating))
 
     @property
     def left_out(self) -> tuple[LeftOut, ...]:
@@ -369,7 +371,7 @@ class Agreement(Selection):
 
         if self.closest is None:
             raise InputError(f"there is no text to revise: {self.reason} Try another seed first")
-        said, notes = check_critiques(critiques, self.opinions)
+        critiques_checked, notes = check_critiques(critiques, self.opinions)
         check_seed(seed)
         check_min_quality(min_quality)
         writer = load_language_model(model) if isinstance(model, str) else model
@@ -380,10 +382,10 @@ class Agreement(Selection):
             else reward
         )
         check()
-        made, why = revise(
+        selection, why = revise(
             self,
             self.closest,
-            said,
+            critiques_checked,
             model=writer,
             template=template,
             reward=predictor,
@@ -395,12 +397,12 @@ class Agreement(Selection):
             earlier=self.all_critiques,
         )
         return Agreement.of(
-            made,
-            notes=(*notes, *made.notes, *getattr(predictor, "notes", ())),
+            selection,
+            notes=(*notes, *selection.notes, *getattr(predictor, "notes", ())),
             min_agreeing=self.min_agreeing,
             explanation=why,
             before=self,
-            critiques=said,
+            critiques=critiques_checked,
         )
 
     @property
@@ -488,10 +490,10 @@ class Agreement(Selection):
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values that JSON can hold (an infinite α as the string "inf")."""
-        told = selection_to_dict(self)
-        (rule,) = told.pop("rules")
+        data = selection_to_dict(self)
+        (rule,) = data.pop("rules")
         welfare, passed_over = rule.pop("welfare"), self.passed_over
-        for index, candidate in enumerate(told["candidates"]):
+        for index, candidate in enumerate(data["candidates"]):
             candidate |= {
                 "rank": self.ranking.ranks[index],
                 "welfare": welfare[index],
@@ -499,10 +501,10 @@ class Agreement(Selection):
                 "may_be_chosen": index not in passed_over,
             }
         for name in ("picks", "seed", "n_sampled"):  # said by "chosen" and "provenance"
-            del told[name]
+            del data[name]
         return {
             "schema": SCHEMA,
-            "question": told.pop("question"),
+            "question": data.pop("question"),
             "outcome": self.outcome.value,
             "reason": self.reason,
             "statement": self.statement,
@@ -535,7 +537,7 @@ class Agreement(Selection):
             ),
             **self._chain(),
             **({} if self.population is None else {"population": self.population.to_dict()}),
-            **told,
+            **data,
         }
 
     def _chain(self) -> dict[str, Any]:
@@ -572,49 +574,49 @@ class Agreement(Selection):
         return {"type": "object", "title": cls.__name__, "description": f"As in {SCHEMA}."}
 
     @classmethod
-    def from_dict(cls, told: Mapping[str, Any]) -> Agreement:
+    def from_dict(cls, data: Mapping[str, Any]) -> Agreement:
         """The agreement that ``to_dict`` wrote, also in an older layout.
 
         Raises:
             InputError: it is no such dictionary; the message says what is wrong.
         """
-        if told.get("schema") not in _SCHEMAS:
+        if data.get("schema") not in _SCHEMAS:
             raise InputError(
-                f"the schema is {told.get('schema')!r}; expected one of {', '.join(_SCHEMAS)}, as "
+                f"the schema is {data.get('schema')!r}; expected one of {', '.join(_SCHEMAS)}, as "
                 "`commonweal agree --json` writes"
             )
         try:
-            rule = told["welfare"] | {"welfare": [each["welfare"] for each in told["candidates"]]}
-            provenance = told["provenance"]
-            made = selection_from_dict(
+            rule = data["welfare"] | {"welfare": [each["welfare"] for each in data["candidates"]]}
+            provenance = data["provenance"]
+            selection = selection_from_dict(
                 {
-                    **told,
+                    **data,
                     "rules": [rule],
                     "picks": [],
                     "seed": [provenance["seed"]],
                     "n_sampled": provenance["n_completions_sampled"],
                 }
             )
-            closest = told.get("closest", told["chosen"])
-            if told["chosen"] not in (None, closest):
-                raise ValueError(f"{told['chosen']!r} is chosen and {closest!r} is closest")
+            closest = data.get("closest", data["chosen"])
+            if data["chosen"] not in (None, closest):
+                raise ValueError(f"{data['chosen']!r} is chosen and {closest!r} is closest")
             picks: tuple[Pick, ...] = ()
             if closest is not None:
-                index = [each.id for each in made.candidates].index(closest)
-                (ranked,) = made.ranked
+                index = [each.id for each in selection.candidates].index(closest)
+                (ranked,) = selection.ranked
                 assert ranked is not None  # noqa: S101 - for the type checker: there is a rule
                 welfare, place = float(ranked.welfare[index]), ranked.ranking.ranks[index]
                 picks = (Pick(index, ranked.rule, welfare, place),)
             return cls.of(
-                made,
+                selection,
                 picks=picks,
-                min_agreeing=told.get("min_agreeing"),
-                explanation=explanation_from_dict(told.get("explanation")),
-                before=cls.from_dict(told["before"]) if told.get("before") else None,
-                critiques=tuple(Critique(**each) for each in told.get("critiques", ())),
-                minority=selection_from_dict(told["minority"]) if told.get("minority") else None,
-                population=Population.from_dict(told["population"])
-                if told.get("population")
+                min_agreeing=data.get("min_agreeing"),
+                explanation=explanation_from_dict(data.get("explanation")),
+                before=cls.from_dict(data["before"]) if data.get("before") else None,
+                critiques=tuple(Critique(**each) for each in data.get("critiques", ())),
+                minority=selection_from_dict(data["minority"]) if data.get("minority") else None,
+                population=Population.from_dict(data["population"])
+                if data.get("population")
                 else None,
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:

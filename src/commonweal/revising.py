@@ -45,7 +45,7 @@ def check_critiques(
     if isinstance(given, Mapping):
         given = [Critique(name, text) for name, text in given.items()]
     people = [opinion.id for opinion in opinions]
-    said: dict[str, str] = {}
+    texts: dict[str, str] = {}
     notes: list[str] = []
     for each in given:
         if each.participant_id not in people:
@@ -53,19 +53,19 @@ def check_critiques(
                 f"a critique is by {each.participant_id!r}, who gave no opinion"
                 f"{nearest(each.participant_id, people)}"
             )
-        if each.participant_id in said:
+        if each.participant_id in texts:
             raise InputError(
                 f"there are two critiques by {each.participant_id!r}; expected one a person"
             )
         what = f"the critique of {each.participant_id!r}"
-        said[each.participant_id] = cleaned(each.text, what, notes)
-    found = tuple(Critique(name, said[name]) for name in people if said.get(name))
-    if not found:
+        texts[each.participant_id] = cleaned(each.text, what, notes)
+    checked = tuple(Critique(name, texts[name]) for name in people if texts.get(name))
+    if not checked:
         raise InputError(
             "nobody says what they would change; expected at least one critique: without any the "
             "statement stands as it is"
         )
-    return found, tuple(notes)
+    return checked, tuple(notes)
 
 
 def heard(opinions: Sequence[Opinion], rounds: Iterable[Iterable[Critique]]) -> dict[str, str]:
@@ -75,15 +75,15 @@ def heard(opinions: Sequence[Opinion], rounds: Iterable[Iterable[Critique]]) -> 
         opinions: the group's.
         rounds: the critiques of each round, the first round first.
     """
-    said: dict[str, list[str]] = {}
+    texts: dict[str, list[str]] = {}
     for critiques in rounds:
         for each in critiques:
-            said.setdefault(each.participant_id, []).append(each.text)
-    return {each.id: opinion_and_critiques(each.text, said.get(each.id, ())) for each in opinions}
+            texts.setdefault(each.participant_id, []).append(each.text)
+    return {each.id: opinion_and_critiques(each.text, texts.get(each.id, ())) for each in opinions}
 
 
 def revise(
-    made: Selection,
+    selection: Selection,
     statement: Candidate,
     critiques: Sequence[Critique],
     *,
@@ -100,8 +100,8 @@ def revise(
     """Revisions of the statement beside the statement itself, scored and picked, and why.
 
     Args:
-        made: the round before: its question, opinions and who was left out of writing. Critiques of
-            those are not shown to the policy either.
+        selection: the round before: its question, opinions and who was left out of writing.
+            Critiques of those are not shown to the policy either.
         statement: what people read.
         critiques: as ``check_critiques`` gives them.
         model: what writes.
@@ -118,16 +118,16 @@ def revise(
         InputError: nobody whose words may be shown says anything.
         EngineError: the language model failed.
     """
-    shown = [each for each in critiques if each.participant_id not in made.omitted]
+    shown = [each for each in critiques if each.participant_id not in selection.omitted]
     policy, cut = revising_policy(statement.text, shown, model, template=template)
     rounds = (*earlier, critiques)
-    found = revised_with(
+    revised = revised_with(
         policy,
-        made.question,
-        made.opinions,
+        selection.question,
+        selection.opinions,
         (statement,),
         rounds,
-        omitted=made.omitted,
+        omitted=selection.omitted,
         reward=reward,
         rules=(rule,),
         n_candidates=n_candidates,
@@ -135,8 +135,8 @@ def revise(
         on_progress=on_progress,
         min_quality=min_quality,
     )
-    found = replace(found, notes=(*cut, *found.notes))
-    return found, explain(found, reward, read_as=heard(made.opinions, rounds))
+    revised = replace(revised, notes=(*cut, *revised.notes))
+    return revised, explain(revised, reward, read_as=heard(selection.opinions, rounds))
 
 
 def revised_with(
@@ -173,7 +173,7 @@ def revised_with(
     Raises:
         EngineError: the language model failed.
     """
-    (found,) = select(
+    (selection,) = select(
         question,
         opinions,
         [
@@ -193,5 +193,5 @@ def revised_with(
         may_be_empty=True,
         read_as=heard(opinions, rounds),
     )
-    told = {"revises": standing[0].id, "n_critiques": len(rounds[-1]), "policy": policy.name}
-    return replace(found, provenance=found.provenance | told)
+    about = {"revises": standing[0].id, "n_critiques": len(rounds[-1]), "policy": policy.name}
+    return replace(selection, provenance=selection.provenance | about)

@@ -130,8 +130,8 @@ class Rating:
         for field, value in (("agreement", self.agreement), ("quality", self.quality)):
             if value is None:
                 continue
-            whole = isinstance(value, Integral) and not isinstance(value, bool)
-            if not whole or not RATING_MIN <= value <= RATING_MAX:
+            is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+            if not is_whole or not RATING_MIN <= value <= RATING_MAX:
                 raise InputError(
                     f"rating of candidate {self.candidate_id!r} by participant "
                     f"{self.participant_id!r}: {field} is {value!r}, expected a whole number from "

@@ -156,7 +156,7 @@ def test_a_latent_cast_describes_what_the_latent_person_holds():
     heaviest = int(np.abs(position).argmax())
     side = "For" if position[heaviest] >= 0 else "Against"
     assert told.index(f"{side} {heaviest}" if heaviest else side) < 60
-    assert "latent people of seed 0" in cast.told()
+    assert "latent people of seed 0" in cast.source()
 
 
 @pytest.mark.parametrize(

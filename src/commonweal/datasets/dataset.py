@@ -224,7 +224,7 @@ def _whole(value: Any, where: str) -> int | None:
 
 
 def completed(table: str, rows: pl.DataFrame) -> pl.DataFrame:
-    """``found`` with the table's columns in order, those left out null, its own (x_) last.
+    """``rows`` with the table's columns in order, those left out null, its own (x_) last.
 
     In a column of whole numbers 5.0 is 5, and NaN is missing, as pandas writes gaps.
 

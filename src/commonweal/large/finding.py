@@ -93,7 +93,7 @@ def find_among_many(
     if not len(writer.groups.rows):
         raise InputError("every opinion is omitted; expected at least one to write from")
     panel = [people[int(groups.rows[place])] for place in first]
-    (made,) = select(
+    (selection,) = select(
         question,
         panel,
         [
@@ -118,7 +118,7 @@ def find_among_many(
         nonlocal rest
         asked, rest = rest[:n], rest[n:]
         texts = [people[int(groups.rows[place])].text for place in asked]
-        statements = [made.candidates[column].text for column in columns]
+        statements = [selection.candidates[column].text for column in columns]
         n_pairs = len(texts) * len(statements)
         _, utilities = predictions(
             reward,
@@ -131,30 +131,32 @@ def find_among_many(
 
     judged: list[Judged] = []
     of_all = np.empty(0)
-    if made.candidates:
-        assert made.utilities is not None  # noqa: S101 - for the type checker: it was scored
+    if selection.candidates:
+        assert selection.utilities is not None  # noqa: S101 - for the type checker: it was scored
         judged, of_all, _ = judge(
-            Panel(made.utilities, groups.labels[first], len(people)),
+            Panel(selection.utilities, groups.labels[first], len(people)),
             used,
-            allowed=[j for j in range(len(made.candidates)) if j not in made.weak],
+            allowed=[j for j in range(len(selection.candidates)) if j not in selection.weak],
             more=more,
             n_more=len(rest),
             rng=rng,
         )
         ranked = Ranked.of(used, np.array([each.welfare for each in judged]))
-        texts = [each.text for each in made.candidates]
-        picks = pick(texts, [ranked], rng=rng, passed_over=made.weak)
-        made = replace(made, ranked=(ranked,), picks=picks)
-    said = _difference(len(people), groups, made, judged, options, is_lowest=used != rule)
-    population = population_of(
-        people, groups, first, made, judged, of_all, used, options, votes, own, said, rng
+        texts = [each.text for each in selection.candidates]
+        picks = pick(texts, [ranked], rng=rng, passed_over=selection.weak)
+        selection = replace(selection, ranked=(ranked,), picks=picks)
+    difference = _difference(
+        len(people), groups, selection, judged, options, is_lowest=used != rule
     )
-    found = Agreement.of(
-        made,
-        notes=(*notes, said, *made.notes, *getattr(reward, "notes", ())),
+    population = population_of(
+        people, groups, first, selection, judged, of_all, used, options, votes, own, difference, rng
+    )
+    result = Agreement.of(
+        selection,
+        notes=(*notes, difference, *selection.notes, *getattr(reward, "notes", ())),
         population=population,
         min_agreeing=min_agreeing,
-        provenance=made.provenance
+        provenance=selection.provenance
         | {
             "n_people": len(people),
             "n_opinions_embedded": len(groups.rows),
@@ -164,10 +166,10 @@ def find_among_many(
             "chance_to_be_in_a_sampled_prompt": [
                 each * len(groups.rows) / len(people) for each in writer.chance()
             ],
-            "done_differently": said,
+            "done_differently": difference,
         },
     )
-    return replace(found, explanation=explain(made, reward))
+    return replace(result, explanation=explain(selection, reward))
 
 
 def _groups(
@@ -207,7 +209,7 @@ def _omitted_rows(people: Sequence[Opinion], omit: Sequence[str]) -> list[int]:
 def _difference(
     n_people: int,
     groups: OpinionGroups,
-    made: Selection,
+    selection: Selection,
     judged: Sequence[Judged],
     options: ManyOptions,
     *,
@@ -220,10 +222,10 @@ def _difference(
         "recursive": f"the candidates were written from statements of {len(groups.sizes)} opinion "
         f"groups, each from {N_IN_PROMPT} of its opinions",
     }[options.writing]
-    n_most = max((each.n_people for each in judged), default=len(made.opinions))
-    if len(made.opinions) >= n_people:
+    n_most = max((each.n_people for each in judged), default=len(selection.opinions))
+    if len(selection.opinions) >= n_people:
         return f"{parts}; agreement was predicted of everybody"
-    to = f" to {n_most:,}" if n_most > len(made.opinions) else ""
+    to = f" to {n_most:,}" if n_most > len(selection.opinions) else ""
     read = (
         f"; opinion groups are those of a random {len(groups.rows):,}"
         if len(groups.rows) < n_people
@@ -236,6 +238,6 @@ def _difference(
         else ""
     )
     return (
-        f"{parts}; agreement was predicted of a sample of {len(made.opinions):,}{to} people, and "
-        f"what is said of all is estimated from them{read}{instead}"
+        f"{parts}; agreement was predicted of a sample of {len(selection.opinions):,}{to} people, "
+        f"and what is said of all is estimated from them{read}{instead}"
     )

@@ -143,8 +143,8 @@ def _grouped(
             for _ in range(_N_STARTS)
         ]
         centres = min(starts, key=lambda each: float(_distances(points, each).min(axis=1).sum()))
-        if (found := _silhouette(points, centres)) > best:
-            best_centres, best = centres, found
+        if (silhouette := _silhouette(points, centres)) > best:
+            best_centres, best = centres, silhouette
     raw = _distances(flat, best_centres).argmin(axis=1)
     labels, used = _by_size(raw)
     near = _distances(flat, best_centres[used])
@@ -162,8 +162,8 @@ def _principal(vectors: NDArray[np.floating], fitted: IntArray, n: int) -> Float
     middle = sample.mean(axis=0)
     _, _, axes = np.linalg.svd(sample - middle, full_matrices=False)
     flat = np.zeros((len(vectors), max(2, n)))
-    found = (vectors - middle) @ axes[:n].T
-    flat[:, : found.shape[1]] = found
+    projected = (vectors - middle) @ axes[:n].T
+    flat[:, : projected.shape[1]] = projected
     return flat
 
 

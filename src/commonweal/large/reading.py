@@ -167,25 +167,25 @@ def _lines(path: Path, asked: list[str]) -> Iterator[tuple[str, str, str]]:
             if not raw.strip():
                 continue
             try:
-                told = json.loads(raw.decode("utf-8-sig" if number == 1 else "utf-8"))
+                fields = json.loads(raw.decode("utf-8-sig" if number == 1 else "utf-8"))
             except UnicodeDecodeError:
                 raise InputError(f"{place}: not UTF-8; save the file as UTF-8") from None
             except (ValueError, RecursionError) as error:
                 raise InputError(f"{place}: not valid JSON: {error}") from None
-            if isinstance(told, str):
-                told = {"text": told}
-            if not isinstance(told, dict):
+            if isinstance(fields, str):
+                fields = {"text": fields}
+            if not isinstance(fields, dict):
                 raise InputError(
-                    f"{place}: got {type(told).__name__}, expected an object with a text and, if "
+                    f"{place}: got {type(fields).__name__}, expected an object with a text and, if "
                     "wanted, an id"
                 )
-            names = [str(name) for name in told]
+            names = [str(name) for name in fields]
             at = column_named(names, OPINION)
             if at is None:
                 raise InputError(
                     f"{place}: no field is called text or opinion; got {', '.join(names[:8])}"
                 )
-            yield from _counted(told, names, at, place, asked)
+            yield from _counted(fields, names, at, place, asked)
 
 
 def _parquet(
@@ -215,28 +215,28 @@ def _parquet(
     for start in range(0, n_rows, _PARQUET_ROWS):
         block = lazy.slice(start, _PARQUET_ROWS).collect()
         for number, row in enumerate(block.iter_rows(), start=start + 1):
-            told = dict(zip(names, row, strict=True))
-            yield from _counted(told, names, at, f"{path}, row {number}", asked)
+            fields = dict(zip(names, row, strict=True))
+            yield from _counted(fields, names, at, f"{path}, row {number}", asked)
 
 
 def _counted(
-    told: dict[str, Any], names: Sequence[str], at: int, place: str, asked: list[str]
+    fields: dict[str, Any], names: Sequence[str], at: int, place: str, asked: list[str]
 ) -> Iterator[tuple[str, str, str]]:
     """Id, text and place of a record, where it counts and holds a text."""
-    text = told[names[at]]
+    text = fields[names[at]]
     but = [name if i != at else "" for i, name in enumerate(names)]
     who, asking = column_named(but, PARTICIPANT), column_named(but, QUESTION)
-    if asking is not None and told[names[asking]]:
-        question = str(told[names[asking]])
+    if asking is not None and fields[names[asking]]:
+        question = str(fields[names[asking]])
         if question not in asked and len(asked) < 3:
             asked.append(question)
-    marks = {name: value for name, value in told.items() if name != names[at]}
+    marks = {name: value for name, value in fields.items() if name != names[at]}
     if text is None or why_not_counted(marks):
         return
     if not isinstance(text, str):
         raise InputError(f"{place}: the opinion is {text!r}, expected a text")
     if text.strip():
-        name = "" if who is None or told[names[who]] is None else str(told[names[who]])
+        name = "" if who is None or fields[names[who]] is None else str(fields[names[who]])
         yield name, text, place
 
 
@@ -255,8 +255,8 @@ def _from_dataset(path: Path, question: str | None, round_id: str | None) -> Peo
     if round_id is not None:
         raise InputError(f"{path}: --round is for a dataset with several rounds; take it out")
     dataset = import_polis(path, question=question)
-    told = import_polis(path, question=question, opinions="votes", n_votes=N_VOTES_TOLD)
-    texts = dict(told.opinions.select("participant_id", "text").iter_rows())
+    exported = import_polis(path, question=question, opinions="votes", n_votes=N_VOTES_TOLD)
+    texts = dict(exported.opinions.select("participant_id", "text").iter_rows())
     n_wrote = dataset.opinions.height
     n_others = len(set(texts) - set(dataset.opinions["participant_id"]))
     notes = (
@@ -294,20 +294,20 @@ def _of_round(
         raise InputError(
             f"{path} has {len(there)} rounds ({some}); expected one, or --round with its id"
         )
-    found = matrix(dataset, round_id or there[0], with_opinion=False)
+    rated = matrix(dataset, round_id or there[0], with_opinion=False)
     opinions = []
-    for name, text in zip(found.participant_ids, found.opinions, strict=True):
-        said = text or others.get(name)
-        if said:
-            opinions.append(check_opinion(Opinion(name, said)))
+    for name, text in zip(rated.participant_ids, rated.opinions, strict=True):
+        statement = text or others.get(name)
+        if statement:
+            opinions.append(check_opinion(Opinion(name, statement)))
     if len(opinions) < 2:
         raise InputError(
-            f"{path}: {len(opinions)} people have an opinion in round {found.round_id!r}, expected "
+            f"{path}: {len(opinions)} people have an opinion in round {rated.round_id!r}, expected "
             "at least two"
         )
-    has_votes = bool(np.isfinite(found.agreement).any())
-    votes = Votes(found, dataset.about.scale) if has_votes else None
-    asked = question or found.question
+    has_votes = bool(np.isfinite(rated.agreement).any())
+    votes = Votes(rated, dataset.about.scale) if has_votes else None
+    asked = question or rated.question
     if asked is None or not asked.strip():
         raise InputError(f'{path}: nothing says what was asked; give --question "..."')
     return People(Question(" ".join(asked.split())), tuple(opinions), notes, votes)

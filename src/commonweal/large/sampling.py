@@ -38,15 +38,15 @@ def chances(sizes: IntArray, n: int) -> FloatArray:
     shares = sizes / n_people
     even = np.minimum(1 / len(sizes), MOST_BOOST * shares)
     wanted = (1 - EVEN_SHARE) * shares + EVEN_SHARE * even / even.sum()
-    found = np.zeros(len(sizes))
+    chance = np.zeros(len(sizes))
     full = np.zeros(len(sizes), dtype=bool)
     while True:
         left = n - sizes[full].sum()
-        found[full] = 1.0
-        found[~full] = left * wanted[~full] / wanted[~full].sum() / sizes[~full]
-        over = (found > 1) & ~full
+        chance[full] = 1.0
+        chance[~full] = left * wanted[~full] / wanted[~full].sum() / sizes[~full]
+        over = (chance > 1) & ~full
         if not over.any():
-            return found
+            return chance
         full |= over
 
 

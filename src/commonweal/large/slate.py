@@ -106,10 +106,10 @@ def _swapped(
             for j in range(n_statements)
             if j not in slate
         ]
-        found = max(swaps, key=score, default=slate)
-        if score(found) <= best + 1e-9:
+        better = max(swaps, key=score, default=slate)
+        if score(better) <= best + 1e-9:
             return slate
-        slate, best = found, score(found)
+        slate, best = better, score(better)
 
 
 def _check(approves: BoolArray, k: int) -> None:

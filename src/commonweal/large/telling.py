@@ -35,14 +35,14 @@ def population_of(
     people: Sequence[Opinion],
     groups: OpinionGroups,
     first: IntArray,
-    made: Selection,
+    selection: Selection,
     judged: Sequence[Judged],
     of_all: FloatArray,
     rule: WelfareRule,
     options: ManyOptions,
     votes: Votes | None,
     own: dict[str, int],
-    said: str,
+    difference: str,
     rng: np.random.Generator,
 ) -> Population:
     """What the panel, and who was asked besides, say of everybody.
@@ -51,29 +51,29 @@ def population_of(
         people: everybody.
         groups: whom the groups hold.
         first: the places in ``groups.rows`` of the panel, in the order of the selection's rows.
-        made: the selection, picked.
+        selection: the selection, picked.
         judged: one a candidate.
         of_all: expected ratings of the closest candidate of all who were asked for it.
         rule: by which it was picked.
         options: how it was done.
         votes: people's own, where there are some.
         own: text of a statement to the group from whose opinions alone it was written.
-        said: what was done differently.
+        difference: what was done differently.
         rng: of what is predicted from votes.
     """
     labels = groups.labels[first]
-    closest = made.picks[0].index if made.picks else None
+    closest = selection.picks[0].index if selection.picks else None
     agreeing = None
     if closest is not None:
         agreeing = Share(*share_interval(of_all > RATING_NEUTRAL, len(people)))
     found_slates = []
     without = None
-    shown = [j for j in range(len(made.candidates)) if j not in made.weak]
+    shown = [j for j in range(len(selection.candidates)) if j not in selection.weak]
     if shown:
-        assert made.utilities is not None  # noqa: S101 - for the type checker
-        told = _slate_of_candidates(made, made.utilities, shown, len(people), options)
-        found_slates.append(told)
-        covered = told.covered
+        assert selection.utilities is not None  # noqa: S101 - for the type checker
+        slate = _slate_of_candidates(selection, selection.utilities, shown, len(people), options)
+        found_slates.append(slate)
+        covered = slate.covered
         without = Share(1 - covered.value, 1 - covered.high, 1 - covered.low)
     if votes is not None:
         found_slates.append(people_slate(votes, options.n_slate, options.slate_rule, rng))
@@ -81,7 +81,7 @@ def population_of(
         n_people=len(people),
         n_read=len(groups.rows),
         n_judged=len(first),
-        difference=said,
+        difference=difference,
         writing=options.writing,
         rule=rule.name,
         agreeing=agreeing,
@@ -89,11 +89,11 @@ def population_of(
         settled=sum(each.dropped != "cannot win" for each in judged) <= 1,
         judged=tuple(judged),
         groups=tuple(
-            _group(group, people, groups, labels, made, shown, closest, rule, own)
+            _group(group, people, groups, labels, selection, shown, closest, rule, own)
             for group in range(len(groups.sizes))
         ),
         groups_from=groups.source,
-        divides=_dividers(made, shown, labels),
+        divides=_dividers(selection, shown, labels),
         slates=tuple(found_slates),
         without=without,
         places=tuple(
@@ -104,7 +104,7 @@ def population_of(
 
 
 def _slate_of_candidates(
-    made: Selection,
+    selection: Selection,
     utilities: FloatArray,
     shown: Sequence[int],
     n_people: int,
@@ -118,8 +118,8 @@ def _slate_of_candidates(
     return Slate(
         of="candidates",
         rule="pav" if options.slate_rule == "pav" else "greedy",
-        texts=tuple(made.candidates[shown[j]].text for j in chosen),
-        ids=tuple(made.candidates[shown[j]].id for j in chosen),
+        texts=tuple(selection.candidates[shown[j]].text for j in chosen),
+        ids=tuple(selection.candidates[shown[j]].id for j in chosen),
         covered=Share(*share_interval(covered, n_people)),
         unrepresented=slates.unrepresented(approves, chosen, options.n_slate) / len(approves),
         top_covered=float(best.mean()),
@@ -134,7 +134,7 @@ def _group(
     people: Sequence[Opinion],
     groups: OpinionGroups,
     labels: IntArray,
-    made: Selection,
+    selection: Selection,
     shown: Sequence[int],
     closest: int | None,
     rule: WelfareRule,
@@ -147,15 +147,15 @@ def _group(
     )
     expected = agreeing = statement = theirs = None
     is_own = False
-    if shown and here.any() and made.utilities is not None:
-        utilities = made.utilities[here]
+    if shown and here.any() and selection.utilities is not None:
+        utilities = selection.utilities[here]
         if closest is not None:
             expected = float(utilities[:, closest].mean())
             agreeing = Share(*share_interval(utilities[:, closest] > RATING_NEUTRAL, n_people))
         welfare = rule.welfare(utilities)
         best = max(shown, key=lambda j: (welfare[j], -j))
-        statement, theirs = made.candidates[best].id, float(utilities[:, best].mean())
-        is_own = own.get(made.candidates[best].text) == group
+        statement, theirs = selection.candidates[best].id, float(utilities[:, best].mean())
+        is_own = own.get(selection.candidates[best].text) == group
     return OpinionGroup(
         name=group_name(group),
         n_people=n_people,
@@ -181,12 +181,12 @@ def _quote(text: str) -> str:
     return one_line[:_QUOTE_CHARACTERS].rsplit(None, 1)[0] + " …"
 
 
-def _dividers(made: Selection, shown: Sequence[int], labels: IntArray) -> tuple[Divider, ...]:
+def _dividers(selection: Selection, shown: Sequence[int], labels: IntArray) -> tuple[Divider, ...]:
     """The candidates on which the groups' means lie furthest apart, weighed by their sizes."""
     present = np.unique(labels)
-    if not shown or len(present) < 2 or made.utilities is None:
+    if not shown or len(present) < 2 or selection.utilities is None:
         return ()
-    means = np.stack([made.utilities[labels == group].mean(axis=0) for group in present])
+    means = np.stack([selection.utilities[labels == group].mean(axis=0) for group in present])
     shares = np.array([(labels == group).mean() for group in present])
     spread = shares @ (means - shares @ means) ** 2
     widest = sorted(shown, key=lambda j: -spread[j])
@@ -199,7 +199,7 @@ def _dividers(made: Selection, shown: Sequence[int], labels: IntArray) -> tuple[
     ]
     return tuple(
         Divider(
-            made.candidates[j].text,
+            selection.candidates[j].text,
             {group_name(int(group)): float(means[i, j]) for i, group in enumerate(present)},
         )
         for j in parting[:_N_DIVIDERS]

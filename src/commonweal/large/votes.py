@@ -52,15 +52,15 @@ class Votes:
         columns = np.sort(np.argsort(-n_each, kind="stable")[:n])
         known = np.isfinite(self.matrix.agreement[:, columns])
         rows = np.flatnonzero(known.any(axis=1))
-        found = self.matrix
+        voted = self.matrix
         return Votes(
             replace(
-                found,
-                participant_ids=tuple(found.participant_ids[i] for i in rows),
-                opinions=tuple(found.opinions[i] for i in rows),
-                candidate_ids=tuple(found.candidate_ids[j] for j in columns),
-                statements=tuple(found.statements[j] for j in columns),
-                agreement=found.agreement[np.ix_(rows, columns)],
+                voted,
+                participant_ids=tuple(voted.participant_ids[i] for i in rows),
+                opinions=tuple(voted.opinions[i] for i in rows),
+                candidate_ids=tuple(voted.candidate_ids[j] for j in columns),
+                statements=tuple(voted.statements[j] for j in columns),
+                agreement=voted.agreement[np.ix_(rows, columns)],
             ),
             self.scale,
         )

@@ -151,8 +151,8 @@ class ManyPolicy:
 
     def chance(self) -> tuple[float, float]:
         """The least and the greatest chance of a person read to be in one sampled prompt."""
-        found = chances(self.groups.sizes, N_IN_PROMPT)
-        return float(found.min()), float(found.max())
+        shares = chances(self.groups.sizes, N_IN_PROMPT)
+        return float(shares.min()), float(shares.max())
 
     def generate(
         self,
@@ -187,23 +187,23 @@ class ManyPolicy:
             for n, each in enumerate(each for part in parts for each in part.candidates)
         ]
         draw = self.writer.sources(self.people, self.groups, statements)
-        whole = self._from(question, draw, n_candidates, rng, report)
+        rest = self._from(question, draw, n_candidates, rng, report)
         behind = {each.id: each.included_opinion_ids for each in statements}
         candidates = [
             replace(each, included_opinion_ids=_people(each.included_opinion_ids, behind))
-            for each in whole.candidates
+            for each in rest.candidates
         ]
         known = {tuple(tokens(each.text)) for each in candidates}
         candidates += [each for each in statements if tuple(tokens(each.text)) not in known]
-        rejections = tuple(each for part in (*parts, whole) for each in part.rejections)
-        n_sampled = sum(part.n_sampled for part in (*parts, whole))
+        rejections = tuple(each for part in (*parts, rest) for each in part.rejections)
+        n_sampled = sum(part.n_sampled for part in (*parts, rest))
         if not candidates:
             raise GenerationError(
                 f"none of {n_sampled} completions by {self.model.model_id} can be shown to the "
                 "group; try another seed, another policy or a larger model",
                 list(rejections),
             )
-        notes = tuple(dict.fromkeys(note for part in (*parts, whole) for note in part.notes))
+        notes = tuple(dict.fromkeys(note for part in (*parts, rest) for note in part.notes))
         return Generation(tuple(candidates), rejections, n_candidates, n_sampled, notes)
 
     def _of_group(
@@ -219,9 +219,9 @@ class ManyPolicy:
             drawn = rng.choice(rows, min(N_IN_PROMPT, len(rows)), replace=False)
             return [_for_prompt(self.people[int(row)]) for row in drawn]
 
-        made = self._from(question, draw, self.writer.n_per_group, rng, on_done)
-        self.own.update({each.text: group for each in made.candidates})
-        return replace(made, notes=self.model.notes if made.candidates else ())
+        generation = self._from(question, draw, self.writer.n_per_group, rng, on_done)
+        self.own.update({each.text: group for each in generation.candidates})
+        return replace(generation, notes=self.model.notes if generation.candidates else ())
 
     def _from(
         self,
@@ -258,16 +258,18 @@ def _one_by_one(
     n_sampled = 0
     for number in range(n):
         try:
-            made = policy.generate(question, draw(rng), n_candidates=1, rng=rng)
+            generation = policy.generate(question, draw(rng), n_candidates=1, rng=rng)
         except GenerationError as error:
             rejections += error.rejections
             n_sampled += len(error.rejections)
             continue
         known = {tuple(tokens(each.text)) for each in candidates}
-        candidates += [each for each in made.candidates if tuple(tokens(each.text)) not in known]
-        rejections += made.rejections
-        notes += made.notes
-        n_sampled += made.n_sampled
+        candidates += [
+            each for each in generation.candidates if tuple(tokens(each.text)) not in known
+        ]
+        rejections += generation.rejections
+        notes += generation.notes
+        n_sampled += generation.n_sampled
         on_done(number + 1, n)
     return Generation(
         tuple(candidates), tuple(rejections), n, n_sampled, tuple(dict.fromkeys(notes))

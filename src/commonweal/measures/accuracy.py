@@ -186,19 +186,19 @@ def crossed_accuracy(scores: FloatArray, answers: FloatArray, times: FloatArray)
         answers: float64 [n_people, n_statements]; nan is none.
         times: float64 [n_draws, n_people], how often each person counts in each draw.
     """
-    found = crossed(Cells.of(scores, answers))
-    if not len(found.right):
+    crossings = crossed(Cells.of(scores, answers))
+    if not len(crossings.right):
         return NOTHING
     n_people = len(answers)
     shares, known = np.zeros((n_people, n_people)), np.zeros((n_people, n_people))
-    shares[tuple(found.people)] = found.right
-    known[tuple(found.people)] = 1
+    shares[tuple(crossings.people)] = crossings.right
+    known[tuple(crossings.people)] = 1
     drawn, weight = (np.einsum("di,di->d", times @ each, times) for each in (shares, known))
     return Resampled(
-        float(found.right.mean()),
+        float(crossings.right.mean()),
         ratio(drawn, weight),
-        len(np.unique(found.people)),
-        int(found.n_comparisons.sum()),
+        len(np.unique(crossings.people)),
+        int(crossings.n_comparisons.sum()),
     )
 
 
@@ -255,15 +255,15 @@ def within_person_accuracy(
 
     Args: as for ``crossed_accuracy`` and ``within_person``.
     """
-    found = within_person(Cells.of(scores, answers), gap=gap, allowed=allowed)
-    if not len(found.right):
+    pairs = within_person(Cells.of(scores, answers), gap=gap, allowed=allowed)
+    if not len(pairs.right):
         return NOTHING
-    drawn = times[:, found.people[0]]
+    drawn = times[:, pairs.people[0]]
     return Resampled(
-        float(found.right.mean()),
-        ratio(drawn @ found.right, drawn.sum(axis=1)),
-        len(found.right),
-        int(found.n_comparisons.sum()),
+        float(pairs.right.mean()),
+        ratio(drawn @ pairs.right, drawn.sum(axis=1)),
+        len(pairs.right),
+        int(pairs.n_comparisons.sum()),
     )
 
 
@@ -286,8 +286,8 @@ def same_statement_accuracy(
     compared_people = np.zeros(len(answers), dtype=bool)
     n_comparisons = 0
     by_person = np.ascontiguousarray(times.T)  # rows are gathered: several times as fast
-    for column, said in zip(scores.T, answers.T, strict=True):
-        agreed, disagreed = np.flatnonzero(said == 1), np.flatnonzero(said == -1)
+    for column, given in zip(scores.T, answers.T, strict=True):
+        agreed, disagreed = np.flatnonzero(given == 1), np.flatnonzero(given == -1)
         if not agreed.size or not disagreed.size:
             continue
         right = is_right(column[agreed, None] - column[disagreed])

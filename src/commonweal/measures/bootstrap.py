@@ -118,7 +118,7 @@ class Resampler:
 
         total = per_group.sum(axis=0)
         without = function(total - per_group)
-        found = []
+        estimates = []
         for value, left, mine in zip(function(total), without.T, adds.T, strict=True):
             n, half = int(mine.sum()), math.nan
             if n >= MIN_CLUSTERS:
@@ -130,8 +130,8 @@ class Resampler:
             one = interval(float(value), ends, n)
             if not one.no_interval:
                 one = one._replace(low=float(ends[0]), high=float(ends[1]), p_value=math.nan)
-            found.append(one)
-        return found
+            estimates.append(one)
+        return estimates
 
     def jackknife_shares(self, above: FloatArray, below: FloatArray) -> list[Estimate]:
         """As ``ratios``, of shares, with intervals of ``jackknife`` in log-odds."""
@@ -194,8 +194,8 @@ class Resampler:
         def shares(sums: FloatArray) -> FloatArray:
             s0, s1, h00, h01, h11 = np.moveaxis(sums.reshape(*sums.shape[:-1], n_figures, 5), -1, 0)
             step = ratio(h11 * s0 - h01 * s1, h00 * h11 - h01 * h01)
-            found: FloatArray = expit(starts + step)
-            return found
+            at_zero: FloatArray = expit(starts + step)
+            return at_zero
 
         adds = by_group(known, item_group, self.n_groups) > 0
         return self.estimate(per_group.reshape(self.n_groups, -1), shares, adds)

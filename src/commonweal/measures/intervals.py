@@ -75,8 +75,8 @@ class Resampled:
     @property
     def estimate(self) -> Estimate:
         """The figure with its interval; see ``interval``."""
-        found = interval(self.value, np.sort(self.draws), self.n_clusters, self.what)
-        return found._replace(n_comparisons=self.n_comparisons)
+        estimate = interval(self.value, np.sort(self.draws), self.n_clusters, self.what)
+        return estimate._replace(n_comparisons=self.n_comparisons)
 
     def minus(self, other: Resampled) -> Resampled:
         """The difference, draw by draw; both must have been drawn with the same ``times``."""

@@ -84,8 +84,8 @@ def rank_correlation(
         cluster: int [n_items], the cluster of each item; by default each is its own.
     """
     one = np.zeros(len(x), dtype=np.int64)
-    (whole,) = rank_correlations(x, y, one, 1)
-    if np.isnan(whole):
+    (value,) = rank_correlations(x, y, one, 1)
+    if np.isnan(value):
         return NOTHING
     a, b = (ranks - ranks.mean() for ranks in (mid_ranks(x, one), mid_ranks(y, one)))
     cluster = np.arange(len(x)) if cluster is None else cluster
@@ -94,4 +94,4 @@ def rank_correlation(
     mean_a, mean_b, ab, aa, bb = (ratio(sums[:, i], sums[:, 0]) for i in range(1, 6))
     spread = (aa - mean_a**2) * (bb - mean_b**2)
     draws = ratio(ab - mean_a * mean_b, np.sqrt(np.where(spread > _TIED, spread, 0.0)))
-    return Resampled(float(whole), draws, len(np.unique(cluster)), len(x))
+    return Resampled(float(value), draws, len(np.unique(cluster)), len(x))

@@ -64,5 +64,5 @@ def signs(statement: str, expressed: BoolArray) -> dict[str, float]:
 
 def quality(statement: str, expressed: BoolArray) -> float:
     """The quality of the form, from 1 to 7."""
-    found = signs(statement, expressed)
-    return 1.0 + 6.0 * sum(WEIGHTS[name] * value for name, value in found.items())
+    present = signs(statement, expressed)
+    return 1.0 + 6.0 * sum(WEIGHTS[name] * value for name, value in present.items())

@@ -255,18 +255,20 @@ class LatentPerson:
         The considerations share a normal lean and have a normal part of their own each; the
         verdict, which is the first, follows from their mean.
         """
-        found = self.crowd.question(question)
-        if found.id not in self._positions:
-            drawn = self._generator("position", found.id).standard_normal(len(found.considerations))
+        latent = self.crowd.question(question)
+        if latent.id not in self._positions:
+            drawn = self._generator("position", latent.id).standard_normal(
+                len(latent.considerations)
+            )
             share = self.crowd.settings.coherence
             held = np.tanh(share * drawn[0] + math.sqrt(1 - share**2) * drawn[1:])
-            self._positions[found.id] = np.append(np.tanh(2 * held.mean()), held)
-        return self._positions[found.id]
+            self._positions[latent.id] = np.append(np.tanh(2 * held.mean()), held)
+        return self._positions[latent.id]
 
     def opinion(self, question: Question) -> str:
         """An opinion made of arguments on the considerations that weigh most."""
-        found = self.crowd.question(question)
-        return write_opinion(found, self.position(question), self._generator("opinion", found.id))
+        latent = self.crowd.question(question)
+        return write_opinion(latent, self.position(question), self._generator("opinion", latent.id))
 
     def rate_position(self, question: Question, position_statement: str) -> int:  # noqa: ARG002
         """Agreement with the position statement, from the verdict: every one says yes."""

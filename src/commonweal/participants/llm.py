@@ -73,7 +73,7 @@ class Cast(Protocol):
         """
         ...
 
-    def told(self) -> str:
+    def source(self) -> str:
         """Where the descriptions come from, in words."""
         ...
 
@@ -100,7 +100,7 @@ class LatentCast:
             held.append(f'{strength} feels: "{sentence}"')
         return "A member of the public who " + "; ".join(held)
 
-    def told(self) -> str:
+    def source(self) -> str:
         """That they are made from latent people."""
         return f"made from latent people of seed {self.crowd.seed}"
 
@@ -158,7 +158,7 @@ class FileCast:
             raise InputError(f"{self._path} describes nobody named {participant_id!r}")
         return self._described[participant_id]
 
-    def told(self) -> str:
+    def source(self) -> str:
         """The file's name."""
         return f"from {self._path.name}"
 
@@ -262,7 +262,7 @@ class LlmCrowd:
                 "participants": "llm",
                 "model": self._model.model_id,
                 "weights_hash": self._model.weights_hash,
-                "descriptions": self._cast.told(),
+                "descriptions": self._cast.source(),
                 "prompt_hash": self._template.hash,
                 "crowd_seed": self._seed,
             },

@@ -71,8 +71,8 @@ class Reader:
 
     def read(self, question: BankQuestion, text: str) -> BoolArray:
         """What the text expresses, bool [n_considerations, 2]: column 0 is for, 1 is against."""
-        found = self._read.get((question.id, text))
-        return self.read_all([(question, text)])[0] if found is None else found
+        known = self._read.get((question.id, text))
+        return self.read_all([(question, text)])[0] if known is None else known
 
     def read_all(self, wanted: Sequence[tuple[BankQuestion, str]]) -> list[BoolArray]:
         """As ``read``, of all of these, embedded together: much faster."""
@@ -93,8 +93,8 @@ class Reader:
             return expressed
         arguments = _arguments(question)
         known = np.array([self._vectors[without_opening(text)] for *_, text in arguments])
-        said = np.array([self._vectors[without_opening(clause)] for clause in clauses])
-        similarity = said @ known.T
+        vectors = np.array([self._vectors[without_opening(clause)] for clause in clauses])
+        similarity = vectors @ known.T
         for clause, row in zip(clauses, similarity, strict=True):
             nearest = int(row.argmax())
             if row[nearest] < MIN_SIMILARITY:

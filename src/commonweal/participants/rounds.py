@@ -213,20 +213,20 @@ def candidate_row(round_id: str, candidate: Candidate, *, shown: bool) -> Row:
     }
 
 
-def candidate_rows(round_id: str, made: Selection) -> list[Row]:
+def candidate_rows(round_id: str, selection: Selection) -> list[Row]:
     """The selection's candidates as rows of the record format; what was picked is shown.
 
     A candidate that is not shown has α, welfare and rank where one rule ranks it; where several do,
     they follow from the predictions.
     """
     rows = []
-    picks = {each.index: each for each in made.picks}
-    (only,) = made.ranked if len(made.ranked) == 1 else (None,)
-    for index, candidate in enumerate(made.candidates):
+    picks = {each.index: each for each in selection.picks}
+    (only,) = selection.ranked if len(selection.ranked) == 1 else (None,)
+    for index, candidate in enumerate(selection.candidates):
         row = candidate_row(round_id, candidate, shown=index in picks)
         if index in picks:
-            found = picks[index]
-            row |= {"alpha": found.alpha, "welfare": found.welfare, "rank": found.rank}
+            pick = picks[index]
+            row |= {"alpha": pick.alpha, "welfare": pick.welfare, "rank": pick.rank}
         elif only is not None:
             row |= {"alpha": only.rule.alpha, "welfare": float(only.welfare[index])}
             row |= {"rank": only.ranking.ranks[index]}
@@ -234,23 +234,23 @@ def candidate_rows(round_id: str, made: Selection) -> list[Row]:
     return rows
 
 
-def prediction_rows(round_id: str, made: Selection) -> list[Row]:
+def prediction_rows(round_id: str, selection: Selection) -> list[Row]:
     """What was predicted of each person and candidate, as rows without the reward model's name."""
     return [
         {
             "round_id": round_id,
             "participant_id": each.participant_id,
-            "candidate_id": made.candidates[each.column].id,
+            "candidate_id": selection.candidates[each.column].id,
             "reward": each.reward,
             "expected_rating": each.expected_rating,
         }
-        for each in made.predictions()
+        for each in selection.predictions()
     ]
 
 
 def by_round(table: pl.DataFrame, make: Callable[[Row], T]) -> dict[str, list[T]]:
     """What ``make`` makes of each row, in order, by round id."""
-    found: dict[str, list[T]] = {}
+    rows_of: dict[str, list[T]] = {}
     for row in table.iter_rows(named=True):
-        found.setdefault(row["round_id"], []).append(make(row))
-    return found
+        rows_of.setdefault(row["round_id"], []).append(make(row))
+    return rows_of

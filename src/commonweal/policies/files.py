@@ -14,13 +14,13 @@ def policy_files(*names: str) -> tuple[Path, ...]:
 
     A template's worked examples may lie in a file beside it.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     for name in filter(is_path, names):
         path = Path(name).expanduser()
         if not name.lower().endswith(TEMPLATE_ENDING):
-            found.append(path / FILE)
+            files.append(path / FILE)
             continue
-        found.append(path)
+        files.append(path)
         if (beside := examples_file(path)) is not None:
-            found.append(beside)
-    return tuple(found)
+            files.append(beside)
+    return tuple(files)

@@ -27,7 +27,7 @@ def kind_of(model: LanguageModel) -> Kind:
 
     Of what is not known to be small or to reason, it is taken that it follows instructions.
     """
-    said = getattr(model, "kind", None)
-    if said in get_args(Kind):
-        return cast("Kind", said)
+    kind = getattr(model, "kind", None)
+    if kind in get_args(Kind):
+        return cast("Kind", kind)
     return "reasoning" if _REASONING.search(model.model_id) else "instruction_following"

@@ -164,12 +164,12 @@ class Parser:
             completion: raw text from the language model.
             accepted: texts of the candidates so far, against which duplicates are found.
         """
-        said = _without_remarks(without_lead_in(completion.text))
-        text = _evened(said)
-        found = self._fault(text, replace(completion, text=said), accepted)
-        if found is None:
+        statement = _without_remarks(without_lead_in(completion.text))
+        text = _evened(statement)
+        fault = self._fault(text, replace(completion, text=statement), accepted)
+        if fault is None:
             return text
-        reason, detail = found
+        reason, detail = fault
         return Rejection(completion.text, reason, detail, completion.seed)
 
     def _fault(
@@ -178,11 +178,11 @@ class Parser:
         words = tokens(text)
         if not words:
             return RejectionReason.EMPTY, "no words"
-        if found := _REFUSAL.search(text):
-            return RejectionReason.REFUSAL, f"says {found[0]!r}"
+        if match := _REFUSAL.search(text):
+            return RejectionReason.REFUSAL, f"says {match[0]!r}"
         # Against the raw text: there, labels stand at the beginning of a line.
-        if found := _MARKUP.search(completion.text.strip()):
-            return RejectionReason.ECHO_PROMPT, f"holds the prompt's markup {found[0]!r}"
+        if match := _MARKUP.search(completion.text.strip()):
+            return RejectionReason.ECHO_PROMPT, f"holds the prompt's markup {match[0]!r}"
         n_words = count_words(words)
         if n_words > MAX_WORDS:
             return RejectionReason.OVER_LENGTH, f"{n_words:g} words, at most {MAX_WORDS}"
@@ -196,22 +196,22 @@ class Parser:
             return echo
         if other := self._other_language(text):
             return other
-        if found := CONTROL.search(text):
-            return RejectionReason.NOT_A_STATEMENT, f"holds the control character {found[0]!r}"
-        if found := _META.search(text):
-            return RejectionReason.NOT_A_STATEMENT, f"talks about the task: {found[0]!r}"
-        if found := _ABOUT_THE_GROUP.search(text):
-            return RejectionReason.NOT_A_STATEMENT, f"speaks about the group: {found[0]!r}"
-        if (found := _VERDICT.search(text)) and not SPEAKS_AS_GROUP.search(text):
-            return RejectionReason.NOT_A_STATEMENT, f"is a verdict without a group: {found[0]!r}"
-        if found := _BLANK.search(text):
-            return RejectionReason.NOT_A_STATEMENT, f"leaves a blank to fill in: {found[0]!r}"
+        if match := CONTROL.search(text):
+            return RejectionReason.NOT_A_STATEMENT, f"holds the control character {match[0]!r}"
+        if match := _META.search(text):
+            return RejectionReason.NOT_A_STATEMENT, f"talks about the task: {match[0]!r}"
+        if match := _ABOUT_THE_GROUP.search(text):
+            return RejectionReason.NOT_A_STATEMENT, f"speaks about the group: {match[0]!r}"
+        if (match := _VERDICT.search(text)) and not SPEAKS_AS_GROUP.search(text):
+            return RejectionReason.NOT_A_STATEMENT, f"is a verdict without a group: {match[0]!r}"
+        if match := _BLANK.search(text):
+            return RejectionReason.NOT_A_STATEMENT, f"leaves a blank to fill in: {match[0]!r}"
         if len(_LIST_ITEM.findall(completion.text)) > 1:
             return RejectionReason.NOT_A_STATEMENT, "is a list, not a statement to read out"
-        if found := _singular(text):
-            return RejectionReason.NOT_A_STATEMENT, f"speaks as one person: {found[0]!r}"
-        if found := _ADDRESS.search(text):
-            return RejectionReason.NOT_A_STATEMENT, f"speaks to somebody: {found[0]!r}"
+        if match := _singular(text):
+            return RejectionReason.NOT_A_STATEMENT, f"speaks as one person: {match[0]!r}"
+        if match := _ADDRESS.search(text):
+            return RejectionReason.NOT_A_STATEMENT, f"speaks to somebody: {match[0]!r}"
         runs = [tuple(words[i : i + 4]) for i in range(len(words) - 3)]
         if len(set(runs)) < MIN_DISTINCT_SHARE * len(runs):
             share = len(set(runs)) / len(runs)
@@ -264,15 +264,15 @@ class Parser:
 
     def _contradiction(self, text: str) -> tuple[RejectionReason, str] | None:
         """It takes back what it gives, or answers the question and then differs on just that."""
-        if found := _TAKEN_BACK.search(text):
-            return RejectionReason.CONTRADICTION, f"takes back what it gives: {found[0]!r}"
+        if match := _TAKEN_BACK.search(text):
+            return RejectionReason.CONTRADICTION, f"takes back what it gives: {match[0]!r}"
         asked = _stems(self.question)
-        found = _DIVIDED.search(text)
-        if found is None or not asked or _stems(found[1]) - asked:
+        match = _DIVIDED.search(text)
+        if match is None or not asked or _stems(match[1]) - asked:
             return None
-        if len(_stems(text[: found.start()]) & asked) < ANSWERED_SHARE * len(asked):
+        if len(_stems(text[: match.start()]) & asked) < ANSWERED_SHARE * len(asked):
             return None
-        return RejectionReason.CONTRADICTION, f"answers the question, and then is {found[0]!r}"
+        return RejectionReason.CONTRADICTION, f"answers the question, and then is {match[0]!r}"
 
     def _invented_figure(self, text: str) -> tuple[RejectionReason, str] | None:
         invented = [each for each in _FIGURE.findall(text) if each not in self._given_figures]
@@ -315,7 +315,7 @@ def count_words(words: Sequence[str]) -> float:
 
 def _singular(text: str) -> re.Match[str] | None:
     """Where an English text speaks as one person; "not in my back yard" in quotes is a phrase."""
-    if len({found.casefold() for found in _ENGLISH.findall(text)}) < 2:
+    if len({match.casefold() for match in _ENGLISH.findall(text)}) < 2:
         return None
     return _SINGULAR.search(_SHORT_QUOTATION.sub(lambda quoted: quoted[0].replace("my", ""), text))
 

@@ -102,8 +102,8 @@ class PromptedPolicy:
         def draw(number: int) -> _Draw:
             return _Draw(int(rng.integers(2**31)), orders[number % len(orders)], sources)
 
-        made = self._generate(question, draw, n_candidates=n_candidates, on_done=on_done)
-        return made.with_notes_first(notes)
+        generation = self._generate(question, draw, n_candidates=n_candidates, on_done=on_done)
+        return generation.with_notes_first(notes)
 
     def generate_from(
         self,
@@ -119,13 +119,13 @@ class PromptedPolicy:
 
         def draw(_number: int) -> _Draw:
             opinions = sample(rng)
-            sources, said = self._sources(question, opinions)
-            notes.extend(said)
+            sources, more = self._sources(question, opinions)
+            notes.extend(more)
             (order, *_) = _orders(list(sources.texts), rng)
             return _Draw(int(rng.integers(2**31)), order, sources)
 
-        made = self._generate(question, draw, n_candidates=n_candidates, on_done=on_done)
-        return made.with_notes_first(tuple(dict.fromkeys(notes)))
+        generation = self._generate(question, draw, n_candidates=n_candidates, on_done=on_done)
+        return generation.with_notes_first(tuple(dict.fromkeys(notes)))
 
     def _sources(
         self, question: Question, opinions: Sequence[Opinion]

@@ -229,10 +229,10 @@ def fit_opinions(
         )
     for name, n_tokens in lengths.items():
         if n_tokens > limit:
-            whole = texts[name]
-            texts[name] = _cut(whole, limit, count_tokens)
+            uncut = texts[name]
+            texts[name] = _cut(uncut, limit, count_tokens)
             notes.append(
-                f"the opinion of {name!r} was cut from {len(whole):,} to {len(texts[name]):,} "
+                f"the opinion of {name!r} was cut from {len(uncut):,} to {len(texts[name]):,} "
                 "characters in the prompt, to leave room for everybody's; predicted agreement "
                 "still reads all of it"
             )

@@ -52,8 +52,10 @@ def revising_policy(
         WeightsError: model weights are missing.
         EngineError: the language model could not be loaded.
     """
-    said = [Opinion(each.participant_id, each.text) for each in critiques if each.text.strip()]
-    if not said:
+    opinions_of = [
+        Opinion(each.participant_id, each.text) for each in critiques if each.text.strip()
+    ]
+    if not opinions_of:
         raise InputError("no critique says anything; expected at least one to revise from")
     if isinstance(template, str):
         template = load_revision_template(template)
@@ -61,7 +63,7 @@ def revising_policy(
     if template is None:
         template = load_revision_template(TEMPLATES[kind_of(loaded)])
     texts, notes = fit_opinions(
-        said,
+        opinions_of,
         loaded.count_tokens,
         delimiters=template.critique.format(text="") + "\n",
         max_tokens=MAX_CRITIQUE_TOKENS,

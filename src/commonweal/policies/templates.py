@@ -185,13 +185,13 @@ def _sampling(name: str, text: str, read: _Sampling) -> Sampling:
 
 def _examples_beside(name: str, text: str, folder: Traversable, file: str) -> list[_Example]:
     try:
-        told = (folder / file).read_text(encoding="utf-8")
+        content = (folder / file).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise InputError(
             f"{_place(name, text, ('examples',))}: cannot read {file!r} ({error}); expected a file "
             "beside the template with [[examples]], or these in the template itself"
         ) from None
-    return _validated(_Examples, str(Path(name).parent / file), told).examples
+    return _validated(_Examples, str(Path(name).parent / file), content).examples
 
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -208,13 +208,13 @@ def _validated(model: type[_Model], name: str, text: str) -> _Model:
 
 def _explained(name: str, text: str, error: ValidationError, model: type[BaseModel]) -> str:
     # A misspelt field is both unknown and missing; the first of these says what to mend.
-    found = [
+    errors = [
         each
         for each in error.errors(include_url=False)
         # Of what may be a text or a list, the list says more.
         if each["loc"][-1:] not in (("constrained-str",), ("str",))
     ] or error.errors(include_url=False)
-    first = min(found, key=lambda each: each["type"] != "extra_forbidden")
+    first = min(errors, key=lambda each: each["type"] != "extra_forbidden")
     loc = tuple(part for part in first["loc"] if not str(part).startswith(("list[", "constrained")))
     missing = first["type"] == "missing"
     place = _place(name, text, loc[:-1] if missing else loc)
@@ -251,18 +251,18 @@ def _check_places(name: str, text: str, field: str, value: str, places: Collecti
     """Refuses a text whose curly brackets cannot be filled in, or leave out what people wrote."""
     expected = " and ".join(f"{{{each}}}" for each in places)
     try:
-        found = {each[1] for each in string.Formatter().parse(value) if each[1] is not None}
+        places_found = {each[1] for each in string.Formatter().parse(value) if each[1] is not None}
     except ValueError as error:
         raise InputError(
             f"{_place(name, text, (field,))}: {field}: {error}; expected {expected}, and {{{{ or "
             "}} for a bracket of your own"
         ) from None
-    for unknown in sorted(found - set(places)):
+    for unknown in sorted(places_found - set(places)):
         raise InputError(
             f"{_place(name, text, (field,))}: {field} holds {{{unknown}}}; expected {expected}, "
             "and {{ or }} for a bracket of your own"
         )
-    for missing in (each for each in places if each not in found):
+    for missing in (each for each in places if each not in places_found):
         raise InputError(
             f"{_place(name, text, (field,))}: {field} holds no {{{missing}}}; expected {expected}, "
             "where people's words are filled in"

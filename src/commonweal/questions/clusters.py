@@ -74,8 +74,8 @@ class Clusters:
 
     def members(self, topic: int) -> NDArray[np.int64]:
         """The rows of the questions of a topic, in order."""
-        found: NDArray[np.int64] = np.flatnonzero(self.labels == topic)
-        return found
+        rows: NDArray[np.int64] = np.flatnonzero(self.labels == topic)
+        return rows
 
 
 def cluster(vectors: FloatArray32, *, n_clusters: int = N_CLUSTERS, seed: int = 0) -> Clusters:

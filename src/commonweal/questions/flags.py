@@ -43,9 +43,9 @@ def flags_of(record: QuestionRecord) -> tuple[Flag, ...]:
     rules = _rules()
     flags: dict[str, Flag] = {}
     for name, reason, pattern in rules.patterns:
-        found = pattern.search(record.question)
-        if found and name not in flags:
-            flags[name] = Flag(name, reason, found[0].strip())
+        match = pattern.search(record.question)
+        if match and name not in flags:
+            flags[name] = Flag(name, reason, match[0].strip())
     if person := _person(record.question, rules):
         flags["names a person"] = Flag("names a person", rules.name_reason, person)
     words = record.question.lower().split()
@@ -63,8 +63,8 @@ def flags_of(record: QuestionRecord) -> tuple[Flag, ...]:
 
 
 def _person(question: str, rules: _Rules) -> str:
-    if found := rules.titled.search(question):
-        return found[0]
+    if match := rules.titled.search(question):
+        return match[0]
     # The first word is capitalised whatever it is.
     words = [re.sub(r"['’]s?$|[^\w-]", "", word) for word in question.split()]
     for word in words[1:]:

@@ -62,18 +62,18 @@ def refuse_test_questions(
         )
     by_form = {normal_form(record.question): record for record in held_out}
     by_id = {record.id: record for record in held_out}
-    found: list[str] = []
+    matches: list[str] = []
     n_checked = 0
     for given in training_questions:
         n_checked += 1
         text, name = _text_and_id(given)
         match = by_form.get(normal_form(text)) or (by_id.get(name) if name else None)
         if match is not None:
-            found.append(f"{match.id} ({match.split}) {match.question!r}")
-    if found:
-        named = "; ".join(found[:_N_NAMED]) + ("; ..." if len(found) > _N_NAMED else "")
+            matches.append(f"{match.id} ({match.split}) {match.question!r}")
+    if matches:
+        named = "; ".join(matches[:_N_NAMED]) + ("; ..." if len(matches) > _N_NAMED else "")
         raise HeldOutQuestionError(
-            f"{len(found)} of {n_checked} questions to train on are held out for testing in "
+            f"{len(matches)} of {n_checked} questions to train on are held out for testing in "
             f"{where}: {named}. Take them out of the training data; a model that has seen a test "
             "question cannot be tested on it"
         )

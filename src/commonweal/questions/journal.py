@@ -76,17 +76,17 @@ class Journal:
             raise InputError(f"cannot read {path}: {error.strerror or error}") from None
         # A last line that was being written when the run was broken off is left out: only after
         # what stands before it has turned out to be a journal of this model.
-        whole = raw[: raw.rfind(b"\n") + 1]
-        if whole:
-            self._read(path, whole, header)
+        complete = raw[: raw.rfind(b"\n") + 1]
+        if complete:
+            self._read(path, complete, header)
         elif not _as_line(header).startswith(raw):
             raise self._no_journal(path, 1)
-        if len(whole) < len(raw):
+        if len(complete) < len(raw):
             try:
-                os.truncate(path, len(whole))
+                os.truncate(path, len(complete))
             except OSError as error:
                 raise InputError(f"cannot write {path}: {error.strerror or error}") from None
-        if not whole:
+        if not complete:
             self._append(header)
 
     def ask(
@@ -145,8 +145,8 @@ class Journal:
                 key = order.popleft()
                 yield self._calls[key] if key in asked else self._remembered(key) or []
 
-        with closing(ask_all(missing())) as found:
-            for key, completions in found:
+        with closing(ask_all(missing())) as answers:
+            for key, completions in answers:
                 self._keep(key, completions)
                 yield from ready()
         yield from ready()  # remembered ones behind the last that was asked for
@@ -156,12 +156,12 @@ class Journal:
         self.n_remembered += len(known or ())
         return known
 
-    def _keep(self, key: str, found: list[Completion]) -> None:
-        if not self._calls and (why := why_all_empty(found)):
+    def _keep(self, key: str, completions: list[Completion]) -> None:
+        if not self._calls and (why := why_all_empty(completions)):
             raise EngineError(f"{self._model.model_id}: all of its first answers are empty: {why}")
-        self._append({"call": key, "completions": [asdict(each) for each in found]})
-        self._calls[key] = found
-        self.n_asked += len(found)
+        self._append({"call": key, "completions": [asdict(each) for each in completions]})
+        self._calls[key] = completions
+        self.n_asked += len(completions)
 
     @staticmethod
     def _no_journal(path: Path, n_line: int) -> InputError:
@@ -175,14 +175,14 @@ class Journal:
             try:
                 entry = json.loads(line)
                 if n == 1:
-                    found = {name: entry[name] for name in header}
+                    own = {name: entry[name] for name in header}
                 else:
                     self._calls[entry["call"]] = [Completion(**c) for c in entry["completions"]]
             except (ValueError, KeyError, TypeError, RecursionError):
                 raise self._no_journal(path, n) from None
-            if n == 1 and found != header:
+            if n == 1 and own != header:
                 raise InputError(
-                    f"{path} is the journal of {found['model']} (weights {found['weights_hash']}), "
+                    f"{path} is the journal of {own['model']} (weights {own['weights_hash']}), "
                     f"but the model now is {header['model']} (weights {header['weights_hash']}); "
                     "go on with the same model, or name another output"
                 )

@@ -91,10 +91,10 @@ def _fault(text: str, was_cut: bool, instructions: str) -> tuple[QuestionFault, 
     words = tokens(text)
     if not words:
         return QuestionFault.EMPTY, "no words"
-    if found := CONTROL.search(text):
-        return QuestionFault.CONTROL, f"holds {found[0]!r}"
-    if found := _META.search(text):
-        return QuestionFault.ECHO, f"holds {found[0]!r}"
+    if match := CONTROL.search(text):
+        return QuestionFault.CONTROL, f"holds {match[0]!r}"
+    if match := _META.search(text):
+        return QuestionFault.ECHO, f"holds {match[0]!r}"
     if run := _shared_run(words, tokens(instructions)):
         return QuestionFault.ECHO, f"copies {run!r}"
     if was_cut:

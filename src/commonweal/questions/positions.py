@@ -109,8 +109,8 @@ def derive_positions(
         for batch in batches
     ]
     n_done = n_by_rule
-    for batch, said in zip(batches, journal.answers(calls), strict=True):
-        for question, completion in zip(batch, said, strict=True):
+    for batch, completions in zip(batches, journal.answers(calls), strict=True):
+        for question, completion in zip(batch, completions, strict=True):
             text = " ".join(completion.text.split())
             fault = position_fault(question, text)
             if fault is None:
@@ -172,8 +172,8 @@ def position_fault(question: str, statement: str) -> str | None:
         return "does not begin with a capital letter"
     if len(_NEGATION.findall(statement)) != len(_NEGATION.findall(question)):
         return "denies what the question asks"
-    asked, said = _stems(theirs), _stems(ours)
-    if asked != said:
+    asked, stated = _stems(theirs), _stems(ours)
+    if asked != stated:
         return "does not keep the question's words"
     return None
 

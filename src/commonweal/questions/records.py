@@ -128,13 +128,13 @@ def records_of_split(records: Iterable[QuestionRecord], split: str) -> tuple[Que
     """
     if split not in SPLITS:
         raise InputError(f"no split named {split!r}; expected one of {', '.join(SPLITS)}")
-    found = tuple(record for record in records if record.split == split)
-    if not found:
+    chosen = tuple(record for record in records if record.split == split)
+    if not chosen:
         raise InputError(
             f"no question is in the split {split!r}; expected a file that "
             "`commonweal questions split` wrote"
         )
-    return found
+    return chosen
 
 
 # ------------------------------------------------------------------------------------ provenance
@@ -189,8 +189,8 @@ def write_with_provenance(
         "file_sha256": sha256_of(path),
         "commonweal_version": __version__,
     }
-    whole = {"schema": SCHEMA, "steps": [*steps, step]}
-    write_whole(provenance_path(path), json.dumps(whole, ensure_ascii=False, indent=2) + "\n")
+    provenance = {"schema": SCHEMA, "steps": [*steps, step]}
+    write_whole(provenance_path(path), json.dumps(provenance, ensure_ascii=False, indent=2) + "\n")
 
 
 # -------------------------------------------------------------------------------------------- CSV
@@ -276,9 +276,9 @@ def as_record(place: str, row: dict[str, str]) -> QuestionRecord:
     """
     values = {name: " ".join(value.split()) for name, value in row.items()}
     for name, value in values.items():
-        if found := CONTROL.search(value):
+        if match := CONTROL.search(value):
             raise InputError(
-                f"{place}: {name} holds the control character {found[0]!r}; expected plain text"
+                f"{place}: {name} holds the control character {match[0]!r}; expected plain text"
             )
     question = values["question"]
     if not normal_form(question):

@@ -208,8 +208,8 @@ def write_queue(
     for record in [*undecided(records, held), *(r for r in records if r.id in held)]:
         decision = held.get(record.id)
         flags = "; ".join(str(flag) for flag in flags_of(record))
-        made = (decision.decision, decision.reason) if decision else ("", "")
-        cells = (record.id, record.question, record.position_statement, flags, *made)
+        decided = (decision.decision, decision.reason) if decision else ("", "")
+        cells = (record.id, record.question, record.position_statement, flags, *decided)
         rows.append([_PREFIXED.sub(r"'\g<0>", cell) for cell in cells])
     write_whole(path, to_csv(QUEUE_COLUMNS, rows))
 

@@ -63,17 +63,17 @@ def near_pairs(vectors: FloatArray32, threshold: float) -> list[Pair]:
 
     Memory is that of one block of rows against all, whatever the number of rows.
     """
-    found: list[Pair] = []
+    pairs: list[Pair] = []
     for start in range(0, len(vectors), _BLOCK_ROWS):
         block = vectors[start : start + _BLOCK_ROWS]
         cosines = block @ vectors[start:].T
         rows, columns = np.nonzero(cosines >= threshold)
-        found += [
+        pairs += [
             Pair(float(cosines[row, column]), start + int(row), start + int(column))
             for row, column in zip(rows, columns, strict=True)
             if column > row
         ]
-    return sorted(found, key=lambda pair: (-pair.cosine, pair.first, pair.second))
+    return sorted(pairs, key=lambda pair: (-pair.cosine, pair.first, pair.second))
 
 
 def nearest_across(ours: FloatArray32, theirs: FloatArray32) -> list[Pair]:

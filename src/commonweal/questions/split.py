@@ -150,9 +150,9 @@ def split_questions(
         for row, record in enumerate(records)
     )
     on_progress("split", 3, 4)
-    found = find_leaks(marked, vectors)
+    leaks = find_leaks(marked, vectors)
     on_progress("split", 4, 4)
-    return Split(marked, clusters, tuple(names), vectors, held_out, n_ood, found)
+    return Split(marked, clusters, tuple(names), vectors, held_out, n_ood, leaks)
 
 
 def choose_topics(sizes: Sequence[int], n_wanted: int, rng: np.random.Generator) -> tuple[int, ...]:
@@ -225,7 +225,7 @@ def find_leaks(
     rows = {
         split: np.flatnonzero([record.split == split for record in records]) for split in SPLITS
     }
-    found = {}
+    leaks = {}
     for ours, theirs in ((OOD_TEST, TRAIN), (IID_TEST, TRAIN), (OOD_TEST, IID_TEST)):
         pairs = nearest_across(vectors[rows[ours]], vectors[rows[theirs]])
         shown = tuple(
@@ -233,8 +233,8 @@ def find_leaks(
             for cosine, first, second in pairs[:N_NEAREST]
         )
         n_near = sum(pair.cosine >= NEAR_DUPLICATE for pair in pairs)
-        found[ours, theirs] = Leaks(n_near, len(rows[ours]), shown)
-    return found
+        leaks[ours, theirs] = Leaks(n_near, len(rows[ours]), shown)
+    return leaks
 
 
 def _check_different(records: Sequence[QuestionRecord]) -> None:

@@ -69,10 +69,10 @@ def render_split_report(split: Split, *, seed: int, facts: dict[str, Any]) -> st
 
 
 def _topics(split: Split) -> list[dict[str, Any]]:
-    found = []
+    topics = []
     for topic, (name, size) in enumerate(zip(split.names, split.clusters.sizes, strict=True)):
         rows = split.clusters.members(topic)
-        found.append(
+        topics.append(
             {
                 "name": name,
                 "size": size,
@@ -83,4 +83,4 @@ def _topics(split: Split) -> list[dict[str, Any]]:
                 ].question,
             }
         )
-    return found
+    return topics

@@ -159,19 +159,19 @@ def _named(spec: str) -> WelfareRule:
             raise InputError(f"{FAMILY} welfare wants an alpha; expected one, or {FAMILY}:2")
         return isoelastic_from_spec(part)
     if hasattr(entry.loaded, "from_spec"):
-        made: Any = registry.make(WELFARE_RULES, spec)
+        loaded: Any = registry.make(WELFARE_RULES, spec)
     elif part:
         raise InputError(
             f"the welfare rule {entry.name!r} takes nothing after a colon, got {spec!r}"
         )
     else:
-        made = entry.loaded
-    if isinstance(made, Isoelastic):
-        return made
-    function = made.welfare if isinstance(made, WelfareRule) else made
+        loaded = entry.loaded
+    if isinstance(loaded, Isoelastic):
+        return loaded
+    function = loaded.welfare if isinstance(loaded, WelfareRule) else loaded
     if not callable(function):
         raise PluginError(
-            f"{entry.title} is a {type(made).__name__}; expected a function of the utilities"
+            f"{entry.title} is a {type(loaded).__name__}; expected a function of the utilities"
         )
     return FunctionRule(f"{entry.name}:{part}" if part else entry.name, function)
 

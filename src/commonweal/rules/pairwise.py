@@ -38,8 +38,8 @@ def utilities_of_ranks(ranks: ArrayLike) -> FloatArray:
         array([[3., 2., 2.]])
     """
     r = np.asarray(ranks, dtype=np.float64)
-    found: FloatArray = r.shape[-1] + 1 - r
-    return found
+    utilities: FloatArray = r.shape[-1] + 1 - r
+    return utilities
 
 
 def margins(utilities: ArrayLike) -> IntArray:
@@ -172,7 +172,7 @@ def _lottery(m: IntArray) -> FloatArray:
     n = len(m)
 
     def most_for(goal: FloatArray) -> FloatArray:
-        found = linprog(
+        solution = linprog(
             -goal,
             A_ub=-m.T.astype(np.float64),
             b_ub=np.zeros(n),
@@ -181,7 +181,7 @@ def _lottery(m: IntArray) -> FloatArray:
             bounds=(0, 1),
             method="highs",
         )
-        p = np.clip(found.x, 0, None)
+        p = np.clip(solution.x, 0, None)
         return np.asarray(p / p.sum(), np.float64)
 
     # Odd margins throughout: there is one lottery alone (Laffond, Laslier and Le Breton 1997).

@@ -100,8 +100,8 @@ class Quantile:
         n = u.shape[-2]
         # The smallest rating that at least this share do not exceed (inverse of the distribution).
         at = max(0, int(np.ceil(self.share * n - 1e-9)) - 1)
-        found: FloatArray = u[..., at, :]
-        return found
+        welfare: FloatArray = u[..., at, :]
+        return welfare
 
 
 def veto_core(utilities: ArrayLike) -> FloatArray:
@@ -126,8 +126,8 @@ def in_veto_core(utilities: ArrayLike) -> BoolArray:
     profiles = u.reshape(-1, *u.shape[-2:])
     n_people, n = u.shape[-2:]
     if n_people > MAX_ENUMERATED:
-        found = np.array([[_has_flow(one, x) for x in range(n)] for one in profiles])
-        return found.reshape(*u.shape[:-2], n)
+        is_in_core = np.array([[_has_flow(one, x) for x in range(n)] for one in profiles])
+        return is_in_core.reshape(*u.shape[:-2], n)
     result = np.ones((len(profiles), n), np.bool_)
     step = max(1, (1 << 21) // (n * n * n_people))
     for start in range(0, len(profiles), step):

@@ -118,30 +118,32 @@ def select(
     """
     check_min_quality(min_quality)
     chances = [each.rng or np.random.default_rng(each.seed) for each in wanted]
-    made: list[Selection] = []
+    selections: list[Selection] = []
     for each, rng in zip(wanted, chances, strict=True):
-        made.append(_written(question, opinions, each, rng, made, policy, reward, on_progress))
-    if not may_be_empty and not any(each.candidates for each in made):
+        selections.append(
+            _written(question, opinions, each, rng, selections, policy, reward, on_progress)
+        )
+    if not may_be_empty and not any(each.candidates for each in selections):
         raise GenerationError(
-            f"no completion can be shown to the group, in {len(made)} draws from different "
+            f"no completion can be shown to the group, in {len(selections)} draws from different "
             "numbers of opinions; try another seed, another policy or a larger model",
-            [rejection for each in made for rejection in each.rejections],
+            [rejection for each in selections for rejection in each.rejections],
         )
     if reward is not None:
-        made = [
+        selections = [
             replace(each, min_quality=min_quality, shortlist=shortlist)
-            for each in scored(made, reward, on_progress, read_as)
+            for each in scored(selections, reward, on_progress, read_as)
         ]
         for place, rng in enumerate(chances):
-            others = [each for each in made if each is not made[place]]
-            made[place] = _with_more(
-                made[place], wanted[place], others, rng, policy, reward, on_progress, read_as
+            others = [each for each in selections if each is not selections[place]]
+            selections[place] = _with_more(
+                selections[place], wanted[place], others, rng, policy, reward, on_progress, read_as
             )
-    found: list[Selection] = []
-    for selection, each in zip(made, wanted, strict=True):
-        taken = [candidate.text for before in found for candidate in before.shown]
-        found.append(selection.picked(each.rules, avoid=taken))
-    return tuple(found)
+    picked: list[Selection] = []
+    for selection, each in zip(selections, wanted, strict=True):
+        taken = [candidate.text for before in picked for candidate in before.shown]
+        picked.append(selection.picked(each.rules, avoid=taken))
+    return tuple(picked)
 
 
 def included(
@@ -196,7 +198,7 @@ def check_min_quality(min_quality: float | None) -> None:
 
 
 def _with_more(
-    made: Selection,
+    selection: Selection,
     wanted: Wanted,
     before: Sequence[Selection],
     rng: np.random.Generator,
@@ -206,51 +208,52 @@ def _with_more(
     read_as: Mapping[str, str] | None,
 ) -> Selection:
     """The selection with more candidates, as long as none is worth showing and it is allowed."""
-    n_first = len(made.candidates)
+    n_first = len(selection.candidates)
     n_redraws = 0
-    while 0 < len(made.candidates) == len(made.weak) and n_redraws < MAX_REDRAWS:
+    while 0 < len(selection.candidates) == len(selection.weak) and n_redraws < MAX_REDRAWS:
         n_redraws += 1
         more = _written(
-            made.question,
-            made.opinions,
+            selection.question,
+            selection.opinions,
             # One that fails takes nothing away.
             replace(wanted, named="in another draw", standing=()),
             rng,
-            [*before, made],
+            [*before, selection],
             policy,
             reward,
             progress,
         )
-        made = _joined(made, more, reward, progress, read_as)
+        selection = _joined(selection, more, reward, progress, read_as)
     if not n_redraws:
-        return made
+        return selection
     note = (
-        f"none of the first {n_first} candidates reached the quality of {made.min_quality:g} of 7 "
-        f"that a statement must have, so more were drawn: {len(made.candidates)} in all"
+        f"none of the first {n_first} candidates reached the quality of {selection.min_quality:g} "
+        f"of 7 that a statement must have, so more were drawn: {len(selection.candidates)} in all"
     )
     return replace(
-        made,
-        notes=(*made.notes, note),
-        provenance=made.provenance | {"n_redraws": n_redraws},
+        selection,
+        notes=(*selection.notes, note),
+        provenance=selection.provenance | {"n_redraws": n_redraws},
     )
 
 
 def _joined(
-    made: Selection,
+    selection: Selection,
     more: Selection,
     reward: RewardModel,
     progress: Progress,
     read_as: Mapping[str, str] | None,
 ) -> Selection:
     """The selection with what another draw brought that it did not have yet."""
-    known = {each.text for each in made.candidates}
+    known = {each.text for each in selection.candidates}
     new = tuple(each for each in more.candidates if each.text not in known)
     joined = replace(
-        made,
-        rejections=(*made.rejections, *more.rejections),
-        n_sampled=made.n_sampled + more.n_sampled,
-        notes=tuple(dict.fromkeys((*made.notes, *more.notes))),
-        provenance=made.provenance | {"n_completions_sampled": made.n_sampled + more.n_sampled},
+        selection,
+        rejections=(*selection.rejections, *more.rejections),
+        n_sampled=selection.n_sampled + more.n_sampled,
+        notes=tuple(dict.fromkeys((*selection.notes, *more.notes))),
+        provenance=selection.provenance
+        | {"n_completions_sampled": selection.n_sampled + more.n_sampled},
     )
     seconds = more.timings_seconds
     if new:
@@ -258,14 +261,14 @@ def _joined(
         seconds = more.timings_seconds
         tables: dict[str, Any] = {}
         for name in ("rewards", "utilities", "low", "high", "qualities"):
-            two = getattr(made, name), getattr(more, name)
+            two = getattr(selection, name), getattr(more, name)
             tables[name] = None if two[0] is None else np.concatenate(two, axis=-1)
-        joined = replace(joined, candidates=(*made.candidates, *new), **tables)
+        joined = replace(joined, candidates=(*selection.candidates, *new), **tables)
     return replace(
         joined,
         timings_seconds={
             stage: round(took + seconds.get(stage, 0), 3)
-            for stage, took in made.timings_seconds.items()
+            for stage, took in selection.timings_seconds.items()
         },
     )
 
@@ -305,8 +308,8 @@ def _written(
         if not wanted.named:
             raise
         rejected = error.rejections
-        said = (f"no statement {wanted.named}: {error}",)
-        generation = Generation((), rejected, wanted.n_candidates, len(rejected), said)
+        notes = (f"no statement {wanted.named}: {error}",)
+        generation = Generation((), rejected, wanted.n_candidates, len(rejected), notes)
     return Selection(
         question=question,
         opinions=tuple(opinions),
@@ -340,7 +343,7 @@ def _written(
 
 
 def scored(
-    made: Sequence[Selection],
+    selections: Sequence[Selection],
     reward: RewardModel,
     progress: Progress = no_progress,
     read_as: Mapping[str, str] | None = None,
@@ -348,30 +351,32 @@ def scored(
     """The selections with everybody's rewards and expected ratings, all scored in one batch.
 
     Args:
-        made: of one group; what they hold of scores is replaced.
+        selections: of one group; what they hold of scores is replaced.
         reward: what predicts.
         progress: as of ``select``.
         read_as: likewise.
     """
     heard = read_as or {}
-    opinions = [heard.get(opinion.id, opinion.text) for opinion in made[0].opinions]
-    statements = [candidate.text for each in made for candidate in each.candidates]
+    opinions = [heard.get(opinion.id, opinion.text) for opinion in selections[0].opinions]
+    statements = [candidate.text for each in selections for candidate in each.candidates]
     n_pairs = len(opinions) * len(statements)
     if not statements:
         nothing = np.zeros((len(opinions), 0))
-        return [replace(each, rewards=nothing, utilities=nothing) for each in made]
+        return [replace(each, rewards=nothing, utilities=nothing) for each in selections]
     began = time.perf_counter()
     rewards, utilities = predictions(
         reward,
-        made[0].question.text,
+        selections[0].question.text,
         opinions,
         statements,
         on_done=lambda n_done: progress("predict", n_done, n_pairs),
-        people=[opinion.id for opinion in made[0].opinions],
+        people=[opinion.id for opinion in selections[0].opinions],
     )
     seconds = time.perf_counter() - began
-    qualities, low, high = judged(reward, made[0].question.text, opinions, statements, utilities)
-    ends = np.cumsum([len(each.candidates) for each in made])[:-1]
+    qualities, low, high = judged(
+        reward, selections[0].question.text, opinions, statements, utilities
+    )
+    ends = np.cumsum([len(each.candidates) for each in selections])[:-1]
     columns = [slice(start, stop) for start, stop in zip((0, *ends), (*ends, None), strict=True)]
     return [
         replace(
@@ -386,7 +391,7 @@ def scored(
                 "predict": round(seconds * len(each.candidates) / len(statements), 3),
             },
         )
-        for each, own in zip(made, columns, strict=True)
+        for each, own in zip(selections, columns, strict=True)
     ]
 
 
@@ -425,33 +430,33 @@ def judged(
     return qualities, low, high
 
 
-def _check_generation(policy: Policy, made: Any) -> None:
-    if not isinstance(made, Generation):
+def _check_generation(policy: Policy, generation: Any) -> None:
+    if not isinstance(generation, Generation):
         raise PluginError(
-            f"the policy {policy.name!r} gave a {type(made).__name__}; expected a "
+            f"the policy {policy.name!r} gave a {type(generation).__name__}; expected a "
             "commonweal.types.Generation"
         )
-    for number, each in enumerate(made.candidates, start=1):
+    for number, each in enumerate(generation.candidates, start=1):
         text = getattr(each, "text", None)
         if not isinstance(each, Candidate) or not isinstance(text, str) or not text.strip():
             raise PluginError(
                 f"the policy {policy.name!r} gave {each!r} as candidate {number}; expected a "
                 "commonweal.Candidate with a text"
             )
-    if not made.candidates:
+    if not generation.candidates:
         raise GenerationError(
             f"the policy {policy.name!r} gave no candidate; expected at least one, or a "
             "GenerationError that says why there is none",
-            made.rejections,
+            generation.rejections,
         )
 
 
-def _check(reward: RewardModel, what: str, found: FloatArray, shape: tuple[int, ...]) -> None:
-    is_on_scale = found.shape == shape and bool(
-        ((found >= RATING_MIN) & (found <= RATING_MAX)).all()
+def _check(reward: RewardModel, what: str, values: FloatArray, shape: tuple[int, ...]) -> None:
+    is_on_scale = values.shape == shape and bool(
+        ((values >= RATING_MIN) & (values <= RATING_MAX)).all()
     )
     if not is_on_scale:
         raise PluginError(
-            f"the reward model {reward.name} gave {what} of shape {found.shape}, expected numbers "
+            f"the reward model {reward.name} gave {what} of shape {values.shape}, expected numbers "
             f"from {RATING_MIN} to {RATING_MAX} of shape {shape}; mend the model, or choose another"
         )

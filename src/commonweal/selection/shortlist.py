@@ -36,9 +36,9 @@ def most_sensible(
         statements: one or more.
         qualities: of each statement, float64 [n_statements].
     """
-    said = stems(" ".join([question, *opinions]), shortest=_SHORTEST)
+    known = stems(" ".join([question, *opinions]), shortest=_SHORTEST)
     used = [stems(statement, shortest=_SHORTEST) for statement in statements]
-    new = np.array([len(words - said) / max(1, len(words)) for words in used])
+    new = np.array([len(words - known) / max(1, len(words)) for words in used])
     sense = _standard(qualities) - NEW_WORDS_WEIGHT * _standard(new)
     return list(map(int, np.argsort(-sense, kind="stable")))
 

@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from commonweal.types import FloatArray
 
 
-def selection_to_dict(made: Selection) -> dict[str, Any]:
+def selection_to_dict(selection: Selection) -> dict[str, Any]:
     """The selection as plain values that JSON can hold (an infinite α as the string "inf")."""
-    people = [opinion.id for opinion in made.opinions]
+    people = [opinion.id for opinion in selection.opinions]
     tables = {
-        "rewards": made.rewards,
-        "expected_ratings": made.utilities,
-        "low": made.low,
-        "high": made.high,
+        "rewards": selection.rewards,
+        "expected_ratings": selection.utilities,
+        "low": selection.low,
+        "high": selection.high,
     }
     return {
-        "question": asdict(made.question),
+        "question": asdict(selection.question),
         "opinions": [
-            asdict(opinion) | {"omitted_from_generation": opinion.id in made.omitted}
-            for opinion in made.opinions
+            asdict(opinion) | {"omitted_from_generation": opinion.id in selection.omitted}
+            for opinion in selection.opinions
         ],
         "candidates": [
             {key: value for key, value in asdict(candidate).items() if key != "author" or value}
@@ -40,63 +40,67 @@ def selection_to_dict(made: Selection) -> dict[str, Any]:
                 for name, table in tables.items()
                 if table is not None
             }
-            | ({} if made.qualities is None else {"quality": float(made.qualities[index])})
-            for index, candidate in enumerate(made.candidates)
+            | (
+                {}
+                if selection.qualities is None
+                else {"quality": float(selection.qualities[index])}
+            )
+            for index, candidate in enumerate(selection.candidates)
         ],
-        "min_quality": made.min_quality,
-        "shortlist": made.shortlist,
+        "min_quality": selection.min_quality,
+        "shortlist": selection.shortlist,
         "rules": [
             None if each is None else _rule(each.rule) | {"welfare": each.welfare.tolist()}
-            for each in made.ranked
+            for each in selection.ranked
         ],
         "picks": [
             {"index": each.index, "welfare": each.welfare, "rank": each.rank}
             | {"rule": None if each.rule is None else _rule(each.rule)}
-            for each in made.picks
+            for each in selection.picks
         ],
-        "rejections": [asdict(rejection) for rejection in made.rejections],
-        "n_sampled": made.n_sampled,
-        **({"n_standing": made.n_standing} if made.n_standing else {}),
-        "seed": list(made.seed),
-        "notes": list(made.notes),
-        "timings_seconds": made.timings_seconds,
-        "provenance": made.provenance,
+        "rejections": [asdict(rejection) for rejection in selection.rejections],
+        "n_sampled": selection.n_sampled,
+        **({"n_standing": selection.n_standing} if selection.n_standing else {}),
+        "seed": list(selection.seed),
+        "notes": list(selection.notes),
+        "timings_seconds": selection.timings_seconds,
+        "provenance": selection.provenance,
     }
 
 
-def selection_from_dict(told: Mapping[str, Any]) -> Selection:
+def selection_from_dict(data: Mapping[str, Any]) -> Selection:
     """The selection that ``selection_to_dict`` wrote.
 
     Raises:
         InputError: a welfare rule that is not known here.
         KeyError, TypeError, ValueError: something is missing or is not what it should be.
     """
-    opinions = tuple(Opinion(each["id"], each["text"]) for each in told["opinions"])
-    rows = told["candidates"]
+    opinions = tuple(Opinion(each["id"], each["text"]) for each in data["opinions"])
+    rows = data["candidates"]
     people = [opinion.id for opinion in opinions]
     # Where there is no candidate the name alone tells whether a reward model was there.
-    is_scored = bool(rows) or told["provenance"].get("reward_model") is not None
+    is_scored = bool(rows) or data["provenance"].get("reward_model") is not None
     # Records of before qualities and ranges were kept have none of these.
     is_judged = bool(rows) and all("quality" in row for row in rows)
     return Selection(
-        question=Question(**told["question"]),
+        question=Question(**data["question"]),
         opinions=opinions,
-        omitted=tuple(each["id"] for each in told["opinions"] if each["omitted_from_generation"]),
+        omitted=tuple(each["id"] for each in data["opinions"] if each["omitted_from_generation"]),
         candidates=tuple(_candidate(row) for row in rows),
         rejections=tuple(
             Rejection(**each | {"reason": RejectionReason(each["reason"])})
-            for each in told["rejections"]
+            for each in data["rejections"]
         ),
-        n_sampled=told["n_sampled"],
-        n_standing=told.get("n_standing", 0),
+        n_sampled=data["n_sampled"],
+        n_standing=data.get("n_standing", 0),
         rewards=_table(rows, "rewards", people) if is_scored else None,
         utilities=_table(rows, "expected_ratings", people) if is_scored else None,
         qualities=np.array([float(row["quality"]) for row in rows]) if is_judged else None,
         low=_table(rows, "low", people) if rows else None,
         high=_table(rows, "high", people) if rows else None,
-        min_quality=told.get("min_quality"),
-        shortlist=told.get("shortlist"),
-        ranked=tuple(None if each is None else _ranked(each) for each in told["rules"]),
+        min_quality=data.get("min_quality"),
+        shortlist=data.get("shortlist"),
+        ranked=tuple(None if each is None else _ranked(each) for each in data["rules"]),
         picks=tuple(
             Pick(
                 each["index"],
@@ -104,21 +108,21 @@ def selection_from_dict(told: Mapping[str, Any]) -> Selection:
                 each["welfare"],
                 each["rank"],
             )
-            for each in told["picks"]
+            for each in data["picks"]
         ),
-        seed=tuple(told["seed"]),
-        notes=tuple(told["notes"]),
-        timings_seconds=dict(told["timings_seconds"]),
-        provenance=dict(told["provenance"]),
+        seed=tuple(data["seed"]),
+        notes=tuple(data["notes"]),
+        timings_seconds=dict(data["timings_seconds"]),
+        provenance=dict(data["provenance"]),
     )
 
 
 def _candidate(row: Mapping[str, Any]) -> Candidate:
     # Records of before people's own texts have no author.
-    said = {"author": ""} | {
+    given = {"author": ""} | {
         each.name: row[each.name] for each in fields(Candidate) if each.name in row
     }
-    return Candidate(**said | {"included_opinion_ids": tuple(said["included_opinion_ids"])})
+    return Candidate(**given | {"included_opinion_ids": tuple(given["included_opinion_ids"])})
 
 
 def _table(rows: Sequence[Mapping[str, Any]], name: str, people: list[str]) -> FloatArray | None:
@@ -134,10 +138,10 @@ def _rule(rule: WelfareRule) -> dict[str, Any]:
     return {"name": rule.name, "alpha": "inf" if alpha == math.inf else alpha}
 
 
-def _read_rule(told: Mapping[str, Any]) -> WelfareRule:
-    return stored_rule(told["name"], None if told["alpha"] is None else float(told["alpha"]))
+def _read_rule(data: Mapping[str, Any]) -> WelfareRule:
+    return stored_rule(data["name"], None if data["alpha"] is None else float(data["alpha"]))
 
 
-def _ranked(told: Mapping[str, Any]) -> Ranked:
+def _ranked(data: Mapping[str, Any]) -> Ranked:
     """As it was stored: a rule that has changed since does not change what it chose."""
-    return Ranked.of(_read_rule(told), np.array(told["welfare"], dtype=np.float64))
+    return Ranked.of(_read_rule(data), np.array(data["welfare"], dtype=np.float64))
