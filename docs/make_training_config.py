@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from commonweal.training.config import Part, RewardConfig, SftConfig, described
+from commonweal.training.config import ConfigTable, RewardConfig, SftConfig, described
 from commonweal.training.loop.plan import IteratePlan
 
 TARGET = Path(__file__).with_name("training_config.md")
@@ -15,7 +15,7 @@ Made by `make docs` from `src/commonweal/training/`; do not edit. How to train: 
 ([training.md](training.md)), a policy ([policies.md](policies.md)), both in turn
 ([iterate.md](iterate.md)).
 """
-PAGES: dict[str, type[Part]] = {
+PAGES: dict[str, type[ConfigTable]] = {
     "Reward model (`commonweal train reward`)": RewardConfig,
     "Policy (`commonweal train sft`)": SftConfig,
     "Training loop (`commonweal iterate`)": IteratePlan,

@@ -76,7 +76,7 @@ class Objection:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class PersonLeftOut:
     """Somebody of whose own words, beyond the question's, the text takes up none.
 
     Attributes:
@@ -170,7 +170,7 @@ def parts(mark: re.Pattern[str], text: str) -> list[str]:
     return [part for part in dict.fromkeys(cleaned) if len(tokens(part)) >= MIN_WORDS]
 
 
-def left_out(question: str, opinions: Sequence[Opinion], text: str) -> tuple[LeftOut, ...]:
+def left_out(question: str, opinions: Sequence[Opinion], text: str) -> tuple[PersonLeftOut, ...]:
     """Those of whose own words, beyond the question's, the text takes up none.
 
     A word is known by its first letters, so that "fares" is "fare"; short words, which are most of
@@ -185,7 +185,7 @@ def left_out(question: str, opinions: Sequence[Opinion], text: str) -> tuple[Lef
         own = _stems(opinion.text) - asked
         if len(own) >= _MIN_OWN_STEMS and not own & taken:
             sentences_of = sentences(opinion.text) or [" ".join(opinion.text.split())]
-            passages.append(LeftOut(opinion.id, sentences_of[0]))
+            passages.append(PersonLeftOut(opinion.id, sentences_of[0]))
     return tuple(passages)
 
 

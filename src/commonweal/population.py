@@ -24,7 +24,7 @@ class Share(NamedTuple):
         return f"{100 * self.value:.0f} % ({100 * self.low:.0f} to {100 * self.high:.0f})"
 
 
-class Judged(NamedTuple):
+class WelfareEstimate(NamedTuple):
     """How surely a candidate's welfare is known.
 
     Attributes:
@@ -145,7 +145,7 @@ class Population:
     agreeing: Share | None
     n_agreeing_of: int
     settled: bool
-    judged: tuple[Judged, ...]
+    judged: tuple[WelfareEstimate, ...]
     groups: tuple[OpinionGroup, ...]
     groups_from: str
     divides: tuple[Divider, ...]
@@ -179,7 +179,7 @@ class Population:
             **dict(fields)
             | {
                 "agreeing": share(fields["agreeing"]),
-                "judged": tuple(Judged(**each) for each in fields["judged"]),
+                "judged": tuple(WelfareEstimate(**each) for each in fields["judged"]),
                 "groups": tuple(
                     OpinionGroup(
                         **each

@@ -19,8 +19,8 @@ from commonweal.outcomes import (
     MAX_DISAGREEING,
     Dissent,
     Explanation,
-    LeftOut,
     Outcome,
+    PersonLeftOut,
     Verdict,
     explanation_from_dict,
     left_out,
@@ -286,7 +286,7 @@ class Agreement(Selection):
         return tuple(sorted(dissenters, key=lambda dissent: dissent.expected_rating))
 
     @property
-    def left_out(self) -> tuple[LeftOut, ...]:
+    def left_out(self) -> tuple[PersonLeftOut, ...]:
         """Those of whose own words the closest takes up none (``outcomes.left_out``)."""
         if self.closest is None:
             return ()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from commonweal.errors import CommonwealError, EngineError, InputError
 from commonweal.models.scripted import ScriptedModel
-from commonweal.participants import Asked, Wanted
+from commonweal.participants import Asked, WantedAnswer
 from commonweal.participants.llm import (
     MAX_ATTEMPTS,
     FileCast,
@@ -132,7 +132,7 @@ def test_passes_and_people_are_asked_with_seeds_of_their_own():
     def run(seed):
         crowd = LlmCrowd(Noting(["5"] * 8), LatentCast(made_crowd()), [ASKED], seed=seed)
         wanted = [
-            Wanted(who, QUESTION, what, "We do it.", k)
+            WantedAnswer(who, QUESTION, what, "We do it.", k)
             for who in ("llm-1", "llm-2")
             for what in ("agreement", "quality")
             for k in (0, 1)

@@ -13,7 +13,7 @@ from commonweal.models.encoder import SentenceEncoder
 from commonweal.participants.considerations import load_bank
 from commonweal.participants.form import quality, signs
 from commonweal.participants.latent import LatentCrowd
-from commonweal.participants.reading import Reader, clauses_of, without_opening
+from commonweal.participants.reading import ArgumentReader, clauses_of, without_opening
 from commonweal.questions.seeds import load_seeds
 
 BANK = {question.id: question for question in load_bank()}
@@ -31,7 +31,7 @@ GENERAL = [
 
 @pytest.fixture(scope="module")
 def reader(encoder_folder):
-    return Reader(SentenceEncoder(encoder_folder))
+    return ArgumentReader(SentenceEncoder(encoder_folder))
 
 
 def sentences(part):
@@ -157,10 +157,10 @@ def test_texts_are_embedded_once(encoder_folder):
             asked.extend(texts)
             return encoder.encode(texts)
 
-    reader = Reader(Counting())
+    reader = ArgumentReader(Counting())
     question = BANK["lynx"]
     wanted = [(question, "Lynx would eat deer."), (question, "Lynx would eat sheep.")]
-    alone = [Reader(encoder).read(*each) for each in wanted]
+    alone = [ArgumentReader(encoder).read(*each) for each in wanted]
     together = reader.read_all(wanted)
     assert all((a == b).all() for a, b in zip(alone, together, strict=True))
     n_asked = len(asked)

@@ -32,7 +32,7 @@ from commonweal.rewards.prompted_calibration import (
 )
 from commonweal.rewards.prompted_prompts import (
     MAX_TOGETHER,
-    Asked,
+    RatingRequest,
     chunks_of,
     load_prompt,
     orders,
@@ -237,10 +237,13 @@ def test_no_opinion_or_statement_leaves_its_place(name):
     about = prompt.about_person(Q, HOSTILE)
     if name == "quality":
         about = prompt.about_group(Q, [HOSTILE, HOSTILE])
-    for asked in (prompt.single(Asked(about, HOSTILE)), prompt.several(about, [HOSTILE, "b"])):
+    for asked in (
+        prompt.single(RatingRequest(about, HOSTILE)),
+        prompt.several(about, [HOSTILE, "b"]),
+    ):
         text = asked[-1].content
         n_opinions = 1 if name == "agreement" else 2
-        n_statements = 2 if asked is not prompt.single(Asked(about, HOSTILE)) else 1
+        n_statements = 2 if asked is not prompt.single(RatingRequest(about, HOSTILE)) else 1
         assert len(re.findall("<opinion>", text)) == n_opinions
         assert len(re.findall("</opinion>", text)) == n_opinions
         assert text.count("</statement>") == text.count("<statement") <= n_statements
@@ -290,7 +293,9 @@ def test_the_cost_is_told_before_anything_is_asked():
     prompt = load_prompt("agreement")
     read = sum(
         len(message.content.split())
-        for about, texts in chunks_of([Asked(prompt.about_person(Q, o), s) for _, o, s in asked])
+        for about, texts in chunks_of(
+            [RatingRequest(prompt.about_person(Q, o), s) for _, o, s in asked]
+        )
         for order in orders(about, texts)
         for message in prompt.several(about, order)
     )
@@ -299,7 +304,7 @@ def test_the_cost_is_told_before_anything_is_asked():
 
 @given(st.integers(1, 70))
 def test_lists_are_of_equal_length_and_lose_nothing(n):
-    asked = [Asked("x", f"s{i}") for i in range(n)]
+    asked = [RatingRequest("x", f"s{i}") for i in range(n)]
     chunks = chunks_of(asked)
     assert [text for _, texts in chunks for text in texts] == [each.statement for each in asked]
     lengths = [len(texts) for _, texts in chunks]
@@ -316,7 +321,7 @@ def test_a_real_engine_is_asked_for_the_same_as_pair_by_pair(embedded_model):
     prompt = load_prompt("agreement")
     for reward, given_ in zip(found, inputs(opinions, statements), strict=True):
         asked = prompt.single(
-            Asked(prompt.about_person(given_.question, given_.opinion), given_.statement)
+            RatingRequest(prompt.about_person(given_.question, given_.opinion), given_.statement)
         )
         logs = [
             sum(embedded_model.log_probabilities([asked], [str(rating)])[0])

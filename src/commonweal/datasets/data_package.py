@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from commonweal.datasets.schema import OWN_COLUMN, TABLES, WHOSE, Column, Table
+from commonweal.datasets.schema import OWN_COLUMN, TABLES, WHOSE, Column, TableSchema
 
 if TYPE_CHECKING:
     from commonweal.datasets.dataset import Dataset
@@ -58,7 +58,7 @@ def data_package(dataset: Dataset, sizes: Mapping[str, tuple[int, str]]) -> dict
     return package
 
 
-def _schema(table: Table, columns: list[str]) -> dict[str, Any]:
+def _schema(table: TableSchema, columns: list[str]) -> dict[str, Any]:
     own = [name for name in columns if name.startswith(OWN_COLUMN)]
     return {
         "fields": [
@@ -86,7 +86,7 @@ def _field(column: Column) -> dict[str, Any]:
     }
 
 
-def _reference(table: Table, column: Column) -> dict[str, Any]:
+def _reference(table: TableSchema, column: Column) -> dict[str, Any]:
     """What a column refers to: within the same round, unless it names the round itself."""
     assert column.refers_to is not None  # noqa: S101 - for the type checker
     there, _, field = column.refers_to.partition(".")

@@ -12,7 +12,7 @@ from typing import Any
 
 from commonweal.datasets.dataset import Dataset
 from commonweal.datasets.datasheet import as_markdown, describe
-from commonweal.datasets.schema import OWN_COLUMN, TABLES, WHOSE, Column, Table
+from commonweal.datasets.schema import OWN_COLUMN, TABLES, WHOSE, Column, TableSchema
 from commonweal.files import sha256_of
 
 _LICENCES = {
@@ -111,7 +111,7 @@ def croissant(dataset: Dataset, folder: Path) -> str:
     return json.dumps(metadata, ensure_ascii=False, indent=2) + "\n"
 
 
-def _records(table: Table, columns: list[str]) -> dict[str, Any]:
+def _records(table: TableSchema, columns: list[str]) -> dict[str, Any]:
     known = {column.name: column for column in table.columns}
     return {
         "@type": "cr:RecordSet",
@@ -127,7 +127,7 @@ def _records(table: Table, columns: list[str]) -> dict[str, Any]:
     }
 
 
-def _field(table: Table, name: str, column: Column | None) -> dict[str, Any]:
+def _field(table: TableSchema, name: str, column: Column | None) -> dict[str, Any]:
     field: dict[str, Any] = {
         "@type": "cr:Field",
         "@id": f"{table.name}/{name}",

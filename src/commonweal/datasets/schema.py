@@ -123,7 +123,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class TableSchema:
     """One table: its columns, and those that together name a row."""
 
     name: str
@@ -158,7 +158,7 @@ _ROUND = Column("round_id", "text", "the round", refers_to="rounds.round_id")
 _CANDIDATE = Column("candidate_id", "text", "the statement", refers_to="candidates.candidate_id")
 _PARTICIPANT = Column("participant_id", "text", "the person; one name for a person everywhere")
 
-ROUNDS = Table(
+ROUNDS = TableSchema(
     "rounds",
     "One group on one question. A conversation of many people is one round.",
     ("round_id",),
@@ -179,7 +179,7 @@ ROUNDS = Table(
         ),
     ),
 )
-OPINIONS = Table(
+OPINIONS = TableSchema(
     "opinions",
     "What one person wrote on the question.",
     ("round_id", "opinion_id"),
@@ -196,7 +196,7 @@ OPINIONS = Table(
         ),
     ),
 )
-CANDIDATES = Table(
+CANDIDATES = TableSchema(
     "candidates",
     "A statement that could be rated.",
     ("round_id", "candidate_id"),
@@ -233,7 +233,7 @@ CANDIDATES = Table(
         ),
     ),
 )
-RATINGS = Table(
+RATINGS = TableSchema(
     "ratings",
     "One person's rating of one statement in one pass. A missing answer is null, never a number.",
     ("round_id", "participant_id", "candidate_id", "pass_index"),
@@ -248,13 +248,13 @@ RATINGS = Table(
         _optional("duration_seconds", "number", "from shown to submitted"),
     ),
 )
-POSITION_RATINGS = Table(
+POSITION_RATINGS = TableSchema(
     "position_ratings",
     "One person's agreement with the round's position statement, before anything else.",
     ("round_id", "participant_id"),
     (_ROUND, _PARTICIPANT, _optional("agreement", "whole", "on the dataset's scale")),
 )
-PREDICTIONS = Table(
+PREDICTIONS = TableSchema(
     "predictions",
     "What a reward model predicted of one person and one statement.",
     ("round_id", "participant_id", "candidate_id", "reward_model"),
@@ -267,7 +267,7 @@ PREDICTIONS = Table(
         _optional("expected_rating", "number", "the calibrated rating, on the seven-point scale"),
     ),
 )
-CRITIQUES = Table(
+CRITIQUES = TableSchema(
     "critiques",
     "What one person would change about the statement that the round revises. Who did not answer "
     "has no row.",

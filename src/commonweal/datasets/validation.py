@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from commonweal.datasets.dataset import Dataset
-from commonweal.datasets.schema import OWN_COLUMN, TABLES, Column, Scale, Table
+from commonweal.datasets.schema import OWN_COLUMN, TABLES, Column, Scale, TableSchema
 from commonweal.datasets.words import normal_form
 from commonweal.errors import InputError
 from commonweal.frames import pl
@@ -56,7 +56,7 @@ def problems(dataset: Dataset, folder: Path) -> Iterator[str]:
     yield from _opinion_problems(dataset, folder / TABLES["opinions"].file_name)
 
 
-def _column_problems(rows: pl.DataFrame, table: Table, path: Path) -> Iterator[str]:
+def _column_problems(rows: pl.DataFrame, table: TableSchema, path: Path) -> Iterator[str]:
     for name, kind in table.polars_schema().items():
         if name not in rows.columns:
             yield f"{path}: there is no column {name!r}; expected one ({kind})"
@@ -70,12 +70,14 @@ def _column_problems(rows: pl.DataFrame, table: Table, path: Path) -> Iterator[s
             )
 
 
-def _value_problems(rows: pl.DataFrame, table: Table, path: Path, scale: Scale) -> Iterator[str]:
+def _value_problems(
+    rows: pl.DataFrame, table: TableSchema, path: Path, scale: Scale
+) -> Iterator[str]:
     for column, wrong, expected in _faults(table, scale):
         yield from _first(rows, wrong, path, column, expected)
 
 
-def _faults(table: Table, scale: Scale) -> Iterator[tuple[Column, pl.Expr, str]]:
+def _faults(table: TableSchema, scale: Scale) -> Iterator[tuple[Column, pl.Expr, str]]:
     """(A column, where its value is wrong, what is expected) of each thing that is asked."""
     for column in table.columns:
         value = pl.col(column.name)
@@ -171,7 +173,7 @@ def _first(
         yield f"{path}, row {row}: {column.name} is {shown}, expected {expected}{more}"
 
 
-def _key_problems(rows: pl.DataFrame, table: Table, path: Path) -> Iterator[str]:
+def _key_problems(rows: pl.DataFrame, table: TableSchema, path: Path) -> Iterator[str]:
     again = rows.filter(~pl.struct(table.key).is_first_distinct())
     if not again.is_empty():
         named = ", ".join(f"{name} {again[0, name]!r}" for name in table.key)
@@ -182,7 +184,7 @@ def _key_problems(rows: pl.DataFrame, table: Table, path: Path) -> Iterator[str]
 
 
 def _reference_problems(
-    rows: pl.DataFrame, table: Table, path: Path, dataset: Dataset
+    rows: pl.DataFrame, table: TableSchema, path: Path, dataset: Dataset
 ) -> Iterator[str]:
     for column in table.columns:
         if column.refers_to is None:

@@ -23,7 +23,7 @@ from commonweal.large.telling import population_of
 from commonweal.large.votes import Votes
 from commonweal.large.writing import N_IN_PROMPT, ManyPolicy, writer_named
 from commonweal.models import store
-from commonweal.population import Judged
+from commonweal.population import WelfareEstimate
 from commonweal.result import Agreement
 from commonweal.rewards import REWARD_WEIGHTS, predictions
 from commonweal.selection import MIN_QUALITY, Selection, Wanted, pick, select
@@ -129,7 +129,7 @@ def find_among_many(
         )
         return utilities, groups.labels[asked]
 
-    judged: list[Judged] = []
+    judged: list[WelfareEstimate] = []
     of_all = np.empty(0)
     if selection.candidates:
         assert selection.utilities is not None  # noqa: S101 - for the type checker: it was scored
@@ -210,7 +210,7 @@ def _difference(
     n_people: int,
     groups: OpinionGroups,
     selection: Selection,
-    judged: Sequence[Judged],
+    judged: Sequence[WelfareEstimate],
     options: ManyOptions,
     *,
     is_lowest: bool,

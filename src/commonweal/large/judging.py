@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from commonweal.population import Judged
+from commonweal.population import WelfareEstimate
 from commonweal.rules import RAWLSIAN, resolve_rule
 from commonweal.welfare import WelfareRule
 
@@ -110,12 +110,12 @@ def judge(
     more: Callable[[int, Sequence[int]], tuple[FloatArray, IntArray]],
     n_more: int,
     rng: np.random.Generator,
-) -> tuple[list[Judged], FloatArray, int | None]:
+) -> tuple[list[WelfareEstimate], FloatArray, int | None]:
     """Each candidate judged, by as many people as it takes: successive halving.
 
     After each stage a candidate is dropped where, all comparisons together, it is below the best
     with 95 % confidence; where more than half are left, the worse half, too, which may lose one
-    that is nearly as good (``Judged.dropped`` says which it was).
+    that is nearly as good (``WelfareEstimate.dropped`` says which it was).
 
     Args:
         base: of all candidates.
@@ -184,7 +184,7 @@ def judge(
     # Their intervals are those of the people who judged them, and hold the moved estimate, too.
     low, high = np.minimum(low, welfare), np.maximum(high, welfare)
     judged = [
-        Judged(int(n), float(w), float(a), float(b), why)
+        WelfareEstimate(int(n), float(w), float(a), float(b), why)
         for n, w, a, b, why in zip(n_people, welfare, low, high, dropped, strict=True)
     ]
     if not alive:

@@ -12,7 +12,7 @@ from commonweal.large.groups import OpinionGroups
 from commonweal.large.judging import share_interval
 from commonweal.large.options import ManyOptions
 from commonweal.large.votes import Votes, people_slate
-from commonweal.population import Divider, Judged, OpinionGroup, Population, Share, Slate
+from commonweal.population import Divider, OpinionGroup, Population, Share, Slate, WelfareEstimate
 from commonweal.selection import Selection
 from commonweal.types import RATING_NEUTRAL, Opinion
 from commonweal.welfare import WelfareRule
@@ -36,7 +36,7 @@ def population_of(
     groups: OpinionGroups,
     first: IntArray,
     selection: Selection,
-    judged: Sequence[Judged],
+    judged: Sequence[WelfareEstimate],
     of_all: FloatArray,
     rule: WelfareRule,
     options: ManyOptions,

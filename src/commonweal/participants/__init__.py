@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Asked", "Crowd", "Origin", "Participant", "Ratings", "Sitting", "Wanted"]
 
 
-class Ratings(NamedTuple):
+class AgreementAndQuality(NamedTuple):
     """Agreement and quality on the crowd's scale; None where there is no answer."""
 
     agreement: int | None
@@ -59,7 +59,7 @@ class Sitting:
     statements: tuple[Candidate, ...] = ()
 
 
-class Wanted(NamedTuple):
+class WantedAnswer(NamedTuple):
     """One answer that will be asked for: so that a crowd can get all of them ready at once."""
 
     participant_id: str
@@ -70,7 +70,7 @@ class Wanted(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class CrowdOrigin:
     """Where a crowd's answers come from, for the manifest of whatever it rated.
 
     Attributes:
@@ -102,7 +102,7 @@ class Participant(Protocol):
         """Agreement with the sentence that answers the question with yes."""
         ...
 
-    def rate(self, question: Question, statement: str, pass_index: int) -> Ratings:
+    def rate(self, question: Question, statement: str, pass_index: int) -> AgreementAndQuality:
         """Agreement and quality of a statement, in pass 0 or 1."""
         ...
 
@@ -111,7 +111,7 @@ class Crowd(Protocol):
     """Makes participants."""
 
     @property
-    def origin(self) -> Origin:
+    def origin(self) -> CrowdOrigin:
         """Where its answers come from."""
         ...
 
@@ -149,7 +149,7 @@ class Crowd(Protocol):
         """
         ...
 
-    def prepare(self, wanted: Sequence[Wanted], *, on_progress: Progress) -> None:
+    def prepare(self, wanted: Sequence[WantedAnswer], *, on_progress: Progress) -> None:
         """Nothing: gets ready at once what will be asked for, where that is faster."""
         ...
 

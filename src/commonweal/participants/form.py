@@ -44,7 +44,7 @@ def signs(statement: str, expressed: BoolArray) -> dict[str, float]:
 
     Args:
         statement: the text.
-        expressed: what it expresses, bool [n_considerations, 2] (``reading.Reader``).
+        expressed: what it expresses, bool [n_considerations, 2] (``reading.ArgumentReader``).
     """
     words = [word.lower() for word in _WORD.findall(statement)]
     runs = list(zip(words, words[1:], words[2:], strict=False))

@@ -21,12 +21,12 @@ import numpy as np
 
 from commonweal.datasets.schema import LIKERT_7, Scale
 from commonweal.errors import InputError
-from commonweal.participants import Origin, Ratings, Sitting, Wanted
+from commonweal.participants import AgreementAndQuality, CrowdOrigin, Sitting, WantedAnswer
 from commonweal.participants.chance import generator_of
 from commonweal.participants.considerations import BankQuestion, load_bank
 from commonweal.participants.form import quality
 from commonweal.participants.opinions import write_opinion
-from commonweal.participants.reading import Reader
+from commonweal.participants.reading import ArgumentReader
 from commonweal.participants.seating import draw_names, draw_sittings
 from commonweal.types import RATING_MAX, RATING_MIN, RATING_NEUTRAL, Progress, Question
 
@@ -139,12 +139,12 @@ class LatentCrowd:
         settings: LatentSettings | None = None,
         *,
         bank: Sequence[BankQuestion] | None = None,
-        reader: Reader | None = None,
+        reader: ArgumentReader | None = None,
     ) -> None:
         self.seed = seed
         self.settings = settings or LatentSettings()
         self.bank = tuple(load_bank() if bank is None else bank)
-        self.reader = reader or Reader()
+        self.reader = reader or ArgumentReader()
         self._by_text = {each.asked.question.text: each for each in self.bank}
 
     @classmethod
@@ -153,9 +153,9 @@ class LatentCrowd:
         return cls(int(rng.integers(2**31)), settings)
 
     @property
-    def origin(self) -> Origin:
+    def origin(self) -> CrowdOrigin:
         """Simulated; see ``Crowd``."""
-        return Origin(
+        return CrowdOrigin(
             people="simulated",
             source="simulated: latent people wrote and rated, no person did",
             options={"participants": "latent", "crowd_seed": self.seed, **asdict(self.settings)},
@@ -206,7 +206,7 @@ class LatentCrowd:
             )
         return LatentPerson(participant_id, self)
 
-    def prepare(self, wanted: Sequence[Wanted], *, on_progress: Progress) -> None:
+    def prepare(self, wanted: Sequence[WantedAnswer], *, on_progress: Progress) -> None:
         """Reads all statements at once."""
         texts = {(w.question, w.text): None for w in wanted if w.what != "opinion"}
         on_progress("read", 0, len(texts))
@@ -284,7 +284,7 @@ class LatentPerson:
         )
         return float(np.clip(agreement + self.leniency, RATING_MIN, RATING_MAX))
 
-    def rate(self, question: Question, statement: str, pass_index: int) -> Ratings:
+    def rate(self, question: Question, statement: str, pass_index: int) -> AgreementAndQuality:
         """Agreement and quality, each from the truth and noise of its own.
 
         Quality is that of the form (``form.quality``).
@@ -295,7 +295,7 @@ class LatentPerson:
         form = self._rating(quality(statement, expressed), rng)
         if pass_index and rng.random() < self.unreliability:
             agreement, form = (int(n) for n in rng.integers(RATING_MIN, RATING_MAX + 1, size=2))
-        return Ratings(agreement, form)
+        return AgreementAndQuality(agreement, form)
 
     def _rating(self, mean: float, rng: np.random.Generator) -> int:
         drawn = mean + self.crowd.settings.noise * rng.standard_normal()

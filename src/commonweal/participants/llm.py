@@ -23,7 +23,7 @@ from commonweal.datasets.schema import LIKERT_7, Scale
 from commonweal.errors import CommonwealError, EngineError, InputError
 from commonweal.files import read_text
 from commonweal.models.empties import why_all_empty
-from commonweal.participants import Asked, Origin, Ratings, Sitting, Wanted
+from commonweal.participants import AgreementAndQuality, Asked, CrowdOrigin, Sitting, WantedAnswer
 from commonweal.participants.chance import seed_of
 from commonweal.participants.latent import LatentCrowd
 from commonweal.participants.seating import draw_names, draw_sittings
@@ -179,7 +179,7 @@ class PersonTemplate:
         """The sha256 of everything in the template, first 16 hex digits."""
         return template_hash(asdict(self))
 
-    def render(self, wanted: Wanted, description: str) -> Prompt:
+    def render(self, wanted: WantedAnswer, description: str) -> Prompt:
         """The chat prompt for one answer."""
         asked = {"opinion": self.opinion, "agreement": self.agreement, "quality": self.quality}
         return (
@@ -248,13 +248,13 @@ class LlmCrowd:
     ) -> None:
         self._model, self._cast, self._questions, self._seed = model, cast, questions, seed
         self._template = template or load_person_template()
-        self._answers: dict[Wanted, str | int | None] = {}
+        self._answers: dict[WantedAnswer, str | int | None] = {}
         self.n_retries = self.n_missing = 0
 
     @property
-    def origin(self) -> Origin:
+    def origin(self) -> CrowdOrigin:
         """Simulated; see ``Crowd``."""
-        return Origin(
+        return CrowdOrigin(
             people="simulated",
             source=f"simulated: {self._model.model_id} played described people, no person wrote or "
             "rated",
@@ -291,7 +291,7 @@ class LlmCrowd:
         """The person of that name; whether there is one shows when they are described."""
         return PlayedPerson(participant_id, self)
 
-    def prepare(self, wanted: Sequence[Wanted], *, on_progress: Progress) -> None:
+    def prepare(self, wanted: Sequence[WantedAnswer], *, on_progress: Progress) -> None:
         """Asks the model for all of these, in batches."""
         new = [each for each in dict.fromkeys(wanted) if each not in self._answers]
         self._ask(new, on_progress)
@@ -305,7 +305,7 @@ class LlmCrowd:
         """Always "written": by the model."""
         return "written"
 
-    def answer(self, wanted: Wanted) -> str | int | None:
+    def answer(self, wanted: WantedAnswer) -> str | int | None:
         """The model's answer: an opinion's text, or a rating, None where it cannot be read.
 
         Raises:
@@ -315,13 +315,13 @@ class LlmCrowd:
             self._ask([wanted], no_progress)
         return self._answers[wanted]
 
-    def _ask(self, wanted: Sequence[Wanted], on_progress: Progress) -> None:
+    def _ask(self, wanted: Sequence[WantedAnswer], on_progress: Progress) -> None:
         left = list(wanted)
         n_done = 0
         on_progress("play", 0, len(wanted))
         for attempt in range(MAX_ATTEMPTS):
             self.n_retries += len(left) if attempt else 0
-            unread: list[Wanted] = []
+            unread: list[WantedAnswer] = []
             # Opinions and ratings are sampled differently, so not in one batch.
             for opinions in (True, False):
                 of_kind = [each for each in left if (each.what == "opinion") is opinions]
@@ -340,7 +340,7 @@ class LlmCrowd:
             self._answers[each] = None
             self.n_missing += 1
 
-    def _ask_batch(self, batch: Sequence[Wanted], attempt: int) -> list[Wanted]:
+    def _ask_batch(self, batch: Sequence[WantedAnswer], attempt: int) -> list[WantedAnswer]:
         """Keeps the answers that can be used; those that cannot."""
         template = self._template
         completions = self._model.generate(
@@ -383,19 +383,19 @@ class PlayedPerson:
 
     def opinion(self, question: Question) -> str:
         """What the model writes in this person's place."""
-        return str(self.crowd.answer(Wanted(self.id, question, "opinion")))
+        return str(self.crowd.answer(WantedAnswer(self.id, question, "opinion")))
 
     def rate_position(self, question: Question, position_statement: str) -> int | None:
         """The model's agreement in this person's place; None where it gave no digit."""
-        return self._rating(Wanted(self.id, question, "agreement", position_statement))
+        return self._rating(WantedAnswer(self.id, question, "agreement", position_statement))
 
-    def rate(self, question: Question, statement: str, pass_index: int) -> Ratings:
+    def rate(self, question: Question, statement: str, pass_index: int) -> AgreementAndQuality:
         """The model's ratings in this person's place; None where it gave no digit."""
-        return Ratings(
-            self._rating(Wanted(self.id, question, "agreement", statement, pass_index)),
-            self._rating(Wanted(self.id, question, "quality", statement, pass_index)),
+        return AgreementAndQuality(
+            self._rating(WantedAnswer(self.id, question, "agreement", statement, pass_index)),
+            self._rating(WantedAnswer(self.id, question, "quality", statement, pass_index)),
         )
 
-    def _rating(self, wanted: Wanted) -> int | None:
+    def _rating(self, wanted: WantedAnswer) -> int | None:
         answer = self.crowd.answer(wanted)
         return answer if isinstance(answer, int) else None

@@ -9,7 +9,7 @@ import numpy as np
 
 from commonweal.datasets.dataset import Dataset, Step, frame
 from commonweal.errors import InputError
-from commonweal.participants import Crowd, Participant, Wanted
+from commonweal.participants import Crowd, Participant, WantedAnswer
 from commonweal.participants.rounds import by_round
 from commonweal.types import Progress, Question, no_progress
 
@@ -28,11 +28,11 @@ class _Task(NamedTuple):
     pass_index: int
     position: int
 
-    def wanted(self) -> tuple[Wanted, Wanted]:
+    def wanted(self) -> tuple[WantedAnswer, WantedAnswer]:
         who, what, when = self.participant_id, self.text, self.pass_index
         return (
-            Wanted(who, self.question, "agreement", what, when),
-            Wanted(who, self.question, "quality", what, when),
+            WantedAnswer(who, self.question, "agreement", what, when),
+            WantedAnswer(who, self.question, "quality", what, when),
         )
 
 
@@ -61,7 +61,9 @@ def rate_rounds(
     """
     _check_fits(crowd, dataset)
     positions, tasks = _to_rate(crowd, dataset, rng)
-    wanted = [Wanted(who, question, "agreement", text) for _, who, question, text in positions]
+    wanted = [
+        WantedAnswer(who, question, "agreement", text) for _, who, question, text in positions
+    ]
     crowd.prepare([*wanted, *(w for task in tasks for w in task.wanted())], on_progress=on_progress)
     people: dict[str, Participant] = {
         name: crowd.participant(name) for name in dataset.opinions["participant_id"].unique()

@@ -56,7 +56,7 @@ class Encoder(Protocol):
         ...
 
 
-class Reader:
+class ArgumentReader:
     """Reads texts on questions of a bank; each text and argument is embedded once.
 
     Args:

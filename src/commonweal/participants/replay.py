@@ -19,14 +19,14 @@ from commonweal.datasets.dataset import Dataset
 from commonweal.datasets.schema import Scale
 from commonweal.errors import InputError
 from commonweal.frames import pl
-from commonweal.participants import Asked, Origin, Ratings, Sitting, Wanted
+from commonweal.participants import AgreementAndQuality, Asked, CrowdOrigin, Sitting, WantedAnswer
 from commonweal.participants.seating import check_counts
 from commonweal.types import Candidate, Progress, Question
 
 N_TRIES = 200
 """How often a group is begun anew where too few statements are rated by all of it."""
 
-_NONE = Ratings(None, None)
+_NONE = AgreementAndQuality(None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +87,12 @@ class ReplayCrowd:
             self._sources[row["participant_id"]] = row["source"]
         self._conversations = {each.round_id: each for each in _conversations(dataset)}
         # By the texts: that is what a participant is shown.
-        self._ratings: dict[tuple[str, str, str, int], Ratings] = {}
+        self._ratings: dict[tuple[str, str, str, int], AgreementAndQuality] = {}
         for row in ratings.iter_rows(named=True):
             here = self._conversations[row["round_id"]]
             text = here.texts[row["candidate_id"]]
             key_of = row["participant_id"], here.asked.question.text, text, row["pass_index"]
-            self._ratings.setdefault(key_of, Ratings(row["agreement"], row["quality"]))
+            self._ratings.setdefault(key_of, AgreementAndQuality(row["agreement"], row["quality"]))
             if (row["participant_id"], here.asked.question.text) in self._opinions:
                 here.rated.setdefault(row["participant_id"], set()).add(row["candidate_id"])
         self._positions = {
@@ -107,9 +107,9 @@ class ReplayCrowd:
             )
 
     @property
-    def origin(self) -> Origin:
+    def origin(self) -> CrowdOrigin:
         """Replayed, with the source's licence; see ``Crowd``."""
-        return Origin(
+        return CrowdOrigin(
             people="replayed",
             source=f"replayed: opinions and ratings of real people from {self._about.name!r} "
             f"({self._about.source}), in groups that never met",
@@ -212,7 +212,7 @@ class ReplayCrowd:
             )
         return ReplayedPerson(participant_id, self._opinions, self._ratings, self._positions)
 
-    def prepare(self, wanted: Sequence[Wanted], *, on_progress: Progress) -> None:
+    def prepare(self, wanted: Sequence[WantedAnswer], *, on_progress: Progress) -> None:
         """Nothing: all answers are there."""
 
     @property
@@ -235,7 +235,7 @@ class ReplayedPerson:
 
     id: str
     _opinions: dict[tuple[str, str], str] = field(repr=False)
-    _ratings: dict[tuple[str, str, str, int], Ratings] = field(repr=False)
+    _ratings: dict[tuple[str, str, str, int], AgreementAndQuality] = field(repr=False)
     _positions: dict[tuple[str, str], int | None] = field(repr=False)
 
     def opinion(self, question: Question) -> str:
@@ -255,7 +255,7 @@ class ReplayedPerson:
         """The rating of the position statement, None where they gave none."""
         return self._positions.get((self.id, question.text))
 
-    def rate(self, question: Question, statement: str, pass_index: int) -> Ratings:
+    def rate(self, question: Question, statement: str, pass_index: int) -> AgreementAndQuality:
         """The ratings that they gave to this text, None where they did not rate it in this pass."""
         return self._ratings.get((self.id, question.text, statement, pass_index), _NONE)
 

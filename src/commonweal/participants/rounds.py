@@ -11,7 +11,7 @@ import numpy as np
 from commonweal.datasets.dataset import About, Dataset, Step, frame
 from commonweal.errors import InputError
 from commonweal.frames import pl
-from commonweal.participants import Crowd, Wanted
+from commonweal.participants import Crowd, WantedAnswer
 from commonweal.participants.seating import check_counts
 from commonweal.selection import Selection
 from commonweal.types import Candidate, Opinion, Progress, Question, Round, no_progress
@@ -61,7 +61,7 @@ def new_rounds(
     )
     prefix = "" if iteration is None else f"i{iteration}-"
     wanted = [
-        Wanted(person, sitting.asked.question, "opinion")
+        WantedAnswer(person, sitting.asked.question, "opinion")
         for sitting in sittings
         for person in sitting.participant_ids
     ]

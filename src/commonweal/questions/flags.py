@@ -18,7 +18,7 @@ from commonweal.questions.records import QuestionRecord
 
 
 @dataclass(frozen=True, slots=True)
-class Flag:
+class QuestionFlag:
     """One reason to look twice: its short name, the reason in words, and the words found."""
 
     name: str
@@ -38,27 +38,27 @@ class _Rules:
     name_reason: str
 
 
-def flags_of(record: QuestionRecord) -> tuple[Flag, ...]:
+def flags_of(record: QuestionRecord) -> tuple[QuestionFlag, ...]:
     """Every flag of a question, each name at most once, in the order of ``flags.toml``."""
     rules = _rules()
-    flags: dict[str, Flag] = {}
+    flags: dict[str, QuestionFlag] = {}
     for name, reason, pattern in rules.patterns:
         match = pattern.search(record.question)
         if match and name not in flags:
-            flags[name] = Flag(name, reason, match[0].strip())
+            flags[name] = QuestionFlag(name, reason, match[0].strip())
     if person := _person(record.question, rules):
-        flags["names a person"] = Flag("names a person", rules.name_reason, person)
+        flags["names a person"] = QuestionFlag("names a person", rules.name_reason, person)
     words = record.question.lower().split()
     if not record.question.endswith("?") or words[0] not in YES_NO_STARTS:
-        flags["not yes or no"] = Flag(
+        flags["not yes or no"] = QuestionFlag(
             "not yes or no", "cannot be answered with yes or no", words[0]
         )
     if not record.position_statement:
-        flags["no position"] = Flag(
+        flags["no position"] = QuestionFlag(
             "no position", "has no position statement; write one in the file", ""
         )
     elif fault := position_fault(record.question, record.position_statement):
-        flags["position"] = Flag("position", f"the position statement {fault}", fault)
+        flags["position"] = QuestionFlag("position", f"the position statement {fault}", fault)
     return tuple(flags.values())
 
 

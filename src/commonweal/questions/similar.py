@@ -22,7 +22,7 @@ from 0.92 to 0.94, 21 ask the same and 4 the same of a wider or narrower matter
 _BLOCK_ROWS = 2048
 
 
-class Pair(NamedTuple):
+class SimilarPair(NamedTuple):
     """Two rows and the cosine between them."""
 
     cosine: float
@@ -58,34 +58,34 @@ class SimilarityIndex:
         return [Neighbour(int(row), float(cosines[i, row])) for i, row in enumerate(rows)]
 
 
-def near_pairs(vectors: FloatArray32, threshold: float) -> list[Pair]:
+def near_pairs(vectors: FloatArray32, threshold: float) -> list[SimilarPair]:
     """Every pair of rows with at least this cosine, the nearest first; ties by row.
 
     Memory is that of one block of rows against all, whatever the number of rows.
     """
-    pairs: list[Pair] = []
+    pairs: list[SimilarPair] = []
     for start in range(0, len(vectors), _BLOCK_ROWS):
         block = vectors[start : start + _BLOCK_ROWS]
         cosines = block @ vectors[start:].T
         rows, columns = np.nonzero(cosines >= threshold)
         pairs += [
-            Pair(float(cosines[row, column]), start + int(row), start + int(column))
+            SimilarPair(float(cosines[row, column]), start + int(row), start + int(column))
             for row, column in zip(rows, columns, strict=True)
             if column > row
         ]
     return sorted(pairs, key=lambda pair: (-pair.cosine, pair.first, pair.second))
 
 
-def nearest_across(ours: FloatArray32, theirs: FloatArray32) -> list[Pair]:
+def nearest_across(ours: FloatArray32, theirs: FloatArray32) -> list[SimilarPair]:
     """Each row of ``ours`` with the row of ``theirs`` that is most like it, the nearest first."""
     if not len(ours) or not len(theirs):
         return []
-    pairs: list[Pair] = []
+    pairs: list[SimilarPair] = []
     for start in range(0, len(ours), _BLOCK_ROWS):
         cosines = ours[start : start + _BLOCK_ROWS] @ theirs.T
         best = cosines.argmax(axis=1)
         pairs += [
-            Pair(float(cosines[row, column]), start + row, int(column))
+            SimilarPair(float(cosines[row, column]), start + row, int(column))
             for row, column in enumerate(best)
         ]
     return sorted(pairs, key=lambda pair: (-pair.cosine, pair.first, pair.second))

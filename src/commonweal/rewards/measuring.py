@@ -31,7 +31,7 @@ from commonweal.measures.ranks import rank_correlation
 from commonweal.rewards.reliability import Reliability, measure_reliability
 from commonweal.rewards.resampling import Draws, Unit
 from commonweal.rewards.scoring import MAX_PEOPLE, SEED, ScoredRound, rng_of, score_rounds
-from commonweal.rewards.selection import MAX_GROUPS, Selection, measure_selection
+from commonweal.rewards.selection import MAX_GROUPS, SelectionScores, measure_selection
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -130,7 +130,7 @@ class Measurement:
     leniency: Estimate
     reliability: Reliability
     by_length: ByLength
-    selection: Selection | None
+    selection: SelectionScores | None
     n_missing: int = 0
 
     @property

@@ -35,7 +35,7 @@ from commonweal.rewards.prompted_calibration import (
 from commonweal.rewards.prompted_cost import Cost, cost_of
 from commonweal.rewards.prompted_prompts import (
     RATINGS,
-    Asked,
+    RatingRequest,
     ReadingPrompt,
     answer_tokens,
     by_about,
@@ -176,7 +176,9 @@ class PromptedRewardModel:
             EngineError: the engine failed. What was answered before is kept.
         """
         asked = [
-            Asked(self._agreement.about_person(given.question, given.opinion), given.statement)
+            RatingRequest(
+                self._agreement.about_person(given.question, given.opinion), given.statement
+            )
             for given in inputs
         ]
         return self._read(self._agreement, asked, on_done)
@@ -184,7 +186,9 @@ class PromptedRewardModel:
     def cost(self, inputs: Sequence[RewardInput]) -> Cost:
         """What ``rewards`` of these inputs would ask of the engine; nothing is asked."""
         asked = [
-            Asked(self._agreement.about_person(given.question, given.opinion), given.statement)
+            RatingRequest(
+                self._agreement.about_person(given.question, given.opinion), given.statement
+            )
             for given in inputs
         ]
         new = self._unknown(self._agreement, asked)[1]
@@ -199,7 +203,9 @@ class PromptedRewardModel:
             EngineError: the engine failed, or gave no rating of some statements.
         """
         about = self._quality.about_group(question, opinions)
-        ratings = self._read(self._quality, [Asked(about, text) for text in statements], None)
+        ratings = self._read(
+            self._quality, [RatingRequest(about, text) for text in statements], None
+        )
         if n_missing := int(np.isnan(ratings).sum()):
             raise EngineError(
                 f"{self._model.model_id} gave no quality from 1 to 7 of {n_missing} of "
@@ -235,8 +241,8 @@ class PromptedRewardModel:
         return hashlib.sha256(f"{weights}/{how}/{prompt.hash}".encode()).hexdigest()
 
     def _unknown(
-        self, prompt: ReadingPrompt, asked: Sequence[Asked]
-    ) -> tuple[dict[bytes, float], dict[bytes, Asked]]:
+        self, prompt: ReadingPrompt, asked: Sequence[RatingRequest]
+    ) -> tuple[dict[bytes, float], dict[bytes, RatingRequest]]:
         """(Ratings that are there, by key; what has to be asked, by key)."""
         owner = self._owner(prompt)
         by_key = {key_of(owner, each): each for each in asked}
@@ -246,7 +252,7 @@ class PromptedRewardModel:
     def _read(
         self,
         prompt: ReadingPrompt,
-        asked: Sequence[Asked],
+        asked: Sequence[RatingRequest],
         on_done: Callable[[int], None] | None,
     ) -> FloatArray:
         """The rating of each, [n_asked]; nan where there is none."""
@@ -267,7 +273,7 @@ class PromptedRewardModel:
         owner = self._owner(prompt)
         return np.array([known[key_of(owner, each)] for each in asked], dtype=np.float64)
 
-    def _cost(self, prompt: ReadingPrompt, new: Sequence[Asked], n_asked: int) -> Cost:
+    def _cost(self, prompt: ReadingPrompt, new: Sequence[RatingRequest], n_asked: int) -> Cost:
         return cost_of(
             self._model,
             prompt,
@@ -277,10 +283,12 @@ class PromptedRewardModel:
         )
 
     def _by_probabilities(
-        self, prompt: ReadingPrompt, asked: Sequence[Asked]
-    ) -> Iterable[dict[Asked, float]]:
+        self, prompt: ReadingPrompt, asked: Sequence[RatingRequest]
+    ) -> Iterable[dict[RatingRequest, float]]:
         """Expected ratings over the answers "1" to "7", in blocks that share beginnings."""
-        ordered = [Asked(about, text) for about, texts in by_about(asked).items() for text in texts]
+        ordered = [
+            RatingRequest(about, text) for about, texts in by_about(asked).items() for text in texts
+        ]
         answers = [str(rating) for rating in RATINGS]
         for start in range(0, len(ordered), _BLOCK):
             block = ordered[start : start + _BLOCK]
@@ -292,8 +300,8 @@ class PromptedRewardModel:
             yield dict(zip(block, map(float, ratings), strict=True))
 
     def _by_answers(
-        self, prompt: ReadingPrompt, asked: Sequence[Asked]
-    ) -> Iterable[dict[Asked, float]]:
+        self, prompt: ReadingPrompt, asked: Sequence[RatingRequest]
+    ) -> Iterable[dict[RatingRequest, float]]:
         """Means of whole ratings from structured answers, in blocks of requests."""
         chunks = chunks_of(asked)
         for start in range(0, len(chunks), _REQUESTS // 2):
@@ -301,8 +309,8 @@ class PromptedRewardModel:
 
     def _answered(
         self, prompt: ReadingPrompt, chunks: Sequence[tuple[str, list[str]]]
-    ) -> dict[Asked, float]:
-        given: dict[Asked, list[int]] = {}
+    ) -> dict[RatingRequest, float]:
+        given: dict[RatingRequest, list[int]] = {}
         lists = [(about, order) for about, texts in chunks for order in orders(about, texts)]
         for attempt in range(MAX_ATTEMPTS):
             if not lists:
@@ -314,12 +322,14 @@ class PromptedRewardModel:
                 ratings = read_ratings(answer, len(texts))
                 for text, rating in zip(texts, ratings, strict=True):
                     if rating is not None:
-                        given.setdefault(Asked(about, text), []).append(rating)
+                        given.setdefault(RatingRequest(about, text), []).append(rating)
                 unread = [text for text, r in zip(texts, ratings, strict=True) if r is None]
                 left += [(about, unread)] if unread else []
             lists = left
         return {
-            Asked(about, text): float(np.mean(given.get(Asked(about, text), [np.nan])))
+            RatingRequest(about, text): float(
+                np.mean(given.get(RatingRequest(about, text), [np.nan]))
+            )
             for about, texts in chunks
             for text in texts
         }

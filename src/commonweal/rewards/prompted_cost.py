@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from commonweal.rewards.prompted_prompts import Asked, ReadingPrompt
+from commonweal.rewards.prompted_prompts import RatingRequest, ReadingPrompt
 from commonweal.types import LanguageModel
 
 _CHARACTERS_PER_TOKEN = 4
@@ -49,7 +49,7 @@ class Cost:
 def cost_of(
     model: LanguageModel,
     prompt: ReadingPrompt,
-    new: Sequence[Asked],
+    new: Sequence[RatingRequest],
     *,
     n_asked: int,
     chunks: Sequence[int] | None,

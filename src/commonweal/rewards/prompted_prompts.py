@@ -34,7 +34,7 @@ MAX_TOGETHER = 16
 """Statements in one structured answer: as many as a policy writes (paper 3.4)."""
 
 
-class Asked(NamedTuple):
+class RatingRequest(NamedTuple):
     """One rating that is wanted.
 
     Attributes:
@@ -79,7 +79,7 @@ class ReadingPrompt:
         listed = "\n".join(f"<opinion>{as_data(text)[:share]}</opinion>" for text in opinions)
         return self.about.format(question=_cut(question), opinion=listed)
 
-    def single(self, asked: Asked) -> Prompt:
+    def single(self, asked: RatingRequest) -> Prompt:
         """The prompt that one number answers."""
         rest = self.one.format(statement=_cut(asked.statement))
         return Message("system", self.system), Message("user", asked.about + rest)
@@ -126,7 +126,7 @@ def seed_of(attempt: int, about: str, texts: Sequence[str]) -> int:
     return crc32("\n".join((str(attempt), about, *texts)).encode(errors="replace")) >> 1
 
 
-def by_about(asked: Iterable[Asked]) -> dict[str, list[str]]:
+def by_about(asked: Iterable[RatingRequest]) -> dict[str, list[str]]:
     """Statements by what they share."""
     statements_by_about: dict[str, list[str]] = {}
     for each in asked:
@@ -134,7 +134,7 @@ def by_about(asked: Iterable[Asked]) -> dict[str, list[str]]:
     return statements_by_about
 
 
-def chunks_of(asked: Iterable[Asked]) -> list[tuple[str, list[str]]]:
+def chunks_of(asked: Iterable[RatingRequest]) -> list[tuple[str, list[str]]]:
     """(What is shared, at most ``MAX_TOGETHER`` statements), as equal in number as can be."""
     chunks = []
     for about, texts in by_about(asked).items():

@@ -100,7 +100,7 @@ def find_groups(
     )
 
 
-class Pick(NamedTuple):
+class PickScore(NamedTuple):
     """How a way of picking did, over all groups.
 
     Attributes:
@@ -121,7 +121,7 @@ class Pick(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class SelectionScores:
     """Picks by predicted welfare on real answers.
 
     Attributes:
@@ -139,9 +139,9 @@ class Selection:
     n_people: int
     n_statements: int
     n_rounds: int
-    random: Pick
-    best: Pick
-    picks: dict[str, dict[str, Pick]]
+    random: PickScore
+    best: PickScore
+    picks: dict[str, dict[str, PickScore]]
 
 
 def measure_selection(
@@ -153,7 +153,7 @@ def measure_selection(
     group_size: int = GROUP_SIZE,
     n_statements: int = N_STATEMENTS,
     max_groups: int = MAX_GROUPS,
-) -> Selection | None:
+) -> SelectionScores | None:
     """How well picks by predicted welfare do; None where no round has such a group.
 
     Each group counts the same within its round, and each round the same. In a draw a group counts
@@ -198,14 +198,14 @@ def measure_selection(
     labels = next((list(part) for part in parts if part), None)
     if labels is None:
         return None
-    nothing = [NOTHING] * len(Pick._fields)
+    nothing = [NOTHING] * len(PickScore._fields)
 
-    def pick(label: tuple[str, str]) -> Pick:
+    def pick(label: tuple[str, str]) -> PickScore:
         columns = zip(*(part.get(label, nothing) for part in parts), strict=True)
-        return Pick(*(draws.mean(column).estimate for column in columns))
+        return PickScore(*(draws.mean(column).estimate for column in columns))
 
     scorers = dict.fromkeys(scorer for scorer, welfare in labels if welfare)
-    return Selection(
+    return SelectionScores(
         n_groups=n_groups,
         n_people=n_people,
         n_statements=n_different,
@@ -222,7 +222,7 @@ def measure_selection(
 def _outcomes(
     scored: ScoredRound, groups: Groups, calibration: Calibration
 ) -> dict[tuple[str, str], FloatArray]:
-    """(what was scored, welfare) to [n_groups, 6]: the columns of ``Pick``."""
+    """(what was scored, welfare) to [n_groups, 6]: the columns of ``PickScore``."""
     cells = groups.people[:, :, None], groups.statements[:, None, :]
     real = scored.rated.ratings[cells]
     mean, minimum = real.mean(axis=1), real.min(axis=1)

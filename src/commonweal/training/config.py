@@ -19,13 +19,13 @@ MAX_FILE_BYTES = 1_000_000
 _DEFAULT_TEXT = PairText()
 
 
-class Part(BaseModel):
+class ConfigTable(BaseModel):
     """A table of a config file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class RatedData(Part):
+class RatedData(ConfigTable):
     """What every ``[data]`` says of the rated rounds that are learned from."""
 
     datasets: tuple[Path, ...] = Field(
@@ -73,7 +73,7 @@ class RewardData(RatedData):
     )
 
 
-class RewardModelPart(Part):
+class RewardModelPart(ConfigTable):
     """``[model]``: the network and what it reads."""
 
     backbone: str = Field(
@@ -92,7 +92,7 @@ class RewardModelPart(Part):
     )
 
 
-class Training(Part):
+class Training(ConfigTable):
     """``[training]``: how it is learned. Each run is the same for the same seed and machine."""
 
     seed: int = Field(default=0, ge=0, description="of everything that is drawn")
@@ -135,7 +135,7 @@ class RewardTraining(Training):
     )
 
 
-class RewardConfig(Part):
+class RewardConfig(ConfigTable):
     """A reward model's training run."""
 
     name: str = Field(description="the model's name", pattern=r"^[\w.-]+$")
@@ -178,7 +178,7 @@ class SftData(RatedData):
     )
 
 
-class SftModelPart(Part):
+class SftModelPart(ConfigTable):
     """``[model]``: the network that is fine-tuned and the prompt that it learns to answer."""
 
     base: str = Field(
@@ -228,7 +228,7 @@ class SftTraining(Training):
     )
 
 
-class SftConfig(Part):
+class SftConfig(ConfigTable):
     """A policy's training run."""
 
     name: str = Field(description="the policy's name", pattern=r"^[\w.-]+$")
@@ -238,7 +238,7 @@ class SftConfig(Part):
     training: SftTraining = SftTraining()
 
 
-Config = TypeVar("Config", bound=Part)
+Config = TypeVar("Config", bound=ConfigTable)
 
 
 def read_config(path: Path, kind: type[Config], given: Sequence[str] = ()) -> Config:
@@ -265,12 +265,12 @@ def read_config(path: Path, kind: type[Config], given: Sequence[str] = ()) -> Co
     return _rooted(config, path.parent)
 
 
-def described(kind: type[Part], prefix: str = "") -> list[tuple[str, str, str]]:
+def described(kind: type[ConfigTable], prefix: str = "") -> list[tuple[str, str, str]]:
     """(field, default, description) of every field, tables after their parents: for the docs."""
     rows: list[tuple[str, str, str]] = []
     for name, field in kind.model_fields.items():
         inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, Part):
+        if isinstance(inner, type) and issubclass(inner, ConfigTable):
             rows += described(inner, f"{prefix}{name}.")
         else:
             default = "required" if field.is_required() else repr(field.default)
@@ -278,7 +278,7 @@ def described(kind: type[Part], prefix: str = "") -> list[tuple[str, str, str]]:
     return rows
 
 
-def _explained(error: ValidationError, kind: type[Part]) -> str:
+def _explained(error: ValidationError, kind: type[ConfigTable]) -> str:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     known = [name for name, _, _ in described(kind)]
@@ -296,7 +296,7 @@ def _explained(error: ValidationError, kind: type[Part]) -> str:
 
 def _rooted(config: Config, folder: Path) -> Config:
     def rooted(value: Any) -> Any:
-        if isinstance(value, Part):
+        if isinstance(value, ConfigTable):
             return value.model_copy(
                 update={name: rooted(getattr(value, name)) for name in type(value).model_fields}
             )

@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 from commonweal.errors import InputError
 from commonweal.files import write_whole
-from commonweal.training.config import Part, RewardConfig, SftConfig
+from commonweal.training.config import ConfigTable, RewardConfig, SftConfig
 from commonweal.training.loop.plan import IteratePlan
 
 Kind = Literal["sft", "reward", "iterate latent", "iterate study"]
 
-_GIVEN: Mapping[Kind, tuple[type[Part], str, dict[str, Any]]] = {
+_GIVEN: Mapping[Kind, tuple[type[ConfigTable], str, dict[str, Any]]] = {
     "sft": (
         SftConfig,
         "A policy's training run: commonweal train sft {file}.",
@@ -76,12 +76,12 @@ def starter(kind: Kind, file: Path) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _lines(part: type[Part], prefix: str, given: Mapping[str, Any]) -> Iterator[str]:
+def _lines(part: type[ConfigTable], prefix: str, given: Mapping[str, Any]) -> Iterator[str]:
     """The part's own fields, then its tables."""
-    tables: list[tuple[str, type[Part]]] = []
+    tables: list[tuple[str, type[ConfigTable]]] = []
     for name, field in part.model_fields.items():
         inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, Part):
+        if isinstance(inner, type) and issubclass(inner, ConfigTable):
             tables.append((name, inner))
             continue
         key = prefix + name

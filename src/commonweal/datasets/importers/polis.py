@@ -11,7 +11,7 @@ import numpy as np
 from commonweal.datasets.dataset import About, Dataset, Step, completed
 from commonweal.datasets.importers.polis_export import opened
 from commonweal.datasets.importers.polis_files import (
-    Votes,
+    PolisVotes,
     read_comments,
     read_summary,
     read_votes,
@@ -181,7 +181,7 @@ def _ratings(
     ).with_columns(round_id=pl.lit(name), pass_index=pl.lit(0))
 
 
-def _placed(votes: Votes, comments: pl.DataFrame, counts: dict[str, int]) -> pl.DataFrame:
+def _placed(votes: PolisVotes, comments: pl.DataFrame, counts: dict[str, int]) -> pl.DataFrame:
     """The votes with two more columns: own (on one's own comment) and candidate."""
     numbers = comments["comment"].to_numpy()
     wanted = votes.rows["comment"].to_numpy()

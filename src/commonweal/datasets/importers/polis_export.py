@@ -26,7 +26,7 @@ _MOST_UNPACKED_BYTES = 4_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Export:
+class PolisExport:
     """The files of one conversation.
 
     Attributes:
@@ -45,7 +45,7 @@ class Export:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Export]:
+def opened(path: Path) -> Iterator[PolisExport]:
     """The export in a folder or a zip, which is unpacked for as long as the context lasts.
 
     Names may have a prefix, as the report page downloads them (DATE-TIME-ID-votes.csv).
@@ -102,7 +102,7 @@ def _unpack(path: Path, folder: Path) -> None:
                 shutil.copyfileobj(source, written)
 
 
-def _export_in(folder: Path) -> Export:
+def _export_in(folder: Path) -> PolisExport:
     files: dict[str, list[Path]] = {kind: [] for kind in _KINDS}
     for file in sorted(folder.iterdir()):
         if named := _NAME.fullmatch(file.name):
@@ -120,7 +120,7 @@ def _export_in(folder: Path) -> Export:
             )
         files[kind] = plain or there
     one = {kind: there[0] if there else None for kind, there in files.items()}
-    return Export(
+    return PolisExport(
         folder,
         one["comments"] or folder / "comments.csv",
         one["votes"],

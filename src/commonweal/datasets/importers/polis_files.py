@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from commonweal.datasets.importers.polis_export import EXPORT, Export
+from commonweal.datasets.importers.polis_export import EXPORT, PolisExport
 from commonweal.datasets.reading import folded, read_csv, read_csv_header, refuse
 from commonweal.errors import InputError
 from commonweal.files import read_text
@@ -48,7 +48,7 @@ _OTHER_WIDE_COLUMNS = ("xid", "group-id", "n-comments", "n-votes", "n-agree", "n
 
 
 @dataclass(frozen=True, slots=True)
-class Votes:
+class PolisVotes:
     """Each person's last vote on each comment.
 
     Attributes:
@@ -64,7 +64,7 @@ class Votes:
     n_rounded: int = 0
 
 
-def read_summary(export: Export, *, needed: bool) -> dict[str, str]:
+def read_summary(export: PolisExport, *, needed: bool) -> dict[str, str]:
     """The export's summary, name to value, white space folded."""
     path = export.summary
     if path is None:
@@ -96,7 +96,7 @@ def read_summary(export: Export, *, needed: bool) -> dict[str, str]:
     return summary
 
 
-def read_comments(export: Export, counts: dict[str, int]) -> pl.DataFrame:
+def read_comments(export: PolisExport, counts: dict[str, int]) -> pl.DataFrame:
     """Comments in the order of their numbers: comment, author, text, agrees, candidate."""
     path = export.comments
     kinds: dict[str, type[pl.DataType]] = {
@@ -180,7 +180,7 @@ def _flag(rows: pl.DataFrame, name: str) -> pl.Expr:
     return pl.col(name).is_in([each for each in values if not says_no(each)]).fill_null(False)
 
 
-def read_votes(export: Export) -> tuple[Votes, Votes | None]:
+def read_votes(export: PolisExport) -> tuple[PolisVotes, PolisVotes | None]:
     """Each person's last vote on each comment, and the same of the other file where there are both.
 
     Both are in the order of people and comments.
@@ -197,7 +197,7 @@ def read_votes(export: Export) -> tuple[Votes, Votes | None]:
     )
 
 
-def _long_votes(path: Path, wide: Path | None) -> Votes:
+def _long_votes(path: Path, wide: Path | None) -> PolisVotes:
     """The votes of ``path``; where there is a wide file too, it says who took part."""
     names = ("timestamp", "comment-id", "voter-id", "vote")
     rows = read_csv(
@@ -243,7 +243,7 @@ def _long_votes(path: Path, wide: Path | None) -> Votes:
     columns = {"voter": pl.col("both") // _MANY, "comment": pl.col("both") % _MANY}
     kept = ordered.filter(last).select(**columns, vote="vote")
     n_rounded = int(rows["rounded"].sum())
-    return Votes(path, kept, rows.height, n_rounded)
+    return PolisVotes(path, kept, rows.height, n_rounded)
 
 
 def _with_slashes(rows: pl.DataFrame) -> pl.Expr:
@@ -268,7 +268,7 @@ def _is_id(name: str) -> bool:
     return name == str(int(name)) and int(name) <= MOST_ID
 
 
-def _wide_votes(path: Path) -> Votes:
+def _wide_votes(path: Path) -> PolisVotes:
     numbers = [name for name in read_csv_header(path, _WIDE) if _is_id(name)]
     kinds: dict[str, type[pl.DataType]] = {"participant": pl.Int64}
     rows = read_csv(
@@ -298,4 +298,4 @@ def _wide_votes(path: Path) -> Votes:
             "vote": cast.astype(np.int64),
         }
     )
-    return Votes(path, votes.sort("voter", "comment"), votes.height)
+    return PolisVotes(path, votes.sort("voter", "comment"), votes.height)

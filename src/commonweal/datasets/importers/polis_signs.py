@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from commonweal.datasets.importers.polis_files import Votes
+from commonweal.datasets.importers.polis_files import PolisVotes
 from commonweal.errors import InputError
 from commonweal.frames import pl
 
@@ -15,8 +15,8 @@ single votes on one's own comment are against it."""
 
 def check_signs(
     comments: pl.DataFrame,
-    votes: Votes,
-    wide: Votes | None,
+    votes: PolisVotes,
+    wide: PolisVotes | None,
     counts: dict[str, int],
     *,
     turned: bool,
@@ -76,7 +76,7 @@ def check_signs(
         counts["signs of votes: nothing in the export can witness them (1 taken as agreement)"] = 1
 
 
-def _check_against_agrees(comments: pl.DataFrame, votes: Votes) -> None:
+def _check_against_agrees(comments: pl.DataFrame, votes: PolisVotes) -> None:
     per_comment = votes.rows.group_by("comment").agg(
         ours=(pl.col("vote") == 1).sum(), turned=(pl.col("vote") == -1).sum()
     )

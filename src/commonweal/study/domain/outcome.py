@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from commonweal.reading.differences import Part, word_differences
+from commonweal.reading.differences import DiffSegment, word_differences
 from commonweal.study.domain import minority, revisions
 from commonweal.study.domain.results import (
     SMALL,
@@ -95,7 +95,7 @@ class Outcome:
         return bool(self.rated) and self.rated[0].statement.policy == revisions.EDITED
 
     @property
-    def changed(self) -> tuple[Part, ...]:
+    def changed(self) -> tuple[DiffSegment, ...]:
         """The old statement and the revision that was rated best, word by word; nothing where there
         are not both.
         """

@@ -21,7 +21,7 @@ from commonweal.datasets.schema import (
     LIKERT_7,
     TABLES,
     Column,
-    Table,
+    TableSchema,
 )
 from commonweal.datasets.validation import without_faulty_rows
 from commonweal.files import write_whole
@@ -218,7 +218,7 @@ def _dataset(db: Session, study_id: int, config: StudyConfig) -> Dataset:
         table.sort(key=_place_of)
     frames = {name: frame(name, table) for name, table in tables.items()}
     for name, columns in OWN_COLUMNS.items():
-        types = Table(name, "", (), columns).polars_schema()
+        types = TableSchema(name, "", (), columns).polars_schema()
         frames[name] = frames[name].with_columns(
             pl.Series(column, [row[column] for row in tables[name]], dtype)
             for column, dtype in types.items()

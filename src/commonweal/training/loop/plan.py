@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from commonweal.errors import CommonwealError
 from commonweal.policies import NamedPolicy, read_policy_name
 from commonweal.training.config import (
-    Part,
+    ConfigTable,
     RewardData,
     RewardModelPart,
     RewardTraining,
@@ -20,7 +20,7 @@ from commonweal.training.config import (
 )
 
 
-class PeoplePart(Part):
+class PeoplePart(ConfigTable):
     """``[people]``: who writes opinions and rates."""
 
     kind: Literal["latent", "llm", "replay", "study"] = Field(
@@ -54,7 +54,7 @@ class PeoplePart(Part):
     )
 
 
-class GroupsPart(Part):
+class GroupsPart(ConfigTable):
     """``[groups]``: how many there are in each iteration."""
 
     n_groups: int = Field(default=12, ge=1, description="groups")
@@ -62,7 +62,7 @@ class GroupsPart(Part):
     rounds_per_group: int = Field(default=3, ge=1, description="questions that each is asked")
 
 
-class CollectionPart(Part):
+class CollectionPart(ConfigTable):
     """``[collection]``: what they are shown (paper 3.4 step 1)."""
 
     n_candidates: int = Field(default=16, ge=1, description="written from each subset")
@@ -74,7 +74,7 @@ class CollectionPart(Part):
     sigma: float = Field(default=1.0, ge=0, description="standard deviation of log alpha (ours)")
 
 
-class PolicyPart(Part):
+class PolicyPart(ConfigTable):
     """``[policy]``: what writes before anything is trained."""
 
     name: str = Field(
@@ -109,7 +109,7 @@ def _one_name(name: str) -> str:
         return name
 
 
-class SftStage(Part):
+class SftStage(ConfigTable):
     """``[sft]``: see the fields of a policy's training; rated rounds are added to its datasets."""
 
     data: SftData = SftData()
@@ -123,7 +123,7 @@ class RewardStageData(RewardData):
     datasets: tuple[Path, ...] = Field(default=(), description="further dataset folders")
 
 
-class RewardStage(Part):
+class RewardStage(ConfigTable):
     """``[reward]``: see the fields of a reward model's training."""
 
     fallback: str = Field(
@@ -136,7 +136,7 @@ class RewardStage(Part):
     training: RewardTraining = RewardTraining()
 
 
-class EvaluationPart(Part):
+class EvaluationPart(ConfigTable):
     """``[evaluation]``: on questions that nothing was trained on (paper 4.1)."""
 
     n_groups: int = Field(default=12, ge=1, description="groups")
@@ -164,7 +164,7 @@ class EvaluationPart(Part):
         return names
 
 
-class IteratePlan(Part):
+class IteratePlan(ConfigTable):
     """A training loop: iterations of generate, rate, fine-tune, reward model; then evaluation."""
 
     name: str = Field(description="the loop's name", pattern=r"^[\w.-]+$")

@@ -15,7 +15,7 @@ from commonweal.rewards.scoring import (
     rated_rounds,
     rng_of,
 )
-from commonweal.training.reward.data import Split
+from commonweal.training.reward.data import RewardSplit
 from commonweal.types import RewardModel
 
 MIN_PEOPLE = 20
@@ -58,7 +58,7 @@ class Raters:
         )
 
 
-def raters_of(split: Split) -> Raters:
+def raters_of(split: RewardSplit) -> Raters:
     """Who rated the questions kept back: those not trained on, or all where these are too few."""
     learned_from = split.training.rows
     new, n_people, n_new = [], 0, 0

@@ -25,7 +25,7 @@ MIN_COMPARISONS, MIN_DEVELOPMENT = 100, 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Part:
+class ComparisonSet:
     """Rounds and the comparisons drawn from them.
 
     Attributes:
@@ -39,15 +39,15 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Split:
+class RewardSplit:
     """What a run learns from, and what it keeps back for early stopping and the calibration.
 
     Attributes:
         counts: what came in and what was left out, in the order of the work.
     """
 
-    training: Part
-    development: Part
+    training: ComparisonSet
+    development: ComparisonSet
     counts: dict[str, int]
 
     @property
@@ -63,7 +63,7 @@ class Split:
         return sorted(pl.concat(ids).unique())
 
 
-def read_split(config: RewardData, seed: int) -> Split:
+def read_split(config: RewardData, seed: int) -> RewardSplit:
     """The training rounds of the config's datasets, whole questions of them kept back.
 
     Rounds of a test split are never read; a dataset without splits is refused.
@@ -94,18 +94,18 @@ def read_split(config: RewardData, seed: int) -> Split:
         rows = _comparisons(rounds, config, seed)
         if inside:  # in an order drawn by the seed, so that the first are a draw of all
             rows = rows.head(config.max_development_comparisons)
-        part = Part(rounds, rows)
+        part = ComparisonSet(rounds, rows)
         count(f"{name} rounds", sum(dataset.rounds.height for dataset in rounds))
         count(f"{name} comparisons", part.rows.height)
         count(f"{name} comparisons that are crossed", part.rows["other_participant_id"].count())
         parts.append(part)
     _check_enough(parts[0].rows.height, "training", MIN_COMPARISONS)
     _check_enough(parts[1].rows.height, "development", MIN_DEVELOPMENT)
-    return Split(parts[0], parts[1], counts)
+    return RewardSplit(parts[0], parts[1], counts)
 
 
 def as_tokens(
-    part: Part, tokenizer: Any, pair_text: PairText, *, margins: bool = False
+    part: ComparisonSet, tokenizer: Any, pair_text: PairText, *, margins: bool = False
 ) -> datasets.Dataset:
     """The rows as token ids, in the columns that ``CrossedRewardTrainer`` reads.
 
@@ -150,7 +150,7 @@ def as_tokens(
     )
 
 
-def inputs_of(part: Part) -> list[RewardInput]:
+def inputs_of(part: ComparisonSet) -> list[RewardInput]:
     """Everything that the rows compare, each input once, in the rows' order."""
     texts = [_Texts(dataset) for dataset in part.rounds]
     inputs: dict[RewardInput, None] = {}

@@ -22,7 +22,7 @@ from commonweal.rewards.pair_text import PairText
 from commonweal.training import run_folder, trainers
 from commonweal.training.backbones import backbone_source
 from commonweal.training.config import RewardConfig
-from commonweal.training.reward.data import Split, as_tokens, read_split
+from commonweal.training.reward.data import RewardSplit, as_tokens, read_split
 from commonweal.training.reward.trainer import CrossedCollator, CrossedRewardTrainer
 from commonweal.types import Progress, no_progress
 
@@ -39,7 +39,7 @@ class Trained:
     """
 
     model: Path
-    split: Split
+    split: RewardSplit
     best_step: int
     history: list[dict[str, float]]
 
@@ -84,7 +84,9 @@ def pair_text(config: RewardConfig) -> PairText:
     return PairText(config.model.template, config.model.max_tokens)
 
 
-def _trainer(config: RewardConfig, split: Split, on_progress: Progress) -> CrossedRewardTrainer:
+def _trainer(
+    config: RewardConfig, split: RewardSplit, on_progress: Progress
+) -> CrossedRewardTrainer:
     source = backbone_source(config.model.backbone)
     training = config.training
     torch.manual_seed(training.seed)  # the new head is drawn before the trainer sets the seed
