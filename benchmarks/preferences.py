@@ -30,8 +30,8 @@ from commonweal.datasets.importers.remesh import import_remesh
 from commonweal.models import store
 from commonweal.rewards import REWARD_WEIGHTS, load_reward_model
 from commonweal.rewards.baselines import baselines_for
-from commonweal.rewards.card import figure
-from commonweal.rewards.measuring import Figures, measure
+from commonweal.rewards.card import with_interval
+from commonweal.rewards.measuring import Metrics, measure
 from commonweal.rewards.scoring import rated_rounds
 from commonweal.types import RewardInput, RewardModel
 
@@ -106,9 +106,9 @@ def main() -> None:
     fitted_on = recipe.conversation_rounds(wanted.data, recipe.TRAIN)
     models += baselines_for(store.require(REWARD_WEIGHTS), fitted_on)[1:]
 
-    def line(label: str, figures: Figures) -> None:
+    def line(label: str, figures: Metrics) -> None:
         three = (figures.crossed, figures.within_person, figures.comparisons)
-        print(f"  {label:34}" + "".join(f"{figure(one):26}" for one in three), flush=True)
+        print(f"  {label:34}" + "".join(f"{with_interval(one):26}" for one in three), flush=True)
 
     for kind, dataset in data_sets(wanted.data, wanted.only or list(KINDS), wanted.split):
         print(f"\n{kind}: {dataset.about.name} ({dataset.about.source})")

@@ -19,8 +19,8 @@ from pathlib import Path
 from commonweal.datasets.dataset import Dataset
 from commonweal.datasets.importers.deliberation import import_deliberation
 from commonweal.rewards import load_reward_model
-from commonweal.rewards.card import as_dict, figure, signed
-from commonweal.rewards.measuring import Figures, Measurement, measure
+from commonweal.rewards.card import as_dict, signed, with_interval
+from commonweal.rewards.measuring import Measurement, Metrics, measure
 
 # The recipe made the model and says which conversations are for what; recipes are not a package.
 sys.path.insert(0, str(Path(__file__).parents[1] / "recipes" / "first_reward"))
@@ -33,9 +33,9 @@ DATA = Path(__file__).parents[2] / "shared" / "data"
 def accuracies(found: list[Measurement]) -> None:
     """A line a scorer: crossed, within person, same statement."""
 
-    def line(label: str, figures: Figures) -> None:
+    def line(label: str, figures: Metrics) -> None:
         three = (figures.crossed, figures.within_person, figures.same_statement)
-        print(f"  {label:36}" + "".join(f"{figure(one):26}" for one in three))
+        print(f"  {label:36}" + "".join(f"{with_interval(one):26}" for one in three))
 
     print(f"  {'':36}{'crossed':26}{'within person':26}{'same statement':26}")
     for one in found:
@@ -51,7 +51,7 @@ def accuracies(found: list[Measurement]) -> None:
                     for each in (drop.crossed, drop.within_person, drop.same_statement)
                 )
             )
-    print(f"  {'how often the person agrees':36}{'':52}{figure(found[-1].leniency)}")
+    print(f"  {'how often the person agrees':36}{'':52}{with_interval(found[-1].leniency)}")
 
 
 def selections(found: list[Measurement]) -> None:
@@ -81,8 +81,8 @@ def selections(found: list[Measurement]) -> None:
     rows.append(("the best there was", first.best))
     for label, pick in rows:
         print(
-            f"  {label:36}{figure(pick.mean):26}{signed(pick.mean_gain):26}"
-            f"{figure(pick.mean_wins):26}{figure(pick.minimum):26}{signed(pick.minimum_gain):26}"
+            f"  {label:36}{with_interval(pick.mean):26}{signed(pick.mean_gain):26}"
+            f"{with_interval(pick.mean_wins):26}{with_interval(pick.minimum):26}{signed(pick.minimum_gain):26}"
         )
 
 
@@ -96,13 +96,13 @@ def others(found: list[Measurement]) -> None:
             continue
         length = one.by_length
         print(
-            f"  {one.model}: calibration error {figure(one.reliability.error)} points of 7, bias "
-            f"{signed(one.reliability.bias)}"
+            f"  {one.model}: calibration error {with_interval(one.reliability.error)} points of 7, "
+            f"bias {signed(one.reliability.bias)}"
         )
         if length.longer_agreed.n_comparisons:
             print(
-                f"    agreed with the longer {figure(length.longer_agreed)}, with the shorter "
-                f"{figure(length.shorter_agreed)}; length and score "
+                f"    agreed with the longer {with_interval(length.longer_agreed)}, with the "
+                f"shorter {with_interval(length.shorter_agreed)}; length and score "
                 f"{signed(length.score_correlation)}, length and rating "
                 f"{signed(length.rating_correlation)}"
             )

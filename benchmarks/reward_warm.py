@@ -25,7 +25,7 @@ from commonweal.datasets.importers.polis import import_polis
 from commonweal.datasets.schema import VOTE
 from commonweal.measures.accuracy import crossed_accuracy, within_person_accuracy
 from commonweal.rewards import load_reward_model
-from commonweal.rewards.card import figure
+from commonweal.rewards.card import with_interval
 from commonweal.rewards.warm import warm_profile, warm_ratings
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "recipes" / "first_reward"))
@@ -145,8 +145,8 @@ def main() -> None:
             within = within_person_accuracy(guess[people], votes[people], times).estimate
             total.setdefault(label, []).append((crossed.value, within.value))
             print(
-                f"  {label:32} crossed {figure(crossed):24} within {figure(within):24} "
-                f"{seconds:6.1f} s",
+                f"  {label:32} crossed {with_interval(crossed):24} within "
+                f"{with_interval(within):24} {seconds:6.1f} s",
                 flush=True,
             )
     print("mean over conversations (brackets above: people resampled)")

@@ -15,10 +15,10 @@ from commonweal.rewards.baselines import ConstantRewardModel
 from commonweal.rewards.card import (
     CardText,
     as_dict,
-    figure,
     render_card,
     signed,
     verdict,
+    with_interval,
     write_card,
 )
 from commonweal.rewards.measurement_plot import plot_measurement
@@ -61,7 +61,7 @@ def test_every_table_is_whole_and_every_figure_is_the_measured_one(made, measure
         own.selection.picks["own"]["rawlsian"].minimum,
         own.selection.best.mean,
     ):
-        assert figure(estimate) in card
+        assert with_interval(estimate) in card
     assert signed(own.swapped_drop.crossed) in card
     assert made[0].weights_hash in card
     assert "](plot.svg)" in card
@@ -165,9 +165,9 @@ def test_what_nobody_rated_says_nothing_about_people(measured):
 
 
 def test_figures_are_written_with_their_interval():
-    assert figure(Estimate(0.5812, 0.54, 0.62, 20, 100)) == "0.581 (0.540 to 0.620)"
-    assert figure(Estimate(0.5812, math.nan, math.nan, 20, 100)) == "0.581"
-    assert figure(Estimate(math.nan, math.nan, math.nan, 0, 0)) == "not measured"
+    assert with_interval(Estimate(0.5812, 0.54, 0.62, 20, 100)) == "0.581 (0.540 to 0.620)"
+    assert with_interval(Estimate(0.5812, math.nan, math.nan, 20, 100)) == "0.581"
+    assert with_interval(Estimate(math.nan, math.nan, math.nan, 0, 0)) == "not measured"
     assert signed(Estimate(-0.01, -0.2, 0.1, 20, 100)) == "-0.010 (-0.200 to +0.100)"
 
 

@@ -407,7 +407,7 @@ def _show(measurements: list[Measurement]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from commonweal.rewards.card import figure, signed, verdict
+    from commonweal.rewards.card import signed, verdict, with_interval
 
     console = Console(markup=False, highlight=False, emoji=False)
     one = measurements[-1]
@@ -431,24 +431,25 @@ def _show(measurements: list[Measurement]) -> None:
         ("  another's opinion", one.swapped),
         ("  no opinion", one.statement_only),
     ]
-    for label, figures in rows:
+    for label, metrics in rows:
         table.add_row(
             label,
-            figure(figures.crossed, 2),
-            figure(figures.within_person, 2),
-            figure(figures.same_statement, 2),
+            with_interval(metrics.crossed, 2),
+            with_interval(metrics.within_person, 2),
+            with_interval(metrics.same_statement, 2),
         )
     if one.leniency.n_comparisons:
-        table.add_row("how often they agree", "", "", figure(one.leniency, 2))
+        table.add_row("how often they agree", "", "", with_interval(one.leniency, 2))
     console.print(table)
     console.print(
-        f"\nCalibration error {figure(one.reliability.error, 2)} points of 7; predicted less "
-        f"observed {signed(one.reliability.bias, 2)} ({one.reliability.unit})."
+        f"\nCalibration error {with_interval(one.reliability.error, 2)} points of 7; predicted "
+        f"less observed {signed(one.reliability.bias, 2)} ({one.reliability.unit})."
     )
     length = one.by_length
     console.print(
-        f"Within person, agreed with the longer statement {figure(length.longer_agreed, 2)}, with "
-        f"the shorter {figure(length.shorter_agreed, 2)}."
+        f"Within person, agreed with the longer statement "
+        f"{with_interval(length.longer_agreed, 2)}, with the shorter "
+        f"{with_interval(length.shorter_agreed, 2)}."
     )
     if one.own.correlation.n_comparisons:
         console.print(f"Rank correlation within a question {signed(one.own.correlation, 2)}.")
@@ -459,7 +460,7 @@ def _show(measurements: list[Measurement]) -> None:
 def _show_selection(console: Console, one: Measurement) -> None:
     from rich.table import Table
 
-    from commonweal.rewards.card import figure
+    from commonweal.rewards.card import with_interval
 
     if one.selection is None:
         console.print(
@@ -482,6 +483,9 @@ def _show_selection(console: Console, one: Measurement) -> None:
     ]
     for label, pick in rows:
         table.add_row(
-            label, figure(pick.mean, 2), figure(pick.mean_wins, 2), f"{pick.minimum.value:.2f}"
+            label,
+            with_interval(pick.mean, 2),
+            with_interval(pick.mean_wins, 2),
+            f"{pick.minimum.value:.2f}",
         )
     console.print(table)

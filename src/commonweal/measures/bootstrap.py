@@ -74,12 +74,12 @@ class Resampler:
         function: Callable[[FloatArray], FloatArray],
         adds: NDArray[np.bool_],
     ) -> list[Estimate]:
-        """The figures ``function(sums)``, each with its interval.
+        """The metrics ``function(sums)``, each with its interval.
 
         Args:
             per_group: what each group adds, float64 [n_groups, n_sums].
-            function: sums [..., n_sums] to figures [..., n_figures]; nan where undefined.
-            adds: whether the group adds anything to the figure, bool [n_groups, n_figures].
+            function: sums [..., n_sums] to metrics [..., n_metrics]; nan where undefined.
+            adds: whether the group adds anything to the metric, bool [n_groups, n_metrics].
         """
         values = function(per_group.sum(axis=0))
         n_groups = adds.sum(axis=0)
@@ -101,7 +101,7 @@ class Resampler:
         *,
         in_log_odds: bool = False,
     ) -> list[Estimate]:
-        """The figures ``function(sums)``, with intervals from leaving out each group in turn.
+        """The metrics ``function(sums)``, with intervals from leaving out each group in turn.
 
         For figures that resamples put off centre: a group drawn twice agrees with itself, so
         resampled groups look more alike than groups are; and shares near 1, of which some rounds
@@ -142,7 +142,7 @@ class Resampler:
         """The ratios of two sums: means, shares, win rates.
 
         Args:
-            above: what each group adds to the numerators, float64 [n_groups, n_figures].
+            above: what each group adds to the numerators, float64 [n_groups, n_metrics].
             below: likewise to the denominators; a group adds where it is not 0.
         """
         return self.estimate(
@@ -167,7 +167,7 @@ class Resampler:
         only: the one-step bootstrap of an estimator that solves a score equation.
 
         Args:
-            x: float64 [n_items, n_figures].
+            x: float64 [n_items, n_metrics].
             y: likewise, 0 or 1; nan where there is no such item, in either.
             item_group: the group of each item [n_items].
 
@@ -176,11 +176,11 @@ class Resampler:
         """
         from scipy.special import expit
 
-        n_figures = x.shape[1]
+        n_metrics = x.shape[1]
         known = ~(np.isnan(x) | np.isnan(y))
-        starts = np.full(n_figures, np.nan)
-        per_group = np.zeros((self.n_groups, n_figures, 5))
-        for i in range(n_figures):
+        starts = np.full(n_metrics, np.nan)
+        per_group = np.zeros((self.n_groups, n_metrics, 5))
+        for i in range(n_metrics):
             at, outcome = x[known[:, i], i], y[known[:, i], i]
             fit = logistic(at, outcome)
             if fit is None:
@@ -192,7 +192,7 @@ class Resampler:
             per_group[:, i] = by_group(terms, item_group[known[:, i]], self.n_groups)
 
         def shares(sums: FloatArray) -> FloatArray:
-            s0, s1, h00, h01, h11 = np.moveaxis(sums.reshape(*sums.shape[:-1], n_figures, 5), -1, 0)
+            s0, s1, h00, h01, h11 = np.moveaxis(sums.reshape(*sums.shape[:-1], n_metrics, 5), -1, 0)
             step = ratio(h11 * s0 - h01 * s1, h00 * h11 - h01 * h01)
             at_zero: FloatArray = expit(starts + step)
             return at_zero

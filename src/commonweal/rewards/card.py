@@ -86,7 +86,7 @@ def render_card(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["figure"] = figure
+    environment.filters["with_interval"] = with_interval
     environment.filters["signed"] = signed
     blocks = [
         (one, [m for m in measured if m.data == one.data and m.model != one.model]) for one in own
@@ -153,14 +153,14 @@ def verdict(measured: Sequence[Measurement]) -> str:
         else "A prediction about one person is a hint, and no more."
     )
     return (
-        f"**How far to trust it.** It has {mean}crossed accuracy {figure(widest.own.crossed)} on "
-        f"{widest.data}: told which of two people agrees with which of two statements, it is right "
-        f"in {100 * value:.0f} of 100 cases, and a guess in 50. In {above} of {len(single)} "
-        f"held-out data sets of real people the whole 95% interval lies above 0.5, in {below} "
-        f"below it, {_rest(len(single) - above - below - without, without)}. Of two statements, "
-        f"one that a person agreed with and one that they disagreed with, it puts the right one "
-        f"first in {100 * within:.0f} of 100 cases, and in {100 * blind:.0f} without that person's "
-        f"opinion. "
+        f"**How far to trust it.** It has {mean}crossed accuracy "
+        f"{with_interval(widest.own.crossed)} on {widest.data}: told which of two people agrees "
+        f"with which of two statements, it is right in {100 * value:.0f} of 100 cases, and a guess "
+        f"in 50. In {above} of {len(single)} held-out data sets of real people the whole 95% "
+        f"interval lies above 0.5, in {below} below it, "
+        f"{_rest(len(single) - above - below - without, without)}. Of two statements, one that a "
+        f"person agreed with and one that they disagreed with, it puts the right one first in "
+        f"{100 * within:.0f} of 100 cases, and in {100 * blind:.0f} without that person's opinion. "
         f"**{advice}**"
     )
 
@@ -175,13 +175,13 @@ def _rest(n_including: int, n_without: int) -> str:
     )
 
 
-def figure(estimate: Estimate, digits: int = 3) -> str:
+def with_interval(estimate: Estimate, digits: int = 3) -> str:
     """The figure with its interval, "0.581 (0.540 to 0.621)"; "not measured" where it was not."""
     return _written(estimate, f".{digits}f")
 
 
 def signed(estimate: Estimate, digits: int = 3) -> str:
-    """As ``figure``, of a difference: "+0.034 (-0.010 to +0.078)"."""
+    """As ``with_interval``, of a difference: "+0.034 (-0.010 to +0.078)"."""
     return _written(estimate, f"+.{digits}f")
 
 

@@ -44,11 +44,11 @@ def _accuracies(axes: Any, measured: Measurement) -> None:
         ("another person's opinion", measured.swapped, _OTHER, "s"),
         ("no opinion", measured.statement_only, _GREY, "^"),
     )
-    for offset, (label, figures, colour, marker) in enumerate(scorers):
+    for offset, (label, metrics, colour, marker) in enumerate(scorers):
         for row, (name, _) in enumerate(kinds):
             _point(
                 axes,
-                getattr(figures, name),
+                getattr(metrics, name),
                 row + 0.22 * (offset - 1),
                 colour=colour,
                 marker=marker,

@@ -51,7 +51,7 @@ WHOSE = {
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class Metrics:
     """What a scorer gets right. An ``Estimate`` with n_comparisons 0 could not be measured.
 
     Attributes:
@@ -122,11 +122,11 @@ class Measurement:
     n_ratings: int
     resampled: Unit
     seed: int
-    own: Figures
-    swapped: Figures
-    statement_only: Figures
-    swapped_drop: Figures
-    statement_only_drop: Figures
+    own: Metrics
+    swapped: Metrics
+    statement_only: Metrics
+    swapped_drop: Metrics
+    statement_only_drop: Metrics
     leniency: Estimate
     reliability: Reliability
     by_length: ByLength
@@ -205,11 +205,11 @@ def measure_scored(
         n_missing=sum(r.n_missing for r in rounds),
         resampled=draws.unit,
         seed=seed,
-        own=own.figures,
-        swapped=swapped.figures,
-        statement_only=statement_only.figures,
-        swapped_drop=swappable.minus(swapped).figures,
-        statement_only_drop=own.minus(statement_only).figures,
+        own=own.metrics,
+        swapped=swapped.metrics,
+        statement_only=statement_only.metrics,
+        swapped_drop=swappable.minus(swapped).metrics,
+        statement_only_drop=own.minus(statement_only).metrics,
         leniency=draws.mean(
             [
                 same_statement_accuracy(leniency(r.rated.ratings), r.rated.answers, times)
@@ -228,7 +228,7 @@ def measure_scored(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Accuracies:
-    """``Figures`` before they are summed up."""
+    """``Metrics`` before they are summed up."""
 
     parts: tuple[Resampled, ...]
 
@@ -251,12 +251,12 @@ class _Accuracies:
         return _Accuracies(tuple(a.minus(b) for a, b in zip(self.parts, other.parts, strict=True)))
 
     @property
-    def figures(self) -> Figures:
-        return Figures(*(part.estimate for part in self.parts))
+    def metrics(self) -> Metrics:
+        return Metrics(*(part.estimate for part in self.parts))
 
 
 def _accuracies(given: FloatArray, scored: ScoredRound, times: FloatArray) -> tuple[Resampled, ...]:
-    """In the order of ``Figures``."""
+    """In the order of ``Metrics``."""
     rated = scored.rated
     return (
         crossed_accuracy(given, rated.answers, times),
