@@ -27,8 +27,8 @@ def card_text(model: FirstRewardModel) -> CardText:
         written_by="recipes/first_reward/train.py",
         what_it_is=(
             "It guesses from what one person wrote how far that person would agree with a "
-            "statement. Two texts become two vectors (all-MiniLM-L6-v2, fine-tuned by low-rank "
-            "updates); a small head compares them and adds how welcome the statement would be to "
+            "statement. Two texts become two vectors (all-MiniLM-L6-v2, fine-tuned with a LoRA "
+            "adapter); a small head compares them and adds how welcome the statement would be to "
             "anybody. It runs without torch. It is a first model, there so that everything around "
             "it can work. A trained one takes its place behind the same protocol."
         ),

@@ -11,7 +11,7 @@ loss is the cross-entropy of two kinds of comparison:
 - crossed: A agreed with 1 and not 2, B the reverse, so score(A,1) - score(A,2) - score(B,1) +
   score(B,2) should be above 0. Popularity cancels here: only the opinion can help.
 
-The encoder is fine-tuned through low-rank updates (Hu et al. 2021), which are stored in the head.
+The encoder is fine-tuned with a LoRA adapter (Hu et al. 2021), which is stored in the head.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class LowRankUpdate(nn.Module):
 
 
 class Trainee(nn.Module):
-    """The encoder with its updates, and the head: torch twin of ``FirstRewardModel``."""
+    """The encoder with its LoRA adapter, and the head: torch twin of ``FirstRewardModel``."""
 
     def __init__(self, folder: Path, settings: Settings) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ class Trainee(nn.Module):
         self.similarity = nn.Parameter(torch.tensor(5.0))
 
     def groups(self) -> list[dict[str, object]]:
-        """The optimiser's parameter groups: the encoder's updates, the head."""
+        """The optimiser's parameter groups: the encoder's adapter, the head."""
         updates = [p for u in self.updates.values() for p in (u.down, u.up)]
         head = [self.opinion, self.statement, self.welcome, self.similarity]
         rates = (self.settings.encoder_rate, self.settings.head_rate)

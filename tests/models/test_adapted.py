@@ -14,7 +14,7 @@ from commonweal.models.adapted import add_branches, matrices
 from commonweal.models.converted import MODEL, adapted, adapted_hash, converted
 from commonweal.models.embedded_engine import EmbeddedModel
 from commonweal.models.gguf_files import shape_of
-from commonweal.models.gguf_lora import LowRank
+from commonweal.models.gguf_lora import LoraPair
 from commonweal.models.scoring import Scorer
 from commonweal.policies.folder import shipped_policy
 from commonweal.policies.writers import merged_file
@@ -81,7 +81,7 @@ def test_updates_of_nothing_leave_the_model_as_it_is(folder: Path) -> None:
     model = ov.Core().read_model(folder / MODEL)
     before = len(model.get_ops())
     add_branches(
-        model, {"blk.0.attn_q.weight": LowRank(np.zeros((576, 2), "f4"), np.ones((2, 576), "f4"))}
+        model, {"blk.0.attn_q.weight": LoraPair(np.zeros((576, 2), "f4"), np.ones((2, 576), "f4"))}
     )
     assert len(model.get_ops()) == before
 
@@ -91,7 +91,7 @@ def test_a_matrix_that_is_not_there_is_named(folder: Path) -> None:
     for name, shape in (("blk.30.attn_q.weight", (576, 576)), ("blk.0.ffn_up.weight", (576, 576))):
         up, down = np.ones((shape[0], 2), "f4"), np.ones((2, shape[1]), "f4")
         with pytest.raises(EngineError, match=name):
-            add_branches(model, {name: LowRank(up, down)})
+            add_branches(model, {name: LoraPair(up, down)})
 
 
 def test_each_pair_of_file_and_adapter_has_a_name_of_its_own(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def write_adapter(model: Any, folder: Path, *, seed: int = 0, **options: Any) ->
     for name, values in tuned.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(values, std=0.05)
-    # PEFT would put a copy of an adapted output layer itself beside its updates.
+    # PEFT would put a copy of an adapted output layer itself beside its adapter.
     tuned.save_pretrained(folder, save_embedding_layers=False)
     return tuned
 

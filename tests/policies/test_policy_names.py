@@ -160,7 +160,7 @@ def test_the_shipped_policy_is_small_and_prompted_by_its_template():
 
 
 def test_it_writes_for_the_group_on_the_embedded_engine():
-    """Real weights: its base with the updates, no torch."""
+    """Real weights: its base with the LoRA adapter, no torch."""
     policy = load_policy("sft")
     people = [Opinion(f"p{n}", text) for n, text in enumerate(OPINIONS)]
     found = policy.generate(

@@ -70,7 +70,9 @@ def fit(made: SftConfig) -> Any:
     return fit_policy(made)
 
 
-def updates(folder: Path, name: str = "adapter_model.safetensors") -> dict[str, torch.Tensor]:
+def adapter_tensors(
+    folder: Path, name: str = "adapter_model.safetensors"
+) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
     return load_file(folder / name)
@@ -311,7 +313,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(rounds, chatter, tmp_path):
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
     assert run_folder.last_checkpoint(broken.out).name == "checkpoint-4"
     resumed = fit(broken)
-    one, two = updates(whole.weights), updates(resumed.weights)
+    one, two = adapter_tensors(whole.weights), adapter_tensors(resumed.weights)
     assert one.keys() == two.keys()
     assert all(torch.equal(one[name], two[name]) for name in one)
 
@@ -359,7 +361,10 @@ def test_merged_updates_are_whole_weights(rounds, chatter, tmp_path):
     list(run_sft(made))
     policy = read_policy_folder(made.out / "policy")
     assert policy.weights == "whole"
-    base, merged = updates(chatter, "model.safetensors"), updates(policy.path, "model.safetensors")
+    base, merged = (
+        adapter_tensors(chatter, "model.safetensors"),
+        adapter_tensors(policy.path, "model.safetensors"),
+    )
     assert base.keys() == merged.keys()
     assert any(not torch.equal(base[name], merged[name]) for name in base)
 
@@ -396,7 +401,7 @@ def test_a_loss_that_is_no_number_names_its_statements(rounds, chatter, tmp_path
     [
         ({"fsdp": "full_shard", "model": {"lora_rank": 0}}, "run it under torchrun"),
         ({"model": {"padding_free": True}}, "FlashAttention"),
-        ({"model": {"merge": True, "lora_rank": 0}}, "no updates to merge"),
+        ({"model": {"merge": True, "lora_rank": 0}}, "no LoRA adapter to merge"),
         ({"model": {"template": "best"}}, "no prompt template 'best'"),
         ({"model": {"base": "./nowhere"}}, "no model at nowhere"),
         ({"model": {"max_tokens": 64}}, "more than model.max_tokens = 64"),

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 from commonweal.errors import EngineError
 
 if TYPE_CHECKING:
-    from commonweal.models.gguf_lora import LowRank
+    from commonweal.models.gguf_lora import LoraPair
 
 _ATTENTION = "ScaledDotProductAttention"
 _QUERY_KEY_VALUE = ("attn_q", "attn_k", "attn_v")
 
 
-def add_branches(model: Any, updates: Mapping[str, LowRank]) -> None:
-    """Changes an OpenVINO model of a Llama or Qwen so that it computes with the updates.
+def add_branches(model: Any, pairs: Mapping[str, LoraPair]) -> None:
+    """Changes an OpenVINO model of a Llama or Qwen so that it computes with the adapter.
 
     Args:
         model: as OpenVINO GenAI builds it from a GGUF file.
-        updates: by the name of the matrix in the GGUF file, "blk.3.attn_q.weight".
+        pairs: by the name of the matrix in the GGUF file, "blk.3.attn_q.weight".
 
     Raises:
         EngineError: a matrix is not found in the model, or has another shape.
@@ -33,19 +33,19 @@ def add_branches(model: Any, updates: Mapping[str, LowRank]) -> None:
     from openvino import opset13 as op
 
     found_by_name = dict(matrices(model))
-    for name, update in updates.items():
-        if not update.up.any():
+    for name, pair in pairs.items():
+        if not pair.up.any():
             continue
         product = found_by_name.get(name)
         shape = None if product is None else list(product.input(1).get_partial_shape())
-        if product is None or shape != [len(update.up), update.down.shape[1]]:
+        if product is None or shape != [len(pair.up), pair.down.shape[1]]:
             raise EngineError(
-                f"the converted model has no matrix {name} of {len(update.up)} by "
-                f"{update.down.shape[1]} (found: {shape}); this version of OpenVINO GenAI builds "
+                f"the converted model has no matrix {name} of {len(pair.up)} by "
+                f"{pair.down.shape[1]} (found: {shape}); this version of OpenVINO GenAI builds "
                 "the model in a way that is not known here. Merge the adapter with PEFT"
             )
         readers = list(product.output(0).get_target_inputs())
-        down, up = (op.constant(np.ascontiguousarray(half)) for half in (update.down, update.up))
+        down, up = (op.constant(np.ascontiguousarray(half)) for half in (pair.down, pair.up))
         inner = op.matmul(product.input_value(0), down, False, True)
         total = op.add(product.output(0), op.matmul(inner, up, False, True))
         for reader in readers:

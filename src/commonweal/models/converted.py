@@ -22,7 +22,7 @@ from commonweal.errors import EngineError, InputError, WeightsError
 from commonweal.files import sha256_of
 from commonweal.models import store
 from commonweal.models.adapted import add_branches
-from commonweal.models.gguf_lora import CONFIG, TENSORS, LowRank, check_files, read_updates
+from commonweal.models.gguf_lora import CONFIG, TENSORS, LoraPair, check_files, read_adapter
 
 MODEL = "openvino_model.xml"
 TOKENIZER = "openvino_tokenizer.xml"
@@ -80,10 +80,10 @@ def adapted(gguf: Path, sha256: str, adapter: Path) -> Path:
     base = converted(gguf, sha256)
     folder = _folder_of(adapted_hash(sha256, adapter))
     if not folder.is_dir():
-        updates = read_updates(gguf, adapter)
+        pairs = read_adapter(gguf, adapter)
         with _made(folder, gguf) as staging:
             if staging is not None:
-                _save_adapted(base, updates, staging)
+                _save_adapted(base, pairs, staging)
     return folder
 
 
@@ -140,11 +140,11 @@ def _made(folder: Path, gguf: Path) -> Iterator[Path | None]:
             shutil.rmtree(staging, ignore_errors=True)
 
 
-def _save_adapted(base: Path, updates: Mapping[str, LowRank], folder: Path) -> None:
+def _save_adapted(base: Path, pairs: Mapping[str, LoraPair], folder: Path) -> None:
     import openvino as ov
 
     model = ov.Core().read_model(base / MODEL)
-    add_branches(model, updates)
+    add_branches(model, pairs)
     ov.save_model(model, str(folder / MODEL), compress_to_fp16=False)
     for path in base.iterdir():  # the tokenizer's
         if not path.name.startswith(Path(MODEL).stem):

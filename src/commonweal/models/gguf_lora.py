@@ -76,7 +76,7 @@ _PLAIN_STARTS = (True, False, None, "gaussian", "orthogonal", "eva")
 _KEY = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<half>[AB])\.weight")
 
 
-class LowRank(NamedTuple):
+class LoraPair(NamedTuple):
     """What is added to one matrix [n_out, n_in]: ``up`` [n_out, r] times ``down`` [r, n_in]."""
 
     up: FloatArray32
@@ -107,14 +107,14 @@ def merge_lora(
     check_files(source, adapter)
     scale, rank = _scale_and_rank(adapter / CONFIG)
     reader = _reader(source)
-    updates = _updates(adapter / TENSORS, scale, rank, reader, source)
+    pairs = _pairs(adapter / TENSORS, scale, rank, reader, source)
     rng = np.random.default_rng(_SEED)
 
     def added(name: str, values: FloatArray32) -> FloatArray32:
-        update = updates.get(name)
-        if update is None or not update.up.any():
+        pair = pairs.get(name)
+        if pair is None or not pair.up.any():
             return values
-        return dithered(values + update.up @ update.down, rng)
+        return dithered(values + pair.up @ pair.down, rng)
 
     n_bytes = n_bytes_as_q8_0(reader)
     with (
@@ -128,7 +128,7 @@ def merge_lora(
         part.replace(target)
 
 
-def read_updates(source: Path, adapter: Path) -> dict[str, LowRank]:
+def read_adapter(source: Path, adapter: Path) -> dict[str, LoraPair]:
     """What the adapter adds to each matrix, by the matrix's name in the GGUF file.
 
     Rows are in the order of transformers, to which OpenVINO turns those of a file back.
@@ -138,7 +138,7 @@ def read_updates(source: Path, adapter: Path) -> dict[str, LowRank]:
     """
     check_files(source, adapter)
     scale, rank = _scale_and_rank(adapter / CONFIG)
-    return _updates(adapter / TENSORS, scale, rank, _reader(source), source, as_in_file=False)
+    return _pairs(adapter / TENSORS, scale, rank, _reader(source), source, as_in_file=False)
 
 
 def check_files(source: Path, adapter: Path) -> None:
@@ -241,9 +241,9 @@ def _reader(source: Path) -> Any:
     return reader
 
 
-def _updates(
+def _pairs(
     path: Path, scale: float, rank: int, reader: Any, source: Path, *, as_in_file: bool = True
-) -> dict[str, LowRank]:
+) -> dict[str, LoraPair]:
     """What is added to each tensor of the file, by its name there: each pair found its matrix."""
     import gguf
 
@@ -264,7 +264,7 @@ def _updates(
     }
     n_heads = {"attn_q": number("attention.head_count")}
     n_heads["attn_k"] = number("attention.head_count_kv", n_heads["attn_q"])
-    updates = {}
+    pairs = {}
     for module, halves in _halves(path).items():
         name = names.get_name(f"{module}.weight", try_suffixes=(".weight",))
         if name not in matrices:
@@ -292,8 +292,8 @@ def _updates(
         if permuted and (n_of := n_heads.get(name.split(".")[-2])):
             # llama.cpp's LlamaModel.permute, on the rows of B A, which are those of B.
             up = up.reshape(n_of, 2, -1, rank).swapaxes(1, 2).reshape(n_out, rank)
-        updates[name] = LowRank(up, halves["A"])
-    return updates
+        pairs[name] = LoraPair(up, halves["A"])
+    return pairs
 
 
 def _halves(path: Path) -> dict[str, dict[str, FloatArray32]]:

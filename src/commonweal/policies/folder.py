@@ -49,7 +49,7 @@ class FineTunedPolicy:
         path: the folder.
         name: under which its candidates are recorded.
         base: the network that was fine-tuned: packaged weights by name, a path, or a hub id.
-        weights: low-rank updates of the base (``lora``), or all weights (``whole``).
+        weights: a LoRA adapter of the base (``lora``), or all weights (``whole``).
         template: the prompt that it was trained to answer.
         made: how it was made: config, best step, counts.
     """

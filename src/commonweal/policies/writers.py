@@ -117,18 +117,18 @@ def _fine_tuned(label: str, tuned: FineTunedPolicy, model: ModelChoice) -> Polic
 
 
 def merged_file(tuned: FineTunedPolicy, *, on_progress: Progress = no_progress) -> Path:
-    """The GGUF file of the packaged base with the policy's updates, made once and kept.
+    """The GGUF file of the packaged base with the policy's LoRA adapter, made once and kept.
 
     Raises:
-        InputError: the policy is not low-rank updates of packaged weights.
+        InputError: the policy is not a LoRA adapter of packaged weights.
         WeightsError: those are not pulled.
     """
     from commonweal.models.merged import merged_weights
 
     if tuned.weights != "lora" or tuned.base not in store.WEIGHTS:
         raise InputError(
-            f"{tuned.path} holds {tuned.weights} weights of {tuned.base}; expected low-rank "
-            f"updates of packaged weights ({', '.join(store.WEIGHTS)})"
+            f"{tuned.path} holds {tuned.weights} weights of {tuned.base}; expected a LoRA "
+            f"adapter of packaged weights ({', '.join(store.WEIGHTS)})"
         )
     base = store.require(tuned.base) / (store.known(tuned.base).gguf or "")
     return merged_weights(
@@ -149,7 +149,7 @@ def _own_model(tuned: FineTunedPolicy, label: str, model: ModelChoice) -> Langua
         )
     if tuned.weights == "lora":
         raise EngineError(
-            f"{tuned.path} holds low-rank updates of {tuned.base}, which the embedded engine "
+            f"{tuned.path} holds a LoRA adapter of {tuned.base}, which the embedded engine "
             "cannot merge; serve both (vLLM: --enable-lora) and give openai:URL#NAME, or train "
             "with model.merge = true"
         )

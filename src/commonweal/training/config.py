@@ -88,7 +88,7 @@ class RewardModelPart(ConfigTable):
         default=_DEFAULT_TEXT.max_tokens, ge=16, description="longer opinions lose their end"
     )
     lora_rank: int = Field(
-        default=0, ge=0, description="rank of low-rank updates (PEFT); 0 trains every weight"
+        default=0, ge=0, description="rank of the LoRA adapter (PEFT); 0 trains every weight"
     )
 
 
@@ -195,20 +195,20 @@ class SftModelPart(ConfigTable):
         "commonweal, or a policy folder; empty: from the base",
     )
     lora_rank: int = Field(
-        default=8, ge=0, description="rank of low-rank updates (PEFT); 0 trains every weight"
+        default=8, ge=0, description="rank of the LoRA adapter (PEFT); 0 trains every weight"
     )
     merge: bool = Field(
         default=False,
-        description="write all weights with the updates in them, for transformers and servers, "
-        "instead of the updates alone",
+        description="write all weights with the LoRA adapter merged in, for transformers and "
+        "servers, instead of the adapter alone",
     )
     lora_last_layers: int = Field(
         default=0,
         ge=0,
-        description="only the last so many layers get updates, which takes less time and a smaller "
+        description="only the last so many layers are adapted, which takes less time and a smaller "
         "file; 0: all layers",
     )
-    lora_dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout of the updates")
+    lora_dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout of the LoRA adapter")
     max_tokens: int = Field(
         default=2048, ge=64, description="rows of more tokens are left out and counted"
     )

@@ -188,8 +188,8 @@ def _check_writes(plan: IteratePlan) -> None:
     is_lora = model.lora_rank > 0 and not model.merge
     if plan.people.kind != "study" and is_lora and model.base not in store.WEIGHTS:
         raise InputError(
-            f"sft.model.base is {model.base!r} with low-rank updates, with which the loop could "
-            "not write: no engine here adds them to it; expected sft.model.merge = true, "
+            f"sft.model.base is {model.base!r} with a LoRA adapter, with which the loop could "
+            "not write: no engine here adds one to it; expected sft.model.merge = true, "
             f"lora_rank = 0, or packaged weights ({', '.join(store.WEIGHTS)})"
         )
 

@@ -158,5 +158,5 @@ def _check(config: RewardConfig, network: Any) -> None:
     if config.training.fsdp and config.model.lora_rank:
         raise InputError(
             "training.fsdp with model.lora_rank was never tried, and its export would hold the "
-            "updates alone; leave one of them out"
+            "LoRA adapter alone; leave one of them out"
         )

@@ -34,7 +34,7 @@ class TrainedPolicy:
     """Where a finished run left its work.
 
     Attributes:
-        weights: PEFT's folder of the updates, or all weights where ``lora_rank`` is 0.
+        weights: PEFT's folder of the LoRA adapter, or all weights where ``lora_rank`` is 0.
         template: the prompt that it was trained to answer.
         split: what it was trained on.
         best_step: the step that was kept, by the loss on the development statements.
@@ -166,7 +166,7 @@ def _trainer(
 
 
 def _adapted(network: Any, n_last_layers: int) -> str | list[str]:
-    """The matrices that get low-rank updates, as PEFT takes them: of all layers, or the last."""
+    """The matrices that LoRA adapts, as PEFT takes them: of all layers, or the last."""
     if not n_last_layers:
         return "all-linear"
     first = network.config.num_hidden_layers - n_last_layers
@@ -180,23 +180,23 @@ def _adapted(network: Any, n_last_layers: int) -> str | list[str]:
 
 
 def _start(config: SftConfig, template: PromptTemplate) -> Path:
-    """The folder of the updates that training goes on from.
+    """The folder of the LoRA adapter that training goes on from.
 
     Raises:
-        InputError: they are not of this base, rank or prompt.
+        InputError: it is not of this base, rank or prompt.
     """
     name = config.model.start
     policy = shipped_policy() if name == "sft" else read_policy_folder(Path(name).expanduser())
     if policy.weights != "lora" or policy.base != config.model.base:
         raise InputError(
             f"model.start is {name}, which holds {policy.weights} weights of {policy.base}; "
-            f"expected low-rank updates of model.base, {config.model.base}"
+            f"expected a LoRA adapter of model.base, {config.model.base}"
         )
     adapter = json.loads((policy.path / "adapter_config.json").read_text(encoding="utf-8"))
     if adapter["r"] != config.model.lora_rank:
         raise InputError(
-            f"model.start is {name}, whose updates have rank {adapter['r']}; expected the same in "
-            f"model.lora_rank, which is {config.model.lora_rank}"
+            f"model.start is {name}, whose LoRA adapter has rank {adapter['r']}; expected the same "
+            f"in model.lora_rank, which is {config.model.lora_rank}"
         )
     if not policy.template.asks_like(template):
         raise InputError(
@@ -243,8 +243,8 @@ def _check(config: SftConfig) -> None:
         )
     if config.model.merge and not config.model.lora_rank:
         raise InputError(
-            "model.merge is set and model.lora_rank is 0: there are no updates to merge; leave "
-            "one of them out"
+            "model.merge is set and model.lora_rank is 0: there is no LoRA adapter to merge; "
+            "leave one of them out"
         )
     if config.model.padding_free and find_spec("flash_attn") is None:
         raise InputError(

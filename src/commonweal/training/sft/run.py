@@ -1,4 +1,4 @@
-"""A whole fine-tuning run: fit, export as updates and as GGUF, card."""
+"""A whole fine-tuning run: fit, export as LoRA adapter and as GGUF, card."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def run_sft(
             f"{config.training.max_steps} was best"
         )
         write_policy(config, trained, policy)
-        kind = "low-rank updates" if _is_lora(config) else "all weights"
+        kind = "LoRA adapter" if _is_lora(config) else "all weights"
         n_bytes = sum(path.stat().st_size for path in policy.iterdir())
         yield f"Exported: {policy} ({kind}, {n_bytes / 1e6:.1f} MB)"
         if _is_lora(config) and config.model.base in store.WEIGHTS:
@@ -61,7 +61,7 @@ def write_policy(config: SftConfig, trained: TrainedPolicy, folder: Path) -> Non
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     if _is_lora(config):
-        _copy_updates(trained.weights, folder, config.model.base)
+        _copy_adapter(trained.weights, folder, config.model.base)
     else:
         shutil.copytree(trained.weights, folder, dirs_exist_ok=True)
     write_policy_file(
@@ -79,12 +79,12 @@ def write_policy(config: SftConfig, trained: TrainedPolicy, folder: Path) -> Non
 
 
 def _is_lora(config: SftConfig) -> bool:
-    """Whether the updates alone are the policy's weights."""
+    """Whether the LoRA adapter alone is the policy's weights."""
     return config.model.lora_rank > 0 and not config.model.merge
 
 
-def _copy_updates(weights: Path, folder: Path, base: str) -> None:
-    """The updates at half precision: what is lost is far below what they were learned to."""
+def _copy_adapter(weights: Path, folder: Path, base: str) -> None:
+    """The adapter at half precision: what is lost is far below what it was learned to."""
     import torch
     from safetensors.torch import load_file, save_file
 
@@ -93,9 +93,8 @@ def _copy_updates(weights: Path, folder: Path, base: str) -> None:
     halved = {key: tensor.to(torch.float16).contiguous() for key, tensor in tensors.items()}
     save_file(halved, folder / name)
     adapter_config = json.loads((weights / "adapter_config.json").read_text(encoding="utf-8"))
-    adapter_config["base_model_name_or_path"] = (
-        base  # not where it lay on the machine that trained it
-    )
+    # Not where it lay on the machine that trained it.
+    adapter_config["base_model_name_or_path"] = base
     write_whole(
         folder / "adapter_config.json", json.dumps(adapter_config, indent=2, sort_keys=True) + "\n"
     )
@@ -113,7 +112,7 @@ def _card(config: SftConfig, trained: TrainedPolicy) -> str:
     sources = "\n".join(f"- {source}" for source in split.sources)
     on = f", going on from {config.model.start}" if config.model.start else ""
     kind = (
-        f"low-rank updates of rank {config.model.lora_rank} (PEFT){on}"
+        f"a LoRA adapter of rank {config.model.lora_rank} (PEFT){on}"
         if config.model.lora_rank
         else "every weight was trained"
     )
