@@ -161,7 +161,7 @@ def find_agreement(
     if isinstance(shortlist, int) and shortlist < 1:
         raise InputError(f"shortlist is {shortlist}, expected at least 1, or None for all")
     try_rule(rule, len(everybody), n_candidates)
-    progress = _Told(on_progress or no_progress)
+    progress = _Watched(on_progress or no_progress)
 
     began = perf_counter()
     progress("load", 0, 2)
@@ -262,7 +262,7 @@ def _copies(opinions: Sequence[Opinion]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-class _Told:
+class _Watched:
     """A caller's ``on_progress`` that remembers what it raised."""
 
     def __init__(self, progress: Progress) -> None:

@@ -156,7 +156,7 @@ class Entry:
             if self.is_built_in:
                 raise
             raise PluginError(
-                f"{self.title} cannot be imported from {self.target}: {_said(error)}; mend or "
+                f"{self.title} cannot be imported from {self.target}: {_message(error)}; mend or "
                 f"remove it: pip uninstall {self.package}"
             ) from error
         return target
@@ -360,7 +360,7 @@ def asked(title: str, given: object, question: Callable[[], Any]) -> Any:
     except Exception as error:
         if is_ours(given):
             raise
-        raise PluginError(f"{title} failed: {_said(error)}") from error
+        raise PluginError(f"{title} failed: {_message(error)}") from error
 
 
 def maker(entry: Entry) -> Callable[..., Any]:
@@ -387,7 +387,7 @@ def guarded(entry: Entry, function: Callable[..., Any], *arguments: Any, **optio
     except Exception as error:
         if entry.is_built_in:
             raise
-        raise PluginError(f"{entry.title} failed: {_said(error)}") from error
+        raise PluginError(f"{entry.title} failed: {_message(error)}") from error
 
 
 def parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
@@ -501,7 +501,7 @@ def _offered(faults: list[Problem]) -> Iterator[Entry]:
             distribution = metadata.distribution(package)
             points = list(distribution.entry_points)
         except Exception as error:
-            why = f"its entry points cannot be read: {_said(error)}"
+            why = f"its entry points cannot be read: {_message(error)}"
             faults.append(Problem(None, "", package, str(distribution.version), why))
             continue
         for point in points:
@@ -510,5 +510,5 @@ def _offered(faults: list[Problem]) -> Iterator[Entry]:
                 yield Entry(kind, point.name, point.value, package, distribution.version)
 
 
-def _said(error: BaseException) -> str:
+def _message(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"

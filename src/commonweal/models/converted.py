@@ -58,7 +58,7 @@ def converted(gguf: Path, sha256: str) -> Path:
     folder = _folder_of(sha256)
     if folder.is_dir():
         return folder
-    with _made(folder, gguf) as staging:
+    with _staging_folder(folder, gguf) as staging:
         if staging is not None:
             _convert(gguf, staging)
     return folder
@@ -81,7 +81,7 @@ def adapted(gguf: Path, sha256: str, adapter: Path) -> Path:
     folder = _folder_of(adapted_hash(sha256, adapter))
     if not folder.is_dir():
         pairs = read_adapter(gguf, adapter)
-        with _made(folder, gguf) as staging:
+        with _staging_folder(folder, gguf) as staging:
             if staging is not None:
                 _save_adapted(base, pairs, staging)
     return folder
@@ -120,7 +120,7 @@ def forget(name: str) -> int:
 
 
 @contextmanager
-def _made(folder: Path, gguf: Path) -> Iterator[Path | None]:
+def _staging_folder(folder: Path, gguf: Path) -> Iterator[Path | None]:
     """A folder to fill, which becomes ``folder`` at the end; None where another made it meanwhile.
 
     ``gguf`` says how much disk it may take.

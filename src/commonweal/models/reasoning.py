@@ -167,7 +167,7 @@ def set_apart(text: str) -> Parted:
 
 def is_opened_before(text: str) -> bool:
     """Whether the text begins within reasoning: a mark ends it, and none opens it."""
-    marks = [mark for mark in _found(text) if mark.what == "thinking"]
+    marks = [mark for mark in _marks_in(text) if mark.what == "thinking"]
     return bool(marks) and marks[0].closes
 
 
@@ -178,7 +178,7 @@ def opening_at_the_end(prompt: str) -> str:
         >>> opening_at_the_end("<|assistant|><think>"), opening_at_the_end("<think></think>")
         ('<think>', '')
     """
-    last = next(iter(_found(prompt[-200:])[-1:]), None)
+    last = next(iter(_marks_in(prompt[-200:])[-1:]), None)
     if last is None or last.what != "thinking" or last.closes or prompt[-200:][last.end :].strip():
         return ""
     return prompt[-200:][last.start : last.end]
@@ -226,7 +226,7 @@ def _marks(text: str) -> Parted:
     pieces: list[str] = []
     at = 0
     is_thinking = is_answering = False
-    for mark in _found(text):
+    for mark in _marks_in(text):
         piece, at = text[at : mark.start], mark.end
         if mark.what == "thinking":
             if mark.closes and not is_thinking:  # the prompt opened it
@@ -250,7 +250,7 @@ def _marks(text: str) -> Parted:
     return Parted(reasoning, "".join(pieces).strip(), is_thinking)
 
 
-def _found(text: str) -> list[_Mark]:
+def _marks_in(text: str) -> list[_Mark]:
     marks = []
     for match in _MARK.finditer(text):
         closes = "/" in match["open"] + match["slash"]

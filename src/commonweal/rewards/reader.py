@@ -251,19 +251,19 @@ class Reader:
         """Both outputs of each input, [n_inputs, 2]; equal inputs are read once."""
         position = {given: row for row, given in enumerate(dict.fromkeys(inputs))}
         unique = list(position)
-        found = np.zeros((len(unique), 2))
+        of_unique = np.zeros((len(unique), 2))
         n_done = 0
         for rows, tokens in self._batches(unique):
-            found[rows] = self._infer(tokens)
+            of_unique[rows] = self._infer(tokens)
             n_done += len(rows)
             if on_done is not None:
                 on_done(n_done * len(inputs) // len(unique))
-        if not np.isfinite(found).all():
+        if not np.isfinite(of_unique).all():
             raise CommonwealError(
-                f"{self.name}: some of {len(found)} outputs are not finite; expected finite "
+                f"{self.name}: some of {len(of_unique)} outputs are not finite; expected finite "
                 "numbers only: run `commonweal models verify`"
             )
-        outputs: FloatArray = found[[position[given] for given in inputs]]
+        outputs: FloatArray = of_unique[[position[given] for given in inputs]]
         return outputs
 
     def _batches(
@@ -298,12 +298,12 @@ class Reader:
         ids, segments = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
         mask, is_opinion, is_statement = (np.zeros(shape, np.float32) for _ in range(3))
         for row, (question, opinion, statement) in enumerate(tokens):
-            whole = [self._cls_id, *question, self._sep_id, *opinion, self._sep_id]
-            second = len(whole)
-            whole += [*statement, self._sep_id]
-            ids[row, : len(whole)] = whole
-            mask[row, : len(whole)] = 1
-            segments[row, second : len(whole)] = 1
+            sequence = [self._cls_id, *question, self._sep_id, *opinion, self._sep_id]
+            second = len(sequence)
+            sequence += [*statement, self._sep_id]
+            ids[row, : len(sequence)] = sequence
+            mask[row, : len(sequence)] = 1
+            segments[row, second : len(sequence)] = 1
             is_opinion[row, second - 1 - len(opinion) : second - 1] = 1
             is_statement[row, second : second + len(statement)] = 1
         out = self._graph((ids, mask, segments, is_opinion, is_statement))

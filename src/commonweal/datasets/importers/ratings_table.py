@@ -29,7 +29,7 @@ _EXPECTED = (
 )
 _MISSING = ("", "nan", "na", "n/a", "#n/a", "<na>", "null", "none", "-", ".")
 _MOST_SHOWN = 40
-_MOST_TOLD = 80
+_MOST_SHOWN = 80
 _ROW = "_row"
 _NUMBERS = ("agreement", "quality", "pass", "position")
 _LARGEST = 1e15
@@ -284,7 +284,7 @@ def _spellings(table: pl.DataFrame) -> Iterator[str]:
             if unicodedata.normalize("NFKC", one) == unicodedata.normalize("NFKC", other):
                 one, other = ascii(one), ascii(other)  # they look alike
             else:
-                one, other = _told(one), _told(other)
+                one, other = _shown(one), _shown(other)
             yield (
                 f"row {row[_ROW]}: {row['field']} is {one}, and row {row[_ROW + '_right']} says "
                 f"{other}; expected one spelling of a name"
@@ -293,12 +293,12 @@ def _spellings(table: pl.DataFrame) -> Iterator[str]:
             yield f"... and {again.height - 3:,} more spellings of {' or '.join(fields)}"
 
 
-def _told(value: object) -> str:
+def _shown(value: object) -> str:
     """A cell's value for a message, not the whole of a long text."""
     if value is None:
         return "blank"
     text = repr(value)
-    return text if len(text) <= _MOST_TOLD else f"{text[: _MOST_TOLD - 1]}…"
+    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 1]}…"
 
 
 def _form(name: str) -> str:
@@ -310,7 +310,7 @@ def _form(name: str) -> str:
 def _wrong(table: pl.DataFrame, wrong: pl.Expr, field: str, expected: str) -> Iterator[str]:
     refused = table.filter(wrong.fill_null(value=False))
     for row, value in refused.select(_ROW, field).head(5).iter_rows():
-        yield f"row {row}: {field} is {_told(value)}, expected {expected}"
+        yield f"row {row}: {field} is {_shown(value)}, expected {expected}"
     if refused.height > 5:
         yield f"... and {refused.height - 5:,} more rows whose {field} is none of what is expected"
 
@@ -334,8 +334,8 @@ def _problems_of_wholes(table: pl.DataFrame) -> Iterator[str]:
         differing = known.join(first, on=key).filter(pl.col(field) != pl.col("_first"))
         for row in differing.head(3).iter_rows(named=True):
             yield (
-                f"row {row[_ROW]}: {field} is {_told(row[field])}, and row {row['_first_row']} "
-                f"says {_told(row['_first'])}; expected one {field} for a {of}"
+                f"row {row[_ROW]}: {field} is {_shown(row[field])}, and row {row['_first_row']} "
+                f"says {_shown(row['_first'])}; expected one {field} for a {of}"
             )
         if differing.height > 3:
             yield f"... and {differing.height - 3:,} more rows whose {field} differs within a {of}"
@@ -344,7 +344,7 @@ def _problems_of_wholes(table: pl.DataFrame) -> Iterator[str]:
     again = rated.filter(~pl.struct(key).is_first_distinct())
     for row in again.head(3).iter_rows(named=True):
         yield (
-            f"row {row[_ROW]}: {_told(row['person'])} has rated this statement of "
+            f"row {row[_ROW]}: {_shown(row['person'])} has rated this statement of "
             f"{row['policy']} in this pass already; expected one row for a rating: number the "
             "passes in a column pass"
         )
@@ -354,7 +354,7 @@ def _problems_of_wholes(table: pl.DataFrame) -> Iterator[str]:
     named = _included(table).join(wrote, on=["group", "question", "person"], how="anti")
     for row in named.unique("person", maintain_order=True).head(5).iter_rows(named=True):
         yield (
-            f"row {row[_ROW]}: included names {_told(row['person'])}, who has no opinion in that "
+            f"row {row[_ROW]}: included names {_shown(row['person'])}, who has no opinion in that "
             "round; expected people with a text in the column opinion, separated by semicolons"
         )
 

@@ -110,7 +110,7 @@ def _measured(
     jobs = [(one, name, dataset) for name, dataset in sets for one in models]
     measured: list[Measurement] = []
     for number, (one, name, dataset) in enumerate(jobs):
-        report = partial(_told, on_progress, number, len(jobs))
+        report = partial(_report, on_progress, number, len(jobs))
         measured.append(measure(one, dataset, name=name, on_done=report))
     own = [one for one in measured if one.model == model.name]
     (config.out / run_folder.PICTURES).mkdir(exist_ok=True)
@@ -131,7 +131,7 @@ def _measured(
     yield f"Wrote {card}"
 
 
-def _told(on_progress: Progress, n_before: int, n_jobs: int, n_done: int, n_total: int) -> None:
+def _report(on_progress: Progress, n_before: int, n_jobs: int, n_done: int, n_total: int) -> None:
     on_progress("measure", n_before * n_total + n_done, n_jobs * n_total)
 
 
