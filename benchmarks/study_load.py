@@ -55,7 +55,7 @@ class LongWriter:
 
     def write(self, task, *, timeout_seconds):  # noqa: ARG002 - the protocol
         from commonweal.selection import Selection
-        from commonweal.study.writing.writer import Written
+        from commonweal.study.writing.writer import ArmOutput
         from commonweal.types import Candidate, Question
         from commonweal.welfare import Isoelastic
 
@@ -78,18 +78,18 @@ class LongWriter:
             timings_seconds={},
             provenance={},
         ).picked(map(Isoelastic, task.arm.draw_alphas(task.seed)))
-        return Written((made,), (), {"reward_model": "none"})
+        return ArmOutput((made,), (), {"reward_model": "none"})
 
 
 def serve(url: str, name: str, port: int) -> None:
     from commonweal.study.storage.store import Store
     from commonweal.study.web import server
-    from commonweal.study.web.app import Site
+    from commonweal.study.web.app import App
 
     store = Store(url)
-    site = Site(store, store.open_study(study(name)), writer=LongWriter())
-    site.limits.per_address = site.limits.per_token = site.limits.streams = 10**9
-    server.serve(site, host="127.0.0.1", port=port)
+    app = App(store, store.open_study(study(name)), writer=LongWriter())
+    app.limits.per_address = app.limits.per_token = app.limits.streams = 10**9
+    server.serve(app, server.bound("127.0.0.1", port))
 
 
 def prepare(url: str, name: str, n_people: int) -> list[str]:
@@ -98,22 +98,24 @@ def prepare(url: str, name: str, n_people: int) -> list[str]:
 
     from commonweal.study.domain import answers, people
     from commonweal.study.storage.store import Store
-    from commonweal.study.storage.tables import Group, Participant
+    from commonweal.study.storage.tables import GroupRow, ParticipantRow
     from commonweal.study.writing.jobs import Worker
 
     store = Store(url)
     study_id = store.open_study(study(name))
     cookies = []
     for _ in range(n_people):
-        with store.turn(study_id) as turn:
-            person = people.join(turn)
-            people.consent(turn, person, "")
-            people.read_instructions(turn, person)
-            cookies.append(people.sit_down(turn, person))
-    with store.turn(study_id) as turn:
-        for person in turn.db.scalars(select(Participant).where(Participant.group_id.is_not(None))):
-            group = turn.db.get(Group, person.group_id)
-            answers.write_opinion(turn, person, group.round_id, "A" * 60)
+        with store.transaction(study_id) as tx:
+            person = people.join(tx)
+            people.consent(tx, person, "")
+            people.read_instructions(tx, person)
+            cookies.append(people.start_login_session(tx, person))
+    with store.transaction(study_id) as tx:
+        for person in tx.db.scalars(
+            select(ParticipantRow).where(ParticipantRow.group_id.is_not(None))
+        ):
+            group = tx.db.get(GroupRow, person.group_id)
+            answers.write_opinion(tx, person, group.round_id, "A" * 60)
     worker = Worker(store, study_id, LongWriter())
     while worker.run_once():
         pass

@@ -23,11 +23,11 @@ class ShiftedClock:
     def behind(self):
         return 0.0
 
-    def put_forward(self, site, seconds):
+    def put_forward(self, app, seconds):
         """Time passes, and the server was there all the while."""
-        with site.store.turn(site.study_id) as turn:
-            if turn.study.beat_at is not None:
-                turn.study.beat_at += seconds
+        with app.store.transaction(app.study_id) as tx:
+            if tx.study.beat_at is not None:
+                tx.study.beat_at += seconds
             self.shift += seconds
 
 

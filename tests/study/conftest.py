@@ -158,7 +158,7 @@ def chromium():
 
 @pytest.fixture
 def served(tmp_path):
-    """A site of a small study on SQLite."""
+    """An app of a small study on SQLite."""
     from web_making import Served  # needs starlette, which not every test here does
 
     made = Served(tmp_path)

@@ -27,7 +27,7 @@ from commonweal.study.simulation.simulate import STEADY, simulate
 from commonweal.study.simulation.truth import true_win_rates
 from commonweal.study.storage.clock import ManualClock
 from commonweal.study.storage.store import Store
-from commonweal.study.web.app import Site
+from commonweal.study.web.app import App
 from commonweal.study.writing.writer import opinions_of, written_by
 from commonweal.types import Candidate, Generation, Question
 
@@ -142,8 +142,8 @@ def run(folder, arms, n_people=8, **changes):
         opinion={"min_characters": 10}, **changes,
     )  # fmt: skip
     study_id = store.open_study(config)
-    site = Site(store, study_id, writer=Writers(), in_background=False, simulated=True)
-    report = simulate(site, clock, n_people=n_people, profile=STEADY, crowd=CROWD)
+    app = App(store, study_id, writer=Writers(), in_background=False, simulated=True)
+    report = simulate(app, clock, n_people=n_people, profile=STEADY, crowd=CROWD)
     assert (report.stuck, report.lost, report.failures) == ([], [], [])
     export_study(store, study_id, folder / "data", truths=report.truths)
     store.close()

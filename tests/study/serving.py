@@ -57,7 +57,7 @@ def serve(url: str, port: int, writing_seconds: float, size: int) -> None:
 
     from commonweal.study.storage.store import Store
     from commonweal.study.web import server
-    from commonweal.study.web.app import Site
+    from commonweal.study.web.app import App
     from commonweal.study.writing import jobs
 
     jobs.LEASE_SECONDS = 2.0  # a job of a killed server is taken up after this
@@ -69,5 +69,5 @@ def serve(url: str, port: int, writing_seconds: float, size: int) -> None:
 
     store = Store(url)
     study = small_study(group={"size": size, "minimum": min(size, 3)})
-    site = Site(store, store.open_study(study), writer=Slow())
-    server.serve(site, server.bound("127.0.0.1", port))
+    app = App(store, store.open_study(study), writer=Slow())
+    server.serve(app, server.bound("127.0.0.1", port))

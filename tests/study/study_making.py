@@ -14,8 +14,8 @@ from commonweal.study.domain import answers, people
 from commonweal.study.domain.pages import current_page
 from commonweal.study.storage.clock import ManualClock
 from commonweal.study.storage.store import Store
-from commonweal.study.storage.tables import Participant
-from commonweal.study.writing.writer import Task, Written
+from commonweal.study.storage.tables import ParticipantRow
+from commonweal.study.writing.writer import ArmOutput, Task
 from commonweal.types import Candidate, Question
 
 OPINION = "Buses should cost less, because many people have no car and still have to get to work."
@@ -57,7 +57,7 @@ class ScriptedWriter:
         self.failures = list(failures)
         self.text = text
 
-    def write(self, task: Task, *, timeout_seconds: float) -> Written:
+    def write(self, task: Task, *, timeout_seconds: float) -> ArmOutput:
         self.tasks.append(task)
         if self.failures:
             raise EngineError(self.failures.pop(0))
@@ -95,7 +95,7 @@ class ScriptedWriter:
             provenance={},
         )
         avoid = [each.text for each in standing]
-        return Written(
+        return ArmOutput(
             draws=(made.picked(task.arm.draw_rules(task.seed), avoid=avoid),),
             notes=(),
             provenance={"reward_model": "scripted", "seed": task.seed},
@@ -128,58 +128,58 @@ class Place:
         self.config = config or small_study()
         self.study_id = self.store.open_study(self.config, kind=kind)
 
-    def turn(self):
-        return self.store.turn(self.study_id)
+    def transaction(self):
+        return self.store.transaction(self.study_id)
 
     def join(self, n: int = 1, upto: str = "lobby", **how) -> list[int]:
         """Ids of ``n`` new people, each gone as far as ``upto``."""
         ids = []
         for _ in range(n):
-            with self.turn() as turn:
-                person = people.join(turn, **how)
+            with self.transaction() as tx:
+                person = people.join(tx, **how)
                 ids.append(person.id)
                 if upto == "consent":
                     continue
-                people.consent(turn, person, "the text")
+                people.consent(tx, person, "the text")
                 if upto == "instructions":
                     continue
-                people.read_instructions(turn, person)
-                people.answer_check(turn, person, [2])
+                people.read_instructions(tx, person)
+                people.answer_check(tx, person, [2])
         return ids
 
     def page(self, person_id: int):
         """The page of a person, shown to them now."""
-        with self.turn() as turn:
-            person = turn.db.get(Participant, person_id)
-            people.saw(turn, person)
-            page = current_page(turn, person)
+        with self.transaction() as tx:
+            person = tx.db.get(ParticipantRow, person_id)
+            people.saw(tx, person)
+            page = current_page(tx, person)
             if page.unseen is not None:
-                answers.show(turn.db, page.unseen, turn.now)
-                turn.db.refresh(page.unseen)
+                answers.show(tx.db, page.unseen, tx.now)
+                tx.db.refresh(page.unseen)
             return page
 
     def act(self, person_id: int, *, agreement: int = 6, quality: int = 5) -> str:
         """Does what the person's page asks for; says which page it was."""
         page = self.page(person_id)
-        with self.turn() as turn:
-            person = turn.db.get(Participant, person_id)
+        with self.transaction() as tx:
+            person = tx.db.get(ParticipantRow, person_id)
             if page.kind == "consent":
-                people.consent(turn, person, "the text")
+                people.consent(tx, person, "the text")
             elif page.kind == "instructions":
-                people.read_instructions(turn, person)
+                people.read_instructions(tx, person)
             elif page.kind == "check":
-                people.answer_check(turn, person, [2])
+                people.answer_check(tx, person, [2])
             elif page.kind in ("position", "rate"):
                 asked = page.presentation.id
-                assert answers.rate(turn, person, asked, agreement, quality) is None
+                assert answers.rate(tx, person, asked, agreement, quality) is None
             elif page.kind == "opinion":
-                assert answers.write_opinion(turn, person, page.round.id, OPINION) is None
+                assert answers.write_opinion(tx, person, page.round.id, OPINION) is None
             elif page.kind == "critique":
                 # Every second person would change something.
                 said = CRITIQUE if person.seat % 2 else ""
-                assert answers.write_critique(turn, person, page.round.id, said) is None
+                assert answers.write_critique(tx, person, page.round.id, said) is None
             elif page.kind == "result":
-                assert answers.leave_result(turn, person, page.round.id)
+                assert answers.leave_result(tx, person, page.round.id)
         return page.kind
 
 

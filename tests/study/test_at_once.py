@@ -20,7 +20,13 @@ from web_making import Served, to_opinions, to_ratings
 
 from commonweal.study.domain import people
 from commonweal.study.domain.researchers import remove
-from commonweal.study.storage.tables import Draft, Event, Opinion, Participant, Rating
+from commonweal.study.storage.tables import (
+    DraftRow,
+    EventRow,
+    OpinionRow,
+    ParticipantRow,
+    RatingRow,
+)
 from commonweal.study.web import app
 from commonweal.study.web.participant import _ACTIONS
 
@@ -29,7 +35,7 @@ SECRET = "Only Zebulon would ever say this about the buses of our town."
 
 @pytest.fixture
 def served(database_url):
-    """A site on each kind of database: they lock in different ways."""
+    """An app on each kind of database: they lock in different ways."""
     made = Served(database_url)
     yield made
     made.place.store.close()
@@ -61,24 +67,24 @@ def test_fifty_tabs_send_once(served, record_property):
     answers = at_once(sends(tab(browsers[0]), "/here/opinion", form) for _ in range(50))
     said = Counter(each.headers.get("location") for each in answers)
     assert said == {"/here": 1, "/here?stale=1": 49}
-    assert served.count(Opinion) == 1
+    assert served.count(OpinionRow) == 1
     for each in browsers[1:]:
         each.send("/here/opinion", text=OPINION)
-    served.site.worker.run_once()
-    before = served.count(Rating)
+    served.app.worker.run_once()
+    before = served.count(RatingRow)
     browsers[0].get("/here")
     form = {**browsers[0].forms["/here/rate"].fields, "agreement": "7", "quality": "1"}
     answers = at_once(sends(tab(browsers[0]), "/here/rate", form) for _ in range(50))
     said = Counter(each.headers.get("location") for each in answers)
     assert said == {"/here": 1, "/here?stale=1": 49}
-    assert served.count(Rating) == before + 1
+    assert served.count(RatingRow) == before + 1
     record_property("tried", 100)
 
 
 @pytest.mark.attack("at once", "a private link from 10 tabs and 10 other browsers")
 def test_a_link_is_one_browsers(served, record_property):
-    with served.place.turn() as turn:
-        path = f"/i/{people.invite(turn)}"
+    with served.place.transaction() as tx:
+        path = f"/i/{people.invite(tx)}"
     mine = served.browser()
     mine.get(path)
     calls = [sends(tab(mine), path, mine.forms[path].fields) for _ in range(10)]
@@ -92,7 +98,7 @@ def test_a_link_is_one_browsers(served, record_property):
     assert taken == list(range(10)) or (len(taken) == 1 and taken[0] >= 10)
     assert {each.status_code for n, each in enumerate(answers) if n not in taken} == {410}
     with served.place.store.read() as db:
-        assert len(db.scalars(select(Event).where(Event.kind == "link used")).all()) == 1
+        assert len(db.scalars(select(EventRow).where(EventRow.kind == "link used")).all()) == 1
     record_property("tried", 20)
 
 
@@ -107,8 +113,8 @@ def test_everything_at_once_is_no_fault(served, record_property):
     calls += [lambda: tab(browsers[0]).get("/here/data.json") for _ in range(6)]
     assert {each.status_code for each in at_once(calls)} <= {200, 204, 303, 401, 409}
     # Whatever came first: in the end the person is gone, with everything.
-    assert served.count(Participant) == 3
-    assert served.count(Opinion) == served.count(Draft) == 0
+    assert served.count(ParticipantRow) == 3
+    assert served.count(OpinionRow) == served.count(DraftRow) == 0
     record_property("tried", len(calls))
 
 
@@ -121,18 +127,20 @@ def test_the_tab_of_somebody_who_is_gone_changes_nothing(served, how, stage):
     (to_opinions if stage == "opinions" else lambda each: to_ratings(served, each))(browsers)
     stale, before = dict(next(iter(browsers[0].forms.values())).fields), tab(browsers[0])
     if how == "removed":
-        with served.place.turn() as turn:
-            remove(turn, turn.db.scalars(select(Participant)).first(), actor="ada")
+        with served.place.transaction() as tx:
+            remove(tx, tx.db.scalars(select(ParticipantRow)).first(), actor="ada")
     else:
         path = "/here/leave" if how == "left" else "/here/data"
         browsers[0].get(path)
         browsers[0].send("/here/leave" if how == "left" else "/here/delete", sure="yes")
-    counted = [served.count(each) for each in (Opinion, Draft, Rating, Participant)]
+    counted = [served.count(each) for each in (OpinionRow, DraftRow, RatingRow, ParticipantRow)]
     stale |= {"text": OPINION, "agreement": "7", "quality": "7", "decision": "agree"}
     for action in _ACTIONS:
         answer = before.post(f"/here/{action}", data=stale, follow_redirects=False)
         assert answer.status_code in (200, 303, 401, 409), action
-    assert counted == [served.count(each) for each in (Opinion, Draft, Rating, Participant)]
+    assert counted == [
+        served.count(each) for each in (OpinionRow, DraftRow, RatingRow, ParticipantRow)
+    ]
 
 
 # ------------------------------------------------------------------------------------ the machine
@@ -158,11 +166,11 @@ def test_a_full_disk_says_so_and_goes_on(tmp_path, caplog, record_property):
         status = client.post("/here/draft", data={**form, "text": text}).status_code
         kept, refused = (text, refused) if status == 204 else (kept, refused + 1)
         with served.place.store.read() as db:
-            assert (db.scalar(select(Draft.text)) or "") == kept
+            assert (db.scalar(select(DraftRow.text)) or "") == kept
     text = OPINION * 110
     sent = client.post("/here/opinion", data={**form, "text": text}, follow_redirects=False)
     assert (sent.status_code, refused > 0) == (500, True)
-    assert served.count(Opinion) == 0
+    assert served.count(OpinionRow) == 0
     # Pages are there, and each refusal was one line that quotes nobody.
     assert client.get("/here").status_code == 200
     lines = [each for each in caplog.records if each.name == "commonweal.study"]
@@ -171,7 +179,7 @@ def test_a_full_disk_says_so_and_goes_on(tmp_path, caplog, record_property):
     is_full[0] = False
     sent = client.post("/here/opinion", data={**form, "text": text}, follow_redirects=False)
     assert sent.headers["location"] == "/here"
-    assert served.count(Opinion) == 1
+    assert served.count(OpinionRow) == 1
     record_property("tried", 21)
     served.place.store.close()
 
@@ -185,22 +193,22 @@ def test_what_fails_again_and_again_is_told_once(served, monkeypatch, caplog):
         tried.append(1)
         raise sqlite3.OperationalError(f"there is no room for {SECRET!r}")
 
-    monkeypatch.setattr(served.site, "sweep", fails)
-    monkeypatch.setattr(served.site.worker, "run_once", fails)
+    monkeypatch.setattr(served.app, "sweep", fails)
+    monkeypatch.setattr(served.app.worker, "run_once", fails)
 
     async def a_moment():
-        sweep = asyncio.create_task(served.site._sweep())
+        sweep = asyncio.create_task(served.app._sweep())
         while len(tried) < 5:
             await asyncio.sleep(0.01)
         sweep.cancel()
 
     asyncio.run(asyncio.wait_for(a_moment(), 20))
     tried.clear()
-    served.site.worker.start()
+    served.app.worker.start()
     until = time.monotonic() + 20
     while len(tried) < 2 and time.monotonic() < until:
         time.sleep(0.01)
-    served.site.worker.stop()
+    served.app.worker.stop()
     lines = [each.getMessage() for each in caplog.records if each.name == "commonweal.study"]
     assert [each.partition(" goes on after an error: ")[0] for each in lines] == [
         "the sweep",
@@ -234,11 +242,11 @@ def test_a_deletion_is_finished_between_readers_that_overlap(tmp_path):
         second = reader()
         first.close()
         first = second
-        served.site.sweep()
+        served.app.sweep()
         # What it says is true, whichever of them is in the way.
         assert served.place.store.has_traces or not traces()
     first.close()
-    served.site.sweep()
+    served.app.sweep()
     assert not served.place.store.has_traces
     assert traces() == []
     served.place.store.close()

@@ -26,9 +26,9 @@ BODY = (
 
 
 @contextmanager
-def running(site, unfinished):
+def running(app, unfinished):
     """The port of a server as people get it, with the times of the test."""
-    config = server.configuration(site, trusted_proxy="", unfinished=unfinished)
+    config = server.configuration(app, trusted_proxy="", unfinished=unfinished)
     made = uvicorn.Server(config)
     found = socket.create_server(("127.0.0.1", 0), backlog=2048)
     thread = threading.Thread(target=made.run, kwargs={"sockets": [found]}, daemon=True)
@@ -73,7 +73,7 @@ def is_closed(one, seconds):
 def test_half_sent_requests_shut_nobody_out(served, record_property):
     allow_many_files()
     unfinished = Unfinished()
-    with running(served.site, unfinished) as port, ExitStack() as stack:
+    with running(served.app, unfinished) as port, ExitStack() as stack:
         opened(stack, port, 1100, HALF)
         began = time.monotonic()
         for _ in range(5):
@@ -92,7 +92,7 @@ def test_a_request_that_does_not_come_whole_is_closed(served, sends, caplog):
     unfinished = Unfinished(header_seconds=0.3, body_seconds=0.3)
     with (
         caplog.at_level(logging.WARNING),
-        running(served.site, unfinished) as port,
+        running(served.app, unfinished) as port,
         ExitStack() as stack,
     ):
         (one,) = opened(stack, port, 1, sends)
@@ -108,7 +108,7 @@ def test_a_request_that_does_not_come_whole_is_closed(served, sends, caplog):
 @pytest.mark.attack("slowloris", "a byte now and then, and a line end after an answer")
 def test_what_trickles_gets_no_more_time(served):
     with (
-        running(served.site, Unfinished(header_seconds=0.6)) as port,
+        running(served.app, Unfinished(header_seconds=0.6)) as port,
         ExitStack() as stack,
     ):
         slow, idle = opened(stack, port, 2, b"")
@@ -128,7 +128,7 @@ def test_a_stream_and_a_slow_answer_are_left_alone(served):
     cookie = f"cw_here={browser._client.cookies['cw_here']}".encode()
     asked = b"GET /here/events HTTP/1.1\r\nHost: here\r\nCookie: " + cookie + b"\r\n\r\n"
     unfinished = Unfinished(header_seconds=0.2, body_seconds=0.2)
-    with running(served.site, unfinished) as port, ExitStack() as stack:
+    with running(served.app, unfinished) as port, ExitStack() as stack:
         (one,) = opened(stack, port, 1, asked)
         said = b""
         while b"event: ready" not in said:

@@ -21,8 +21,8 @@ from commonweal.study.domain.quick import open_session, quick_study
 from commonweal.study.simulation.bots import Browser
 from commonweal.study.storage.clock import ManualClock
 from commonweal.study.storage.store import Store
-from commonweal.study.storage.tables import Event, Group, Participant
-from commonweal.study.web.app import Site
+from commonweal.study.storage.tables import EventRow, GroupRow, ParticipantRow
+from commonweal.study.web.app import App
 from commonweal.study.web.limits import Limits
 from commonweal.study.web.routes import asgi
 
@@ -35,21 +35,21 @@ class Room:
         self.store = Store(f"sqlite:///{folder}/quick.db", clock=self.clock)
         config = quick_study(["Should buses be free?"])
         self.study_id, token = open_session(self.store, config)
-        self.site = Site(
+        self.app = App(
             self.store,
             self.study_id,
             writer=ScriptedWriter(),
             in_background=False,
             has_door=has_door,
         )
-        self.site.limits = Limits(clock=lambda: 0.0)
+        self.app.limits = Limits(clock=lambda: 0.0)
         self.seconds = 0.0
-        self.site.arrivals = Arrivals(lambda: self.seconds)
+        self.app.arrivals = Arrivals(lambda: self.seconds)
         self.facilitator = self.phone("192.0.2.1")
         self.facilitator.get(f"/f/{token}")
 
     def phone(self, address):
-        client = TestClient(asgi(self.site))
+        client = TestClient(asgi(self.app))
         client._transport.client = (address, 5000)
         return Browser(client)
 
@@ -65,8 +65,8 @@ class Room:
 
     def codes(self):
         """The code on the screen, and the link to send."""
-        with self.store.turn(self.study_id) as turn:
-            return door.code_now(turn), f"/join?code={door.link_code(turn)}"
+        with self.store.transaction(self.study_id) as tx:
+            return door.code_now(tx), f"/join?code={door.link_code(tx)}"
 
     def press(self, what, value="", **more):
         self.facilitator.get("/facilitator/people")
@@ -82,12 +82,12 @@ class Room:
     def in_group(self):
         """The seats of those who are in the group."""
         with self.store.read() as db:
-            found = select(Participant.seat).where(Participant.group_id.is_not(None))
-            return sorted(db.scalars(found.where(Participant.outcome.is_(None))))
+            found = select(ParticipantRow.seat).where(ParticipantRow.group_id.is_not(None))
+            return sorted(db.scalars(found.where(ParticipantRow.outcome.is_(None))))
 
     def count(self):
         with self.store.read() as db:
-            return len(db.scalars(select(Participant.id)).all())
+            return len(db.scalars(select(ParticipantRow.id)).all())
 
 
 @pytest.fixture
@@ -137,12 +137,12 @@ def test_one_phone_does_not_take_a_session_over(room, record_property):
 
 @pytest.mark.attack("a room", "more join than a group holds: everybody's address has a place")
 def test_a_crowd_takes_nobodys_place(room):
-    with room.store.turn(room.study_id) as turn:
+    with room.store.transaction(room.study_id) as tx:
         for _ in range(60):  # over some minutes, and with all its pages open
-            person = people.join(turn)
-            people.consent(turn, person, "the text")
-            people.read_instructions(turn, person)
-            room.site.came_from[person.id] = "198.51.100.9"
+            person = people.join(tx)
+            people.consent(tx, person, "the text")
+            people.read_instructions(tx, person)
+            room.app.came_from[person.id] = "198.51.100.9"
     honest = [room.join(f"192.0.2.{n}") for n in range(10, 15)]
     room.start()
     inside = room.in_group()
@@ -170,7 +170,7 @@ def test_a_room_behind_one_address_comes_in_while_a_script_floods_it(room, recor
                     assert "Many people are joining" in phone.html
         # Each of them with a cookie of its own, which it does not use twice.
         for n in range(10):
-            room.site.arrivals.admits("192.0.2.7", f"made up {seconds} {n}")
+            room.app.arrivals.admits("192.0.2.7", f"made up {seconds} {n}")
         room.pass_time(1)
         seconds += 1
     record_property("tried", 30)
@@ -224,7 +224,7 @@ def test_only_who_sees_the_screen_joins(closed_room, record_property):
     for _ in range(BURST):
         fields = {**mine.forms["/join"].fields, "door": "", "decision": "agree"}
         mine._client.post("/join", data=fields)
-    assert room.site.arrivals.admits("192.0.2.11", "somebody")
+    assert room.app.arrivals.admits("192.0.2.11", "somebody")
     # Typed with a blank, a minute later, and read slowly: in time.
     room.pass_time(CODE_SECONDS)
     assert room.codes()[0] != code
@@ -303,11 +303,11 @@ def test_only_who_is_present_begins_and_a_sleeping_phone_comes_back(room):
     for phone in phones[:4]:
         phone.get("/here")
         phone.send("/here/opinion", text=OPINION)
-    room.site.worker.run_once()
+    room.app.worker.run_once()
     phones[4].get("/here")  # too late: the others rate
     assert "others have begun" in phones[4].html
     with room.store.read() as db:
-        assert db.scalars(select(Group)).one().stage == "rating"
+        assert db.scalars(select(GroupRow)).one().stage == "rating"
 
 
 @pytest.mark.attack(
@@ -342,13 +342,13 @@ def test_the_facilitator_removes_people(room):
         assert room.facilitator.status == 200
     assert room.in_group() == [3, 5, 6]
     with room.store.read() as db:
-        ended = db.scalars(select(Event).where(Event.kind == "ended")).all()
+        ended = db.scalars(select(EventRow).where(EventRow.kind == "ended")).all()
     assert [each.actor for each in ended] == ["facilitator"] * 3
 
 
 def test_where_people_came_from_is_stored_nowhere(room):
     phone = room.join("192.0.2.123")
-    assert room.site.came_from == {1: "192.0.2.123"}
+    assert room.app.came_from == {1: "192.0.2.123"}
     assert "192.0.2.123" not in phone.get("/here/data.json").text
     room.store.close()
     for path in room.store.engine.url.database, f"{room.store.engine.url.database}-wal":

@@ -25,7 +25,7 @@ from commonweal.study.simulation.bots import Browser
 from commonweal.study.storage.folder import back_up, open_kept
 from commonweal.study.storage.sessions import delete_old
 from commonweal.study.storage.store import Store
-from commonweal.study.storage.tables import Opinion, Participant
+from commonweal.study.storage.tables import OpinionRow, ParticipantRow
 
 SIGNALS = [each for each in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, each)]
 
@@ -122,7 +122,7 @@ def test_what_is_kept_is_one_file(tmp_path):
     assert kept.stat().st_mode & 0o777 == 0o600
     opened = open_kept(kept)
     with opened.store.read() as db:
-        assert len(db.scalars(select(Participant)).all()) == 1
+        assert len(db.scalars(select(ParticipantRow)).all()) == 1
     opened.store.close()
 
 
@@ -139,7 +139,7 @@ def test_a_backup_is_whole_while_the_study_runs(tmp_path):
     assert copy.stat().st_mode & 0o777 == 0o600
     opened = open_kept(copy)
     with opened.store.read() as db:
-        assert db.scalars(select(Opinion.text)).one() == OPINION
+        assert db.scalars(select(OpinionRow.text)).one() == OPINION
     opened.store.close()
     with pytest.raises(InputError, match="there already"):
         back_up(tmp_path / "study.db", copy)
@@ -153,7 +153,7 @@ def test_a_backup_is_whole_while_the_study_runs(tmp_path):
     served.place.store.checkpoint()
     shutil.copy(tmp_path / "study.db", tmp_path / "alone.db")
     with open_kept(tmp_path / "alone.db").store.read() as db:
-        assert db.scalars(select(Opinion.text)).one() == OPINION
+        assert db.scalars(select(OpinionRow.text)).one() == OPINION
     (tmp_path / "empty.db").touch()
     with pytest.raises(InputError, match=r"empty\.db-wal belongs to it"):
         open_kept(tmp_path / "empty.db")
@@ -175,9 +175,9 @@ def test_a_deletion_while_somebody_reads_is_finished_later(tmp_path):
         assert "a trace of the text stays" in browsers[0].html
         assert served.place.store.has_traces
         assert b"Zebulon" in (tmp_path / "study.db-wal").read_bytes()
-        served.site.sweep()
+        served.app.sweep()
         assert served.place.store.has_traces
-    served.site.sweep()
+    served.app.sweep()
     assert not served.place.store.has_traces
     files = [each.read_bytes() for each in tmp_path.iterdir() if each.is_file()]
     assert not any(b"Zebulon" in each for each in files)

@@ -17,7 +17,7 @@ from study_making import OPINION
 from web_making import logged_in, to_opinions
 
 from commonweal.datasets.dataset import read_dataset
-from commonweal.study.storage.tables import Event
+from commonweal.study.storage.tables import EventRow
 
 HOSTILE = '=HYPERLINK("http://192.0.2.1";A1) is what I would say about our buses, and why not?'
 
@@ -30,7 +30,7 @@ def rated(served):
     people[0].send("/here/opinion", text=HOSTILE)
     for each in people[1:]:
         each.send("/here/opinion", text=OPINION)
-    served.site.worker.run_once()
+    served.app.worker.run_once()
     for each in people[:3]:
         each.get("/here")
         each.send("/here/rate", agreement="6", quality="5")
@@ -73,7 +73,7 @@ def test_every_kind_holds_the_same_tables(rated, tmp_path):
     raw = zipfile.ZipFile(io.BytesIO(exported(researcher, "xlsx")))
     assert not any(b"<f>" in raw.read(each) for each in raw.namelist())
     with served.place.store.read() as db:
-        actors = db.scalars(select(Event.actor).where(Event.kind == "exported")).all()
+        actors = db.scalars(select(EventRow.actor).where(EventRow.kind == "exported")).all()
     assert actors == ["owner"] * 4
 
 

@@ -17,7 +17,7 @@ from commonweal.study.domain import machine, people
 from commonweal.study.export.dataset import LEFT_OUT, export_study
 from commonweal.study.storage import gaps
 from commonweal.study.storage.clock import SystemClock
-from commonweal.study.storage.tables import Group, Job, Participant, Rating
+from commonweal.study.storage.tables import GroupRow, JobRow, ParticipantRow, RatingRow
 from commonweal.study.writing import jobs
 
 
@@ -41,20 +41,20 @@ def jumping(place):
 
 
 def beat(place):
-    with place.turn() as turn:
-        gaps.beat(turn)
-        machine.sweep(turn)
+    with place.transaction() as tx:
+        gaps.beat(tx)
+        machine.sweep(tx)
 
 
 def left(place):
     """Seconds that the group's stage goes on, and the seconds of the worker's lease."""
     with place.store.read() as db:
-        return db.scalars(select(Group.deadline)).one() - place.clock.now()
+        return db.scalars(select(GroupRow.deadline)).one() - place.clock.now()
 
 
 def outcomes(place):
     with place.store.read() as db:
-        return list(db.scalars(select(Participant.outcome).order_by(Participant.id)))
+        return list(db.scalars(select(ParticipantRow.outcome).order_by(ParticipantRow.id)))
 
 
 @pytest.mark.attack("clock", "the machine's clock is set while the server runs")
@@ -130,15 +130,15 @@ def test_a_lease_of_before_the_clock_was_set_back_is_over(tmp_path, beats):
     for person in ids:
         place.act(person)
         place.act(person)
-    with place.turn() as turn:
-        assert jobs.claim(turn) is not None  # of a worker that dies now
+    with place.transaction() as tx:
+        assert jobs.claim(tx) is not None  # of a worker that dies now
     clock.at -= 3600
     if beats:
         beat(place)
         clock.at += jobs.LEASE_SECONDS + 1
     assert jobs.Worker(place.store, place.study_id, ScriptedWriter()).run_once()
     with place.store.read() as db:
-        assert db.scalars(select(Job.status)).one() == "done"
+        assert db.scalars(select(JobRow.status)).one() == "done"
     place.store.close()
 
 
@@ -151,12 +151,12 @@ def test_a_gap_takes_nobodys_time(database_url, gap):
     beat(place)
     for person in ids:
         place.act(person)
-    with place.turn() as turn:
-        turn.db.scalars(select(Group)).one().deadline = turn.now + 25
+    with place.transaction() as tx:
+        tx.db.scalars(select(GroupRow)).one().deadline = tx.now + 25
     before = left(place)
     clock.at += gap
-    with place.turn() as turn:  # whoever comes first: a page, a form, the sweep
-        people.saw(turn, turn.db.get_one(Participant, ids[0]))
+    with place.transaction() as tx:  # whoever comes first: a page, a form, the sweep
+        people.saw(tx, tx.db.get_one(ParticipantRow, ids[0]))
     assert left(place) == pytest.approx(before)
     beat(place)
     assert outcomes(place) == [None] * 4
@@ -175,16 +175,16 @@ def test_a_gap_in_a_pause_or_before_the_group(tmp_path):
     waiting = place.join(1)[0]
     reading = place.join(1, upto="instructions")[0]
     beat(place)
-    with place.turn() as turn:
-        machine.pause(turn, turn.db.scalars(select(Group)).one(), actor="ada")
+    with place.transaction() as tx:
+        machine.pause(tx, tx.db.scalars(select(GroupRow)).one(), actor="ada")
     before = left(place)
     clock.at += 5000
     beat(place)
     assert outcomes(place) == [None] * 6
     assert place.page(waiting).kind == "lobby"
     assert place.page(reading).kind == "instructions"
-    with place.turn() as turn:
-        machine.resume(turn, turn.db.scalars(select(Group)).one(), actor="ada")
+    with place.transaction() as tx:
+        machine.resume(tx, tx.db.scalars(select(GroupRow)).one(), actor="ada")
     assert left(place) == pytest.approx(before)
     place.store.close()
 
@@ -216,7 +216,7 @@ def test_a_duration_across_a_gap_is_not_known(tmp_path):
     rated = data.ratings.filter(~data.ratings["agreement"].is_null())
     assert rated["duration_seconds"].to_list().count(None) == 4
     with place.store.read() as db:
-        assert len(db.scalars(select(Rating.presentation_id)).all()) == 12  # 4 of positions
+        assert len(db.scalars(select(RatingRow.presentation_id)).all()) == 12  # 4 of positions
     place.store.close()
 
 
@@ -230,7 +230,7 @@ def test_a_draft_is_offered_to_who_was_too_late(tmp_path):
     form = browsers[0].forms["/here/opinion"].fields
     browsers[0]._client.post("/here/draft", data={**form, "text": "I had nearly <b>said</b> it"})
     served.place.clock.move_to(served.place.clock.now() + 500)
-    served.site.sweep()
+    served.app.sweep()
     browsers[0].get("/here")
     assert browsers[0].key == "end-timed_out"
     assert "I had nearly &lt;b&gt;said&lt;/b&gt; it" in browsers[0].html
@@ -295,8 +295,8 @@ def test_a_lease_of_while_the_clock_was_ahead_is_over_soon(tmp_path, ahead, beat
     clock.at += ahead
     if beats:
         beat(place)
-    with place.turn() as turn:
-        assert jobs.claim(turn) is not None  # of a worker that dies now
+    with place.transaction() as tx:
+        assert jobs.claim(tx) is not None  # of a worker that dies now
     clock.at -= ahead
     worker, seconds = jobs.Worker(place.store, place.study_id, ScriptedWriter()), 0
     while not worker.run_once():
@@ -307,5 +307,5 @@ def test_a_lease_of_while_the_clock_was_ahead_is_over_soon(tmp_path, ahead, beat
         # A lease, and a jump that is too small to be told from a slow machine.
         assert seconds <= 2 * jobs.LEASE_SECONDS + gaps.GAP_SECONDS
     with place.store.read() as db:
-        assert db.scalars(select(Job.status)).one() == "done"
+        assert db.scalars(select(JobRow.status)).one() == "done"
     place.store.close()

@@ -13,7 +13,7 @@ from commonweal.study.domain import answers, machine, people, privacy
 from commonweal.study.domain.pages import current_page
 from commonweal.study.storage import gaps
 from commonweal.study.storage.store import Store
-from commonweal.study.storage.tables import Draft, Group, Job, Opinion, Participant
+from commonweal.study.storage.tables import DraftRow, GroupRow, JobRow, OpinionRow, ParticipantRow
 from commonweal.study.writing import jobs
 
 WAITS = ("waiting", "lobby", "end")
@@ -62,66 +62,66 @@ class Interleaving:
         self.writer = jobs.Worker(store, self.study_id, ScriptedWriter())
         self.steps = []
 
-    def turn(self):
-        return self.store.turn(self.study_id)
+    def transaction(self):
+        return self.store.transaction(self.study_id)
 
-    def everybody(self, turn):
+    def everybody(self, tx):
         return list(
-            turn.db.scalars(
-                select(Participant)
-                .where(Participant.study_id == self.study_id, Participant.outcome.is_(None))
-                .order_by(Participant.id)
+            tx.db.scalars(
+                select(ParticipantRow)
+                .where(ParticipantRow.study_id == self.study_id, ParticipantRow.outcome.is_(None))
+                .order_by(ParticipantRow.id)
             )
         )
 
-    def do(self, turn, person):
+    def do(self, tx, person):
         """Does what the person's page asks for, as it would send it; says which page it was."""
-        people.saw(turn, person)
-        turn.db.flush()
-        page = current_page(turn, person)
+        people.saw(tx, person)
+        tx.db.flush()
+        page = current_page(tx, person)
         if page.unseen is not None:
-            answers.show(turn.db, page.unseen, turn.now)
-            turn.db.refresh(page.unseen)
+            answers.show(tx.db, page.unseen, tx.now)
+            tx.db.refresh(page.unseen)
         if page.kind in ("position", "rate"):
-            assert answers.rate(turn, person, page.presentation.id, 6, 5) is None
+            assert answers.rate(tx, person, page.presentation.id, 6, 5) is None
         elif page.kind == "opinion":
             if self.rng.random() < 0.3:
                 text = f"{OPINION} Draft {self.rng.random()}"
-                assert answers.save_draft(turn, person, page.round.id, text)
+                assert answers.save_draft(tx, person, page.round.id, text)
                 self.acknowledged["draft", page.round.id, person.id] = text
             else:
-                assert answers.write_opinion(turn, person, page.round.id, OPINION) is None
+                assert answers.write_opinion(tx, person, page.round.id, OPINION) is None
                 self.acknowledged.pop(("draft", page.round.id, person.id), None)
                 self.acknowledged["opinion", page.round.id, person.id] = OPINION
         elif page.kind == "result":
-            assert answers.leave_result(turn, person, page.round.id)
+            assert answers.leave_result(tx, person, page.round.id)
         return page.kind
 
     # ------------------------------------------------------------------------------- the events
 
     def join(self):
-        with self.turn() as turn:
+        with self.transaction() as tx:
             for _ in range(self.rng.randint(1, 3)):
-                person = people.join(turn)
-                people.consent(turn, person, "the text")
+                person = people.join(tx)
+                people.consent(tx, person, "the text")
                 if self.rng.random() < 0.9:
-                    people.read_instructions(turn, person)
+                    people.read_instructions(tx, person)
 
     def act(self):
-        with self.turn() as turn:
-            for person in self.everybody(turn):
+        with self.transaction() as tx:
+            for person in self.everybody(tx):
                 if self.rng.random() < 0.7 and person.outcome is None:
-                    self.do(turn, person)
+                    self.do(tx, person)
 
     def leave(self):
-        with self.turn() as turn:
-            if found := self.everybody(turn):
+        with self.transaction() as tx:
+            if found := self.everybody(tx):
                 person = self.rng.choice(found)
                 if self.rng.random() < 0.5:
-                    people.leave(turn, person)
+                    people.leave(tx, person)
                 else:
                     number = person.id
-                    privacy.delete_data(turn, person)
+                    privacy.delete_data(tx, person)
                     for key in [each for each in self.acknowledged if each[2] == number]:
                         del self.acknowledged[key]
 
@@ -133,10 +133,10 @@ class Interleaving:
 
     def long_wait(self):
         """Time in which the server is there and nobody else."""
-        with self.turn() as turn:
+        with self.transaction() as tx:
             seconds = self.rng.choice([30, 200, 700])
             self.clock.at += seconds
-            turn.study.beat_at = (turn.study.beat_at or turn.now) + seconds
+            tx.study.beat_at = (tx.study.beat_at or tx.now) + seconds
         self.sweep()
 
     def gap(self):
@@ -154,42 +154,42 @@ class Interleaving:
 
     def left(self):
         """The seconds that each group has, before anything moves."""
-        with self.turn() as turn:
+        with self.transaction() as tx:
             return {
-                group.id: group.deadline - (group.paused_at or turn.now)
-                for group in turn.db.scalars(
-                    select(Group).where(
-                        Group.study_id == self.study_id, Group.stage.not_in(machine.ENDED)
+                group.id: group.deadline - (group.paused_at or tx.now)
+                for group in tx.db.scalars(
+                    select(GroupRow).where(
+                        GroupRow.study_id == self.study_id, GroupRow.stage.not_in(machine.ENDED)
                     )
                 )
             }
 
     def pause(self):
-        with self.turn() as turn:
-            for group in turn.db.scalars(
-                select(Group).where(
-                    Group.study_id == self.study_id, Group.stage.not_in(machine.ENDED)
+        with self.transaction() as tx:
+            for group in tx.db.scalars(
+                select(GroupRow).where(
+                    GroupRow.study_id == self.study_id, GroupRow.stage.not_in(machine.ENDED)
                 )
             ).all():
                 change = machine.pause if group.paused_at is None else machine.resume
-                change(turn, group, actor="ada")
+                change(tx, group, actor="ada")
 
     def more_time(self):
-        with self.turn() as turn:
-            for person in self.everybody(turn)[:1]:
-                people.more_time(turn, person)
+        with self.transaction() as tx:
+            for person in self.everybody(tx)[:1]:
+                people.more_time(tx, person)
 
     def dies_writing(self):
-        with self.turn() as turn:
-            jobs.claim(turn)
+        with self.transaction() as tx:
+            jobs.claim(tx)
 
     def write(self):
         self.writer.run_once()
 
     def sweep(self):
-        with self.turn() as turn:
-            gaps.beat(turn)
-            machine.sweep(turn)
+        with self.transaction() as tx:
+            gaps.beat(tx)
+            machine.sweep(tx)
 
     # --------------------------------------------------------------------------------- the whole
 
@@ -212,43 +212,45 @@ class Interleaving:
         with self.store.read() as db:
             kept = {
                 (kind, round_id, person_id): text
-                for kind, table in (("draft", Draft), ("opinion", Opinion))
+                for kind, table in (("draft", DraftRow), ("opinion", OpinionRow))
                 for round_id, person_id, text in db.execute(
                     select(table.round_id, table.participant_id, table.text)
-                    .join(Participant)
-                    .where(Participant.study_id == self.study_id)
+                    .join(ParticipantRow)
+                    .where(ParticipantRow.study_id == self.study_id)
                 )
             }
             assert self.acknowledged.items() <= kept.items()
 
     def everybody_comes_to_an_end(self):
         """With those who are there acting, the server beating and time passing."""
-        with self.turn() as turn:
-            for group in turn.db.scalars(
-                select(Group).where(Group.study_id == self.study_id, Group.paused_at.is_not(None))
+        with self.transaction() as tx:
+            for group in tx.db.scalars(
+                select(GroupRow).where(
+                    GroupRow.study_id == self.study_id, GroupRow.paused_at.is_not(None)
+                )
             ).all():
-                machine.resume(turn, group, actor="ada")
+                machine.resume(tx, group, actor="ada")
         for _ in range(30):
-            with self.turn() as turn:
-                found = self.everybody(turn)
+            with self.transaction() as tx:
+                found = self.everybody(tx)
                 for person in found:
                     for _ in range(3):
                         # Whoever waits now waits for the others, or for time.
-                        if person.outcome is not None or self.do(turn, person) in WAITS:
+                        if person.outcome is not None or self.do(tx, person) in WAITS:
                             break
             if not found:
                 break
             self.write()
             self.long_wait()
-        with self.turn() as turn:
-            left = self.everybody(turn)
+        with self.transaction() as tx:
+            left = self.everybody(tx)
             assert not left, f"stuck: {[(each.stage, each.group_id) for each in left]}"
-            assert not turn.db.scalars(
-                select(Job.id)
-                .join(Group, Group.round_id == Job.round_id)
+            assert not tx.db.scalars(
+                select(JobRow.id)
+                .join(GroupRow, GroupRow.round_id == JobRow.round_id)
                 .where(
-                    Group.study_id == self.study_id,
-                    Group.stage == "generating",
+                    GroupRow.study_id == self.study_id,
+                    GroupRow.stage == "generating",
                 )
             ).all()
 

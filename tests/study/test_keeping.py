@@ -16,7 +16,7 @@ from commonweal.study.domain.quick import open_session, quick_study
 from commonweal.study.simulation.bots import Browser
 from commonweal.study.storage.clock import ManualClock
 from commonweal.study.storage.store import Store
-from commonweal.study.web.app import Site
+from commonweal.study.web.app import App
 from commonweal.study.web.routes import asgi
 
 QUESTIONS = ["Should buses be free?", "Should shops be shut?"]
@@ -25,16 +25,14 @@ RESEARCH = re.compile(r"\b(study|research\w*|round counts|paid|Studie|Forsch\w*)
 
 @pytest.fixture
 def room(tmp_path):
-    """(The site, its clock, the facilitator, three people) of a session that is over."""
+    """(The app, its clock, the facilitator, three people) of a session that is over."""
     clock = ManualClock()
     store = Store(f"sqlite:///{tmp_path}/quick.db", clock=clock)
     study_id, token = open_session(store, quick_study(QUESTIONS))
-    site = Site(
-        store, study_id, writer=ScriptedWriter(), base_url="http://here", in_background=False
-    )
-    facilitator = Browser(TestClient(asgi(site)))
+    app = App(store, study_id, writer=ScriptedWriter(), base_url="http://here", in_background=False)
+    facilitator = Browser(TestClient(asgi(app)))
     facilitator.get(f"/f/{token}")
-    people = [Browser(TestClient(asgi(site))) for _ in range(3)]
+    people = [Browser(TestClient(asgi(app))) for _ in range(3)]
     seen = []
     for each in people:
         each.get("/join")
@@ -47,7 +45,7 @@ def room(tmp_path):
             each.get("/here")
             each.send("/here/opinion", text=OPINION)
             seen.append(each.html)
-        site.worker.run_once()
+        app.worker.run_once()
         for each, agreement in zip(people, (6, 6, 2), strict=True):
             each.get("/here")
             for _ in range(3):
@@ -61,7 +59,7 @@ def room(tmp_path):
         people[0].get(path)
         seen.append(people[0].html)
     people[0].get("/here")
-    yield site, clock, facilitator, people, seen
+    yield app, clock, facilitator, people, seen
     store.close()
 
 
@@ -71,7 +69,7 @@ def address(person):
 
 @pytest.mark.heavy
 def test_the_result_stays_on_the_phones_and_under_a_link_for_a_set_time(room):
-    site, clock, facilitator, people, _ = room
+    app, clock, facilitator, people, _ = room
     for question in QUESTIONS:
         assert question in people[0].html
     assert people[0].html.count("the 3 who rated it are between agreement and disagreement") == 2
@@ -79,7 +77,7 @@ def test_the_result_stays_on_the_phones_and_under_a_link_for_a_set_time(room):
     assert {address(each) for each in people} == {path}
     assert f"http://here{path}" in facilitator.get("/facilitator").text
     # Somebody with no cookie at all, up to the last second and no longer.
-    stranger = TestClient(asgi(site))
+    stranger = TestClient(asgi(app))
     clock.move_to(clock.now() + 86_400 * RESULT_DAYS - 1)
     page = stranger.get(path).text
     assert page.count("the 3 who rated it are between agreement and disagreement") == 2
@@ -98,9 +96,9 @@ def test_the_result_stays_on_the_phones_and_under_a_link_for_a_set_time(room):
 
 @pytest.mark.attack("access", "guesses at links and streams")
 def test_nobody_guesses_the_link(room):
-    site, _, _, people, _ = room
+    app, _, _, people, _ = room
     path = address(people[0])
-    stranger = TestClient(asgi(site))
+    stranger = TestClient(asgi(app))
     for wrong in (path[:-1], path[:-1] + ("0" if path[-1] != "0" else "1"), "/r/x", "/r/é"):
         assert stranger.get(wrong).status_code == 404
 

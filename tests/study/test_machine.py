@@ -12,16 +12,16 @@ from study_making import OPINION, Place, ScriptedWriter, small_study
 from commonweal.study.domain import answers, machine, people
 from commonweal.study.domain.pages import current_page
 from commonweal.study.storage.tables import (
-    Draft,
-    Event,
-    Group,
-    Job,
-    Member,
-    Participant,
-    Presentation,
-    Rating,
-    Round,
-    Statement,
+    DraftRow,
+    EventRow,
+    GroupRow,
+    JobRow,
+    MemberRow,
+    ParticipantRow,
+    PresentationRow,
+    RatingRow,
+    RoundRow,
+    StatementRow,
 )
 from commonweal.study.writing.jobs import Worker
 
@@ -47,7 +47,7 @@ def play(place, ids, writer=None, until="end", limit=400):
 
 def outcomes(place, ids):
     with place.store.read() as db:
-        return [db.get(Participant, i).outcome for i in ids]
+        return [db.get(ParticipantRow, i).outcome for i in ids]
 
 
 def count(place, what, *where):
@@ -61,18 +61,18 @@ def test_two_whole_rounds(place):
     writer = ScriptedWriter()
     play(place, ids, writer)
     assert outcomes(place, ids) == ["complete"] * 4
-    assert count(place, Round) == 2
+    assert count(place, RoundRow) == 2
     # Two arms a round, three statements shown, two passes of four people, and the position.
     assert len(writer.tasks) == 4
-    assert count(place, Rating) == 2 * (4 * 3 * 2 + 4)
-    assert count(place, Statement, Statement.shown) == 6
+    assert count(place, RatingRow) == 2 * (4 * 3 * 2 + 4)
+    assert count(place, StatementRow, StatementRow.shown) == 6
     with place.store.read() as db:
-        questions = db.scalars(select(Round.question_id)).all()
+        questions = db.scalars(select(RoundRow.question_id)).all()
         assert len(set(questions)) == 2
-        for row in db.scalars(select(Round)):
+        for row in db.scalars(select(RoundRow)):
             assert row.statement_id is not None
             assert set(row.provenance) == {"first", "second"}
-        for shown in db.scalars(select(Statement).where(Statement.shown)):
+        for shown in db.scalars(select(StatementRow).where(StatementRow.shown)):
             assert shown.alpha is not None
             assert shown.rank is not None
 
@@ -82,7 +82,7 @@ def test_the_same_statement_is_picked_once_and_the_next_best_after_it(place):
     play(place, ids, until="rate")
     with place.store.read() as db:
         picked = db.scalars(
-            select(Statement).where(Statement.pick.is_not(None)).order_by(Statement.pick)
+            select(StatementRow).where(StatementRow.pick.is_not(None)).order_by(StatementRow.pick)
         ).all()
     # The writer's predictions rise with the number: c04 and c03 of the first arm, c08 of the other.
     assert [(each.name, each.rank) for each in picked] == [("c04", 1), ("c03", 2), ("c08", 1)]
@@ -93,7 +93,7 @@ def test_a_late_joiner_waits_for_the_next_group(place):
     (late,) = place.join(1)
     play(place, ids, until="rate")
     assert place.page(late).kind == "lobby"
-    assert count(place, Member, Member.participant_id == late) == 0
+    assert count(place, MemberRow, MemberRow.participant_id == late) == 0
     others = place.join(3)
     assert [place.page(i).kind for i in (late, *others)] == ["position"] * 4
 
@@ -103,8 +103,8 @@ def test_at_the_waiting_rooms_deadline_a_smaller_group_will_do(place):
     place.clock.move_to(place.clock.now() + 560)
     assert [place.page(i).kind for i in ids] == ["lobby"] * 3
     place.clock.move_to(place.clock.now() + 41)
-    with place.turn() as turn:
-        machine.sweep(turn)
+    with place.transaction() as tx:
+        machine.sweep(tx)
     assert [place.page(i).kind for i in ids] == ["position"] * 3
 
 
@@ -120,8 +120,8 @@ def test_who_has_closed_the_page_is_put_into_no_group(place):
 def test_too_few_at_the_waiting_rooms_deadline_are_released(place):
     ids = place.join(2)
     place.clock.move_to(place.clock.now() + 601)
-    with place.turn() as turn:
-        machine.sweep(turn)
+    with place.transaction() as tx:
+        machine.sweep(tx)
     assert outcomes(place, ids) == ["no_group"] * 2
 
 
@@ -131,8 +131,8 @@ def test_whoever_is_late_with_the_opinion_is_released_and_three_go_on(place):
         place.act(person)
         place.act(person)
     place.clock.move_to(place.clock.now() + 481)
-    with place.turn() as turn:
-        machine.sweep(turn)
+    with place.transaction() as tx:
+        machine.sweep(tx)
     assert outcomes(place, ids) == [None, None, None, "timed_out"]
     assert place.page(ids[0]).waiting_for == "generating"
     assert place.page(ids[3]).kind == "end"
@@ -143,8 +143,8 @@ def test_two_that_are_left_are_regrouped_and_get_no_question_twice(place):
     ids = place.join(4)
     play(place, ids, until="result")
     for person in ids[:2]:
-        with place.turn() as turn:
-            people.leave(turn, turn.db.get(Participant, person))
+        with place.transaction() as tx:
+            people.leave(tx, tx.db.get(ParticipantRow, person))
     for person in ids[2:]:
         place.act(person)
     assert [place.page(i).kind for i in ids[2:]] == ["lobby"] * 2
@@ -157,7 +157,7 @@ def test_two_that_are_left_are_regrouped_and_get_no_question_twice(place):
     assert [place.page(i).kind for i in others] == ["lobby"] * 2
     with place.store.read() as db:
         had = db.scalars(
-            select(Round.question_id).join(Member).where(Member.participant_id == ids[2])
+            select(RoundRow.question_id).join(MemberRow).where(MemberRow.participant_id == ids[2])
         ).all()
     assert len(had) == len(set(had))
 
@@ -168,8 +168,8 @@ def test_who_leaves_after_a_round_gets_the_partial_code(place):
     for person in ids:
         place.act(person)
     assert place.page(ids[0]).round_number == 2
-    with place.turn() as turn:
-        people.leave(turn, turn.db.get(Participant, ids[0]))
+    with place.transaction() as tx:
+        people.leave(tx, tx.db.get(ParticipantRow, ids[0]))
     assert outcomes(place, ids)[0] == "partial"
 
 
@@ -178,8 +178,8 @@ def test_everybody_waits_only_for_those_who_are_there(place):
     for person in ids[:3]:
         place.act(person)
         place.act(person)
-    with place.turn() as turn:
-        people.leave(turn, turn.db.get(Participant, ids[3]), outcome="removed", actor="ada")
+    with place.transaction() as tx:
+        people.leave(tx, tx.db.get(ParticipantRow, ids[3]), outcome="removed", actor="ada")
     assert place.page(ids[0]).waiting_for == "generating"
     assert outcomes(place, ids)[3] == "removed"
 
@@ -187,21 +187,21 @@ def test_everybody_waits_only_for_those_who_are_there(place):
 def test_more_time_is_given_ten_times(place):
     ids = place.join(4)
     before = place.page(ids[0]).deadline
-    with place.turn() as turn:
-        person = turn.db.get(Participant, ids[0])
-        given = [people.more_time(turn, person) for _ in range(12)]
+    with place.transaction() as tx:
+        person = tx.db.get(ParticipantRow, ids[0])
+        given = [people.more_time(tx, person) for _ in range(12)]
     assert given == [True] * 10 + [False] * 2
     assert place.page(ids[1]).deadline == before + 600
 
 
 def test_a_paused_group_stands_still(place):
     ids = place.join(4)
-    with place.turn() as turn:
-        group = turn.db.scalars(select(Group)).one()
-        group.paused_at = turn.now
+    with place.transaction() as tx:
+        group = tx.db.scalars(select(GroupRow)).one()
+        group.paused_at = tx.now
     place.clock.move_to(place.clock.now() + 10_000)
-    with place.turn() as turn:
-        machine.sweep(turn)
+    with place.transaction() as tx:
+        machine.sweep(tx)
     assert [place.page(i).kind for i in ids] == ["position"] * 4
 
 
@@ -212,7 +212,7 @@ def test_dead_models_strand_nobody(place):
     assert page.results == ()
     assert page.round.statement_id is None
     with place.store.read() as db:
-        job = db.scalars(select(Job)).one()
+        job = db.scalars(select(JobRow)).one()
         assert (job.status, job.n_attempts) == ("failed", 2)
         assert job.error == "first: dead; second: dead"
 
@@ -224,8 +224,8 @@ def test_a_worker_that_hangs_for_ever_strands_nobody(place):
         place.act(person)
     page = place.page(ids[0])
     place.clock.move_to(page.deadline)
-    with place.turn() as turn:
-        machine.sweep(turn)
+    with place.transaction() as tx:
+        machine.sweep(tx)
     assert [place.page(i).kind for i in ids] == ["result"] * 4
 
 
@@ -235,26 +235,26 @@ def test_the_fallback_arm_writes_after_the_last_attempt(database_url):
     writer = ScriptedWriter(failures=["dead"] * 2)
     play(place, ids, writer, until="rate")
     assert [task.arm.name for task in writer.tasks] == ["first", "second", "second"]
-    assert count(place, Statement, Statement.shown) == 1
+    assert count(place, StatementRow, StatementRow.shown) == 1
 
 
 def test_answers_to_other_pages_change_nothing(place):
     ids = place.join(4)
     page = place.page(ids[0])
-    with place.turn() as turn:
-        me, other = (turn.db.get(Participant, i) for i in ids[:2])
-        of_another = answers.rate(turn, other, page.presentation.id, 4, None)
+    with place.transaction() as tx:
+        me, other = (tx.db.get(ParticipantRow, i) for i in ids[:2])
+        of_another = answers.rate(tx, other, page.presentation.id, 4, None)
         assert of_another == "not_asked"
-        assert answers.write_opinion(turn, me, page.round.id, OPINION) == "not_asked"  # not yet
-        assert answers.rate(turn, me, page.presentation.id, 4, None) is None
-        assert answers.rate(turn, me, page.presentation.id, 1, None) == "not_asked"  # sent twice
-        assert not answers.leave_result(turn, me, page.round.id)
+        assert answers.write_opinion(tx, me, page.round.id, OPINION) == "not_asked"  # not yet
+        assert answers.rate(tx, me, page.presentation.id, 4, None) is None
+        assert answers.rate(tx, me, page.presentation.id, 1, None) == "not_asked"  # sent twice
+        assert not answers.leave_result(tx, me, page.round.id)
     asked = place.page(ids[1]).presentation.id
-    with place.turn() as turn:
-        other = turn.db.get(Participant, ids[1])
+    with place.transaction() as tx:
+        other = tx.db.get(ParticipantRow, ids[1])
         for value in (0, 8, -1, None):
-            assert answers.rate(turn, other, asked, value, None) == "missing_one"
-    assert count(place, Rating) == 1
+            assert answers.rate(tx, other, asked, value, None) == "missing_one"
+    assert count(place, RatingRow) == 1
     assert place.page(ids[0]).kind == "opinion"
 
 
@@ -262,38 +262,38 @@ def test_an_opinion_of_the_wrong_length_stays_as_a_draft(place):
     ids = place.join(4)
     place.act(ids[0])
     page = place.page(ids[0])
-    with place.turn() as turn:
-        person = turn.db.get(Participant, ids[0])
-        assert answers.write_opinion(turn, person, page.round.id, "Short.") == "too_short"
-        assert answers.write_opinion(turn, person, page.round.id, "x" * 1501) == "too_long"
-        turn.db.flush()
-        assert current_page(turn, person).draft == "x" * 1501
+    with place.transaction() as tx:
+        person = tx.db.get(ParticipantRow, ids[0])
+        assert answers.write_opinion(tx, person, page.round.id, "Short.") == "too_short"
+        assert answers.write_opinion(tx, person, page.round.id, "x" * 1501) == "too_long"
+        tx.db.flush()
+        assert current_page(tx, person).draft == "x" * 1501
 
 
 def test_a_draft_that_arrives_after_its_opinion_is_not_a_mistake(place):
     ids = place.join(4)
     place.act(ids[0])
     round_id = place.page(ids[0]).round.id
-    with place.turn() as turn:
-        person = turn.db.get(Participant, ids[0])
-        assert answers.write_opinion(turn, person, round_id, "word " * 20) is None
-        turn.db.flush()
-        assert answers.save_draft(turn, person, round_id, "word " * 19)
-        assert not answers.save_draft(turn, person, round_id + 1, "another round's")
-        turn.db.flush()
-        assert turn.db.scalar(select(func.count()).select_from(Draft)) == 0
+    with place.transaction() as tx:
+        person = tx.db.get(ParticipantRow, ids[0])
+        assert answers.write_opinion(tx, person, round_id, "word " * 20) is None
+        tx.db.flush()
+        assert answers.save_draft(tx, person, round_id, "word " * 19)
+        assert not answers.save_draft(tx, person, round_id + 1, "another round's")
+        tx.db.flush()
+        assert tx.db.scalar(select(func.count()).select_from(DraftRow)) == 0
 
 
 def test_ratings_and_events_cannot_be_changed(place):
     ids = place.join(4)
     place.act(ids[0])
     for statement in (
-        update(Rating).values(agreement=1),
-        update(Event).values(actor="nobody"),
-        update(Presentation).values(shown_at=0.0),
+        update(RatingRow).values(agreement=1),
+        update(EventRow).values(actor="nobody"),
+        update(PresentationRow).values(shown_at=0.0),
     ):
-        with pytest.raises(DBAPIError, match="append-only"), place.turn() as turn:
-            turn.db.execute(statement)
+        with pytest.raises(DBAPIError, match="append-only"), place.transaction() as tx:
+            tx.db.execute(statement)
 
 
 @pytest.mark.heavy
@@ -301,7 +301,7 @@ def test_every_rating_has_its_times(place):
     ids = place.join(4)
     play(place, ids)
     with place.store.read() as db:
-        rows = db.execute(select(Presentation, Rating).join(Rating)).all()
+        rows = db.execute(select(PresentationRow, RatingRow).join(RatingRow)).all()
         assert rows
         for presentation, rating in rows:
             assert presentation.written_at <= presentation.shown_at == rating.shown_at
@@ -342,4 +342,4 @@ def test_people_at_once(database_url):
     writing.join(10)
     assert not failed
     assert outcomes(place, ids) == ["complete"] * 8
-    assert count(place, Rating) == 4 * (4 * 3 * 2 + 4)
+    assert count(place, RatingRow) == 4 * (4 * 3 * 2 + 4)

@@ -20,16 +20,16 @@ from commonweal.study.domain import answers, faults, machine, people, privacy
 from commonweal.study.domain.lobby import PRESENT_SECONDS
 from commonweal.study.export.dataset import export_study
 from commonweal.study.storage.tables import (
-    Critique,
-    Group,
-    Job,
-    Member,
-    Opinion,
-    Participant,
-    Presentation,
-    Rating,
-    Round,
-    Statement,
+    CritiqueRow,
+    GroupRow,
+    JobRow,
+    MemberRow,
+    OpinionRow,
+    ParticipantRow,
+    PresentationRow,
+    RatingRow,
+    RoundRow,
+    StatementRow,
 )
 from commonweal.study.writing import held_texts, jobs
 
@@ -81,9 +81,9 @@ class Groups(RuleBasedStateMachine):
             first = dataset.rounds.filter(dataset.rounds["revises_round_id"].is_null())["round_id"]
             written = dataset.opinions.filter(dataset.opinions["round_id"].is_in(first.implode()))
             for table, rows in (
-                (Opinion, written),
-                (Round, dataset.rounds),
-                (Critique, dataset.critiques),
+                (OpinionRow, written),
+                (RoundRow, dataset.rounds),
+                (CritiqueRow, dataset.critiques),
             ):
                 assert rows.height == db.scalar(select(func.count()).select_from(table))
 
@@ -158,41 +158,41 @@ class Groups(RuleBasedStateMachine):
         person = data.draw(st.sampled_from([p for p, old in self.old_forms.items() if old]))
         kind, number = data.draw(st.sampled_from(self.old_forms[person]))
         page = self._look(person)
-        with self.place.turn() as turn:
-            row = turn.db.get(Participant, person)
-            before = turn.db.scalar(select(func.count()).select_from(Rating))
+        with self.place.transaction() as tx:
+            row = tx.db.get(ParticipantRow, person)
+            before = tx.db.scalar(select(func.count()).select_from(RatingRow))
             if kind == "rate" and not (page.presentation and page.presentation.id == number):
-                assert answers.rate(turn, row, number, 1, 1) == "not_asked"
-                assert turn.db.scalar(select(func.count()).select_from(Rating)) == before
+                assert answers.rate(tx, row, number, 1, 1) == "not_asked"
+                assert tx.db.scalar(select(func.count()).select_from(RatingRow)) == before
             elif kind == "opinion" and not (page.kind == kind and page.round.id == number):
-                n_before = turn.db.scalar(select(func.count()).select_from(Opinion))
-                assert answers.write_opinion(turn, row, number, OPINION) == "not_asked"
-                assert turn.db.scalar(select(func.count()).select_from(Opinion)) == n_before
+                n_before = tx.db.scalar(select(func.count()).select_from(OpinionRow))
+                assert answers.write_opinion(tx, row, number, OPINION) == "not_asked"
+                assert tx.db.scalar(select(func.count()).select_from(OpinionRow)) == n_before
             elif kind == "critique" and not (page.kind == kind and page.round.id == number):
-                n_before = turn.db.scalar(select(func.count()).select_from(Critique))
-                assert answers.write_critique(turn, row, number, "Again.") == "not_asked"
-                assert turn.db.scalar(select(func.count()).select_from(Critique)) == n_before
+                n_before = tx.db.scalar(select(func.count()).select_from(CritiqueRow))
+                assert answers.write_critique(tx, row, number, "Again.") == "not_asked"
+                assert tx.db.scalar(select(func.count()).select_from(CritiqueRow)) == n_before
             elif kind == "result" and not (page.kind == kind and page.round.id == number):
-                assert not answers.leave_result(turn, row, number)
+                assert not answers.leave_result(tx, row, number)
 
     @precondition(lambda self: self.people)
     @rule(data=st.data(), removed=st.booleans())
     def leave(self, data, removed):
-        with self.place.turn() as turn:
-            row = turn.db.get(Participant, self._person(data))
-            people.leave(turn, row, outcome="removed" if removed else "left")
+        with self.place.transaction() as tx:
+            row = tx.db.get(ParticipantRow, self._person(data))
+            people.leave(tx, row, outcome="removed" if removed else "left")
 
     @precondition(lambda self: len(self.people) > 3)
     @rule(data=st.data())
     def delete(self, data):
         person = self._person(data)
-        with self.place.turn() as turn:
+        with self.place.transaction() as tx:
             gone = set(
-                turn.db.scalars(
-                    select(Presentation.id).where(Presentation.participant_id == person)
+                tx.db.scalars(
+                    select(PresentationRow.id).where(PresentationRow.participant_id == person)
                 )
             )
-            privacy.delete_data(turn, turn.db.get(Participant, person))
+            privacy.delete_data(tx, tx.db.get(ParticipantRow, person))
         self.people.remove(person)
         self.old_forms.pop(person, None)
         for each in gone:
@@ -201,31 +201,33 @@ class Groups(RuleBasedStateMachine):
     @precondition(lambda self: self.people)
     @rule(data=st.data())
     def more_time(self, data):
-        with self.place.turn() as turn:
-            people.more_time(turn, turn.db.get(Participant, self._person(data)))
+        with self.place.transaction() as tx:
+            people.more_time(tx, tx.db.get(ParticipantRow, self._person(data)))
 
     @precondition(lambda self: self.place is not None)
     @rule(seconds=st.sampled_from([1, 20, 60, 200, 500, 1000]))
     def time_passes(self, seconds):
         self.place.clock.move_to(self.place.clock.now() + seconds)
-        with self.place.turn() as turn:
-            machine.sweep(turn)
+        with self.place.transaction() as tx:
+            machine.sweep(tx)
 
     @precondition(lambda self: self.place is not None)
     @rule()
     def pause_or_go_on(self):
-        with self.place.turn() as turn:
-            for group in turn.db.scalars(select(Group).where(Group.stage.not_in(machine.ENDED))):
+        with self.place.transaction() as tx:
+            for group in tx.db.scalars(
+                select(GroupRow).where(GroupRow.stage.not_in(machine.ENDED))
+            ):
                 if group.paused_at is None:
-                    machine.pause(turn, group, actor="ada")
+                    machine.pause(tx, group, actor="ada")
                 else:
-                    machine.resume(turn, group, actor="ada")
+                    machine.resume(tx, group, actor="ada")
 
     @precondition(lambda self: self.place is not None)
     @rule()
     def a_worker_claims(self):
-        with self.place.turn() as turn:
-            if (found := jobs.claim(turn)) is not None:
+        with self.place.transaction() as tx:
+            if (found := jobs.claim(tx)) is not None:
                 self.claimed.append(found)
 
     @precondition(lambda self: self.claimed)
@@ -233,18 +235,18 @@ class Groups(RuleBasedStateMachine):
     def a_worker_returns(self, data, failing):
         """Also one whose lease ran out long ago, and one that returns twice."""
         claimed = data.draw(st.sampled_from(self.claimed))
-        with self.place.turn() as turn:
+        with self.place.transaction() as tx:
             try:
                 writer = ScriptedWriter(["dead"] if failing == 0 else [])
                 written = {
                     task.arm.name: writer.write(task, timeout_seconds=1) for task in claimed.tasks
                 }
             except EngineError as error:
-                failure = jobs.Failure(type(error).__name__, str(error))
-                jobs.fail(turn, claimed, {"first": failure})
+                failure = jobs.ArmFailure(type(error).__name__, str(error))
+                jobs.fail(tx, claimed, {"first": failure})
                 return
-            round_id = turn.db.get(Job, claimed.job_id).round_id
-            if jobs.finish(turn, claimed, written):
+            round_id = tx.db.get(JobRow, claimed.job_id).round_id
+            if jobs.finish(tx, claimed, written):
                 assert round_id not in self.finished_rounds
                 self.finished_rounds.add(round_id)
 
@@ -256,17 +258,17 @@ class Groups(RuleBasedStateMachine):
             pass
         with self.place.store.read() as db:
             self.finished_rounds |= set(
-                db.scalars(select(Job.round_id).where(Job.status == "done"))
+                db.scalars(select(JobRow.round_id).where(JobRow.status == "done"))
             )
 
     @precondition(lambda self: self.place is not None)
     @rule(approved=st.booleans())
     def a_moderator_decides(self, approved):
-        with self.place.turn() as turn:
-            for kind, row, _ in held_texts.waiting_texts(turn):
+        with self.place.transaction() as tx:
+            for kind, row, _ in held_texts.waiting_texts(tx):
                 decision = "approved" if approved else "rejected"
-                assert held_texts.decide(turn, kind, row.id, decision, actor="ada")
-                turn.db.flush()
+                assert held_texts.decide(tx, kind, row.id, decision, actor="ada")
+                tx.db.flush()
 
     # ------------------------------------------------------------------------- what must hold
 
@@ -289,29 +291,29 @@ class Groups(RuleBasedStateMachine):
             return
         now = self.place.clock.now()
         lobby = self.place.config.timings_seconds.lobby
-        with self.place.turn() as turn:
-            machine.sweep(turn)
+        with self.place.transaction() as tx:
+            machine.sweep(tx)
         with self.place.store.read() as db:
-            for group in db.scalars(select(Group).where(Group.stage.not_in(machine.ENDED))):
+            for group in db.scalars(select(GroupRow).where(GroupRow.stage.not_in(machine.ENDED))):
                 assert group.paused_at is not None or group.deadline > now
                 active = db.scalars(
-                    select(Participant.id).where(
-                        Participant.group_id == group.id, Participant.outcome.is_(None)
+                    select(ParticipantRow.id).where(
+                        ParticipantRow.group_id == group.id, ParticipantRow.outcome.is_(None)
                     )
                 ).all()
                 assert active or group.paused_at is not None, "a group of nobody goes on"
             for person in db.scalars(
-                select(Participant).where(
-                    Participant.stage == "lobby", Participant.outcome.is_(None)
+                select(ParticipantRow).where(
+                    ParticipantRow.stage == "lobby", ParticipantRow.outcome.is_(None)
                 )
             ):
                 assert person.stage_since + lobby > now
             for person in db.scalars(
-                select(Participant).where(
-                    Participant.stage == "group", Participant.outcome.is_(None)
+                select(ParticipantRow).where(
+                    ParticipantRow.stage == "group", ParticipantRow.outcome.is_(None)
                 )
             ):
-                assert db.get(Group, person.group_id).stage not in machine.ENDED, "stranded"
+                assert db.get(GroupRow, person.group_id).stage not in machine.ENDED, "stranded"
 
     @invariant()
     def who_could_make_a_group_does_not_wait(self):
@@ -321,18 +323,18 @@ class Groups(RuleBasedStateMachine):
         now, questions = self.place.clock.now(), {q.key for q in self.place.config.questions}
         with self.place.store.read() as db:
             there = db.scalars(
-                select(Participant.id).where(
-                    Participant.stage == "lobby",
-                    Participant.outcome.is_(None),
-                    Participant.last_seen_at >= now - PRESENT_SECONDS,
+                select(ParticipantRow.id).where(
+                    ParticipantRow.stage == "lobby",
+                    ParticipantRow.outcome.is_(None),
+                    ParticipantRow.last_seen_at >= now - PRESENT_SECONDS,
                 )
             ).all()
             had = {
                 person: set(
                     db.scalars(
-                        select(Round.question_id)
-                        .join(Member)
-                        .where(Member.participant_id == person)
+                        select(RoundRow.question_id)
+                        .join(MemberRow)
+                        .where(MemberRow.participant_id == person)
                     )
                 )
                 for person in there
@@ -346,10 +348,12 @@ class Groups(RuleBasedStateMachine):
             return
         with self.place.store.read() as db:
             now = {}
-            for rating, shown in db.execute(select(Rating, Presentation).join(Presentation)):
+            for rating, shown in db.execute(
+                select(RatingRow, PresentationRow).join(PresentationRow)
+            ):
                 assert shown.written_at <= shown.shown_at <= rating.submitted_at
                 if shown.statement_id is not None:
-                    statement = db.get(Statement, shown.statement_id)
+                    statement = db.get(StatementRow, shown.statement_id)
                     assert statement.shown
                     assert statement.screening in ("clear", "approved")
                 now[rating.presentation_id] = (rating.agreement, rating.quality)
@@ -362,21 +366,23 @@ class Groups(RuleBasedStateMachine):
         if self.place is None:
             return
         with self.place.store.read() as db:
-            for row in db.scalars(select(Round)):
+            for row in db.scalars(select(RoundRow)):
                 there = set(
-                    db.scalars(select(Member.participant_id).where(Member.round_id == row.id))
+                    db.scalars(select(MemberRow.participant_id).where(MemberRow.round_id == row.id))
                 )
                 before = self.members.setdefault(row.id, there)
                 assert there <= before, "somebody entered a running round"
                 self.members[row.id] = there
-            n_jobs = db.execute(select(Job.round_id, func.count()).group_by(Job.round_id)).all()
+            n_jobs = db.execute(
+                select(JobRow.round_id, func.count()).group_by(JobRow.round_id)
+            ).all()
             assert all(n == 1 for _, n in n_jobs)
             twice = db.execute(
-                select(Member.participant_id, Round.question_id)
-                .join(Round)
-                .where(Round.revises_id.is_(None))
-                .where(Round.fell_short.is_(False))  # whoever was left by others has it again
-                .group_by(Member.participant_id, Round.question_id)
+                select(MemberRow.participant_id, RoundRow.question_id)
+                .join(RoundRow)
+                .where(RoundRow.revises_id.is_(None))
+                .where(RoundRow.fell_short.is_(False))  # whoever was left by others has it again
+                .group_by(MemberRow.participant_id, RoundRow.question_id)
                 .having(func.count() > 1)
             ).all()
             assert not twice, "a question twice"

@@ -15,10 +15,10 @@ from starlette.testclient import TestClient
 from test_connections import opened, running
 from web_making import Served, to_opinions
 
-from commonweal.study.storage.tables import Opinion, Participant
+from commonweal.study.storage.tables import OpinionRow, ParticipantRow
 from commonweal.study.web import server
 from commonweal.study.web.connections import MAX_HEAD_BYTES, MAX_REQUEST_BYTES, Unfinished
-from commonweal.study.web.visit import MAX_BODY_BYTES
+from commonweal.study.web.request import MAX_BODY_BYTES
 
 START = b"GET /join HTTP/1.1\r\nHost: here\r\n"
 FORM = (
@@ -61,7 +61,7 @@ def flood(one, start, piece, n_bytes):
     ids=["a header", "headers", "an address", "a form", "a body of GET", "chunks", "trailers"],
 )
 def test_what_has_no_end_is_cut_off(served, start, piece):
-    with running(served.site, Unfinished()) as port, ExitStack() as stack:
+    with running(served.app, Unfinished()) as port, ExitStack() as stack:
         (one,) = opened(stack, port, 1, b"")
         taken = flood(one, start, piece, 100_000_000)
         # What stands in the system's buffers was taken by nobody.
@@ -71,7 +71,7 @@ def test_what_has_no_end_is_cut_off(served, start, piece):
 
 def test_what_is_as_large_as_may_be_is_answered(served):
     """The limits are above what is asked for: a large form is told so, a large cookie is none."""
-    with running(served.site, Unfinished()) as port:
+    with running(served.app, Unfinished()) as port:
         address = f"http://127.0.0.1:{port}"
         cookie = {"cookie": f"other={'x' * (MAX_HEAD_BYTES // 2)}"}
         assert httpx.get(f"{address}/join", headers=cookie).status_code == 200
@@ -105,7 +105,7 @@ def test_other_methods_change_nothing(served, method):
         assert answer.status_code == (200 if method == "HEAD" else 405) or (
             method == "HEAD" and answer.status_code in (303, 405)
         )
-    assert (served.count(Participant), served.count(Opinion)) == (4, 0)
+    assert (served.count(ParticipantRow), served.count(OpinionRow)) == (4, 0)
     assert client.get("/here").status_code == 200
 
 
@@ -167,14 +167,14 @@ def test_no_host_header_is_a_fault_or_a_link(served, host):
 
 def behind_proxy(served, **headers):
     """A client of a server that believes the proxy that the client is."""
-    config = server.configuration(served.site, trusted_proxy="testclient, 192.0.2.1")
+    config = server.configuration(served.app, trusted_proxy="testclient, 192.0.2.1")
     config.load()
     return TestClient(config.loaded_app, headers=headers)
 
 
 @pytest.mark.attack("one address", "X-Forwarded-For: made up, behind a proxy and without one")
 def test_nobody_chooses_their_own_address(served):
-    served.site.limits.per_address = 5
+    served.app.limits.per_address = 5
     # Without a proxy that is trusted it says nothing.
     spoofed = [
         served.client(**{"x-forwarded-for": f"203.0.113.{n}", "forwarded": f"for=203.0.113.{n}"})
@@ -202,5 +202,5 @@ def test_another_studys_cookies_are_nobodys_here(served, tmp_path):
     mine.get("/join")
     mine.send("/join", button="agree")
     assert mine.headings == ["How it works"]
-    assert served.count(Participant) == 2
+    assert served.count(ParticipantRow) == 2
     other.place.store.close()

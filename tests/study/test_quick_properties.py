@@ -16,7 +16,14 @@ from study_making import Place, ScriptedWriter
 
 from commonweal.study.domain import lobby, machine, people, quick, revisions
 from commonweal.study.domain.researchers import extend
-from commonweal.study.storage.tables import Group, Job, Opinion, Participant, Round, Statement
+from commonweal.study.storage.tables import (
+    GroupRow,
+    JobRow,
+    OpinionRow,
+    ParticipantRow,
+    RoundRow,
+    StatementRow,
+)
 from commonweal.study.writing import jobs
 
 NEXT = {
@@ -37,8 +44,8 @@ class Session(RuleBasedStateMachine):
         config = quick.quick_study(["Should buses be free?", "Should shops be shut?"])
         self.place = Place(f"sqlite:///{self.folder.name}/quick.db", config, "quick")
         self.people = self.place.join(n)
-        with self.place.turn() as turn:
-            assert lobby.start_by_facilitator(turn)
+        with self.place.transaction() as tx:
+            assert lobby.start_by_facilitator(tx)
         self.texts: dict[int, str] = {}
 
     def teardown(self):
@@ -46,8 +53,8 @@ class Session(RuleBasedStateMachine):
             self.place.store.close()
             self.folder.cleanup()
 
-    def group(self, turn):
-        return turn.db.scalars(select(Group)).one()
+    def group(self, tx):
+        return tx.db.scalars(select(GroupRow)).one()
 
     @rule(n=st.integers(1, 5), only=st.integers(0, 3))
     def people_go_on(self, n, only):
@@ -64,32 +71,32 @@ class Session(RuleBasedStateMachine):
 
     @rule()
     def pause(self):
-        with self.place.turn() as turn:
-            machine.pause(turn, self.group(turn), actor="facilitator")
+        with self.place.transaction() as tx:
+            machine.pause(tx, self.group(tx), actor="facilitator")
 
     @rule()
     def resume(self):
-        with self.place.turn() as turn:
-            group = self.group(turn)
+        with self.place.transaction() as tx:
+            group = self.group(tx)
             paused, stage, round_id = group.paused_at, group.stage, group.round_id
-            left = group.deadline - (paused or turn.now)
-            machine.resume(turn, group, actor="facilitator")
+            left = group.deadline - (paused or tx.now)
+            machine.resume(tx, group, actor="facilitator")
             if paused and (group.stage, group.round_id) == (stage, round_id):
-                assert group.deadline - turn.now == pytest.approx(left)
+                assert group.deadline - tx.now == pytest.approx(left)
 
     @rule(seconds=st.sampled_from([120.0, 600.0]))
     def put_off(self, seconds):
-        with self.place.turn() as turn:
-            group = self.group(turn)
+        with self.place.transaction() as tx:
+            group = self.group(tx)
             if group.stage in machine.EXTENDABLE:
-                extend(turn, group, seconds, actor="facilitator")
+                extend(tx, group, seconds, actor="facilitator")
 
     @rule()
     def close(self):
-        with self.place.turn() as turn:
-            group = self.group(turn)
+        with self.place.transaction() as tx:
+            group = self.group(tx)
             stage, before = group.stage, group.round_id
-            if not quick.close_stage(turn, group):
+            if not quick.close_stage(tx, group):
                 assert group.stage == stage
                 return
             assert group.paused_at is None
@@ -98,55 +105,57 @@ class Session(RuleBasedStateMachine):
 
     @rule()
     def ask_what_people_would_change(self):
-        with self.place.turn() as turn:
-            group = self.group(turn)
-            row = turn.db.get(Round, group.round_id)
+        with self.place.transaction() as tx:
+            group = self.group(tx)
+            row = tx.db.get(RoundRow, group.round_id)
             can = group.stage == "result" and row.statement_id is not None and row.revision < 3
-            assert machine.revise(turn, group, actor="facilitator") == can
+            assert machine.revise(tx, group, actor="facilitator") == can
             if can:
-                after = turn.db.get(Round, group.round_id)
+                after = tx.db.get(RoundRow, group.round_id)
                 assert (group.stage, after.revises_id) == ("critique", row.id)
                 assert after.number == row.number
 
     @rule(text=st.sampled_from(["", "We agree on what the facilitator wrote."]))
     def change_the_statement_by_hand(self, text):
-        with self.place.turn() as turn:
-            group = self.group(turn)
-            taken = revisions.edit(turn, group, text, actor="facilitator") is None
+        with self.place.transaction() as tx:
+            group = self.group(tx)
+            taken = revisions.edit(tx, group, text, actor="facilitator") is None
             assert taken == (group.stage == "critique")
 
     @rule(model=st.booleans())
     def write_again(self, model):
-        with self.place.turn() as turn:
-            group = self.group(turn)
-            why = quick.failure(turn, group)
-            assert machine.write_again(turn, group, actor="facilitator") == bool(why)
+        with self.place.transaction() as tx:
+            group = self.group(tx)
+            why = quick.failure(tx, group)
+            assert machine.write_again(tx, group, actor="facilitator") == bool(why)
             if why and model:
-                quick.use_model(turn, "openai:http://127.0.0.1:9/v1#other")
+                quick.use_model(tx, "openai:http://127.0.0.1:9/v1#other")
 
     @rule(seconds=st.sampled_from([30, 400, 2000]))
     def time_passes(self, seconds):
         self.place.clock.move_to(self.place.clock.now() + seconds)
-        with self.place.turn() as turn:
-            machine.sweep(turn)
+        with self.place.transaction() as tx:
+            machine.sweep(tx)
 
     @rule()
     def the_last_leaves(self):
         if len(self.people) > 2:
-            with self.place.turn() as turn:
-                people.leave(turn, turn.db.get(Participant, self.people.pop()), outcome="left")
+            with self.place.transaction() as tx:
+                people.leave(tx, tx.db.get(ParticipantRow, self.people.pop()), outcome="left")
 
     @invariant()
     def nothing_is_given_up_that_had_time(self):
         if not hasattr(self, "place"):
             return
         with self.place.store.read() as db:
-            for job in db.scalars(select(Job).where(Job.status == "failed")):
+            for job in db.scalars(select(JobRow).where(JobRow.status == "failed")):
                 assert job.error
                 assert job.n_attempts or job.finished_at - job.created_at > 300, job.error
-            ended = Round.ended_at.is_not(None), Round.revises_id.is_(None)
-            for row in db.scalars(select(Round).where(*ended)):
-                shown = select(Statement.id).where(Statement.round_id == row.id, Statement.shown)
+            ended = RoundRow.ended_at.is_not(None), RoundRow.revises_id.is_(None)
+            for row in db.scalars(select(RoundRow).where(*ended)):
+                shown = select(StatementRow.id).where(
+                    StatementRow.round_id == row.id, StatementRow.shown
+                )
                 assert db.scalars(shown).first(), "a round ended without what could be written"
 
     @invariant()
@@ -154,7 +163,7 @@ class Session(RuleBasedStateMachine):
         if not hasattr(self, "place"):
             return
         with self.place.store.read() as db:
-            now = dict(db.execute(select(Opinion.id, Opinion.text)).all())
+            now = dict(db.execute(select(OpinionRow.id, OpinionRow.text)).all())
         assert self.texts.items() <= now.items()
         self.texts = now
 
@@ -162,12 +171,12 @@ class Session(RuleBasedStateMachine):
     def a_paused_stage_stays(self):
         if not hasattr(self, "place"):
             return
-        with self.place.turn() as turn:
-            group = self.group(turn)
+        with self.place.transaction() as tx:
+            group = self.group(tx)
             if group.paused_at is not None:
                 before = (group.stage, group.round_id)
-                machine.sweep(turn)
-                machine.advance(turn, group)
+                machine.sweep(tx)
+                machine.advance(tx, group)
                 assert (group.stage, group.round_id) == before
 
 

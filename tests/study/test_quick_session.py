@@ -15,8 +15,8 @@ from commonweal.study.domain.quick import open_session, quick_study
 from commonweal.study.simulation.bots import Browser
 from commonweal.study.storage.clock import ManualClock
 from commonweal.study.storage.store import Store
-from commonweal.study.storage.tables import Event
-from commonweal.study.web.app import Site
+from commonweal.study.storage.tables import EventRow
+from commonweal.study.web.app import App
 from commonweal.study.web.routes import asgi
 
 QUESTIONS = ["Should buses be free?"]
@@ -26,17 +26,15 @@ QUESTIONS = ["Should buses be free?"]
 def session(tmp_path, request):
     store = Store(f"sqlite:///{tmp_path}/quick.db", clock=ManualClock())
     study_id, token = open_session(store, quick_study(getattr(request, "param", QUESTIONS)))
-    site = Site(
-        store, study_id, writer=ScriptedWriter(), base_url="http://here", in_background=False
-    )
-    facilitator = Browser(TestClient(asgi(site)))
+    app = App(store, study_id, writer=ScriptedWriter(), base_url="http://here", in_background=False)
+    facilitator = Browser(TestClient(asgi(app)))
     facilitator.get(f"/f/{token}")
-    yield site, facilitator
+    yield app, facilitator
     store.close()
 
 
-def joined(site, n):
-    found = [Browser(TestClient(asgi(site))) for _ in range(n)]
+def joined(app, n):
+    found = [Browser(TestClient(asgi(app))) for _ in range(n)]
     for each in found:
         each.get("/join")
         each.send("/join", button="agree")
@@ -44,15 +42,15 @@ def joined(site, n):
 
 
 def test_a_whole_session(session):
-    site, facilitator = session
+    app, facilitator = session
     assert "http://here/join" in facilitator.html
     assert "<svg" in facilitator.html
     assert "/facilitator/start" not in facilitator.forms
-    people = joined(site, 3)
+    people = joined(app, 3)
     assert people[0].headings == ["Should buses be free?"]
     facilitator.get("/facilitator")
     facilitator.send("/facilitator/start")
-    late = joined(site, 1)[0]
+    late = joined(app, 1)[0]
     assert "nobody can join a group that is under way" in late.html
     for n, each in enumerate(people[:2]):
         each.get("/here")
@@ -65,7 +63,7 @@ def test_a_whole_session(session):
     people[2].get("/here")
     assert people[2].headings == ["What do you think?"]
     facilitator.send("/facilitator/close")
-    site.worker.run_once()
+    app.worker.run_once()
     for each in people:
         each.get("/here")
         for _ in range(3):
@@ -83,7 +81,7 @@ def test_a_whole_session(session):
     late.get("/here")
     assert late.key == "end-no_group"
     assert late.headings == ["The session is over"]
-    other = Browser(TestClient(asgi(site)))
+    other = Browser(TestClient(asgi(app)))
     other.get("/join")
     assert other.headings == ["This session is over"]
 
@@ -92,15 +90,15 @@ def test_a_whole_session(session):
     "session", [["Should buses be free?", "Should shops be shut on Sundays?"]], indirect=True
 )
 def test_a_session_of_two_questions(session):
-    site, facilitator = session
-    first = Browser(TestClient(asgi(site)))
+    app, facilitator = session
+    first = Browser(TestClient(asgi(app)))
     first.get("/join")
     assert "Should shops be shut on Sundays?" in first.html
-    people = joined(site, 3)
+    people = joined(app, 3)
     assert people[0].headings == ["Should buses be free? (+1)"]
     facilitator.get("/facilitator")
     facilitator.send("/facilitator/start")
-    (late,) = joined(site, 1)
+    (late,) = joined(app, 1)
     for number, question in enumerate(("Should buses be free?", "Should shops be shut"), start=1):
         facilitator.get("/facilitator")
         assert facilitator.headings[0].startswith(question)
@@ -110,7 +108,7 @@ def test_a_session_of_two_questions(session):
             each.get("/here")
             assert f"Round {number} of 2" in each.html
             each.send("/here/opinion", text=f"{OPINION} Person {n} on question {number}.")
-        site.worker.run_once()
+        app.worker.run_once()
         for each in people:
             each.get("/here")
             for _ in range(3):
@@ -131,21 +129,21 @@ def test_a_session_of_two_questions(session):
     for number in (1, 2):
         assert f"Person 0 on question {number}." in facilitator.html
     assert facilitator.html.count("3 people took part. 3 wrote an opinion.") == 2
-    assert "This session is over" in Browser(TestClient(asgi(site))).get("/join").text
+    assert "This session is over" in Browser(TestClient(asgi(app))).get("/join").text
 
 
 def test_a_session_that_ends_by_itself_closes_and_lets_those_go_who_came_late(session):
-    site, facilitator = session
-    people = joined(site, 2)
+    app, facilitator = session
+    people = joined(app, 2)
     facilitator.get("/facilitator")
     facilitator.send("/facilitator/start")
-    (late,) = joined(site, 1)
-    reading = Browser(TestClient(asgi(site)))
+    (late,) = joined(app, 1)
+    reading = Browser(TestClient(asgi(app)))
     reading.get("/join")
     for each in people:
         each.get("/here/leave")
         each.send("/here/leave")
-    site.sweep()
+    app.sweep()
     late.get("/here")
     assert late.key == "end-no_group"
     reading.send("/join", button="agree")
@@ -153,14 +151,14 @@ def test_a_session_that_ends_by_itself_closes_and_lets_those_go_who_came_late(se
 
 
 def test_the_report_shows_no_text_that_the_screen_rejected(session):
-    site, facilitator = session
-    people = joined(site, 3)
+    app, facilitator = session
+    people = joined(app, 3)
     facilitator.get("/facilitator")
     facilitator.send("/facilitator/start")
     for n, each in enumerate(people):
         each.get("/here")
         each.send("/here/opinion", text=OPINION + (" They should be shot." if n == 0 else ""))
-    site.worker.run_once()
+    app.worker.run_once()
     for each in people:
         each.get("/here")
         for _ in range(3):
@@ -172,12 +170,12 @@ def test_the_report_shows_no_text_that_the_screen_rejected(session):
 
 
 def test_the_facilitator_is_named_in_what_is_logged(session):
-    site, facilitator = session
-    joined(site, 2)
+    app, facilitator = session
+    joined(app, 2)
     facilitator.get("/facilitator")
     facilitator.send("/facilitator/start")
-    with site.store.read() as db:
-        (actor,) = db.scalars(select(Event.actor).where(Event.kind == "begun"))
+    with app.store.read() as db:
+        (actor,) = db.scalars(select(EventRow.actor).where(EventRow.kind == "begun"))
     assert actor == "facilitator"
 
 
@@ -187,8 +185,8 @@ def test_the_facilitators_page_looks_again_without_a_script(session):
 
 
 def test_opinions_are_not_closed_before_there_are_two(session):
-    site, facilitator = session
-    people = joined(site, 2)
+    app, facilitator = session
+    people = joined(app, 2)
     facilitator.get("/facilitator")
     facilitator.send("/facilitator/start")
     people[0].get("/here")
@@ -202,8 +200,8 @@ def test_opinions_are_not_closed_before_there_are_two(session):
     assert people[0].headings[0] == "Waiting for the others"
 
 
-def at_the_opinions(site, facilitator, n=3):
-    people = joined(site, n)
+def at_the_opinions(app, facilitator, n=3):
+    people = joined(app, n)
     facilitator.get("/facilitator")
     facilitator.send("/facilitator/start")
     return people
@@ -223,8 +221,8 @@ def rate(people, agreements=(6, 6, 6)):
 
 
 def test_a_round_that_was_paused_while_everybody_finished_is_closed_stage_by_stage(session):
-    site, facilitator = session
-    people = at_the_opinions(site, facilitator)
+    app, facilitator = session
+    people = at_the_opinions(app, facilitator)
     facilitator.get("/facilitator")
     facilitator.send("/facilitator/pause")
     write(people)
@@ -235,7 +233,7 @@ def test_a_round_that_was_paused_while_everybody_finished_is_closed_stage_by_sta
     assert "The clock is paused. People can go on" in facilitator.html
     facilitator.send("/facilitator/close")
     assert "The program is writing statements" in facilitator.html
-    site.worker.run_once()
+    app.worker.run_once()
     facilitator.get("/facilitator")
     facilitator.send("/facilitator/pause")
     rate(people)
@@ -248,12 +246,12 @@ def test_a_round_that_was_paused_while_everybody_finished_is_closed_stage_by_sta
 
 @pytest.mark.attack("at once", "a form sent twice")
 def test_a_second_press_of_a_page_that_is_over_does_nothing(session):
-    site, facilitator = session
-    people = at_the_opinions(site, facilitator)
+    app, facilitator = session
+    people = at_the_opinions(app, facilitator)
     facilitator.get("/facilitator")
     form = facilitator.forms["/facilitator/pause"].fields
     write(people)
-    site.worker.run_once()
+    app.worker.run_once()
     facilitator.post("/facilitator/pause", form)
     facilitator.post("/facilitator/close", form | {"sure": "yes"})
     facilitator.get("/facilitator")
@@ -262,25 +260,25 @@ def test_a_second_press_of_a_page_that_is_over_does_nothing(session):
 
 
 def test_what_could_not_be_written_is_tried_again_with_everything_that_people_wrote(session):
-    site, facilitator = session
-    people = at_the_opinions(site, facilitator)
-    writer = site.worker._writer
+    app, facilitator = session
+    people = at_the_opinions(app, facilitator)
+    writer = app.worker._writer
     writer.failures = ["connection refused"] * 3
     write(people)
-    while site.worker.run_once():
+    while app.worker.run_once():
         pass
     facilitator.get("/facilitator")
     assert "It says: connection refused" in facilitator.html
     people[0].get("/here")
     assert "Your opinion is kept." in people[0].html
-    site.store.clock.move_to(site.store.clock.now() + 100_000)
-    site.sweep()
+    app.store.clock.move_to(app.store.clock.now() + 100_000)
+    app.sweep()
     facilitator.get("/facilitator")
     facilitator.send("/facilitator/again")  # and it fails once more
-    site.worker.run_once()
+    app.worker.run_once()
     facilitator.get("/facilitator")
     facilitator.send("/facilitator/again")
-    site.worker.run_once()
+    app.worker.run_once()
     rate(people)
     facilitator.get("/facilitator")
     assert "the 3 who rated it agree" in facilitator.html
@@ -289,31 +287,31 @@ def test_what_could_not_be_written_is_tried_again_with_everything_that_people_wr
 
 
 def test_another_model_may_write_of_those_that_are_offered_and_no_other(session):
-    site, facilitator = session
-    site.spare_models = ("openai:http://127.0.0.1:9/v1#other",)
-    people = at_the_opinions(site, facilitator)
-    writer = site.worker._writer
+    app, facilitator = session
+    app.spare_models = ("openai:http://127.0.0.1:9/v1#other",)
+    people = at_the_opinions(app, facilitator)
+    writer = app.worker._writer
     writer.failures = ["dead"] * 2
     write(people)
-    while site.worker.run_once():
+    while app.worker.run_once():
         pass
     facilitator.get("/facilitator")
     # A key must not be sent to an address that somebody types into a page.
     facilitator.send("/facilitator/again", model="openai:http://192.0.2.1/v1#mine")
     assert "It says: dead" in facilitator.html
     facilitator.send("/facilitator/again", model="openai:http://127.0.0.1:9/v1#other")
-    site.worker.run_once()
+    app.worker.run_once()
     (task,) = writer.tasks[2:]
     assert task.arm.model == "openai:http://127.0.0.1:9/v1#other"
     assert task.arm.policy == "zero_shot"  # what fits a model behind a server
 
 
 def test_a_round_can_go_on_without_statements(session):
-    site, facilitator = session
-    people = at_the_opinions(site, facilitator)
-    site.worker._writer.failures = ["dead"] * 2
+    app, facilitator = session
+    people = at_the_opinions(app, facilitator)
+    app.worker._writer.failures = ["dead"] * 2
     write(people)
-    while site.worker.run_once():
+    while app.worker.run_once():
         pass
     facilitator.get("/facilitator")
     facilitator.send("/facilitator/without")
@@ -332,10 +330,10 @@ def test_a_round_can_go_on_without_statements(session):
     ],
 )
 def test_a_statement_is_the_groups_only_where_people_agree(session, agreements, says):
-    site, facilitator = session
-    people = at_the_opinions(site, facilitator, 4 if agreements == (6, 6, 2, 2) else 5)
+    app, facilitator = session
+    people = at_the_opinions(app, facilitator, 4 if agreements == (6, 6, 2, 2) else 5)
     write(people)
-    site.worker.run_once()
+    app.worker.run_once()
     rate(people, agreements)
     facilitator.get("/facilitator")
     if "/facilitator/close" in facilitator.forms and len(agreements) < 4:
@@ -355,8 +353,8 @@ def test_a_statement_is_the_groups_only_where_people_agree(session, agreements, 
 
 @pytest.mark.attack("access", "the facilitator's pages, by somebody else")
 def test_nobody_else_is_the_facilitator(session):
-    site, _ = session
-    (person,) = joined(site, 1)
+    app, _ = session
+    (person,) = joined(app, 1)
     for path in ("/facilitator", "/facilitator/report", "/f/" + "a" * 43):
         assert person.get(path).status_code == 404
     assert person.get("/facilitator/events").status_code == 204

@@ -29,16 +29,16 @@ from commonweal.study.simulation.stock import StockWriter
 from commonweal.study.storage.clock import ManualClock
 from commonweal.study.storage.store import Store
 from commonweal.study.storage.tables import (
-    Critique,
-    Group,
-    Job,
-    Member,
-    Participant,
-    Presentation,
-    Round,
-    Statement,
+    CritiqueRow,
+    GroupRow,
+    JobRow,
+    MemberRow,
+    ParticipantRow,
+    PresentationRow,
+    RoundRow,
+    StatementRow,
 )
-from commonweal.study.web.app import Site
+from commonweal.study.web.app import App
 from commonweal.study.web.routes import asgi
 from commonweal.study.writing.jobs import Worker
 
@@ -72,11 +72,11 @@ def rows(place, what, *where):
 def test_a_study_revises_what_the_ratings_chose(place):
     ids, writer = place.join(4), ScriptedWriter()
     act_until(place, ids, "critique", writer)
-    first, second = rows(place, Round)
+    first, second = rows(place, RoundRow)
     page = place.page(ids[0])
     assert (second.revises_id, second.first_id, second.number) == (first.id, first.id, 1)
     assert page.statement.id == first.statement_id
-    assert page.found.rated[0].statement.id == first.statement_id
+    assert page.outcome.rated[0].statement.id == first.statement_id
     act_until(place, ids, "result", writer)
     task = writer.tasks[-1]
     # One task, for the arm whose statement it is: from its words and the two who said something.
@@ -87,17 +87,17 @@ def test_a_study_revises_what_the_ratings_chose(place):
     assert {each.participant_id for each in task.revises.critiques} <= {
         each.id for each in task.opinions
     }
-    shown = rows(place, Statement, Statement.round_id == second.id, Statement.shown)
+    shown = rows(place, StatementRow, StatementRow.round_id == second.id, StatementRow.shown)
     assert [each.text for each in shown if each.same_as_id] == [page.statement.text]
     assert len(shown) == 3
-    with place.turn() as turn:
-        found = outcome_of(turn, turn.db.get(Round, second.id))
+    with place.transaction() as tx:
+        found = outcome_of(tx, tx.db.get(RoundRow, second.id))
         assert (found.n_critics, found.n_heard, found.stands) == (2, 4, "")
         assert found.before.rated[0].statement.id == first.statement_id
         assert any(part.kind == "in" for part in found.changed)
     act_until(place, ids, "end", writer)
     with place.store.read() as db:
-        people = list(db.scalars(select(Participant)))
+        people = list(db.scalars(select(ParticipantRow)))
         # A revision is no further round: of one round everybody has done one.
         assert {(each.outcome, each.n_rounds_completed) for each in people} == {("complete", 1)}
 
@@ -111,8 +111,8 @@ def test_the_old_statement_wins_where_it_is_rated_higher(place):
     for person in ids:
         while (page := place.page(person)).kind == "rate":
             place.act(person, agreement=7 if page.statement.same_as_id else 2)
-    with place.turn() as turn:
-        found = outcome_of(turn, turn.db.scalars(select(Round).order_by(Round.id.desc())).first())
+    with place.transaction() as tx:
+        found = outcome_of(tx, tx.db.scalars(select(RoundRow).order_by(RoundRow.id.desc())).first())
     assert found.is_kept
     assert found.rated[0].statement.same_as_id is not None
 
@@ -121,28 +121,28 @@ def test_where_nobody_would_change_anything_the_statement_stands(place):
     ids = place.join(4)
     act_until(place, ids, "critique")
     for person in ids:
-        with place.turn() as turn:
-            row = turn.db.get(Participant, person)
-            number = turn.db.get(Group, row.group_id).round_id
-            assert answers.write_critique(turn, row, number, "  ") is None
-            assert answers.write_critique(turn, row, number, "late") == "not_asked"
+        with place.transaction() as tx:
+            row = tx.db.get(ParticipantRow, person)
+            number = tx.db.get(GroupRow, row.group_id).round_id
+            assert answers.write_critique(tx, row, number, "  ") is None
+            assert answers.write_critique(tx, row, number, "late") == "not_asked"
     page = place.page(ids[0])
-    assert (page.kind, page.found.stands, page.found.n_critics) == ("result", "nobody", 0)
-    assert page.results == page.found.before.results
-    assert len(rows(place, Job)) == 1
+    assert (page.kind, page.outcome.stands, page.outcome.n_critics) == ("result", "nobody", 0)
+    assert page.results == page.outcome.before.results
+    assert len(rows(place, JobRow)) == 1
 
 
 def test_a_critique_that_the_screen_rejects_is_not_written_from(place):
     ids = place.join(4)
     act_until(place, ids, "critique")
     for person in ids:
-        with place.turn() as turn:
-            row = turn.db.get(Participant, person)
-            number = turn.db.get(Group, row.group_id).round_id
-            assert answers.write_critique(turn, row, number, "Write to me@home.org first") is None
+        with place.transaction() as tx:
+            row = tx.db.get(ParticipantRow, person)
+            number = tx.db.get(GroupRow, row.group_id).round_id
+            assert answers.write_critique(tx, row, number, "Write to me@home.org first") is None
     page = place.page(ids[0])
-    assert (page.kind, page.found.stands) == ("result", "nothing")
-    assert page.found.n_critics == 4
+    assert (page.kind, page.outcome.stands) == ("result", "nothing")
+    assert page.outcome.n_critics == 4
 
 
 def test_who_does_not_answer_in_time_holds_nobody_up(place):
@@ -152,7 +152,7 @@ def test_who_does_not_answer_in_time_holds_nobody_up(place):
     place.clock.move_to(place.clock.now() + 1000)
     assert place.page(ids[0]).waiting_for == "generating"
     with place.store.read() as db:
-        assert db.get(Participant, ids[1]).outcome == "timed_out"
+        assert db.get(ParticipantRow, ids[1]).outcome == "timed_out"
 
 
 def test_a_writer_that_cannot_revise_leaves_the_statement(place):
@@ -160,7 +160,7 @@ def test_a_writer_that_cannot_revise_leaves_the_statement(place):
     act_until(place, ids, "critique")
     act_until(place, ids, "result", ScriptedWriter(["dead"] * 9))
     page = place.page(ids[0])
-    assert (page.found.stands, page.found.n_critics) == ("nothing", 2)
+    assert (page.outcome.stands, page.outcome.n_critics) == ("nothing", 2)
     assert page.results
 
 
@@ -168,12 +168,12 @@ def test_a_deleted_critique_is_gone_and_the_group_goes_on(place):
     ids = place.join(4)
     act_until(place, ids, "critique")
     place.act(ids[0])
-    with place.turn() as turn:
-        data = privacy.data_of(turn, turn.db.get(Participant, ids[0]))
+    with place.transaction() as tx:
+        data = privacy.data_of(tx, tx.db.get(ParticipantRow, ids[0]))
         assert [each["text"] for each in data["critiques"]] == [CRITIQUE]
         assert len(data["stored"]["critiques"]) == 1
-        privacy.delete_data(turn, turn.db.get(Participant, ids[0]))
-    assert rows(place, Critique) == []
+        privacy.delete_data(tx, tx.db.get(ParticipantRow, ids[0]))
+    assert rows(place, CritiqueRow) == []
     act_until(place, ids[1:], "result")
 
 
@@ -182,7 +182,7 @@ def test_second_round_after_a_revision_is_on_another_question(tmp_path):
     place = Place(f"sqlite:///{tmp_path}/study.db", config)
     ids = place.join(4)
     act_until(place, ids, "end", limit=200)
-    found = rows(place, Round)
+    found = rows(place, RoundRow)
     assert [(each.number, each.revision) for each in found] == [
         (1, 0),
         (1, 1),
@@ -194,9 +194,9 @@ def test_second_round_after_a_revision_is_on_another_question(tmp_path):
     assert len({each.question_id for each in found}) == 2
     assert all(each.first_id == found[0].id for each in found[1:3])
     with place.store.read() as db:
-        assert db.scalar(select(func.count(Member.round_id))) == 6 * 4
+        assert db.scalar(select(func.count(MemberRow.round_id))) == 6 * 4
         # Nobody rates the position statement again.
-        of_position = select(func.count(Presentation.id)).where(Presentation.pass_index < 0)
+        of_position = select(func.count(PresentationRow.id)).where(PresentationRow.pass_index < 0)
         assert db.scalar(of_position) == 2 * 4
     place.store.close()
 
@@ -209,18 +209,16 @@ def session(tmp_path, request):
     store = Store(f"sqlite:///{tmp_path}/quick.db", clock=ManualClock())
     config = quick_study(["Should buses be free?"], **getattr(request, "param", {}))
     study_id, token = open_session(store, config)
-    site = Site(
-        store, study_id, writer=ScriptedWriter(), base_url="http://here", in_background=False
-    )
-    facilitator = Browser(TestClient(asgi(site)))
+    app = App(store, study_id, writer=ScriptedWriter(), base_url="http://here", in_background=False)
+    facilitator = Browser(TestClient(asgi(app)))
     facilitator.get(f"/f/{token}")
-    yield site, facilitator
+    yield app, facilitator
     store.close()
 
 
-def after_rating(site, facilitator, n):
+def after_rating(app, facilitator, n):
     """``n`` people who have written and rated."""
-    people = [Browser(TestClient(asgi(site))) for _ in range(n)]
+    people = [Browser(TestClient(asgi(app))) for _ in range(n)]
     for each in people:
         each.get("/join")
         each.send("/join", button="agree")
@@ -229,7 +227,7 @@ def after_rating(site, facilitator, n):
     for number, each in enumerate(people):
         each.get("/here")
         each.send("/here/opinion", text=f"{OPINION} Person {number}.")
-    site.worker.run_once()
+    app.worker.run_once()
     for each in people:
         rate(each)
     return people
@@ -243,8 +241,8 @@ def rate(browser):
 
 @pytest.mark.heavy
 def test_a_facilitator_asks_for_critiques_at_the_result(session):
-    site, facilitator = session
-    people = after_rating(site, facilitator, 6)
+    app, facilitator = session
+    people = after_rating(app, facilitator, 6)
     facilitator.get("/facilitator")
     facilitator.send("/facilitator/revise")
     assert "0 of 6 have answered" in facilitator.html
@@ -267,7 +265,7 @@ def test_a_facilitator_asks_for_critiques_at_the_result(session):
     facilitator.send("/facilitator/close")
     people[0].get("/here")
     assert "reading what all of you would change" in people[0].html
-    site.worker.run_once()
+    app.worker.run_once()
     for each in people:
         rate(each)
     people[0].get("/here")
@@ -289,8 +287,8 @@ def test_a_facilitator_asks_for_critiques_at_the_result(session):
 
 @pytest.mark.parametrize("session", [{"revise": True, "language": "de"}], indirect=True)
 def test_a_session_that_always_revises_in_german(session):
-    site, facilitator = session
-    people = after_rating(site, facilitator, 2)
+    app, facilitator = session
+    people = after_rating(app, facilitator, 2)
     for each in people:
         each.get("/here")
         assert each.headings[0] == "Was würden Sie ändern?"
@@ -298,7 +296,7 @@ def test_a_session_that_always_revises_in_german(session):
     assert people[0].status == 422
     people[0].send("/here/critique", text="Sagen, wer das bezahlt.")
     people[1].send("/here/stands")
-    site.worker.run_once()
+    app.worker.run_once()
     for each in people:
         rate(each)
     people[0].get("/here")
@@ -342,11 +340,11 @@ def test_researchers_see_the_revision_with_what_was_said(tmp_path):
     served = Served(tmp_path, config)
     act_until(served.place, served.place.join(4), "result")
     browser = logged_in(served)
-    (group,) = rows(served.place, Group)
+    (group,) = rows(served.place, GroupRow)
     browser.get(f"/researcher/groups/{group.public_id}")
     assert [each for each in browser.headings if each.startswith("Round")] == [
-        f"Round 1, revision 1: {rows(served.place, Round)[0].question}",
-        f"Round 1: {rows(served.place, Round)[0].question}",
+        f"Round 1, revision 1: {rows(served.place, RoundRow)[0].question}",
+        f"Round 1: {rows(served.place, RoundRow)[0].question}",
     ]
     assert "What people would change: 2 of 4 who answered" in browser.html
     assert browser.html.count(CRITIQUE) == 2
@@ -359,10 +357,10 @@ def test_simulated_people_go_through_a_revision(tmp_path):
     config = small_study(rounds={"count": 1, "passes": 1, "revise": 1})
     clock = ManualClock()
     store = Store(f"sqlite:///{tmp_path}/study.db", clock=clock)
-    site = Site(
+    app = App(
         store, store.open_study(config), writer=StockWriter(), in_background=False, simulated=True
     )
-    report = simulate(site, clock, n_people=4, profile=STEADY, seed=3)
+    report = simulate(app, clock, n_people=4, profile=STEADY, seed=3)
     assert (report.lost, report.stuck) == ([], [])
     assert report.outcomes == {"complete": 4}
     assert (report.n_rounds, report.n_opinions, report.n_critiques) == (2, 4, 4)
@@ -370,8 +368,8 @@ def test_simulated_people_go_through_a_revision(tmp_path):
 
 
 def test_a_version_by_hand_is_rated_beside_the_others(session):
-    site, facilitator = session
-    people = after_rating(site, facilitator, 5)
+    app, facilitator = session
+    people = after_rating(app, facilitator, 5)
     facilitator.get("/facilitator")
     facilitator.send("/facilitator/revise")
     (old,) = facilitator.quotes
@@ -387,7 +385,7 @@ def test_a_version_by_hand_is_rated_beside_the_others(session):
     for each in people:
         each.get("/here")
         each.send("/here/stands")
-    site.worker.run_once()
+    app.worker.run_once()
     for each in people:
         each.get("/here")
         while "/here/rate" in each.forms:
@@ -397,25 +395,25 @@ def test_a_version_by_hand_is_rated_beside_the_others(session):
     assert people[0].quotes[0].strip() == mine
     assert "Your facilitator wrote this version by hand." in people[0].html
     assert "<ins>And the town pays.</ins>" in people[0].html
-    with site.store.read() as db:
-        edited = db.scalars(select(Statement).where(Statement.policy == EDITED)).one()
+    with app.store.read() as db:
+        edited = db.scalars(select(StatementRow).where(StatementRow.policy == EDITED)).one()
         assert (edited.shown, edited.text) == (True, mine)
     # An old page changes nothing any more.
     facilitator.send("/facilitator/edit", text="Something else.")
-    with site.store.read() as db:
-        assert db.scalars(select(Round).order_by(Round.id.desc())).first().edited == mine
+    with app.store.read() as db:
+        assert db.scalars(select(RoundRow).order_by(RoundRow.id.desc())).first().edited == mine
 
 
 @pytest.mark.heavy
 def test_a_result_is_saved_as_a_table(session):
-    site, facilitator = session
-    people = after_rating(site, facilitator, 5)
+    app, facilitator = session
+    people = after_rating(app, facilitator, 5)
     facilitator.get("/facilitator")
     facilitator.send("/facilitator/revise")
     for n, each in enumerate(people):
         each.get("/here")
         each.send("/here/critique", text=f"=1+{n}") if n else each.send("/here/stands")
-    site.worker.run_once()
+    app.worker.run_once()
     for each in people:
         rate(each)
     facilitator.get("/facilitator")

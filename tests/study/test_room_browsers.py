@@ -19,7 +19,7 @@ from study_making import OPINION
 from commonweal.study.domain.quick import open_session, quick_study
 from commonweal.study.simulation.stock import StockWriter
 from commonweal.study.storage.store import Store
-from commonweal.study.web.app import Site
+from commonweal.study.web.app import App
 from commonweal.study.web.routes import asgi
 
 PROJECTOR = {"width": 1920, "height": 1080}
@@ -30,9 +30,9 @@ PHONE = {"width": 375, "height": 667}
 def on_port(port, url, study_id, **options):
     """A server of its own on this database and port, stopped at the end; another may follow."""
     store = Store(url)
-    site = Site(store, study_id, writer=StockWriter(), **options)
+    app = App(store, study_id, writer=StockWriter(), **options)
     config = uvicorn.Config(
-        asgi(site), host="127.0.0.1", port=port, log_level="error", timeout_graceful_shutdown=1
+        asgi(app), host="127.0.0.1", port=port, log_level="error", timeout_graceful_shutdown=1
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
@@ -42,9 +42,9 @@ def on_port(port, url, study_id, **options):
         assert time.monotonic() < until
         time.sleep(0.02)
     try:
-        yield site
+        yield app
     finally:
-        site.live.close()
+        app.live.close()
         server.should_exit = True
         thread.join(timeout=15)
         store.close()
@@ -178,7 +178,7 @@ def test_a_phone_that_is_told_to_wait_comes_in_by_itself(chromium, tmp_path):
     store.close()
     port = free_port()
     address = f"http://127.0.0.1:{port}"
-    with on_port(port, url, study_id, has_door=True) as site:
+    with on_port(port, url, study_id, has_door=True) as app:
         room = chromium.new_context(viewport=PROJECTOR).new_page()
         room.goto(f"{address}/f/{token}")
         page = chromium.new_context(viewport=PHONE).new_page()
@@ -187,7 +187,7 @@ def test_a_phone_that_is_told_to_wait_comes_in_by_itself(chromium, tmp_path):
         page.fill("#code", room.locator(".join-code").inner_text())  # with its blank
         page.click("main button")
         for n in range(25):
-            site.arrivals.admits("127.0.0.1", f"script {n}")
+            app.arrivals.admits("127.0.0.1", f"script {n}")
         page.click("button[value=agree]")
         page.wait_for_selector("text=Leave this page open")
         check(page)

@@ -16,7 +16,7 @@ from commonweal.errors import InputError
 from commonweal.study.domain import answers, lobby, people, quick
 from commonweal.study.domain.quick import group_of, quick_study, use_model
 from commonweal.study.storage import sessions
-from commonweal.study.storage.tables import Event, Opinion, Study
+from commonweal.study.storage.tables import EventRow, OpinionRow, StudyRow
 
 BUSES = ["Should buses be free?"]
 
@@ -32,25 +32,25 @@ def begun(questions=BUSES, model="embedded:small", n_people=3):
     config = quick_study(questions, model=model)
     path = sessions.sessions_folder() / f"{config.name}.db"
     opened, _ = quick.begin_session(config, path)
-    with opened.store.turn(opened.study_id) as turn:
+    with opened.store.transaction(opened.study_id) as tx:
         ids = []
         for _ in range(n_people):
-            person = people.join(turn)
-            people.consent(turn, person, "the text")
-            people.read_instructions(turn, person)
+            person = people.join(tx)
+            people.consent(tx, person, "the text")
+            people.read_instructions(tx, person)
             ids.append(person)
         if n_people > 1:
-            lobby.start_by_facilitator(turn)
-            round_id = group_of(turn).round_id
+            lobby.start_by_facilitator(tx)
+            round_id = group_of(tx).round_id
             for person in ids[:-1]:
-                assert answers.write_opinion(turn, person, round_id, OPINION) is None
+                assert answers.write_opinion(tx, person, round_id, OPINION) is None
     opened.store.close()
     return path
 
 
 def n_opinions(opened):
     with opened.store.read() as db:
-        return len(db.scalars(select(Opinion.id)).all())
+        return len(db.scalars(select(OpinionRow.id)).all())
 
 
 def test_the_same_questions_go_on_with_everything_that_was_there():
@@ -61,13 +61,13 @@ def test_the_same_questions_go_on_with_everything_that_was_there():
     assert n_opinions(opened) == 2
     # The facilitator's open browser goes on too: the link is the same each time.
     with opened.store.read() as db:
-        before = db.scalars(select(Study.facilitator_hash)).one()
+        before = db.scalars(select(StudyRow.facilitator_hash)).one()
     opened.store.close()
     again, other = quick.go_on(path)
     assert token == other
     with again.store.read() as db:
-        assert db.scalars(select(Study.facilitator_hash)).one() == before
-        assert db.scalars(select(Event.kind)).all().count("session goes on") == 2
+        assert db.scalars(select(StudyRow.facilitator_hash)).one() == before
+        assert db.scalars(select(EventRow.kind)).all().count("session goes on") == 2
     again.store.close()
 
 
@@ -78,8 +78,8 @@ def test_other_questions_old_and_ended_sessions_are_not_gone_on_with():
     later = time.time() + 3600 * sessions.GOES_ON_HOURS + 60
     assert sessions.to_go_on_with(BUSES, now=later) is None
     opened, _ = quick.go_on(path)
-    with opened.store.turn(opened.study_id) as turn:
-        turn.study.closed_at = turn.now
+    with opened.store.transaction(opened.study_id) as tx:
+        tx.study.closed_at = tx.now
     opened.store.close()
     assert sessions.to_go_on_with(BUSES) is None
     assert [each.is_over for each in sessions.kept_sessions()] == [True]
@@ -88,8 +88,8 @@ def test_other_questions_old_and_ended_sessions_are_not_gone_on_with():
 def test_the_command_does_not_undo_the_model_that_was_chosen_on_the_page():
     path = begun(model="openai:http://127.0.0.1:9/v1#dead")
     opened, _ = quick.go_on(path)
-    with opened.store.turn(opened.study_id) as turn:
-        use_model(turn, "embedded")
+    with opened.store.transaction(opened.study_id) as tx:
+        use_model(tx, "embedded")
     opened.store.close()
     for asked, used in (
         ("openai:http://127.0.0.1:9/v1#dead", "embedded"),

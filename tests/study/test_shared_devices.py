@@ -17,7 +17,7 @@ from web_making import Served, to_opinions
 from commonweal.study.domain import people
 from commonweal.study.domain.people import AGAIN_SECONDS, ENDED_DAYS, PRESSED_SECONDS
 from commonweal.study.export.payments import payments
-from commonweal.study.storage.tables import Event, Participant
+from commonweal.study.storage.tables import EventRow, ParticipantRow
 from commonweal.study.web.person import DONE_SECONDS
 
 SECRET = "Only Zebulon would ever say this about the buses of our town."
@@ -25,8 +25,8 @@ SECRET = "Only Zebulon would ever say this about the buses of our town."
 
 def invited(served):
     """The path of a private link for somebody new."""
-    with served.place.turn() as turn:
-        return f"/i/{people.invite(turn)}"
+    with served.place.transaction() as tx:
+        return f"/i/{people.invite(tx)}"
 
 
 def with_opinion(served):
@@ -69,8 +69,8 @@ def test_the_next_persons_link_does_not_open_the_first_ones_page(tmp_path, is_ov
 def test_a_link_is_not_used_up_where_somebody_else_sits(served):
     path, browser = invited(served), served.browser()
     browser.get(path)
-    with served.place.turn() as turn:
-        browser._client.cookies.set("cw_here", people.sit_down(turn, people.join(turn)))
+    with served.place.transaction() as tx:
+        browser._client.cookies.set("cw_here", people.start_login_session(tx, people.join(tx)))
     browser.send(path)
     assert browser.headings == ["Who is here?"]
     browser.send("/here/finish")
@@ -105,7 +105,7 @@ def test_a_device_that_was_finished_on_knows_nobody(served):
     assert first._client.get("/here").status_code == 401
     # The person goes on, and the answers stay.
     with served.place.store.read() as db:
-        assert db.scalars(select(Participant)).first().outcome is None
+        assert db.scalars(select(ParticipantRow)).first().outcome is None
 
 
 @pytest.mark.attack("shared devices", "where 'finish' may lead: to no other site")
@@ -171,7 +171,7 @@ def test_a_link_whose_answer_was_lost_works_again_for_a_minute(served):
     client.cookies.pop("cw_here", None)
     assert client.post(path, data=fields).status_code == 410
     with served.place.store.read() as db:
-        used = db.scalars(select(Event).where(Event.kind == "link used")).all()
+        used = db.scalars(select(EventRow).where(EventRow.kind == "link used")).all()
         assert len(used) == 1
 
 
@@ -184,7 +184,7 @@ def test_a_join_whose_answer_was_lost_is_one_person(served):
         served.place.clock.move_to(served.place.clock.now() + seconds)
         browser._client.cookies.pop("cw_here", None)
         browser._client.post("/join", data=fields, follow_redirects=False)
-        assert served.count(Participant) == n_people
+        assert served.count(ParticipantRow) == n_people
 
 
 # ------------------------------------------------------------------------ what others have planted
@@ -204,9 +204,9 @@ def test_a_planted_form_cookie_does_not_become_a_person(served):
         attacker.get("/join")
         attacker.send("/join", button="agree")
         attacker._client.cookies.pop("cw_here", None)
-    assert served.count(Participant) == 3
+    assert served.count(ParticipantRow) == 3
     with served.place.store.read() as db:
-        mine = db.scalars(select(Participant).order_by(Participant.id)).first()
+        mine = db.scalars(select(ParticipantRow).order_by(ParticipantRow.id)).first()
     assert mine.public_id in victim.get("/here/data").text
     attacker.get("/join")
     attacker.send("/join", button="agree")
@@ -231,7 +231,7 @@ def test_joining_with_anothers_number_shuts_nobody_out(tmp_path):
     assert counts == [("other", "1"), ("victim", "2"), ("victim", "2")]
     with served.place.store.read() as db:
         (told,) = db.scalars(
-            select(Event).where(Event.kind == "recruiter's number used again")
+            select(EventRow).where(EventRow.kind == "recruiter's number used again")
         ).all()
         assert told.details == {"n_before": 1}
     served.place.store.close()

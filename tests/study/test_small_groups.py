@@ -14,15 +14,15 @@ from study_making import OPINION, Place, ScriptedWriter, small_study
 
 from commonweal.datasets.dataset import read_dataset
 from commonweal.study.domain import answers, privacy
-from commonweal.study.domain.people import sit_down
+from commonweal.study.domain.people import start_login_session
 from commonweal.study.domain.quick import open_session, quick_study
 from commonweal.study.domain.results import SMALL
 from commonweal.study.export.dataset import export_study
 from commonweal.study.simulation.bots import Browser
 from commonweal.study.storage.clock import ManualClock
 from commonweal.study.storage.store import Store
-from commonweal.study.storage.tables import Event, Group, Opinion, Participant, Round
-from commonweal.study.web.app import Site
+from commonweal.study.storage.tables import EventRow, GroupRow, OpinionRow, ParticipantRow, RoundRow
+from commonweal.study.web.app import App
 from commonweal.study.web.routes import asgi
 from commonweal.study.writing import jobs
 
@@ -32,10 +32,10 @@ def rated(place, ratings, *, texts=None):
     ids = place.join(len(ratings))
     for n, person in enumerate(ids):
         page = place.page(person)
-        with place.turn() as turn:
+        with place.transaction() as tx:
             text = texts[n] if texts else f"{OPINION} {n}"
-            row = turn.db.get_one(Participant, person)
-            assert answers.write_opinion(turn, row, page.round.id, text) is None
+            row = tx.db.get_one(ParticipantRow, person)
+            assert answers.write_opinion(tx, row, page.round.id, text) is None
     jobs.Worker(place.store, place.study_id, ScriptedWriter()).run_once()
     for person, rating in zip(ids, ratings, strict=True):
         assert place.act(person, agreement=rating) == "rate"
@@ -57,10 +57,10 @@ def one_statement(n):
 def test_a_few_see_no_numbers(tmp_path, ratings):
     place = Place(f"sqlite:///{tmp_path}/study.db", one_statement(len(ratings)))
     (person, *_) = rated(place, ratings)
-    site = Site(place.store, place.study_id, in_background=False)
-    with place.turn() as turn:
-        cookie = sit_down(turn, turn.db.get_one(Participant, person))
-    client = TestClient(asgi(site))
+    app = App(place.store, place.study_id, in_background=False)
+    with place.transaction() as tx:
+        cookie = start_login_session(tx, tx.db.get_one(ParticipantRow, person))
+    client = TestClient(asgi(app))
     client.cookies.set("cw_here", cookie)
     html = re.sub(r"<[^>]*>", " ", client.get("/here").text.partition("<main")[2])
     assert f"the {len(ratings)} who rated it" in html
@@ -82,15 +82,15 @@ def test_a_result_does_not_change_when_somebody_deletes_their_data(database_url)
     place = Place(database_url, one_statement(6))
     ids = rated(place, (6, 3, 5, 5, 2, 7))
     before = place.page(ids[0]).results
-    with place.turn() as turn:
-        privacy.delete_data(turn, turn.db.get_one(Participant, ids[1]))
+    with place.transaction() as tx:
+        privacy.delete_data(tx, tx.db.get_one(ParticipantRow, ids[1]))
     after = place.page(ids[0])
     assert [(each.n, each.mean, each.n_agree) for each in after.results] == [
         (each.n, each.mean, each.n_agree) for each in before
     ]
     assert after.n_asked == 6
     with place.store.read() as db:
-        kept = str(db.scalars(select(Round.result)).one())
+        kept = str(db.scalars(select(RoundRow.result)).one())
         assert not any(f"'{name}'" in kept for name in ("participant", "agreement", "ratings"))
     place.store.close()
 
@@ -103,10 +103,10 @@ def test_nothing_stands_in_the_order_of_sending(tmp_path, record_property):
     for run in range(4):
         store = Store(f"sqlite:///{tmp_path}/{run}.db", clock=ManualClock())
         study_id, token = open_session(store, quick_study(["Should buses be free?"]))
-        site = Site(store, study_id, writer=ScriptedWriter(), in_background=False)
-        facilitator = Browser(TestClient(asgi(site)))
+        app = App(store, study_id, writer=ScriptedWriter(), in_background=False)
+        facilitator = Browser(TestClient(asgi(app)))
         facilitator.get(f"/f/{token}")
-        people = [Browser(TestClient(asgi(site))) for _ in texts]
+        people = [Browser(TestClient(asgi(app))) for _ in texts]
         for each in people:
             each.get("/join")
             each.send("/join", button="agree")
@@ -115,7 +115,7 @@ def test_nothing_stands_in_the_order_of_sending(tmp_path, record_property):
         for each, text in zip(people, texts, strict=True):
             each.get("/here")
             each.send("/here/opinion", text=text)
-        site.worker.run_once()
+        app.worker.run_once()
         for each in people:
             each.get("/here")
             for _ in range(3):
@@ -126,7 +126,7 @@ def test_nothing_stands_in_the_order_of_sending(tmp_path, record_property):
         assert said == re.findall(r"Opinion number (\d)", facilitator.html)
         orders["report"].add(tuple(said))
         with store.read() as db:
-            orders["names"].add(tuple(db.scalars(select(Opinion.name).order_by(Opinion.id))))
+            orders["names"].add(tuple(db.scalars(select(OpinionRow.name).order_by(OpinionRow.id))))
         export_study(store, study_id, tmp_path / f"data{run}")
         data = read_dataset(tmp_path / f"data{run}")
         orders["rows"].add(tuple(data.opinions["text"]))
@@ -147,8 +147,11 @@ def test_an_id_of_a_screen_is_in_no_export(tmp_path):
     place = Place(f"sqlite:///{tmp_path}/study.db", one_statement(4))
     rated(place, (6, 3, 5, 5))
     with place.store.read() as db:
-        shown = [*db.scalars(select(Participant.public_id)), *db.scalars(select(Group.public_id))]
-        shown += list(db.scalars(select(Round.public_id)))
+        shown = [
+            *db.scalars(select(ParticipantRow.public_id)),
+            *db.scalars(select(GroupRow.public_id)),
+        ]
+        shown += list(db.scalars(select(RoundRow.public_id)))
     names = []
     for run in range(2):
         export_study(place.store, place.study_id, tmp_path / f"data{run}")
@@ -167,7 +170,7 @@ def test_the_audit_knows_minutes_of_people(tmp_path):
     place.clock.move_to(place.clock.now() + 12.3)
     rated(place, (6, 3, 5, 5))
     with place.store.read() as db:
-        times = db.scalars(select(Event.at).where(Event.participant_id.is_not(None))).all()
+        times = db.scalars(select(EventRow.at).where(EventRow.participant_id.is_not(None))).all()
         assert times
         assert all(at % 60 == 0 for at in times)
     place.store.close()

@@ -34,7 +34,7 @@ from commonweal.study.domain import privacy
 from commonweal.study.domain.shared import authors_of
 from commonweal.study.export.dataset import export_study
 from commonweal.study.simulation.truth import true_win_rates
-from commonweal.study.storage.tables import Participant, Presentation, Statement
+from commonweal.study.storage.tables import ParticipantRow, PresentationRow, StatementRow
 
 
 @pytest.mark.heavy
@@ -185,16 +185,16 @@ def test_deleting_an_opinion_takes_what_others_gave_to_it(tmp_path):
     for person in ids:
         while place.page(person).kind == "rate":
             place.act(person)
-    with place.turn() as turn:
-        before = turn.db.scalars(select(Statement).where(Statement.policy == "human")).all()
+    with place.transaction() as tx:
+        before = tx.db.scalars(select(StatementRow).where(StatementRow.policy == "human")).all()
         assert before
-        author = next(iter(authors_of(turn.db, before[0].round_id).values()))
-        privacy.delete_data(turn, turn.db.get(Participant, author))
+        author = next(iter(authors_of(tx.db, before[0].round_id).values()))
+        privacy.delete_data(tx, tx.db.get(ParticipantRow, author))
     with place.store.read() as db:
-        left = db.scalars(select(Statement).where(Statement.policy == "human")).all()
+        left = db.scalars(select(StatementRow).where(StatementRow.policy == "human")).all()
         assert len(left) == len(before) - 1
-        shown = set(db.scalars(select(Presentation.statement_id)))
-        assert shown <= {None, *db.scalars(select(Statement.id))}
+        shown = set(db.scalars(select(PresentationRow.statement_id)))
+        assert shown <= {None, *db.scalars(select(StatementRow.id))}
     export_study(place.store, place.study_id, tmp_path / "data")
     place.store.close()
 

@@ -21,12 +21,12 @@ from web_making import PASSWORD, Served, logged_in, to_opinions, to_ratings
 from commonweal.study.domain import answers
 from commonweal.study.domain.screening import flags_of
 from commonweal.study.simulation.bots import Browser
-from commonweal.study.storage.tables import Opinion, Participant, Rating
+from commonweal.study.storage.tables import OpinionRow, ParticipantRow, RatingRow
 from commonweal.study.web import participant, server
-from commonweal.study.web.app import Site
+from commonweal.study.web.app import App
 from commonweal.study.web.limits import CONTENT_SECURITY_POLICY, HEADERS
+from commonweal.study.web.request import MAX_BODY_BYTES
 from commonweal.study.web.routes import asgi
-from commonweal.study.web.visit import MAX_BODY_BYTES
 
 HOSTILE = """<script>window.ran=1</script>"><img src=x onerror=alert(1)> {{ 7*7 }} {csrf}
 '; DROP TABLE opinions; -- \x00\ud800 <|im_end|> </textarea></blockquote> %s ${7*7}"""
@@ -34,7 +34,7 @@ HOSTILE = """<script>window.ran=1</script>"><img src=x onerror=alert(1)> {{ 7*7 
 
 @pytest.fixture
 def on_each(database_url):
-    """A site on each kind of database: for what reaches it, since PostgreSQL refuses some that
+    """An app on each kind of database: for what reaches it, since PostgreSQL refuses some that
     SQLite takes.
     """
     made = Served(database_url)
@@ -57,7 +57,7 @@ def test_every_answer_has_the_headers(served):
 
 @pytest.mark.attack("access", "cookies over TLS, for the server alone")
 def test_cookies_are_for_the_server_alone_and_secure_behind_tls(served):
-    client = TestClient(asgi(served.site), base_url="https://testserver")
+    client = TestClient(asgi(served.app), base_url="https://testserver")
     browser = Browser(client)
     browser.get("/join")
     answer = client.post(
@@ -74,20 +74,20 @@ def test_cookies_are_for_the_server_alone_and_secure_behind_tls(served):
 
 @pytest.mark.attack("access", "cookies over TLS, for the server alone")
 def test_cookies_are_secure_where_people_use_https_whatever_the_proxy_says(served):
-    served.site.base_url = "https://talk.example.org"
+    served.app.base_url = "https://talk.example.org"
     for path in ("/join", "/join?lang=de"):
         lines = served.client().get(path).headers.get_list("set-cookie")
         assert lines
         assert all("Secure" in line for line in lines)
-    served.site.base_url = "http://192.0.2.7:8000"
+    served.app.base_url = "http://192.0.2.7:8000"
     assert "Secure" not in served.client().get("/join").headers["set-cookie"]
 
 
 @pytest.mark.attack("pages", "headers that keep a page's content from doing anything")
 def test_the_page_of_a_fault_has_the_headers_too(served, monkeypatch, caplog):
-    client = TestClient(asgi(served.site), raise_server_exceptions=False)
+    client = TestClient(asgi(served.app), raise_server_exceptions=False)
     client.get("/join")
-    monkeypatch.setattr(served.site.store, "read", lambda: 1 / 0)
+    monkeypatch.setattr(served.app.store, "read", lambda: 1 / 0)
     secret = "a" * 43
     answer = client.get(f"/i/{secret}")
     assert answer.status_code == 500
@@ -102,7 +102,7 @@ def test_the_page_of_a_fault_has_the_headers_too(served, monkeypatch, caplog):
 @pytest.mark.attack("faults", "what is logged holds no link, cookie, password or opinion")
 def test_nothing_secret_is_logged(on_each, caplog):
     caplog.set_level(logging.DEBUG)
-    on_each.site.worker._writer.failures = ["no model"]
+    on_each.app.worker._writer.failures = ["no model"]
     browsers = on_each.joined(4)
     browsers[0].get("/here/device")
     browsers[0].send("/here/device")
@@ -126,20 +126,20 @@ def test_nothing_secret_is_logged(on_each, caplog):
 def test_a_proxys_headers_are_believed_only_of_that_proxy(served):
     forwarded = {"x-forwarded-proto": "https", "x-forwarded-for": "203.0.113.9"}
     for trusted, is_secure in (("", False), ("192.0.2.1", False), ("testclient", True)):
-        app = configured(served.site, trusted_proxy=trusted).loaded_app
+        app = configured(served.app, trusted_proxy=trusted).loaded_app
         answer = TestClient(app, headers=forwarded).get("/join")
         assert ("Secure" in answer.headers["set-cookie"]) == is_secure, trusted
 
 
-def configured(site, **how):
-    config = server.configuration(site, **how)
+def configured(app, **how):
+    config = server.configuration(app, **how)
     config.load()
     return config
 
 
 @pytest.mark.attack("one address", "more requests than one may make")
 def test_one_address_may_ask_only_for_so_much(served):
-    served.site.limits.per_address = 10
+    served.app.limits.per_address = 10
     statuses = [served.client().get("/join").status_code for _ in range(12)]
     assert statuses == [200] * 10 + [429] * 2
 
@@ -147,7 +147,7 @@ def test_one_address_may_ask_only_for_so_much(served):
 @pytest.mark.attack("one address", "more requests than one may make")
 def test_one_browser_may_fetch_only_so_much(served):
     (browser,) = served.joined(1)
-    served.site.limits.per_token = 4
+    served.app.limits.per_token = 4
     statuses = [browser.get("/here/data").status_code for _ in range(30)]
     assert statuses[-1] == 429
     assert 10 <= statuses.count(200) <= 20
@@ -173,8 +173,8 @@ def test_no_form_without_its_token(served, record_property):
             browsers[0].post(path, {**fields, **csrf, "sure": "yes"})
             assert browsers[0].status == 403, (path, csrf)
     record_property("tried", 20)
-    assert served.count(Rating) == 0
-    assert served.count(Participant) == 4
+    assert served.count(RatingRow) == 0
+    assert served.count(ParticipantRow) == 4
 
 
 @pytest.mark.attack("forged forms", "from another site, of another kind")
@@ -200,7 +200,7 @@ def test_one_persons_token_does_not_send_anothers_form(served):
     second.get("/here")
     stolen["csrf"] = second.forms["/here/rate"].fields["csrf"]
     second.post("/here/rate", stolen)  # somebody else's presentation
-    assert served.count(Rating) == 0
+    assert served.count(RatingRow) == 0
 
 
 @pytest.mark.heavy
@@ -229,7 +229,7 @@ def test_tokens_cannot_be_guessed_at_leisure(served):
 @pytest.mark.attack("one address", "more requests than one may make")
 def test_one_browser_may_send_only_so_much(served):
     (browser,) = served.joined(1)
-    served.site.limits.per_token = 10
+    served.app.limits.per_token = 10
     fields = {"csrf": next(iter(browser.forms.values()), None) or ""}
     statuses = {browser._client.post("/here/draft", data=fields).status_code for _ in range(30)}
     assert 429 in statuses
@@ -239,10 +239,10 @@ def test_one_browser_may_send_only_so_much(served):
 def test_streams_are_few_for_each_browser_and_cannot_be_guessed(served):
     (browser,) = served.joined(1)
     token = browser._client.cookies["cw_here"]
-    limits = served.site.limits
+    limits = served.app.limits
     endpoint = next(
         route.endpoint
-        for route in participant.routes(served.site)
+        for route in participant.routes(served.app)
         if getattr(route, "path", "") == "/here/events"
     )
 
@@ -288,7 +288,7 @@ def test_numbers_that_no_database_holds_are_none(on_each, number):
     browsers[0].post("/here/rate", {**fields, "agreement": "5", "n_changes": number})
     assert browsers[0].status == 200
     with on_each.place.store.read() as db:
-        assert db.scalars(select(Rating.n_changes)).one() is None
+        assert db.scalars(select(RatingRow.n_changes)).one() is None
 
 
 @pytest.mark.heavy
@@ -325,7 +325,7 @@ def test_hostile_names_ids_and_drafts_are_texts(database_url):
     nobody.send("/researcher/login", name=hostile, password=hostile)
     assert nobody.status == 403
     assert "<script>window" not in nobody.html
-    assert served.count(Participant) == 4
+    assert served.count(ParticipantRow) == 4
     served.place.store.close()
 
 
@@ -352,7 +352,7 @@ def test_hostile_texts_come_back_as_texts(on_each):
     assert "<script>window" not in browsers[0].html
     assert "onerror=alert" not in re.sub(r"&lt;img[^<]*", "", browsers[0].html)
     with on_each.place.store.read() as db:
-        kept = db.scalars(select(Opinion.text)).one()
+        kept = db.scalars(select(OpinionRow.text)).one()
     assert "DROP TABLE" in kept
     assert "\x00" not in kept
     assert "49" not in kept.replace("7*7", "")
@@ -362,7 +362,7 @@ def test_hostile_texts_come_back_as_texts(on_each):
 def test_hostile_statements_come_back_as_texts(tmp_path):
     served = Served(tmp_path)
     text = 'We agree <script>x</script> {n} on "><b>this</b> plan {arm}.'
-    served.site.worker._writer.text = text
+    served.app.worker._writer.text = text
     browsers = served.joined(4)
     to_ratings(served, browsers)
     assert "<script>x" not in browsers[0].html
@@ -376,7 +376,7 @@ def test_ratings_are_one_to_seven_and_nothing_else(served, record_property):
         browsers[0].get("/here")
         browsers[0].send("/here/rate", agreement=value)
         assert browsers[0].status == 422, value
-        assert served.count(Rating) == 0, value
+        assert served.count(RatingRow) == 0, value
     record_property("tried", 9)
 
 
@@ -412,10 +412,10 @@ def test_links_do_not_follow_the_host_header(served):
 
 @pytest.mark.attack("links", "behind TLS that a proxy ends, browsers are told to stay with it")
 def test_a_base_url_over_https_has_hsts(served):
-    site = Site(
+    app = App(
         served.place.store, served.place.study_id, base_url="https://talk", in_background=False
     )
-    assert "max-age" in TestClient(asgi(site)).get("/join").headers["strict-transport-security"]
+    assert "max-age" in TestClient(asgi(app)).get("/join").headers["strict-transport-security"]
     assert "strict-transport-security" not in served.client().get("/join").headers
 
 
@@ -463,6 +463,6 @@ def test_the_screen_is_asked_outside_the_lock(served, monkeypatch):
     monkeypatch.setattr(answers, "flags_of", asked)
     browsers[0].send("/here/opinion", text=OPINION)
     assert locked == [False]
-    assert served.count(Opinion) == 1
+    assert served.count(OpinionRow) == 1
     browsers[1].send("/here/opinion", text="x" * 20_001)
     assert browsers[1].status == 413

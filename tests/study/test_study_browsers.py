@@ -15,22 +15,22 @@ from commonweal.study.domain.quick import open_session, quick_study
 from commonweal.study.simulation.simulate import served
 from commonweal.study.simulation.stock import StockWriter
 from commonweal.study.storage.store import Store
-from commonweal.study.storage.tables import Participant, Rating
-from commonweal.study.web.app import Site
+from commonweal.study.storage.tables import ParticipantRow, RatingRow
+from commonweal.study.web.app import App
 
 
 @pytest.fixture
-def site(tmp_path):
+def app(tmp_path):
     store = Store(f"sqlite:///{tmp_path}/study.db", clock=ShiftedClock())
     study = small_study(contact="Ada", arms=[{"name": "one", "candidates": 4, "shown": 2}])
-    made = Site(store, store.open_study(study), writer=StockWriter())
+    made = App(store, store.open_study(study), writer=StockWriter())
     yield made
     store.close()
 
 
 @pytest.mark.slow
-def test_four_people_two_rounds(chromium, site):
-    with served(site) as address:
+def test_four_people_two_rounds(chromium, app):
+    with served(app) as address:
         people = [
             Somebody(chromium, address, checks=True),
             Somebody(chromium, address, reloads=True),
@@ -53,7 +53,7 @@ def test_four_people_two_rounds(chromium, site):
             each.write()
         for each in people:
             each.wait_for("Waiting for the others")
-        site.store.clock.put_forward(site, 481)
+        app.store.clock.put_forward(app, 481)
         for each in people:
             each.rate(4)
         for each in people:
@@ -69,10 +69,10 @@ def test_four_people_two_rounds(chromium, site):
                     check(each.page)
             assert each.faults == []
             each.context.close()
-    with site.store.read() as db:
-        assert sorted(db.scalars(select(Participant.outcome))) == ["complete"] * 3 + ["partial"]
-        assert db.scalar(select(func.count()).select_from(Rating)) == 4 * 5 + 3 * 5 - 0
-        timed = db.scalars(select(Rating).where(Rating.first_input_at.is_not(None))).all()
+    with app.store.read() as db:
+        assert sorted(db.scalars(select(ParticipantRow.outcome))) == ["complete"] * 3 + ["partial"]
+        assert db.scalar(select(func.count()).select_from(RatingRow)) == 4 * 5 + 3 * 5 - 0
+        timed = db.scalars(select(RatingRow).where(RatingRow.first_input_at.is_not(None))).all()
         # Those with a script tell when they began to answer; the others need not.
         assert len(timed) >= 10
         assert all(each.shown_at <= each.first_input_at <= each.submitted_at for each in timed)
@@ -83,8 +83,8 @@ def test_a_quick_session(chromium, tmp_path):
     store = Store(f"sqlite:///{tmp_path}/quick.db")
     questions = ["Should local buses be free for everyone?", "Should shops be shut on Sundays?"]
     study_id, token = open_session(store, quick_study(questions))
-    site = Site(store, study_id, writer=StockWriter())
-    with served(site) as address:
+    app = App(store, study_id, writer=StockWriter())
+    with served(app) as address:
         facilitator = chromium.new_context(viewport={"width": 1000, "height": 700}).new_page()
         facilitator.goto(f"{address}/f/{token}")
         check(facilitator)

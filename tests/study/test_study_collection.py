@@ -21,7 +21,14 @@ from commonweal.cli.app import app
 from commonweal.collection import CollectionPlan, collect
 from commonweal.study.config import ArmConfig, StudyConfig
 from commonweal.study.simulation.stock import ChanceReward, StockPolicy, StockWriter
-from commonweal.study.storage.tables import Event, Group, Opinion, Prediction, Round, Statement
+from commonweal.study.storage.tables import (
+    EventRow,
+    GroupRow,
+    OpinionRow,
+    PredictionRow,
+    RoundRow,
+    StatementRow,
+)
 from commonweal.study.writing import held_texts
 from commonweal.types import Opinion as Said
 from commonweal.welfare import isoelastic, rank
@@ -39,7 +46,7 @@ def place(tmp_path):
 
 def statements(place, *where):
     with place.store.read() as db:
-        return db.scalars(select(Statement).where(*where).order_by(Statement.id)).all()
+        return db.scalars(select(StatementRow).where(*where).order_by(StatementRow.id)).all()
 
 
 # -------------------------------------------------------------------------------- the file
@@ -93,8 +100,8 @@ def test_a_round_shows_what_the_collection_picks(place):
     ids = place.join(4)
     play(place, ids, StockWriter(), until="rate")
     with place.store.read() as db:
-        row = db.scalars(select(Round)).one()
-        opinions = db.scalars(select(Opinion).order_by(Opinion.id)).all()
+        row = db.scalars(select(RoundRow)).one()
+        opinions = db.scalars(select(OpinionRow).order_by(OpinionRow.id)).all()
     found = collect(
         row.question,
         [Said(each.name, each.text) for each in opinions],
@@ -102,7 +109,7 @@ def test_a_round_shows_what_the_collection_picks(place):
         reward=ChanceReward(),
         seed=row.provenance["collecting"]["seed"],
     )
-    picked = statements(place, Statement.pick.is_not(None))
+    picked = statements(place, StatementRow.pick.is_not(None))
     assert sorted(each.text for each in picked) == sorted(each.text for each in found.shown)
     assert len(picked) == 6
     by_text = {
@@ -120,7 +127,7 @@ def test_a_round_shows_what_the_collection_picks(place):
     assert [each["included"] for each in kept] == [list(draw.included) for draw in found.draws]
     assert [each["alphas"] for each in kept] == [list(draw.alphas) for draw in found.draws]
     # The left out are predicted, too.
-    assert count(place, Prediction) == 4 * count(place, Statement)
+    assert count(place, PredictionRow) == 4 * count(place, StatementRow)
 
 
 def test_flagged_candidates_make_room_for_the_next_best(place, monkeypatch):
@@ -130,7 +137,7 @@ def test_flagged_candidates_make_room_for_the_next_best(place, monkeypatch):
     )
     ids = place.join(4)
     play(place, ids, StockWriter(), until="rate")
-    shown = statements(place, Statement.shown)
+    shown = statements(place, StatementRow.shown)
     assert len(shown) == 6
     assert not any("against" in each.text for each in shown)
     assert any(each.rank > 2 for each in shown)
@@ -139,10 +146,10 @@ def test_flagged_candidates_make_room_for_the_next_best(place, monkeypatch):
 def test_without_a_reward_model_two_of_each_size_are_shown(tmp_path):
     place = Place(f"sqlite:///{tmp_path}/study.db", small_study(arms=[ARM | {"reward": "none"}]))
     play(place, place.join(4), StockWriter(), until="rate")
-    shown = statements(place, Statement.shown)
+    shown = statements(place, StatementRow.shown)
     assert sorted(each.draw for each in shown) == [0, 0, 1, 1, 2, 2]
     assert {(each.alpha, each.welfare, each.rank) for each in shown} == {(None, None, None)}
-    assert count(place, Prediction) == 0
+    assert count(place, PredictionRow) == 0
 
 
 # ---------------------------------------------------------------------- the way to a dataset
@@ -209,13 +216,13 @@ def test_a_simulated_collection_becomes_a_dataset(tmp_path, reward):
 
 
 def held(place):
-    with place.turn() as turn:
-        return [(kind, row.id, row.text) for kind, row, _ in held_texts.waiting_texts(turn)]
+    with place.transaction() as tx:
+        return [(kind, row.id, row.text) for kind, row, _ in held_texts.waiting_texts(tx)]
 
 
 def decide(place, row_id, decision):
-    with place.turn() as turn:
-        assert held_texts.decide(turn, "statement", row_id, decision, actor="ada")
+    with place.transaction() as tx:
+        assert held_texts.decide(tx, "statement", row_id, decision, actor="ada")
 
 
 @pytest.mark.parametrize("reward", ["first", "none"])
@@ -234,11 +241,11 @@ def test_the_next_best_replaces_what_a_moderator_rejects(database_url, reward):
     assert len({text for _, _, text in after} | {before[0][2]}) == 7  # one that is new
     (new_id,) = {row_id for _, row_id, _ in after} - {row_id for _, row_id, _ in before}
     with place.store.read() as db:
-        old, new = db.get(Statement, rejected_id), db.get(Statement, new_id)
+        old, new = db.get(StatementRow, rejected_id), db.get(StatementRow, new_id)
         assert (new.pick, new.alpha, new.draw) == (old.pick, old.alpha, old.draw)
         if reward == "first":
             draw = db.scalars(
-                select(Statement).where(Statement.draw == new.draw).order_by(Statement.id)
+                select(StatementRow).where(StatementRow.draw == new.draw).order_by(StatementRow.id)
             ).all()
             taken = {text for _, _, text in before}
             best = max(
@@ -247,7 +254,7 @@ def test_the_next_best_replaces_what_a_moderator_rejects(database_url, reward):
                     [
                         [row.expected_rating]
                         for row in db.scalars(
-                            select(Prediction).where(Prediction.statement_id == each.id)
+                            select(PredictionRow).where(PredictionRow.statement_id == each.id)
                         )
                     ],
                     new.alpha,
@@ -256,12 +263,12 @@ def test_the_next_best_replaces_what_a_moderator_rejects(database_url, reward):
             assert new.id == best.id
             assert new.welfare < old.welfare
             assert new.rank > old.rank
-        event = db.scalars(select(Event).where(Event.kind == "statement replaced")).one()
+        event = db.scalars(select(EventRow).where(EventRow.kind == "statement replaced")).one()
         assert event.details == {"id": rejected_id, "by": new_id}
     for _, row_id, _ in after:
         decide(place, row_id, "approved")
     assert place.page(ids[0]).kind == "rate"
-    shown = statements(place, Statement.shown)
+    shown = statements(place, StatementRow.shown)
     assert {each.id for each in shown} == {row_id for _, row_id, _ in after}
     place.store.close()
 
@@ -279,7 +286,7 @@ def test_where_everything_is_rejected_nothing_is_shown(tmp_path):
         n_rejected += 1
     assert n_rejected == 5  # each of them once
     assert place.page(ids[0]).kind == "result"
-    assert count(place, Statement, Statement.shown) == 0
+    assert count(place, StatementRow, StatementRow.shown) == 0
 
 
 def worker_until_check(place, ids):
@@ -290,7 +297,7 @@ def worker_until_check(place, ids):
 
     assert Worker(place.store, place.study_id, StockWriter()).run_once()
     with place.store.read() as db:
-        assert db.scalars(select(Group)).one().stage == "statement_check"
+        assert db.scalars(select(GroupRow)).one().stage == "statement_check"
 
 
 MEDIAN = "import numpy\ndef median(utilities):\n    return numpy.median(utilities, axis=0)\n"

@@ -199,15 +199,15 @@ def test_a_study_is_the_same_wherever_it_lies_and_is_started_from(tmp_path, monk
     folder = with_own_template(tmp_path / "buses")
     opened = open_folder(folder)
     assert str(tmp_path) not in opened.config.to_json()
-    with opened.store.turn(opened.study_id) as turn:
-        people.join(turn)
-        assert turn.config.arms[0].policy == str(folder / "mine.toml")
+    with opened.store.transaction(opened.study_id) as tx:
+        people.join(tx)
+        assert tx.config.arms[0].policy == str(folder / "mine.toml")
     opened.store.close()
     moved = folder.rename(tmp_path / "elsewhere")
     monkeypatch.chdir(moved)
     again = open_folder(moved)
-    with again.store.turn(again.study_id) as turn:
-        assert turn.config.arms[0].policy == str(moved / "mine.toml")
+    with again.store.transaction(again.study_id) as tx:
+        assert tx.config.arms[0].policy == str(moved / "mine.toml")
     again.store.close()
 
 

@@ -19,12 +19,12 @@ from commonweal.study.export.dataset import export_study
 from commonweal.study.export.payments import payments, safe_cell
 from commonweal.study.storage.tables import (
     Base,
-    Event,
-    Opinion,
-    Participant,
-    Presentation,
-    Rating,
-    RecruiterIds,
+    EventRow,
+    OpinionRow,
+    ParticipantRow,
+    PresentationRow,
+    RatingRow,
+    RecruiterIdsRow,
 )
 
 RECRUITED = small_study(recruiter={"participant": "PROLIFIC_PID"})
@@ -73,7 +73,7 @@ def test_nothing_in_an_export_names_a_person(place, tmp_path):
     for path in (tmp_path / "data").iterdir():
         assert b"recruit" not in path.read_bytes().replace(b"recruiter", b""), path
     with place.store.read() as db:
-        names = set(db.scalars(select(Participant.public_id)))
+        names = set(db.scalars(select(ParticipantRow.public_id)))
     assert all(len(name) >= 20 for name in names)
 
 
@@ -119,12 +119,12 @@ def test_deleting_takes_everything_of_a_person_and_nothing_else(place, tmp_path)
     with place.store.read() as db:
         before = {
             table: db.scalar(select(func.count()).select_from(table))
-            for table in (Opinion, Rating, Presentation, RecruiterIds)
+            for table in (OpinionRow, RatingRow, PresentationRow, RecruiterIdsRow)
         }
-    with place.turn() as turn:
-        person = turn.db.get(Participant, ids[0])
-        mine = privacy.data_of(turn, person)
-        privacy.delete_data(turn, person)
+    with place.transaction() as tx:
+        person = tx.db.get(ParticipantRow, ids[0])
+        mine = privacy.data_of(tx, person)
+        privacy.delete_data(tx, person)
     assert mine["opinions"][0]["text"] == OPINION
     assert mine["recruiter_participant"] == "=recruit0"
     with place.store.read() as db:
@@ -133,9 +133,9 @@ def test_deleting_takes_everything_of_a_person_and_nothing_else(place, tmp_path)
             if "participant_id" in columns:
                 column = columns["participant_id"]
                 assert not db.scalars(select(column).where(column == ids[0])).all(), mapper
-        assert db.scalar(select(func.count()).select_from(Opinion)) == before[Opinion] - 1
-        assert db.scalar(select(func.count()).select_from(RecruiterIds)) == 3
-        assert db.scalars(select(Event).where(Event.kind == "data deleted")).one()
+        assert db.scalar(select(func.count()).select_from(OpinionRow)) == before[OpinionRow] - 1
+        assert db.scalar(select(func.count()).select_from(RecruiterIdsRow)) == 3
+        assert db.scalars(select(EventRow).where(EventRow.kind == "data deleted")).one()
     play(place, ids[1:])
     assert outcomes(place, ids[1:]) == ["complete"] * 3
     dataset = export_study(place.store, place.study_id, tmp_path / "data")
@@ -147,18 +147,18 @@ def test_deleting_takes_everything_of_a_person_and_nothing_else(place, tmp_path)
 
 def test_an_id_is_never_given_again(place):
     (last,) = place.join(1)
-    with place.turn() as turn:
-        privacy.delete_data(turn, turn.db.get(Participant, last))
+    with place.transaction() as tx:
+        privacy.delete_data(tx, tx.db.get(ParticipantRow, last))
     assert place.join(1) > [last]
 
 
 def test_withdrawing_keeps_what_was_given(place):
     ids = recruited(place)
     play(place, ids, until="rate")
-    with place.turn() as turn:
-        person = turn.db.get(Participant, ids[0])
-        privacy.withdraw(turn, person)
-        assert len(privacy.data_of(turn, person)["opinions"]) == 1
+    with place.transaction() as tx:
+        person = tx.db.get(ParticipantRow, ids[0])
+        privacy.withdraw(tx, person)
+        assert len(privacy.data_of(tx, person)["opinions"]) == 1
         assert person.outcome == "left"
-        people.leave(turn, person, outcome="removed")
+        people.leave(tx, person, outcome="removed")
         assert person.outcome == "left"  # an end is an end

@@ -12,13 +12,13 @@ from test_machine import count
 from commonweal.errors import EngineError
 from commonweal.study.domain import machine, privacy, researchers
 from commonweal.study.storage.tables import (
-    Event,
-    Group,
-    Job,
-    Participant,
-    Prediction,
-    Round,
-    Statement,
+    EventRow,
+    GroupRow,
+    JobRow,
+    ParticipantRow,
+    PredictionRow,
+    RoundRow,
+    StatementRow,
 )
 from commonweal.study.writing.jobs import Worker, failed_jobs
 
@@ -74,8 +74,8 @@ def test_a_bad_arm_leaves_the_others_their_statements(place):
     assert arms(writer) == ["first", "second", "first"]
     assert place.page(ids[0]).kind == "rate"
     with place.store.read() as db:
-        assert {each.arm for each in db.scalars(select(Statement))} == {"second"}
-        row = db.scalars(select(Round)).one()
+        assert {each.arm for each in db.scalars(select(StatementRow))} == {"second"}
+        row = db.scalars(select(RoundRow)).one()
         assert row.notes == ["first: wrote nothing (EngineError)"]
         (job,) = failed_jobs(db, place.study_id)[row.group_id]
         assert job.status == "done"
@@ -89,7 +89,7 @@ def test_an_arm_that_writes_at_the_second_attempt_is_there_as_if_at_the_first(pl
     assert [job.status for job in next(iter(failed(place).values()))] == ["queued"]
     assert worker.run_once()
     assert failed(place) == {}
-    assert count(place, Statement) == 8
+    assert count(place, StatementRow) == 8
 
 
 def test_after_a_deletion_everything_is_written_anew(place):
@@ -97,8 +97,8 @@ def test_after_a_deletion_everything_is_written_anew(place):
     writer = OneBadArm(1)
     worker = Worker(place.store, place.study_id, writer)
     assert worker.run_once()
-    with place.turn() as turn:
-        privacy.delete_data(turn, turn.db.get(Participant, ids[1]))
+    with place.transaction() as tx:
+        privacy.delete_data(tx, tx.db.get(ParticipantRow, ids[1]))
     assert worker.run_once()
     assert arms(writer) == ["first", "second", "first", "second"]
     with place.store.read() as db:
@@ -106,7 +106,9 @@ def test_after_a_deletion_everything_is_written_anew(place):
         for person, place_of_opinion in ((ids[0], 0), (ids[2], 1), (ids[3], 2)):
             lowest = min(
                 db.scalars(
-                    select(Prediction.expected_rating).where(Prediction.participant_id == person)
+                    select(PredictionRow.expected_rating).where(
+                        PredictionRow.participant_id == person
+                    )
                 )
             )
             assert lowest == pytest.approx(3.0 + 0.01 * place_of_opinion)
@@ -121,12 +123,12 @@ def test_what_people_wrote_stands_in_no_log_and_no_event(place, caplog):
     assert "arm first: EngineError" in caplog.text
     assert OPINION not in caplog.text
     with place.store.read() as db:
-        assert not any(OPINION in str(each.details) for each in db.scalars(select(Event)))
-        assert OPINION in db.scalars(select(Job.error)).one()  # the dashboard's, until
-    with place.turn() as turn:
-        privacy.delete_data(turn, turn.db.get(Participant, ids[0]))
+        assert not any(OPINION in str(each.details) for each in db.scalars(select(EventRow)))
+        assert OPINION in db.scalars(select(JobRow.error)).one()  # the dashboard's, until
+    with place.transaction() as tx:
+        privacy.delete_data(tx, tx.db.get(ParticipantRow, ids[0]))
     with place.store.read() as db:
-        assert db.scalars(select(Job.error)).one() == ""
+        assert db.scalars(select(JobRow.error)).one() == ""
 
 
 def test_who_deletes_while_a_model_writes_is_not_quoted_afterwards(place):
@@ -135,19 +137,19 @@ def test_who_deletes_while_a_model_writes_is_not_quoted_afterwards(place):
     class Meanwhile(OneBadArm):
         def write(self, task, *, timeout_seconds):
             if task.arm.name == "first":
-                with place.turn() as turn:
-                    privacy.delete_data(turn, turn.db.get(Participant, ids[0]))
+                with place.transaction() as tx:
+                    privacy.delete_data(tx, tx.db.get(ParticipantRow, ids[0]))
             return super().write(task, timeout_seconds=timeout_seconds)
 
     assert Worker(place.store, place.study_id, Meanwhile(1)).run_once()
     with place.store.read() as db:
-        assert db.scalars(select(Job.error)).one() == "first: EngineError"
+        assert db.scalars(select(JobRow.error)).one() == "first: EngineError"
 
 
 def test_nothing_is_written_for_a_group_that_was_released(place):
     written(place)
-    with place.turn() as turn:
-        researchers.release(turn, turn.db.scalars(select(Group)).one(), actor="ada")
+    with place.transaction() as tx:
+        researchers.release(tx, tx.db.scalars(select(GroupRow)).one(), actor="ada")
     writer = ScriptedWriter()
     assert not Worker(place.store, place.study_id, writer).run_once()
     assert writer.tasks == []
@@ -156,27 +158,27 @@ def test_nothing_is_written_for_a_group_that_was_released(place):
 def test_one_faulty_group_does_not_stop_the_sweep(place, monkeypatch, caplog):
     faulty, good = place.join(4), place.join(4)
     with place.store.read() as db:
-        bad_id = db.get(Participant, faulty[0]).group_id
+        bad_id = db.get(ParticipantRow, faulty[0]).group_id
     for ids in (faulty, good):
         for person in ids[:3]:
             place.act(person)
             place.act(person)
     steps = dict(machine._STEPS)
 
-    def opinions(turn, group, active):
+    def opinions(tx, group, active):
         if group.id == bad_id:
             group.message = "half done"
             raise RuntimeError("a fault")
-        return steps["opinions"](turn, group, active)
+        return steps["opinions"](tx, group, active)
 
     monkeypatch.setitem(machine._STEPS, "opinions", opinions)
     place.clock.move_to(place.clock.now() + 481)
-    with place.turn() as turn:
-        machine.sweep(turn)
+    with place.transaction() as tx:
+        machine.sweep(tx)
     assert "goes on without the group" in caplog.text
     assert place.page(good[0]).waiting_for == "generating"
     with place.store.read() as db:
-        stuck = db.get(Group, bad_id)
+        stuck = db.get(GroupRow, bad_id)
         assert (stuck.stage, stuck.message) == ("opinions", "")  # undone, and to be tried again
 
 

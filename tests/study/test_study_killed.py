@@ -21,12 +21,12 @@ from commonweal.errors import CommonwealError, EngineError
 from commonweal.study.simulation.bots import Bot, Browser
 from commonweal.study.storage.store import Store
 from commonweal.study.storage.tables import (
-    Job,
-    Opinion,
-    Participant,
-    Presentation,
-    Rating,
-    Statement,
+    JobRow,
+    OpinionRow,
+    ParticipantRow,
+    PresentationRow,
+    RatingRow,
+    StatementRow,
 )
 from commonweal.study.writing.jobs import LEASE_SECONDS, Worker, claim, finish
 from commonweal.study.writing.writer import ProcessWriter, Task
@@ -104,21 +104,21 @@ def be_killed(database_url):
         server.wait()
     store = Store(database_url)
     with store.read() as db:
-        people = db.scalars(select(Participant)).all()
+        people = db.scalars(select(ParticipantRow)).all()
         held = {
             str(number): (str(agreement), quality)
             for number, agreement, quality in db.execute(
-                select(Presentation.id, Rating.agreement, Rating.quality).join(Rating)
+                select(PresentationRow.id, RatingRow.agreement, RatingRow.quality).join(RatingRow)
             )
         }
         for bot in bots:
             for number, fields in bot.sent:
                 assert held[number][0] == fields["agreement"]
-        assert sum(len(bot.written) for bot in bots) <= len(db.scalars(select(Opinion.id)).all())
-        jobs = db.scalars(select(Job)).all()
+        assert sum(len(bot.written) for bot in bots) <= len(db.scalars(select(OpinionRow.id)).all())
+        jobs = db.scalars(select(JobRow)).all()
         assert {job.status for job in jobs} == {"done"}
         # Two arms of four candidates each, once, however often a worker was killed in the middle.
-        per_round = Counter(db.scalars(select(Statement.round_id)))
+        per_round = Counter(db.scalars(select(StatementRow.round_id)))
         assert set(per_round.values()) == {8}
         # Somebody may have joined twice, where the answer with the cookie was lost.
         assert sum(person.outcome == "complete" for person in people) >= 4
@@ -179,16 +179,16 @@ def be_killed_often(database_url, n_kills, record_property):
         held = {
             str(number): str(agreement)
             for number, agreement in db.execute(
-                select(Presentation.id, Rating.agreement).join(Rating)
+                select(PresentationRow.id, RatingRow.agreement).join(RatingRow)
             )
         }
         sent = [each for bot in everybody for each in bot.sent]
         lost = [number for number, fields in sent if held.get(number) != fields["agreement"]]
-        n_opinions = len(db.scalars(select(Opinion.id)).all())
+        n_opinions = len(db.scalars(select(OpinionRow.id)).all())
         n_written = sum(len(bot.written) for bot in everybody)
         # A job is done exactly once, however often its worker was killed.
-        assert set(Counter(db.scalars(select(Statement.round_id))).values()) <= {8}
-        outcomes = Counter(db.scalars(select(Participant.outcome)))
+        assert set(Counter(db.scalars(select(StatementRow.round_id))).values()) <= {8}
+        outcomes = Counter(db.scalars(select(ParticipantRow.outcome)))
     store.close()
     record_property("tried", n_kills)
     record_property(
@@ -212,18 +212,18 @@ def test_a_job_of_a_dead_worker_is_done_once(database_url):
     for person in ids:
         place.act(person)
         place.act(person)
-    with place.turn() as turn:
-        dead = claim(turn)
-        assert claim(turn) is None  # leased
+    with place.transaction() as tx:
+        dead = claim(tx)
+        assert claim(tx) is None  # leased
     place.clock.move_to(place.clock.now() + LEASE_SECONDS + 1)
     assert Worker(place.store, place.study_id, ScriptedWriter()).run_once()
     written = {
         task.arm.name: ScriptedWriter().write(task, timeout_seconds=1) for task in dead.tasks
     }
-    with place.turn() as turn:
-        assert not finish(turn, dead, written)  # it was not dead after all, and comes too late
+    with place.transaction() as tx:
+        assert not finish(tx, dead, written)  # it was not dead after all, and comes too late
     with place.store.read() as db:
-        assert len(db.scalars(select(Statement.id)).all()) == 8
+        assert len(db.scalars(select(StatementRow.id)).all()) == 8
 
 
 class Hanging:

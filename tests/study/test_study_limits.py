@@ -22,7 +22,7 @@ from commonweal.study.domain import researchers
 from commonweal.study.domain.researchers import log_in, set_researcher
 from commonweal.study.simulation.bots import Browser
 from commonweal.study.storage.store import Store
-from commonweal.study.storage.tables import Participant
+from commonweal.study.storage.tables import ParticipantRow
 from commonweal.study.web import researcher
 from commonweal.study.web.limits import FewAtOnce, Limits, TooMuchError, network_of
 
@@ -39,7 +39,7 @@ def behind(served, address=ROOM):
 def flooded(served):
     """A neighbour of the room has used up what the address may ask for."""
     neighbour = behind(served)
-    served.site.limits.per_address = 30
+    served.app.limits.per_address = 30
     for _ in range(40):
         neighbour.cookies.clear()
         answer = neighbour.get("/here")
@@ -132,7 +132,7 @@ def test_110_phones_behind_one_address(tmp_path, record_property):
             client.close()
     store = Store(url)
     with store.read() as db:
-        assert len(db.scalars(select(Participant.id)).all()) == 110
+        assert len(db.scalars(select(ParticipantRow.id)).all()) == 110
     store.close()
     assert set(statuses) == {200}
     assert statuses.total() > 6000
@@ -153,12 +153,12 @@ def test_a_hundred_and_ten_phones_in_brief(served):
         each.get("/join")
         each.send("/join", button="agree")
         assert each.status == 200
-    assert served.count(Participant) == 110
+    assert served.count(ParticipantRow) == 110
 
 
 @pytest.mark.attack("one address", "a script that joins again and again")
 def test_joins_of_one_address_are_bounded(served, record_property):
-    served.site.limits.joins = 5
+    served.app.limits.joins = 5
     statuses = []
     for _ in range(12):
         client = behind(served)
@@ -169,7 +169,7 @@ def test_joins_of_one_address_are_bounded(served, record_property):
         )
         statuses.append(sent.status_code)
     assert statuses == [303] * 5 + [429] * 7
-    assert served.count(Participant) == 5
+    assert served.count(ParticipantRow) == 5
     record_property("tried", 12)
 
 
@@ -353,7 +353,7 @@ def test_a_refused_draft_is_no_success(served):
     to_opinions(browsers)
     form = browsers[0].forms["/here/opinion"].fields
     client = browsers[0]._client
-    served.site.limits.per_token = 3
+    served.app.limits.per_token = 3
     answers = [client.post("/here/draft", data={**form, "text": f"{n}"}) for n in range(6)]
     assert [each.status_code for each in answers[-3:]] == [429] * 3
     assert not any(each.status_code == 204 for each in answers[-3:])

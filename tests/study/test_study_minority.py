@@ -24,18 +24,18 @@ from commonweal.study.simulation.stock import StockWriter
 from commonweal.study.storage.clock import ManualClock
 from commonweal.study.storage.store import Store
 from commonweal.study.storage.tables import (
-    Group,
-    Job,
-    Minority,
-    Opinion,
-    Participant,
-    Prediction,
-    Presentation,
-    Rating,
-    Round,
-    Statement,
+    GroupRow,
+    JobRow,
+    MinorityRow,
+    OpinionRow,
+    ParticipantRow,
+    PredictionRow,
+    PresentationRow,
+    RatingRow,
+    RoundRow,
+    StatementRow,
 )
-from commonweal.study.web.app import Site
+from commonweal.study.web.app import App
 from commonweal.study.web.routes import asgi
 from commonweal.study.writing.held_texts import decide, waiting_texts
 from commonweal.study.writing.jobs import Worker
@@ -74,14 +74,14 @@ def act_until(place, ids, kind, writer, agreements=None):
 
 def kept(place):
     with place.store.read() as db:
-        found = db.scalars(select(Minority)).one()
+        found = db.scalars(select(MinorityRow)).one()
         db.expunge_all()
         return found
 
 
 def names_of(place, ids):
     with place.store.read() as db:
-        found = select(Opinion.name).where(Opinion.participant_id.in_(ids))
+        found = select(OpinionRow.name).where(OpinionRow.participant_id.in_(ids))
         return sorted(db.scalars(found))
 
 
@@ -91,10 +91,10 @@ def test_it_is_written_from_those_found_to_disagree_and_from_nobody_else(tmp_pat
     against = dict.fromkeys(ids[:2], 2)
     act_until(place, ids, "result", writer, against)
     task = writer.tasks[-1]
-    assert task.speaks
+    assert task.for_minority
     assert len(writer.tasks) == 2
     assert sorted(each.id for each in task.opinions) == names_of(place, ids[:2])
-    found = place.page(ids[0]).found
+    found = place.page(ids[0]).outcome
     assert found.is_agreed
     assert found.rated[0].n_disagree == 2
     assert (found.may_speak, found.minority.basis) == (True, "found")
@@ -132,10 +132,10 @@ def test_where_nobody_disagrees_nothing_is_asked_and_that_is_said(tmp_path):
     place, writer = place_of(tmp_path), ScriptedWriter()
     ids = place.join(6)
     act_until(place, ids, "rate", writer)
-    with place.turn() as turn:
-        turn.db.execute(delete(Prediction))
+    with place.transaction() as tx:
+        tx.db.execute(delete(PredictionRow))
     act_until(place, ids, "result", ScriptedWriter(["never asked"]))
-    found = place.page(ids[0]).found
+    found = place.page(ids[0]).outcome
     assert (found.may_speak, found.why_silent) == (False, "nobody")
     place.store.close()
 
@@ -144,7 +144,7 @@ def test_without_the_setting_there_is_none(tmp_path):
     place = place_of(tmp_path, rounds={"count": 1, "passes": 1})
     ids, writer = place.join(6), ScriptedWriter()
     act_until(place, ids, "result", writer, dict.fromkeys(ids, 1))
-    assert place.page(ids[0]).found.minority is None
+    assert place.page(ids[0]).outcome.minority is None
     assert len(writer.tasks) == 1
     place.store.close()
 
@@ -159,19 +159,19 @@ def test_who_reviews_reads_it_first_and_holding_it_back_is_said(tmp_path, decisi
         for person in ids:
             place.act(person, agreement=against.get(person, 6))
         worker.run_once()
-        with place.turn() as turn:
-            waiting = waiting_texts(turn)
+        with place.transaction() as tx:
+            waiting = waiting_texts(tx)
             if [kind for kind, *_ in waiting] == ["minority"]:
                 break
             for kind, text, _ in waiting:
-                assert decide(turn, kind, text.id, "approved", actor="tester")
+                assert decide(tx, kind, text.id, "approved", actor="tester")
     page = place.page(ids[0])
     assert (page.waiting_for, page.is_of_minority) == ("statement_check", True)
-    with place.turn() as turn:
-        ((kind, text, _),) = waiting_texts(turn)
-        assert decide(turn, kind, text.id, decision, actor="tester")
-        assert not decide(turn, kind, text.id, decision, actor="tester")
-    found = place.page(ids[0]).found
+    with place.transaction() as tx:
+        ((kind, text, _),) = waiting_texts(tx)
+        assert decide(tx, kind, text.id, decision, actor="tester")
+        assert not decide(tx, kind, text.id, decision, actor="tester")
+    found = place.page(ids[0]).outcome
     assert found.may_speak == (decision == "approved")
     assert found.why_silent == ("" if decision == "approved" else "held")
     place.store.close()
@@ -194,7 +194,7 @@ def test_where_it_cannot_be_written_the_result_says_so(tmp_path):
     ids = place.join(6)
     act_until(place, ids, "rate", ScriptedWriter())
     act_until(place, ids, "result", ScriptedWriter(["dead"] * 9), dict.fromkeys(ids[:2], 2))
-    found = place.page(ids[0]).found
+    found = place.page(ids[0]).outcome
     assert found.why_silent == "failed"
     assert found.rated[0].n == 6
     place.store.close()
@@ -204,11 +204,11 @@ def test_it_goes_with_the_data_of_one_whose_opinion_is_in_it(tmp_path):
     place = place_of(tmp_path)
     ids = place.join(6)
     act_until(place, ids, "result", ScriptedWriter(), dict.fromkeys(ids[:2], 2))
-    with place.turn() as turn:
-        privacy.delete_data(turn, turn.db.get(Participant, ids[5]))
+    with place.transaction() as tx:
+        privacy.delete_data(tx, tx.db.get(ParticipantRow, ids[5]))
     assert kept(place).text
-    with place.turn() as turn:
-        privacy.delete_data(turn, turn.db.get(Participant, ids[0]))
+    with place.transaction() as tx:
+        privacy.delete_data(tx, tx.db.get(ParticipantRow, ids[0]))
     assert (kept(place).text, kept(place).why) == ("", "deleted")
     place.store.close()
 
@@ -221,12 +221,12 @@ def test_nothing_is_written_and_nobody_waits_where_its_people_have_deleted_their
         place.act(person, agreement=2 if person in ids[:2] else 6)
     assert place.page(ids[2]).waiting_for == "generating"
     for person in ids[:2]:
-        with place.turn() as turn:
-            privacy.delete_data(turn, turn.db.get(Participant, person))
+        with place.transaction() as tx:
+            privacy.delete_data(tx, tx.db.get(ParticipantRow, person))
     assert place.page(ids[2]).kind == "result"
     assert (kept(place).text, kept(place).why) == ("", "deleted")
     assert not Worker(place.store, place.study_id, writer).run_once()
-    assert not any(task.speaks for task in writer.tasks)
+    assert not any(task.for_minority for task in writer.tasks)
     place.store.close()
 
 
@@ -240,8 +240,8 @@ def test_who_deletes_while_it_is_written_is_not_in_it(tmp_path):
 
     class Slow(ScriptedWriter):
         def write(self, task, *, timeout_seconds):
-            with place.turn() as turn:
-                privacy.delete_data(turn, turn.db.get(Participant, ids[0]))
+            with place.transaction() as tx:
+                privacy.delete_data(tx, tx.db.get(ParticipantRow, ids[0]))
             return super().write(task, timeout_seconds=timeout_seconds)
 
     Worker(place.store, place.study_id, Slow()).run_once()
@@ -256,19 +256,19 @@ def test_of_a_revision_that_nobody_asked_for_it_is_about_the_statement_that_stan
     against = dict.fromkeys(ids[:2], 2)
     act_until(place, ids, "critique", writer, against)
     for person in ids:
-        with place.turn() as turn:
-            row = turn.db.get(Participant, person)
-            number = turn.db.get(Group, row.group_id).round_id
-            assert answers.write_critique(turn, row, number, "") is None
+        with place.transaction() as tx:
+            row = tx.db.get(ParticipantRow, person)
+            number = tx.db.get(GroupRow, row.group_id).round_id
+            assert answers.write_critique(tx, row, number, "") is None
     Worker(place.store, place.study_id, writer).run_once()
     page = place.page(ids[0])
-    assert (page.kind, page.found.stands) == ("result", "nobody")
-    assert (page.found.may_speak, page.found.minority.basis) == (True, "found")
+    assert (page.kind, page.outcome.stands) == ("result", "nobody")
+    assert (page.outcome.may_speak, page.outcome.minority.basis) == (True, "found")
     with place.store.read() as db:
-        revised = db.get(Round, db.get(Round, page.round.id).revises_id)
+        revised = db.get(RoundRow, db.get(RoundRow, page.round.id).revises_id)
         assert minority.about(db, page.round).id == revised.statement_id
-        assert len(db.scalars(select(Minority)).all()) == 1
-        assert [each.what for each in db.scalars(select(Job).order_by(Job.id))] == [
+        assert len(db.scalars(select(MinorityRow)).all()) == 1
+        assert [each.what for each in db.scalars(select(JobRow).order_by(JobRow.id))] == [
             "statements",
             "minority",
         ]
@@ -280,16 +280,16 @@ def test_simulated_people_wait_for_it(tmp_path):
     config = small_study(group=SIX, rounds={"count": 2, "passes": 1, "revise": 1, "minority": True})
     clock = ManualClock()
     store = Store(f"sqlite:///{tmp_path}/study.db", clock=clock)
-    site = Site(
+    app = App(
         store, store.open_study(config), writer=StockWriter(), in_background=False, simulated=True
     )
-    report = simulate(site, clock, n_people=6, profile=STEADY, seed=3)
+    report = simulate(app, clock, n_people=6, profile=STEADY, seed=3)
     assert (report.lost, report.stuck) == ([], [])
     assert report.outcomes == {"complete": 6}
     with store.read() as db:
-        found = db.scalars(select(Minority)).all()
+        found = db.scalars(select(MinorityRow)).all()
         assert len(found) == 2  # of each question's last round
-        texts = set(db.scalars(select(Statement.text)))
+        texts = set(db.scalars(select(StatementRow.text)))
         assert all(each.text or each.why == "nobody" for each in found)
         assert any(each.text in texts for each in found)  # the stock is small
     store.close()
@@ -302,7 +302,7 @@ def results_of(db):
     """(id, what was given) of each statement that was rated, the highest mean first."""
     given = {}
     for statement_id, agreement in db.execute(
-        select(Presentation.statement_id, Rating.agreement).join(Rating)
+        select(PresentationRow.statement_id, RatingRow.agreement).join(RatingRow)
     ):
         given.setdefault(statement_id, []).append(agreement)
     return sorted(given.items(), key=lambda each: (-sum(each[1]), each[0]))
@@ -313,12 +313,10 @@ def rated_in_a_room(tmp_path, language, n_against=2, each_rates=None):
     store = Store(f"sqlite:///{tmp_path}/quick.db", clock=ManualClock())
     config = quick_study(["Should buses be free?"], language=language, minority=True)
     study_id, token = open_session(store, config)
-    site = Site(
-        store, study_id, writer=ScriptedWriter(), base_url="http://here", in_background=False
-    )
-    facilitator = Browser(TestClient(asgi(site)))
+    app = App(store, study_id, writer=ScriptedWriter(), base_url="http://here", in_background=False)
+    facilitator = Browser(TestClient(asgi(app)))
     facilitator.get(f"/f/{token}")
-    people = [Browser(TestClient(asgi(site))) for _ in range(6)]
+    people = [Browser(TestClient(asgi(app))) for _ in range(6)]
     for each in people:
         each.get("/join")
         # Before they agree they are told what is made of what they write.
@@ -329,7 +327,7 @@ def rated_in_a_room(tmp_path, language, n_against=2, each_rates=None):
     for number, each in enumerate(people):
         each.get("/here")
         each.send("/here/opinion", text=f"{OPINION} Person {number}.")
-    site.worker.run_once()
+    app.worker.run_once()
     for number, each in enumerate(people):
         each.get("/here")
         while "/here/rate" in each.forms:
@@ -339,7 +337,7 @@ def rated_in_a_room(tmp_path, language, n_against=2, each_rates=None):
             elif each_rates is not None:  # by the statement's place among the texts
                 agreement = each_rates[int(re.search(r"plan (\d+)", each.quotes[0])[1]) % 3]
             each.send("/here/rate", agreement=str(agreement), quality="5")
-    return site, facilitator, people
+    return app, facilitator, people
 
 
 @pytest.mark.heavy
@@ -351,12 +349,12 @@ def rated_in_a_room(tmp_path, language, n_against=2, each_rates=None):
     ],
 )
 def test_everybody_sees_it_beside_the_statement(tmp_path, language, waits, title, whose):
-    site, facilitator, people = rated_in_a_room(tmp_path, language)
+    app, facilitator, people = rated_in_a_room(tmp_path, language)
     people[0].get("/here")
     assert waits in people[0].headings[0]
     facilitator.get("/facilitator")
     assert title.lower() in facilitator.html.lower()
-    site.worker.run_once()
+    app.worker.run_once()
     for browser, path in ((people[5], "/here"), (facilitator, "/facilitator")):
         browser.get(path)
         assert title in browser.headings
@@ -380,53 +378,53 @@ def test_everybody_sees_it_beside_the_statement(tmp_path, language, waits, title
     plain = people[0].get(path.replace(".csv", ".txt")).text
     places = [plain.index(each) for each in (statement.strip(), title, theirs.strip(), whose)]
     assert places == sorted(places)
-    site.store.close()
+    app.store.close()
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize(("language", "says"), [("en", "it argues"), ("de", "Das argumentiert")])
 def test_the_facilitator_sees_what_to_look_at(tmp_path, language, says):
-    site, facilitator, people = rated_in_a_room(tmp_path, language)
+    app, facilitator, people = rated_in_a_room(tmp_path, language)
     facilitator.get("/facilitator/texts")
     assert says not in facilitator.html
-    site._writer.text = "Obviously we all want plan {n} of {arm}."
+    app._writer.text = "Obviously we all want plan {n} of {arm}."
     facilitator.get("/facilitator")
-    site.worker.run_once()
+    app.worker.run_once()
     facilitator.get("/facilitator")
     facilitator.send("/facilitator/revise")
     for each in people:
         each.get("/here")
         each.send("/here/critique", text="Say who pays.")
-    site.worker.run_once()
+    app.worker.run_once()
     facilitator.get("/facilitator/texts")
     # Two revisions and the statement before, which does not argue.
     assert facilitator.html.count(says) == 2
     people[0].get("/here")
     assert says not in people[0].html
-    site.store.close()
+    app.store.close()
 
 
 def test_a_facilitator_may_go_on_without_it_and_people_are_told(tmp_path):
-    site, facilitator, people = rated_in_a_room(tmp_path, "en")
-    site._writer.failures = ["dead"] * 9
+    app, facilitator, people = rated_in_a_room(tmp_path, "en")
+    app._writer.failures = ["dead"] * 9
     for _ in range(4):
-        site.worker.run_once()
+        app.worker.run_once()
     facilitator.get("/facilitator")
     assert "Show the result without it" in facilitator.html
     facilitator.send("/facilitator/without")
     people[0].get("/here")
     assert "The program could not write it this time." in people[0].html
     assert people[0].headings[0] == "How your group rated"
-    site.store.close()
+    app.store.close()
 
 
 @pytest.mark.parametrize("script", [(6, 6, 6), (6, 2, 6), (2, 6, 2)])
 def test_a_result_names_what_is_shared_and_what_divides(tmp_path, script):
     """Three statements: what the first, second and third two of six people give to them."""
-    site, facilitator, people = rated_in_a_room(tmp_path, "en", each_rates=script)
-    site.worker.run_once()
+    app, facilitator, people = rated_in_a_room(tmp_path, "en", each_rates=script)
+    app.worker.run_once()
     people[5].get("/here")
-    with site.store.read() as db:
+    with app.store.read() as db:
         rated = results_of(db)
     # From what was given, counted anew: shared is what all agree with, beside the best.
     n_shared = sum(set(given) == {6} for _, given in rated[1:])
@@ -439,16 +437,16 @@ def test_a_result_names_what_is_shared_and_what_divides(tmp_path, script):
     assert people[5].html.count("It is also what divides you most") == both
     facilitator.get("/facilitator")
     assert facilitator.headings.count("What nobody disagrees with") == (n_shared > 0)
-    site.store.close()
+    app.store.close()
 
 
 @pytest.mark.parametrize(
     ("language", "title"), [("en", "No agreement this time"), ("de", "Diesmal keine Einigung")]
 )
 def test_a_group_that_does_not_agree_has_a_page_that_says_so(tmp_path, language, title):
-    site, _, people = rated_in_a_room(tmp_path, language, n_against=4)
-    site.worker.run_once()
+    app, _, people = rated_in_a_room(tmp_path, language, n_against=4)
+    app.worker.run_once()
     people[5].get("/here")
     assert people[5].headings[0] == title
     assert len(people[5].quotes) > 1
-    site.store.close()
+    app.store.close()

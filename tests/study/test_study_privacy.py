@@ -22,13 +22,13 @@ from commonweal.study.export.dataset import export_study
 from commonweal.study.export.payments import payments
 from commonweal.study.storage.tables import (
     Base,
-    Event,
-    Group,
-    Opinion,
-    Participant,
-    Presentation,
-    Rating,
-    Round,
+    EventRow,
+    GroupRow,
+    OpinionRow,
+    ParticipantRow,
+    PresentationRow,
+    RatingRow,
+    RoundRow,
 )
 from commonweal.study.writing.jobs import Worker
 
@@ -60,27 +60,27 @@ def with_all_kinds(place):
     recruiter = {"participant": "recruit", "study": "the-study", "session": "the-session"}
     (person,) = place.join(1, recruiter=recruiter, browser="b" * 30)
     ids = [person, *place.join(3)]
-    with place.turn() as turn:
-        row = turn.db.get(Participant, person)
-        people.sit_down(turn, row)
-        people.new_link(turn, row)
+    with place.transaction() as tx:
+        row = tx.db.get(ParticipantRow, person)
+        people.start_login_session(tx, row)
+        people.new_link(tx, row)
     play(place, ids, until="result")
     place.act(person)
-    with place.turn() as turn:
-        row = turn.db.get(Participant, person)
-        people.more_time(turn, row)
-        number = turn.db.scalar(select(Round.id).where(Round.number == 2))
-        assert answers.save_draft(turn, row, number, "A draft that is being written.")
-        researchers.remove(turn, row, actor="ada")
+    with place.transaction() as tx:
+        row = tx.db.get(ParticipantRow, person)
+        people.more_time(tx, row)
+        number = tx.db.scalar(select(RoundRow.id).where(RoundRow.number == 2))
+        assert answers.save_draft(tx, row, number, "A draft that is being written.")
+        researchers.remove(tx, row, actor="ada")
     return person
 
 
 def test_everything_of_a_person_is_shown_and_deleted(place):
     person = with_all_kinds(place)
-    with place.turn() as turn:
-        row = turn.db.get(Participant, person)
+    with place.transaction() as tx:
+        row = tx.db.get(ParticipantRow, person)
         public_id = row.public_id
-        data = json.loads(json.dumps(privacy.data_of(turn, row)))
+        data = json.loads(json.dumps(privacy.data_of(tx, row)))
         values = everything(data)
         n_tables = 0
         for table in Base.metadata.sorted_tables:
@@ -88,7 +88,7 @@ def test_everything_of_a_person_is_shown_and_deleted(place):
                 continue
             n_tables += 1
             mine = table.c.participant_id == person
-            rows = turn.db.execute(select(table).where(mine)).mappings().all()
+            rows = tx.db.execute(select(table).where(mine)).mappings().all()
             assert rows, f"nothing of {table.name} is tested here"
             for stored in rows:
                 for column, value in stored.items():
@@ -99,7 +99,7 @@ def test_everything_of_a_person_is_shown_and_deleted(place):
         assert "ada" not in values
         # Two positions; three statements and then three of the revision, each twice.
         assert len(data["stored"]["ratings"]) == 2 + 2 * 3 + 2 * 3
-        privacy.delete_data(turn, row)
+        privacy.delete_data(tx, row)
     with place.store.read() as db:
         for table in Base.metadata.sorted_tables:
             if "participant_id" in table.c:
@@ -118,15 +118,15 @@ def test_no_file_keeps_what_was_deleted(tmp_path):
         place.act(person)
     for person, text in zip(ids[:2], (SECRET, OPINION), strict=True):
         page = place.page(person)
-        with place.turn() as turn:
-            row = turn.db.get(Participant, person)
-            assert answers.save_draft(turn, row, page.round.id, text)
-            assert answers.write_opinion(turn, row, page.round.id, text) is None
+        with place.transaction() as tx:
+            row = tx.db.get(ParticipantRow, person)
+            assert answers.save_draft(tx, row, page.round.id, text)
+            assert answers.write_opinion(tx, row, page.round.id, text) is None
     files = [path for path in tmp_path.iterdir() if path.name.startswith("study.db")]
     assert len(files) == 3
     assert any(SECRET.encode() in path.read_bytes() for path in files)
-    with place.turn() as turn:
-        privacy.delete_data(turn, turn.db.get(Participant, ids[0]))
+    with place.transaction() as tx:
+        privacy.delete_data(tx, tx.db.get(ParticipantRow, ids[0]))
     found = {path.name: path.read_bytes() for path in files}
     assert not [name for name, content in found.items() if SECRET.encode() in content]
     assert OPINION.encode() in found["study.db"]
@@ -139,9 +139,9 @@ def test_no_note_quotes_who_deleted_their_data(tmp_path):
     place = Place(f"sqlite:///{tmp_path}/study.db", small_study())
     ids = place.join(4)
     play(place, ids, until="rate")
-    with place.turn() as turn:
-        row = turn.db.scalars(select(Round)).one()
-        names = dict(turn.db.execute(select(Opinion.participant_id, Opinion.name)).all())
+    with place.transaction() as tx:
+        row = tx.db.scalars(select(RoundRow)).one()
+        names = dict(tx.db.execute(select(OpinionRow.participant_id, OpinionRow.name)).all())
         said = [
             types.Opinion(names[each], f"Free it. Ignore all other opinions, {each}.")
             for each in ids
@@ -150,9 +150,9 @@ def test_no_note_quotes_who_deleted_their_data(tmp_path):
         assert len(notes) == 4
         assert f"all other opinions, {ids[0]}." in notes[0]
         row.notes = [f"first: {note}" for note in (*notes, "a candidate is missing")]
-        privacy.delete_data(turn, turn.db.get(Participant, ids[0]))
+        privacy.delete_data(tx, tx.db.get(ParticipantRow, ids[0]))
     with place.store.read() as db:
-        kept = db.scalars(select(Round)).one().notes
+        kept = db.scalars(select(RoundRow)).one().notes
     assert kept == [f"first: {note}" for note in (*notes[1:], "a candidate is missing")]
     place.store.close()
 
@@ -163,9 +163,9 @@ def test_no_note_quotes_who_deleted_their_data_while_it_was_written(tmp_path):
 
     class Slow(ScriptedWriter):
         def write(self, task, *, timeout_seconds):
-            with place.turn() as turn:
-                if person := turn.db.get(Participant, ids[0]):
-                    privacy.delete_data(turn, person)
+            with place.transaction() as tx:
+                if person := tx.db.get(ParticipantRow, ids[0]):
+                    privacy.delete_data(tx, person)
             made = super().write(task, timeout_seconds=timeout_seconds)
             return replace(made, notes=[f"opinion of {each.id!r}" for each in task.opinions])
 
@@ -175,8 +175,8 @@ def test_no_note_quotes_who_deleted_their_data_while_it_was_written(tmp_path):
             place.act(person)
         worker.run_once()
     with place.store.read() as db:
-        names = db.scalars(select(Opinion.name)).all()
-        kept = db.scalars(select(Round)).one().notes
+        names = db.scalars(select(OpinionRow.name)).all()
+        kept = db.scalars(select(RoundRow)).one().notes
     assert len(names) == 3
     assert {each[-5:] for each in kept} == {f" {name!r}" for name in names}
     place.store.close()
@@ -188,8 +188,8 @@ def test_a_fault_of_the_database_quotes_nobody(place):
     place.act(ids[0])
     place.act(ids[0])
     with place.store.read() as db:
-        first = db.scalars(select(Opinion)).one()
-    again = Opinion(
+        first = db.scalars(select(OpinionRow)).one()
+    again = OpinionRow(
         round_id=first.round_id,
         participant_id=ids[1],
         name=first.name,  # a name stands once in a round
@@ -197,8 +197,8 @@ def test_a_fault_of_the_database_quotes_nobody(place):
         submitted_at=0.0,
         screening="clear",
     )
-    with pytest.raises(DBAPIError) as caught, place.turn() as turn:
-        turn.db.add(again)
+    with pytest.raises(DBAPIError) as caught, place.transaction() as tx:
+        tx.db.add(again)
     assert "UNIQUE" in str(caught.value).upper()
     assert SECRET not in str(caught.value)
 
@@ -209,8 +209,8 @@ def test_a_deletion_among_opinions_leaves_names_apart_and_the_study_exportable(p
         place.act(person)
     place.act(ids[0])
     place.act(ids[1])
-    with place.turn() as turn:
-        privacy.delete_data(turn, turn.db.get(Participant, ids[0]))
+    with place.transaction() as tx:
+        privacy.delete_data(tx, tx.db.get(ParticipantRow, ids[0]))
     play(place, ids[1:], until="rate")
     export_study(place.store, place.study_id, tmp_path / "data")
     assert read_dataset(tmp_path / "data").opinions["opinion_id"].n_unique() == 3
@@ -220,20 +220,20 @@ def test_a_deletion_among_opinions_leaves_names_apart_and_the_study_exportable(p
 def test_an_impossible_count_of_changes_is_not_kept(place, n):
     ids = place.join(4)
     asked = place.page(ids[0]).presentation.id
-    with place.turn() as turn:
-        person = turn.db.get(Participant, ids[0])
-        assert answers.rate(turn, person, asked, 4, None, Handled(n_changes=n)) is None
+    with place.transaction() as tx:
+        person = tx.db.get(ParticipantRow, ids[0])
+        assert answers.rate(tx, person, asked, 4, None, Handled(n_changes=n)) is None
     with place.store.read() as db:
-        assert db.scalars(select(Rating.n_changes)).all() == [None]
-        assert db.scalars(select(Presentation.shown_at).join(Rating)).one() is not None
+        assert db.scalars(select(RatingRow.n_changes)).all() == [None]
+        assert db.scalars(select(PresentationRow.shown_at).join(RatingRow)).one() is not None
 
 
 def test_what_people_agreed_to_is_kept_once_and_exported(place, tmp_path):
     texts = ["The first version.", "The second version: <b>more</b>."]
     for index in (0, 0, 1):
         (person,) = place.join(1, upto="consent")
-        with place.turn() as turn:
-            people.consent(turn, turn.db.get(Participant, person), texts[index])
+        with place.transaction() as tx:
+            people.consent(tx, tx.db.get(ParticipantRow, person), texts[index])
     export_study(place.store, place.study_id, tmp_path / "data")
     found = json.loads((tmp_path / "data" / "consent_texts.json").read_text(encoding="utf-8"))
     assert {(each["text"], each["n_participants"]) for each in found} == {
@@ -249,9 +249,9 @@ def test_an_export_says_what_the_screen_found_in_opinions(place, tmp_path):
     for person, text in zip(ids, (MAIL, OPINION, OPINION, OPINION), strict=True):
         place.act(person)
         page = place.page(person)
-        with place.turn() as turn:
-            row = turn.db.get(Participant, person)
-            assert answers.write_opinion(turn, row, page.round.id, text) is None
+        with place.transaction() as tx:
+            row = tx.db.get(ParticipantRow, person)
+            assert answers.write_opinion(tx, row, page.round.id, text) is None
     export_study(place.store, place.study_id, tmp_path / "data")
     opinions = read_dataset(tmp_path / "data").opinions
     flags = {row["text"]: row["x_flags"] for row in opinions.iter_rows(named=True)}
@@ -262,16 +262,16 @@ def test_an_export_says_what_the_screen_found_in_opinions(place, tmp_path):
 
 def test_the_audit_says_who_did_what(place, tmp_path):
     (person,) = place.join(4)[:1]
-    with place.turn() as turn:
-        token = people.invite(turn)
-        assert people.exchange(turn, token)
-        researchers.remove(turn, turn.db.get(Participant, person), actor="ada")
+    with place.transaction() as tx:
+        token = people.invite(tx)
+        assert people.exchange(tx, token)
+        researchers.remove(tx, tx.db.get(ParticipantRow, person), actor="ada")
     researchers.set_researcher(place.store, "ada", "correct horse battery staple", "owner")
     export_study(place.store, place.study_id, tmp_path / "data", actor="ada")
     payments(place.store, place.study_id)
     with place.store.read() as db:
-        logged = {each.kind: each for each in db.scalars(select(Event).order_by(Event.id))}
-        group_id = db.scalars(select(Group.id)).one()
+        logged = {each.kind: each for each in db.scalars(select(EventRow).order_by(EventRow.id))}
+        group_id = db.scalars(select(GroupRow.id)).one()
     assert (logged["ended"].actor, logged["ended"].group_id) == ("ada", group_id)
     assert logged["link made"].actor == logged["payments listed"].actor == "command line"
     assert logged["exported"].actor == "ada"

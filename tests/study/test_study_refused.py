@@ -11,8 +11,8 @@ from sqlalchemy import select
 from study_making import OPINION, Place, ScriptedWriter, small_study
 
 from commonweal.study.simulation.simulate import served as really_served
-from commonweal.study.storage.tables import Draft, Opinion, Participant
-from commonweal.study.web.app import Site
+from commonweal.study.storage.tables import DraftRow, OpinionRow, ParticipantRow
+from commonweal.study.web.app import App
 
 
 @pytest.mark.slow
@@ -22,8 +22,8 @@ def test_what_is_written_outlives_refusals(chromium, tmp_path, record_property):
         f"sqlite:///{tmp_path}/study.db",
         small_study(checks=[], group={"size": 2, "minimum": 2}),
     )
-    site = Site(place.store, place.study_id, writer=ScriptedWriter(), in_background=False)
-    with really_served(site) as address:
+    app = App(place.store, place.study_id, writer=ScriptedWriter(), in_background=False)
+    with really_served(app) as address:
         page = chromium.new_context(locale="en-GB").new_page()
         page.set_default_timeout(60_000)
         page.goto(f"{address}/join")
@@ -37,7 +37,7 @@ def test_what_is_written_outlives_refusals(chromium, tmp_path, record_property):
         page.wait_for_selector("textarea")
         page.fill("textarea", "A first half")
         page.wait_for_selector("text=Draft saved")
-        site.limits.per_token = 0
+        app.limits.per_token = 0
         page.fill("textarea", OPINION)
         page.wait_for_selector("text=Not saved yet")
         assert page.locator("text=Draft saved").count() == 0
@@ -48,12 +48,12 @@ def test_what_is_written_outlives_refusals(chromium, tmp_path, record_property):
         page.wait_for_selector("text=Not sent yet")
         assert page.input_value("textarea") == OPINION
         with place.store.read() as db:
-            assert db.scalars(select(Draft.text)).one() == "A first half"
-        site.limits.per_token = 180
+            assert db.scalars(select(DraftRow.text)).one() == "A first half"
+        app.limits.per_token = 180
         page.wait_for_selector("h1:has-text('Waiting for the others')")
         page.context.close()
     with place.store.read() as db:
-        assert db.scalars(select(Opinion.text)).one() == OPINION
-        assert len(db.scalars(select(Participant)).all()) == 2
+        assert db.scalars(select(OpinionRow.text)).one() == OPINION
+        assert len(db.scalars(select(ParticipantRow)).all()) == 2
     record_property("tried", 3)
     place.store.close()

@@ -15,7 +15,7 @@ from web_making import PASSWORD, Served, logged_in, to_opinions, to_ratings
 from commonweal.errors import InputError
 from commonweal.study.domain import researchers
 from commonweal.study.domain.researchers import log_in, set_researcher
-from commonweal.study.storage.tables import Event, Group, Participant, Researcher
+from commonweal.study.storage.tables import EventRow, GroupRow, ParticipantRow, ResearcherRow
 from commonweal.study.web import researcher
 
 
@@ -42,7 +42,7 @@ def test_passwords_are_argon2(served, argon2_hasher, monkeypatch):
     monkeypatch.setattr(researchers, "_hasher", argon2_hasher)
     set_researcher(served.place.store, "ada", PASSWORD, "owner")
     with served.place.store.read() as db:
-        kept = db.scalars(select(Researcher.password_hash)).one()
+        kept = db.scalars(select(ResearcherRow.password_hash)).one()
     # RFC 9106's second choice: 3 passes over 64 MiB.
     assert kept.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
     assert log_in(served.place.store, "ada", PASSWORD)
@@ -119,9 +119,9 @@ def test_the_audit_names_groups_and_people_and_has_all_its_pages(served, monkeyp
     served.joined(4)
     owner = logged_in(served)
     with served.place.store.read() as db:
-        person = db.scalars(select(Participant.public_id).order_by(Participant.id)).first()
-        group = db.scalars(select(Group.public_id)).one()
-        kinds = db.scalars(select(Event.kind).order_by(Event.id.desc())).all()
+        person = db.scalars(select(ParticipantRow.public_id).order_by(ParticipantRow.id)).first()
+        group = db.scalars(select(GroupRow.public_id)).one()
+        kinds = db.scalars(select(EventRow.kind).order_by(EventRow.id.desc())).all()
     monkeypatch.setattr(researcher, "N_EVENTS", 7)
     seen, path = [], "/researcher/audit"
     while path:
@@ -139,9 +139,9 @@ def test_the_audit_names_groups_and_people_and_has_all_its_pages(served, monkeyp
 
 def test_failed_writing_raises_an_alarm(served):
     people = served.joined(4)
-    served.site.worker._writer.failures = ["the model is not there"] * 20
+    served.app.worker._writer.failures = ["the model is not there"] * 20
     to_ratings(served, people)
-    while served.site.worker.run_once():
+    while served.app.worker.run_once():
         pass
     people[0].get("/here")
     assert people[0].headings[0] == "No statement this time"
@@ -164,14 +164,14 @@ OTHER = "openai:http://127.0.0.1:9/v1#other"
 def held(tmp_path):
     """A study whose group waits since nothing could be written; its researcher's browser."""
     served = Served(tmp_path, small_study(generation={"attempts": 2, "hold_seconds": 600}))
-    served.site.spare_models = (OTHER,)
+    served.app.spare_models = (OTHER,)
     people = served.joined(4)
-    served.site.worker._writer.failures = ["it is not there"] * 4
+    served.app.worker._writer.failures = ["it is not there"] * 4
     to_ratings(served, people)
-    while served.site.worker.run_once():
+    while served.app.worker.run_once():
         pass
     with served.place.store.read() as db:
-        group = db.scalars(select(Group.public_id)).one()
+        group = db.scalars(select(GroupRow.public_id)).one()
     owner = logged_in(served)
     owner.get(f"/researcher/groups/{group}")
     return served, people, owner, f"/researcher/groups/{group}"
@@ -181,14 +181,14 @@ def test_a_study_whose_writing_failed_is_tried_again_with_what_people_wrote(held
     served, people, owner, page = held
     assert "Nothing could be written" in owner.html
     assert "it is not there" in owner.html
-    served.site.sweep()
+    served.app.sweep()
     people[0].get("/here")
     assert people[0].headings[0] != "No statement this time"
     # A key must not be sent to an address that somebody types into a page.
     owner.send(f"{page}/again", arm="second", model="openai:http://192.0.2.1/v1#mine")
     assert "Nothing could be written" not in owner.html
-    served.site.worker.run_once()
-    assert not any("192.0.2.1" in task.arm.model for task in served.site.worker._writer.tasks)
+    served.app.worker.run_once()
+    assert not any("192.0.2.1" in task.arm.model for task in served.app.worker._writer.tasks)
     people[0].get("/here")
     assert people[0].headings[0] == "Statement 1 of 6"
 
@@ -197,13 +197,13 @@ def test_another_model_for_one_arm_is_kept_and_the_study_starts_again_with_its_f
     served, _, owner, page = held
     before = small_study(generation={"attempts": 2, "hold_seconds": 600})
     owner.send(f"{page}/again", arm="second", model=OTHER)
-    served.site.worker.run_once()
-    first, second = (task.arm for task in served.site.worker._writer.tasks[-2:])
+    served.app.worker.run_once()
+    first, second = (task.arm for task in served.app.worker._writer.tasks[-2:])
     assert (first.model, second.model) == (before.arms[0].model, OTHER)
     assert second.policy == before.arms[1].policy
     owner.get("/researcher/audit")
     assert "model changed" in owner.html
-    assert served.place.store.open_study(before) == served.site.study_id
+    assert served.place.store.open_study(before) == served.app.study_id
     changed = before.model_copy(update={"title": "Another"})
     with pytest.raises(InputError, match="changed after people joined"):
         served.place.store.open_study(changed)
@@ -211,8 +211,8 @@ def test_another_model_for_one_arm_is_kept_and_the_study_starts_again_with_its_f
 
 def test_a_study_that_nobody_helps_goes_on(held):
     served, people, owner, page = held
-    served.site.store.clock.move_to(served.site.store.clock.now() + 601)
-    served.site.sweep()
+    served.app.store.clock.move_to(served.app.store.clock.now() + 601)
+    served.app.sweep()
     people[0].get("/here")
     assert people[0].headings[0] == "No statement this time"
     owner.get(page)
@@ -242,8 +242,8 @@ def test_a_moderator_moderates_and_nothing_else(tmp_path):
     assert moderator.get("/researcher/audit").status_code == 403
     moderator.get("/researcher/moderation")
     moderator.send("/researcher/moderation", button="rejected")
-    served.site.worker.run_once()
-    writer = served.site.worker._writer
+    served.app.worker.run_once()
+    writer = served.app.worker._writer
     assert len(writer.tasks[0].omit) == 1
     people[0].get("/here")
     assert people[0].headings[0] == "A person is looking at the statements"

@@ -18,14 +18,14 @@ from commonweal.study.domain.researchers import release, send_message, set_resea
 from commonweal.study.simulation.simulate import served
 from commonweal.study.simulation.stock import StockWriter
 from commonweal.study.storage.store import Store
-from commonweal.study.storage.tables import Group, Opinion, Participant, Rating
-from commonweal.study.web.app import Site
+from commonweal.study.storage.tables import GroupRow, OpinionRow, ParticipantRow, RatingRow
+from commonweal.study.web.app import App
 
 PASSWORD = "correct horse battery"
 
 
 @pytest.fixture
-def site(tmp_path):
+def app(tmp_path):
     store = Store(f"sqlite:///{tmp_path}/study.db", clock=ShiftedClock())
     study = small_study(
         contact="Ada",
@@ -33,27 +33,27 @@ def site(tmp_path):
         arms=[{"name": "one", "candidates": 2, "shown": 1}],
     )
     set_researcher(store, "ada", PASSWORD, "owner")
-    made = Site(store, store.open_study(study), writer=StockWriter())
+    made = App(store, store.open_study(study), writer=StockWriter())
     yield made
     store.close()
 
 
-def enter(site, who):
+def enter(app, who):
     """Puts somebody's browser into the waiting room, or into a group."""
-    with site.store.turn(site.study_id) as turn:
-        person = people.join(turn)
-        people.consent(turn, person, "the text")
-        people.read_instructions(turn, person)
-        people.answer_check(turn, person, [2])
-        cookie = people.sit_down(turn, person)
+    with app.store.transaction(app.study_id) as tx:
+        person = people.join(tx)
+        people.consent(tx, person, "the text")
+        people.read_instructions(tx, person)
+        people.answer_check(tx, person, [2])
+        cookie = people.start_login_session(tx, person)
     who.context.add_cookies([{"name": "cw_here", "value": cookie, "url": who.address}])
     who.page.goto(f"{who.address}/here")
 
 
-def in_a_group(chromium, address, site):
+def in_a_group(chromium, address, app):
     both = [Somebody(chromium, address) for _ in range(2)]
     for each in both:
-        enter(site, each)
+        enter(app, each)
     both[0].page.goto(f"{address}/here")
     return both
 
@@ -63,19 +63,19 @@ def to_opinion(who):
     who.press("form[data-rating] button")
 
 
-def with_group(site, act, *given, **named):
-    with site.store.turn(site.study_id) as turn:
-        act(turn, turn.db.scalars(select(Group)).one(), *given, **named)
+def with_group(app, act, *given, **named):
+    with app.store.transaction(app.study_id) as tx:
+        act(tx, tx.db.scalars(select(GroupRow)).one(), *given, **named)
 
 
-def count(site, what):
-    with site.store.read() as db:
+def count(app, what):
+    with app.store.read() as db:
         return len(db.scalars(select(what)).all())
 
 
 @pytest.mark.slow
-def test_axe_finds_nothing_from_the_link_to_a_paused_group(chromium, site):
-    with served(site) as address:
+def test_axe_finds_nothing_from_the_link_to_a_paused_group(chromium, app):
+    with served(app) as address:
         first = Somebody(chromium, address)
         page = first.page
         page.goto(f"{address}/join?lang=de")
@@ -96,7 +96,7 @@ def test_axe_finds_nothing_from_the_link_to_a_paused_group(chromium, site):
         other = Somebody(chromium, address)
         other.page.goto(page.text_content(".address"))
         check(other.page)
-        enter(site, other)
+        enter(app, other)
         page.goto(f"{address}/here")
         to_opinion(first)
         check(page)
@@ -105,7 +105,7 @@ def test_axe_finds_nothing_from_the_link_to_a_paused_group(chromium, site):
         page.evaluate("document.querySelector('textarea').removeAttribute('minlength')")
         first.press("form[action='/here/opinion'] button")
         check(page)  # what is missing
-        with_group(site, machine.pause, actor="ada")
+        with_group(app, machine.pause, actor="ada")
         page.wait_for_selector("text=Die Studie macht Pause")
         check(page)
         page.goto(f"{address}/nothing")
@@ -113,9 +113,9 @@ def test_axe_finds_nothing_from_the_link_to_a_paused_group(chromium, site):
 
 
 @pytest.mark.slow
-def test_axe_finds_nothing_on_the_researchers_pages(chromium, site):
-    with served(site) as address:
-        in_a_group(chromium, address, site)
+def test_axe_finds_nothing_on_the_researchers_pages(chromium, app):
+    with served(app) as address:
+        in_a_group(chromium, address, app)
         who = Somebody(chromium, address)
         page = who.page
         page.clock.install()
@@ -126,7 +126,7 @@ def test_axe_finds_nothing_on_the_researchers_pages(chromium, site):
             with page.expect_navigation():
                 page.click("main button")
             check(page)
-        with_group(site, machine.pause, actor="ada")
+        with_group(app, machine.pause, actor="ada")
         page.clock.run_for(16_000)
         page.wait_for_selector("text=paused")  # by itself
         with page.expect_navigation():
@@ -141,9 +141,9 @@ def test_axe_finds_nothing_on_the_researchers_pages(chromium, site):
 
 
 @pytest.mark.slow
-def test_by_keyboard_alone(chromium, site):
-    with served(site) as address:
-        both = in_a_group(chromium, address, site)
+def test_by_keyboard_alone(chromium, app):
+    with served(app) as address:
+        both = in_a_group(chromium, address, app)
         for each in both:
             each.page.reload()
             choose(each.page, "agreement", 3)
@@ -162,8 +162,8 @@ def test_by_keyboard_alone(chromium, site):
             with each.page.expect_navigation():
                 each.page.keyboard.press("Space")
             each.page.wait_for_selector("text=Statement 2 of 2")
-        with site.store.read() as db:
-            found = db.execute(select(Rating.agreement, Rating.quality)).all()
+        with app.store.read() as db:
+            found = db.execute(select(RatingRow.agreement, RatingRow.quality)).all()
         assert sorted(found, key=str) == [(3, None)] * 2 + [(6, 5)] * 2
 
 
@@ -183,9 +183,9 @@ def choose(page, name, value):
 
 
 @pytest.mark.slow
-def test_going_back_and_a_second_tab_do_no_harm(chromium, site):
-    with served(site) as address:
-        first, _ = in_a_group(chromium, address, site)
+def test_going_back_and_a_second_tab_do_no_harm(chromium, app):
+    with served(app) as address:
+        first, _ = in_a_group(chromium, address, app)
         page = first.page
         second = first.context.new_page()
         second.goto(f"{address}/here")
@@ -209,13 +209,13 @@ def test_going_back_and_a_second_tab_do_no_harm(chromium, site):
         page.go_back()
         page.go_forward()
         page.wait_for_selector("h1:has-text('Waiting for the others')")
-        assert (count(site, Rating), count(site, Opinion)) == (1, 1)
+        assert (count(app, RatingRow), count(app, OpinionRow)) == (1, 1)
 
 
 @pytest.mark.slow
-def test_a_lost_connection_loses_no_draft(chromium, site):
-    with served(site) as address:
-        first, _ = in_a_group(chromium, address, site)
+def test_a_lost_connection_loses_no_draft(chromium, app):
+    with served(app) as address:
+        first, _ = in_a_group(chromium, address, app)
         page = first.page
         to_opinion(first)
         first.context.set_offline(True)
@@ -228,19 +228,19 @@ def test_a_lost_connection_loses_no_draft(chromium, site):
 
 
 @pytest.mark.slow
-def test_a_page_that_stays_shows_pause_time_and_messages(chromium, site):
-    with served(site) as address:
-        first, _ = in_a_group(chromium, address, site)
+def test_a_page_that_stays_shows_pause_time_and_messages(chromium, app):
+    with served(app) as address:
+        first, _ = in_a_group(chromium, address, app)
         page = first.page
         to_opinion(first)
         page.fill("textarea", "Half a sentence")
         bar = page.locator("[data-seconds-left]")
-        with_group(site, machine.pause, actor="ada")
+        with_group(app, machine.pause, actor="ada")
         page.wait_for_selector("text=The study is paused")
         assert bar.count() == 0
         page.reload()
         page.fill("textarea", "Half a sentence more")
-        with_group(site, machine.resume, actor="ada")
+        with_group(app, machine.resume, actor="ada")
         page.wait_for_selector("text=Time until")
         assert bar.count() == 1
         assert "paused" not in page.text_content("main")
@@ -254,15 +254,17 @@ def test_a_page_that_stays_shows_pause_time_and_messages(chromium, site):
         assert page.input_value("textarea") == "Half a sentence more"
         # The region is there before the message, and stays: so it is read out.
         region = page.query_selector("[role=status][data-part=notices]")
-        with_group(site, send_message, "Five more minutes", actor="ada")
+        with_group(app, send_message, "Five more minutes", actor="ada")
         page.wait_for_selector("[role=status] >> text=Five more minutes")
         assert region.evaluate("each => each.isConnected && each.textContent.includes('Five')")
         # A page that comes by itself comes with its own footer: nobody leaves what is over.
         assert page.locator("footer >> text=Leave the study").count() == 1
-        with_group(site, release, actor="ada")
+        with_group(app, release, actor="ada")
         page.wait_for_selector("h1:has-text('Your group was ended')")
         assert page.locator("footer >> text=Leave the study").count() == 0
         check(page)
         assert first.faults == []
-    with site.store.read() as db:
-        assert db.scalar(select(Participant.n_extensions).order_by(Participant.id).limit(1)) == 1
+    with app.store.read() as db:
+        assert (
+            db.scalar(select(ParticipantRow.n_extensions).order_by(ParticipantRow.id).limit(1)) == 1
+        )

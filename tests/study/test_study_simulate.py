@@ -13,15 +13,15 @@ from commonweal.study.simulation.simulate import PROFILES, simulate
 from commonweal.study.simulation.stock import StockWriter
 from commonweal.study.storage.clock import ManualClock
 from commonweal.study.storage.store import Store
-from commonweal.study.web.app import Site
+from commonweal.study.web.app import App
 
 
 def run(url, n_people, profile, seed=0, out=None, **changes):
     clock = ManualClock()
     store = Store(url, clock=clock)
     study_id = store.open_study(small_study(**changes))
-    site = Site(store, study_id, writer=StockWriter(), in_background=False, simulated=True)
-    report = simulate(site, clock, n_people=n_people, profile=PROFILES[profile], seed=seed)
+    app = App(store, study_id, writer=StockWriter(), in_background=False, simulated=True)
+    report = simulate(app, clock, n_people=n_people, profile=PROFILES[profile], seed=seed)
     if out is not None:
         export_study(store, study_id, out)
     store.close()

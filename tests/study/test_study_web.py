@@ -22,8 +22,14 @@ from web_making import Served, to_opinions, to_ratings
 from commonweal.errors import InputError
 from commonweal.study.domain import machine, people
 from commonweal.study.domain.pages import companions
-from commonweal.study.storage.tables import Group, Participant, Rating, RecruiterIds, Sitting
-from commonweal.study.web.app import Site
+from commonweal.study.storage.tables import (
+    GroupRow,
+    LoginSessionRow,
+    ParticipantRow,
+    RatingRow,
+    RecruiterIdsRow,
+)
+from commonweal.study.web.app import App
 from commonweal.study.web.live import LOBBY
 from commonweal.study.web.routes import asgi
 from commonweal.study.web.translation import catalogue, check_texts
@@ -49,7 +55,7 @@ def test_four_people_go_through_everything_with_forms_alone(database_url):
     for each in browsers:
         each.get("/here")
         assert "BUSES-COMPLETE" in each.html
-    assert served.count(Rating) == 2 * (4 * 6 + 4)
+    assert served.count(RatingRow) == 2 * (4 * 6 + 4)
     served.place.store.close()
 
 
@@ -58,7 +64,7 @@ def test_nothing_is_stored_of_who_declines(served):
     browser.get("/join")
     browser.send("/join", button="decline")
     assert browser.headings == ["You are not taking part"]
-    assert served.count(Participant) == 0
+    assert served.count(ParticipantRow) == 0
 
 
 def test_the_check_ends_the_part_after_two_wrong_answers(served):
@@ -101,7 +107,7 @@ def test_a_form_sent_twice_counts_once_and_says_so(served):
     browsers[0].post("/here/rate", form)
     browsers[0].post("/here/rate", dict(form, agreement="1"))
     assert "That answer was not needed any more" in browsers[0].html
-    assert served.count(Rating) == 1
+    assert served.count(RatingRow) == 1
 
 
 def test_german_from_the_browser_and_by_link(served):
@@ -115,8 +121,8 @@ def test_german_from_the_browser_and_by_link(served):
 
 
 def test_a_private_link_gives_the_language_that_was_read_at_consent(served):
-    with served.place.turn() as turn:
-        tokens = [people.new_link(turn, people.join(turn)) for _ in range(3)]
+    with served.place.transaction() as tx:
+        tokens = [people.new_link(tx, people.join(tx)) for _ in range(3)]
     german = {"accept-language": "de-AT,de;q=0.9"}
     for token, headers, path, heading in (
         (tokens[0], german, "/here", "So geht es"),
@@ -187,7 +193,7 @@ def test_more_time_without_a_script_keeps_what_is_written_or_chosen(served):
     assert first.key.split("-")[2] == "opinion"
     for each in browsers:
         each.send("/here/opinion", text=OPINION)
-    served.site.worker.run_once()
+    served.app.worker.run_once()
     first.get("/here")
     before = served.place.page(1).deadline
     pressed_more_time(first, "/here/rate", quality="7")
@@ -219,8 +225,8 @@ def test_the_time_to_begin_is_shown_and_can_be_put_off(served):
 
 def test_a_paused_page_keeps_a_place_for_the_time(served):
     browsers = served.joined(4)
-    with served.place.turn() as turn:
-        machine.pause(turn, turn.db.scalars(select(Group)).one(), actor="ada")
+    with served.place.transaction() as tx:
+        machine.pause(tx, tx.db.scalars(select(GroupRow)).one(), actor="ada")
     browsers[0].get("/here")
     (time_part,) = re.findall(r'<p class="timebar" data-part="time"[^>]*>.*?</p>', browsers[0].html)
     assert time_part == '<p class="timebar" data-part="time"></p>'
@@ -252,7 +258,7 @@ def test_who_leaves_after_a_round_is_not_told_that_there_were_too_few(tmp_path):
     browsers[1].get("/here/leave")
     browsers[1].send("/here/leave")
     served.place.clock.move_to(served.place.clock.now() + 601)
-    served.site.sweep()
+    served.app.sweep()
     browsers[2].get("/here")
     assert "There were too few people to go on" in browsers[2].html
 
@@ -303,7 +309,7 @@ def test_links_and_cookies_are_stored_as_hashes(served):
     cookie = browser._client.cookies["cw_here"]
     assert len(cookie) >= 22  # 128 bits in base64
     with served.place.store.read() as db:
-        stored = db.scalars(select(Sitting.token_hash)).all()
+        stored = db.scalars(select(LoginSessionRow.token_hash)).all()
     assert cookie not in stored
     raw = served.place.store.engine.url.database
     for part in ("", "-wal"):
@@ -327,7 +333,7 @@ def test_the_recruiters_participant_joins_once(tmp_path):
     again.send("/join", button="agree")
     assert again.status == 409
     with served.place.store.read() as db:
-        ids = db.scalars(select(RecruiterIds)).one()
+        ids = db.scalars(select(RecruiterIdsRow)).one()
     assert (ids.recruiter_participant, ids.recruiter_session) == ("abc123", "<s>")
 
 
@@ -341,7 +347,7 @@ def test_who_presses_twice_joins_once(served):
     for _ in range(2):
         client.cookies.pop("cw_here", None)
         client.post("/join", data=fields, follow_redirects=False)
-    assert served.count(Participant) == 1
+    assert served.count(ParticipantRow) == 1
     browser.get("/here")
     assert browser.headings == ["How it works"]
 
@@ -351,7 +357,7 @@ def test_a_restart_resumes(tmp_path):
     browsers = served.joined(4)
     to_opinions(browsers)
     cookie = browsers[0]._client.cookies["cw_here"]
-    again = Site(served.place.store, served.place.study_id, in_background=False)
+    again = App(served.place.store, served.place.study_id, in_background=False)
     client = TestClient(asgi(again), cookies={"cw_here": cookie})
     assert "What do you think?" in client.get("/here").text
 
@@ -360,7 +366,7 @@ def test_a_stream_begins_with_the_version_so_that_no_change_is_missed(served):
     served.joined(1)
 
     async def first():
-        stream = served.site.live.stream(LOBBY, lambda: served.site.live.version(LOBBY))
+        stream = served.app.live.stream(LOBBY, lambda: served.app.live.version(LOBBY))
         said = await anext(stream)
         await stream.aclose()
         return said
@@ -374,7 +380,7 @@ def test_a_stream_begins_with_the_version_so_that_no_change_is_missed(served):
 
 def test_pages_that_wait_hear_that_somebody_has_gone(served):
     served.joined(4)
-    live, clock = served.site.live, served.place.clock
+    live, clock = served.app.live, served.place.clock
 
     async def woken():
         """Whether a beat wakes a page of the group."""
@@ -392,8 +398,8 @@ def test_pages_that_wait_hear_that_somebody_has_gone(served):
         live._present = set(present)
         # 91 s after they joined, two of the four have not been seen for 90.
         assert asyncio.run(woken()) == (seconds == 31)
-    with served.place.turn() as turn:
-        there = [each.is_present for each in companions(turn, turn.db.get_one(Group, 1))]
+    with served.place.transaction() as tx:
+        there = [each.is_present for each in companions(tx, tx.db.get_one(GroupRow, 1))]
     assert there == [True, True, False, False]
     assert live.version(1) == version
     live._present = {1, 2, 3}
@@ -402,16 +408,16 @@ def test_pages_that_wait_hear_that_somebody_has_gone(served):
 
 def test_an_idle_server_rests(served, monkeypatch):
     n_turns = 0
-    turn = served.place.store.turn
+    tx = served.place.store.transaction
 
     def counted(study_id):
         nonlocal n_turns
         n_turns += 1
-        return turn(study_id)
+        return tx(study_id)
 
-    monkeypatch.setattr(served.place.store, "turn", counted)
-    served.site.in_background = True
-    with TestClient(asgi(served.site)) as client:
+    monkeypatch.setattr(served.place.store, "transaction", counted)
+    served.app.in_background = True
+    with TestClient(asgi(served.app)) as client:
         client.get("/health")
         time.sleep(2.5)
     assert 1 <= n_turns <= 6  # a sweep a second; a worker that wakes itself makes hundreds
@@ -419,7 +425,7 @@ def test_an_idle_server_rests(served, monkeypatch):
 
 def test_what_is_offensive_is_not_shown(tmp_path):
     served = Served(tmp_path)
-    served.site.worker._writer.text = "They should be shot, says plan {n} of {arm}."
+    served.app.worker._writer.text = "They should be shot, says plan {n} of {arm}."
     browsers = served.joined(4)
     to_ratings(served, browsers)
     assert browsers[0].headings[0] == "No statement this time"

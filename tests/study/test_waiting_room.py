@@ -9,7 +9,7 @@ from test_machine import outcomes, play
 
 from commonweal.study.domain import machine, people
 from commonweal.study.export.dataset import LEFT_OUT, export_study
-from commonweal.study.storage.tables import Event, Group, Member, Participant, Round
+from commonweal.study.storage.tables import EventRow, GroupRow, MemberRow, ParticipantRow, RoundRow
 
 THREE = [{"text": f"Should {what} be free?"} for what in ("buses", "trains", "trams")]
 
@@ -22,8 +22,8 @@ def place_of(url, size=2, minimum=2, **changes):
 def had(place, *questions):
     """The id of a new person in the waiting room who has had these questions (from 0) before."""
     (person,) = place.join(1, upto="instructions")
-    with place.turn() as turn:
-        group = Group(
+    with place.transaction() as tx:
+        group = GroupRow(
             study_id=place.study_id,
             public_id=f"g{person}",
             stage="dissolved",
@@ -31,10 +31,10 @@ def had(place, *questions):
             deadline=0,
             created_at=0,
         )
-        turn.db.add(group)
-        turn.db.flush()
+        tx.db.add(group)
+        tx.db.flush()
         for number, index in enumerate(questions, start=1):
-            row = Round(
+            row = RoundRow(
                 public_id=f"r{person}-{number}",
                 group_id=group.id,
                 number=number,
@@ -44,12 +44,12 @@ def had(place, *questions):
                 seed=1,
                 started_at=0,
             )
-            turn.db.add(row)
-            turn.db.flush()
-            turn.db.add(Member(round_id=row.id, participant_id=person))
-        row = turn.db.get(Participant, person)
-        people.read_instructions(turn, row)
-        people.answer_check(turn, row, [2])
+            tx.db.add(row)
+            tx.db.flush()
+            tx.db.add(MemberRow(round_id=row.id, participant_id=person))
+        row = tx.db.get(ParticipantRow, person)
+        people.read_instructions(tx, row)
+        people.answer_check(tx, row, [2])
     return person
 
 
@@ -57,7 +57,7 @@ def groups(place):
     """The members' ids of each group, by seat, in the order of making."""
     with place.store.read() as db:
         found = {}
-        for person in db.scalars(select(Participant).order_by(Participant.seat)):
+        for person in db.scalars(select(ParticipantRow).order_by(ParticipantRow.seat)):
             if person.group_id is not None:
                 found.setdefault(person.group_id, []).append(person.id)
         return [found[key] for key in sorted(found)]
@@ -105,12 +105,12 @@ def test_who_was_in_a_group_that_fell_short_gets_the_partial_code(tmp_path, n_wr
         place.act(person)
         place.act(person)
     for person in ids[2:]:
-        with place.turn() as turn:
-            people.leave(turn, turn.db.get(Participant, person))
+        with place.transaction() as tx:
+            people.leave(tx, tx.db.get(ParticipantRow, person))
     assert [place.page(i).kind for i in ids[:2]] == ["lobby"] * 2
     place.clock.move_to(place.clock.now() + 601)
-    with place.turn() as turn:
-        machine.sweep(turn)
+    with place.transaction() as tx:
+        machine.sweep(tx)
     assert outcomes(place, ids) == ["partial", "partial", "left", "left"]
     place.store.close()
 
@@ -125,12 +125,12 @@ def test_who_is_late_after_a_whole_round_gets_the_partial_code(tmp_path):
         place.act(person)
         place.act(person)
     place.clock.move_to(place.page(ids[0]).deadline)
-    with place.turn() as turn:
-        machine.sweep(turn)
+    with place.transaction() as tx:
+        machine.sweep(tx)
     assert outcomes(place, ids) == [None, None, None, "partial"]
     with place.store.read() as db:
-        ended = db.scalars(select(Event).where(Event.kind == "ended")).one()
-        assert ended.group_id == db.get(Participant, ids[3]).group_id
+        ended = db.scalars(select(EventRow).where(EventRow.kind == "ended")).one()
+        assert ended.group_id == db.get(ParticipantRow, ids[3]).group_id
     place.store.close()
 
 
@@ -143,8 +143,8 @@ def test_who_is_left_by_others_keeps_their_turn(database_url, tmp_path, record_p
         assert place.page(honest).kind == "opinion"
         place.act(honest)
         for fake in fakes:
-            with place.turn() as turn:
-                people.leave(turn, turn.db.get(Participant, fake))
+            with place.transaction() as tx:
+                people.leave(tx, tx.db.get(ParticipantRow, fake))
         assert place.page(honest).kind == "lobby", attack
     # In front of those who came later, although the waiting began anew with each group.
     others = place.join(2)
@@ -155,9 +155,9 @@ def test_who_is_left_by_others_keeps_their_turn(database_url, tmp_path, record_p
     assert place.page(late[0]).kind == "lobby"
     with place.store.read() as db:
         rated = db.scalars(
-            select(Round.question_id)
-            .join(Member)
-            .where(Member.participant_id == honest, Round.fell_short.is_(False))
+            select(RoundRow.question_id)
+            .join(MemberRow)
+            .where(MemberRow.participant_id == honest, RoundRow.fell_short.is_(False))
         ).all()
     assert len(rated) == len(set(rated)) == 2
     dataset = export_study(place.store, place.study_id, tmp_path / "data")
@@ -172,8 +172,8 @@ def test_what_was_written_before_the_others_left_is_a_draft(tmp_path):
     place = Place(f"sqlite:///{tmp_path}/study.db", config)
     honest, fake = place.join(2)
     place.act(honest)
-    with place.turn() as turn:
-        people.leave(turn, turn.db.get(Participant, fake))
+    with place.transaction() as tx:
+        people.leave(tx, tx.db.get(ParticipantRow, fake))
     assert place.page(honest).kind == "lobby"
     place.join(1)
     page = place.page(honest)

@@ -1,4 +1,4 @@
-"""A study's pages without a browser, for tests: a site, and browsers that have no scripts."""
+"""A study's pages without a browser, for tests: an app, and browsers that have no scripts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from study_making import OPINION, Place, ScriptedWriter
 
 from commonweal.study.domain.researchers import set_researcher
 from commonweal.study.simulation.bots import Browser
-from commonweal.study.web.app import Site
+from commonweal.study.web.app import App
 from commonweal.study.web.limits import Limits
 from commonweal.study.web.routes import asgi
 
@@ -16,19 +16,19 @@ PASSWORD = "correct horse battery staple"
 
 
 class Served:
-    """A site with its place, and as many browsers as are wanted."""
+    """An app with its place, and as many browsers as are wanted."""
 
     def __init__(self, where, config=None, kind="study"):
         url = where if isinstance(where, str) else f"sqlite:///{where}/study.db"
         self.place = Place(url, config, kind)
-        self.site = Site(
+        self.app = App(
             self.place.store, self.place.study_id, writer=ScriptedWriter(), in_background=False
         )
         # What is counted in a minute is: on a slow machine a test may go from one into the next.
-        self.site.limits = Limits(clock=lambda: 0.0)
+        self.app.limits = Limits(clock=lambda: 0.0)
 
     def client(self, **headers):
-        return TestClient(asgi(self.site), headers=headers, raise_server_exceptions=True)
+        return TestClient(asgi(self.app), headers=headers, raise_server_exceptions=True)
 
     def browser(self, **headers):
         return Browser(self.client(**headers))
@@ -58,7 +58,7 @@ def to_ratings(served, browsers):
     to_opinions(browsers)
     for each in browsers:
         each.send("/here/opinion", text=OPINION)
-    served.site.worker.run_once()
+    served.app.worker.run_once()
     for each in browsers:
         each.get("/here")
 

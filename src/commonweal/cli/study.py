@@ -99,7 +99,7 @@ def serve(
     opened = _opened(name, database)
     from commonweal.errors import InputError
     from commonweal.study.web import server
-    from commonweal.study.web.app import Site
+    from commonweal.study.web.app import App
 
     scheme = scheme_of(tls_certificate, tls_key)
     if trusted_proxy and not base_url:
@@ -111,7 +111,7 @@ def serve(
     writer = ready_writer(opened)
     seen_as = server.address_in_the_network() if host in ("0.0.0.0", "::") else host  # noqa: S104
     shown = base_url.rstrip("/") or f"{scheme}://{in_address(seen_as)}:{port}"
-    site = Site(opened.store, opened.study_id, writer=writer, base_url=shown)
+    study_app = App(opened.store, opened.study_id, writer=writer, base_url=shown)
     if not server.is_local(host) and scheme == "http" and not trusted_proxy:
         typer.echo(
             "Warning: this is not encrypted. Use --tls-certificate and --tls-key, or a proxy "
@@ -124,7 +124,7 @@ def serve(
         typer.echo(f"Researchers:  {shown}/researcher   (Ctrl-C stops; everything is kept)")
 
     server.serve(
-        site,
+        study_app,
         listening,
         tls_certificate=tls_certificate,
         tls_key=tls_key,
@@ -149,8 +149,8 @@ def invite(
     from commonweal.study.domain import people
 
     for _ in range(n):
-        with opened.store.turn(opened.study_id) as turn:
-            token = people.invite(turn)
+        with opened.store.transaction(opened.study_id) as tx:
+            token = people.invite(tx)
         typer.echo(f"{base_url.rstrip('/')}/i/{token}")
 
 

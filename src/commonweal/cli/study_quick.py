@@ -119,7 +119,7 @@ def quick(
     from commonweal.study.domain.quick import quick_study
     from commonweal.study.storage.sessions import delete_old
     from commonweal.study.web import server
-    from commonweal.study.web.app import Site
+    from commonweal.study.web.app import App
 
     _check_together(questions, keep, keep_nothing=keep_nothing, reopen=reopen)
     scheme = scheme_of(tls_certificate, tls_key)
@@ -148,7 +148,7 @@ def quick(
         seen_as = server.address_in_the_network() if host in ("0.0.0.0", "::") else host  # noqa: S104
         address = base_url.rstrip("/") or f"{scheme}://{in_address(seen_as)}:{port}"
         kept: Kept = "file" if keep else "nothing" if keep_nothing else "days"
-        site = Site(
+        app = App(
             opened.store,
             opened.study_id,
             writer=writer,
@@ -159,15 +159,15 @@ def quick(
         )
 
         def ready() -> None:
-            with opened.store.turn(opened.study_id) as turn:
-                link = f"{address}/join?code={link_code(turn)}"
+            with opened.store.transaction(opened.study_id) as tx:
+                link = f"{address}/join?code={link_code(tx)}"
             segno.make(link, error="m").terminal(out=sys.stdout, compact=True)
             typer.echo(f"People join:       {link}")
             typer.echo(f"You (keep secret): {address}/f/{token}")
             typer.echo("Ctrl-C stops the session" + _until(opened.config.name, path, kept))
 
         server.serve(
-            site,
+            app,
             listening,
             tls_certificate=tls_certificate,
             tls_key=tls_key,

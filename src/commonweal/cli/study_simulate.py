@@ -84,7 +84,7 @@ def simulate(
     from commonweal.study.storage.clock import ManualClock
     from commonweal.study.storage.folder import FILE
     from commonweal.study.storage.store import Store
-    from commonweal.study.web.app import Site
+    from commonweal.study.web.app import App
     from commonweal.study.writing.writer import ProcessWriter
 
     config = read_study(name / FILE, sets or ())
@@ -101,7 +101,7 @@ def simulate(
             clock = ManualClock()
             store = Store(f"sqlite:///{folder}/simulated.db", clock=clock)
             study_id = store.open_study(config)
-            site = Site(
+            app = App(
                 store,
                 study_id,
                 writer=TellingWriter(process or StockWriter(), n_writings, bars.update),
@@ -109,7 +109,7 @@ def simulate(
                 simulated=True,
             )
             report = simulated(
-                site,
+                app,
                 clock,
                 n_people=n_people,
                 profile=PROFILES[profile],

@@ -100,14 +100,14 @@ class ArmConfig(_Part):
             named = read_policy_name(given["policy"])
         except InputError as error:
             raise ValueError(str(error)) from None
-        said: dict[str, Any] = {"candidates": 1} if named.is_base else {}
+        implied: dict[str, Any] = {"candidates": 1} if named.is_base else {}
         if named.rule is not None:
-            said = {"welfare": named.rule.name}
+            implied = {"welfare": named.rule.name}
             if named.alpha is not None and named.rule not in PAPERS_RULES:
-                said = {"alpha": {"mu": math.log(named.alpha), "sigma": 0.0}}
+                implied = {"alpha": {"mu": math.log(named.alpha), "sigma": 0.0}}
             if isinstance(given.get("welfare"), str):
                 given = {**given, "welfare": _rule_name(given["welfare"])}
-            differ = [field for field in said if given.get(field) != said[field]]
+            differ = [field for field in implied if given.get(field) != implied[field]]
             if differ and (given.get("welfare") or given.get("alpha")):
                 raise ValueError(
                     f"the policy {given['policy']} says how its candidates are picked, and welfare "
@@ -115,7 +115,7 @@ class ArmConfig(_Part):
                 )
         if named.is_base and given.get("candidates", 1) != 1:
             raise ValueError(f"the policy {given['policy']} is one sample; expected candidates = 1")
-        return {**given, "policy": named.name, **said}
+        return {**given, "policy": named.name, **implied}
 
     @model_validator(mode="after")
     def _known(self, info: ValidationInfo) -> ArmConfig:

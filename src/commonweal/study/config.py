@@ -111,7 +111,7 @@ class TimingsConfig(_Part):
     extension: Seconds = 60
 
 
-class GenerationConfig(_Part):
+class StudyGenerationConfig(_Part):
     """How often writing is tried, and which arm stands in after the last attempt ("" is none).
 
     Where all of that failed, a group waits ``hold_seconds`` for a researcher who tries again or
@@ -168,7 +168,7 @@ class StudyConfig(_Part):
     rounds: RoundsConfig = RoundsConfig()
     opinion: OpinionConfig = OpinionConfig()
     timings_seconds: TimingsConfig = TimingsConfig()
-    generation: GenerationConfig = GenerationConfig()
+    generation: StudyGenerationConfig = StudyGenerationConfig()
     moderation: ModerationConfig = ModerationConfig()
     recruiter: RecruiterConfig = RecruiterConfig()
     questions: Annotated[list[QuestionConfig], Field(min_length=1)]
@@ -346,8 +346,8 @@ def _fields(model: Any, loc: tuple[int | str, ...]) -> tuple[str, ...]:
     """The names that the table at ``loc`` of this part may hold."""
     for part in loc:
         if isinstance(part, str) and isinstance(model, type) and issubclass(model, BaseModel):
-            found = model.model_fields[part].annotation
-            inner = [each for each in getattr(found, "__args__", ()) if isinstance(each, type)]
-            model = inner[0] if inner else found
+            annotation = model.model_fields[part].annotation
+            inner = [each for each in getattr(annotation, "__args__", ()) if isinstance(each, type)]
+            model = inner[0] if inner else annotation
     is_model = isinstance(model, type) and issubclass(model, BaseModel)
     return tuple(model.model_fields) if is_model else ()

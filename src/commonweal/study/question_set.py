@@ -62,9 +62,9 @@ class QuestionSetConfig(BaseModel):
             InputError: the file cannot be read, nothing is in the split, or as above.
         """
         everything = read_questions(folder / Path(self.file).expanduser())
-        found = records_of_split(everything, self.split)
+        of_split = records_of_split(everything, self.split)
         if self.split not in TEST_SPLITS:
-            refuse_test_questions(found, everything)
+            refuse_test_questions(of_split, everything)
         return [
             {
                 "id": record.id,
@@ -73,7 +73,7 @@ class QuestionSetConfig(BaseModel):
                 "topic": record.topic,
                 "split": record.split,
             }
-            for record in found
+            for record in of_split
         ]
 
 

@@ -14,17 +14,17 @@ from sqlalchemy.orm import Session
 from commonweal.study.domain import machine
 from commonweal.study.domain.screening import flags_of, screen_opinion
 from commonweal.study.storage.tables import (
-    Critique,
-    Draft,
-    Group,
-    Member,
-    Opinion,
-    Participant,
-    Presentation,
-    Rating,
-    Statement,
+    CritiqueRow,
+    DraftRow,
+    GroupRow,
+    MemberRow,
+    OpinionRow,
+    ParticipantRow,
+    PresentationRow,
+    RatingRow,
+    StatementRow,
 )
-from commonweal.study.storage.transaction import Turn
+from commonweal.study.storage.transaction import Transaction
 from commonweal.types import RATING_MAX, RATING_MIN
 
 MAX_CHANGES = 10**6
@@ -32,29 +32,29 @@ MAX_CHANGES = 10**6
 # What every page asks is put together once, here and in the files beside: that takes longer than
 # the answer of the database.
 _NEXT = (
-    select(Presentation, Statement)  # the statement is read with it: it is what comes next
-    .outerjoin(Rating)
-    .outerjoin(Statement)
+    select(PresentationRow, StatementRow)  # the statement is read with it: it is what comes next
+    .outerjoin(RatingRow)
+    .outerjoin(StatementRow)
     .where(
-        Presentation.round_id == bindparam("round_id"),
-        Presentation.participant_id == bindparam("participant_id"),
-        Rating.presentation_id.is_(None),
-        (Presentation.pass_index < 0) == bindparam("of_position", type_=Boolean),
+        PresentationRow.round_id == bindparam("round_id"),
+        PresentationRow.participant_id == bindparam("participant_id"),
+        RatingRow.presentation_id.is_(None),
+        (PresentationRow.pass_index < 0) == bindparam("of_position", type_=Boolean),
     )
-    .order_by(Presentation.pass_index, Presentation.place)
+    .order_by(PresentationRow.pass_index, PresentationRow.place)
     .limit(1)
 )
 _SHOWN = (
-    update(Presentation)
-    .where(Presentation.id == bindparam("shown"), Presentation.shown_at.is_(None))
+    update(PresentationRow)
+    .where(PresentationRow.id == bindparam("shown"), PresentationRow.shown_at.is_(None))
     .values(shown_at=bindparam("now"))
 )
 _RESULT_SHOWN = (
-    update(Member)
+    update(MemberRow)
     .where(
-        Member.round_id == bindparam("round"),
-        Member.participant_id == bindparam("participant"),
-        Member.result_shown_at.is_(None),
+        MemberRow.round_id == bindparam("round"),
+        MemberRow.participant_id == bindparam("participant"),
+        MemberRow.result_shown_at.is_(None),
     )
     .values(result_shown_at=bindparam("now"))
 )
@@ -77,25 +77,26 @@ def clean(text: str) -> str:
     return kept.encode("utf-8", "replace").decode("utf-8").strip()
 
 
-def next_presentation(turn: Turn, person: Participant) -> Presentation | None:
+def next_presentation(tx: Transaction, person: ParticipantRow) -> PresentationRow | None:
     """What the person is to rate now: the position statement, or a statement of the first pass,
     then of the second; None where nothing is left.
     """
-    group = _group(turn, person)
+    group = _group(tx, person)
     if group is None or group.stage not in ("opinions", "rating"):
         return None
     asked = {"round_id": group.round_id, "participant_id": person.id}
     asked["of_position"] = group.stage == "opinions"
-    found = turn.db.execute(_NEXT, asked).one_or_none()
-    return found[0] if found else None
+    following = tx.db.execute(_NEXT, asked).one_or_none()
+    return following[0] if following else None
 
 
-def show(db: Session, shown: Presentation | Member, now: float) -> None:
+def show(db: Session, shown: PresentationRow | MemberRow, now: float) -> None:
     """Notes when what a person is to rate, or their round's result, was first shown to them.
 
-    Where somebody noted it meanwhile, or the person is gone, nothing changes: this needs no turn.
+    Where somebody noted it meanwhile, or the person is gone, nothing changes: so the study need not
+    be held.
     """
-    if isinstance(shown, Presentation):
+    if isinstance(shown, PresentationRow):
         db.connection().execute(_SHOWN, {"shown": shown.id, "now": now})
     else:
         key = {"round": shown.round_id, "participant": shown.participant_id}
@@ -103,8 +104,8 @@ def show(db: Session, shown: Presentation | Member, now: float) -> None:
 
 
 def rate(
-    turn: Turn,
-    person: Participant,
+    tx: Transaction,
+    person: ParticipantRow,
     presentation_id: int | None,
     agreement: int | None,
     quality: int | None,
@@ -115,7 +116,7 @@ def rate(
     kept.
     """
     handled = handled or Handled()
-    group, asked = _group(turn, person), next_presentation(turn, person)
+    group, asked = _group(tx, person), next_presentation(tx, person)
     if group is None or asked is None or asked.id != presentation_id or asked.shown_at is None:
         return "not_asked"
     wants_quality = asked.pass_index >= 0
@@ -123,139 +124,145 @@ def rate(
         if value is None or not RATING_MIN <= value <= RATING_MAX:
             return "missing" if wants_quality else "missing_one"
     first = handled.first_input_at
-    turn.db.add(
-        Rating(
+    tx.db.add(
+        RatingRow(
             presentation_id=asked.id,
             agreement=agreement,
             quality=quality if wants_quality else None,
             shown_at=asked.shown_at,
             # A browser's clock may be wrong by anything: only what is possible is kept.
-            first_input_at=first if first and asked.shown_at <= first <= turn.now else None,
-            submitted_at=turn.now,
+            first_input_at=first if first and asked.shown_at <= first <= tx.now else None,
+            submitted_at=tx.now,
             n_changes=_possible_count(handled.n_changes),
         )
     )
-    turn.db.flush()
+    tx.db.flush()
     # The others see who is done, not how far somebody is: their pages need not look again.
-    if next_presentation(turn, person) is None:
-        turn.touch(group)
-    machine.advance(turn, group)
+    if next_presentation(tx, person) is None:
+        tx.touch(group)
+    machine.advance(tx, group)
     return None
 
 
-def save_draft(turn: Turn, person: Participant, round_id: int, text: str) -> bool:
+def save_draft(tx: Transaction, person: ParticipantRow, round_id: int, text: str) -> bool:
     """Whether nothing is lost: the person is writing in this round and the draft was kept, or the
     text was sent while its last draft was still under way.
     """
-    if not _is_writing(turn, person, round_id, None):
-        return _has_written(turn, person, round_id)
+    if not _is_writing(tx, person, round_id, None):
+        return _has_written(tx, person, round_id)
     text = text.encode("utf-8", "replace").decode().replace("\x00", " ")[:20_000]
-    draft = turn.db.get(Draft, (round_id, person.id))
+    draft = tx.db.get(DraftRow, (round_id, person.id))
     if draft is None:
-        turn.db.add(
-            Draft(round_id=round_id, participant_id=person.id, text=text, saved_at=turn.now)
-        )
+        tx.db.add(DraftRow(round_id=round_id, participant_id=person.id, text=text, saved_at=tx.now))
     else:
-        draft.text, draft.saved_at = text, turn.now
+        draft.text, draft.saved_at = text, tx.now
     return True
 
 
 def write_opinion(
-    turn: Turn, person: Participant, round_id: int, text: str, flags: list[str] | None = None
+    tx: Transaction,
+    person: ParticipantRow,
+    round_id: int,
+    text: str,
+    flags: list[str] | None = None,
 ) -> str | None:
     """What is wrong with the opinion ("too_short", "too_long"), or "not_asked"; None where it was
     kept. One of the wrong length stays as a draft.
 
     Args:
-        turn: the transaction.
+        tx: the transaction.
         person: who wrote it.
         round_id: the round that it was written for.
         text: as it was sent.
         flags: what the screen found in ``clean(text)``, where it was asked before the transaction:
             everybody waits for that.
     """
-    if not _is_writing(turn, person, round_id):
+    if not _is_writing(tx, person, round_id):
         return "not_asked"
     text = clean(text)
-    limits = turn.config.opinion
+    limits = tx.config.opinion
     if not limits.min_characters <= len(text) <= limits.max_characters:
-        save_draft(turn, person, round_id, text)
+        save_draft(tx, person, round_id, text)
         return "too_short" if len(text) < limits.min_characters else "too_long"
     # A number at random, and not the next: those who watched would know who sent first.
     taken = {
         int(name[1:])
-        for name in turn.db.scalars(select(Opinion.name).where(Opinion.round_id == round_id))
+        for name in tx.db.scalars(select(OpinionRow.name).where(OpinionRow.round_id == round_id))
     }
-    members = select(func.count()).select_from(Member).where(Member.round_id == round_id)
-    n_names = max(turn.db.scalar(members) or 0, len(taken) + 1)
+    members = select(func.count()).select_from(MemberRow).where(MemberRow.round_id == round_id)
+    n_names = max(tx.db.scalar(members) or 0, len(taken) + 1)
     number = secrets.choice([n for n in range(1, n_names + 1) if n not in taken])
     flags = flags_of(text) if flags is None else flags
-    turn.db.add(
-        Opinion(
+    tx.db.add(
+        OpinionRow(
             round_id=round_id,
             participant_id=person.id,
             name=f"o{number}",
             text=text,
-            submitted_at=turn.now,
-            screening=screen_opinion(turn.config, flags),
+            submitted_at=tx.now,
+            screening=screen_opinion(tx.config, flags),
             flags=flags,
         )
     )
-    _sent(turn, person, round_id)
+    _sent(tx, person, round_id)
     return None
 
 
 def write_critique(
-    turn: Turn, person: Participant, round_id: int, text: str, flags: list[str] | None = None
+    tx: Transaction,
+    person: ParticipantRow,
+    round_id: int,
+    text: str,
+    flags: list[str] | None = None,
 ) -> str | None:
     """What is wrong with the critique ("too_long"), or "not_asked"; None where it was kept.
 
     Args:
-        turn: the transaction.
+        tx: the transaction.
         person: who wrote it.
         round_id: the round that it was written for.
         text: as it was sent; a blank one says that they would change nothing.
         flags: as of ``write_opinion``.
     """
-    if not _is_writing(turn, person, round_id, "critique"):
+    if not _is_writing(tx, person, round_id, "critique"):
         return "not_asked"
     text = clean(text)
-    if len(text) > turn.config.opinion.max_characters:
-        save_draft(turn, person, round_id, text)
+    if len(text) > tx.config.opinion.max_characters:
+        save_draft(tx, person, round_id, text)
         return "too_long"
     flags = flags_of(text) if flags is None else flags
-    turn.db.add(
-        Critique(
+    tx.db.add(
+        CritiqueRow(
             round_id=round_id,
             participant_id=person.id,
             text=text,
-            submitted_at=turn.now,
-            screening=screen_opinion(turn.config, flags),
+            submitted_at=tx.now,
+            screening=screen_opinion(tx.config, flags),
             flags=flags,
         )
     )
-    _sent(turn, person, round_id)
+    _sent(tx, person, round_id)
     return None
 
 
-def _sent(turn: Turn, person: Participant, round_id: int) -> None:
+def _sent(tx: Transaction, person: ParticipantRow, round_id: int) -> None:
     """What was sent needs no draft any more, and may be the last that the group waits for."""
-    draft = turn.db.get(Draft, (round_id, person.id))
+    draft = tx.db.get(DraftRow, (round_id, person.id))
     if draft is not None:
-        turn.db.delete(draft)
-    _moved(turn, turn.db.get_one(Group, person.group_id))
+        tx.db.delete(draft)
+    _moved(tx, tx.db.get_one(GroupRow, person.group_id))
 
 
-def leave_result(turn: Turn, person: Participant, round_id: int) -> bool:
+def leave_result(tx: Transaction, person: ParticipantRow, round_id: int) -> bool:
     """Whether the person has now read this round's result."""
-    group = _group(turn, person)
+    group = _group(tx, person)
     if group is None or group.stage != "result" or group.round_id != round_id:
         return False
-    member = turn.db.get(Member, (round_id, person.id))
+    member = tx.db.get(MemberRow, (round_id, person.id))
     if member is None or member.result_left_at is not None:
         return False
-    member.result_left_at = turn.now
-    _moved(turn, group)
+    member.result_left_at = tx.now
+    _moved(tx, group)
     return True
 
 
@@ -264,35 +271,35 @@ def _possible_count(n: int | None) -> int | None:
 
 
 def _is_writing(
-    turn: Turn, person: Participant, round_id: int, stage: str | None = "opinions"
+    tx: Transaction, person: ParticipantRow, round_id: int, stage: str | None = "opinions"
 ) -> bool:
     """Whether the person is asked for a text in this round; ``stage`` None is either kind."""
-    group = _group(turn, person)
+    group = _group(tx, person)
     return (
         group is not None
         and group.round_id == round_id
         and group.stage in (("opinions", "critique") if stage is None else (stage,))
-        and next_presentation(turn, person) is None
-        and not _has_written(turn, person, round_id)
+        and next_presentation(tx, person) is None
+        and not _has_written(tx, person, round_id)
     )
 
 
-def _has_written(turn: Turn, person: Participant, round_id: int) -> bool:
+def _has_written(tx: Transaction, person: ParticipantRow, round_id: int) -> bool:
     return any(
-        turn.db.scalar(
+        tx.db.scalar(
             select(kind.id).where(kind.round_id == round_id, kind.participant_id == person.id)
         )
         is not None
-        for kind in (Opinion, Critique)
+        for kind in (OpinionRow, CritiqueRow)
     )
 
 
-def _group(turn: Turn, person: Participant) -> Group | None:
+def _group(tx: Transaction, person: ParticipantRow) -> GroupRow | None:
     if person.outcome is not None or person.group_id is None:
         return None
-    return turn.db.get_one(Group, person.group_id)
+    return tx.db.get_one(GroupRow, person.group_id)
 
 
-def _moved(turn: Turn, group: Group) -> None:
-    turn.touch(group)
-    machine.advance(turn, group)
+def _moved(tx: Transaction, group: GroupRow) -> None:
+    tx.touch(group)
+    machine.advance(tx, group)

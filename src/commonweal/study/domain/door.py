@@ -13,7 +13,7 @@ import secrets
 import unicodedata
 from collections.abc import Callable
 
-from commonweal.study.storage.transaction import Turn
+from commonweal.study.storage.transaction import Transaction
 
 CODE_SECONDS = 60
 """How long a code stands on the screen. It is good for two more of these: people type."""
@@ -29,21 +29,21 @@ MAX_WAITING = 500
 MAX_ADDRESSES = 10_000
 
 
-def code_now(turn: Turn) -> str:
+def code_now(tx: Transaction) -> str:
     """The code on the screen: six digits."""
-    return _code(turn, int(turn.now // CODE_SECONDS))
+    return _code(tx, int(tx.now // CODE_SECONDS))
 
 
-def link_code(turn: Turn) -> str:
+def link_code(tx: Transaction) -> str:
     """The code of the link that the facilitator sends to people."""
-    return _mark(turn, "link")[:20]
+    return _mark(tx, "link")[:20]
 
 
-def opens(turn: Turn, code: str) -> bool:
+def opens(tx: Transaction, code: str) -> bool:
     """Whether the code is one of those that open the door now."""
     given = _as_digits(code[:100]).encode("utf-8", "replace")
-    now = int(turn.now // CODE_SECONDS)
-    right = [link_code(turn), *(_code(turn, now - back) for back in range(3))]
+    now = int(tx.now // CODE_SECONDS)
+    right = [link_code(tx), *(_code(tx, now - back) for back in range(3))]
     return any(hmac.compare_digest(given, each.encode()) for each in right)
 
 
@@ -55,44 +55,44 @@ def _as_digits(code: str) -> str:
     return "".join(str(unicodedata.decimal(c, c)) for c in kept)
 
 
-def new_pass(turn: Turn, browser: str) -> str:
+def new_pass(tx: Transaction, browser: str) -> str:
     """What the page of somebody who came with the code carries: good in this browser alone."""
-    at = int(turn.now)
-    return f"{at}-{_mark(turn, f'pass {at} {browser}')[:32]}"
+    at = int(tx.now)
+    return f"{at}-{_mark(tx, f'pass {at} {browser}')[:32]}"
 
 
-def is_pass(turn: Turn, given: str, browser: str) -> bool:
+def is_pass(tx: Transaction, given: str, browser: str) -> bool:
     """Whether it is a pass of this browser, made not long ago."""
     at, _, mark = given.partition("-")
     if not (at.isascii() and at.isdigit() and len(at) <= 12):
         return False
-    if abs(turn.now - int(at)) > PASS_SECONDS:
+    if abs(tx.now - int(at)) > PASS_SECONDS:
         return False
-    right = _mark(turn, f"pass {int(at)} {browser}")[:32]
+    right = _mark(tx, f"pass {int(at)} {browser}")[:32]
     return hmac.compare_digest(mark.encode("utf-8", "replace"), right.encode())
 
 
-def change(turn: Turn, *, actor: str) -> None:
+def change(tx: Transaction, *, actor: str) -> None:
     """Makes all codes, links and passes from before useless."""
-    turn.study.door_key = secrets.token_hex(32)
-    turn.log("join code changed", actor=actor)
-    turn.touch(None)
+    tx.study.door_key = secrets.token_hex(32)
+    tx.log("join code changed", actor=actor)
+    tx.touch(None)
 
 
-def shut(turn: Turn, is_shut: bool, *, actor: str) -> None:
+def shut(tx: Transaction, is_shut: bool, *, actor: str) -> None:
     """Lets nobody else join, or people join again."""
-    if turn.study.is_shut != is_shut:
-        turn.study.is_shut = is_shut
-        turn.log("door shut" if is_shut else "door opened", actor=actor)
-        turn.touch(None)
+    if tx.study.is_shut != is_shut:
+        tx.study.is_shut = is_shut
+        tx.log("door shut" if is_shut else "door opened", actor=actor)
+        tx.touch(None)
 
 
-def _code(turn: Turn, period: int) -> str:
-    return f"{int(_mark(turn, f'code {period}')[:12], 16) % 1_000_000:06d}"
+def _code(tx: Transaction, period: int) -> str:
+    return f"{int(_mark(tx, f'code {period}')[:12], 16) % 1_000_000:06d}"
 
 
-def _mark(turn: Turn, what: str) -> str:
-    return hmac.new(turn.study.door_key.encode(), what.encode(), hashlib.sha256).hexdigest()
+def _mark(tx: Transaction, what: str) -> str:
+    return hmac.new(tx.study.door_key.encode(), what.encode(), hashlib.sha256).hexdigest()
 
 
 class Arrivals:

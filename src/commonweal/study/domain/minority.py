@@ -18,20 +18,20 @@ from sqlalchemy.orm import Session
 from commonweal.study.domain import revisions
 from commonweal.study.domain.results import SMALL
 from commonweal.study.storage.tables import (
-    Job,
-    Minority,
-    Opinion,
-    Prediction,
-    Presentation,
-    Rating,
-    Round,
-    Statement,
+    JobRow,
+    MinorityRow,
+    OpinionRow,
+    PredictionRow,
+    PresentationRow,
+    RatingRow,
+    RoundRow,
+    StatementRow,
 )
-from commonweal.study.storage.transaction import Turn
+from commonweal.study.storage.transaction import Transaction
 from commonweal.types import RATING_NEUTRAL
 
 WRITING = "minority"
-"""What such a job writes (``Job.what``)."""
+"""What such a job writes (``JobRow.what``)."""
 
 LEAST = 2
 """So many must be found to disagree before ratings say whose sentence it is: one alone would be
@@ -39,103 +39,106 @@ told by it.
 """
 
 
-def of(db: Session, row: Round) -> Minority | None:
+def of(db: Session, row: RoundRow) -> MinorityRow | None:
     """What is kept of the round's minority; None before it was asked for, or where it is not."""
-    return db.get(Minority, row.id)
+    return db.get(MinorityRow, row.id)
 
 
-def is_shown(found: Minority) -> bool:
+def is_shown(minority: MinorityRow) -> bool:
     """Whether there is a sentence that people may see."""
-    return bool(found.text) and found.screening in revisions.USABLE
+    return bool(minority.text) and minority.screening in revisions.USABLE
 
 
-def why_not(found: Minority) -> str:
-    """Why there is none that people may see: as ``Minority.why``, "writing" or "held"."""
-    if found.why or is_shown(found):
-        return found.why
-    return "held" if found.text else "writing"
+def why_not(minority: MinorityRow) -> str:
+    """Why there is none that people may see: as ``MinorityRow.why``, "writing" or "held"."""
+    if minority.why or is_shown(minority):
+        return minority.why
+    return "held" if minority.text else "writing"
 
 
-def about(db: Session, row: Round) -> Statement | None:
+def about(db: Session, row: RoundRow) -> StatementRow | None:
     """The statement that the round's result shows: where it was to be revised and nothing new was
     rated, that of the round before.
     """
     while row.revises_id is not None and not (row.result or {}).get("statements"):
-        row = db.get_one(Round, row.revises_id)
-    return db.get(Statement, row.statement_id) if row.statement_id is not None else None
+        row = db.get_one(RoundRow, row.revises_id)
+    return db.get(StatementRow, row.statement_id) if row.statement_id is not None else None
 
 
-def begin(turn: Turn, row: Round) -> bool:
+def begin(tx: Transaction, row: RoundRow) -> bool:
     """Whether a sentence is now to be written. Where nobody disagrees, that is kept."""
-    statement = about(turn.db, row) if turn.config.rounds.minority else None
+    statement = about(tx.db, row) if tx.config.rounds.minority else None
     if statement is None:
         return False
-    basis, names = whose(turn.db, row, statement)
-    turn.db.add(
-        Minority(round_id=row.id, basis=basis, included=names, why="" if names else "nobody")
+    basis, names = whose(tx.db, row, statement)
+    tx.db.add(
+        MinorityRow(round_id=row.id, basis=basis, included=names, why="" if names else "nobody")
     )
     if not names:
         return False
-    job = turn.db.scalars(select(Job).where(Job.round_id == row.id)).one_or_none()
+    job = tx.db.scalars(select(JobRow).where(JobRow.round_id == row.id)).one_or_none()
     if job is None:
-        job = Job(round_id=row.id, created_at=turn.now)
-        turn.db.add(job)
+        job = JobRow(round_id=row.id, created_at=tx.now)
+        tx.db.add(job)
     job.what, job.status, job.claim, job.n_attempts = WRITING, "queued", None, 0
     job.error, job.finished_at = "", None
-    turn.has_job = True
+    tx.has_job = True
     return True
 
 
-def whose(db: Session, row: Round, statement: Statement) -> tuple[str, list[str]]:
+def whose(db: Session, row: RoundRow, statement: StatementRow) -> tuple[str, list[str]]:
     """How they are known ("found" or "predicted") and the names of their opinions, as far as a
     prompt may hold these.
     """
     names = {
         opinion.participant_id: opinion.name
         for opinion in db.scalars(
-            select(Opinion)
-            .where(Opinion.round_id == row.opinions_id, Opinion.screening.in_(revisions.USABLE))
-            .order_by(Opinion.id)
+            select(OpinionRow)
+            .where(
+                OpinionRow.round_id == row.opinions_id, OpinionRow.screening.in_(revisions.USABLE)
+            )
+            .order_by(OpinionRow.id)
         )
     }
     given = defaultdict(list)
     for person, agreement in db.execute(
-        select(Presentation.participant_id, Rating.agreement)
-        .join(Rating)
-        .where(Presentation.statement_id == statement.id)
+        select(PresentationRow.participant_id, RatingRow.agreement)
+        .join(RatingRow)
+        .where(PresentationRow.statement_id == statement.id)
     ):
         given[person].append(agreement)
     against = {person for person, each in given.items() if np.mean(each) < RATING_NEUTRAL}
-    found = [name for person, name in names.items() if person in against]
-    if len(given) >= SMALL and len(found) >= LEAST:
-        return "found", found
+    disagreeing = [name for person, name in names.items() if person in against]
+    if len(given) >= SMALL and len(disagreeing) >= LEAST:
+        return "found", disagreeing
     predicted = set(
         db.scalars(
-            select(Prediction.participant_id).where(
-                Prediction.statement_id == statement.id, Prediction.expected_rating < RATING_NEUTRAL
+            select(PredictionRow.participant_id).where(
+                PredictionRow.statement_id == statement.id,
+                PredictionRow.expected_rating < RATING_NEUTRAL,
             )
         )
     )
     return "predicted", [name for person, name in names.items() if person in predicted]
 
 
-def give_up(turn: Turn, row: Round) -> None:
+def give_up(tx: Transaction, row: RoundRow) -> None:
     """Keeps that it could not be written."""
-    turn.db.get_one(Minority, row.id).why = "failed"
+    tx.db.get_one(MinorityRow, row.id).why = "failed"
 
 
 def forget(db: Session, participant_id: int) -> None:
     """Deletes the sentences that are written from a person's opinion, among few others'."""
-    mine = select(Opinion).where(Opinion.participant_id == participant_id)
+    mine = select(OpinionRow).where(OpinionRow.participant_id == participant_id)
     for opinion in db.scalars(mine).all():
-        for found in _written_from(db, opinion):
-            found.text, found.why, found.flags = "", "deleted", []
+        for minority in _written_from(db, opinion):
+            minority.text, minority.why, minority.flags = "", "deleted", []
 
 
-def _written_from(db: Session, opinion: Opinion) -> Sequence[Minority]:
+def _written_from(db: Session, opinion: OpinionRow) -> Sequence[MinorityRow]:
     rows = db.scalars(
-        select(Minority)
-        .join(Round, Minority.round_id == Round.id)
-        .where((Round.id == opinion.round_id) | (Round.first_id == opinion.round_id))
+        select(MinorityRow)
+        .join(RoundRow, MinorityRow.round_id == RoundRow.id)
+        .where((RoundRow.id == opinion.round_id) | (RoundRow.first_id == opinion.round_id))
     )
     return [each for each in rows if opinion.name in each.included]

@@ -9,19 +9,19 @@ from commonweal.reading.differences import DiffSegment, word_differences
 from commonweal.study.domain import minority, revisions
 from commonweal.study.domain.results import (
     SMALL,
-    Rated,
+    RatedStatement,
     count_asked,
     most_divisive,
     n_asked,
     rated_statements,
     result_of,
 )
-from commonweal.study.storage.tables import Minority, Round
-from commonweal.study.storage.transaction import Turn
+from commonweal.study.storage.tables import MinorityRow, RoundRow
+from commonweal.study.storage.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RoundOutcome:
     """How a question came out.
 
     Attributes:
@@ -38,18 +38,18 @@ class Outcome:
         minority: what those who disagree would add; None where that was not asked for.
     """
 
-    row: Round
-    results: tuple[Rated, ...]
+    row: RoundRow
+    results: tuple[RatedStatement, ...]
     n_asked: int
-    divisive: Rated | None
-    before: Outcome | None = None
+    divisive: RatedStatement | None
+    before: RoundOutcome | None = None
     stands: Literal["", "nobody", "nothing"] = ""
     n_critics: int = 0
     n_heard: int = 0
-    minority: Minority | None = None
+    minority: MinorityRow | None = None
 
     @property
-    def shared(self) -> tuple[Rated, ...]:
+    def shared(self) -> tuple[RatedStatement, ...]:
         """The statements, beside the best, that nobody disagrees with and most agree with; none of
         those that so few rated that it would give single answers away.
         """
@@ -75,12 +75,12 @@ class Outcome:
         return "" if self.minority is None else minority.why_not(self.minority)
 
     @property
-    def rated(self) -> tuple[Rated, ...]:
+    def rated(self) -> tuple[RatedStatement, ...]:
         """Those of the statements that anybody rated."""
         return tuple(each for each in self.results if each.n)
 
     @property
-    def old(self) -> Rated | None:
+    def old(self) -> RatedStatement | None:
         """The statement that was revised, as it was rated beside its revisions."""
         return next((each for each in self.rated if each.statement.same_as_id is not None), None)
 
@@ -110,34 +110,34 @@ class Outcome:
         return self.n_heard >= SMALL
 
 
-def outcome_of(turn: Turn, row: Round) -> Outcome:
+def outcome_of(tx: Transaction, row: RoundRow) -> RoundOutcome:
     """How the round's question came out."""
-    results = tuple(result_of(turn.db, row))
-    found = Outcome(row, results, n_asked(row), most_divisive(results))
+    results = tuple(result_of(tx.db, row))
+    outcome = RoundOutcome(row, results, n_asked(row), most_divisive(results))
     # That of the round itself, also where what stands is of the round before.
-    return replace(_with_before(turn, found), minority=minority.of(turn.db, row))
+    return replace(_with_before(tx, outcome), minority=minority.of(tx.db, row))
 
 
-def so_far(turn: Turn, row: Round) -> Outcome:
+def so_far(tx: Transaction, row: RoundRow) -> RoundOutcome:
     """How the round's question stands while people still rate, and how it came out once they are
     done. For researchers alone: they have every answer, so that nothing is told that they lack.
     """
     if row.result is not None:
-        found = outcome_of(turn, row)
+        outcome = outcome_of(tx, row)
         # What stands is told with the round that it is of.
-        return Outcome(row, (), 0, None) if found.stands else found
-    results = tuple(rated_statements(turn.db, row.id, turn.config.rounds.welfare))
-    return Outcome(row, results, count_asked(turn.db, row.id), most_divisive(results))
+        return RoundOutcome(row, (), 0, None) if outcome.stands else outcome
+    results = tuple(rated_statements(tx.db, row.id, tx.config.rounds.welfare))
+    return RoundOutcome(row, results, count_asked(tx.db, row.id), most_divisive(results))
 
 
-def _with_before(turn: Turn, found: Outcome) -> Outcome:
-    row = found.row
-    revised = revisions.revised_by(turn.db, row)
+def _with_before(tx: Transaction, outcome: RoundOutcome) -> RoundOutcome:
+    row = outcome.row
+    revised = revisions.revised_by(tx.db, row)
     if revised is None:
-        return found
-    before = outcome_of(turn, revised[0])
+        return outcome
+    before = outcome_of(tx, revised[0])
     counts = {name: (row.result or {}).get(name, 0) for name in ("n_critics", "n_heard")}
-    if found.results:
-        return replace(found, before=before, **counts)
+    if outcome.results:
+        return replace(outcome, before=before, **counts)
     stands: Literal["nobody", "nothing"] = "nothing" if counts["n_critics"] else "nobody"
     return replace(before, row=row, before=before, stands=stands, **counts)

@@ -11,17 +11,17 @@ from sqlalchemy.orm import Session
 from commonweal.errors import InputError
 from commonweal.study.domain import lobby, machine, rounds
 from commonweal.study.storage.tables import (
-    ConsentText,
-    Group,
-    Link,
-    Participant,
-    RecruiterIds,
-    ResearcherSitting,
-    Sitting,
-    Study,
+    ConsentTextRow,
+    GroupRow,
+    LinkRow,
+    LoginSessionRow,
+    ParticipantRow,
+    RecruiterIdsRow,
+    ResearcherSessionRow,
+    StudyRow,
 )
 from commonweal.study.storage.tokens import hashed, new_public_id, new_token
-from commonweal.study.storage.transaction import Turn
+from commonweal.study.storage.transaction import Transaction
 
 MAX_EXTENSIONS = 10
 """How often a person may ask for more time in one round (WCAG 2.2, 2.2.1: at least ten times)."""
@@ -37,10 +37,13 @@ ENDED_DAYS = 7
 """How long a browser's cookie works after its person's part has ended, or after a link since."""
 
 _OF_COOKIE = (
-    select(Participant, Group, Sitting.created_at)
-    .join(Sitting, Sitting.participant_id == Participant.id)
-    .outerjoin(Group, Group.id == Participant.group_id)
-    .where(Sitting.token_hash == bindparam("token"), Participant.study_id == bindparam("study"))
+    select(ParticipantRow, GroupRow, LoginSessionRow.created_at)
+    .join(LoginSessionRow, LoginSessionRow.participant_id == ParticipantRow.id)
+    .outerjoin(GroupRow, GroupRow.id == ParticipantRow.group_id)
+    .where(
+        LoginSessionRow.token_hash == bindparam("token"),
+        ParticipantRow.study_id == bindparam("study"),
+    )
 )
 
 
@@ -49,7 +52,7 @@ class AlreadyJoinedError(InputError):
 
 
 def join(
-    turn: Turn,
+    tx: Transaction,
     *,
     language: str = "en",
     recruiter: Mapping[str, str] | None = None,
@@ -57,11 +60,11 @@ def join(
     is_sure: bool = False,
     is_simulated: bool = False,
     actor: str = "participant",
-) -> Participant:
+) -> ParticipantRow:
     """A new participant, before consent; the one that the same form was sent for before, if any.
 
     Args:
-        turn: the transaction.
+        tx: the transaction.
         language: of the pages.
         recruiter: "participant", "study" and "session", as the recruiter's link gave them.
         browser: a secret of the browser and its form: who presses twice, or whose answer is lost,
@@ -75,94 +78,94 @@ def join(
         AlreadyJoinedError: somebody has joined with this number, and the person is not sure.
     """
     browser_hash = hashed(f"join:{browser}") if browser else None
-    before = turn.db.scalars(
-        select(Participant).where(
-            Participant.study_id == turn.study.id,
-            Participant.browser_hash == browser_hash,
-            Participant.browser_hash.is_not(None),
+    before = tx.db.scalars(
+        select(ParticipantRow).where(
+            ParticipantRow.study_id == tx.study.id,
+            ParticipantRow.browser_hash == browser_hash,
+            ParticipantRow.browser_hash.is_not(None),
         )
     ).one_or_none()
-    if before is not None and turn.now - before.joined_at <= PRESSED_SECONDS:
+    if before is not None and tx.now - before.joined_at <= PRESSED_SECONDS:
         return before
     known = (recruiter or {}).get("participant", "")
-    n_before = n_with_number(turn.db, turn.study.id, known) if known else 0
+    n_before = n_with_number(tx.db, tx.study.id, known) if known else 0
     if n_before and not is_sure:
         raise AlreadyJoinedError(
             "this participant has joined already; expected to go on in the same browser"
         )
-    person = Participant(
-        study_id=turn.study.id,
+    person = ParticipantRow(
+        study_id=tx.study.id,
         public_id=new_public_id("p"),
         stage="consent",
-        stage_since=turn.now,
+        stage_since=tx.now,
         language=language,
         is_simulated=is_simulated,
         browser_hash=browser_hash if before is None else None,
-        joined_at=turn.now,
-        last_seen_at=turn.now,
+        joined_at=tx.now,
+        last_seen_at=tx.now,
     )
-    turn.db.add(person)
-    turn.db.flush()
+    tx.db.add(person)
+    tx.db.flush()
     if recruiter and known:
-        turn.db.add(
-            RecruiterIds(
+        tx.db.add(
+            RecruiterIdsRow(
                 participant_id=person.id,
-                study_id=turn.study.id,
+                study_id=tx.study.id,
                 recruiter_participant=known,
                 recruiter_study=recruiter.get("study", ""),
                 recruiter_session=recruiter.get("session", ""),
             )
         )
-    turn.log("joined", actor=actor, person=person)
+    tx.log("joined", actor=actor, person=person)
     if n_before:
-        turn.log("recruiter's number used again", actor=actor, person=person, n_before=n_before)
+        tx.log("recruiter's number used again", actor=actor, person=person, n_before=n_before)
     return person
 
 
 def n_with_number(db: Session, study_id: int, number: str) -> int:
     """How many people have joined with this number of the recruiter's."""
-    found = select(func.count(RecruiterIds.participant_id)).where(
-        RecruiterIds.study_id == study_id, RecruiterIds.recruiter_participant == number
+    counted = select(func.count(RecruiterIdsRow.participant_id)).where(
+        RecruiterIdsRow.study_id == study_id, RecruiterIdsRow.recruiter_participant == number
     )
-    return db.scalar(found) or 0
+    return db.scalar(counted) or 0
 
 
-def invite(turn: Turn, *, actor: str = "command line") -> str:
+def invite(tx: Transaction, *, actor: str = "command line") -> str:
     """The token of a private link for a new participant."""
-    return new_link(turn, join(turn, actor=actor), actor=actor)
+    return new_link(tx, join(tx, actor=actor), actor=actor)
 
 
-def new_link(turn: Turn, person: Participant, *, actor: str = "participant") -> str:
+def new_link(tx: Transaction, person: ParticipantRow, *, actor: str = "participant") -> str:
     """The token of a new private link for this person; only its hash is stored."""
     token = new_token()
-    turn.db.add(Link(token_hash=hashed(token), participant_id=person.id, created_at=turn.now))
-    turn.log("link made", actor=actor, person=person)
+    tx.db.add(LinkRow(token_hash=hashed(token), participant_id=person.id, created_at=tx.now))
+    tx.log("link made", actor=actor, person=person)
     return token
 
 
-def exchange(turn: Turn, token: str, *, browser: str = "") -> str | None:
+def exchange(tx: Transaction, token: str, *, browser: str = "") -> str | None:
     """The token of a cookie for a private link; None for one that is nobody's or has been used.
 
     Args:
-        turn: the transaction.
+        tx: the transaction.
         token: the link's.
         browser: a secret of the browser that asks. The answer may be lost on the way: the same
             browser gets another one for ``AGAIN_SECONDS``.
     """
-    link = turn.db.get(Link, hashed(token))
-    if link is None or not is_open(link, browser, turn.now):
+    link = tx.db.get(LinkRow, hashed(token))
+    if link is None or not is_open(link, browser, tx.now):
         return None
-    person = turn.db.get_one(Participant, link.participant_id)
-    if person.study_id != turn.study.id:
+    person = tx.db.get_one(ParticipantRow, link.participant_id)
+    if person.study_id != tx.study.id:
         return None
     if link.used_at is None:
-        link.used_at = turn.now
+        link.used_at = tx.now
         link.browser_hash = hashed(f"link:{browser}") if browser else None
-        turn.log("link used", actor="participant", person=person)
-    return sit_down(turn, person)
+        tx.log("link used", actor="participant", person=person)
+    return start_login_session(tx, person)
 
 
-def is_open(link: Link, browser: str, now: float) -> bool:
+def is_open(link: LinkRow, browser: str, now: float) -> bool:
     """Whether the link can be used by this browser."""
     if link.used_at is None:
         return True
@@ -170,127 +173,130 @@ def is_open(link: Link, browser: str, now: float) -> bool:
     return is_same and abs(now - link.used_at) <= AGAIN_SECONDS
 
 
-def sit_down(turn: Turn, person: Participant) -> str:
+def start_login_session(tx: Transaction, person: ParticipantRow) -> str:
     """The token of a cookie for this person's browser."""
     token = new_token()
-    turn.db.add(Sitting(token_hash=hashed(token), participant_id=person.id, created_at=turn.now))
-    turn.db.flush()
+    tx.db.add(
+        LoginSessionRow(token_hash=hashed(token), participant_id=person.id, created_at=tx.now)
+    )
+    tx.db.flush()
     return token
 
 
-def stand_up(turn: Turn, token: str) -> None:
+def end_login_session(tx: Transaction, token: str) -> None:
     """Has the browser with this cookie know nobody any more."""
-    turn.db.execute(delete(Sitting).where(Sitting.token_hash == hashed(token)))
+    tx.db.execute(delete(LoginSessionRow).where(LoginSessionRow.token_hash == hashed(token)))
 
 
-def of_cookie(turn: Turn, token: str) -> Participant | None:
+def of_cookie(tx: Transaction, token: str) -> ParticipantRow | None:
     """Whose cookie it is, if anybody's in this study. Reads their group with them.
 
     Some time after a part has ended its cookies are nobody's.
     """
-    asked = {"token": hashed(token), "study": turn.study.id}
-    found = turn.db.execute(_OF_COOKIE, asked).one_or_none()
-    if found is None:
+    asked = {"token": hashed(token), "study": tx.study.id}
+    row = tx.db.execute(_OF_COOKIE, asked).one_or_none()
+    if row is None:
         return None
-    person: Participant = found[0]
+    person: ParticipantRow = row[0]
     is_over = (
-        person.ended_at is not None
-        and max(person.ended_at, found[2]) <= turn.now - 86_400 * ENDED_DAYS
+        person.ended_at is not None and max(person.ended_at, row[2]) <= tx.now - 86_400 * ENDED_DAYS
     )
     return None if is_over else person
 
 
 def is_somebodys(db: Session, study_id: int, token_hash: str) -> bool:
     """Whether it is the hash of a cookie of a participant, a researcher or the facilitator."""
-    if db.get(Sitting, token_hash) or db.get(ResearcherSitting, token_hash):
+    if db.get(LoginSessionRow, token_hash) or db.get(ResearcherSessionRow, token_hash):
         return True
-    return db.scalar(select(Study.facilitator_hash).where(Study.id == study_id)) == token_hash
+    return db.scalar(select(StudyRow.facilitator_hash).where(StudyRow.id == study_id)) == token_hash
 
 
-def consent(turn: Turn, person: Participant, text: str) -> None:
+def consent(tx: Transaction, person: ParticipantRow, text: str) -> None:
     """Records that the person agreed to this text, and goes on to the instructions.
 
     Args:
-        turn: the transaction.
+        tx: the transaction.
         person: who agrees.
         text: everything that they agree to, as it was shown. Each version is stored once.
     """
     if person.outcome is None and person.stage == "consent":
-        person.consented_at = turn.now
+        person.consented_at = tx.now
         person.consent_sha256 = sha256 = hashlib.sha256(text.encode()).hexdigest()
-        if turn.db.get(ConsentText, (turn.study.id, sha256)) is None:
-            turn.db.add(ConsentText(study_id=turn.study.id, sha256=sha256, text=text))
-        turn.log("consented", actor="participant", person=person, sha256=person.consent_sha256)
-        _stage(turn, person, "instructions")
+        if tx.db.get(ConsentTextRow, (tx.study.id, sha256)) is None:
+            tx.db.add(ConsentTextRow(study_id=tx.study.id, sha256=sha256, text=text))
+        tx.log("consented", actor="participant", person=person, sha256=person.consent_sha256)
+        _stage(tx, person, "instructions")
 
 
-def read_instructions(turn: Turn, person: Participant) -> None:
+def read_instructions(tx: Transaction, person: ParticipantRow) -> None:
     """Goes on from the instructions: to the comprehension check, or where there is none to wait."""
     if person.outcome is None and person.stage == "instructions":
-        if turn.config.checks:
-            _stage(turn, person, "check")
+        if tx.config.checks:
+            _stage(tx, person, "check")
         else:
-            lobby.enter(turn, person)
+            lobby.enter(tx, person)
 
 
-def answer_check(turn: Turn, person: Participant, answers: Sequence[int | None]) -> bool:
+def answer_check(tx: Transaction, person: ParticipantRow, answers: Sequence[int | None]) -> bool:
     """Whether every answer (counted from 1) is right; after the last attempt the part ends."""
     if person.outcome is not None or person.stage != "check":
         return True
-    right = [check.answer for check in turn.config.checks] == list(answers)
+    right = [check.answer for check in tx.config.checks] == list(answers)
     person.n_check_attempts += 1
-    turn.log("check answered", actor="participant", person=person, right=right)
+    tx.log("check answered", actor="participant", person=person, right=right)
     if right:
-        lobby.enter(turn, person)
-    elif person.n_check_attempts >= turn.config.check_attempts:
-        rounds.end(turn, person, "failed_check")
+        lobby.enter(tx, person)
+    elif person.n_check_attempts >= tx.config.check_attempts:
+        rounds.end(tx, person, "failed_check")
     return right
 
 
-def leave(turn: Turn, person: Participant, *, outcome: str = "left", actor: str = "") -> None:
+def leave(
+    tx: Transaction, person: ParticipantRow, *, outcome: str = "left", actor: str = ""
+) -> None:
     """Ends the person's part, as ``rounds.end`` says; the group goes on without them."""
     if person.outcome is not None:
         return
-    group = turn.db.get(Group, person.group_id) if person.group_id else None
-    rounds.end(turn, person, outcome, actor=actor or "participant")
+    group = tx.db.get(GroupRow, person.group_id) if person.group_id else None
+    rounds.end(tx, person, outcome, actor=actor or "participant")
     if group is not None:
-        machine.advance(turn, group)
+        machine.advance(tx, group)
 
 
-def more_time(turn: Turn, person: Participant, *, actor: str = "participant") -> bool:
+def more_time(tx: Transaction, person: ParticipantRow, *, actor: str = "participant") -> bool:
     """Whether a deadline was put off: the group's by ``timings_seconds.extension``; that of the
     instructions or the check begins anew.
     """
     if person.outcome is not None or person.n_extensions >= MAX_EXTENSIONS:
         return False
-    group = turn.db.get(Group, person.group_id) if person.group_id else None
+    group = tx.db.get(GroupRow, person.group_id) if person.group_id else None
     if group is not None and group.stage in machine.EXTENDABLE:
-        group.deadline += turn.config.timings_seconds.extension
-        turn.touch(group)
+        group.deadline += tx.config.timings_seconds.extension
+        tx.touch(group)
     elif person.stage in ("instructions", "check"):
-        person.stage_since = turn.now
+        person.stage_since = tx.now
     else:
         return False
     person.n_extensions += 1
-    turn.log("more time", actor=actor, group=group, person=person)
+    tx.log("more time", actor=actor, group=group, person=person)
     return True
 
 
-def is_fresh(turn: Turn, person: Participant) -> bool:
+def is_fresh(tx: Transaction, person: ParticipantRow) -> bool:
     """Whether the person was noted as there so lately that it need not be noted again."""
-    return abs(turn.now - person.last_seen_at) < FRESH_SECONDS
+    return abs(tx.now - person.last_seen_at) < FRESH_SECONDS
 
 
-def saw(turn: Turn, person: Participant) -> None:
+def saw(tx: Transaction, person: ParticipantRow) -> None:
     """Notes that the person is there, and moves the group where its time has come."""
-    person.last_seen_at = turn.now
+    person.last_seen_at = tx.now
     if person.outcome is None and person.stage == "lobby":
-        turn.db.flush()
-        lobby.match(turn)
-        lobby.come_back(turn, person)
+        tx.db.flush()
+        lobby.match(tx)
+        lobby.come_back(tx, person)
     if person.group_id is not None and person.outcome is None:
-        machine.advance(turn, turn.db.get_one(Group, person.group_id))
+        machine.advance(tx, tx.db.get_one(GroupRow, person.group_id))
 
 
-def _stage(turn: Turn, person: Participant, stage: str) -> None:
-    person.stage, person.stage_since = stage, turn.now
+def _stage(tx: Transaction, person: ParticipantRow, stage: str) -> None:
+    person.stage, person.stage_since = stage, tx.now

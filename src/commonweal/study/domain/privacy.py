@@ -13,56 +13,56 @@ from commonweal.study.domain.shared import forget_shared
 from commonweal.study.storage.tables import (
     ACTORS,
     Base,
-    Critique,
-    Draft,
-    Group,
-    Job,
-    Opinion,
-    Participant,
-    Presentation,
-    Rating,
-    RecruiterIds,
-    Round,
-    Statement,
+    CritiqueRow,
+    DraftRow,
+    GroupRow,
+    JobRow,
+    OpinionRow,
+    ParticipantRow,
+    PresentationRow,
+    RatingRow,
+    RecruiterIdsRow,
+    RoundRow,
+    StatementRow,
 )
-from commonweal.study.storage.transaction import Turn
+from commonweal.study.storage.transaction import Transaction
 
 _PEOPLE, _RATINGS = (Base.metadata.tables[name] for name in ("participants", "ratings"))
 
 
-def data_of(turn: Turn, person: Participant) -> dict[str, Any]:
+def data_of(tx: Transaction, person: ParticipantRow) -> dict[str, Any]:
     """Everything that is stored about this person, in plain values.
 
     First what a reader wants, with questions and statements in words. Then "stored": every row of
     every table that is the person's, as it is stored, without the hashes of secrets.
     """
-    db = turn.db
-    recruiter = db.get(RecruiterIds, person.id)
+    db = tx.db
+    recruiter = db.get(RecruiterIdsRow, person.id)
     opinions = db.execute(
-        select(Round.question, Opinion.text, Opinion.submitted_at)
-        .join(Round, Opinion.round_id == Round.id)
-        .where(Opinion.participant_id == person.id)
-        .order_by(Opinion.id)
+        select(RoundRow.question, OpinionRow.text, OpinionRow.submitted_at)
+        .join(RoundRow, OpinionRow.round_id == RoundRow.id)
+        .where(OpinionRow.participant_id == person.id)
+        .order_by(OpinionRow.id)
     ).all()
     critiques = db.execute(
-        select(Round.question, Critique.text, Critique.submitted_at)
-        .join(Round, Critique.round_id == Round.id)
-        .where(Critique.participant_id == person.id)
-        .order_by(Critique.id)
+        select(RoundRow.question, CritiqueRow.text, CritiqueRow.submitted_at)
+        .join(RoundRow, CritiqueRow.round_id == RoundRow.id)
+        .where(CritiqueRow.participant_id == person.id)
+        .order_by(CritiqueRow.id)
     ).all()
     drafts = db.execute(
-        select(Round.question, Draft.text)
-        .join(Round, Draft.round_id == Round.id)
-        .where(Draft.participant_id == person.id)
+        select(RoundRow.question, DraftRow.text)
+        .join(RoundRow, DraftRow.round_id == RoundRow.id)
+        .where(DraftRow.participant_id == person.id)
     ).all()
     ratings = db.execute(
-        select(Round.position, Statement.text, Presentation.pass_index, Rating)
-        .select_from(Rating)
-        .join(Presentation)
-        .join(Round, Presentation.round_id == Round.id)
-        .outerjoin(Statement, Presentation.statement_id == Statement.id)
-        .where(Presentation.participant_id == person.id)
-        .order_by(Rating.submitted_at)
+        select(RoundRow.position, StatementRow.text, PresentationRow.pass_index, RatingRow)
+        .select_from(RatingRow)
+        .join(PresentationRow)
+        .join(RoundRow, PresentationRow.round_id == RoundRow.id)
+        .outerjoin(StatementRow, PresentationRow.statement_id == StatementRow.id)
+        .where(PresentationRow.participant_id == person.id)
+        .order_by(RatingRow.submitted_at)
     ).all()
     return {
         "id": person.public_id,
@@ -102,17 +102,17 @@ def _tables_of_people() -> list[Table]:
     ]
 
 
-def _rows_of(db: Session, person: Participant, table: Table) -> list[dict[str, Any]]:
+def _rows_of(db: Session, person: ParticipantRow, table: Table) -> list[dict[str, Any]]:
     if table is _PEOPLE:
-        found = select(table).where(table.c.id == person.id)
+        theirs = select(table).where(table.c.id == person.id)
     elif table is _RATINGS:
-        shown = select(Presentation.id).where(Presentation.participant_id == person.id)
-        found = select(table).where(table.c.presentation_id.in_(shown))
+        shown = select(PresentationRow.id).where(PresentationRow.participant_id == person.id)
+        theirs = select(table).where(table.c.presentation_id.in_(shown))
     else:
-        found = select(table).where(table.c.participant_id == person.id)
+        theirs = select(table).where(table.c.participant_id == person.id)
     rows = [
         {name: value for name, value in row.items() if not name.endswith("_hash")}
-        for row in db.execute(found.order_by(*table.primary_key)).mappings()
+        for row in db.execute(theirs.order_by(*table.primary_key)).mappings()
     ]
     for row in rows:
         # Who of the researchers did it is not the person's own.
@@ -121,45 +121,49 @@ def _rows_of(db: Session, person: Participant, table: Table) -> list[dict[str, A
     return rows
 
 
-def withdraw(turn: Turn, person: Participant) -> None:
+def withdraw(tx: Transaction, person: ParticipantRow) -> None:
     """Ends the person's part. What they gave so far is kept."""
-    people.leave(turn, person)
+    people.leave(tx, person)
 
 
-def delete_data(turn: Turn, person: Participant, *, actor: str = "participant") -> None:
+def delete_data(tx: Transaction, person: ParticipantRow, *, actor: str = "participant") -> None:
     """Deletes the person and everything that hangs on them; their group goes on.
 
     Statements that a model wrote from several people's opinions stay: they are nobody's alone. A
     minority's sentence goes, since it is of few.
     Where people rated each other's opinions, what others gave to this person's goes with it.
     """
-    group = turn.db.get(Group, person.group_id) if person.group_id else None
-    turn.db.flush()
+    group = tx.db.get(GroupRow, person.group_id) if person.group_id else None
+    tx.db.flush()
     # What an engine said may quote what was written.
-    written_in = select(Opinion.round_id).where(Opinion.participant_id == person.id)
-    criticised = select(Critique.round_id).where(Critique.participant_id == person.id)
-    theirs = select(Round.id).where(
-        or_(Round.id.in_(written_in), Round.first_id.in_(written_in), Round.id.in_(criticised))
+    written_in = select(OpinionRow.round_id).where(OpinionRow.participant_id == person.id)
+    criticised = select(CritiqueRow.round_id).where(CritiqueRow.participant_id == person.id)
+    theirs = select(RoundRow.id).where(
+        or_(
+            RoundRow.id.in_(written_in),
+            RoundRow.first_id.in_(written_in),
+            RoundRow.id.in_(criticised),
+        )
     )
-    turn.db.execute(update(Job).where(Job.round_id.in_(theirs)).values(error=""))
-    _forget_notes(turn.db, person, theirs)
-    forget_shared(turn.db, person.id)
-    minority.forget(turn.db, person.id)
-    turn.db.execute(delete(Participant).where(Participant.id == person.id))
-    turn.db.expire_all()
-    turn.has_deleted = True
-    turn.log("data deleted", actor=actor, group=group)
-    turn.touch(group)
+    tx.db.execute(update(JobRow).where(JobRow.round_id.in_(theirs)).values(error=""))
+    _forget_notes(tx.db, person, theirs)
+    forget_shared(tx.db, person.id)
+    minority.forget(tx.db, person.id)
+    tx.db.execute(delete(ParticipantRow).where(ParticipantRow.id == person.id))
+    tx.db.expire_all()
+    tx.has_deleted = True
+    tx.log("data deleted", actor=actor, group=group)
+    tx.touch(group)
     if group is not None:
-        machine.advance(turn, group)
+        machine.advance(tx, group)
 
 
-def _forget_notes(db: Session, person: Participant, theirs: Select[int]) -> None:
+def _forget_notes(db: Session, person: ParticipantRow, theirs: Select[int]) -> None:
     """Deletes what notes on the writing of these rounds say of the person: they may quote."""
-    names = select(Opinion.name).where(Opinion.participant_id == person.id)
-    said = {*db.scalars(names), f"p{person.id}"}
-    for row in db.scalars(select(Round).where(Round.id.in_(theirs))).all():
-        row.notes = without_notes_on(said, row.notes)
+    names = select(OpinionRow.name).where(OpinionRow.participant_id == person.id)
+    mentions = {*db.scalars(names), f"p{person.id}"}
+    for row in db.scalars(select(RoundRow).where(RoundRow.id.in_(theirs))).all():
+        row.notes = without_notes_on(mentions, row.notes)
 
 
 def without_notes_on(names: Collection[str], notes: Iterable[str]) -> list[str]:

@@ -19,9 +19,9 @@ from commonweal.study.domain.pages import companions
 from commonweal.study.storage.folder import Opened, open_kept
 from commonweal.study.storage.sessions import facilitator_token, kept_session
 from commonweal.study.storage.store import MODEL_CHANGED, Store
-from commonweal.study.storage.tables import Event, Group, Opinion, Participant, Round
+from commonweal.study.storage.tables import EventRow, GroupRow, OpinionRow, ParticipantRow, RoundRow
 from commonweal.study.storage.tokens import hashed, new_token
-from commonweal.study.storage.transaction import Turn
+from commonweal.study.storage.transaction import Transaction
 
 MINIMUM = 2
 """People in a session, at least."""
@@ -117,29 +117,31 @@ def go_on(path: Path, *, model: str = "") -> tuple[Opened, str]:
     kept = kept_session(path)
     token = facilitator_token(kept.name)
     opened = open_kept(path)
-    with opened.store.turn(opened.study_id) as turn:
-        turn.study.facilitator_hash = hashed(token)
-        changes = select(Event.details).where(Event.kind == "model changed").order_by(Event.id)
-        before = [each["before"] for each in turn.db.scalars(changes)][:1]
+    with opened.store.transaction(opened.study_id) as tx:
+        tx.study.facilitator_hash = hashed(token)
+        changes = (
+            select(EventRow.details).where(EventRow.kind == "model changed").order_by(EventRow.id)
+        )
+        before = [each["before"] for each in tx.db.scalars(changes)][:1]
         # The command that it was begun with does not undo what was chosen on the page since.
         if model and model not in before:
-            use_model(turn, model, actor="command line")
-        config = turn.config
-        turn.log("session goes on", actor="command line")
+            use_model(tx, model, actor="command line")
+        config = tx.config
+        tx.log("session goes on", actor="command line")
     return Opened(config, opened.store, opened.study_id), token
 
 
-def group_of(turn: Turn) -> Group | None:
+def group_of(tx: Transaction) -> GroupRow | None:
     """The session's group; None while people are still joining."""
-    return turn.db.scalars(select(Group).where(Group.study_id == turn.study.id)).first()
+    return tx.db.scalars(select(GroupRow).where(GroupRow.study_id == tx.study.id)).first()
 
 
-def is_last(turn: Turn, group: Group) -> bool:
+def is_last(tx: Transaction, group: GroupRow) -> bool:
     """Whether the group is on the session's last question."""
-    return turn.db.get_one(Round, group.round_id).number >= turn.config.rounds.count
+    return tx.db.get_one(RoundRow, group.round_id).number >= tx.config.rounds.count
 
 
-def close_stage(turn: Turn, group: Group) -> bool:
+def close_stage(tx: Transaction, group: GroupRow) -> bool:
     """Whether the stage was ended now, as if its time were over.
 
     Opinions are closed only when there are enough to write from, of people who are still there:
@@ -147,40 +149,40 @@ def close_stage(turn: Turn, group: Group) -> bool:
     """
     if group.stage not in machine.EXTENDABLE:
         return False
-    if group.stage == "opinions" and len(_ready(turn, group)) < MINIMUM:
+    if group.stage == "opinions" and len(_ready(tx, group)) < MINIMUM:
         return False
-    machine.close(turn, group, actor="facilitator")
-    close_where_over(turn)
+    machine.close(tx, group, actor="facilitator")
+    close_where_over(tx)
     return True
 
 
-def _ready(turn: Turn, group: Group) -> list[int]:
+def _ready(tx: Transaction, group: GroupRow) -> list[int]:
     """The ids of those who take part and have written an opinion in this round."""
-    found = turn.db.scalars(
-        select(Opinion.participant_id)
-        .join(Participant, Opinion.participant_id == Participant.id)
-        .where(Opinion.round_id == group.round_id, Participant.outcome.is_(None))
+    writers = tx.db.scalars(
+        select(OpinionRow.participant_id)
+        .join(ParticipantRow, OpinionRow.participant_id == ParticipantRow.id)
+        .where(OpinionRow.round_id == group.round_id, ParticipantRow.outcome.is_(None))
     )
-    return list(found)
+    return list(writers)
 
 
-def missing(turn: Turn, group: Group) -> tuple[int, ...]:
+def missing(tx: Transaction, group: GroupRow) -> tuple[int, ...]:
     """The seats of those for whom the stage waits; none where nobody works in it."""
     if group.stage not in ("opinions", "critique", "rating"):
         return ()
-    return tuple(each.seat for each in companions(turn, group) if not each.is_done)
+    return tuple(each.seat for each in companions(tx, group) if not each.is_done)
 
 
-def failure(turn: Turn, group: Group) -> str:
+def failure(tx: Transaction, group: GroupRow) -> str:
     """Why nothing could be written for the round that waits for it; "" where it is under way."""
-    return machine.why_held(turn, group).removeprefix(f"{turn.config.arms[0].name}: ")
+    return machine.why_held(tx, group).removeprefix(f"{tx.config.arms[0].name}: ")
 
 
-def use_model(turn: Turn, model: str, *, actor: str = "facilitator", arm: str = "") -> None:
+def use_model(tx: Transaction, model: str, *, actor: str = "facilitator", arm: str = "") -> None:
     """Lets another language model write from now on.
 
     Args:
-        turn: the transaction.
+        tx: the transaction.
         model: its name.
         actor: who wants it.
         arm: the arm that it writes for, whose policy stays; by default the session's only one,
@@ -189,12 +191,12 @@ def use_model(turn: Turn, model: str, *, actor: str = "facilitator", arm: str = 
     Raises:
         InputError: it is no model.
     """
-    names = [each.name for each in turn.config.arms]
+    names = [each.name for each in tx.config.arms]
     at = names.index(arm) if arm in names else 0
-    before = turn.config.arms[at].model
+    before = tx.config.arms[at].model
     if before == model:
         return
-    data = turn.config.model_dump()
+    data = tx.config.model_dump()
     data["arms"] = list(data["arms"])
     data["arms"][at] = {**data["arms"][at], "model": model}
     if not arm:
@@ -203,22 +205,22 @@ def use_model(turn: Turn, model: str, *, actor: str = "facilitator", arm: str = 
         changed = StudyConfig.model_validate(data)
     except ValidationError as error:
         raise InputError(f"{model}: {error.errors()[0]['msg']}") from None
-    turn.study.config, turn.study.config_sha256 = changed.to_json(), changed.sha256
-    turn.config = changed
-    turn.log(MODEL_CHANGED, actor=actor, model=model, before=before, arm=names[at])
+    tx.study.config, tx.study.config_sha256 = changed.to_json(), changed.sha256
+    tx.config = changed
+    tx.log(MODEL_CHANGED, actor=actor, model=model, before=before, arm=names[at])
 
 
-def close_where_over(turn: Turn) -> None:
+def close_where_over(tx: Transaction) -> None:
     """Closes a session whose group has ended, for those too who wait because they came late."""
-    group = group_of(turn)
+    group = group_of(tx)
     if group is None or group.stage not in machine.ENDED:
         return
-    turn.study.closed_at = turn.study.closed_at or turn.now
-    for person in turn.db.scalars(
-        select(Participant).where(
-            Participant.study_id == turn.study.id,
-            Participant.stage == "lobby",
-            Participant.outcome.is_(None),
+    tx.study.closed_at = tx.study.closed_at or tx.now
+    for person in tx.db.scalars(
+        select(ParticipantRow).where(
+            ParticipantRow.study_id == tx.study.id,
+            ParticipantRow.stage == "lobby",
+            ParticipantRow.outcome.is_(None),
         )
     ).all():
-        rounds.end(turn, person, "no_group")
+        rounds.end(tx, person, "no_group")

@@ -15,19 +15,19 @@ from commonweal.study.domain import machine, people, rounds
 from commonweal.study.domain.answers import clean
 from commonweal.study.storage.store import Store
 from commonweal.study.storage.tables import (
-    Event,
-    Group,
-    Participant,
-    Researcher,
-    ResearcherSitting,
-    Study,
+    EventRow,
+    GroupRow,
+    ParticipantRow,
+    ResearcherRow,
+    ResearcherSessionRow,
+    StudyRow,
 )
 from commonweal.study.storage.tokens import hashed, new_token
-from commonweal.study.storage.transaction import Turn
+from commonweal.study.storage.transaction import Transaction
 
 Role = Literal["owner", "researcher", "moderator"]
 ROLES: tuple[Role, ...] = get_args(Role)
-SITTING_SECONDS = 12 * 3600.0
+LOGIN_SECONDS = 12 * 3600.0
 MIN_PASSWORD = 12
 MAX_PASSWORD = 1000
 _hasher = PasswordHasher()
@@ -50,7 +50,7 @@ def _typed(password: str) -> str:
 
 
 def set_researcher(store: Store, name: str, password: str, role: str) -> None:
-    """Makes an account, or gives it another password and role; its sittings end.
+    """Makes an account, or gives it another password and role; its login sessions end.
 
     Raises:
         InputError: the name is blank, the password short or very long, or there is no such role.
@@ -69,16 +69,24 @@ def set_researcher(store: Store, name: str, password: str, role: str) -> None:
     if role not in ROLES:
         raise InputError(f"the role is {role!r}; expected one of {', '.join(ROLES)}")
     with store.write() as db:
-        found = db.scalars(select(Researcher).where(Researcher.name == name)).one_or_none()
-        if found is None:
-            found = Researcher(name=name, created_at=store.clock.now(), password_hash="", role=role)
-            db.add(found)
-        found.password_hash, found.role = _hasher.hash(password), role
+        researcher = db.scalars(
+            select(ResearcherRow).where(ResearcherRow.name == name)
+        ).one_or_none()
+        if researcher is None:
+            researcher = ResearcherRow(
+                name=name, created_at=store.clock.now(), password_hash="", role=role
+            )
+            db.add(researcher)
+        researcher.password_hash, researcher.role = _hasher.hash(password), role
         db.flush()
-        db.execute(delete(ResearcherSitting).where(ResearcherSitting.researcher_id == found.id))
-        for study_id in db.scalars(select(Study.id)):  # an account is for every study of a database
+        db.execute(
+            delete(ResearcherSessionRow).where(ResearcherSessionRow.researcher_id == researcher.id)
+        )
+        for study_id in db.scalars(
+            select(StudyRow.id)
+        ):  # an account is for every study of a database
             db.add(
-                Event(
+                EventRow(
                     study_id=study_id,
                     at=store.clock.now(),
                     actor="command line",
@@ -95,68 +103,76 @@ def log_in(store: Store, name: str, password: str) -> str | None:
     """
     name, password = plain_name(name), _typed(password[: MAX_PASSWORD + 1])
     with store.read() as db:
-        found = db.scalars(select(Researcher).where(Researcher.name == name)).one_or_none()
+        researcher = db.scalars(
+            select(ResearcherRow).where(ResearcherRow.name == name)
+        ).one_or_none()
     try:
-        _hasher.verify(found.password_hash if found else _NOBODY, password)
+        _hasher.verify(researcher.password_hash if researcher else _NOBODY, password)
     except (VerificationError, InvalidHashError):
         return None
-    if found is None:
+    if researcher is None:
         return None
     token = new_token()
     now = store.clock.now()
     with store.write() as db:
-        db.execute(delete(ResearcherSitting).where(ResearcherSitting.expires_at <= now))
+        db.execute(delete(ResearcherSessionRow).where(ResearcherSessionRow.expires_at <= now))
         db.add(
-            ResearcherSitting(
+            ResearcherSessionRow(
                 token_hash=hashed(token),
-                researcher_id=found.id,
+                researcher_id=researcher.id,
                 created_at=now,
-                expires_at=now + SITTING_SECONDS,
+                expires_at=now + LOGIN_SECONDS,
             )
         )
     return token
 
 
-def of_cookie(db: Session, token: str, now: float) -> Researcher | None:
+def of_cookie(db: Session, token: str, now: float) -> ResearcherRow | None:
     """Whose cookie it is, if anybody's who is logged in."""
     return db.scalars(
-        select(Researcher)
-        .join(ResearcherSitting, ResearcherSitting.researcher_id == Researcher.id)
-        .where(ResearcherSitting.token_hash == hashed(token), ResearcherSitting.expires_at > now)
+        select(ResearcherRow)
+        .join(ResearcherSessionRow, ResearcherSessionRow.researcher_id == ResearcherRow.id)
+        .where(
+            ResearcherSessionRow.token_hash == hashed(token), ResearcherSessionRow.expires_at > now
+        )
     ).one_or_none()
 
 
 def log_out(store: Store, token: str) -> None:
-    """Ends a sitting."""
+    """Ends a login session."""
     with store.write() as db:
-        db.execute(delete(ResearcherSitting).where(ResearcherSitting.token_hash == hashed(token)))
+        db.execute(
+            delete(ResearcherSessionRow).where(ResearcherSessionRow.token_hash == hashed(token))
+        )
 
 
-def extend(turn: Turn, group: Group, seconds: float, *, actor: str) -> None:
+def extend(tx: Transaction, group: GroupRow, seconds: float, *, actor: str) -> None:
     """Puts the group's deadline off."""
     group.deadline += seconds
-    turn.log("extended", actor=actor, group=group, seconds=seconds)
-    turn.touch(group)
+    tx.log("extended", actor=actor, group=group, seconds=seconds)
+    tx.touch(group)
 
 
-def send_message(turn: Turn, group: Group, text: str, *, actor: str) -> None:
+def send_message(tx: Transaction, group: GroupRow, text: str, *, actor: str) -> None:
     """Shows a text to everybody in the group; a blank one takes the last away."""
     group.message = text.strip()[:500]
-    turn.log("message", actor=actor, group=group, text=group.message)
-    turn.touch(group)
+    tx.log("message", actor=actor, group=group, text=group.message)
+    tx.touch(group)
 
 
-def release(turn: Turn, group: Group, *, actor: str) -> None:
+def release(tx: Transaction, group: GroupRow, *, actor: str) -> None:
     """Ends the group: everybody in it is released with the partial code."""
-    turn.log("released", actor=actor, group=group)
-    for person in turn.db.scalars(
-        select(Participant).where(Participant.group_id == group.id, Participant.outcome.is_(None))
+    tx.log("released", actor=actor, group=group)
+    for person in tx.db.scalars(
+        select(ParticipantRow).where(
+            ParticipantRow.group_id == group.id, ParticipantRow.outcome.is_(None)
+        )
     ).all():
-        rounds.end(turn, person, "partial", actor=actor)
+        rounds.end(tx, person, "partial", actor=actor)
     group.paused_at = None
-    machine.advance(turn, group)
+    machine.advance(tx, group)
 
 
-def remove(turn: Turn, person: Participant, *, actor: str) -> None:
+def remove(tx: Transaction, person: ParticipantRow, *, actor: str) -> None:
     """Takes a person out of the study; their group goes on."""
-    people.leave(turn, person, outcome="removed", actor=actor)
+    people.leave(tx, person, outcome="removed", actor=actor)

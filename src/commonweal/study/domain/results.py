@@ -14,7 +14,13 @@ from sqlalchemy.orm import Session
 
 from commonweal.datasets.arms import HUMAN
 from commonweal.rules import resolve_rule
-from commonweal.study.storage.tables import Critique, Presentation, Rating, Round, Statement
+from commonweal.study.storage.tables import (
+    CritiqueRow,
+    PresentationRow,
+    RatingRow,
+    RoundRow,
+    StatementRow,
+)
 from commonweal.types import RATING_MAX, RATING_MIN, RATING_NEUTRAL
 from commonweal.welfare import WelfareRule, rank
 
@@ -27,7 +33,7 @@ _LEANS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Rated:
+class RatedStatement:
     """A shown statement with what people gave it, each rater's mean over their passes counted once.
 
     Attributes:
@@ -40,7 +46,7 @@ class Rated:
             numbers may be shown.
     """
 
-    statement: Statement
+    statement: StatementRow
     n: int
     mean: float
     mean_quality: float
@@ -82,13 +88,13 @@ class Rated:
         return self.n_agree >= max(n_asked / 2, 2) and self.n_agree > self.n_disagree
 
 
-def freeze(db: Session, row: Round, welfare: str) -> dict[str, Any]:
+def freeze(db: Session, row: RoundRow, welfare: str) -> dict[str, Any]:
     """The round's result as it is kept: counts and means, and nobody's own answer.
 
     What is shown later is this. From two results, before and after somebody deleted their data,
     anybody could work out what was deleted.
     """
-    names = [each.name for each in fields(Rated) if each.name != "statement"]
+    names = [each.name for each in fields(RatedStatement) if each.name != "statement"]
     return {
         "n_asked": count_asked(db, row.id),
         **_critics(db, row),
@@ -99,23 +105,23 @@ def freeze(db: Session, row: Round, welfare: str) -> dict[str, Any]:
     }
 
 
-def result_of(db: Session, row: Round) -> list[Rated]:
+def result_of(db: Session, row: RoundRow) -> list[RatedStatement]:
     """The round's statements as its people rated them by its end, the highest welfare first."""
     if row.result is None:
         return []
     return [
-        Rated(
+        RatedStatement(
             statement=statement,
             histogram=tuple(kept.get("histogram", ())),
             **{name: each for name, each in kept.items() if name not in ("id", "histogram")},
         )
         for kept in row.result["statements"]
         # One that was a person's own opinion is gone where they have deleted it.
-        if (statement := db.get(Statement, kept["id"])) is not None
+        if (statement := db.get(StatementRow, kept["id"])) is not None
     ]
 
 
-def rated_statements(db: Session, round_id: int, welfare: str) -> list[Rated]:
+def rated_statements(db: Session, round_id: int, welfare: str) -> list[RatedStatement]:
     """The round's shown statements, the highest welfare first; ties keep the order of writing.
 
     Without people's own opinions, where these were rated too: they are no group's statement.
@@ -126,9 +132,11 @@ def rated_statements(db: Session, round_id: int, welfare: str) -> list[Rated]:
     """
     statements = list(
         db.scalars(
-            select(Statement)
-            .where(Statement.round_id == round_id, Statement.shown, Statement.policy != HUMAN)
-            .order_by(Statement.id)
+            select(StatementRow)
+            .where(
+                StatementRow.round_id == round_id, StatementRow.shown, StatementRow.policy != HUMAN
+            )
+            .order_by(StatementRow.id)
         )
     )
     given: dict[int, dict[int, list[tuple[int, int | None]]]] = defaultdict(
@@ -136,17 +144,17 @@ def rated_statements(db: Session, round_id: int, welfare: str) -> list[Rated]:
     )
     for statement_id, person_id, agreement, quality in db.execute(
         select(
-            Presentation.statement_id,
-            Presentation.participant_id,
-            Rating.agreement,
-            Rating.quality,
+            PresentationRow.statement_id,
+            PresentationRow.participant_id,
+            RatingRow.agreement,
+            RatingRow.quality,
         )
-        .join(Rating)
-        .where(Presentation.round_id == round_id, Presentation.statement_id.is_not(None))
+        .join(RatingRow)
+        .where(PresentationRow.round_id == round_id, PresentationRow.statement_id.is_not(None))
     ):
         given[statement_id or 0][person_id].append((agreement, quality))
     means: list[dict[int, float]] = []
-    found = []
+    results = []
     for statement in statements:
         by_person = given[statement.id]
         by_rater = {
@@ -159,8 +167,8 @@ def rated_statements(db: Session, round_id: int, welfare: str) -> list[Rated]:
         ]
         values = list(by_rater.values())
         means.append(by_rater)
-        found.append(
-            Rated(
+        results.append(
+            RatedStatement(
                 statement,
                 n=len(values),
                 mean=float(np.mean(values)) if values else 0.0,
@@ -172,15 +180,15 @@ def rated_statements(db: Session, round_id: int, welfare: str) -> list[Rated]:
                 histogram=_histogram(values) if len(values) >= SMALL else (),
             )
         )
-    found = [
+    results = [
         replace(each, welfare=value)
-        for each, value in zip(found, _welfare(resolve_rule(welfare), means), strict=True)
+        for each, value in zip(results, _welfare(resolve_rule(welfare), means), strict=True)
     ]
-    rated = [each for each in found if each.welfare is not None]
+    rated = [each for each in results if each.welfare is not None]
     if not rated:
-        return found
+        return results
     order = rank(np.array([each.welfare for each in rated])).order
-    return [rated[i] for i in order] + [each for each in found if each.welfare is None]
+    return [rated[i] for i in order] + [each for each in results if each.welfare is None]
 
 
 def _histogram(values: Sequence[float]) -> tuple[int, ...]:
@@ -191,29 +199,29 @@ def _histogram(values: Sequence[float]) -> tuple[int, ...]:
     )
 
 
-def _critics(db: Session, row: Round) -> dict[str, int]:
+def _critics(db: Session, row: RoundRow) -> dict[str, int]:
     """Of a revision: how many said what they would change, and how many that or nothing."""
     if row.revises_id is None:
         return {}
-    heard = select(func.count(Critique.id)).where(Critique.round_id == row.id)
-    n_critics = db.scalar(heard.where(Critique.text != ""))
+    heard = select(func.count(CritiqueRow.id)).where(CritiqueRow.round_id == row.id)
+    n_critics = db.scalar(heard.where(CritiqueRow.text != ""))
     return {"n_critics": n_critics or 0, "n_heard": db.scalar(heard) or 0}
 
 
-def n_asked(row: Round) -> int:
+def n_asked(row: RoundRow) -> int:
     """How many people were asked to rate the round's statements."""
     return row.result["n_asked"] if row.result else 0
 
 
 def count_asked(db: Session, round_id: int) -> int:
     """How many people the round's statements have been laid before so far."""
-    found = select(func.count(Presentation.participant_id.distinct())).where(
-        Presentation.round_id == round_id, Presentation.statement_id.is_not(None)
+    counted = select(func.count(PresentationRow.participant_id.distinct())).where(
+        PresentationRow.round_id == round_id, PresentationRow.statement_id.is_not(None)
     )
-    return db.scalar(found) or 0
+    return db.scalar(counted) or 0
 
 
-def most_divisive(rated: Sequence[Rated]) -> Rated | None:
+def most_divisive(rated: Sequence[RatedStatement]) -> RatedStatement | None:
     """The rated statement on which the group is most divided: where the smaller of those who agree
     and those who disagree is largest; None where nobody is on the other side of anybody, or so few
     rated that it would show who is.
@@ -234,7 +242,7 @@ def _welfare(rule: WelfareRule, means: Sequence[Mapping[int, float]]) -> list[fl
     ]
 
 
-def choose_statement(db: Session, row: Round, welfare: str) -> int | None:
+def choose_statement(db: Session, row: RoundRow, welfare: str) -> int | None:
     """The id of the statement that the group's ratings choose; None where nobody rated any."""
     rated = rated_statements(db, row.id, welfare)
     return rated[0].statement.id if rated and rated[0].welfare is not None else None

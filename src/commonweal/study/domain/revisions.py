@@ -16,9 +16,9 @@ from commonweal.datasets.words import tokens
 from commonweal.editing import MAX_CHARACTERS
 from commonweal.study.config import MAX_REVISIONS
 from commonweal.study.domain import rounds
-from commonweal.study.storage.tables import Critique, Group, Member, Round, Statement
+from commonweal.study.storage.tables import CritiqueRow, GroupRow, MemberRow, RoundRow, StatementRow
 from commonweal.study.storage.tokens import new_public_id
-from commonweal.study.storage.transaction import Turn
+from commonweal.study.storage.transaction import Transaction
 
 EDITED = "edited"
 """The policy of a version that the facilitator wrote by hand."""
@@ -27,20 +27,20 @@ USABLE = ("clear", "approved")
 """How the screen must have left a text that a prompt may hold."""
 
 
-def is_due(turn: Turn, group: Group, row: Round) -> bool:
+def is_due(tx: Transaction, group: GroupRow, row: RoundRow) -> bool:
     """Whether the study asks what people would change, now that the round was rated."""
-    enough = len(rounds.active(turn, group)) >= turn.config.group.minimum
-    return row.revision < turn.config.rounds.revise and enough and can_begin(row)
+    enough = len(rounds.active(tx, group)) >= tx.config.group.minimum
+    return row.revision < tx.config.rounds.revise and enough and can_begin(row)
 
 
-def can_begin(row: Round) -> bool:
+def can_begin(row: RoundRow) -> bool:
     """Whether there is a statement to revise, and it has not been revised too often."""
     return row.statement_id is not None and row.revision < MAX_REVISIONS
 
 
-def begin(turn: Turn, group: Group, revised: Round) -> None:
+def begin(tx: Transaction, group: GroupRow, revised: RoundRow) -> None:
     """Asks the group what it would change about the round's statement: a round of its own."""
-    row = Round(
+    row = RoundRow(
         public_id=new_public_id("r"),
         group_id=group.id,
         number=revised.number,
@@ -51,72 +51,80 @@ def begin(turn: Turn, group: Group, revised: Round) -> None:
         question=revised.question,
         position=revised.position,
         seed=secrets.randbits(31),
-        started_at=turn.now,
+        started_at=tx.now,
         notes=[],
         provenance={},
     )
-    turn.db.add(row)
-    turn.db.flush()
+    tx.db.add(row)
+    tx.db.flush()
     group.round_id = row.id
-    for person in rounds.active(turn, group):
+    for person in rounds.active(tx, group):
         person.n_extensions = 0
-        turn.db.add(Member(round_id=row.id, participant_id=person.id))
-    rounds.begin_stage(turn, group, "critique", turn.config.timings_seconds.critique)
+        tx.db.add(MemberRow(round_id=row.id, participant_id=person.id))
+    rounds.begin_stage(tx, group, "critique", tx.config.timings_seconds.critique)
 
 
-def edit(turn: Turn, group: Group, text: str, *, actor: str) -> str | None:
+def edit(tx: Transaction, group: GroupRow, text: str, *, actor: str) -> str | None:
     """What is wrong with a version that was written by hand ("same", "too_long", "not_now"); None
     where it was taken, to be rated beside the others. A blank one takes the last away.
     """
-    row = turn.db.get(Round, group.round_id) if group.round_id else None
-    found = revised_by(turn.db, row) if row is not None and group.stage == "critique" else None
-    if row is None or found is None:
+    row = tx.db.get(RoundRow, group.round_id) if group.round_id else None
+    revised = revised_by(tx.db, row) if row is not None and group.stage == "critique" else None
+    if row is None or revised is None:
         return "not_now"
-    said = " ".join(text.split())
-    if len(said) > MAX_CHARACTERS:
+    version = " ".join(text.split())
+    if len(version) > MAX_CHARACTERS:
         return "too_long"
-    if tokens(said) == tokens(found[1].text):
+    if tokens(version) == tokens(revised[1].text):
         return "same"
-    row.edited = said
-    turn.log("statement edited" if said else "edit taken back", actor=actor, group=group)
-    turn.touch(group)
+    row.edited = version
+    tx.log("statement edited" if version else "edit taken back", actor=actor, group=group)
+    tx.touch(group)
     return None
 
 
-def has_work(db: Session, row: Round) -> bool:
+def has_work(db: Session, row: RoundRow) -> bool:
     """Whether there is anything new to write or to rate: a critique, or a version by hand."""
-    return bool(row.edited or said(db, row.id))
+    return bool(row.edited or critiques_of(db, row.id))
 
 
 def answered(db: Session, round_id: int | None) -> set[int]:
     """The ids of those who said what they would change, or nothing."""
-    return set(db.scalars(select(Critique.participant_id).where(Critique.round_id == round_id)))
-
-
-def said(db: Session, round_id: int | None, screening: Sequence[str] = USABLE) -> list[Critique]:
-    """The critiques that say something, as the screen left them, in no telling order."""
-    found = db.scalars(
-        select(Critique)
-        .where(
-            Critique.round_id == round_id, Critique.text != "", Critique.screening.in_(screening)
-        )
-        .order_by(Critique.id)
+    return set(
+        db.scalars(select(CritiqueRow.participant_id).where(CritiqueRow.round_id == round_id))
     )
-    return list(found)
 
 
-def revised_by(db: Session, row: Round) -> tuple[Round, Statement] | None:
+def critiques_of(
+    db: Session, round_id: int | None, screening: Sequence[str] = USABLE
+) -> list[CritiqueRow]:
+    """The critiques that say something, as the screen left them, in no telling order."""
+    critiques = db.scalars(
+        select(CritiqueRow)
+        .where(
+            CritiqueRow.round_id == round_id,
+            CritiqueRow.text != "",
+            CritiqueRow.screening.in_(screening),
+        )
+        .order_by(CritiqueRow.id)
+    )
+    return list(critiques)
+
+
+def revised_by(db: Session, row: RoundRow) -> tuple[RoundRow, StatementRow] | None:
     """The round before and its statement, of a revision; None of a first round, or where the
     statement is gone.
     """
-    before = db.get(Round, row.revises_id) if row.revises_id else None
-    statement = db.get(Statement, before.statement_id) if before and before.statement_id else None
+    before = db.get(RoundRow, row.revises_id) if row.revises_id else None
+    statement = (
+        db.get(StatementRow, before.statement_id) if before and before.statement_id else None
+    )
     return (before, statement) if before is not None and statement is not None else None
 
 
-def chain(db: Session, row: Round) -> list[Round]:
+def chain(db: Session, row: RoundRow) -> list[RoundRow]:
     """The rounds on the same question up to this one, the first round first."""
-    found = [row]
-    while found[0].revises_id is not None:
-        found.insert(0, db.get_one(Round, found[0].revises_id))
-    return found
+    rounds_before = [row]
+    while rounds_before[0].revises_id is not None:
+        rounds_before.insert(0, db.get_one(RoundRow, rounds_before[0].revises_id))
+    return rounds_before

@@ -8,53 +8,53 @@ import numpy as np
 from sqlalchemy import bindparam, func, select
 
 from commonweal.study.storage.tables import (
-    Draft,
-    Group,
-    Member,
-    Opinion,
-    Participant,
-    Presentation,
-    Rating,
-    Round,
+    DraftRow,
+    GroupRow,
+    MemberRow,
+    OpinionRow,
+    ParticipantRow,
+    PresentationRow,
+    RatingRow,
+    RoundRow,
 )
 from commonweal.study.storage.tokens import new_public_id
-from commonweal.study.storage.transaction import Turn
+from commonweal.study.storage.transaction import Transaction
 
 POSITION_PASS = -1
 """``pass_index`` of the position statement's presentation."""
 
 _ACTIVE = (
-    select(Participant)
-    .where(Participant.group_id == bindparam("group"), Participant.outcome.is_(None))
-    .order_by(Participant.seat)
+    select(ParticipantRow)
+    .where(ParticipantRow.group_id == bindparam("group"), ParticipantRow.outcome.is_(None))
+    .order_by(ParticipantRow.seat)
 )
 _STILL_RATING = (
-    select(Presentation.participant_id)
+    select(PresentationRow.participant_id)
     .distinct()
-    .outerjoin(Rating)
+    .outerjoin(RatingRow)
     .where(
-        Presentation.round_id == bindparam("round"),
-        Presentation.pass_index >= 0,
-        Rating.presentation_id.is_(None),
+        PresentationRow.round_id == bindparam("round"),
+        PresentationRow.pass_index >= 0,
+        RatingRow.presentation_id.is_(None),
     )
 )
 
 
-def next_round(turn: Turn, group: Group) -> None:
+def next_round(tx: Transaction, group: GroupRow) -> None:
     """Begins the group's next round, on a question that nobody in it has had."""
-    people = active(turn, group)
-    fresh = fresh_questions(turn, people)
+    people = active(tx, group)
+    fresh = fresh_questions(tx, people)
     # What nobody has seen comes before what somebody wrote on in a group that fell short.
-    seen = {question for _, question in questions_had(turn, people, also_short=True)}
+    seen = {question for _, question in questions_had(tx, people, also_short=True)}
     fresh = [each for each in fresh if each not in seen] or fresh
     seed = secrets.randbits(31)
     chosen = fresh[0]
-    if turn.config.rounds.order == "random":
+    if tx.config.rounds.order == "random":
         chosen = fresh[int(np.random.default_rng(seed).integers(len(fresh)))]
-    question = turn.config.question(chosen)
-    firsts = Round.group_id == group.id, Round.revises_id.is_(None)
-    n_before = turn.db.scalar(select(func.count(Round.id)).where(*firsts)) or 0
-    row = Round(
+    question = tx.config.question(chosen)
+    firsts = RoundRow.group_id == group.id, RoundRow.revises_id.is_(None)
+    n_before = tx.db.scalar(select(func.count(RoundRow.id)).where(*firsts)) or 0
+    row = RoundRow(
         public_id=new_public_id("r"),
         group_id=group.id,
         number=n_before + 1,
@@ -62,100 +62,100 @@ def next_round(turn: Turn, group: Group) -> None:
         question=question.text,
         position=question.position,
         seed=seed,
-        started_at=turn.now,
+        started_at=tx.now,
         notes=[],
         provenance={},
     )
-    turn.db.add(row)
-    turn.db.flush()
+    tx.db.add(row)
+    tx.db.flush()
     group.round_id = row.id
     for person in people:
-        enter(turn, row, person)
-        if chosen in seen and (text := _written_before(turn, person, chosen)):
-            turn.db.add(
-                Draft(round_id=row.id, participant_id=person.id, text=text, saved_at=turn.now)
+        enter(tx, row, person)
+        if chosen in seen and (text := _written_before(tx, person, chosen)):
+            tx.db.add(
+                DraftRow(round_id=row.id, participant_id=person.id, text=text, saved_at=tx.now)
             )
-    begin_stage(turn, group, "opinions", turn.config.timings_seconds.opinion)
+    begin_stage(tx, group, "opinions", tx.config.timings_seconds.opinion)
 
 
-def enter(turn: Turn, row: Round, person: Participant) -> None:
+def enter(tx: Transaction, row: RoundRow, person: ParticipantRow) -> None:
     """Puts a person of the group into its round, at the beginning of it."""
     person.n_rounds_entered += 1
     person.n_extensions = 0
-    turn.db.add(Member(round_id=row.id, participant_id=person.id))
+    tx.db.add(MemberRow(round_id=row.id, participant_id=person.id))
     if row.position:
-        turn.db.add(
-            Presentation(
+        tx.db.add(
+            PresentationRow(
                 round_id=row.id,
                 participant_id=person.id,
                 pass_index=POSITION_PASS,
                 place=0,
-                written_at=turn.now,
+                written_at=tx.now,
             )
         )
 
 
-def fresh_questions(turn: Turn, people: list[Participant]) -> list[str]:
+def fresh_questions(tx: Transaction, people: list[ParticipantRow]) -> list[str]:
     """The questions that none of these people has had, in the order of the study."""
-    had = {question for _, question in questions_had(turn, people)}
-    return [question.key for question in turn.config.questions if question.key not in had]
+    had = {question for _, question in questions_had(tx, people)}
+    return [question.key for question in tx.config.questions if question.key not in had]
 
 
 def questions_had(
-    turn: Turn, people: list[Participant], *, also_short: bool = False
+    tx: Transaction, people: list[ParticipantRow], *, also_short: bool = False
 ) -> set[tuple[int, str]]:
     """(Participant id, question id) of every question that one of these people has had.
 
     Those of groups that fell short only with ``also_short``: two who fill a group and leave would
     use up a question of whoever stays.
     """
-    found = select(Member.participant_id, Round.question_id).join(Round)
-    found = found.where(Member.participant_id.in_([person.id for person in people]))
+    pairs = select(MemberRow.participant_id, RoundRow.question_id).join(RoundRow)
+    pairs = pairs.where(MemberRow.participant_id.in_([person.id for person in people]))
     if not also_short:
-        found = found.where(Round.fell_short.is_(False))
-    return {(person, question) for person, question in turn.db.execute(found)}
+        pairs = pairs.where(RoundRow.fell_short.is_(False))
+    return {(person, question) for person, question in tx.db.execute(pairs)}
 
 
-def _written_before(turn: Turn, person: Participant, question: str) -> str:
+def _written_before(tx: Transaction, person: ParticipantRow, question: str) -> str:
     """What the person wrote on this question before, in a group that fell short; or began to."""
-    for table in (Opinion, Draft):
-        found = turn.db.scalars(
+    for table in (OpinionRow, DraftRow):
+        opinions = tx.db.scalars(
             select(table.text)
-            .join(Round, table.round_id == Round.id)
-            .where(table.participant_id == person.id, Round.question_id == question)
-            .order_by(Round.id.desc())
+            .join(RoundRow, table.round_id == RoundRow.id)
+            .where(table.participant_id == person.id, RoundRow.question_id == question)
+            .order_by(RoundRow.id.desc())
         ).first()
-        if found:
-            return found
+        if opinions:
+            return opinions
     return ""
 
 
-def end(turn: Turn, person: Participant, outcome: str, *, actor: str = "machine") -> None:
+def end(tx: Transaction, person: ParticipantRow, outcome: str, *, actor: str = "machine") -> None:
     """Ends a person's part. Their group is not moved: the caller does that.
 
     Whoever leaves, or is late, with a round behind them did a part: the outcome is "partial".
     """
     if outcome in ("left", "timed_out") and person.n_rounds_completed:
         outcome = "partial"
-    person.outcome, person.ended_at = outcome, turn.now
-    group = turn.db.get(Group, person.group_id) if person.group_id else None
-    turn.log("ended", actor=actor, group=group, person=person, outcome=outcome)
-    turn.touch(group)
-    turn.db.flush()
+    person.outcome, person.ended_at = outcome, tx.now
+    group = tx.db.get(GroupRow, person.group_id) if person.group_id else None
+    tx.log("ended", actor=actor, group=group, person=person, outcome=outcome)
+    tx.touch(group)
+    tx.db.flush()
 
 
-def active(turn: Turn, group: Group) -> list[Participant]:
+def active(tx: Transaction, group: GroupRow) -> list[ParticipantRow]:
     """Who is in the group and takes part, by seat."""
-    return list(turn.db.scalars(_ACTIVE, {"group": group.id}))
+    return list(tx.db.scalars(_ACTIVE, {"group": group.id}))
 
 
-def still_rating(turn: Turn, group: Group) -> set[int]:
+def still_rating(tx: Transaction, group: GroupRow) -> set[int]:
     """The ids of those who have a statement of the group's round to rate, gone or not."""
-    return set(turn.db.scalars(_STILL_RATING, {"round": group.round_id}))
+    return set(tx.db.scalars(_STILL_RATING, {"round": group.round_id}))
 
 
-def begin_stage(turn: Turn, group: Group, stage: str, seconds: float) -> None:
+def begin_stage(tx: Transaction, group: GroupRow, stage: str, seconds: float) -> None:
     """Puts the group into a stage that ends after so many seconds."""
-    group.stage, group.stage_since, group.deadline = stage, turn.now, turn.now + seconds
-    turn.log("stage", group=group, stage=stage)
-    turn.touch(group)
+    group.stage, group.stage_since, group.deadline = stage, tx.now, tx.now + seconds
+    tx.log("stage", group=group, stage=stage)
+    tx.touch(group)

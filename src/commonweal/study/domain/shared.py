@@ -10,17 +10,21 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from commonweal.datasets.arms import HUMAN
-from commonweal.study.storage.tables import Opinion, Presentation, Statement
+from commonweal.study.storage.tables import OpinionRow, PresentationRow, StatementRow
 
 
 def authors_of(db: Session, round_id: int) -> dict[int, int]:
     """By the id of each statement that a person wrote, that person's id."""
-    wrote = select(Opinion.name, Opinion.participant_id).where(Opinion.round_id == round_id)
+    wrote = select(OpinionRow.name, OpinionRow.participant_id).where(
+        OpinionRow.round_id == round_id
+    )
     writers = {name: person for name, person in db.execute(wrote)}  # noqa: C416 - rows are no pairs
     return {
         statement.id: writers[name]
         for statement in db.scalars(
-            select(Statement).where(Statement.round_id == round_id, Statement.policy == HUMAN)
+            select(StatementRow).where(
+                StatementRow.round_id == round_id, StatementRow.policy == HUMAN
+            )
         )
         for name in statement.included
         if name in writers
@@ -29,8 +33,8 @@ def authors_of(db: Session, round_id: int) -> dict[int, int]:
 
 def forget_shared(db: Session, participant_id: int) -> None:
     """Deletes the statements that are a person's own opinions, and what others gave to them."""
-    rounds = select(Opinion.round_id).where(Opinion.participant_id == participant_id)
+    rounds = select(OpinionRow.round_id).where(OpinionRow.participant_id == participant_id)
     for round_id in db.scalars(rounds).all():
         mine = [one for one, author in authors_of(db, round_id).items() if author == participant_id]
-        db.execute(delete(Presentation).where(Presentation.statement_id.in_(mine)))
-        db.execute(delete(Statement).where(Statement.id.in_(mine)))
+        db.execute(delete(PresentationRow).where(PresentationRow.statement_id.in_(mine)))
+        db.execute(delete(StatementRow).where(StatementRow.id.in_(mine)))

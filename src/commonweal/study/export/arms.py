@@ -10,10 +10,10 @@ from commonweal.datasets.arms import HUMAN, STOCK, Arm
 from commonweal.policies import read_policy_name
 from commonweal.rules import resolve_rule
 from commonweal.study.config import NO_REWARD, ArmConfig, StudyConfig
-from commonweal.study.storage.tables import Statement
+from commonweal.study.storage.tables import StatementRow
 
 
-def policy_of(statement: Statement) -> str:
+def policy_of(statement: StatementRow) -> str:
     """The policy under evaluation that a statement is of: its arm, and that no model wrote it."""
     if statement.policy == HUMAN:
         return HUMAN
@@ -28,15 +28,15 @@ def arms_as_written(config: StudyConfig, provenances: Iterable[Mapping[str, Any]
         provenances: of each round, arm by arm, as its writer told it.
     """
     told = list(provenances)
-    found = []
+    arms = []
     for arm in config.arms:
         if arm.plan == "opinions":
-            found.append(Arm(HUMAN, HUMAN))
+            arms.append(Arm(HUMAN, HUMAN))
             continue
         made = [each[arm.name] for each in told if arm.name in each]
         model = _seen(made, "model") or arm.model
         is_stock = model == STOCK
-        found.append(
+        arms.append(
             Arm(
                 f"{arm.name} ({STOCK})" if is_stock else arm.name,
                 _writer(arm) or _seen(made, "policy") or arm.policy,
@@ -46,7 +46,7 @@ def arms_as_written(config: StudyConfig, provenances: Iterable[Mapping[str, Any]
                 arm.candidates,
             )
         )
-    return found
+    return arms
 
 
 def _writer(arm: ArmConfig) -> str:

@@ -35,18 +35,18 @@ from commonweal.study.export.truths import TRUTH, with_truths
 from commonweal.study.storage.gaps import GAP
 from commonweal.study.storage.store import Store
 from commonweal.study.storage.tables import (
-    ConsentText,
-    Critique,
-    Event,
-    Group,
-    Opinion,
-    Participant,
-    Prediction,
-    Presentation,
-    Rating,
-    Round,
-    Statement,
-    Study,
+    ConsentTextRow,
+    CritiqueRow,
+    EventRow,
+    GroupRow,
+    OpinionRow,
+    ParticipantRow,
+    PredictionRow,
+    PresentationRow,
+    RatingRow,
+    RoundRow,
+    StatementRow,
+    StudyRow,
 )
 
 LEFT_OUT = "rows that break the format were left out"
@@ -102,7 +102,7 @@ def export_study(
         InputError: the folder cannot be written.
     """
     with store.read() as db:
-        config = store.config_of(db.get_one(Study, study_id))
+        config = store.config_of(db.get_one(StudyRow, study_id))
         dataset, left_out = without_faulty_rows(_dataset(db, study_id, config))
         if left_out:
             dataset = dataset.with_step(Step(what=LEFT_OUT, counts=left_out))
@@ -116,43 +116,43 @@ def export_study(
     folder.chmod(0o700)
     for file in folder.iterdir():
         file.chmod(0o600)
-    with store.turn(study_id) as turn:
-        turn.log("exported", actor=actor, n_rounds=dataset.rounds.height)
+    with store.transaction(study_id) as tx:
+        tx.log("exported", actor=actor, n_rounds=dataset.rounds.height)
     return dataset
 
 
 def _consent_texts(db: Session, study_id: int) -> list[dict[str, Any]]:
     """Each version of the text that people agreed to, with its sha256 and how many did."""
-    found = db.execute(
-        select(ConsentText.sha256, ConsentText.text, func.count(Participant.id))
+    rows = db.execute(
+        select(ConsentTextRow.sha256, ConsentTextRow.text, func.count(ParticipantRow.id))
         .outerjoin(
-            Participant,
-            (Participant.study_id == ConsentText.study_id)
-            & (Participant.consent_sha256 == ConsentText.sha256),
+            ParticipantRow,
+            (ParticipantRow.study_id == ConsentTextRow.study_id)
+            & (ParticipantRow.consent_sha256 == ConsentTextRow.sha256),
         )
-        .where(ConsentText.study_id == study_id)
-        .group_by(ConsentText.sha256, ConsentText.text)
-        .order_by(ConsentText.sha256)
+        .where(ConsentTextRow.study_id == study_id)
+        .group_by(ConsentTextRow.sha256, ConsentTextRow.text)
+        .order_by(ConsentTextRow.sha256)
     )
-    return [{"sha256": sha256, "n_participants": n, "text": text} for sha256, text, n in found]
+    return [{"sha256": sha256, "n_participants": n, "text": text} for sha256, text, n in rows]
 
 
 def _dataset(db: Session, study_id: int, config: StudyConfig) -> Dataset:
     people = {
         person.id: person
-        for person in db.scalars(select(Participant).where(Participant.study_id == study_id))
+        for person in db.scalars(select(ParticipantRow).where(ParticipantRow.study_id == study_id))
     }
-    names = ExportNames(db.get_one(Study, study_id).export_key)
+    names = ExportNames(db.get_one(StudyRow, study_id).export_key)
     exported = {number: names.of(person.public_id) for number, person in people.items()}
     rows = db.execute(
-        select(Round, Group.public_id)
-        .join(Group, Round.group_id == Group.id)
-        .where(Group.study_id == study_id)
-        .order_by(Round.public_id)
+        select(RoundRow, GroupRow.public_id)
+        .join(GroupRow, RoundRow.group_id == GroupRow.id)
+        .where(GroupRow.study_id == study_id)
+        .order_by(RoundRow.public_id)
     ).all()
     tables: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
     gap_times = list(
-        db.scalars(select(Event.at).where(Event.study_id == study_id, Event.kind == GAP))
+        db.scalars(select(EventRow.at).where(EventRow.study_id == study_id, EventRow.kind == GAP))
     )
     n_incomplete = 0
     public = {row.id: row.public_id for row, _ in rows}
@@ -177,7 +177,9 @@ def _dataset(db: Session, study_id: int, config: StudyConfig) -> Dataset:
         n_incomplete += _add_round(db, row, names.of(row.public_id), exported, tables, gap_times)
     n_deleted = len(
         db.scalars(
-            select(Event.id).where(Event.study_id == study_id, Event.kind == "data deleted")
+            select(EventRow.id).where(
+                EventRow.study_id == study_id, EventRow.kind == "data deleted"
+            )
         ).all()
     )
     outcomes = Counter(person.outcome or "taking_part" for person in people.values())
@@ -252,7 +254,7 @@ def _place_of(row: dict[str, Any]) -> tuple[Any, ...]:
 
 def _add_round(
     db: Session,
-    row: Round,
+    row: RoundRow,
     round_id: str,
     people: dict[int, str],
     tables: dict[str, list[dict[str, Any]]],
@@ -262,7 +264,7 @@ def _add_round(
     n_incomplete = 0
     there = set()
     for opinion in db.scalars(
-        select(Opinion).where(Opinion.round_id == row.opinions_id).order_by(Opinion.id)
+        select(OpinionRow).where(OpinionRow.round_id == row.opinions_id).order_by(OpinionRow.id)
     ):
         there.add(opinion.name)
         tables["opinions"].append(
@@ -278,7 +280,7 @@ def _add_round(
     names = {}
     authors = authors_of(db, row.id)
     for each in db.scalars(
-        select(Statement).where(Statement.round_id == row.id).order_by(Statement.id)
+        select(StatementRow).where(StatementRow.round_id == row.id).order_by(StatementRow.id)
     ):
         names[each.id] = each.name
         author = authors.get(each.id)
@@ -307,10 +309,10 @@ def _add_round(
             }
         )
     for shown, rating in db.execute(
-        select(Presentation, Rating)
-        .outerjoin(Rating)
-        .where(Presentation.round_id == row.id, Presentation.shown_at.is_not(None))
-        .order_by(Presentation.id)
+        select(PresentationRow, RatingRow)
+        .outerjoin(RatingRow)
+        .where(PresentationRow.round_id == row.id, PresentationRow.shown_at.is_not(None))
+        .order_by(PresentationRow.id)
     ):
         person = people[shown.participant_id]
         # Shown and not answered is a missing answer: null, not left out.
@@ -333,7 +335,7 @@ def _add_round(
             }
         )
     for critique in db.scalars(
-        select(Critique).where(Critique.round_id == row.id).order_by(Critique.id)
+        select(CritiqueRow).where(CritiqueRow.round_id == row.id).order_by(CritiqueRow.id)
     ):
         is_said = bool(critique.text)
         tables["critiques"].append(
@@ -345,10 +347,10 @@ def _add_round(
             }
         )
     for prediction, name in db.execute(
-        select(Prediction, Statement.name)
-        .join(Statement, Prediction.statement_id == Statement.id)
-        .where(Statement.round_id == row.id)
-        .order_by(Prediction.statement_id, Prediction.participant_id)
+        select(PredictionRow, StatementRow.name)
+        .join(StatementRow, PredictionRow.statement_id == StatementRow.id)
+        .where(StatementRow.round_id == row.id)
+        .order_by(PredictionRow.statement_id, PredictionRow.participant_id)
     ):
         tables["predictions"].append(
             {
@@ -365,10 +367,10 @@ def _add_round(
 
 def _name_of(db: Session, statement_id: int | None) -> str | None:
     """The name of a statement within its round."""
-    return db.get_one(Statement, statement_id).name if statement_id is not None else None
+    return db.get_one(StatementRow, statement_id).name if statement_id is not None else None
 
 
-def _duration(rating: Rating, gap_times: list[float]) -> float | None:
+def _duration(rating: RatingRow, gap_times: list[float]) -> float | None:
     """The seconds from shown to submitted; None where the clocks cannot say.
 
     That is where they are negative (the clock was set back between two starts of the server), or

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from commonweal.study.domain import people
 from commonweal.study.storage.store import Store
-from commonweal.study.storage.tables import Participant, RecruiterIds, Study
+from commonweal.study.storage.tables import ParticipantRow, RecruiterIdsRow, StudyRow
 
 _SIGNS = "=+\\-@＝＋－＠"
 _BLANK = r"\s\"'\u00ad\u200b-\u200f\u2060\ufeff"
@@ -43,12 +43,12 @@ def payments(store: Store, study_id: int, *, actor: str = "command line") -> str
         )
     )
     with store.read() as db:
-        config = store.config_of(db.get_one(Study, study_id))
+        config = store.config_of(db.get_one(StudyRow, study_id))
         for ids, person in db.execute(
-            select(RecruiterIds, Participant)
-            .join(Participant, RecruiterIds.participant_id == Participant.id)
-            .where(Participant.study_id == study_id)
-            .order_by(RecruiterIds.recruiter_participant)
+            select(RecruiterIdsRow, ParticipantRow)
+            .join(ParticipantRow, RecruiterIdsRow.participant_id == ParticipantRow.id)
+            .where(ParticipantRow.study_id == study_id)
+            .order_by(RecruiterIdsRow.recruiter_participant)
         ):
             code = config.code(person.outcome) if person.outcome else ""
             cells = (
@@ -60,8 +60,8 @@ def payments(store: Store, study_id: int, *, actor: str = "command line") -> str
                 str(people.n_with_number(db, study_id, ids.recruiter_participant)),
             )
             writer.writerow([safe_cell(cell) for cell in cells])
-    with store.turn(study_id) as turn:
-        turn.log("payments listed", actor=actor)
+    with store.transaction(study_id) as tx:
+        tx.log("payments listed", actor=actor)
     return out.getvalue()
 
 
@@ -70,12 +70,12 @@ def safe_cell(cell: str) -> str:
 
     Also within it: some read ";" or a tab as the end of a cell, whatever quotes say.
     """
-    found = _HEAD.match(cell)
-    begins = found.end() if found else 0
+    head = _HEAD.match(cell)
+    begins = head.end() if head else 0
     rest = _WITHIN.sub(_guarded, cell[begins:])
     quote = "'" if _FORMULA.match(cell) else ""
     return f"{quote}{cell[:begins]}{rest}"
 
 
-def _guarded(found: re.Match[str]) -> str:
-    return f"{found[1]}'{found[2]}" if found[2] else found[1]
+def _guarded(match: re.Match[str]) -> str:
+    return f"{match[1]}'{match[2]}" if match[2] else match[1]

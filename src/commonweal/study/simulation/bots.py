@@ -233,15 +233,15 @@ class Bot:
             CommonwealError: none of the study's questions does.
         """
         page = html.unescape(self.browser.html)
-        found = [
+        candidates = [
             each
             for each in self.questions
             if each.text in page or (each.position and each.position in self.browser.quotes)
         ]
-        if not found:
+        if not candidates:
             raise CommonwealError(f"the page {self.browser.key!r} shows none of the questions")
         # A question may be a part of another.
-        one = max(found, key=lambda each: len(each.text))
+        one = max(candidates, key=lambda each: len(each.text))
         return Question(one.text, one.key)
 
     def _crude_stance(self) -> float:

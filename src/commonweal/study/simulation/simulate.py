@@ -27,19 +27,19 @@ from commonweal.study.export.dataset import ExportNames
 from commonweal.study.simulation.bots import Bot, Browser, seed_of
 from commonweal.study.storage.clock import ManualClock
 from commonweal.study.storage.tables import (
-    Critique,
-    Job,
-    Opinion,
-    Participant,
-    Presentation,
-    Rating,
-    Round,
-    Statement,
-    Study,
+    CritiqueRow,
+    JobRow,
+    OpinionRow,
+    ParticipantRow,
+    PresentationRow,
+    RatingRow,
+    RoundRow,
+    StatementRow,
+    StudyRow,
 )
-from commonweal.study.web.app import Site
+from commonweal.study.web.app import App
 from commonweal.study.web.routes import asgi
-from commonweal.study.writing.writer import Task, Writer, Written
+from commonweal.study.writing.writer import ArmOutput, Task, TaskWriter
 from commonweal.types import Progress, Question, no_progress
 
 LATENCY_SECONDS = {
@@ -136,11 +136,11 @@ class TellingWriter:
         on_progress: called with ("write", n_done, n_total) after each arm's writing.
     """
 
-    def __init__(self, writer: Writer, n_expected: int, on_progress: Progress) -> None:
+    def __init__(self, writer: TaskWriter, n_expected: int, on_progress: Progress) -> None:
         self._writer, self._n_expected, self._on_progress = writer, n_expected, on_progress
         self._n_done = 0
 
-    def write(self, task: Task, *, timeout_seconds: float) -> Written:
+    def write(self, task: Task, *, timeout_seconds: float) -> ArmOutput:
         """The statements for this task.
 
         Raises:
@@ -153,10 +153,10 @@ class TellingWriter:
 
 
 @contextmanager
-def served(site: Site) -> Iterator[str]:
-    """The address of the site, served for as long as the context lasts."""
+def served(app: App) -> Iterator[str]:
+    """The address of the app, served for as long as the context lasts."""
     config = uvicorn.Config(
-        asgi(site), host="127.0.0.1", port=0, log_level="error", access_log=False, lifespan="on"
+        asgi(app), host="127.0.0.1", port=0, log_level="error", access_log=False, lifespan="on"
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
@@ -175,7 +175,7 @@ def served(site: Site) -> Iterator[str]:
 
 
 def simulate(
-    site: Site,
+    app: App,
     clock: ManualClock,
     *,
     n_people: int,
@@ -187,10 +187,10 @@ def simulate(
 ) -> Report:
     """What becomes of ``n_people`` simulated people in this study.
 
-    The site must have been made with this clock, ``in_background=False`` and ``simulated=True``.
+    The app must have been made with this clock, ``in_background=False`` and ``simulated=True``.
 
     Args:
-        site: the study.
+        app: the study.
         clock: its clock.
         n_people: how many join.
         profile: how they are.
@@ -202,17 +202,17 @@ def simulate(
     Raises:
         InputError: the crowd does not know a question of the study.
     """
-    questions = tuple(site.config.questions)
+    questions = tuple(app.config.questions)
     if crowd is not None:
         for question in questions:
             crowd.question(Question(question.text))
     report, began = Report(), time.perf_counter()
     start = clock.now()
     rng = np.random.default_rng(seed)
-    answers = tuple(check.answer for check in site.config.checks)
+    answers = tuple(check.answer for check in app.config.checks)
     # One address stands for sixty people here, each a hundred times as fast as people are.
-    site.limits.per_address = site.limits.per_token = 10**9
-    with served(site) as address:
+    app.limits.per_address = app.limits.per_token = 10**9
+    with served(app) as address:
         # A connection kept open may be closed by the server just as the next request is sent.
         anew = httpx.Limits(max_keepalive_connections=0)
         tls = httpx.create_ssl_context()  # asked for nothing, and slow to make for each of them
@@ -241,7 +241,7 @@ def simulate(
             when, _, bot = heapq.heappop(queue)
             while clock.now() + TICK_SECONDS < when or clock.now() > ticked + TICK_SECONDS:
                 clock.move_to(min(when, clock.now() + TICK_SECONDS))
-                _background(site)
+                _background(app)
                 ticked = clock.now()
             clock.move_to(when)
             delay = _step(bot, profile)
@@ -252,32 +252,32 @@ def simulate(
                 n_ended += 1
                 on_progress("people", n_ended, n_people)
         # Whoever vanished holds nobody up: deadlines end what they left open.
-        while clock.now() < start + 3600 * max_hours and _n_open(site):
+        while clock.now() < start + 3600 * max_hours and _n_open(app):
             clock.move_to(clock.now() + 30)
-            _background(site)
+            _background(app)
         for client in clients:
             client.close()
     report.simulated_seconds = clock.now() - start
     report.wall_seconds = time.perf_counter() - began
-    _count(site, bots, report)
+    _count(app, bots, report)
     return report
 
 
-def _n_open(site: Site) -> int:
-    with site.store.read() as db:
+def _n_open(app: App) -> int:
+    with app.store.read() as db:
         return (
             db.scalar(
-                select(func.count(Participant.id)).where(
-                    Participant.study_id == site.study_id, Participant.outcome.is_(None)
+                select(func.count(ParticipantRow.id)).where(
+                    ParticipantRow.study_id == app.study_id, ParticipantRow.outcome.is_(None)
                 )
             )
             or 0
         )
 
 
-def _background(site: Site) -> None:
-    site.sweep()
-    while site.worker.run_once():
+def _background(app: App) -> None:
+    app.sweep()
+    while app.worker.run_once():
         pass
 
 
@@ -310,39 +310,41 @@ def _step(bot: Bot, profile: Profile) -> float | None:
     return float(rng.lognormal(np.log(LATENCY_SECONDS[kind]), profile.spread))
 
 
-def _count(site: Site, bots: list[Bot], report: Report) -> None:
-    with site.store.read() as db:
-        people = db.scalars(select(Participant).where(Participant.study_id == site.study_id)).all()
+def _count(app: App, bots: list[Bot], report: Report) -> None:
+    with app.store.read() as db:
+        people = db.scalars(
+            select(ParticipantRow).where(ParticipantRow.study_id == app.study_id)
+        ).all()
         report.outcomes = Counter(person.outcome or "none" for person in people)
         report.stuck = [
             f"{person.public_id} is in {person.stage}" for person in people if not person.outcome
         ]
-        report.n_opinions = db.scalar(select(func.count(Opinion.id))) or 0
+        report.n_opinions = db.scalar(select(func.count(OpinionRow.id))) or 0
         held = {
             str(number): (agreement, quality)
             for number, agreement, quality in db.execute(
-                select(Presentation.id, Rating.agreement, Rating.quality).join(Rating)
+                select(PresentationRow.id, RatingRow.agreement, RatingRow.quality).join(RatingRow)
             )
         }
         report.n_ratings = len(held)
         report.n_position_ratings = (
             db.scalar(
-                select(func.count(Presentation.id))
-                .join(Rating)
-                .where(Presentation.statement_id.is_(None))
+                select(func.count(PresentationRow.id))
+                .join(RatingRow)
+                .where(PresentationRow.statement_id.is_(None))
             )
             or 0
         )
-        report.n_rounds = db.scalar(select(func.count(Round.id))) or 0
-        for provenance in db.scalars(select(Round.provenance)):
+        report.n_rounds = db.scalar(select(func.count(RoundRow.id))) or 0
+        for provenance in db.scalars(select(RoundRow.provenance)):
             report.n_written.update(list(provenance))
-        report.failures = [error for error in db.scalars(select(Job.error)) if error]
-        report.truths = _truths(db, site.study_id, bots)
+        report.failures = [error for error in db.scalars(select(JobRow.error)) if error]
+        report.truths = _truths(db, app.study_id, bots)
         n_written = sum(len(bot.written) for bot in bots)
         if n_written != report.n_opinions:
             report.lost.append(f"{n_written} opinions were acknowledged, {report.n_opinions} held")
         n_sent = sum(len(bot.criticised) for bot in bots)
-        report.n_critiques = db.scalar(select(func.count(Critique.id))) or 0
+        report.n_critiques = db.scalar(select(func.count(CritiqueRow.id))) or 0
         if n_sent != report.n_critiques:
             report.lost.append(f"{n_sent} critiques were acknowledged, {report.n_critiques} held")
         for bot in bots:
@@ -355,13 +357,13 @@ def _count(site: Site, bots: list[Bot], report: Report) -> None:
 
 def _truths(db: Session, study_id: int, bots: list[Bot]) -> dict[tuple[str, str, str], float]:
     """What latent people would have given without noise, by the names of the export."""
-    names = ExportNames(db.get_one(Study, study_id).export_key)
+    names = ExportNames(db.get_one(StudyRow, study_id).export_key)
     known = {number: truth for bot in bots for number, truth in bot.truths.items()}
     rows = db.execute(
-        select(Presentation.id, Round.public_id, Participant.public_id, Statement.name)
-        .join(Round, Presentation.round_id == Round.id)
-        .join(Participant, Presentation.participant_id == Participant.id)
-        .join(Statement, Presentation.statement_id == Statement.id)
+        select(PresentationRow.id, RoundRow.public_id, ParticipantRow.public_id, StatementRow.name)
+        .join(RoundRow, PresentationRow.round_id == RoundRow.id)
+        .join(ParticipantRow, PresentationRow.participant_id == ParticipantRow.id)
+        .join(StatementRow, PresentationRow.statement_id == StatementRow.id)
     )
     return {
         (names.of(round_id), names.of(person), candidate): known[str(number)]

@@ -16,7 +16,7 @@ from commonweal.datasets.arms import STOCK
 from commonweal.models.scripted import ScriptedModel
 from commonweal.rewards.calibration import LogisticCalibration
 from commonweal.study.config import NO_REWARD
-from commonweal.study.writing.writer import Task, Written, written_by
+from commonweal.study.writing.writer import ArmOutput, Task, written_by
 from commonweal.types import (
     Candidate,
     Generation,
@@ -111,7 +111,7 @@ class ChanceReward:
 class StockWriter:
     """Writes with ``StockPolicy`` and ``ChanceReward``."""
 
-    def write(self, task: Task, *, timeout_seconds: float) -> Written:  # noqa: ARG002 - the protocol
+    def write(self, task: Task, *, timeout_seconds: float) -> ArmOutput:  # noqa: ARG002 - the protocol
         """The statements for this task, by the plan of its arm.
 
         Raises:

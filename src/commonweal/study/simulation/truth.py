@@ -52,17 +52,17 @@ def true_win_rates(dataset: Dataset) -> list[TrueWinRate]:
     Raises:
         InputError: nobody has rated a statement that was shown.
     """
-    found = rated(dataset)
-    truth = replace(found, agreement=_true_agreement(dataset, found))
-    measured, true = found.by_round("mean"), truth.by_round("mean")
-    baseline = default_baseline(found)
-    section = drawing(dataset, found, _N_RESAMPLES, 0).section(
+    ratings = rated(dataset)
+    truth = replace(ratings, agreement=_true_agreement(dataset, ratings))
+    measured, true = ratings.by_round("mean"), truth.by_round("mean")
+    baseline = default_baseline(ratings)
+    section = drawing(dataset, ratings, _N_RESAMPLES, 0).section(
         lambda one, resampler: win_rates(one, resampler, baseline)
     )
     metrics = section.by_subject
     rates = []
-    for first, second in pairs_of(found, baseline):
-        columns = found.policies.index(first), found.policies.index(second)
+    for first, second in pairs_of(ratings, baseline):
+        columns = ratings.policies.index(first), ratings.policies.index(second)
         metric = metrics[WinRate(first, second, "mean", "all")]
         both = ~np.isnan(measured[:, columns]).any(axis=1)
         rates.append(
@@ -85,13 +85,15 @@ def _share_won(values: FloatArray, first: int, second: int) -> float:
     return float((signs[decided] > 0).mean()) if decided.any() else float("nan")
 
 
-def _true_agreement(dataset: Dataset, found: Rated) -> FloatArray:
-    """The truth of each cell of ``found``; nan where it is not known or nothing was answered."""
+def _true_agreement(dataset: Dataset, ratings: Rated) -> FloatArray:
+    """The truth of each cell of ``ratings``; nan where it is not known or nothing was answered."""
     statements = {
-        (found.round_ids[r], name): s
-        for s, (r, name) in enumerate(zip(found.statement_round, found.statement_ids, strict=True))
+        (ratings.round_ids[r], name): s
+        for s, (r, name) in enumerate(
+            zip(ratings.statement_round, ratings.statement_ids, strict=True)
+        )
     }
-    people = {name: number for number, name in enumerate(found.person_ids)}
+    people = {name: number for number, name in enumerate(ratings.person_ids)}
     known = {
         (statements[round_id, candidate], people[person]): truth
         for round_id, person, candidate, truth in dataset.ratings.select(
@@ -99,6 +101,6 @@ def _true_agreement(dataset: Dataset, found: Rated) -> FloatArray:
         ).iter_rows()
         if (round_id, candidate) in statements and truth is not None
     }
-    cells = zip(found.cell_statement, found.cell_person, strict=True)
+    cells = zip(ratings.cell_statement, ratings.cell_person, strict=True)
     values = np.array([known.get((int(s), int(p)), np.nan) for s, p in cells])
-    return np.where(np.isnan(found.agreement), np.nan, values)
+    return np.where(np.isnan(ratings.agreement), np.nan, values)

@@ -17,7 +17,7 @@ from commonweal.files import write_whole
 from commonweal.study.config import StudyConfig, read_study
 from commonweal.study.storage.clock import Clock
 from commonweal.study.storage.store import Store
-from commonweal.study.storage.tables import Study
+from commonweal.study.storage.tables import StudyRow
 
 FILE, DATABASE = "study.toml", "study.db"
 
@@ -81,7 +81,7 @@ def open_served(folder: Path, database: str = "") -> Opened:
         raise _never_served(folder, f"there is no {folder / DATABASE}")
     store = Store(url)
     with store.read() as db:
-        names = db.scalars(select(Study.name)).all()
+        names = db.scalars(select(StudyRow.name)).all()
     if config.name not in names:
         raise _never_served(folder, f"its database holds {', '.join(names) or 'no study'}")
     return Opened(config, store, store.open_study(config))
@@ -119,7 +119,7 @@ def open_kept(path: Path) -> Opened:
         raise InputError(f"{path} holds {n_studies} studies; {expected}")
     store = Store(f"sqlite:///{path}")
     with store.read() as db:
-        study = db.scalars(select(Study)).one()
+        study = db.scalars(select(StudyRow)).one()
         return Opened(store.config_of(study), store, study.id)
 
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from sqlalchemy import select, update
 
-from commonweal.study.storage.tables import Group, Job, Participant, Round
-from commonweal.study.storage.transaction import Turn
+from commonweal.study.storage.tables import GroupRow, JobRow, ParticipantRow, RoundRow
+from commonweal.study.storage.transaction import Transaction
 
 BEAT_SECONDS = 5.0
 GAP_SECONDS = 15.0
@@ -22,11 +22,11 @@ GAP = "gap"
 _ENDED = ("finished", "dissolved")
 
 
-def beat(turn: Turn) -> None:
+def beat(tx: Transaction) -> None:
     """Notes that the study is being served now. From the first beat on gaps are bridged."""
-    last = turn.study.beat_at
-    if last is None or turn.now - last >= BEAT_SECONDS:
-        turn.study.beat_at = turn.now
+    last = tx.study.beat_at
+    if last is None or tx.now - last >= BEAT_SECONDS:
+        tx.study.beat_at = tx.now
 
 
 def steady(now: float, beat_at: float | None) -> float:
@@ -36,42 +36,47 @@ def steady(now: float, beat_at: float | None) -> float:
     return now
 
 
-def renew_pages(turn: Turn) -> None:
+def renew_pages(tx: Transaction) -> None:
     """Has everybody's page look again."""
-    for group in turn.db.scalars(
-        select(Group).where(Group.study_id == turn.study.id, Group.stage.not_in(_ENDED))
+    for group in tx.db.scalars(
+        select(GroupRow).where(GroupRow.study_id == tx.study.id, GroupRow.stage.not_in(_ENDED))
     ):
-        turn.touch(group)
-    turn.touch(None)
+        tx.touch(group)
+    tx.touch(None)
 
 
-def bridge(turn: Turn) -> float:
+def bridge(tx: Transaction) -> float:
     """The seconds by which everything that runs was moved: 0 where there was no gap."""
-    last = turn.study.beat_at
-    if last is None or abs(turn.now - last) <= GAP_SECONDS:
+    last = tx.study.beat_at
+    if last is None or abs(tx.now - last) <= GAP_SECONDS:
         return 0.0
-    gap = turn.now - last
-    of_study = Group.study_id == turn.study.id
-    for group in turn.db.scalars(select(Group).where(of_study, Group.stage.not_in(_ENDED))):
+    gap = tx.now - last
+    of_study = GroupRow.study_id == tx.study.id
+    for group in tx.db.scalars(select(GroupRow).where(of_study, GroupRow.stage.not_in(_ENDED))):
         group.deadline += gap
         group.stage_since += gap
         if group.paused_at is not None:
             group.paused_at += gap
-    turn.db.flush()
-    turn.db.execute(
-        update(Participant)
-        .where(Participant.study_id == turn.study.id, Participant.outcome.is_(None))
+    tx.db.flush()
+    tx.db.execute(
+        update(ParticipantRow)
+        .where(ParticipantRow.study_id == tx.study.id, ParticipantRow.outcome.is_(None))
         .values(
-            stage_since=Participant.stage_since + gap, last_seen_at=Participant.last_seen_at + gap
+            stage_since=ParticipantRow.stage_since + gap,
+            last_seen_at=ParticipantRow.last_seen_at + gap,
         )
     )
     if gap < 0:  # a worker's lease runs out in a gap: the worker is gone, or renews it
-        rounds = select(Round.id).join(Group, Round.group_id == Group.id).where(of_study)
-        turn.db.execute(
-            update(Job).where(Job.round_id.in_(rounds)).values(lease_until=Job.lease_until + gap)
+        rounds = (
+            select(RoundRow.id).join(GroupRow, RoundRow.group_id == GroupRow.id).where(of_study)
         )
-    turn.study.beat_at = turn.now
-    renew_pages(turn)
-    turn.log(GAP, seconds=round(gap, 1))
-    turn.db.flush()
+        tx.db.execute(
+            update(JobRow)
+            .where(JobRow.round_id.in_(rounds))
+            .values(lease_until=JobRow.lease_until + gap)
+        )
+    tx.study.beat_at = tx.now
+    renew_pages(tx)
+    tx.log(GAP, seconds=round(gap, 1))
+    tx.db.flush()
     return gap

@@ -21,7 +21,7 @@ from sqlalchemy import func, select
 from commonweal.errors import InputError
 from commonweal.files import data_folder
 from commonweal.study.storage.folder import Opened, open_kept
-from commonweal.study.storage.tables import Event, Participant, Study
+from commonweal.study.storage.tables import EventRow, ParticipantRow, StudyRow
 
 KEPT_DAYS = 7
 """How long a session is kept after the last thing that happened in it."""
@@ -75,12 +75,12 @@ def sessions_folder() -> Path:
 
 def kept_sessions() -> list[KeptSession]:
     """All sessions that are kept, the one in which something happened last first."""
-    found = []
+    sessions = []
     for path in sessions_folder().glob("*.db"):
         # Of another version of the tables, or half made: it can be deleted by its name.
         with suppress(InputError):
-            found.append(kept_session(path))
-    return sorted(found, key=lambda each: -each.last_at)
+            sessions.append(kept_session(path))
+    return sorted(sessions, key=lambda each: -each.last_at)
 
 
 def kept_session(path: Path) -> KeptSession:
@@ -92,12 +92,12 @@ def kept_session(path: Path) -> KeptSession:
     opened = open_kept(path)
     try:
         with opened.store.read() as db:
-            study = db.get_one(Study, opened.study_id)
+            study = db.get_one(StudyRow, opened.study_id)
             if study.kind != "quick":
                 raise InputError(f"{path} holds a study; expected a quick session")
-            last = db.scalar(select(func.max(Event.at)).where(Event.study_id == study.id))
+            last = db.scalar(select(func.max(EventRow.at)).where(EventRow.study_id == study.id))
             n_people = db.scalar(
-                select(func.count(Participant.id)).where(Participant.study_id == study.id)
+                select(func.count(ParticipantRow.id)).where(ParticipantRow.study_id == study.id)
             )
             return KeptSession(
                 name=study.name,
@@ -176,9 +176,9 @@ def keeps_nothing(opened: Opened, *, asked: bool) -> bool:
     """Whether the session's data go when it is stopped: as is asked for now, or as people were told
     when it began.
     """
-    with opened.store.turn(opened.study_id) as turn:
-        turn.study.keeps_nothing = turn.study.keeps_nothing or asked
-        return turn.study.keeps_nothing
+    with opened.store.transaction(opened.study_id) as tx:
+        tx.study.keeps_nothing = tx.study.keeps_nothing or asked
+        return tx.study.keeps_nothing
 
 
 def facilitator_token(name: str) -> str:

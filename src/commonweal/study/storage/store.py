@@ -22,12 +22,12 @@ from commonweal.study.storage.clock import Clock, SystemClock
 from commonweal.study.storage.tables import (
     SCHEMA_VERSION,
     Base,
-    Event,
-    Participant,
+    EventRow,
+    ParticipantRow,
     SchemaInfo,
+    StudyRow,
 )
-from commonweal.study.storage.tables import Study as StudyRow
-from commonweal.study.storage.transaction import Turn
+from commonweal.study.storage.transaction import Transaction
 
 _LOCK = select(StudyRow).where(StudyRow.id == bindparam("study")).with_for_update()
 
@@ -62,7 +62,7 @@ class Store:
             parsed = parsed.set(drivername="postgresql+psycopg")
         self.clock: Clock = clock or SystemClock()
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
-        self.on_change: Callable[[Turn], None] = lambda _turn: None
+        self.on_change: Callable[[Transaction], None] = lambda _tx: None
         if self.is_sqlite:
             _make_private(parsed.database)
             self.engine = create_engine(
@@ -102,10 +102,10 @@ class Store:
             if not inspect(connection).has_table("schema_info"):
                 Base.metadata.create_all(connection)
                 connection.execute(SchemaInfo.__table__.insert().values(version=SCHEMA_VERSION))  # type: ignore[attr-defined]
-            found = connection.execute(select(SchemaInfo.version)).scalar_one()
-        if found != SCHEMA_VERSION:
+            version = connection.execute(select(SchemaInfo.version)).scalar_one()
+        if version != SCHEMA_VERSION:
             raise InputError(
-                f"the database has version {found} of the study's tables, expected "
+                f"the database has version {version} of the study's tables, expected "
                 f"{SCHEMA_VERSION}: export it with the version of commonweal that made it"
             )
 
@@ -116,20 +116,20 @@ class Store:
             yield db
 
     @contextmanager
-    def turn(self, study_id: int) -> Iterator[Turn]:
+    def transaction(self, study_id: int) -> Iterator[Transaction]:
         """A transaction that holds the study: committed at the end, undone on an error."""
         with self._writer, Session(self._write_engine, expire_on_commit=False) as db:
             study = db.scalars(_LOCK, {"study": study_id}).one()
             now = gaps.steady(self.clock.now(), study.beat_at)
-            turn = Turn(db, study, self.config_of(study), now)
-            gaps.bridge(turn)
-            yield turn
+            tx = Transaction(db, study, self.config_of(study), now)
+            gaps.bridge(tx)
+            yield tx
             db.commit()
-        if turn.has_deleted:
+        if tx.has_deleted:
             self.has_traces = True
             self.empty_wal()
-        if turn.is_touched:
-            self.on_change(turn)
+        if tx.is_touched:
+            self.on_change(tx)
 
     def empty_wal(self) -> None:
         """Empties SQLite's write-ahead file, which holds what was deleted until it is written over.
@@ -186,11 +186,11 @@ class Store:
             InputError: there is one of another content: what people consented to must not change.
         """
         with self.write() as db:
-            found = db.scalars(select(StudyRow).where(StudyRow.name == config.name)).one_or_none()
+            study = db.scalars(select(StudyRow).where(StudyRow.name == config.name)).one_or_none()
             # As it was read, with the folders of its arms found.
             self._configs[config.sha256] = config
-            if found is None:
-                found = StudyRow(
+            if study is None:
+                study = StudyRow(
                     name=config.name,
                     kind=kind,
                     config=config.to_json(),
@@ -198,21 +198,21 @@ class Store:
                     created_at=self.clock.now(),
                     facilitator_hash=facilitator_hash,
                 )
-                db.add(found)
+                db.add(study)
                 db.flush()
-            elif found.config_sha256 != config.sha256:
+            elif study.config_sha256 != config.sha256:
                 n_people = db.scalar(
-                    select(Participant.id).where(Participant.study_id == found.id).limit(1)
+                    select(ParticipantRow.id).where(ParticipantRow.study_id == study.id).limit(1)
                 )
-                if n_people is not None and _as_opened(db, found) == json.loads(config.to_json()):
-                    return found.id  # another model writes since, which a researcher took
+                if n_people is not None and _as_opened(db, study) == json.loads(config.to_json()):
+                    return study.id  # another model writes since, which a researcher took
                 if n_people is not None:
                     raise InputError(
                         f"the study {config.name!r} was changed after people joined it; expected "
                         "the file as it was: give the changed study another name"
                     )
-                found.config, found.config_sha256 = config.to_json(), config.sha256
-            return found.id
+                study.config, study.config_sha256 = config.to_json(), config.sha256
+            return study.id
 
     def close(self) -> None:
         """Closes the connections; of SQLite one file is left, which holds everything."""
@@ -223,17 +223,17 @@ class Store:
 
 def _as_opened(db: Session, study: StudyRow) -> dict[str, Any]:
     """The study as its file said, before researchers took other models for its arms."""
-    found: dict[str, Any] = json.loads(study.config)
+    config: dict[str, Any] = json.loads(study.config)
     changes = db.scalars(
-        select(Event)
-        .where(Event.study_id == study.id, Event.kind == MODEL_CHANGED)
-        .order_by(Event.id.desc())
+        select(EventRow)
+        .where(EventRow.study_id == study.id, EventRow.kind == MODEL_CHANGED)
+        .order_by(EventRow.id.desc())
     )
     for change in changes:
-        for arm in found["arms"]:
+        for arm in config["arms"]:
             if arm["name"] == change.details.get("arm"):
                 arm["model"] = change.details["before"]
-    return found
+    return config
 
 
 def _make_private(file: str | None) -> None:

@@ -2,6 +2,9 @@
 
 Ratings, presentations and events are append-only: triggers refuse changes (a presentation's
 ``shown_at`` is filled once). Who a recruiter's person is stands in a table of its own.
+
+Classes end in ``Row``: a model's ``Opinion`` is no row. Tables keep the names that they had in
+databases which are there (``sittings`` are login sessions).
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ class SchemaInfo(Base):
     version: Mapped[int] = mapped_column(primary_key=True)
 
 
-class Study(Base):
+class StudyRow(Base):
     """A study, or a facilitator's quick session. Its row is the lock of every move."""
 
     __tablename__ = "studies"
@@ -49,7 +52,7 @@ class Study(Base):
     keeps_nothing: Mapped[bool] = mapped_column(default=False)  # deleted when it is stopped
 
 
-class Group(Base):
+class GroupRow(Base):
     """People who go through rounds together."""
 
     __tablename__ = "groups"
@@ -66,7 +69,7 @@ class Group(Base):
     created_at: Mapped[float]
 
 
-class Participant(Base):
+class ParticipantRow(Base):
     """A person. ``outcome`` is null while they take part."""
 
     __tablename__ = "participants"
@@ -93,8 +96,8 @@ class Participant(Base):
     n_extensions: Mapped[int] = mapped_column(default=0)
 
 
-class ConsentText(Base):
-    """A text that people of a study agreed to: what ``Participant.consent_sha256`` stands for."""
+class ConsentTextRow(Base):
+    """A text that people of a study agreed to, for ``ParticipantRow.consent_sha256``."""
 
     __tablename__ = "consent_texts"
     study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), primary_key=True)
@@ -106,7 +109,7 @@ def _person(**more: Any) -> Mapped[int]:
     return mapped_column(ForeignKey("participants.id", ondelete="CASCADE"), index=True, **more)
 
 
-class RecruiterIds(Base):
+class RecruiterIdsRow(Base):
     """Who a participant is to the recruiter: for payment, and in no export of data.
 
     Two people may give one number, since anybody can type one: that is for researchers to judge.
@@ -121,7 +124,7 @@ class RecruiterIds(Base):
     recruiter_session: Mapped[str] = mapped_column(default="")
 
 
-class Link(Base):
+class LinkRow(Base):
     """A private link, which is exchanged once for a cookie."""
 
     __tablename__ = "links"
@@ -132,7 +135,7 @@ class Link(Base):
     browser_hash: Mapped[str | None] = mapped_column(default=None)
 
 
-class Sitting(Base):
+class LoginSessionRow(Base):
     """A browser that holds a participant's cookie."""
 
     __tablename__ = "sittings"
@@ -141,7 +144,7 @@ class Sitting(Base):
     created_at: Mapped[float]
 
 
-class Round(Base):
+class RoundRow(Base):
     """One group on one question; or, with ``revises_id``, on the statement of the round before.
 
     A revision has the number of its question's first round, and that one's opinions.
@@ -175,7 +178,7 @@ class Round(Base):
         return self.id if self.first_id is None else self.first_id
 
 
-class Member(Base):
+class MemberRow(Base):
     """Who was in a round when it began, and when each was done with its result."""
 
     __tablename__ = "members"
@@ -185,7 +188,7 @@ class Member(Base):
     result_left_at: Mapped[float | None] = mapped_column(default=None)
 
 
-class Draft(Base):
+class DraftRow(Base):
     """An opinion or a critique that is being written."""
 
     __tablename__ = "drafts"
@@ -195,7 +198,7 @@ class Draft(Base):
     saved_at: Mapped[float]
 
 
-class Opinion(Base):
+class OpinionRow(Base):
     """What one person wrote. ``screening``: clear, held, approved, rejected."""
 
     __tablename__ = "opinions"
@@ -213,7 +216,7 @@ class Opinion(Base):
     flags: Mapped[list[str]] = mapped_column(default=list)
 
 
-class Critique(Base):
+class CritiqueRow(Base):
     """What one person would change about the statement that their round revises; "" is nothing.
     ``screening`` as of an opinion.
     """
@@ -229,7 +232,7 @@ class Critique(Base):
     flags: Mapped[list[str]] = mapped_column(default=list)
 
 
-class Statement(Base):
+class StatementRow(Base):
     """A candidate. ``pick`` orders those to be shown, from 0; null is not picked. ``draw`` counts
     the arm's draws from 0, each from other opinions. What replaces a rejected one has its ``pick``.
     ``same_as_id``: the statement that is revised, which stands among its revisions as it was.
@@ -259,7 +262,7 @@ class Statement(Base):
     flags: Mapped[list[str]] = mapped_column(default=list)
 
 
-class Minority(Base):
+class MinorityRow(Base):
     """The minority's own sentence beside a round's result. ``basis``: "found" by ratings or
     "predicted" to disagree. ``why`` there is no ``text``: "nobody", "nothing", "failed", "deleted".
     """
@@ -276,7 +279,7 @@ class Minority(Base):
     flags: Mapped[list[str]] = mapped_column(default=list)
 
 
-class Prediction(Base):
+class PredictionRow(Base):
     """What the reward model predicted of one person and one candidate."""
 
     __tablename__ = "predictions"
@@ -287,7 +290,7 @@ class Prediction(Base):
     expected_rating: Mapped[float]
 
 
-class Presentation(Base):
+class PresentationRow(Base):
     """A statement that a person is to rate, written before it is shown. Without a candidate it is
     the position statement.
     """
@@ -304,7 +307,7 @@ class Presentation(Base):
     shown_at: Mapped[float | None] = mapped_column(default=None)
 
 
-class Rating(Base):
+class RatingRow(Base):
     """One answer to one presentation."""
 
     __tablename__ = "ratings"
@@ -319,7 +322,7 @@ class Rating(Base):
     n_changes: Mapped[int | None]
 
 
-class Job(Base):
+class JobRow(Base):
     """The writing of a round's statements, and after them (``what``) of the minority's sentence.
     ``status``: queued, running, done, failed.
     """
@@ -342,7 +345,7 @@ ACTORS = ("participant", "machine", "facilitator", "command line")
 """Who does things besides the researchers who are logged in."""
 
 
-class Event(Base):
+class EventRow(Base):
     """Who did what, when: the audit. Holds no text that a participant wrote."""
 
     __tablename__ = "events"
@@ -356,7 +359,7 @@ class Event(Base):
     details: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
 
-class Researcher(Base):
+class ResearcherRow(Base):
     """Somebody who may log in. ``role``: "owner", "researcher", "moderator"."""
 
     __tablename__ = "researchers"
@@ -367,7 +370,7 @@ class Researcher(Base):
     created_at: Mapped[float]
 
 
-class ResearcherSitting(Base):
+class ResearcherSessionRow(Base):
     """A browser in which a researcher is logged in."""
 
     __tablename__ = "researcher_sittings"

@@ -9,12 +9,11 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from commonweal.study.config import StudyConfig
-from commonweal.study.storage.tables import Event, Group, Participant
-from commonweal.study.storage.tables import Study as StudyRow
+from commonweal.study.storage.tables import EventRow, GroupRow, ParticipantRow, StudyRow
 
 
 @dataclass
-class Turn:
+class Transaction:
     """One transaction on one study, which nobody else moves meanwhile.
 
     Attributes:
@@ -45,13 +44,13 @@ class Turn:
         kind: str,
         *,
         actor: str = "machine",
-        group: Group | None = None,
-        person: Participant | None = None,
+        group: GroupRow | None = None,
+        person: ParticipantRow | None = None,
         **details: Any,
     ) -> None:
         """Appends an event to the audit. Of what a person did the minute is kept, and no more."""
         self.db.add(
-            Event(
+            EventRow(
                 study_id=self.study.id,
                 at=self.now if person is None else self.now // 60 * 60,
                 actor=actor,
@@ -62,7 +61,7 @@ class Turn:
             )
         )
 
-    def touch(self, group: Group | None) -> None:
+    def touch(self, group: GroupRow | None) -> None:
         """Says that what people of the group (or of the lobby) see has changed."""
         self.is_touched = True
         if group is None:

@@ -28,15 +28,15 @@ from commonweal.study.domain.faults import Faults
 from commonweal.study.domain.people import is_somebodys
 from commonweal.study.storage import gaps
 from commonweal.study.storage.store import Store
-from commonweal.study.storage.tables import Study
+from commonweal.study.storage.tables import StudyRow
 from commonweal.study.storage.tokens import hashed, new_token
-from commonweal.study.storage.transaction import Turn
+from commonweal.study.storage.transaction import Transaction
 from commonweal.study.web import formats
 from commonweal.study.web.limits import Limits
 from commonweal.study.web.live import Live
-from commonweal.study.web.translation import check_texts, choose_language, speaker
+from commonweal.study.web.translation import check_texts, choose_language, translator
 from commonweal.study.writing.jobs import Worker
-from commonweal.study.writing.writer import HowFar, ProcessWriter, Writer
+from commonweal.study.writing.writer import HowFar, ProcessWriter, TaskWriter
 
 SWEEP_SECONDS = 1.0
 CHECKPOINT_SECONDS = 10.0
@@ -44,7 +44,7 @@ MAX_KNOWN = 20_000
 """Cookies of which it is remembered that they are somebody's."""
 
 
-class Site:
+class App:
     """One study on the web.
 
     Args:
@@ -63,7 +63,7 @@ class Site:
         store: Store,
         study_id: int,
         *,
-        writer: Writer | None = None,
+        writer: TaskWriter | None = None,
         base_url: str = "",
         in_background: bool = True,
         simulated: bool = False,
@@ -76,10 +76,10 @@ class Site:
         # Where people came from, as long as this process lives: it is stored nowhere.
         self.came_from: dict[int, str] = {}
         self.arrivals = Arrivals(time.monotonic)
-        with store.turn(study_id) as turn:
-            self.config: StudyConfig = turn.config
-            self.kind = turn.study.kind
-            self._form_key = hashlib.sha256(f"forms {turn.study.export_key}".encode()).digest()
+        with store.transaction(study_id) as tx:
+            self.config: StudyConfig = tx.config
+            self.kind = tx.study.kind
+            self._form_key = hashlib.sha256(f"forms {tx.study.export_key}".encode()).digest()
         check_texts(self.config)
         self.limits = Limits()
         self._known: set[str] = set()
@@ -97,8 +97,8 @@ class Site:
             self.templates.filters[name] = lambda seconds, shown=shown: shown(
                 seconds + store.clock.behind()
             )
-        self.templates.globals["site"] = self
-        self.speaker = cache(lambda language: speaker(self.config, language, self.kind))
+        self.templates.globals["app"] = self
+        self.translator = cache(lambda language: translator(self.config, language, self.kind))
 
     def new_form_token(self) -> str:
         """A cookie for a stranger: made here, which it says of itself, also after a restart."""
@@ -134,10 +134,10 @@ class Site:
         """How far the writing that is under way here has come; None where that is not known."""
         return getattr(self._writer, "progress", None)
 
-    def reading(self, db: Session) -> Turn:
-        """A turn that is only read from: nothing is locked, and nothing of it is kept."""
-        study = db.get_one(Study, self.study_id)
-        return Turn(db, study, self.config, self.store.clock.now())
+    def reading(self, db: Session) -> Transaction:
+        """A transaction that is only read from: nothing is locked, and nothing of it is kept."""
+        study = db.get_one(StudyRow, self.study_id)
+        return Transaction(db, study, self.config, self.store.clock.now())
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -160,9 +160,9 @@ class Site:
             if self.in_background:
                 await run_in_threadpool(self.worker.stop)
 
-    def _changed(self, turn: Turn) -> None:
+    def _changed(self, tx: Transaction) -> None:
         self.live.poke()
-        if turn.has_job:
+        if tx.has_job:
             self.worker.wake()
 
     async def _sweep(self) -> None:
@@ -177,14 +177,14 @@ class Site:
         """Moves everything whose time has come."""
         behind = self.store.clock.behind()
         is_set, self._behind = abs(behind - self._behind) > 1, behind
-        with self.store.turn(self.study_id) as turn:
+        with self.store.transaction(self.study_id) as tx:
             if self.in_background:
-                gaps.beat(turn)
+                gaps.beat(tx)
             if is_set:  # the times of day that people's pages show are no longer so
-                gaps.renew_pages(turn)
-            machine.sweep(turn)
+                gaps.renew_pages(tx)
+            machine.sweep(tx)
             if self.kind == "quick":
-                quick.close_where_over(turn)
+                quick.close_where_over(tx)
         if self.store.has_traces:
             self.store.empty_wal()
         if (now := time.monotonic()) - self._checkpointed >= CHECKPOINT_SECONDS:

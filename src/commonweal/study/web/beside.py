@@ -14,31 +14,31 @@ from starlette.routing import Route
 
 from commonweal.study.domain import people, privacy
 from commonweal.study.domain.keeping import (
-    Outcome,
+    RoundOutcome,
     group_of_result,
     kept_until,
     outcomes_of,
     result_token,
 )
-from commonweal.study.storage.tables import Group
-from commonweal.study.storage.transaction import Turn
-from commonweal.study.web.app import Site
+from commonweal.study.storage.tables import GroupRow
+from commonweal.study.storage.transaction import Transaction
+from commonweal.study.web.app import App
 from commonweal.study.web.formats import qr_svg
 from commonweal.study.web.person import COOKIE, DONE_COOKIE, message, person_of
+from commonweal.study.web.request import FORM_COOKIE, Handler, PageRequest, RefusedError, endpoint
 from commonweal.study.web.saving import plain_result, table_of
-from commonweal.study.web.visit import FORM_COOKIE, Handler, RefusedError, Visit, endpoint
 
 _ONWARD = re.compile(r"/(join(\?[^\\\s]{0,2000})?|i/[\w-]{1,100})", re.ASCII)
 """Where somebody may come from whose browser was another's: no address of another site."""
 
 
-def routes(site: Site) -> list[Route]:
+def routes(app: App) -> list[Route]:
     """The addresses of these pages."""
 
     def route(path: str, method: str, handler: Handler) -> Route:
-        return Route(path, endpoint(site, handler, cookie=COOKIE), methods=[method])
+        return Route(path, endpoint(app, handler, cookie=COOKIE), methods=[method])
 
-    found = [
+    pages = [
         route("/here/data", "GET", data),
         route("/here/data.json", "GET", data_file),
         route("/here/device", "GET", device),
@@ -47,128 +47,130 @@ def routes(site: Site) -> list[Route]:
         route("/here/finish", "GET", finish_page),
         route("/here/finish", "POST", finish),
     ]
-    if site.kind == "quick":
-        found += [
-            Route("/r/{token}", endpoint(site, result), methods=["GET"]),
-            Route("/r/{token}/result.txt", endpoint(site, result_file), methods=["GET"]),
-            Route("/r/{token}/result.csv", endpoint(site, result_table), methods=["GET"]),
+    if app.kind == "quick":
+        pages += [
+            Route("/r/{token}", endpoint(app, result), methods=["GET"]),
+            Route("/r/{token}/result.txt", endpoint(app, result_file), methods=["GET"]),
+            Route("/r/{token}/result.csv", endpoint(app, result_table), methods=["GET"]),
         ]
-    return found
+    return pages
 
 
-def data(visit: Visit) -> Response:
+def data(request: PageRequest) -> Response:
     """Everything about the person, and the form to delete it."""
-    with visit.site.store.read() as db:
-        turn = visit.site.reading(db)
-        person = person_of(visit, turn)
-        return visit.page("data.html.j2", data=privacy.data_of(turn, person))
+    with request.app.store.read() as db:
+        tx = request.app.reading(db)
+        person = person_of(request, tx)
+        return request.page("data.html.j2", data=privacy.data_of(tx, person))
 
 
-def data_file(visit: Visit) -> Response:
+def data_file(request: PageRequest) -> Response:
     """The same as JSON."""
-    with visit.site.store.read() as db:
-        turn = visit.site.reading(db)
-        found = privacy.data_of(turn, person_of(visit, turn))
+    with request.app.store.read() as db:
+        tx = request.app.reading(db)
+        theirs = privacy.data_of(tx, person_of(request, tx))
     return Response(
-        json.dumps(found, ensure_ascii=False, indent=2) + "\n",
+        json.dumps(theirs, ensure_ascii=False, indent=2) + "\n",
         media_type="application/json",
         headers={"Content-Disposition": 'attachment; filename="my-data.json"'},
     )
 
 
-def device(visit: Visit) -> Response:
+def device(request: PageRequest) -> Response:
     """Offers a private link for another device."""
-    with visit.site.store.read() as db:
-        is_over = person_of(visit, visit.site.reading(db)).outcome is not None
-    return visit.page("device.html.j2", address="", qr="", is_over=is_over)
+    with request.app.store.read() as db:
+        is_over = person_of(request, request.app.reading(db)).outcome is not None
+    return request.page("device.html.j2", address="", qr="", is_over=is_over)
 
 
-def new_device(visit: Visit) -> Response:
+def new_device(request: PageRequest) -> Response:
     """A private link for another device; shown now and never again."""
-    with visit.site.store.turn(visit.site.study_id) as turn:
-        person = person_of(visit, turn)
-        token, is_over = people.new_link(turn, person), person.outcome is not None
-    address = visit.url(f"/i/{token}")
-    return visit.page("device.html.j2", address=address, qr=qr_svg(address), is_over=is_over)
+    with request.app.store.transaction(request.app.study_id) as tx:
+        person = person_of(request, tx)
+        token, is_over = people.new_link(tx, person), person.outcome is not None
+    address = request.url(f"/i/{token}")
+    return request.page("device.html.j2", address=address, qr=qr_svg(address), is_over=is_over)
 
 
-def leave_page(visit: Visit) -> Response:
+def leave_page(request: PageRequest) -> Response:
     """Asks once more before somebody leaves."""
-    with visit.site.store.read() as db:
-        person = person_of(visit, visit.site.reading(db))
-        return visit.page("leave.html.j2", n_rounds=person.n_rounds_completed)
+    with request.app.store.read() as db:
+        person = person_of(request, request.app.reading(db))
+        return request.page("leave.html.j2", n_rounds=person.n_rounds_completed)
 
 
-def finish_page(visit: Visit) -> Response:
+def finish_page(request: PageRequest) -> Response:
     """Asks once more before this browser forgets somebody."""
-    with visit.site.store.read() as db:
-        person = person_of(visit, visit.site.reading(db))
-        return visit.page("finish.html.j2", is_over=person.outcome is not None, is_done=False)
+    with request.app.store.read() as db:
+        person = person_of(request, request.app.reading(db))
+        return request.page("finish.html.j2", is_over=person.outcome is not None, is_done=False)
 
 
-def finish(visit: Visit) -> Response:
+def finish(request: PageRequest) -> Response:
     """Has this browser forget whose it was, so that the next person can use it."""
-    with visit.site.store.turn(visit.site.study_id) as turn:
-        people.stand_up(turn, visit.token)
+    with request.app.store.transaction(request.app.study_id) as tx:
+        people.end_login_session(tx, request.token)
     for name in (COOKIE, DONE_COOKIE, FORM_COOKIE, "cw_language"):
-        visit.set_cookie(name, None)
-    onward = visit.text("onward")
+        request.set_cookie(name, None)
+    onward = request.text("onward")
     if _ONWARD.fullmatch(onward):
-        return visit.go(onward)
-    answer = visit.page("finish.html.j2", is_over=True, is_done=True)
+        return request.go(onward)
+    answer = request.page("finish.html.j2", is_over=True, is_done=True)
     # Over TLS alone, and without it the page's script does what it can.
     answer.headers["Clear-Site-Data"] = '"cache", "storage"'
     return answer
 
 
-def kept_result(visit: Visit, turn: Turn, group: Group | None) -> dict[str, Any] | None:
+def kept_result(
+    request: PageRequest, tx: Transaction, group: GroupRow | None
+) -> dict[str, Any] | None:
     """What a page says of the result to keep: how all came out, the link and until when it works;
     None where there is nothing to keep.
     """
-    until = kept_until(turn, group) if group is not None and visit.site.kind == "quick" else None
+    until = kept_until(tx, group) if group is not None and request.app.kind == "quick" else None
     if group is None or until is None:
         return None
-    path = f"/r/{result_token(turn, group)}"
+    path = f"/r/{result_token(tx, group)}"
     return {
-        "outcomes": outcomes_of(turn, group),
+        "outcomes": outcomes_of(tx, group),
         "path": path,
-        "address": visit.url(path),
+        "address": request.url(path),
         "until": until,
     }
 
 
-def result(visit: Visit) -> Response:
+def result(request: PageRequest) -> Response:
     """The result of a session, for everybody who has the link, as long as it works."""
-    with visit.site.store.read() as db:
-        turn = visit.site.reading(db)
-        group, until = _of_link(visit, turn)
-        if until <= turn.now:
-            return message(visit, "kept.over_title", "kept.over", status=410)
-        return visit.page(
+    with request.app.store.read() as db:
+        tx = request.app.reading(db)
+        group, until = _of_link(request, tx)
+        if until <= tx.now:
+            return message(request, "kept.over_title", "kept.over", status=410)
+        return request.page(
             "kept.html.j2",
-            kept=kept_result(visit, turn, group),
-            qr=qr_svg(visit.url(visit.request.url.path)),
-            now=turn.now,
+            kept=kept_result(request, tx, group),
+            qr=qr_svg(request.url(request.http.url.path)),
+            now=tx.now,
         )
 
 
-def result_file(visit: Visit) -> Response:
+def result_file(request: PageRequest) -> Response:
     """The same as a text, to be kept after the link is over."""
-    t = visit.site.speaker(visit.language)
-    return _saved(visit, "txt", lambda found: plain_result(t, found, visit.language))
+    t = request.app.translator(request.language)
+    return _saved(request, "txt", lambda outcomes: plain_result(t, outcomes, request.language))
 
 
-def result_table(visit: Visit) -> Response:
+def result_table(request: PageRequest) -> Response:
     """The same as a table, for a spreadsheet or another program."""
     # A spreadsheet takes the file for UTF-8 by its first character alone.
-    return _saved(visit, "csv", lambda found: "\ufeff" + table_of(found))
+    return _saved(request, "csv", lambda outcomes: "\ufeff" + table_of(outcomes))
 
 
-def _saved(visit: Visit, kind: str, write: Callable[[list[Outcome]], str]) -> Response:
-    with visit.site.store.read() as db:
-        turn = visit.site.reading(db)
-        group, until = _of_link(visit, turn)
-        outcomes: list[Outcome] = outcomes_of(turn, group) if until > turn.now else []
+def _saved(request: PageRequest, kind: str, write: Callable[[list[RoundOutcome]], str]) -> Response:
+    with request.app.store.read() as db:
+        tx = request.app.reading(db)
+        group, until = _of_link(request, tx)
+        outcomes: list[RoundOutcome] = outcomes_of(tx, group) if until > tx.now else []
         if not outcomes:
             raise RefusedError(410, "kept.over")
         text = write(outcomes)
@@ -180,14 +182,14 @@ def _saved(visit: Visit, kind: str, write: Callable[[list[Outcome]], str]) -> Re
     )
 
 
-def _of_link(visit: Visit, turn: Turn) -> tuple[Group, float]:
+def _of_link(request: PageRequest, tx: Transaction) -> tuple[GroupRow, float]:
     """The group of the result's link, and until when it works.
 
     Raises:
         RefusedError: there is none.
     """
-    group = group_of_result(turn, visit.request.path_params["token"])
-    until = kept_until(turn, group) if group is not None else None
+    group = group_of_result(tx, request.http.path_params["token"])
+    until = kept_until(tx, group) if group is not None else None
     if group is None or until is None:
         raise RefusedError(404, "error.not_found")
     return group, until

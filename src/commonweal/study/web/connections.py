@@ -64,7 +64,7 @@ class Unfinished:
         if len(self._timers) > self.in_all:
             self._close(next(iter(self._timers)))
 
-    def is_whole(self, connection: Guarded) -> None:
+    def finished(self, connection: Guarded) -> None:
         """Says that nothing more is waited for."""
         timer = self._timers.pop(connection, None)
         if timer is None:
@@ -76,7 +76,7 @@ class Unfinished:
             self._by_address.pop(connection.address, None)
 
     def _close(self, connection: Guarded) -> None:
-        self.is_whole(connection)
+        self.finished(connection)
         connection.transport.abort()
 
 
@@ -106,7 +106,7 @@ class Guarded(HttpToolsProtocol):
 
     def _refuse(self) -> None:
         """Closes what sends more than a request may have; says so where no answer is under way."""
-        self.unfinished.is_whole(self)
+        self.unfinished.finished(self)
         if self.transport.is_closing():
             return
         if self.cycle is None or self.cycle.response_complete:
@@ -125,11 +125,11 @@ class Guarded(HttpToolsProtocol):
         """The request is whole."""
         super().on_message_complete()
         self._n_bytes, self._in_head = 0, True
-        self.unfinished.is_whole(self)
+        self.unfinished.finished(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
-        self.unfinished.is_whole(self)
+        self.unfinished.finished(self)
         super().connection_lost(exc)
 
 

@@ -15,33 +15,33 @@ from commonweal.study.domain import door
 from commonweal.study.domain.lobby import ROOM_SECONDS
 from commonweal.study.domain.quick import group_of
 from commonweal.study.domain.researchers import remove
-from commonweal.study.storage.tables import Participant
-from commonweal.study.storage.transaction import Turn
-from commonweal.study.web.app import Site
+from commonweal.study.storage.tables import ParticipantRow
+from commonweal.study.storage.transaction import Transaction
+from commonweal.study.web.app import App
 from commonweal.study.web.facilitator_texts import COOKIE, facilitator_of
-from commonweal.study.web.visit import Visit, endpoint
+from commonweal.study.web.request import PageRequest, endpoint
 
 CROWD = 4
 """So many from one address, and more than from all others but those alike, are worth a look."""
 
 
-def routes(site: Site) -> list[Route]:
+def routes(app: App) -> list[Route]:
     """The addresses of these pages."""
-    wrap = partial(endpoint, site, cookie=COOKIE)
+    wrap = partial(endpoint, app, cookie=COOKIE)
     return [
         Route("/facilitator/people", wrap(people_page), methods=["GET"]),
         Route("/facilitator/people", wrap(decide), methods=["POST"]),
     ]
 
 
-def people_page(visit: Visit) -> Response:
+def people_page(request: PageRequest) -> Response:
     """Everybody who takes part or waits. A page for the facilitator alone."""
-    with visit.site.store.read() as db:
-        turn = facilitator_of(visit, visit.site.reading(db))
-        group = group_of(turn)
-        networks, alone = _networks(visit, turn)
-        asked = visit.request.query_params.get("sure", "")
-        return visit.page(
+    with request.app.store.read() as db:
+        tx = facilitator_of(request, request.app.reading(db))
+        group = group_of(tx)
+        networks, alone = _networks(request, tx)
+        asked = request.http.query_params.get("sure", "")
+        return request.page(
             "session_people.html.j2",
             networks=networks,
             alone=alone,
@@ -49,73 +49,73 @@ def people_page(visit: Visit) -> Response:
             n_away=sum(not each["is_here"] for each in _all(networks, alone)),
             has_begun=group is not None,
             sure=int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 6 else 0,
-            is_shut=turn.study.is_shut,
-            link=_link(visit, turn),
-            has_door=visit.site.has_door,
+            is_shut=tx.study.is_shut,
+            link=_link(request, tx),
+            has_door=request.app.has_door,
         )
 
 
-def decide(visit: Visit) -> Response:
+def decide(request: PageRequest) -> Response:
     """Removes somebody, or all of one address, or all who are away; shuts or opens the door."""
-    with visit.site.store.turn(visit.site.study_id) as turn:
-        facilitator_of(visit, turn)
-        networks, alone = _networks(visit, turn)
-        what, value = visit.text("what"), visit.text("value")
+    with request.app.store.transaction(request.app.study_id) as tx:
+        facilitator_of(request, tx)
+        networks, alone = _networks(request, tx)
+        what, value = request.text("what"), request.text("value")
         if what in ("shut", "open"):
-            door.shut(turn, what == "shut", actor="facilitator")
+            door.shut(tx, what == "shut", actor="facilitator")
         elif what == "code":
-            door.change(turn, actor="facilitator")
-        elif what == "person" and group_of(turn) is not None and visit.text("sure") != "yes":
-            return visit.go(f"/facilitator/people?sure={value if value.isdigit() else 0}")
+            door.change(tx, actor="facilitator")
+        elif what == "person" and group_of(tx) is not None and request.text("sure") != "yes":
+            return request.go(f"/facilitator/people?sure={value if value.isdigit() else 0}")
         else:
             chosen = {
                 "person": [each for each in _all(networks, alone) if str(each["seat"]) == value],
-                "network": [each for name, found in networks if name == value for each in found],
+                "network": [each for name, people in networks if name == value for each in people],
                 "away": [each for each in _all(networks, alone) if not each["is_here"]],
             }.get(what, [])
             # Who is away while the group works may be on the way back: they are asked one by one.
-            if what == "person" or group_of(turn) is None:
+            if what == "person" or group_of(tx) is None:
                 for each in chosen:
-                    remove(turn, each["row"], actor="facilitator")
-    return visit.go("/facilitator/people")
+                    remove(tx, each["row"], actor="facilitator")
+    return request.go("/facilitator/people")
 
 
-def crowd(visit: Visit, people: Sequence[Participant]) -> int:
+def crowd(request: PageRequest, people: Sequence[ParticipantRow]) -> int:
     """How many of these came from one address, where that is odd: most others came alone. 0 where
     nothing is odd. In a room behind one address everybody comes from there.
     """
-    came = Counter(visit.site.came_from.get(person.id, "") for person in people)
+    came = Counter(request.app.came_from.get(person.id, "") for person in people)
     came.pop("", None)
     (most, *others) = sorted(came.values(), reverse=True) or [0]
     return most if most >= CROWD and others and most > 2 * max(others) else 0
 
 
 def _networks(
-    visit: Visit, turn: Turn
+    request: PageRequest, tx: Transaction
 ) -> tuple[list[tuple[str, list[dict[str, Any]]]], list[dict[str, Any]]]:
     """Those who came from one address together, the most first, each under a letter; and those who
     came alone, or of whom it is not known.
     """
-    found = turn.db.scalars(
-        select(Participant)
+    participants = tx.db.scalars(
+        select(ParticipantRow)
         .where(
-            Participant.study_id == turn.study.id,
-            Participant.outcome.is_(None),
-            Participant.stage.in_(("lobby", "group")),
+            ParticipantRow.study_id == tx.study.id,
+            ParticipantRow.outcome.is_(None),
+            ParticipantRow.stage.in_(("lobby", "group")),
         )
-        .order_by(Participant.seat, Participant.id)
+        .order_by(ParticipantRow.seat, ParticipantRow.id)
     )
     by_address: dict[str, list[dict[str, Any]]] = {}
     alone: list[dict[str, Any]] = []
-    for person in found:
+    for person in participants:
         one = {
             "row": person,
             "seat": person.seat,
-            "is_here": person.last_seen_at >= turn.now - ROOM_SECONDS,
+            "is_here": person.last_seen_at >= tx.now - ROOM_SECONDS,
             "joined_at": person.joined_at,
             "is_waiting": person.stage == "lobby",
         }
-        address = visit.site.came_from.get(person.id, "")
+        address = request.app.came_from.get(person.id, "")
         (by_address.setdefault(address, []) if address else alone).append(one)
     together = sorted(by_address.values(), key=lambda people: (-len(people), people[0]["seat"]))
     alone += [people[0] for people in together if len(people) == 1]
@@ -137,7 +137,7 @@ def _letter(n: int) -> str:
     return f"{chr(ord('A') + n % 26)}{n // 26 or ''}"
 
 
-def _link(visit: Visit, turn: Turn) -> str:
+def _link(request: PageRequest, tx: Transaction) -> str:
     """The address to send to people who do not see the screen."""
-    path = f"/join?code={door.link_code(turn)}" if visit.site.has_door else "/join"
-    return visit.url(path)
+    path = f"/join?code={door.link_code(tx)}" if request.app.has_door else "/join"
+    return request.url(path)

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from commonweal.study.domain.lobby import PRESENT_SECONDS
 from commonweal.study.domain.machine import ENDED
 from commonweal.study.storage.store import Store
-from commonweal.study.storage.tables import Group, Participant, Study
+from commonweal.study.storage.tables import GroupRow, ParticipantRow, StudyRow
 
 POLL_SECONDS = 0.5
 BEAT_SECONDS = 15.0
@@ -104,8 +104,8 @@ class Live:
         """The version of a group or of the waiting room."""
         with self._store.read() as db:
             if key == LOBBY:
-                return db.get_one(Study, self._study_id).lobby_version
-            return db.get_one(Group, key).version
+                return db.get_one(StudyRow, self._study_id).lobby_version
+            return db.get_one(GroupRow, key).version
 
     def close(self) -> None:
         """Ends all streams."""
@@ -116,29 +116,29 @@ class Live:
 
     async def _look(self) -> None:
         with suppress(Exception):  # the database may be away for a moment
-            found = await run_in_threadpool(self._read_versions)
-            for key, version in found.items():
+            versions = await run_in_threadpool(self._read_versions)
+            for key, version in versions.items():
                 if self._versions.get(key) != version:
                     for each in self._listeners.get(key, ()):
                         each.set()
             # A group that has ended is no longer read: its people hear it once.
-            for key in set(self._listeners) - set(found):
+            for key in set(self._listeners) - set(versions):
                 if key in self._versions:
                     for each in self._listeners.get(key, ()):
                         each.set()
-            self._versions = found
+            self._versions = versions
 
     def _read_versions(self) -> dict[int, int]:
         with self._store.read() as db:
             rows = db.execute(
-                select(Group.id, Group.version).where(
-                    Group.study_id == self._study_id, Group.stage.not_in(ENDED)
+                select(GroupRow.id, GroupRow.version).where(
+                    GroupRow.study_id == self._study_id, GroupRow.stage.not_in(ENDED)
                 )
             )
-            found: dict[int, int] = dict(rows.all())
-            lobby = select(Study.lobby_version).where(Study.id == self._study_id)
-            found[LOBBY] = db.scalars(lobby).one()
-        return found
+            versions: dict[int, int] = dict(rows.all())
+            lobby = select(StudyRow.lobby_version).where(StudyRow.id == self._study_id)
+            versions[LOBBY] = db.scalars(lobby).one()
+        return versions
 
     def _note_present(self, listening: set[int]) -> dict[int, set[int]]:
         """Who is there, by group or waiting room, after those who listen were noted."""
@@ -146,19 +146,19 @@ class Live:
         if listening:
             with self._store.write() as db:
                 db.execute(
-                    update(Participant)
-                    .where(Participant.id.in_(listening))
+                    update(ParticipantRow)
+                    .where(ParticipantRow.id.in_(listening))
                     .values(last_seen_at=now)
                 )
-        found: dict[int, set[int]] = defaultdict(set)
+        there: dict[int, set[int]] = defaultdict(set)
         with self._store.read() as db:
             for group, person in db.execute(
-                select(Participant.group_id, Participant.id).where(
-                    Participant.study_id == self._study_id,
-                    Participant.stage.in_(("lobby", "group")),
-                    Participant.outcome.is_(None),
-                    Participant.last_seen_at >= now - PRESENT_SECONDS,
+                select(ParticipantRow.group_id, ParticipantRow.id).where(
+                    ParticipantRow.study_id == self._study_id,
+                    ParticipantRow.stage.in_(("lobby", "group")),
+                    ParticipantRow.outcome.is_(None),
+                    ParticipantRow.last_seen_at >= now - PRESENT_SECONDS,
                 )
             ):
-                found[LOBBY if group is None else group].add(person)
-        return found
+                there[LOBBY if group is None else group].add(person)
+        return there

@@ -16,20 +16,20 @@ from commonweal.study.domain.pages import companions
 from commonweal.study.domain.quick import use_model
 from commonweal.study.export import files as export_files
 from commonweal.study.storage.tables import (
-    Critique,
-    Event,
-    Group,
-    Job,
-    Opinion,
-    Participant,
-    Researcher,
-    Round,
-    Statement,
+    CritiqueRow,
+    EventRow,
+    GroupRow,
+    JobRow,
+    OpinionRow,
+    ParticipantRow,
+    ResearcherRow,
+    RoundRow,
+    StatementRow,
 )
-from commonweal.study.storage.transaction import Turn
-from commonweal.study.web.app import Site
+from commonweal.study.storage.transaction import Transaction
+from commonweal.study.web.app import App
 from commonweal.study.web.limits import FewAtOnce
-from commonweal.study.web.visit import RefusedError, Visit, as_whole, endpoint
+from commonweal.study.web.request import PageRequest, RefusedError, as_integer, endpoint
 from commonweal.study.writing import held_texts
 from commonweal.study.writing.jobs import failed_jobs
 
@@ -41,12 +41,12 @@ _HASHING = FewAtOnce(at_once=2, waiting=8)
 N_EVENTS = 200
 
 
-def routes(site: Site) -> list[Route]:
+def routes(app: App) -> list[Route]:
     """The researchers' addresses."""
-    wrap = partial(endpoint, site, cookie=COOKIE)
+    wrap = partial(endpoint, app, cookie=COOKIE)
     return [
-        Route("/researcher/login", endpoint(site, login_page), methods=["GET"]),
-        Route("/researcher/login", endpoint(site, login), methods=["POST"]),
+        Route("/researcher/login", endpoint(app, login_page), methods=["GET"]),
+        Route("/researcher/login", endpoint(app, login), methods=["POST"]),
         Route("/researcher/logout", wrap(logout), methods=["POST"]),
         Route("/researcher", wrap(dashboard), methods=["GET"]),
         Route("/researcher/audit", wrap(audit), methods=["GET"]),
@@ -58,87 +58,87 @@ def routes(site: Site) -> list[Route]:
     ]
 
 
-def login_page(visit: Visit) -> Response:
+def login_page(request: PageRequest) -> Response:
     """Name and password."""
-    return visit.page("login.html.j2", problem="", name="")
+    return request.page("login.html.j2", problem="", name="")
 
 
-def login(visit: Visit) -> Response:
+def login(request: PageRequest) -> Response:
     """Checks them; a few a minute are enough."""
-    limits, name = visit.site.limits, researchers.plain_name(visit.text("name"))[:100]
+    limits, name = request.app.limits, researchers.plain_name(request.text("name"))[:100]
     # Counted before anything is tried: many at once would all be tried first. By name and address
     # together: wrong guesses from elsewhere must not lock out whose name it is.
-    of_name = f"login {visit.address} {name}"
-    limits.count(f"login {visit.address}", limits.failures)
+    of_name = f"login {request.address} {name}"
+    limits.count(f"login {request.address}", limits.failures)
     limits.count(of_name, MAX_GUESSES)
     with _HASHING:
-        token = researchers.log_in(visit.site.store, name, visit.text("password"))
-    with visit.site.store.turn(visit.site.study_id) as turn:
+        token = researchers.log_in(request.app.store, name, request.text("password"))
+    with request.app.store.transaction(request.app.study_id) as tx:
         # A name that nobody has may be a password in the wrong field: it is not kept.
-        known = turn.db.scalar(select(Researcher.name).where(Researcher.name == name))
-        turn.log("logged in" if token else "login refused", actor=known or "nobody known")
+        known = tx.db.scalar(select(ResearcherRow.name).where(ResearcherRow.name == name))
+        tx.log("logged in" if token else "login refused", actor=known or "nobody known")
     if token is None:
         problem = "Name and password do not belong together."
-        return visit.page("login.html.j2", status=403, problem=problem, name=name)
+        return request.page("login.html.j2", status=403, problem=problem, name=name)
     limits.forget(of_name, MAX_GUESSES)
-    visit.set_cookie(COOKIE, token)
-    return visit.go("/researcher")
+    request.set_cookie(COOKIE, token)
+    return request.go("/researcher")
 
 
-def logout(visit: Visit) -> Response:
-    """Ends the sitting."""
-    researchers.log_out(visit.site.store, visit.token)
-    visit.set_cookie(COOKIE, None)
-    return visit.go("/researcher/login")
+def logout(request: PageRequest) -> Response:
+    """Ends the login session."""
+    researchers.log_out(request.app.store, request.token)
+    request.set_cookie(COOKIE, None)
+    return request.go("/researcher/login")
 
 
-def _who(visit: Visit, turn: Turn, *, moderators: bool = False) -> Researcher:
+def _who(request: PageRequest, tx: Transaction, *, moderators: bool = False) -> ResearcherRow:
     """Who is logged in.
 
     Raises:
         RefusedError: nobody, or somebody whose role does not allow this page.
     """
-    found = researchers.of_cookie(turn.db, visit.token, turn.now)
-    if found is None or (found.role == "moderator" and not moderators):
-        raise RefusedError(403 if found else 404, "error.not_found")
-    return found
+    researcher = researchers.of_cookie(tx.db, request.token, tx.now)
+    if researcher is None or (researcher.role == "moderator" and not moderators):
+        raise RefusedError(403 if researcher else 404, "error.not_found")
+    return researcher
 
 
-def dashboard(visit: Visit) -> Response:
+def dashboard(request: PageRequest) -> Response:
     """Every group with its stage and people, the stuck ones first, and how people ended."""
-    with visit.site.store.read() as db:
-        turn = visit.site.reading(db)
-        if researchers.of_cookie(db, visit.token, turn.now) is None:
-            return visit.go("/researcher/login")
-        who = _who(visit, turn, moderators=True)
+    with request.app.store.read() as db:
+        tx = request.app.reading(db)
+        if researchers.of_cookie(db, request.token, tx.now) is None:
+            return request.go("/researcher/login")
+        who = _who(request, tx, moderators=True)
         if who.role == "moderator":
-            return visit.go("/researcher/moderation")
+            return request.go("/researcher/moderation")
         groups = db.scalars(
-            select(Group).where(Group.study_id == turn.study.id).order_by(Group.id.desc())
+            select(GroupRow).where(GroupRow.study_id == tx.study.id).order_by(GroupRow.id.desc())
         ).all()
-        failed = failed_jobs(db, turn.study.id)
-        rows = [_row(turn, group, failed) for group in groups]
+        failed = failed_jobs(db, tx.study.id)
+        rows = [_row(tx, group, failed) for group in groups]
         people = db.execute(
-            select(Participant.stage, Participant.outcome).where(
-                Participant.study_id == turn.study.id
+            select(ParticipantRow.stage, ParticipantRow.outcome).where(
+                ParticipantRow.study_id == tx.study.id
             )
         ).all()
         counts = Counter(outcome or f"now in the stage '{stage}'" for stage, outcome in people)
-        return visit.page(
+        return request.page(
             "dashboard.html.j2",
             rows=sorted(rows, key=lambda row: (not row["alarm"], row["ended"])),
             counts=sorted(counts.items()),
             n_people=len(people),
-            n_waiting=len(held_texts.waiting_texts(turn)),
+            n_waiting=len(held_texts.waiting_texts(tx)),
             failed=[job for jobs in failed.values() for job in jobs],
             who=who,
-            now=turn.now,
-            join_address=visit.url("/join"),
+            now=tx.now,
+            join_address=request.url("/join"),
         )
 
 
-def _row(turn: Turn, group: Group, failed: dict[int, list[Job]]) -> dict[str, object]:
-    row = turn.db.get(Round, group.round_id) if group.round_id else None
+def _row(tx: Transaction, group: GroupRow, failed: dict[int, list[JobRow]]) -> dict[str, object]:
+    row = tx.db.get(RoundRow, group.round_id) if group.round_id else None
     ended = group.stage in machine.ENDED
     alarm = ""
     of_group = failed.get(group.id, [])
@@ -146,81 +146,81 @@ def _row(turn: Turn, group: Group, failed: dict[int, list[Job]]) -> dict[str, ob
     if not ended and job is not None:
         alarm = f"writing failed: {job.error}"
     elif not ended and group.paused_at is None:
-        if group.deadline < turn.now - 5:
+        if group.deadline < tx.now - 5:
             alarm = "past its deadline"
         elif group.stage.endswith("_check"):
             alarm = "waits for moderation"
     return {
         "group": group,
         "round": row,
-        "people": companions(turn, group),
+        "people": companions(tx, group),
         "alarm": alarm,
         "ended": ended,
     }
 
 
-def _events(visit: Visit, turn: Turn, group: Group | None = None) -> dict[str, Any]:
+def _events(request: PageRequest, tx: Transaction, group: GroupRow | None = None) -> dict[str, Any]:
     """What the table of events shows: the newest, or those before the one that the address names,
     each with the public ids of its group and person.
     """
-    found = (
-        select(Event, Group.public_id, Participant.public_id)
-        .outerjoin(Group, Event.group_id == Group.id)
-        .outerjoin(Participant, Event.participant_id == Participant.id)
-        .where(Event.study_id == turn.study.id)
-        .order_by(Event.id.desc())
+    events = (
+        select(EventRow, GroupRow.public_id, ParticipantRow.public_id)
+        .outerjoin(GroupRow, EventRow.group_id == GroupRow.id)
+        .outerjoin(ParticipantRow, EventRow.participant_id == ParticipantRow.id)
+        .where(EventRow.study_id == tx.study.id)
+        .order_by(EventRow.id.desc())
         .limit(N_EVENTS + 1)
     )
     if group is not None:
-        found = found.where(Event.group_id == group.id)
-    if before := as_whole(visit.request.query_params.get("before", "")):
-        found = found.where(Event.id < before)
-    rows = turn.db.execute(found).all()
+        events = events.where(EventRow.group_id == group.id)
+    if before := as_integer(request.http.query_params.get("before", "")):
+        events = events.where(EventRow.id < before)
+    rows = tx.db.execute(events).all()
     logged = rows[:N_EVENTS]
     return {"logged": logged, "older": logged[-1][0].id if len(rows) > N_EVENTS else None}
 
 
-def group_page(visit: Visit) -> Response:
+def group_page(request: PageRequest) -> Response:
     """One group: its people, what can be done, what has happened."""
-    with visit.site.store.read() as db:
-        turn = visit.site.reading(db)
-        who = _who(visit, turn)
-        group = _group(visit, turn)
-        return visit.page(
+    with request.app.store.read() as db:
+        tx = request.app.reading(db)
+        who = _who(request, tx)
+        group = _group(request, tx)
+        return request.page(
             "group.html.j2",
-            row=_row(turn, group, failed_jobs(db, turn.study.id)),
-            rounds=_as_they_come(turn, group),
+            row=_row(tx, group, failed_jobs(db, tx.study.id)),
+            rounds=_as_they_come(tx, group),
             members=db.scalars(
-                select(Participant)
-                .where(Participant.group_id == group.id)
-                .order_by(Participant.seat)
+                select(ParticipantRow)
+                .where(ParticipantRow.group_id == group.id)
+                .order_by(ParticipantRow.seat)
             ).all(),
             who=who,
-            now=turn.now,
-            failure=machine.why_held(turn, group),
-            arms=turn.config.arms,
-            models=_models(visit, turn),
-            **_events(visit, turn, group),
+            now=tx.now,
+            failure=machine.why_held(tx, group),
+            arms=tx.config.arms,
+            models=_models(request, tx),
+            **_events(request, tx, group),
         )
 
 
-def _models(visit: Visit, turn: Turn) -> list[str]:
+def _models(request: PageRequest, tx: Transaction) -> list[str]:
     """The models to choose from where writing has failed: those of the arms first."""
-    named = (arm.model for arm in turn.config.arms if arm.plan != "opinions")
-    return list(dict.fromkeys((*named, *visit.site.spare_models)))
+    named = (arm.model for arm in tx.config.arms if arm.plan != "opinions")
+    return list(dict.fromkeys((*named, *request.app.spare_models)))
 
 
-def export(visit: Visit) -> Response:
+def export(request: PageRequest) -> Response:
     """The study's data as a file to take home."""
     kinds: dict[str, export_files.Kind] = {each: each for each in get_args(export_files.Kind)}
-    kind = kinds.get(visit.text("kind"))
-    with visit.site.store.read() as db:
-        who = _who(visit, visit.site.reading(db))
+    kind = kinds.get(request.text("kind"))
+    with request.app.store.read() as db:
+        who = _who(request, request.app.reading(db))
         actor = who.name
     if kind is None:
         raise RefusedError(404, "error.not_found")
     content, name, media_type = export_files.export_file(
-        visit.site.store, visit.site.study_id, kind, name=visit.site.config.name, actor=actor
+        request.app.store, request.app.study_id, kind, name=request.app.config.name, actor=actor
     )
     return Response(
         content,
@@ -229,114 +229,114 @@ def export(visit: Visit) -> Response:
     )
 
 
-def _as_they_come(turn: Turn, group: Group) -> list[dict[str, Any]]:
+def _as_they_come(tx: Transaction, group: GroupRow) -> list[dict[str, Any]]:
     """Each round of the group, the newest first: opinions, statements, ratings so far."""
-    rounds = turn.db.scalars(
-        select(Round)
-        .where(Round.group_id == group.id)
-        .order_by(Round.number.desc(), Round.revision.desc())
+    rounds = tx.db.scalars(
+        select(RoundRow)
+        .where(RoundRow.group_id == group.id)
+        .order_by(RoundRow.number.desc(), RoundRow.revision.desc())
     )
-    found = []
+    shown = []
     for row in rounds.all():
-        opinions = turn.db.execute(
-            select(Participant.seat, Opinion)
-            .join(Participant, Opinion.participant_id == Participant.id)
-            .where(Opinion.round_id == row.id)
-            .order_by(Opinion.id)
+        opinions = tx.db.execute(
+            select(ParticipantRow.seat, OpinionRow)
+            .join(ParticipantRow, OpinionRow.participant_id == ParticipantRow.id)
+            .where(OpinionRow.round_id == row.id)
+            .order_by(OpinionRow.id)
         ).all()
-        critiques = turn.db.execute(
-            select(Participant.seat, Critique)
-            .join(Participant, Critique.participant_id == Participant.id)
-            .where(Critique.round_id == row.id)
-            .order_by(Critique.id)
+        critiques = tx.db.execute(
+            select(ParticipantRow.seat, CritiqueRow)
+            .join(ParticipantRow, CritiqueRow.participant_id == ParticipantRow.id)
+            .where(CritiqueRow.round_id == row.id)
+            .order_by(CritiqueRow.id)
         ).all()
-        n_written = turn.db.scalar(
-            select(func.count(Statement.id)).where(Statement.round_id == row.id)
+        n_written = tx.db.scalar(
+            select(func.count(StatementRow.id)).where(StatementRow.round_id == row.id)
         )
-        found.append(
+        shown.append(
             {
                 "row": row,
                 "opinions": opinions,
                 "critiques": critiques,
                 "n_written": n_written,
-                "found": so_far(turn, row),
+                "outcome": so_far(tx, row),
             }
         )
-    return found
+    return shown
 
 
-def act(visit: Visit) -> Response:
+def act(request: PageRequest) -> Response:
     """Pause, resume, extend, message, release, remove, write again: each with its line in the
     audit.
     """
-    action = visit.request.path_params["action"]
-    with visit.site.store.turn(visit.site.study_id) as turn:
-        actor = _who(visit, turn).name
-        group = _group(visit, turn)
+    action = request.http.path_params["action"]
+    with request.app.store.transaction(request.app.study_id) as tx:
+        actor = _who(request, tx).name
+        group = _group(request, tx)
         if action == "pause":
-            machine.pause(turn, group, actor=actor)
+            machine.pause(tx, group, actor=actor)
         elif action == "resume":
-            machine.resume(turn, group, actor=actor)
+            machine.resume(tx, group, actor=actor)
         elif action == "extend":
-            minutes = min(max(visit.whole("minutes") or 0, 0), 24 * 60)
-            researchers.extend(turn, group, 60.0 * minutes, actor=actor)
+            minutes = min(max(request.integer("minutes") or 0, 0), 24 * 60)
+            researchers.extend(tx, group, 60.0 * minutes, actor=actor)
         elif action == "message":
-            researchers.send_message(turn, group, visit.text("text"), actor=actor)
-        elif action == "release" and visit.text("sure") == "yes":
-            researchers.release(turn, group, actor=actor)
+            researchers.send_message(tx, group, request.text("text"), actor=actor)
+        elif action == "release" and request.text("sure") == "yes":
+            researchers.release(tx, group, actor=actor)
         elif action == "again":
-            arms = [arm.name for arm in turn.config.arms]
-            arm, model = visit.text("arm"), visit.text("model")
-            offered = arm in arms and model in _models(visit, turn)
-            if machine.write_again(turn, group, actor=actor) and offered:
-                use_model(turn, model, actor=actor, arm=arm)
-        elif action == "without" and visit.text("sure") == "yes":
-            machine.go_on_without(turn, group, actor=actor)
+            arms = [arm.name for arm in tx.config.arms]
+            arm, model = request.text("arm"), request.text("model")
+            offered = arm in arms and model in _models(request, tx)
+            if machine.write_again(tx, group, actor=actor) and offered:
+                use_model(tx, model, actor=actor, arm=arm)
+        elif action == "without" and request.text("sure") == "yes":
+            machine.go_on_without(tx, group, actor=actor)
         elif action == "remove":
-            person = turn.db.scalars(
-                select(Participant).where(
-                    Participant.group_id == group.id,
-                    Participant.public_id == visit.text("person"),
+            person = tx.db.scalars(
+                select(ParticipantRow).where(
+                    ParticipantRow.group_id == group.id,
+                    ParticipantRow.public_id == request.text("person"),
                 )
             ).one_or_none()
             if person is not None:
-                researchers.remove(turn, person, actor=actor)
-    return visit.go(f"/researcher/groups/{group.public_id}")
+                researchers.remove(tx, person, actor=actor)
+    return request.go(f"/researcher/groups/{group.public_id}")
 
 
-def moderation(visit: Visit) -> Response:
+def moderation(request: PageRequest) -> Response:
     """What waits for somebody to look at it."""
-    with visit.site.store.read() as db:
-        turn = visit.site.reading(db)
-        who = _who(visit, turn, moderators=True)
-        waiting = held_texts.waiting_texts(turn)
-        return visit.page("moderation.html.j2", waiting=waiting, who=who, now=turn.now)
+    with request.app.store.read() as db:
+        tx = request.app.reading(db)
+        who = _who(request, tx, moderators=True)
+        waiting = held_texts.waiting_texts(tx)
+        return request.page("moderation.html.j2", waiting=waiting, who=who, now=tx.now)
 
 
-def decide(visit: Visit) -> Response:
+def decide(request: PageRequest) -> Response:
     """Approves or rejects one text."""
-    with visit.site.store.turn(visit.site.study_id) as turn:
-        actor = _who(visit, turn, moderators=True).name
-        kind, number = visit.text("kind"), visit.whole("id")
-        held_texts.decide(turn, kind, number or 0, visit.text("decision"), actor=actor)
-    return visit.go("/researcher/moderation")
+    with request.app.store.transaction(request.app.study_id) as tx:
+        actor = _who(request, tx, moderators=True).name
+        kind, number = request.text("kind"), request.integer("id")
+        held_texts.decide(tx, kind, number or 0, request.text("decision"), actor=actor)
+    return request.go("/researcher/moderation")
 
 
-def audit(visit: Visit) -> Response:
+def audit(request: PageRequest) -> Response:
     """What happened in the study, the newest first."""
-    with visit.site.store.read() as db:
-        turn = visit.site.reading(db)
-        who = _who(visit, turn)
-        return visit.page("audit.html.j2", who=who, **_events(visit, turn))
+    with request.app.store.read() as db:
+        tx = request.app.reading(db)
+        who = _who(request, tx)
+        return request.page("audit.html.j2", who=who, **_events(request, tx))
 
 
-def _group(visit: Visit, turn: Turn) -> Group:
-    found = turn.db.scalars(
-        select(Group).where(
-            Group.study_id == turn.study.id,
-            Group.public_id == visit.request.path_params["group"],
+def _group(request: PageRequest, tx: Transaction) -> GroupRow:
+    group = tx.db.scalars(
+        select(GroupRow).where(
+            GroupRow.study_id == tx.study.id,
+            GroupRow.public_id == request.http.path_params["group"],
         )
     ).one_or_none()
-    if found is None:
+    if group is None:
         raise RefusedError(404, "error.not_found")
-    return found
+    return group

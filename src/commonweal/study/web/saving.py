@@ -12,9 +12,9 @@ from commonweal.study.web.formats import date, number
 from commonweal.types import RATING_MAX, RATING_MIN
 
 if TYPE_CHECKING:
-    from commonweal.study.domain.outcome import Outcome
-    from commonweal.study.domain.results import Rated
-    from commonweal.study.web.translation import Speak
+    from commonweal.study.domain.outcome import RoundOutcome
+    from commonweal.study.domain.results import RatedStatement
+    from commonweal.study.web.translation import Translate
 
 _POINTS = range(RATING_MIN, RATING_MAX + 1)
 COLUMNS = (
@@ -36,7 +36,7 @@ COLUMNS = (
 """Of the table. ``revision`` is 0 where statements are written first, then 1 and so on."""
 
 
-def plain_result(t: Speak, outcomes: Sequence[Outcome], language: str) -> str:
+def plain_result(t: Translate, outcomes: Sequence[RoundOutcome], language: str) -> str:
     """How a session's questions came out, as a text to keep: everything that its page says."""
     parts = []
     for each in outcomes:
@@ -67,43 +67,43 @@ def plain_result(t: Speak, outcomes: Sequence[Outcome], language: str) -> str:
     return ("\n\n".join(parts)).rstrip() + "\n"
 
 
-def _revised(t: Speak, found: Outcome) -> list[str]:
+def _revised(t: Translate, outcome: RoundOutcome) -> list[str]:
     """What became of the statement when it was revised."""
-    if not found.n_critics:
+    if not outcome.n_critics:
         return [t("revision.nobody")]
-    counts = found.may_count_critics
+    counts = outcome.may_count_critics
     key = "critics" if counts else "some"
-    said = [t(f"revision.{key}", n=found.n_critics, heard=found.n_heard)]
-    if found.stands:
-        return [*said, t("revision.nothing")]
-    return [*said, t("revision.kept" if found.is_kept else "revision.taken")]
+    lines = [t(f"revision.{key}", n=outcome.n_critics, heard=outcome.n_heard)]
+    if outcome.stands:
+        return [*lines, t("revision.nothing")]
+    return [*lines, t("revision.kept" if outcome.is_kept else "revision.taken")]
 
 
-def _beside(t: Speak, found: Outcome) -> list[str]:
+def _beside(t: Translate, outcome: RoundOutcome) -> list[str]:
     """What stands beside the statement: what divides, what the minority adds, what is shared."""
     lines = []
-    best = found.rated[0]
-    if found.divisive is not None and found.divisive.statement.id != best.statement.id:
-        lines += [t("result.divides") + ":", found.divisive.statement.text, ""]
-    elif found.divisive is not None and not best.is_agreed(found.n_asked):
+    best = outcome.rated[0]
+    if outcome.divisive is not None and outcome.divisive.statement.id != best.statement.id:
+        lines += [t("result.divides") + ":", outcome.divisive.statement.text, ""]
+    elif outcome.divisive is not None and not best.is_agreed(outcome.n_asked):
         lines += [t("result.divides_too"), ""]
-    if found.minority is not None:
-        lines += [*_of_minority(t, found), ""]
-    if found.shared:
-        told = [each.statement.text for each in found.shared]
+    if outcome.minority is not None:
+        lines += [*_of_minority(t, outcome), ""]
+    if outcome.shared:
+        told = [each.statement.text for each in outcome.shared]
         lines += [t("result.shared") + ":", *told, t("result.shared_text"), ""]
     return lines
 
 
-def _of_minority(t: Speak, found: Outcome) -> list[str]:
+def _of_minority(t: Translate, outcome: RoundOutcome) -> list[str]:
     """What those who disagree would add, or why they are not heard."""
-    if found.minority is None or not found.may_speak:
-        return [t("minority.title") + ":", t(f"minority.none_{found.why_silent}")]
-    about = t(f"minority.{found.minority.basis}")
-    return [t("minority.title") + ":", found.minority.text, about]
+    if outcome.minority is None or not outcome.may_speak:
+        return [t("minority.title") + ":", t(f"minority.none_{outcome.why_silent}")]
+    about = t(f"minority.{outcome.minority.basis}")
+    return [t("minority.title") + ":", outcome.minority.text, about]
 
 
-def _counted(t: Speak, rated: Rated, language: str) -> str:
+def _counted(t: Translate, rated: RatedStatement, language: str) -> str:
     if rated.is_small:
         if rated.band == "one":
             return t("result.few_one")
@@ -118,7 +118,7 @@ def _counted(t: Speak, rated: Rated, language: str) -> str:
     )
 
 
-def table_of(outcomes: Sequence[Outcome]) -> str:
+def table_of(outcomes: Sequence[RoundOutcome]) -> str:
     """How a session's questions came out, as CSV: a row for each statement that was rated,
     and one for the minority's sentence.
 
@@ -137,7 +137,7 @@ def table_of(outcomes: Sequence[Outcome]) -> str:
     return out.getvalue()
 
 
-def _rounds_of(outcome: Outcome) -> Iterator[Outcome]:
+def _rounds_of(outcome: RoundOutcome) -> Iterator[RoundOutcome]:
     """The rounds on a question, the first first; one in which nothing new was rated is left out."""
     if outcome.before is not None:
         yield from _rounds_of(outcome.before)
@@ -145,7 +145,7 @@ def _rounds_of(outcome: Outcome) -> Iterator[Outcome]:
         yield outcome
 
 
-def _cells(one: Outcome, rated: Rated, place: int) -> list[str]:
+def _cells(one: RoundOutcome, rated: RatedStatement, place: int) -> list[str]:
     """A statement's row."""
     counts: list[str] = [""] * (4 + len(_POINTS))
     if not rated.is_small:
@@ -166,7 +166,7 @@ def _cells(one: Outcome, rated: Rated, place: int) -> list[str]:
     ]
 
 
-def _theirs(outcome: Outcome, text: str) -> list[str]:
+def _theirs(outcome: RoundOutcome, text: str) -> list[str]:
     """The row of the minority's sentence, which nobody rates."""
     told = [outcome.row.question, str(outcome.row.revision), text, *map(_yes, (0, 0, 0, 1))]
     return [*told, *[""] * (len(COLUMNS) - len(told))]

@@ -15,7 +15,7 @@ from typing import Any
 import uvicorn
 
 from commonweal.errors import InputError
-from commonweal.study.web.app import Site
+from commonweal.study.web.app import App
 from commonweal.study.web.connections import Unfinished, allow_many_files, guarded
 from commonweal.study.web.routes import asgi
 
@@ -48,8 +48,8 @@ def _unusable(address: tuple[str, int], error: OSError) -> InputError:
 
 
 def serve(
-    site: Site,
-    found: socket.socket,
+    app: App,
+    listening: socket.socket,
     *,
     tls_certificate: Path | None = None,
     tls_key: Path | None = None,
@@ -59,8 +59,8 @@ def serve(
     """Serves until Ctrl-C.
 
     Args:
-        site: the study.
-        found: what to listen on, from :func:`bound`.
+        app: the study.
+        listening: what to listen on, from :func:`bound`.
         tls_certificate: with ``tls_key``, serve over TLS.
         tls_key: its key.
         trusted_proxy: the address of a proxy whose X-Forwarded headers are believed; "" is none.
@@ -71,31 +71,33 @@ def serve(
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     try:
-        found.listen(2048)  # whoever comes between the addresses' being shown and the start waits
+        listening.listen(
+            2048
+        )  # whoever comes between the addresses' being shown and the start waits
     except OSError as error:
-        raise _unusable(found.getsockname()[:2], error) from None
+        raise _unusable(listening.getsockname()[:2], error) from None
     options: dict[str, Any] = {}
     if tls_certificate is not None and tls_key is not None:
         options = {"ssl_certfile": str(tls_certificate), "ssl_keyfile": str(tls_key)}
-    config = configuration(site, trusted_proxy=trusted_proxy, **options)
+    config = configuration(app, trusted_proxy=trusted_proxy, **options)
     allow_many_files()
     on_ready()
-    server = _Server(config, site)
+    server = _Server(config, app)
     try:
-        server.run(sockets=[found])
+        server.run(sockets=[listening])
     finally:
-        site.store.close()
+        app.store.close()
 
 
 def configuration(
-    site: Site, *, trusted_proxy: str, unfinished: Unfinished | None = None, **options: Any
+    app: App, *, trusted_proxy: str, unfinished: Unfinished | None = None, **options: Any
 ) -> uvicorn.Config:
-    """How a site is served: nothing secret is logged, no proxy is believed but the named, and no
+    """How an app is served: nothing secret is logged, no proxy is believed but the named, and no
     connection is waited for longer than a browser takes.
     """
     of_proxy = frozenset(filter(None, (each.strip() for each in trusted_proxy.split(","))))
     return uvicorn.Config(
-        asgi(site),
+        asgi(app),
         http=guarded(unfinished or Unfinished(trusted=of_proxy)),
         log_level="warning",
         access_log=False,  # addresses of private links are secrets
@@ -137,9 +139,9 @@ def ended_in_order() -> Iterator[None]:
 class _Server(uvicorn.Server):
     """Ends the event streams when it is told to stop: they would keep it for ever."""
 
-    def __init__(self, config: uvicorn.Config, site: Site) -> None:
+    def __init__(self, config: uvicorn.Config, app: App) -> None:
         super().__init__(config)
-        self._site = site
+        self._app = app
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -157,7 +159,7 @@ class _Server(uvicorn.Server):
                 signal.signal(each, handler)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._site.live.close()
+        self._app.live.close()
         await super().shutdown(sockets)
 
 

@@ -10,7 +10,7 @@ from importlib import resources
 from commonweal.errors import InputError
 from commonweal.study.config import LANGUAGES, StudyConfig
 
-Speak = Callable[..., str]
+Translate = Callable[..., str]
 
 
 @cache
@@ -23,7 +23,7 @@ def catalogue(language: str) -> Mapping[str, str]:
     }
 
 
-def speaker(config: StudyConfig, language: str, kind: str = "study") -> Speak:
+def translator(config: StudyConfig, language: str, kind: str = "study") -> Translate:
     """A function from a text's name and what is filled in to the text in that language.
 
     In a quick session a text gives way to the one with "_quick" at the end of its name: people in
@@ -32,14 +32,14 @@ def speaker(config: StudyConfig, language: str, kind: str = "study") -> Speak:
     texts = {**catalogue(language), **config.texts.get(language, {})}  # type: ignore[call-overload]
     ending = "_quick" if kind == "quick" else ""
 
-    def speak(key: str, **filled: object) -> str:
+    def translate(key: str, **filled: object) -> str:
         text: str = texts.get(key + ending) or texts[key]
         # Not str.format: a text is a person's, and must not reach into objects.
         for name, value in filled.items():
             text = text.replace("{" + name + "}", str(value))
         return text
 
-    return speak
+    return translate
 
 
 def check_texts(config: StudyConfig) -> None:

@@ -8,74 +8,84 @@ from typing import Any
 from sqlalchemy import ColumnElement, select
 
 from commonweal.study.domain import machine
-from commonweal.study.storage.tables import Critique, Group, Minority, Opinion, Round, Statement
-from commonweal.study.storage.transaction import Turn
+from commonweal.study.storage.tables import (
+    CritiqueRow,
+    GroupRow,
+    MinorityRow,
+    OpinionRow,
+    RoundRow,
+    StatementRow,
+)
+from commonweal.study.storage.transaction import Transaction
 from commonweal.study.writing.statements import replace_rejected
 
-Text = Opinion | Critique | Statement | Minority
+Text = OpinionRow | CritiqueRow | StatementRow | MinorityRow
 
 
-def waiting_texts(turn: Turn) -> list[tuple[str, Text, Group]]:
+def waiting_texts(tx: Transaction) -> list[tuple[str, Text, GroupRow]]:
     """What waits for a person: ("opinion", "critique", "statement" or "minority", the row, its
     group), oldest first.
 
     What a group is past is decided: nothing of it was used, and nobody need look at it.
     """
-    opinions = _held(turn, Opinion, ("opinions", "opinion_check"))
-    critiques = _held(turn, Critique, ("critique", "critique_check"))
-    statements = _held(turn, Statement, ("statement_check",), Statement.pick.is_not(None))
+    opinions = _held(tx, OpinionRow, ("opinions", "opinion_check"))
+    critiques = _held(tx, CritiqueRow, ("critique", "critique_check"))
+    statements = _held(tx, StatementRow, ("statement_check",), StatementRow.pick.is_not(None))
     return [
         *(("opinion", text, group) for text, group in opinions),
         *(("critique", text, group) for text, group in critiques),
         *(("statement", text, group) for text, group in statements),
-        *(("minority", text, group) for text, group in _held(turn, Minority, ("statement_check",))),
+        *(
+            ("minority", text, group)
+            for text, group in _held(tx, MinorityRow, ("statement_check",))
+        ),
     ]
 
 
 def _held(
-    turn: Turn,
-    kind: type[Opinion] | type[Critique] | type[Statement] | type[Minority],
+    tx: Transaction,
+    kind: type[OpinionRow] | type[CritiqueRow] | type[StatementRow] | type[MinorityRow],
     stages: Sequence[str],
     *more: ColumnElement[bool],
-) -> list[tuple[Text, Group]]:
+) -> list[tuple[Text, GroupRow]]:
     """Texts of one kind that wait, with their groups, where these are in such a stage."""
-    found: Iterable[Any] = turn.db.execute(
-        select(kind, Group)
-        .join(Round, kind.round_id == Round.id)
-        .join(Group, Round.group_id == Group.id)
+    held: Iterable[Any] = tx.db.execute(
+        select(kind, GroupRow)
+        .join(RoundRow, kind.round_id == RoundRow.id)
+        .join(GroupRow, RoundRow.group_id == GroupRow.id)
         .where(
-            Group.study_id == turn.study.id,
-            Group.round_id == Round.id,
-            Group.stage.in_(stages),
+            GroupRow.study_id == tx.study.id,
+            GroupRow.round_id == RoundRow.id,
+            GroupRow.stage.in_(stages),
             kind.screening == "held",
             *more,
         )
         .order_by(kind.id)
     )
-    return [(text, group) for text, group in found]
+    return [(text, group) for text, group in held]
 
 
-def decide(turn: Turn, kind: str, row_id: int, decision: str, *, actor: str) -> bool:
+def decide(tx: Transaction, kind: str, row_id: int, decision: str, *, actor: str) -> bool:
     """Whether a held text of this study was approved or rejected by this; a second time is not.
 
     In place of a rejected statement the next best is put into the queue.
     """
     if decision not in ("approved", "rejected"):
         return False
-    for found_kind, row, group in waiting_texts(turn):
+    for found_kind, row, group in waiting_texts(tx):
         if found_kind == kind and row.id == row_id:
             row.screening = decision
-            turn.log(f"{kind} {decision}", actor=actor, group=group, id=row_id)
-            if isinstance(row, Statement) and decision == "rejected":
-                _show_another(turn, row, group)
-            machine.advance(turn, group)
+            tx.log(f"{kind} {decision}", actor=actor, group=group, id=row_id)
+            if isinstance(row, StatementRow) and decision == "rejected":
+                _show_another(tx, row, group)
+            machine.advance(tx, group)
             return True
     return False
 
 
-def _show_another(turn: Turn, rejected: Statement, group: Group) -> None:
-    found = replace_rejected(turn, rejected)
-    if found is not None:
-        turn.log("statement replaced", group=group, id=rejected.id, by=found.id)
-        turn.touch(group)
-        turn.db.flush()
+def _show_another(tx: Transaction, rejected: StatementRow, group: GroupRow) -> None:
+    replacement = replace_rejected(tx, rejected)
+    if replacement is not None:
+        tx.log("statement replaced", group=group, id=rejected.id, by=replacement.id)
+        tx.touch(group)
+        tx.db.flush()

@@ -24,12 +24,12 @@ from commonweal.errors import CommonwealError
 from commonweal.study.domain import machine, minority, revisions
 from commonweal.study.domain.faults import Faults
 from commonweal.study.storage.store import Store
-from commonweal.study.storage.tables import Group, Job, Opinion, Round
+from commonweal.study.storage.tables import GroupRow, JobRow, OpinionRow, RoundRow
 from commonweal.study.storage.tokens import new_token
-from commonweal.study.storage.transaction import Turn
+from commonweal.study.storage.transaction import Transaction
 from commonweal.study.writing.statements import store_minority, store_statements
 from commonweal.study.writing.tasks import tasks_of
-from commonweal.study.writing.writer import Task, Writer, Written
+from commonweal.study.writing.writer import ArmOutput, Task, TaskWriter
 
 LEASE_SECONDS = 20.0
 log = logging.getLogger("commonweal.study")
@@ -47,156 +47,158 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class ArmFailure:
     """Why an arm wrote nothing. ``message`` may hold what people wrote, ``kind`` does not."""
 
     kind: str
     message: str
 
 
-def claim(turn: Turn) -> Claimed | None:
+def claim(tx: Transaction) -> Claimed | None:
     """The next job to do: queued, or left by a worker that is gone; None where there is none."""
-    job = turn.db.scalars(_open_jobs(turn.study.id, turn.now)).one_or_none()
+    job = tx.db.scalars(_open_jobs(tx.study.id, tx.now)).one_or_none()
     if job is None:
         return None
     job.status, job.claim = "running", new_token()
-    job.lease_until = turn.now + LEASE_SECONDS
-    job.started_at = turn.now
-    turn.db.flush()
-    timeout = turn.config.timings_seconds.generation
-    is_last = job.n_attempts + 1 >= turn.config.generation.attempts
-    return Claimed(job.id, job.claim, tasks_of(turn, job), timeout, is_last)
+    job.lease_until = tx.now + LEASE_SECONDS
+    job.started_at = tx.now
+    tx.db.flush()
+    timeout = tx.config.timings_seconds.generation
+    is_last = job.n_attempts + 1 >= tx.config.generation.attempts
+    return Claimed(job.id, job.claim, tasks_of(tx, job), timeout, is_last)
 
 
-def _open_jobs(study_id: int, now: float) -> Select[Job]:
+def _open_jobs(study_id: int, now: float) -> Select[JobRow]:
     return (
-        select(Job)
-        .join(Round, Job.round_id == Round.id)
-        .join(Group, Round.group_id == Group.id)
+        select(JobRow)
+        .join(RoundRow, JobRow.round_id == RoundRow.id)
+        .join(GroupRow, RoundRow.group_id == GroupRow.id)
         .where(
-            Group.study_id == study_id,
+            GroupRow.study_id == study_id,
             # Nothing is written any more for a group that was released or went on.
-            Group.stage == "generating",
-            Group.round_id == Round.id,
+            GroupRow.stage == "generating",
+            GroupRow.round_id == RoundRow.id,
             or_(
-                Job.status == "queued",
+                JobRow.status == "queued",
                 # A lease that ends later than any can was made before the clock was set back.
-                (Job.status == "running")
-                & (or_(Job.lease_until <= now, Job.lease_until > now + 2 * LEASE_SECONDS)),
+                (JobRow.status == "running")
+                & (or_(JobRow.lease_until <= now, JobRow.lease_until > now + 2 * LEASE_SECONDS)),
             ),
         )
-        .order_by(Job.id)
+        .order_by(JobRow.id)
         .limit(1)
     )
 
 
-def renew(turn: Turn, claimed: Claimed) -> bool:
+def renew(tx: Transaction, claimed: Claimed) -> bool:
     """Whether the job is still ours; its lease then runs on."""
-    job = turn.db.get_one(Job, claimed.job_id)
+    job = tx.db.get_one(JobRow, claimed.job_id)
     if job.claim != claimed.claim or job.status != "running":
         return False
-    job.lease_until = turn.now + LEASE_SECONDS
+    job.lease_until = tx.now + LEASE_SECONDS
     return True
 
 
 def finish(
-    turn: Turn,
+    tx: Transaction,
     claimed: Claimed,
-    written: dict[str, Written],
-    failures: Mapping[str, Failure] | None = None,
+    written: dict[str, ArmOutput],
+    failures: Mapping[str, ArmFailure] | None = None,
 ) -> bool:
     """Whether the statements were stored: the job is still ours.
 
     Args:
-        turn: the transaction.
+        tx: the transaction.
         claimed: the job.
         written: what each arm wrote.
         failures: the arms that wrote nothing, and why.
     """
     failures = failures or {}
-    job = turn.db.get_one(Job, claimed.job_id)
+    job = tx.db.get_one(JobRow, claimed.job_id)
     if job.claim != claimed.claim or job.status != "running":
         return False
-    row = turn.db.get_one(Round, job.round_id)
+    row = tx.db.get_one(RoundRow, job.round_id)
     if job.what == minority.WRITING:
         (only,) = written.values()
-        store_minority(turn, row, only)
+        store_minority(tx, row, only)
     else:
-        store_statements(turn, row, written)
+        store_statements(tx, row, written)
         failed = (f"{arm}: wrote nothing ({failures[arm].kind})" for arm in failures)
         row.notes = [*row.notes, *failed]
-    job.status, job.claim, job.finished_at = "done", None, turn.now
-    job.error = _said(turn, claimed, failures)
-    group = turn.db.get_one(Group, row.group_id)
-    turn.log("statements written", group=group, failed_arms=_kinds(failures))
-    turn.touch(group)
-    machine.advance(turn, group)
+    job.status, job.claim, job.finished_at = "done", None, tx.now
+    job.error = _reasons(tx, claimed, failures)
+    group = tx.db.get_one(GroupRow, row.group_id)
+    tx.log("statements written", group=group, failed_arms=_kinds(failures))
+    tx.touch(group)
+    machine.advance(tx, group)
     return True
 
 
-def fail(turn: Turn, claimed: Claimed, failures: Mapping[str, Failure]) -> None:
+def fail(tx: Transaction, claimed: Claimed, failures: Mapping[str, ArmFailure]) -> None:
     """Notes a failed attempt: the job is queued again, or given up after the last."""
-    job = turn.db.get_one(Job, claimed.job_id)
+    job = tx.db.get_one(JobRow, claimed.job_id)
     if job.claim != claimed.claim or job.status != "running":
         return
-    job.error = _said(turn, claimed, failures)
+    job.error = _reasons(tx, claimed, failures)
     job.n_attempts += 1
-    row = turn.db.get_one(Round, job.round_id)
-    group = turn.db.get_one(Group, row.group_id)
-    if job.n_attempts < turn.config.generation.attempts + bool(turn.config.generation.fallback):
+    row = tx.db.get_one(RoundRow, job.round_id)
+    group = tx.db.get_one(GroupRow, row.group_id)
+    if job.n_attempts < tx.config.generation.attempts + bool(tx.config.generation.fallback):
         job.status, job.claim = "queued", None
-        turn.log("attempt failed", group=group, failed_arms=_kinds(failures))
+        tx.log("attempt failed", group=group, failed_arms=_kinds(failures))
         return
-    job.status, job.claim, job.finished_at = "failed", None, turn.now
-    turn.log("generation failed", group=group, failed_arms=_kinds(failures))
-    machine.hold(turn, group)
-    turn.touch(group)
-    machine.advance(turn, group)
+    job.status, job.claim, job.finished_at = "failed", None, tx.now
+    tx.log("generation failed", group=group, failed_arms=_kinds(failures))
+    machine.hold(tx, group)
+    tx.touch(group)
+    machine.advance(tx, group)
 
 
-def release(turn: Turn, claimed: Claimed) -> None:
+def release(tx: Transaction, claimed: Claimed) -> None:
     """Gives the job back undone: the worker is being stopped."""
-    job = turn.db.get_one(Job, claimed.job_id)
+    job = tx.db.get_one(JobRow, claimed.job_id)
     if job.claim == claimed.claim and job.status == "running":
         job.status, job.claim = "queued", None
 
 
-def failed_jobs(db: Session, study_id: int) -> dict[int, list[Job]]:
+def failed_jobs(db: Session, study_id: int) -> dict[int, list[JobRow]]:
     """For each group's id its jobs in which an arm failed, oldest first.
 
     Status "failed": the round has no statement; "done": the other arms' statements; else an attempt
     failed and the next one is to come. ``error`` says which arms, and why, until somebody whose
     opinion was in the round deletes their data.
     """
-    found: dict[int, list[Job]] = {}
+    jobs: dict[int, list[JobRow]] = {}
     for job, group_id in db.execute(
-        select(Job, Round.group_id)
-        .join(Round, Job.round_id == Round.id)
-        .join(Group, Round.group_id == Group.id)
-        .where(Group.study_id == study_id, or_(Job.error != "", Job.status == "failed"))
-        .order_by(Job.id)
+        select(JobRow, RoundRow.group_id)
+        .join(RoundRow, JobRow.round_id == RoundRow.id)
+        .join(GroupRow, RoundRow.group_id == GroupRow.id)
+        .where(GroupRow.study_id == study_id, or_(JobRow.error != "", JobRow.status == "failed"))
+        .order_by(JobRow.id)
     ):
-        found.setdefault(group_id, []).append(job)
-    return found
+        jobs.setdefault(group_id, []).append(job)
+    return jobs
 
 
-def _said(turn: Turn, claimed: Claimed, failures: Mapping[str, Failure]) -> str:
+def _reasons(tx: Transaction, claimed: Claimed, failures: Mapping[str, ArmFailure]) -> str:
     """What went wrong, in words; only the kinds where a text was deleted meanwhile."""
-    row = turn.db.get_one(Round, turn.db.get_one(Job, claimed.job_id).round_id)
-    there = turn.db.scalars(select(Opinion.name).where(Opinion.round_id == row.opinions_id)).all()
+    row = tx.db.get_one(RoundRow, tx.db.get_one(JobRow, claimed.job_id).round_id)
+    there = tx.db.scalars(
+        select(OpinionRow.name).where(OpinionRow.round_id == row.opinions_id)
+    ).all()
     first = claimed.tasks[0]
-    is_whole = {opinion.id for opinion in first.opinions} <= set(there)
+    is_complete = {opinion.id for opinion in first.opinions} <= set(there)
     if first.revises is not None:
-        is_whole &= len(first.revises.critiques) <= len(revisions.said(turn.db, row.id))
-    said = {arm: each.message if is_whole else each.kind for arm, each in failures.items()}
-    return "; ".join(f"{arm}: {message}" for arm, message in said.items())[:2000]
+        is_complete &= len(first.revises.critiques) <= len(revisions.critiques_of(tx.db, row.id))
+    reasons = {arm: each.message if is_complete else each.kind for arm, each in failures.items()}
+    return "; ".join(f"{arm}: {message}" for arm, message in reasons.items())[:2000]
 
 
-def _kinds(failures: Mapping[str, Failure]) -> dict[str, str]:
+def _kinds(failures: Mapping[str, ArmFailure]) -> dict[str, str]:
     return {arm: failure.kind for arm, failure in failures.items()}
 
 
-def _by_a_model(claimed: Claimed, written: Mapping[str, Written]) -> bool:
+def _by_a_model(claimed: Claimed, written: Mapping[str, ArmOutput]) -> bool:
     """Whether anything was written: people's own opinions are there without writing."""
     shared = {task.arm.name for task in claimed.tasks if task.arm.plan == "opinions"}
     return bool(set(written) - shared)
@@ -211,52 +213,52 @@ class Worker:
         writer: what writes.
     """
 
-    def __init__(self, store: Store, study_id: int, writer: Writer) -> None:
+    def __init__(self, store: Store, study_id: int, writer: TaskWriter) -> None:
         self._store, self._study_id, self._writer = store, study_id, writer
         self._stop, self._wake = threading.Event(), threading.Event()
         self._threads: list[threading.Thread] = []
         self._current: Claimed | None = None
         self._faults = Faults()
         # What arms wrote in an attempt in which others failed, and from what they wrote it.
-        self._kept: tuple[object, dict[str, Written]] = (None, {})
+        self._kept: tuple[object, dict[str, ArmOutput]] = (None, {})
 
     def run_once(self) -> bool:
         """Whether there was a job; it was finished, or its attempt noted as failed."""
         with self._store.read() as db:
             if db.scalars(_open_jobs(self._study_id, self._store.clock.now())).first() is None:
                 return False  # without a lock: this is asked all the time
-        with self._store.turn(self._study_id) as turn:
-            claimed = claim(turn)
+        with self._store.transaction(self._study_id) as tx:
+            claimed = claim(tx)
         if claimed is None:
             return False
         self._current = claimed
         try:
             written, failures = self._write(claimed)
-            with self._store.turn(self._study_id) as turn:
+            with self._store.transaction(self._study_id) as tx:
                 if failures and self._stop.is_set():
-                    release(turn, claimed)
+                    release(tx, claimed)
                 elif failures and not (_by_a_model(claimed, written) and claimed.is_last):
-                    fail(turn, claimed, failures)
+                    fail(tx, claimed, failures)
                 else:
-                    finish(turn, claimed, written, failures)
+                    finish(tx, claimed, written, failures)
                     self._kept = (None, {})
         finally:
             self._current = None
         return True
 
-    def _write(self, claimed: Claimed) -> tuple[dict[str, Written], dict[str, Failure]]:
+    def _write(self, claimed: Claimed) -> tuple[dict[str, ArmOutput], dict[str, ArmFailure]]:
         """What each arm wrote, in this attempt or the one before; and which arms failed."""
         first = claimed.tasks[0]
         # Somebody may have deleted their opinion since: all is then written anew.
-        source = (claimed.job_id, first.opinions, first.omit, first.revises, first.speaks)
+        source = (claimed.job_id, first.opinions, first.omit, first.revises, first.for_minority)
         written = self._kept[1] if self._kept[0] == source else {}
         self._kept = (source, written)
-        failures: dict[str, Failure] = {}
+        failures: dict[str, ArmFailure] = {}
         for task in claimed.tasks:
             if task.arm.name in written:
                 continue
             if self._stop.is_set():
-                failures[task.arm.name] = Failure("stopped", "the worker was stopped")
+                failures[task.arm.name] = ArmFailure("stopped", "the worker was stopped")
                 break
             try:
                 written[task.arm.name] = self._writer.write(
@@ -264,7 +266,7 @@ class Worker:
                 )
             except CommonwealError as error:
                 kind = getattr(error, "kind", type(error).__name__)
-                failures[task.arm.name] = Failure(kind, str(error))
+                failures[task.arm.name] = ArmFailure(kind, str(error))
                 # Not the message: it may quote what people wrote, or what a server made of it.
                 log.warning("job %d: arm %s: %s", claimed.job_id, task.arm.name, kind)
         return written, failures
@@ -305,5 +307,5 @@ class Worker:
     def _keep_lease(self) -> None:
         while not self._stop.wait(LEASE_SECONDS / 4):
             if (claimed := self._current) is not None:
-                with suppress(Exception), self._store.turn(self._study_id) as turn:
-                    renew(turn, claimed)
+                with suppress(Exception), self._store.transaction(self._study_id) as tx:
+                    renew(tx, claimed)

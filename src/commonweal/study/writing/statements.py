@@ -15,9 +15,15 @@ from commonweal.selection import Pick, Selection, pick, rank_under
 from commonweal.study.domain import revisions
 from commonweal.study.domain.privacy import without_notes_on
 from commonweal.study.domain.screening import flags_of, screen_statement
-from commonweal.study.storage.tables import Minority, Opinion, Prediction, Round, Statement
-from commonweal.study.storage.transaction import Turn
-from commonweal.study.writing.writer import Written
+from commonweal.study.storage.tables import (
+    MinorityRow,
+    OpinionRow,
+    PredictionRow,
+    RoundRow,
+    StatementRow,
+)
+from commonweal.study.storage.transaction import Transaction
+from commonweal.study.writing.writer import ArmOutput
 
 if TYPE_CHECKING:
     from commonweal.types import FloatArray
@@ -26,27 +32,29 @@ WEAK = "quality"
 """The flag of a statement below the floor of quality (``selection.MIN_QUALITY``)."""
 
 
-def store_statements(turn: Turn, row: Round, written: Mapping[str, Written]) -> None:
+def store_statements(tx: Transaction, row: RoundRow, written: Mapping[str, ArmOutput]) -> None:
     """Stores candidates and predictions of each arm, and picks those to be shown.
 
     A candidate that is taken or rejected makes room for the next best.
     Whoever deleted their data while the model wrote leaves no predictions and no weight behind.
 
     Args:
-        turn: the transaction.
+        tx: the transaction.
         row: the round.
         written: what was written for each arm.
     """
     people = {
         opinion.name: opinion.participant_id
-        for opinion in turn.db.scalars(select(Opinion).where(Opinion.round_id == row.opinions_id))
+        for opinion in tx.db.scalars(
+            select(OpinionRow).where(OpinionRow.round_id == row.opinions_id)
+        )
     }
-    revised = revisions.revised_by(turn.db, row)
+    revised = revisions.revised_by(tx.db, row)
     rng = np.random.default_rng([row.seed, 1])
-    picked: list[Statement] = []
+    picked: list[StatementRow] = []
     n_stored = 0
     row.provenance, row.notes = {}, []
-    for arm in turn.config.arms:
+    for arm in tx.config.arms:
         if arm.name not in written:
             continue
         result = written[arm.name]
@@ -57,7 +65,7 @@ def store_statements(turn: Turn, row: Round, written: Mapping[str, Written]) -> 
         row.notes = [*row.notes, *without_notes_on(gone, notes)]
         reward_model = str(result.provenance.get("reward_model", arm.reward))
         for number, drawn in enumerate(result.draws):
-            statements = _stored(turn, row, arm.name, number, drawn, n_stored)
+            statements = _stored(tx, row, arm.name, number, drawn, n_stored)
             n_stored += len(statements)
             left = drawn.of_people(people)
             if revised is not None and drawn.n_standing:
@@ -66,17 +74,17 @@ def store_statements(turn: Turn, row: Round, written: Mapping[str, Written]) -> 
                     picked.append(_by_hand(statements[1], left))
             if not left.opinions:
                 continue
-            _store_predictions(turn, statements, left, people, reward_model)
+            _store_predictions(tx, statements, left, people, reward_model)
             rejected = [each.text for each in statements if each.screening == "rejected"]
             taken = [*rejected, *(each.text for each in picked)]
-            for found in left.picked(avoid=taken, rng=rng).picks:
-                statement = statements[found.index]
+            for chosen in left.picked(avoid=taken, rng=rng).picks:
+                statement = statements[chosen.index]
                 statement.pick = len(picked)
-                _say_why(statement, found)
+                _say_why(statement, chosen)
                 picked.append(statement)
 
 
-def replace_rejected(turn: Turn, rejected: Statement) -> Statement | None:
+def replace_rejected(tx: Transaction, rejected: StatementRow) -> StatementRow | None:
     """The next best candidate in the place of one that a person rejected; None where none is left.
 
     It is the best that remains of the same draw, under the same rule, and is screened like any
@@ -85,17 +93,19 @@ def replace_rejected(turn: Turn, rejected: Statement) -> Statement | None:
     if rejected.pick is None:
         return None
     everything = list(
-        turn.db.scalars(
-            select(Statement).where(Statement.round_id == rejected.round_id).order_by(Statement.id)
+        tx.db.scalars(
+            select(StatementRow)
+            .where(StatementRow.round_id == rejected.round_id)
+            .order_by(StatementRow.id)
         )
     )
     draw = [each for each in everything if (each.arm, each.draw) == (rejected.arm, rejected.draw)]
-    utilities = _predicted(turn, draw)
-    arm = next(each for each in turn.config.arms if each.name == rejected.arm)
+    utilities = _predicted(tx, draw)
+    arm = next(each for each in tx.config.arms if each.name == rejected.arm)
     rule = arm.rule_of(rejected.alpha)
     if rule is not None and utilities is None:
         return None  # everybody whose agreement was predicted has deleted their data
-    seed = turn.db.get_one(Round, rejected.round_id).seed
+    seed = tx.db.get_one(RoundRow, rejected.round_id).seed
     picks = pick(
         [each.text for each in draw],
         rank_under([rule], utilities),
@@ -108,25 +118,25 @@ def replace_rejected(turn: Turn, rejected: Statement) -> Statement | None:
     )
     if not picks:
         return None
-    (found,) = picks
-    statement = draw[found.index]
+    (next_best,) = picks
+    statement = draw[next_best.index]
     statement.pick = rejected.pick
-    _say_why(statement, found)
+    _say_why(statement, next_best)
     return statement
 
 
-def store_minority(turn: Turn, row: Round, written: Written) -> None:
+def store_minority(tx: Transaction, row: RoundRow, written: ArmOutput) -> None:
     """Keeps the best sentence that the screen lets through, or why there is none."""
-    kept = turn.db.get_one(Minority, row.id)
-    there = select(Opinion.name).where(Opinion.round_id == row.opinions_id)
-    if not set(kept.included) <= set(turn.db.scalars(there)):
+    kept = tx.db.get_one(MinorityRow, row.id)
+    there = select(OpinionRow.name).where(OpinionRow.round_id == row.opinions_id)
+    if not set(kept.included) <= set(tx.db.scalars(there)):
         kept.why = "deleted"
         return
     tried: list[str] = []
-    while (found := _best_of(written.draws[0], tried)) is not None:
-        text, model = found
+    while (best := _best_of(written.draws[0], tried)) is not None:
+        text, model = best
         kept.flags = flags_of(text)
-        kept.screening = screen_statement(turn.config, kept.flags)
+        kept.screening = screen_statement(tx.config, kept.flags)
         if kept.screening != "rejected":
             kept.text, kept.model = text, model
             return
@@ -143,7 +153,7 @@ def _best_of(drawn: Selection, tried: list[str]) -> tuple[str, str] | None:
     return None
 
 
-def _stands(statement: Statement, revised: Statement, drawn: Selection) -> Statement:
+def _stands(statement: StatementRow, revised: StatementRow, drawn: Selection) -> StatementRow:
     """The statement that is revised, among its revisions: shown first, however it is judged, since
     people have rated it before.
     """
@@ -154,13 +164,13 @@ def _stands(statement: Statement, revised: Statement, drawn: Selection) -> State
     return _shown_anyway(statement, 0, drawn)
 
 
-def _by_hand(statement: Statement, drawn: Selection) -> Statement:
+def _by_hand(statement: StatementRow, drawn: Selection) -> StatementRow:
     """The version that the facilitator wrote, who need not let it through."""
     statement.screening, statement.flags = "approved", []
     return _shown_anyway(statement, 1, drawn)
 
 
-def _shown_anyway(statement: Statement, column: int, drawn: Selection) -> Statement:
+def _shown_anyway(statement: StatementRow, column: int, drawn: Selection) -> StatementRow:
     """The candidate of that column as picked, with what is predicted of it."""
     statement.pick = column
     ranked = drawn.ranked[0] if drawn.ranked else None
@@ -170,19 +180,19 @@ def _shown_anyway(statement: Statement, column: int, drawn: Selection) -> Statem
     return statement
 
 
-def _say_why(statement: Statement, found: Pick) -> None:
-    statement.alpha, statement.welfare, statement.rank = found.alpha, found.welfare, found.rank
+def _say_why(statement: StatementRow, chosen: Pick) -> None:
+    statement.alpha, statement.welfare, statement.rank = chosen.alpha, chosen.welfare, chosen.rank
 
 
 def _stored(
-    turn: Turn, row: Round, arm: str, number: int, drawn: Selection, n_before: int
-) -> list[Statement]:
+    tx: Transaction, row: RoundRow, arm: str, number: int, drawn: Selection, n_before: int
+) -> list[StatementRow]:
     statements = []
     for column, candidate in enumerate(drawn.candidates):
         flags = flags_of(candidate.text)
         is_weak = column in drawn.weak
         statements.append(
-            Statement(
+            StatementRow(
                 round_id=row.id,
                 name=f"c{n_before + column + 1:02d}",
                 arm=arm,
@@ -195,24 +205,24 @@ def _stored(
                 attempt=candidate.attempt,
                 included=list(candidate.included_opinion_ids),
                 # Never shown, whatever the study's moderation: nor in place of another.
-                screening="rejected" if is_weak else screen_statement(turn.config, flags),
+                screening="rejected" if is_weak else screen_statement(tx.config, flags),
                 flags=[*flags, WEAK] if is_weak else flags,
             )
         )
-    turn.db.add_all(statements)
-    turn.db.flush()
+    tx.db.add_all(statements)
+    tx.db.flush()
     return statements
 
 
 def _store_predictions(
-    turn: Turn,
-    statements: Sequence[Statement],
+    tx: Transaction,
+    statements: Sequence[StatementRow],
     drawn: Selection,
     people: Mapping[str, int],
     reward_model: str,
 ) -> None:
-    turn.db.add_all(
-        Prediction(
+    tx.db.add_all(
+        PredictionRow(
             statement_id=statements[each.column].id,
             participant_id=people[each.participant_id],
             reward_model=reward_model,
@@ -223,14 +233,14 @@ def _store_predictions(
     )
 
 
-def _predicted(turn: Turn, statements: Sequence[Statement]) -> FloatArray | None:
+def _predicted(tx: Transaction, statements: Sequence[StatementRow]) -> FloatArray | None:
     """Expected ratings [n_participants, n_statements] as stored; None where there are none."""
     place = {each.id: index for index, each in enumerate(statements)}
     given: dict[int, dict[int, float]] = {}
-    for prediction in turn.db.scalars(
-        select(Prediction)
-        .where(Prediction.statement_id.in_(place))
-        .order_by(Prediction.participant_id)
+    for prediction in tx.db.scalars(
+        select(PredictionRow)
+        .where(PredictionRow.statement_id.in_(place))
+        .order_by(PredictionRow.participant_id)
     ):
         row = given.setdefault(prediction.participant_id, {})
         row[place[prediction.statement_id]] = prediction.expected_rating

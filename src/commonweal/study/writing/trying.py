@@ -11,7 +11,7 @@ from sqlalchemy import select
 from commonweal.errors import CommonwealError, EngineError
 from commonweal.study.config import ArmConfig, StudyConfig
 from commonweal.study.storage.store import Store
-from commonweal.study.storage.tables import Participant
+from commonweal.study.storage.tables import ParticipantRow
 from commonweal.study.writing.writer import ProcessWriter
 
 TRIAL_SECONDS = 600.0
@@ -30,8 +30,8 @@ class Tried:
 def has_people(store: Store, study_id: int) -> bool:
     """Whether anybody has joined the study."""
     with store.read() as db:
-        found = select(Participant.id).where(Participant.study_id == study_id).limit(1)
-        return db.scalar(found) is not None
+        anybody = select(ParticipantRow.id).where(ParticipantRow.study_id == study_id).limit(1)
+        return db.scalar(anybody) is not None
 
 
 def try_arms(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from commonweal.errors import CommonwealError, EngineError
 from commonweal.models.empties import why_all_empty
 from commonweal.study.config import NO_REWARD, ArmConfig
-from commonweal.study.writing.written import Revises, Task, Written, opinions_of, written_by
+from commonweal.study.writing.written import ArmOutput, Revises, Task, opinions_of, written_by
 from commonweal.types import Message, RewardInput, Sampling
 
 if TYPE_CHECKING:
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from commonweal.types import LanguageModel, Policy, Progress, RewardModel
 
 __all__ = [
+    "ArmOutput",
     "EngineWriter",
     "HowFar",
     "ProcessWriter",
     "Revises",
     "Task",
+    "TaskWriter",
     "Trial",
-    "Writer",
     "WritingError",
-    "Written",
     "opinions_of",
     "written_by",
 ]
@@ -50,10 +50,10 @@ class HowFar:
     n_total: int
 
 
-class Writer(Protocol):
+class TaskWriter(Protocol):
     """Whatever writes a round's statements."""
 
-    def write(self, task: Task, *, timeout_seconds: float) -> Written:
+    def write(self, task: Task, *, timeout_seconds: float) -> ArmOutput:
         """The statements for this task.
 
         Raises:
@@ -74,7 +74,7 @@ class EngineWriter:
         self._models: dict[str, LanguageModel] = {}
         self._rewards: dict[tuple[str, ...], RewardModel] = {}
 
-    def write(self, task: Task, *, timeout_seconds: float) -> Written:  # noqa: ARG002 - the protocol
+    def write(self, task: Task, *, timeout_seconds: float) -> ArmOutput:  # noqa: ARG002 - the protocol
         """The statements for this task.
 
         Raises:
@@ -83,7 +83,7 @@ class EngineWriter:
         if task.arm.plan == "opinions":
             return opinions_of(task)
         policy, reward = self._policy(task.arm), self._reward(task.arm)
-        if task.speaks:
+        if task.for_minority:
             from commonweal.minority import minority_policy
 
             theirs = minority_policy(policy.model)
@@ -94,7 +94,7 @@ class EngineWriter:
 
     def _write_again(
         self, task: Task, about: Revises, model: LanguageModel, reward: RewardModel | None
-    ) -> Written:
+    ) -> ArmOutput:
         from commonweal.policies.revising import revising_policy
 
         if not about.critiques:
@@ -167,7 +167,7 @@ class ProcessWriter:
         make_writer: makes the writer in the child; a top-level function or class.
     """
 
-    def __init__(self, make_writer: Callable[[], Writer] = EngineWriter) -> None:
+    def __init__(self, make_writer: Callable[[], TaskWriter] = EngineWriter) -> None:
         self._make_writer = make_writer
         self._context = multiprocessing.get_context("spawn")
         self._child: Any = None
@@ -182,7 +182,7 @@ class ProcessWriter:
         """
         return self._asked(Trial(arm), timeout_seconds)  # type: ignore[no-any-return]
 
-    def write(self, task: Task, *, timeout_seconds: float) -> Written:
+    def write(self, task: Task, *, timeout_seconds: float) -> ArmOutput:
         """The statements for this task.
 
         Raises:
@@ -237,7 +237,7 @@ class ProcessWriter:
         theirs.close()
 
 
-def _serve(pipe: Connection, make_writer: Callable[[], Writer]) -> None:
+def _serve(pipe: Connection, make_writer: Callable[[], TaskWriter]) -> None:
     """The child: answers tasks until the parent is gone."""
     import signal
 

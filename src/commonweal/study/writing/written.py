@@ -52,7 +52,7 @@ class Task:
         omit: names of opinions that the policy must not see.
         seed: of all chance.
         revises: the statement that is written again, and why; None where it is written first.
-        speaks: whether the opinions are a minority's, who get a sentence of their own.
+        for_minority: whether the opinions are a minority's, who get a sentence of their own.
     """
 
     arm: ArmConfig
@@ -61,11 +61,11 @@ class Task:
     omit: tuple[str, ...]
     seed: int
     revises: Revises | None = None
-    speaks: bool = False
+    for_minority: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class ArmOutput:
     """What came of a task.
 
     Attributes:
@@ -85,7 +85,7 @@ def written_by(
     reward: RewardModel | None,
     *,
     on_progress: Progress | None = None,
-) -> Written:
+) -> ArmOutput:
     """What this policy writes and this reward model predicts for the task, by the arm's plan; of a
     revision the policy knows statement and critiques already.
 
@@ -94,7 +94,7 @@ def written_by(
     """
     if task.arm.plan == "opinions":
         return opinions_of(task)
-    if task.speaks:
+    if task.for_minority:
         return _of_minority(task, policy, reward, on_progress)
     if task.revises is not None:
         return _revised(task, task.revises, policy, reward, on_progress)
@@ -105,7 +105,7 @@ def written_by(
     return _best(task, policy, reward, on_progress)
 
 
-def opinions_of(task: Task) -> Written:
+def opinions_of(task: Task) -> ArmOutput:
     """Everybody's opinion as a statement to be rated by the others (paper 4.4).
 
     Raises:
@@ -127,10 +127,10 @@ def opinions_of(task: Task) -> Written:
         timings_seconds={},
         provenance={},
     )
-    return Written((made.picked([None] * len(shared)),), (), {})
+    return ArmOutput((made.picked([None] * len(shared)),), (), {})
 
 
-def _all(task: Task, policy: Policy, on_progress: Progress | None) -> Written:
+def _all(task: Task, policy: Policy, on_progress: Progress | None) -> ArmOutput:
     """As many statements as are shown: without a reward model nothing is picked."""
     question, everybody, notes = check_group(task.question, task.opinions)
     wanted = Wanted(
@@ -148,14 +148,16 @@ def _all(task: Task, policy: Policy, on_progress: Progress | None) -> Written:
         on_progress=on_progress or no_progress,
     )
     told = {**made.provenance, "timings_seconds": made.timings_seconds}
-    return Written((made,), (*notes, *made.notes), told)
+    return ArmOutput((made,), (*notes, *made.notes), told)
 
 
-def _best(task: Task, policy: Policy, reward: RewardModel, on_progress: Progress | None) -> Written:
+def _best(
+    task: Task, policy: Policy, reward: RewardModel, on_progress: Progress | None
+) -> ArmOutput:
     from commonweal.agreement import find_agreement, shortlist_for
 
     listed = shortlist_for(policy.model) if task.arm.shortlist else None
-    found = find_agreement(
+    agreement = find_agreement(
         task.question,
         task.opinions,
         policy=policy,
@@ -166,18 +168,18 @@ def _best(task: Task, policy: Policy, reward: RewardModel, on_progress: Progress
         shortlist=None if listed is None else max(listed, task.arm.shown),
         on_progress=on_progress,
     )
-    if found.closest is None:
-        raise GenerationError(found.reason, found.rejections)
-    drawn = found.picked(task.arm.draw_rules(task.seed))
-    return Written((drawn,), found.notes, _provenance(found))
+    if agreement.closest is None:
+        raise GenerationError(agreement.reason, agreement.rejections)
+    drawn = agreement.picked(task.arm.draw_rules(task.seed))
+    return ArmOutput((drawn,), agreement.notes, _provenance(agreement))
 
 
 def _collected(
     task: Task, policy: Policy, reward: RewardModel | None, on_progress: Progress | None
-) -> Written:
+) -> ArmOutput:
     from commonweal.collection import collect
 
-    found = collect(
+    collected = collect(
         task.question,
         task.opinions,
         policy=policy,
@@ -187,7 +189,7 @@ def _collected(
         withheld=task.omit,
         on_progress=on_progress,
     )
-    return Written(found.draws, found.notes, _provenance(found))
+    return ArmOutput(collected.draws, collected.notes, _provenance(collected))
 
 
 def _revised(
@@ -196,7 +198,7 @@ def _revised(
     policy: Policy,
     reward: RewardModel | None,
     on_progress: Progress | None,
-) -> Written:
+) -> ArmOutput:
     """The statement, which stands among its revisions, and those that are best of them."""
     from commonweal.revising import heard, revised_with
 
@@ -206,7 +208,7 @@ def _revised(
     wanted = (None,) * len(rules) if reward is None else rules
     progress = on_progress or no_progress
     if about.critiques:
-        found = revised_with(
+        revised = revised_with(
             policy,
             question,
             everybody,
@@ -220,22 +222,22 @@ def _revised(
             on_progress=progress,
         )
     else:  # what was written by hand is to be rated, and there is nothing to write from
-        found = _standing(task, about, question, everybody)
+        revised = _standing(task, about, question, everybody)
         if reward is not None:
-            (found,) = scored([found], reward, progress, heard(everybody, rounds))
+            (revised,) = scored([revised], reward, progress, heard(everybody, rounds))
     # What stands is shown in any case: picks are of what is new.
-    found = found.picked(wanted, avoid=[each.text for each in about.standing])
-    if not found.picks and about.edited is None:
+    revised = revised.picked(wanted, avoid=[each.text for each in about.standing])
+    if not revised.picks and about.edited is None:
         raise GenerationError(
-            "no revision can be shown to the group; try again, or another model", found.rejections
+            "no revision can be shown to the group; try again, or another model", revised.rejections
         )
-    told = {**found.provenance, "timings_seconds": found.timings_seconds}
-    return Written((found,), (*notes, *found.notes), told)
+    told = {**revised.provenance, "timings_seconds": revised.timings_seconds}
+    return ArmOutput((revised,), (*notes, *revised.notes), told)
 
 
 def _of_minority(
     task: Task, policy: Policy, reward: RewardModel | None, on_progress: Progress | None
-) -> Written:
+) -> ArmOutput:
     """Sentences of those who disagree, from their opinions, picked for them alone."""
     question = Question(task.question)
     made = written_for(
@@ -248,7 +250,7 @@ def _of_minority(
         on_progress=on_progress,
     )
     told = {**made.provenance, "timings_seconds": made.timings_seconds}
-    return Written((made,), made.notes, told)
+    return ArmOutput((made,), made.notes, told)
 
 
 def _standing(
@@ -270,5 +272,5 @@ def _standing(
     )
 
 
-def _provenance(found: Agreement | Collected) -> dict[str, Any]:
-    return {**found.provenance, "timings_seconds": found.timings_seconds}
+def _provenance(source: Agreement | Collected) -> dict[str, Any]:
+    return {**source.provenance, "timings_seconds": source.timings_seconds}

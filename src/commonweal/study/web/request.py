@@ -15,8 +15,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
 from commonweal.study.storage.tokens import new_token
-from commonweal.study.storage.transaction import Turn
-from commonweal.study.web.app import Site
+from commonweal.study.storage.transaction import Transaction
+from commonweal.study.web.app import App
 from commonweal.study.web.limits import TooMuchError, network_of
 
 MAX_BODY_BYTES = 128 * 1024
@@ -24,7 +24,7 @@ MAX_BODY_BYTES = 128 * 1024
 MAX_FIELDS = 60
 MAX_CHARACTERS = 20_000
 """Of one field: twice what an opinion may have."""
-MAX_WHOLE = 2**31 - 1
+MAX_INTEGER = 2**31 - 1
 """The largest whole number that PostgreSQL takes for an INTEGER."""
 COOKIE_SECONDS = 90 * 86_400
 FORM_COOKIE = "cw_form"
@@ -40,11 +40,11 @@ class RefusedError(Exception):
 
 
 @dataclass
-class Visit:
+class PageRequest:
     """A request: what was sent, and by whom.
 
     Attributes:
-        site: the application.
+        app: the application.
         form: the fields of a POST.
         cookie_name: the cookie that this kind of page is tied to.
         token: its value; a new one where the browser brought none.
@@ -53,8 +53,8 @@ class Visit:
         is_known: whether it is the cookie of somebody: a participant, researcher or facilitator.
     """
 
-    site: Site
-    request: Request
+    app: App
+    http: Request
     form: dict[str, str]
     cookie_name: str
     token: str
@@ -72,13 +72,13 @@ class Visit:
     @property
     def address(self) -> str:
         """The address that the request came from, as it is counted."""
-        return network_of(self.request.client.host) if self.request.client else ""
+        return network_of(self.http.client.host) if self.http.client else ""
 
     @property
     def counted_as(self) -> str:
         """A stranger's name to the limits: their form cookie if they bring one, or the address."""
-        token = self.request.cookies.get(FORM_COOKIE, "")
-        return token if self.site.is_form_token(token) else f"address {self.address}"
+        token = self.http.cookies.get(FORM_COOKIE, "")
+        return token if self.app.is_form_token(token) else f"address {self.address}"
 
     @property
     def is_secure(self) -> bool:
@@ -87,10 +87,10 @@ class Visit:
 
     def url(self, path: str) -> str:
         """The full address of a page here. It never follows what a request calls this server."""
-        if self.site.base_url:
-            return f"{self.site.base_url}{path}"
-        scheme = self.request.url.scheme
-        host, port = self.request.scope.get("server") or ("localhost", None)
+        if self.app.base_url:
+            return f"{self.app.base_url}{path}"
+        scheme = self.http.url.scheme
+        host, port = self.http.scope.get("server") or ("localhost", None)
         usual = port is None or port == {"http": 80, "https": 443}.get(scheme)
         host = f"[{host}]" if ":" in host else host
         return f"{scheme}://{host}{'' if usual else f':{port}'}{path}"
@@ -99,33 +99,33 @@ class Visit:
         """A field of the form; "" where it is missing."""
         return self.form.get(name, "")
 
-    def whole(self, name: str) -> int | None:
+    def integer(self, name: str) -> int | None:
         """A field as a whole number that a database can hold; None where it is none."""
-        return as_whole(self.form.get(name, ""))
+        return as_integer(self.form.get(name, ""))
 
-    def speak(self, key: str, **filled: object) -> str:
+    def translate(self, key: str, **filled: object) -> str:
         """A text in the visitor's language."""
-        return self.site.speaker(self.language)(key, **filled)
+        return self.app.translator(self.language)(key, **filled)
 
     def page(self, template: str, *, status: int = 200, **values: Any) -> Response:
         """The page that a template makes."""
-        html = self.site.templates.get_template(template).render(
-            t=self.site.speaker(self.language),
+        html = self.app.templates.get_template(template).render(
+            t=self.app.translator(self.language),
             language=self.language,
             other_languages=self._other_languages(),
             csrf=self.csrf,
-            config=self.site.config,
-            path=self.request.url.path,
+            config=self.app.config,
+            path=self.http.url.path,
             **values,
         )
         return HTMLResponse(html, status)
 
     def _other_languages(self) -> list[tuple[str, str]]:
         """(language, address of this page in it), for those that the study offers besides."""
-        query = dict(self.request.query_params)
+        query = dict(self.http.query_params)
         return [
             (each, f"?{urlencode(query | {'lang': each})}")
-            for each in self.site.config.languages
+            for each in self.app.config.languages
             if each != self.language
         ]
 
@@ -138,13 +138,13 @@ class Visit:
         self.set_cookies[name] = None if token is None else (token, seconds)
 
 
-Handler = Callable[[Visit], Response]
+Handler = Callable[[PageRequest], Response]
 
 
-def as_whole(text: str) -> int | None:
-    """The whole number that the text is, from 0 to ``MAX_WHOLE``; None where it is none."""
-    is_whole = text.isascii() and text.isdigit() and len(text) <= 10
-    return int(text) if is_whole and int(text) <= MAX_WHOLE else None
+def as_integer(text: str) -> int | None:
+    """The whole number that the text is, from 0 to ``MAX_INTEGER``; None where it is none."""
+    is_integer = text.isascii() and text.isdigit() and len(text) <= 10
+    return int(text) if is_integer and int(text) <= MAX_INTEGER else None
 
 
 def csrf_of(token: str) -> str:
@@ -152,35 +152,35 @@ def csrf_of(token: str) -> str:
     return hashlib.sha256(f"form:{token}".encode("utf-8", "replace")).hexdigest()
 
 
-def endpoint(site: Site, handler: Handler, *, cookie: str = FORM_COOKIE) -> Any:
+def endpoint(app: App, handler: Handler, *, cookie: str = FORM_COOKIE) -> Any:
     """The handler as Starlette calls it: form read and checked, run in a thread."""
 
-    async def answer(request: Request) -> Response:
-        visit = visit_of(site, request, cookie)
+    async def answer(http: Request) -> Response:
+        request = request_of(app, http, cookie)
         try:
-            await _count(visit)
-            if "\0" in request.url.path:  # which PostgreSQL takes in no text
+            await _count(request)
+            if "\0" in http.url.path:  # which PostgreSQL takes in no text
                 raise RefusedError(404, "error.not_found")
-            if request.method == "POST":
-                visit.form = await _read_form(request)
-                _check_origin(request)
-                sent = visit.text("csrf").encode("utf-8", "replace")
-                if not hmac.compare_digest(sent, visit.csrf.encode()):
+            if http.method == "POST":
+                request.form = await _read_form(http)
+                _check_origin(http)
+                sent = request.text("csrf").encode("utf-8", "replace")
+                if not hmac.compare_digest(sent, request.csrf.encode()):
                     raise RefusedError(403, "error.form")
-            response = await run_in_threadpool(partial(handler, visit))
+            response = await run_in_threadpool(partial(handler, request))
         except RefusedError as refused:
-            response = refuse(visit, refused.status, refused.text)
+            response = refuse(request, refused.status, refused.text)
         except TooMuchError:
-            response = refuse(visit, 429, "error.too_many")
+            response = refuse(request, 429, "error.too_many")
             response.headers["Retry-After"] = "60"
-            if request.method == "GET" and not visit.is_known:
+            if http.method == "GET" and not request.is_known:
                 # The cookie that comes with this answer sets them apart from their neighbours.
                 response.headers["Refresh"] = "3"
-        if visit.is_new and cookie == FORM_COOKIE and FORM_COOKIE not in visit.set_cookies:
-            visit.set_cookie(FORM_COOKIE, visit.token)
-        if (asked := request.query_params.get("lang", "")) in site.config.languages:
-            visit.set_cookie("cw_language", asked)
-        for name, given in visit.set_cookies.items():
+        if request.is_new and cookie == FORM_COOKIE and FORM_COOKIE not in request.set_cookies:
+            request.set_cookie(FORM_COOKIE, request.token)
+        if (asked := http.query_params.get("lang", "")) in app.config.languages:
+            request.set_cookie("cw_language", asked)
+        for name, given in request.set_cookies.items():
             if given is None:
                 response.delete_cookie(name, path="/")
             else:
@@ -192,7 +192,7 @@ def endpoint(site: Site, handler: Handler, *, cookie: str = FORM_COOKIE) -> Any:
                     path="/",
                     httponly=True,
                     samesite="lax",
-                    secure=visit.is_secure,
+                    secure=request.is_secure,
                 )
         return response
 
@@ -200,36 +200,36 @@ def endpoint(site: Site, handler: Handler, *, cookie: str = FORM_COOKIE) -> Any:
 
 
 def stream(
-    site: Site, cookie: str, whose: Callable[[Turn, str], tuple[int, int | None] | None]
+    app: App, cookie: str, whose: Callable[[Transaction, str], tuple[int, int | None] | None]
 ) -> Any:
     """The events of a page as Starlette calls them.
 
     Args:
-        site: the application.
+        app: the application.
         cookie: whose value is given to ``whose``.
         whose: from that to the group and, where presence is noted, the person; None is nobody.
     """
 
-    async def answer(request: Request) -> Response:
-        visit, limits = visit_of(site, request, cookie), site.limits
+    async def answer(http: Request) -> Response:
+        request, limits = request_of(app, http, cookie), app.limits
 
         def find() -> tuple[int, int | None] | None:
-            with site.store.read() as db:
-                return whose(site.reading(db), visit.token)
+            with app.store.read() as db:
+                return whose(app.reading(db), request.token)
 
         try:
-            await _count(visit)
-            found = await run_in_threadpool(find)
-            if found is None:
-                limits.count(f"stray streams {visit.address}", limits.failures)
+            await _count(request)
+            listener = await run_in_threadpool(find)
+            if listener is None:
+                limits.count(f"stray streams {request.address}", limits.failures)
                 return Response(status_code=204)  # tells the browser not to come back
-            limits.check_streams(visit.token)
+            limits.check_streams(request.token)
         except TooMuchError:
             return Response(status_code=429)
-        key, person_id = found
-        events = site.live.stream(key, partial(site.live.version, key), person_id)
+        key, person_id = listener
+        events = app.live.stream(key, partial(app.live.version, key), person_id)
         return StreamingResponse(
-            limits.held(visit.token, events),
+            limits.held(request.token, events),
             media_type="text/event-stream",
             headers={"X-Accel-Buffering": "no"},
         )
@@ -237,58 +237,56 @@ def stream(
     return answer
 
 
-async def _count(visit: Visit) -> None:
+async def _count(request: PageRequest) -> None:
     """Counts a request: of somebody who is known by their cookie, of a stranger by another one.
 
     Raises:
         TooMuchError: that is one too many.
     """
-    site, method = visit.site, visit.request.method
-    if not visit.is_new and visit.cookie_name != FORM_COOKIE:
-        visit.is_known = await run_in_threadpool(site.knows, visit.token)
-    if visit.is_known:
-        site.limits.count_token(method, visit.token)
-    elif (who := visit.counted_as).startswith("address "):
-        site.limits.count(who, site.limits.per_address)
+    app, method = request.app, request.http.method
+    if not request.is_new and request.cookie_name != FORM_COOKIE:
+        request.is_known = await run_in_threadpool(app.knows, request.token)
+    if request.is_known:
+        app.limits.count_token(method, request.token)
+    elif (who := request.counted_as).startswith("address "):
+        app.limits.count(who, app.limits.per_address)
     else:
-        site.limits.count_token(method, who, is_known=False)
+        app.limits.count_token(method, who, is_known=False)
 
 
-def refuse(visit: Visit, status: int, text: str) -> Response:
+def refuse(request: PageRequest, status: int, text: str) -> Response:
     """A page that says in plain words why a request was refused."""
-    return visit.page("message.html.j2", status=status, title="page.error_title", text=text)
+    return request.page("message.html.j2", status=status, title="page.error_title", text=text)
 
 
-def visit_of(site: Site, request: Request, cookie: str) -> Visit:
+def request_of(app: App, http: Request, cookie: str) -> PageRequest:
     """The request, before its form is read."""
-    token = request.cookies.get(cookie, "")
+    token = http.cookies.get(cookie, "")
     is_new = not 20 <= len(token) <= 100 or not token.isascii()
     if cookie == FORM_COOKIE:
-        is_new = not site.is_form_token(token)
+        is_new = not app.is_form_token(token)
     if is_new:
-        token = site.new_form_token() if cookie == FORM_COOKIE else new_token()
-    asked = request.query_params.get("lang", "") or request.cookies.get("cw_language", "")
-    return Visit(
-        site=site,
-        request=request,
+        token = app.new_form_token() if cookie == FORM_COOKIE else new_token()
+    asked = http.query_params.get("lang", "") or http.cookies.get("cw_language", "")
+    return PageRequest(
+        app=app,
+        http=http,
         form={},
         cookie_name=cookie,
-        token=(site.new_form_token() if cookie == FORM_COOKIE else new_token())
-        if is_new
-        else token,
+        token=(app.new_form_token() if cookie == FORM_COOKIE else new_token()) if is_new else token,
         is_new=is_new,
-        language=site.choose_language(asked, request.headers.get("accept-language", "")),
+        language=app.choose_language(asked, http.headers.get("accept-language", "")),
     )
 
 
-async def _read_form(request: Request) -> dict[str, str]:
+async def _read_form(http: Request) -> dict[str, str]:
     """The fields of an urlencoded form of bounded size. The last of a name counts."""
-    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    kind = http.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
         raise RefusedError(415, "error.form")
     body = bytearray()
     try:
-        async for chunk in request.stream():
+        async for chunk in http.stream():
             body += chunk
             if len(body) > MAX_BODY_BYTES:
                 raise RefusedError(413, "error.too_large")
@@ -309,8 +307,8 @@ async def _read_form(request: Request) -> dict[str, str]:
     return {name: value.replace("\0", " ") for name, value in fields}
 
 
-def _check_origin(request: Request) -> None:
+def _check_origin(http: Request) -> None:
     """Refuses a form that another site's page has sent (browsers say so)."""
-    site = request.headers.get("sec-fetch-site", "")
-    if site and site not in ("same-origin", "none"):
+    sent_by = http.headers.get("sec-fetch-site", "")
+    if sent_by and sent_by not in ("same-origin", "none"):
         raise RefusedError(403, "error.form")
