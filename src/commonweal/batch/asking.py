@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from commonweal.batch.working import Result, Workers
 from commonweal.errors import CommonwealError
 from commonweal.models import load_language_model
-from commonweal.questions.journal import AskAll, Call
+from commonweal.questions.journal import AskAll, ModelCall
 from commonweal.types import Completion
 
 N_PROMPTS = 16
@@ -28,7 +28,7 @@ class Asking:
     model: str
     what = "call of the language model"
 
-    def loaded(self) -> Callable[[Call], Result]:
+    def loaded(self) -> Callable[[ModelCall], Result]:
         """What makes of a call its completions as JSON, or the error that ended it.
 
         Raises:
@@ -36,7 +36,7 @@ class Asking:
         """
         engine = load_language_model(self.model)
 
-        def ask(call: Call) -> Result:
+        def ask(call: ModelCall) -> Result:
             try:
                 said = engine.generate(call.prompts, seeds=call.seeds, sampling=call.sampling)
             except CommonwealError as error:
@@ -50,7 +50,7 @@ def asking(model: str, workers: Workers) -> AskAll:
     """What asks the model of that name for several calls at once."""
 
     def ask_all(
-        calls: Iterable[tuple[str, Call]],
+        calls: Iterable[tuple[str, ModelCall]],
     ) -> Generator[tuple[str, list[Completion]], None, None]:
         found = workers.results(Asking(model), calls, models=[model], n_calls=N_PROMPTS)
         with closing(found) as results:

@@ -39,7 +39,7 @@ def _tls(file: str | None, folder: str | None) -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=bool(file or folder))
 
 
-class Asking(NamedTuple):
+class RequestSettings(NamedTuple):
     """What all requests of one call share."""
 
     sampling: Sampling
@@ -68,7 +68,7 @@ class Connection:
         self._was_reached = False
 
     async def post(
-        self, client: httpx.AsyncClient, payload: dict[str, Any], asking: Asking
+        self, client: httpx.AsyncClient, payload: dict[str, Any], settings: RequestSettings
     ) -> Answer | Failure:
         """The answer to one request, or why there is none.
 
@@ -84,7 +84,7 @@ class Connection:
                     "POST",
                     f"{self._base_url}/chat/completions",
                     content=json.dumps(payload),
-                    params=asking.query or None,
+                    params=settings.query or None,
                 ) as answer,
             ):
                 self._was_reached = True
@@ -96,22 +96,24 @@ class Connection:
             limit = f"{self._timeout_seconds:g} s"
             return Failure(f"no whole answer within {limit} (option timeout_seconds)")
         except httpx.TransportError as error:
-            message = cleaned(f"{type(error).__name__}: {error}", asking.hidden)
+            message = cleaned(f"{type(error).__name__}: {error}", settings.hidden)
             is_new = isinstance(error, httpx.ConnectError) and not self._was_reached
             return Failure(message, most_attempts=FIRST_CONTACT_ATTEMPTS if is_new else 0)
         encoding = answer.headers.get("content-encoding", "")
         body = unpacked(bytes(content), encoding, most_bytes=MAX_ANSWER_BYTES)
         if body is None:
-            packed = cleaned(encoding, asking.hidden)
+            packed = cleaned(encoding, settings.hidden)
             return Failure(f"the answer is packed ({packed}) although none was asked for", 0.0, 2)
         if len(body) > MAX_ANSWER_BYTES:
             raise EngineError(
                 f"{self._owner}: the answer is larger than {MAX_ANSWER_BYTES:,} bytes, far more "
                 f"than a completion. Is {self._base_url} a chat-completions server?"
             )
-        return read(answer, body, asking.hidden)
+        return read(answer, body, settings.hidden)
 
-    def asking(self, sampling: Sampling, json_schema: Mapping[str, Any] | None) -> Asking:
+    def settings(
+        self, sampling: Sampling, json_schema: Mapping[str, Any] | None
+    ) -> RequestSettings:
         """What the requests of one call share, with the key as it is now.
 
         Raises:
@@ -123,9 +125,9 @@ class Connection:
         hidden += also_hidden
         if hidden:
             self._refuse_open_road("what an environment variable holds for the server's options")
-        return Asking(sampling, key, headers, query, (key, *hidden), json_schema)
+        return RequestSettings(sampling, key, headers, query, (key, *hidden), json_schema)
 
-    def client(self, asking: Asking) -> httpx.AsyncClient:
+    def client(self, settings: RequestSettings) -> httpx.AsyncClient:
         """A client for the requests of one call.
 
         Raises:
@@ -133,12 +135,12 @@ class Connection:
         """
         # Compressed answers are not asked for: a small one can unpack to any size.
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
-        headers |= {"Authorization": f"Bearer {asking.key}"} if asking.key else {}
+        headers |= {"Authorization": f"Bearer {settings.key}"} if settings.key else {}
         trust_env = not is_loopback(self._base_url)  # no proxy to this machine
         authorities = [os.environ.get(name) if trust_env else None for name in AUTHORITIES]
         try:
             return httpx.AsyncClient(
-                headers=headers | asking.headers,
+                headers=headers | settings.headers,
                 timeout=None,  # noqa: S113 - one limit on the whole attempt: a drip ends too
                 follow_redirects=False,  # the key and the opinions go where the user said
                 trust_env=trust_env,

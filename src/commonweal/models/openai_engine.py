@@ -18,7 +18,7 @@ from commonweal.errors import EngineError, InputError, UnsupportedByEngineError
 from commonweal.log import LOG
 from commonweal.models.openai_answer import Reply, broke_off, reply_in
 from commonweal.models.openai_budget import LEAST, TRIAL, TRIAL_TOKENS, ReasoningBudget
-from commonweal.models.openai_connection import KEY_VARIABLES, Asking, Connection
+from commonweal.models.openai_connection import KEY_VARIABLES, Connection, RequestSettings
 from commonweal.models.openai_faults import may_be_about_parameters, passing_fault, refusal
 from commonweal.models.openai_options import (
     ServerOptions,
@@ -121,7 +121,7 @@ class OpenAIModel:
         self._notes: dict[str, str] = {}
         # A key that may not travel, or a proxy that cannot be used, is said now, not at the first
         # request.
-        self._connection.client(self._connection.asking(Sampling(), None))
+        self._connection.client(self._connection.settings(Sampling(), None))
 
     @classmethod
     def from_spec(cls, spec: str) -> OpenAIModel:
@@ -202,7 +202,7 @@ class OpenAIModel:
             for i, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True))
             for j in range(n_samples)
         ]
-        asking = self._connection.asking(sampling or Sampling(), json_schema)
+        settings = self._connection.settings(sampling or Sampling(), json_schema)
         arrived: list[tuple[int, Completion]] = []
         n_told = 0
 
@@ -216,7 +216,7 @@ class OpenAIModel:
                 on_done(n_done)
 
         completions = run_in_private_loop(
-            lambda report_done: self._fetch_all(jobs, asking, report_done, arrived), report
+            lambda report_done: self._fetch_all(jobs, settings, report_done, arrived), report
         )
         return [completions[i : i + n_samples] for i in range(0, len(completions), n_samples)]
 
@@ -238,7 +238,7 @@ class OpenAIModel:
     async def _fetch_all(
         self,
         jobs: list[_Job],
-        asking: Asking,
+        settings: RequestSettings,
         report: Report,
         arrived: list[tuple[int, Completion]],
     ) -> list[Completion]:
@@ -249,7 +249,7 @@ class OpenAIModel:
 
         async def work() -> None:
             for index, job in waiting:  # shared by the workers; they are on one thread
-                outcome = await self._fetch(client, job, asking, finding_out)
+                outcome = await self._fetch(client, job, settings, finding_out)
                 if isinstance(outcome, Failure):
                     failures.append(outcome)
                 else:
@@ -259,13 +259,13 @@ class OpenAIModel:
                 if failures:
                     return
 
-        async with self._connection.client(asking) as client:
+        async with self._connection.client(settings) as client:
             async with asyncio.TaskGroup() as workers:
                 for _ in range(min(self._concurrency, len(jobs))):
                     workers.create_task(work())
             if not failures:
                 completions = [done[i] for i in range(len(jobs))]
-                await self._check_prompts_were_read(client, jobs, completions, asking)
+                await self._check_prompts_were_read(client, jobs, completions, settings)
                 return completions
         n_left, n_tries = len(jobs) - len(done) - len(failures), failures[0].most_attempts
         raise EngineError(
@@ -275,7 +275,11 @@ class OpenAIModel:
         )
 
     async def _fetch(
-        self, client: httpx.AsyncClient, job: _Job, asking: Asking, finding_out: asyncio.Lock
+        self,
+        client: httpx.AsyncClient,
+        job: _Job,
+        settings: RequestSettings,
+        finding_out: asyncio.Lock,
     ) -> Completion | Failure:
         """Returns the completion, or the last failure once the attempts are used up."""
         attempt, waited_seconds = 1, 0.0
@@ -285,13 +289,13 @@ class OpenAIModel:
                 self._model,
                 job.prompt,
                 job.seed,
-                asking.sampling,
+                settings.sampling,
                 n_reasoning_tokens=n_reasoning,
                 sends_stops=not self._budget.is_reasoning,
-                json_schema=asking.json_schema,
+                json_schema=settings.json_schema,
             )
-            answer = await self._connection.post(client, payload, asking)
-            outcome = answer if isinstance(answer, Failure) else self._taken(answer, asking)
+            answer = await self._connection.post(client, payload, settings)
+            outcome = answer if isinstance(answer, Failure) else self._taken(answer, settings)
             if isinstance(outcome, Reply):
                 if outcome.says_cut:
                     raise EngineError(self._cut(job, "It says so itself"))
@@ -300,22 +304,22 @@ class OpenAIModel:
                 if self._budget.is_unsure_of(outcome):
                     async with finding_out:
                         if self._budget.is_unsure_of(outcome):
-                            self._budget.learn(await self._aside(client, *_trial(asking)))
+                            self._budget.learn(await self._aside(client, *_trial(settings)))
                 outcome = self._budget.told_apart(outcome, payload)
                 if self._budget.asks_again(outcome, payload, n_reasoning):
                     continue
-                return _completion(outcome, job, asking.sampling)
+                return _completion(outcome, job, settings.sampling)
             if isinstance(outcome, Answer):
                 if self._adapts(outcome, payload, n_reasoning):
                     continue  # not one of the attempts: the next request is another one
                 if may_be_about_parameters(outcome):
                     async with finding_out:
                         if await self._parameters.search(
-                            payload, lambda body: self._is_taken(client, body, asking)
+                            payload, lambda body: self._is_taken(client, body, settings)
                         ):
                             continue
                 fault = passing_fault(outcome, has_answered=self._budget.has_answered)
-                outcome = fault or self._refuse(outcome, job, asking)
+                outcome = fault or self._refuse(outcome, job, settings)
             if outcome.is_loading:
                 nap = min(max(outcome.retry_after_seconds, LOADING_NAP_SECONDS), MAX_WAIT_SECONDS)
                 if waited_seconds + nap > self._loading_seconds:
@@ -341,7 +345,7 @@ class OpenAIModel:
             await self._sleep(nap)
             attempt += 1
 
-    def _taken(self, answer: Answer, asking: Asking) -> Reply | Failure | Answer:
+    def _taken(self, answer: Answer, settings: RequestSettings) -> Reply | Failure | Answer:
         """The reply in the answer, a fault that it tells of, or the answer where it holds none."""
         if not 200 <= answer.status < 300 or answer.is_error:
             return answer
@@ -349,7 +353,7 @@ class OpenAIModel:
         if not isinstance(reply, Reply):
             return answer
         if broke_off(reply):
-            reason = cleaned(reply.server_reason, asking.hidden)
+            reason = cleaned(reply.server_reason, settings.hidden)
             return Failure(f"the server broke off, finish_reason {reason!r}: {answer.message}")
         return reply
 
@@ -372,7 +376,7 @@ class OpenAIModel:
         client: httpx.AsyncClient,
         jobs: list[_Job],
         completions: list[Completion],
-        asking: Asking,
+        settings: RequestSettings,
     ) -> None:
         """Raises the EngineError where the server left out part of the longest prompt."""
         long = [
@@ -390,7 +394,7 @@ class OpenAIModel:
             return
 
         async def ask(prompt: Prompt) -> int | None:
-            return await self._n_tokens_read(client, prompt, asking)
+            return await self._n_tokens_read(client, prompt, settings)
 
         is_cut = await was_cut(job.prompt, -minus, ask)
         if is_cut:
@@ -408,37 +412,37 @@ class OpenAIModel:
         )
 
     async def _n_tokens_read(
-        self, client: httpx.AsyncClient, prompt: Prompt, asking: Asking
+        self, client: httpx.AsyncClient, prompt: Prompt, settings: RequestSettings
     ) -> int | None:
         """How many tokens the server counts in a prompt; None where it does not say."""
-        short = asking._replace(sampling=Sampling(max_tokens=ASIDE_TOKENS), json_schema=None)
+        short = settings._replace(sampling=Sampling(max_tokens=ASIDE_TOKENS), json_schema=None)
         reply = await self._aside(client, prompt, short)
         return reply.n_prompt_tokens if reply is not None else None
 
     async def _aside(
-        self, client: httpx.AsyncClient, prompt: Prompt, asking: Asking
+        self, client: httpx.AsyncClient, prompt: Prompt, settings: RequestSettings
     ) -> Reply | None:
         """The reply to a request of our own, sent once; None where it brings none."""
         payload = self._parameters.payload(
             self._model,
             prompt,
             0,
-            asking.sampling,
+            settings.sampling,
             n_reasoning_tokens=LEAST if self._budget.is_reasoning else 0,
             sends_stops=False,
             json_schema=None,
         )
-        answer = await self._connection.post(client, payload, asking)
-        reply = answer if isinstance(answer, Failure) else self._taken(answer, asking)
+        answer = await self._connection.post(client, payload, settings)
+        reply = answer if isinstance(answer, Failure) else self._taken(answer, settings)
         return reply if isinstance(reply, Reply) else None
 
     async def _is_taken(
-        self, client: httpx.AsyncClient, payload: dict[str, Any], asking: Asking
+        self, client: httpx.AsyncClient, payload: dict[str, Any], settings: RequestSettings
     ) -> bool:
         """Whether a request of the search brings a completion; a busy server is asked again."""
         for _ in range(3):
-            answer = await self._connection.post(client, payload, asking)
-            outcome = answer if isinstance(answer, Failure) else self._taken(answer, asking)
+            answer = await self._connection.post(client, payload, settings)
+            outcome = answer if isinstance(answer, Failure) else self._taken(answer, settings)
             if isinstance(outcome, Answer) and passing_fault(outcome, has_answered=True) is None:
                 return False
             if isinstance(outcome, Reply):
@@ -446,22 +450,22 @@ class OpenAIModel:
             await self._sleep(LOADING_NAP_SECONDS)
         return False
 
-    def _refuse(self, answer: Answer, job: _Job, asking: Asking) -> Failure:
+    def _refuse(self, answer: Answer, job: _Job, settings: RequestSettings) -> Failure:
         """Raises the EngineError for an answer that no repetition would better."""
         message = refusal(
             answer,
             base_url=self._base_url,
             model=self._model,
-            key_was_sent=bool(asking.key),
+            key_was_sent=bool(settings.key),
             keys=" or ".join(KEY_VARIABLES),
         )
         raise EngineError(f"{self.model_id}, prompt {job.prompt_index + 1}: {message}")
 
 
-def _trial(asking: Asking) -> tuple[Prompt, Asking]:
+def _trial(settings: RequestSettings) -> tuple[Prompt, RequestSettings]:
     """A request that shows whether what it begins with is reasoning."""
     sampling = Sampling(max_tokens=TRIAL_TOKENS, temperature=0.0)
-    return TRIAL, asking._replace(sampling=sampling, json_schema=None)
+    return TRIAL, settings._replace(sampling=sampling, json_schema=None)
 
 
 def _completion(reply: Reply, job: _Job, sampling: Sampling) -> Completion:

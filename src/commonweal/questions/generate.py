@@ -18,7 +18,7 @@ import numpy as np
 
 from commonweal.datasets.words import normal_form
 from commonweal.errors import InputError
-from commonweal.questions.journal import Call
+from commonweal.questions.journal import ModelCall
 from commonweal.questions.parsing import QuestionFault, RejectedQuestion, parse_question
 from commonweal.questions.positions import Positions, derive_positions
 from commonweal.questions.records import QuestionRecord, content_id
@@ -144,7 +144,7 @@ def generate_questions(
 
 def _calls(
     seeds: Sequence[QuestionRecord], config: GenerationConfig, template: TurnsTemplate
-) -> Iterator[Call]:
+) -> Iterator[ModelCall]:
     """What the model is asked, a batch of prompts a call, without end.
 
     Each batch has its own stream, so that none depends on how far another had come.
@@ -156,7 +156,7 @@ def _calls(
             for _ in range(config.n_batch)
         ]
         draws = [int(n) for n in rng.integers(2**31, size=config.n_batch)]
-        yield Call(prompts, draws, template.sampling)
+        yield ModelCall(prompts, draws, template.sampling)
 
 
 def _draw(rng: np.random.Generator, n_seeds: int) -> list[int]:

@@ -24,7 +24,7 @@ from commonweal.types import Completion, LanguageModel, Prompt, Sampling
 SCHEMA = "commonweal/question-journal/1"
 
 
-class Call(NamedTuple):
+class ModelCall(NamedTuple):
     """What a language model is asked in one call."""
 
     prompts: Sequence[Prompt]
@@ -32,7 +32,9 @@ class Call(NamedTuple):
     sampling: Sampling
 
 
-AskAll = Callable[[Iterable[tuple[str, Call]]], Generator[tuple[str, list[Completion]], None, None]]
+AskAll = Callable[
+    [Iterable[tuple[str, ModelCall]]], Generator[tuple[str, list[Completion]], None, None]
+]
 """Asks several calls at once, each under a name; answers as they come, in any order."""
 
 
@@ -98,7 +100,7 @@ class Journal:
             EngineError: the model failed; what it said before is kept.
             InputError: the journal cannot be written.
         """
-        call = Call(prompts, seeds, sampling)
+        call = ModelCall(prompts, seeds, sampling)
         key = _call_key(call)
         if (known := self._remembered(key)) is not None:
             return known
@@ -106,7 +108,7 @@ class Journal:
         self._keep(key, [answer[0] for answer in answers])
         return self._calls[key]
 
-    def answers(self, calls: Iterable[Call]) -> Generator[list[Completion], None, None]:
+    def answers(self, calls: Iterable[ModelCall]) -> Generator[list[Completion], None, None]:
         """The answers to each call, in the calls' order; there may be calls without end.
 
         What is answered out of turn is kept at once. Whoever has enough closes the generator; what
@@ -128,11 +130,11 @@ class Journal:
                 yield from self._asked_at_once(self._ask_all, chain([call], left))
 
     def _asked_at_once(
-        self, ask_all: AskAll, calls: Iterable[Call]
+        self, ask_all: AskAll, calls: Iterable[ModelCall]
     ) -> Generator[list[Completion], None, None]:
         order, asked = deque[str](), set[str]()
 
-        def missing() -> Iterator[tuple[str, Call]]:
+        def missing() -> Iterator[tuple[str, ModelCall]]:
             for call in calls:
                 key = _call_key(call)
                 order.append(key)
@@ -214,7 +216,7 @@ def _as_line(entry: dict[str, Any]) -> bytes:
     return (json.dumps(entry, ensure_ascii=False) + "\n").encode("utf-8", errors="replace")
 
 
-def _call_key(call: Call) -> str:
+def _call_key(call: ModelCall) -> str:
     prompts = [[list(message) for message in prompt] for prompt in call.prompts]
     asked = [prompts, list(call.seeds)]
     canonical = json.dumps([asked, asdict(call.sampling)], sort_keys=True, ensure_ascii=False)

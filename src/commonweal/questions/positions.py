@@ -18,7 +18,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from commonweal.datasets.words import tokens
-from commonweal.questions.journal import Call
+from commonweal.questions.journal import ModelCall
 from commonweal.questions.parsing import YES_NO_STARTS, word_set
 from commonweal.questions.templates import load_template
 from commonweal.types import Progress, no_progress
@@ -101,7 +101,7 @@ def derive_positions(
         return Positions(texts, n_by_rule, 0, missing)
     batches = [open_[start : start + N_BATCH] for start in range(0, len(open_), N_BATCH)]
     calls = [
-        Call(
+        ModelCall(
             [template.render(question) for question in batch],
             seeds=[0] * len(batch),  # greedy: nothing is drawn
             sampling=template.sampling,
