@@ -16,6 +16,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 TESTED_WITH := smollm2-135m-instruct all-minilm-l6-v2
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TESTED := --extra app --extra questions --extra study --extra warm
+DEV := --no-deps -r requirements/dev.lock --editable .
 UV := $(BIN)/uv pip compile --universal --no-header --no-annotate --python-version 3.11 --quiet
 
 .PHONY: run test test-train test-slow attack check bench docs docs-site pictures dist release-check lock audit sbom clean
@@ -120,8 +121,12 @@ $(VENV)/app.stamp: requirements/app.lock pyproject.toml
 	$(PIP) install --no-deps --editable .
 	touch $@
 
-$(VENV)/dev.stamp: requirements/dev.lock $(VENV)/app.stamp
-	$(PIP) install -r requirements/dev.lock
+# What is locked is complete, so nothing is resolved. uv takes a fraction of pip's time; pip, which may
+# have been told of a mirror that uv was not, does it where uv cannot.
+$(VENV)/dev.stamp: requirements/dev.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --constraint requirements/dev.lock uv
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python $(DEV) || $(PIP) install $(DEV)
 	touch $@
 
 $(VENV)/full.stamp: requirements/full.lock $(VENV)/dev.stamp
