@@ -35,11 +35,11 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         # In here, for Ctrl-C while the libraries load.
-        from commonweal.cli.app import app
+        from commonweal.cli.app import command
         from commonweal.errors import CommonwealError, GenerationError, InputError
 
         warnings.showwarning = _warn
-        app()
+        command()
     except KeyboardInterrupt:
         sys.exit(130)
     except CommonwealError as error:

@@ -64,3 +64,6 @@ app.add_typer(questions.app, name="questions")
 app.add_typer(reward.app, name="reward")
 app.add_typer(study.app, name="study")
 app.add_typer(train.app, name="train")
+
+command = typer.main.get_command(app)
+"""The same, built once: a process may run several commands, or others be forked from it."""
