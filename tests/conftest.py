@@ -20,7 +20,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Examples of a property: few while somebody waits, more in CI, where every run draws the same, and
 # most in `make test-slow`. No deadline: the first example of a test may load a library.
-settings.register_profile("quick", deadline=None, max_examples=25)
+settings.register_profile("quick", deadline=None, max_examples=15)
 settings.register_profile("ci", deadline=None, max_examples=100, derandomize=True)
 settings.register_profile("thorough", deadline=None, max_examples=500)
 settings.load_profile("ci" if "CI" in os.environ else "quick")

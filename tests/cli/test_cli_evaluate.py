@@ -14,17 +14,26 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "evaluation"))
 from known_truth import simulate_study
 
 
-@pytest.fixture(scope="module")
-def rounds(tmp_path_factory):
+def made(folder, n_groups):
     import numpy as np
 
     from commonweal.datasets.dataset import write_dataset
 
-    folder = tmp_path_factory.mktemp("evaluate") / "rounds"
     few = {"n_rounds_per_group": 1, "divisive_share": 1.0}
-    dataset, _ = simulate_study(np.random.default_rng(51), n_groups=10, human_effect=-0.2, **few)
+    rng = np.random.default_rng(51)
+    dataset, _ = simulate_study(rng, n_groups=n_groups, human_effect=-0.2, **few)
     write_dataset(dataset, folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def rounds(tmp_path_factory):
+    return made(tmp_path_factory.mktemp("evaluate") / "rounds", 10)
+
+
+@pytest.fixture(scope="module")
+def few_rounds(tmp_path_factory):
+    return made(tmp_path_factory.mktemp("evaluate") / "few", 2)
 
 
 def test_the_summary_the_page_and_the_json(rounds, tmp_path):
@@ -49,10 +58,10 @@ def test_the_summary_the_page_and_the_json(rounds, tmp_path):
     assert f"{100 * value:.1f} %" in report.read_text(encoding="utf-8")
 
 
-def test_the_options_are_used(rounds, tmp_path):
+def test_the_options_are_used(few_rounds, tmp_path):
     def values(*options):
         file = tmp_path / "figures.json"
-        ran = commonweal("evaluate", rounds, "--json", file, "--resamples", "1000", *options)
+        ran = commonweal("evaluate", few_rounds, "--json", file, "--resamples", "1000", *options)
         assert ran.returncode == 0, ran.stderr
         return json.loads(file.read_text(encoding="utf-8"))
 
