@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -91,12 +92,34 @@ class Node:
     """A node of a cluster: ``ray start`` and all that it starts."""
 
     def __init__(self, *arguments: str) -> None:
+        self._arguments = arguments
+        self.start()
+
+    def start(self) -> None:
+        """Starts the node; ``wait`` returns once it is part of the cluster."""
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the node
         self.process = subprocess.Popen(
-            [RAY, "start", "--block", "--disable-usage-stats", *arguments],
+            [RAY, "start", "--block", "--disable-usage-stats", *self._arguments],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stdout=self._said,
+            stderr=subprocess.STDOUT,
         )
+
+    def wait(self) -> None:
+        """Returns once the node has joined.
+
+        A node whose agents take longer than 15 s to start ends itself (ray-project/ray#65983), as
+        happens where the machine has much else to do. It is then started again.
+        """
+
+        def look() -> bool:
+            if self.process.poll() is not None:
+                self.kill()
+                self.start()
+            self._said.seek(0)
+            return b"Ray runtime started" in self._said.read()
+
+        _wait(look, 600)
 
     def workers(self) -> list[int]:
         return [pid for pid, name in _below(self.process.pid) if name.startswith("ray::_Worker")]
@@ -127,8 +150,10 @@ def cluster(plugin, tmp_path_factory, monkeypatch):
             *("--temp-dir", f"/tmp/{place.name}-{port}", *store),
         )
     ]
-    _wait(lambda: socket.create_connection((host, port), timeout=1).close())
+    nodes[0].wait()
     nodes += [Node("--address", address, "--num-cpus", "1", *store) for _ in range(2)]
+    for node in nodes:
+        node.wait()
     yield address, nodes
     for node in reversed(nodes):
         node.kill()

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _LISTENS_WITHIN_SECONDS = 5.0
 _JOINS_WITHIN_SECONDS = 120.0
+_N_STARTS = 3
 _TELL_AFTER_SECONDS = 15.0
 """So long nothing is said of workers that do not start: they load libraries."""
 
@@ -279,6 +280,7 @@ def _connected(ray: Any, address: str | None, processors: int | None) -> Iterato
 
     Raises:
         InputError: nothing that can be used is at the address.
+        EngineError: none can be started here.
     """
     if ray.is_initialized():  # the caller's own: it stays as it is
         yield
@@ -287,13 +289,7 @@ def _connected(ray: Any, address: str | None, processors: int | None) -> Iterato
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
-        ray.init(
-            address="local",
-            num_cpus=processors,
-            include_dashboard=False,
-            object_store_memory=_STORE_BYTES,
-            **quiet,
-        )
+        _start(ray, processors, quiet)
     else:
         _check_address(address)
         try:
@@ -309,6 +305,35 @@ def _connected(ray: Any, address: str | None, processors: int | None) -> Iterato
             yield
     finally:
         ray.shutdown()
+
+
+def _start(ray: Any, processors: int | None, quiet: dict[str, Any]) -> None:
+    """Starts a Ray on this machine.
+
+    Where the machine has much else to do, Ray ends a node whose parts take longer than some seconds
+    to start (ray-project/ray#65983). So it is tried more than once.
+
+    Raises:
+        EngineError: it does not start.
+    """
+    for left in reversed(range(_N_STARTS)):
+        try:
+            ray.init(
+                address="local",
+                num_cpus=processors,
+                include_dashboard=False,
+                object_store_memory=_STORE_BYTES,
+                **quiet,
+            )
+        except Exception as error:  # Ray raises bare ones
+            ray.shutdown()
+            if not left:
+                raise EngineError(
+                    f"Ray does not start on this machine ({_first_line(error)}); try again when it "
+                    "has less to do, or give --workers 1, which works without Ray"
+                ) from error
+        else:
+            return
 
 
 def _check_room(ray: Any, threads: int, gpus: float, *, wait_seconds: float) -> None:
