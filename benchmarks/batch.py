@@ -203,7 +203,7 @@ def raw(folder: Path, n_groups: int, n_turns: int) -> None:
         return found
 
     EmbeddedModel.from_spec("small")  # converted once, before anything is timed
-    ratios, rates = [], {"batch": [], "raw": []}
+    ratios, rates, n_same, n_texts = [], {"batch": [], "raw": []}, 0, 0
     for turn in range(n_turns):
         calls.clear()
         EmbeddedModel.generate = recording
@@ -217,18 +217,22 @@ def raw(folder: Path, n_groups: int, n_turns: int) -> None:
             engine = EmbeddedModel.from_spec("small")
             again = [engine.generate(prompts, **asked) for prompts, asked, _ in calls]
         alone = time.process_time() - began
-        texts = [[[each.text for each in said] for said in found] for *_, found in calls]
-        assert [[[each.text for each in said] for said in found] for found in again] == texts
-        n_tokens = sum(engine.count_tokens(t) for found in texts for said in found for t in said)
-        rates["batch"].append(n_tokens / ours)
-        rates["raw"].append(n_tokens / alone)
-        ratios.append(alone / ours)
+        told, said = (
+            [each.text for found in side for drawn in found for each in drawn]
+            for side in ([found for *_, found in calls], again)
+        )
+        n_told, n_said = (sum(map(engine.count_tokens, texts)) for texts in (told, said))
+        n_same += sum(one == other for one, other in zip(told, said, strict=True))
+        n_texts += len(told)
+        rates["batch"].append(n_told / ours)
+        rates["raw"].append(n_said / alone)
+        ratios.append(rates["batch"][-1] / rates["raw"][-1])
     print(
         f"raw: a batch writes {statistics.median(rates['batch']):.1f} tokens a second of "
         f"processor time, raw engine calls {statistics.median(rates['raw']):.1f}: "
         f"{statistics.median(ratios):.3f} of them (turns {', '.join(f'{r:.3f}' for r in ratios)}; "
-        f"{n_groups} groups, {len(calls)} calls, {n_tokens:,} tokens, the same texts; loading "
-        "counts on both sides)"
+        f"{n_groups} groups, {len(calls)} calls and {n_told:,} tokens a turn, {n_same} of "
+        f"{n_texts} texts the same; loading counts on both sides)"
     )
 
 

@@ -20,7 +20,7 @@ from test_batch_finding import Lengths
 
 from commonweal import Agreement, find_agreement
 from commonweal.batch.behind import hashes_behind
-from commonweal.batch.cluster import _check_room
+from commonweal.batch.cluster import _check_room, _start
 from commonweal.batch.reading import read_groups
 from commonweal.batch.running import run_batch
 from commonweal.batch.working import Workers
@@ -287,6 +287,25 @@ def test_a_worker_for_which_no_node_has_room_is_refused_at_once():
             _check_room(ray, threads, gpus, wait_seconds=0)
     threading.Timer(0.2, lambda: nodes[2].update(Alive=True)).start()
     _check_room(ray, 4, 1.0, wait_seconds=20)  # it joins meanwhile
+
+
+def test_a_ray_that_does_not_start_is_started_again_and_then_told():
+    for n_failures in (0, 2, 3):
+        left, ended = [RuntimeError("The current node timed out\nduring startup.")] * n_failures, []
+
+        def init(left=left, **_):
+            if left:
+                raise left.pop()
+
+        ray = SimpleNamespace(init=init, shutdown=lambda ended=ended: ended.append(1))
+        if n_failures < 3:
+            _start(ray, 2, {})
+        else:
+            with pytest.raises(
+                EngineError, match=r"Ray does not start .* timed out during startup"
+            ):
+                _start(ray, 2, {})
+        assert len(ended) == n_failures
 
 
 @pytest.mark.parametrize(

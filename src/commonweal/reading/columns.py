@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 OPINION = (
     *("opinion", "opinions", "your opinion", "text", "answer", "response", "comment", "statement"),
@@ -34,6 +35,7 @@ GROUP = (
 """Names of the column that tells many groups in one table apart."""
 
 
+@lru_cache(maxsize=4096)  # each row of a file has the same names
 def plain(name: str) -> str:
     """A name in small letters, without accents and punctuation.
 
