@@ -38,10 +38,10 @@ class Asking:
 
         def ask(call: ModelCall) -> Result:
             try:
-                said = engine.generate(call.prompts, seeds=call.seeds, sampling=call.sampling)
+                answers = engine.generate(call.prompts, seeds=call.seeds, sampling=call.sampling)
             except CommonwealError as error:
                 return error
-            return json.dumps([asdict(completions[0]) for completions in said])
+            return json.dumps([asdict(completions[0]) for completions in answers])
 
         return ask
 
@@ -52,8 +52,8 @@ def asking(model: str, workers: Workers) -> AskAll:
     def ask_all(
         calls: Iterable[tuple[str, ModelCall]],
     ) -> Generator[tuple[str, list[Completion]], None, None]:
-        found = workers.results(Asking(model), calls, models=[model], n_calls=N_PROMPTS)
-        with closing(found) as results:
+        arriving = workers.results(Asking(model), calls, models=[model], n_calls=N_PROMPTS)
+        with closing(arriving) as results:
             for (key, _), result in results:
                 if isinstance(result, CommonwealError):
                     raise result

@@ -42,8 +42,8 @@ def hashes_behind(given: Mapping[str, Any]) -> dict[str, str]:
         parts["reward"].append(_calibration(str(engine)))
     return {
         f"{name}_sha256": hashlib.sha256("".join(known).encode()).hexdigest()
-        for name, found in parts.items()
-        if (known := [each for each in found if each])
+        for name, hashes in parts.items()
+        if (known := [each for each in hashes if each])
     }
 
 

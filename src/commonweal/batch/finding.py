@@ -69,11 +69,11 @@ def find_agreements(
         raise InputError(f"workers is {workers}, expected at least 1")
     given = {"policy": policy, "model": model, "reward": reward, **options}
     kept = None if folder is None else Kept(Path(folder), asked_for(given))
-    found: list[Agreement | CommonwealError | None] = [
+    agreements: list[Agreement | CommonwealError | None] = [
         None if kept is None else kept.get(kept.key(each)) for each in asked
     ]
-    missing = [place for place, result in enumerate(found) if result is None]
-    for place, result in enumerate(found):
+    missing = [place for place, result in enumerate(agreements) if result is None]
+    for place, result in enumerate(agreements):
         if result is not None and on_done is not None:
             on_done(place, result)
     if missing:
@@ -87,10 +87,10 @@ def find_agreements(
 
         with closing(in_threads(find, missing, workers)) as results:
             for place, result in results:
-                found[place] = result
+                agreements[place] = result
                 if on_done is not None:
                     on_done(place, result)
-    return [result for result in found if result is not None]
+    return [result for result in agreements if result is not None]
 
 
 def finder(

@@ -45,8 +45,8 @@ class Kept:
     def get(self, key: str) -> Agreement | None:
         """The result that was kept; None where there is none, or none that can be read."""
         try:
-            told = json.loads(self._file(key).read_text(encoding="utf-8"))
-            return Agreement.from_dict(told)
+            fields = json.loads(self._file(key).read_text(encoding="utf-8"))
+            return Agreement.from_dict(fields)
         except (OSError, ValueError, AttributeError, CommonwealError):  # [] has no fields
             return None
 
@@ -86,8 +86,8 @@ def asked_for(given: Mapping[str, Any]) -> dict[str, Any]:
     given = {name: value for name, value in given.items() if name not in _NOT_ASKED}
     plain = (str, int, float, bool, type(None))
     for name, value in given.items():
-        whole = value if isinstance(value, (list, tuple)) else [value]
-        if not all(isinstance(each, plain) for each in whole):
+        members = value if isinstance(value, (list, tuple)) else [value]
+        if not all(isinstance(each, plain) for each in members):
             raise InputError(
                 f"{name} is an object, and the folder keeps results under names made from plain "
                 f"values; give {name} by name, or no folder"

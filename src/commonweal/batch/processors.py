@@ -36,7 +36,7 @@ def computing_with(n: int) -> Iterator[None]:
 
 def _claimed(processors: list[int], n: int, held: ExitStack) -> list[int]:
     """The first ``n`` that nobody has; where there are too few, some that others have, too."""
-    found: list[int] = []
+    claimed: list[int] = []
     for each in processors:
         lock = FileLock(Path(tempfile.gettempdir()) / f"commonweal-processor-{each}.lock")
         try:
@@ -44,7 +44,7 @@ def _claimed(processors: list[int], n: int, held: ExitStack) -> list[int]:
         except (Timeout, OSError):  # another worker's, or another user's
             continue
         held.callback(lock.release)
-        found.append(each)
-        if len(found) == n:
-            return found
-    return [*found, *(each for each in processors if each not in found)][:n]
+        claimed.append(each)
+        if len(claimed) == n:
+            return claimed
+    return [*claimed, *(each for each in processors if each not in claimed)][:n]

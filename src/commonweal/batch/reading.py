@@ -100,22 +100,22 @@ def read_groups(path: str | Path, *, say: Callable[[str], None] = lambda _: None
     """
     path = Path(path)
     if path.is_dir():
-        found = list(_dataset(path) if (path / MANIFEST).is_file() else _folder(path, say))
+        groups = list(_dataset(path) if (path / MANIFEST).is_file() else _folder(path, say))
     elif not path.is_file():
         raise InputError(f"no file or folder {path}{near_path(path)}; expected {EXPECTED}")
     else:
-        found = list(_grouped(_records(path)))
-    if not found:
+        groups = list(_grouped(_records(path)))
+    if not groups:
         raise InputError(f"{path}: there are no groups; expected {EXPECTED}")
     seen: dict[str, str] = {}
-    for each in found:
+    for each in groups:
         if each.name in seen:
             raise InputError(
                 f"{each.place}: the group {each.name!r} stands in {seen[each.name]} already; "
                 "expected a name of its own for each group"
             )
         seen[each.name] = each.place
-    return found
+    return groups
 
 
 def _folder(folder: Path, say: Callable[[str], None]) -> Iterator[Given]:
@@ -279,9 +279,9 @@ def _field(record: Mapping[str, Any], names: Iterable[str]) -> tuple[str, Any] |
 
 def _group_columns(record: Mapping[str, Any]) -> dict[str, str]:
     """The fields that may tell groups apart, the likeliest first."""
-    found = [key for key in record if plain(str(key)) in _GROUP_NAMES]
-    found.sort(key=lambda key: _GROUP_NAMES.index(plain(str(key))))
-    return {key: "" if record[key] is None else str(record[key]) for key in found}
+    columns = [key for key in record if plain(str(key)) in _GROUP_NAMES]
+    columns.sort(key=lambda key: _GROUP_NAMES.index(plain(str(key))))
+    return {key: "" if record[key] is None else str(record[key]) for key in columns}
 
 
 def _is_whole(record: Mapping[str, Any], *, is_first: bool = False) -> bool:
@@ -289,8 +289,10 @@ def _is_whole(record: Mapping[str, Any], *, is_first: bool = False) -> bool:
 
     A null may be either: where no row came before it, it is a group's that has none.
     """
-    found = _field(record, OPINIONS)
-    if found is not None and (isinstance(found[1], list | dict) or (found[1] is None and is_first)):
+    opinions = _field(record, OPINIONS)
+    if opinions is not None and (
+        isinstance(opinions[1], list | dict) or (opinions[1] is None and is_first)
+    ):
         return True
     return not _field(record, OPINION)
 
@@ -300,9 +302,9 @@ def _named(record: Any, otherwise: str) -> tuple[Any, str]:
     if not isinstance(record, dict):
         return record, otherwise
     record = {key: value for key, value in record.items() if value is not None}
-    if (found := _field(record, ("id", *GROUP, "name"))) is None:
+    if (id_field := _field(record, ("id", *GROUP, "name"))) is None:
         return record, otherwise
-    return {key: value for key, value in record.items() if key != found[0]}, str(found[1])
+    return {key: value for key, value in record.items() if key != id_field[0]}, str(id_field[1])
 
 
 def _or_why(read: Callable[[], Group]) -> Group | InputError:

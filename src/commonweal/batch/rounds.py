@@ -43,7 +43,7 @@ def write_rounds(
         name: [] for name in ("rounds", "opinions", "candidates", "predictions")
     }
     before: About | None = None
-    for given, group, found in results:
+    for given, group, result in results:
         known: Mapping[str, Any] = {}
         rows: Mapping[str, Mapping[str, Any]] = {}
         if given.origin is not None:
@@ -54,8 +54,8 @@ def write_rounds(
             else _person(given.name, each.id)
             for each in group.opinions
         }
-        counts[found.outcome.value] += 1
-        name, question = given.name, found.question
+        counts[result.outcome.value] += 1
+        name, question = given.name, result.question
         tables["rounds"].append(
             {
                 **known,
@@ -77,11 +77,11 @@ def write_rounds(
             }
             for each in group.opinions
         ]
-        tables["candidates"] += candidate_rows(name, found)
-        model = found.provenance["reward_model"]
+        tables["candidates"] += candidate_rows(name, result)
+        model = result.provenance["reward_model"]
         tables["predictions"] += [
             {**row, "participant_id": people[row["participant_id"]], "reward_model": model}
-            for row in prediction_rows(name, found)
+            for row in prediction_rows(name, result)
         ]
     about = About(
         name=source,

@@ -138,7 +138,7 @@ def run_batch(
         n_done, why = len(before), dict[str, CommonwealError]()
         if on_done is not None:
             on_done(n_done, len(tasks))
-        for key, result in _found(given, missing, workers):
+        for key, result in _fresh(given, missing, workers):
             n_done += 1
             if isinstance(result, str):
                 _claim(out, asked)
@@ -151,20 +151,20 @@ def run_batch(
         return _finish(groups, kept, before, why, out, asked, source, len(missing) - len(why))
 
 
-def _found(
+def _fresh(
     given: Mapping[str, Any], missing: Sequence[Task], workers: Workers
 ) -> Generator[tuple[str, Result], None, None]:
     """The name of each task and its result, as it comes; ends where an engine fails on and on."""
     if not missing:
         return
     n_failed = 0
-    found = workers.results(
+    by_workers = workers.results(
         FindingAgreement(given, workers.n_tries),
         missing,
         models=(given["model"], given["reward"]),
         n_calls=given.get("n_candidates") or N_CANDIDATES,
     )
-    with closing(found) as results:
+    with closing(by_workers) as results:
         for (key, _), result in results:
             n_failed = n_failed + 1 if isinstance(result, EngineError) else 0
             if n_failed >= FAILED_IN_A_ROW:

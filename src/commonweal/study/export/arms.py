@@ -27,21 +27,21 @@ def arms_as_written(config: StudyConfig, provenances: Iterable[Mapping[str, Any]
         config: the study.
         provenances: of each round, arm by arm, as its writer told it.
     """
-    told = list(provenances)
+    kept = list(provenances)
     arms = []
     for arm in config.arms:
         if arm.plan == "opinions":
             arms.append(Arm(HUMAN, HUMAN))
             continue
-        made = [each[arm.name] for each in told if arm.name in each]
-        model = _seen(made, "model") or arm.model
+        of_arm = [each[arm.name] for each in kept if arm.name in each]
+        model = _seen(of_arm, "model") or arm.model
         is_stock = model == STOCK
         arms.append(
             Arm(
                 f"{arm.name} ({STOCK})" if is_stock else arm.name,
-                _writer(arm) or _seen(made, "policy") or arm.policy,
+                _writer(arm) or _seen(of_arm, "policy") or arm.policy,
                 model,
-                _seen(made, "reward_model") or ("" if arm.reward == NO_REWARD else arm.reward),
+                _seen(of_arm, "reward_model") or ("" if arm.reward == NO_REWARD else arm.reward),
                 _rule(arm),
                 arm.candidates,
             )
@@ -55,9 +55,9 @@ def _writer(arm: ArmConfig) -> str:
     return "" if named.is_path else named.writer
 
 
-def _seen(made: Iterable[Mapping[str, Any]], what: str) -> str:
+def _seen(provenances: Iterable[Mapping[str, Any]], what: str) -> str:
     """What was told of it in the rounds; several, where it was not the same in all."""
-    values = {str(each[what]) for each in made if each.get(what) is not None}
+    values = {str(each[what]) for each in provenances if each.get(what) is not None}
     return " or ".join(sorted(values))
 
 

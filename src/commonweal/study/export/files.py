@@ -74,9 +74,9 @@ def _workbook(dataset: Dataset, tables: dict[str, pl.DataFrame]) -> bytes:
     options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
     with xlsxwriter.Workbook(out, options) as book:
         about = book.add_worksheet("about")
-        told = [("study", dataset.about.name), ("people", dataset.about.people)]
-        told += [(each, str(n)) for step in dataset.about.steps for each, n in step.counts.items()]
-        for at, line in enumerate(told):
+        facts = [("study", dataset.about.name), ("people", dataset.about.people)]
+        facts += [(each, str(n)) for step in dataset.about.steps for each, n in step.counts.items()]
+        for at, line in enumerate(facts):
             about.write_row(at, 0, line)
         for name, table in tables.items():
             if table.height > MAX_ROWS:

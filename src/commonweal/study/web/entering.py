@@ -33,17 +33,17 @@ def consent_text(config: StudyConfig, request: PageRequest, kind: str) -> tuple[
     """(Everything that the person is told before they agree, the words that they agree with)."""
     if kind == "quick":
         asked = "\n\n".join(question.text for question in config.questions)
-        told, agreed = (
+        text, agreed = (
             request.translate("quick.information", question=asked),
             request.translate("quick.agree"),
         )
-        told += "\n\n" + request.translate(f"quick.kept_{request.app.kept}", n=KEPT_DAYS)
+        text += "\n\n" + request.translate(f"quick.kept_{request.app.kept}", n=KEPT_DAYS)
     else:
         n = config.rounds.count
         questions = request.translate(
             "consent.one_question" if n == 1 else "consent.some_questions", n=n
         )
-        told = request.translate(
+        text = request.translate(
             "consent.information",
             title=config.title,
             n_questions=questions,
@@ -53,14 +53,14 @@ def consent_text(config: StudyConfig, request: PageRequest, kind: str) -> tuple[
         )
         agreed = request.translate("consent.agree")
     if kind == "quick" or config.rounds.revise:
-        told += "\n\n" + request.translate("consent.revise")
+        text += "\n\n" + request.translate("consent.revise")
     if config.rounds.minority:
-        told += "\n\n" + request.translate("consent.minority")
+        text += "\n\n" + request.translate("consent.minority")
     if config.group.minimum < SMALL:
-        told += "\n\n" + request.translate("consent.small_group", n=SMALL)
+        text += "\n\n" + request.translate("consent.small_group", n=SMALL)
     if config.contact:
-        told += "\n\n" + request.translate("consent.contact", contact=config.contact)
-    return told, agreed
+        text += "\n\n" + request.translate("consent.contact", contact=config.contact)
+    return text, agreed
 
 
 def consent_page(

@@ -90,8 +90,8 @@ def _beside(t: Translate, outcome: RoundOutcome) -> list[str]:
     if outcome.minority is not None:
         lines += [*_of_minority(t, outcome), ""]
     if outcome.shared:
-        told = [each.statement.text for each in outcome.shared]
-        lines += [t("result.shared") + ":", *told, t("result.shared_text"), ""]
+        texts = [each.statement.text for each in outcome.shared]
+        lines += [t("result.shared") + ":", *texts, t("result.shared_text"), ""]
     return lines
 
 
@@ -168,8 +168,8 @@ def _cells(one: RoundOutcome, rated: RatedStatement, place: int) -> list[str]:
 
 def _theirs(outcome: RoundOutcome, text: str) -> list[str]:
     """The row of the minority's sentence, which nobody rates."""
-    told = [outcome.row.question, str(outcome.row.revision), text, *map(_yes, (0, 0, 0, 1))]
-    return [*told, *[""] * (len(COLUMNS) - len(told))]
+    cells = [outcome.row.question, str(outcome.row.revision), text, *map(_yes, (0, 0, 0, 1))]
+    return [*cells, *[""] * (len(COLUMNS) - len(cells))]
 
 
 def _yes(value: object) -> str:

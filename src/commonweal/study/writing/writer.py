@@ -101,8 +101,8 @@ class EngineWriter:
             return written_by(task, self._policy(task.arm), reward, on_progress=self.on_progress)
         shown = [each for each in about.critiques if each.participant_id not in task.omit]
         policy, cut = revising_policy(about.statement.text, shown, model)
-        made = written_by(task, policy, reward, on_progress=self.on_progress)
-        return replace(made, notes=(*cut, *made.notes))
+        written = written_by(task, policy, reward, on_progress=self.on_progress)
+        return replace(written, notes=(*cut, *written.notes))
 
     def try_out(self, arm: ArmConfig) -> str:
         """What the arm's language model answers to one short question; its reward model is asked

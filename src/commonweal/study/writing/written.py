@@ -114,7 +114,7 @@ def opinions_of(task: Task) -> ArmOutput:
     shared = [opinion for opinion in task.opinions if opinion.id not in task.omit]
     if not shared:
         raise InputError("every opinion is held back; there is none to show to the others")
-    made = Selection(
+    selection = Selection(
         question=Question(task.question),
         opinions=task.opinions,
         omitted=tuple(task.omit),
@@ -127,7 +127,7 @@ def opinions_of(task: Task) -> ArmOutput:
         timings_seconds={},
         provenance={},
     )
-    return ArmOutput((made.picked([None] * len(shared)),), (), {})
+    return ArmOutput((selection.picked([None] * len(shared)),), (), {})
 
 
 def _all(task: Task, policy: Policy, on_progress: Progress | None) -> ArmOutput:
@@ -139,7 +139,7 @@ def _all(task: Task, policy: Policy, on_progress: Progress | None) -> ArmOutput:
         rules=(None,) * task.arm.shown,
         seed=(task.seed,),
     )
-    (made,) = select(
+    (selection,) = select(
         question,
         everybody,
         [wanted],
@@ -147,8 +147,8 @@ def _all(task: Task, policy: Policy, on_progress: Progress | None) -> ArmOutput:
         reward=None,
         on_progress=on_progress or no_progress,
     )
-    told = {**made.provenance, "timings_seconds": made.timings_seconds}
-    return ArmOutput((made,), (*notes, *made.notes), told)
+    provenance = {**selection.provenance, "timings_seconds": selection.timings_seconds}
+    return ArmOutput((selection,), (*notes, *selection.notes), provenance)
 
 
 def _best(
@@ -231,8 +231,8 @@ def _revised(
         raise GenerationError(
             "no revision can be shown to the group; try again, or another model", revised.rejections
         )
-    told = {**revised.provenance, "timings_seconds": revised.timings_seconds}
-    return ArmOutput((revised,), (*notes, *revised.notes), told)
+    provenance = {**revised.provenance, "timings_seconds": revised.timings_seconds}
+    return ArmOutput((revised,), (*notes, *revised.notes), provenance)
 
 
 def _of_minority(
@@ -240,7 +240,7 @@ def _of_minority(
 ) -> ArmOutput:
     """Sentences of those who disagree, from their opinions, picked for them alone."""
     question = Question(task.question)
-    made = written_for(
+    selection = written_for(
         question,
         task.opinions,
         policy=policy,
@@ -249,8 +249,8 @@ def _of_minority(
         seed=task.seed,
         on_progress=on_progress,
     )
-    told = {**made.provenance, "timings_seconds": made.timings_seconds}
-    return ArmOutput((made,), made.notes, told)
+    provenance = {**selection.provenance, "timings_seconds": selection.timings_seconds}
+    return ArmOutput((selection,), selection.notes, provenance)
 
 
 def _standing(
