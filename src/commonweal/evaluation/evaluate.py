@@ -106,9 +106,9 @@ class Evaluation:
             *("key", "title", "value", "low", "high", "n", "unit", "n_groups", "p_value"),
             *("says", "unavailable"),
         )
-        found = [(section.key, each) for section in self.sections for each in section.figures]
-        columns: dict[str, list[Any]] = {"section": [key for key, _ in found]}
-        columns |= {name: [getattr(each, name) for _, each in found] for name in names}
+        metrics = [(section.key, each) for section in self.sections for each in section.figures]
+        columns: dict[str, list[Any]] = {"section": [key for key, _ in metrics]}
+        columns |= {name: [getattr(each, name) for _, each in metrics] for name in names}
         return frame_of(columns, kind)
 
     def plot(self, section: str = "win_rates") -> Plot:
@@ -136,7 +136,7 @@ def plots(evaluation: Evaluation) -> dict[str, list[Plot]]:
     canvas = Canvas(evaluation.about.people)
     with canvas.style():
         drawn = {section.key: section.plots(canvas) for section in evaluation.sections}
-    return {key: made for key, made in drawn.items() if made}
+    return {key: plotted for key, plotted in drawn.items() if plotted}
 
 
 def headlines(evaluation: Evaluation) -> list[Metric[Subject]]:
@@ -179,15 +179,15 @@ def evaluate(
             their library is not installed.
     """
     dataset, notes = repaired(dataset)
-    told = [note for step in dataset.about.steps for note in step.options.get(NOTES, ())]
+    notes_of_data = [note for step in dataset.about.steps for note in step.options.get(NOTES, ())]
     dataset, revised = apart(dataset)
     reliable = drop_unreliable(dataset, threshold=threshold)
-    found = rated(reliable)
-    baseline = _checked_baseline(found, baseline)
-    drawn = drawing(reliable, found, n_resamples, seed)
+    of_raters = rated(reliable)
+    baseline = _checked_baseline(of_raters, baseline)
+    drawn = drawing(reliable, of_raters, n_resamples, seed)
     models = reward_models(reliable)
-    selector = _selector(reliable, found, models)
-    best = _best_policy(found, baseline)
+    selector = _selector(reliable, of_raters, models)
+    best = _best_policy(of_raters, baseline)
     parts: list[Callable[[], Section]] = [
         lambda: drawn.section(lambda rated, resampler: win_rates(rated, resampler, baseline)),
         lambda: drawn.section(divisiveness),
@@ -195,14 +195,14 @@ def evaluate(
         lambda: effects(
             reliable,
             baseline,
-            pairs_of(found, baseline),
+            pairs_of(of_raters, baseline),
             sample_mixed_models=sample_mixed_models,
             seed=seed,
             on_progress=on_progress,
         ),
         lambda: drawn.section(against_human_opinions),
         lambda: drawn.section(exclusion),
-        lambda: raters(dataset, found, drawn.resampler, threshold=threshold),
+        lambda: raters(dataset, of_raters, drawn.resampler, threshold=threshold),
         lambda: drawn.section(lambda rated, resampler: reward_model(reliable, rated, resampler)),
         lambda: drawn.section(
             lambda rated, resampler: welfare_compared(rated, selector, resampler)
@@ -222,7 +222,7 @@ def evaluate(
     return Evaluation(
         dataset.about,
         tuple(sections),
-        dict(_counts(reliable, found))
+        dict(_counts(reliable, of_raters))
         | ({"rounds that revise": revised.rounds.height} if revised.rounds.height else {}),
         {
             "baseline": baseline or "none",
@@ -232,53 +232,53 @@ def evaluate(
             "reward model that selects": selector.reward_model if selector else "none",
             "commonweal version": __version__,
         },
-        (*told, *notes, *([drawn.note] if drawn.note else [])),
-        rounds_shown(reliable, found),
-        tuple(arm for name, arm in arms_of(dataset.about).items() if name in found.policies),
+        (*notes_of_data, *notes, *([drawn.note] if drawn.note else [])),
+        rounds_shown(reliable, of_raters),
+        tuple(arm for name, arm in arms_of(dataset.about).items() if name in of_raters.policies),
     )
 
 
-def _checked_baseline(found: Rated, baseline: str | None) -> str | None:
+def _checked_baseline(rated: Rated, baseline: str | None) -> str | None:
     if baseline is None:
-        return default_baseline(found)
-    if baseline not in found.machine_policies:
-        there = ", ".join(found.machine_policies) or "no policy: all statements are people's"
+        return default_baseline(rated)
+    if baseline not in rated.machine_policies:
+        there = ", ".join(rated.machine_policies) or "no policy: all statements are people's"
         raise InputError(f"no statement that was shown is by {baseline!r}; expected one of {there}")
     return baseline
 
 
-def _selector(dataset: Dataset, found: Rated, models: list[str]) -> Predicted | None:
+def _selector(dataset: Dataset, rated: Rated, models: list[str]) -> Predicted | None:
     """What the reward model with the most predictions expects; None without calibrated ones."""
     for name in models:
-        one = predicted(dataset, found, name)
+        one = predicted(dataset, rated, name)
         if len(one.round):
             return one
     return None
 
 
-def _best_policy(found: Rated, baseline: str | None) -> str | None:
+def _best_policy(rated: Rated, baseline: str | None) -> str | None:
     """The policy with the highest mean agreement, the baseline left out."""
-    values = found.by_round("mean")
+    values = rated.by_round("mean")
     known = ~np.isnan(values)
     means = {
         name: float(values[known[:, i], i].mean())
-        for i, name in enumerate(found.policies)
-        if name in found.machine_policies and name != baseline and known[:, i].any()
+        for i, name in enumerate(rated.policies)
+        if name in rated.machine_policies and name != baseline and known[:, i].any()
     }
     return max(means, key=lambda name: means[name]) if means else None
 
 
-def _counts(dataset: Dataset, found: Rated) -> Iterator[tuple[str, int]]:
-    yield "groups", found.n_groups
-    yield "rounds", len(found.round_ids)
+def _counts(dataset: Dataset, rated: Rated) -> Iterator[tuple[str, int]]:
+    yield "groups", rated.n_groups
+    yield "rounds", len(rated.round_ids)
     yield "questions", dataset.rounds["question_id"].n_unique()
-    yield "people who rated", len(found.person_ids)
-    groups = found.person_rounds.group
-    who = found.cell_person[np.unique(found.person_rounds.cell, return_index=True)[1]]
+    yield "people who rated", len(rated.person_ids)
+    groups = rated.person_rounds.group
+    who = rated.cell_person[np.unique(rated.person_rounds.cell, return_index=True)[1]]
     sizes = np.bincount(np.unique(np.stack([groups, who]), axis=1)[0])
     yield "people who rated, smallest group", int(sizes[sizes > 0].min())
     yield "people who rated, largest group", int(sizes.max())
-    yield "statements shown", len(found.words)
-    yield from found.counts.items()
+    yield "statements shown", len(rated.words)
+    yield from rated.counts.items()
     for step in dataset.about.steps[-1:]:
         yield from ((name, n) for name, n in step.counts.items() if name.startswith("people: "))

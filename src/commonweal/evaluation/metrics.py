@@ -34,7 +34,7 @@ def counted(n: int, unit: str) -> str:
         ('1,200 rounds', '1 person in a round that was not even')
     """
     if n == 1:
-        unit = _COUNTED.sub(lambda found: found[2] or "person", unit, count=1)
+        unit = _COUNTED.sub(lambda match: match[2] or "person", unit, count=1)
         unit = unit.replace(" were ", " was ")
     return f"{n:,} {unit}"
 
@@ -73,10 +73,10 @@ class Subject:
 
     def as_text(self) -> dict[str, str]:
         """The fields by name, as text."""
-        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {
             name: f"{value:g}" if isinstance(value, float) else str(value)
-            for name, value in found.items()
+            for name, value in values.items()
             if name not in self.unsaid and value is not None
         }
 

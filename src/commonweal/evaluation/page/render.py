@@ -73,26 +73,26 @@ def render_page(evaluation: Evaluation) -> str:
 def _terms(figures: Iterable[Metric[Subject]]) -> list[Term]:
     """The words in these figures that need one, and their meaning."""
     there = [one for one in figures if one.value is not None]
-    found = list(dict.fromkeys(term for one in there for term in one.subject.terms))
+    terms = list(dict.fromkeys(term for one in there for term in one.subject.terms))
     floors = {f"{one.n_groups} groups: {one.p_value:.3f}" for one in there if one.p_is_floor}
     if floors:
-        found.append(
+        terms.append(
             (
                 "p ≤",
                 "all resamples lie on one side of 0; so few groups can show no smaller p "
                 f"({'; '.join(sorted(floors))})",
             )
         )
-    return found
+    return terms
 
 
 def _by_reason(evaluation: Evaluation) -> dict[str, list[str]]:
     """Why figures are missing, to the titles of those that are."""
-    found: dict[str, list[str]] = {}
+    titles: dict[str, list[str]] = {}
     for figure in evaluation.figures.values():
         if figure.value is None:
-            found.setdefault(figure.says, []).append(figure.title)
-    return found
+            titles.setdefault(figure.says, []).append(figure.title)
+    return titles
 
 
 def _common_reasons(evaluation: Evaluation) -> dict[str, int]:
@@ -138,7 +138,7 @@ def as_json(evaluation: Evaluation) -> str:
 
 
 def _as_data(section: Section) -> dict[str, Any]:
-    found = {name: getattr(section, name) for name in ("key", "title", "source", "rule")}
+    data = {name: getattr(section, name) for name in ("key", "title", "source", "rule")}
     tables = [
         {
             "title": table.title,
@@ -148,13 +148,13 @@ def _as_data(section: Section) -> dict[str, Any]:
         }
         for table in section.tables
     ]
-    return found | {"tables": tables, "extra": section.extra}
+    return data | {"tables": tables, "extra": section.extra}
 
 
 def _metric_as_data(one: Metric[Subject]) -> dict[str, Any]:
-    found = {"key": one.key} | {name: getattr(one, name) for name in _BEFORE_OF} | {"of": one.of}
-    found["published"] = asdict(one.published) if one.published else None
-    return found | {name: getattr(one, name) for name in _AFTER_OF}
+    data = {"key": one.key} | {name: getattr(one, name) for name in _BEFORE_OF} | {"of": one.of}
+    data["published"] = asdict(one.published) if one.published else None
+    return data | {name: getattr(one, name) for name in _AFTER_OF}
 
 
 _BEFORE_OF = ("title", "kind", "value", "low", "high", "n", "unit", "n_groups", "says")

@@ -282,7 +282,7 @@ def _rated_position(
         .join(people.with_row_index("person"), on="participant_id")
         .select("round_id", pl.col("person").cast(pl.Int64), there=True)
     )
-    found = (
+    rows = (
         cells.select("statement", "person")
         .join(
             candidates.select(pl.col("statement").cast(pl.Int64), "round_id"),
@@ -292,7 +292,7 @@ def _rated_position(
         )
         .join(who, on=["round_id", "person"], how="left", maintain_order="left")
     )
-    return found["there"].fill_null(value=False).to_numpy()
+    return rows["there"].fill_null(value=False).to_numpy()
 
 
 def _included(
@@ -317,12 +317,12 @@ def _included(
     )
     wrote = wrote.select("statement", "person", wrote=pl.lit(0, pl.Int8))
     key = ["statement", "person"]
-    found = (
+    rows = (
         cells.select(key)
         .join(wrote, on=key, how="left", maintain_order="left")
         .join(seen, on=key, how="left", maintain_order="left")
     )
-    return found.select(pl.coalesce("seen", "wrote", pl.lit(-1, pl.Int8))).to_series().to_numpy()
+    return rows.select(pl.coalesce("seen", "wrote", pl.lit(-1, pl.Int8))).to_series().to_numpy()
 
 
 # ------------------------------------------------------------------------------------ arithmetic
@@ -367,13 +367,13 @@ def won(signs: FloatArray) -> FloatArray:
     return np.where(np.abs(signs) == 1, (signs == 1).astype(np.float64), np.nan)
 
 
-def _person_rounds(found: Rated) -> PersonRounds:
-    n_people = int(found.cell_person.max(initial=-1)) + 1
-    items, cell = np.unique(found.cell_round * n_people + found.cell_person, return_inverse=True)
-    n_policies = len(found.policies)
+def _person_rounds(rated: Rated) -> PersonRounds:
+    n_people = int(rated.cell_person.max(initial=-1)) + 1
+    items, cell = np.unique(rated.cell_round * n_people + rated.cell_person, return_inverse=True)
+    n_policies = len(rated.policies)
     shape = (len(items), n_policies)
-    item = cell * n_policies + found.statement_policy[found.cell_statement]
-    words = np.where(np.isnan(found.agreement), np.nan, found.words[found.cell_statement])
+    item = cell * n_policies + rated.statement_policy[rated.cell_statement]
+    words = np.where(np.isnan(rated.agreement), np.nan, rated.words[rated.cell_statement])
 
     def table(values: FloatArray, statistic: str) -> FloatArray:
         return over_people(values, item, shape[0] * shape[1], statistic).reshape(shape)
@@ -382,9 +382,9 @@ def _person_rounds(found: Rated) -> PersonRounds:
     return PersonRounds(
         cell=cell.astype(np.int64),
         round=in_round,
-        group=found.round_group[in_round],
-        mean=table(found.agreement, "mean"),
-        best=table(found.agreement, "max"),
+        group=rated.round_group[in_round],
+        mean=table(rated.agreement, "mean"),
+        best=table(rated.agreement, "max"),
         words=table(words, "mean"),
-        quality=table(found.quality, "mean"),
+        quality=table(rated.quality, "mean"),
     )

@@ -69,26 +69,26 @@ class Round:
         if not rated:
             return ("Nobody rated a statement.",)
         best = rated[0]
-        found = [
+        sentences = [
             f"{best.says} with the statement that was rated highest ({best.policy})"
             + (": it is unanimous." if best.agree == best.n else ".")
         ]
         if self.position is not None and self.position.n:
             smaller = min(self.position.agree, self.position.disagree)
             if not smaller:
-                found.append("Nobody was on the other side of the position statement.")
+                sentences.append("Nobody was on the other side of the position statement.")
             else:
-                found.append(
+                sentences.append(
                     f"The position statement divided the group, {self.position.agree} for it and "
                     f"{self.position.disagree} against; this statement has {best.agree} for it "
                     f"and {best.disagree} against."
                 )
         if sum(one.agree > one.n / 2 for one in rated) == 0:
-            found.append("No statement has more than half of those who rated it in favour.")
-        return tuple(found)
+            sentences.append("No statement has more than half of those who rated it in favour.")
+        return tuple(sentences)
 
 
-def rounds_shown(dataset: Dataset, found: Rated) -> tuple[Round, ...]:
+def rounds_shown(dataset: Dataset, rated: Rated) -> tuple[Round, ...]:
     """The first ``MOST_ROUNDS`` rounds, by name, with all that was rated in them."""
     texts = {
         (row["round_id"], row["candidate_id"]): row["text"]
@@ -97,22 +97,22 @@ def rounds_shown(dataset: Dataset, found: Rated) -> tuple[Round, ...]:
         )
     }
     rounds = {row["round_id"]: row for row in dataset.rounds.iter_rows(named=True)}
-    neutral, n = found.about.scale.neutral, len(found.words)
+    neutral, n = rated.about.scale.neutral, len(rated.words)
 
     def people(where: np.ndarray) -> np.ndarray:
-        return np.bincount(found.cell_statement[where], minlength=n)
+        return np.bincount(rated.cell_statement[where], minlength=n)
 
-    agreement = found.agreement
+    agreement = rated.agreement
     counts = (
         people(agreement > neutral),
         people(agreement == neutral),
         people(agreement < neutral),
     )
     sides = _position_ratings(dataset)
-    mean = np.nan_to_num(found.group_agreement["mean"], nan=-np.inf)
+    mean = np.nan_to_num(rated.group_agreement["mean"], nan=-np.inf)
     shown = []
-    for r, round_id in enumerate(found.round_ids[:MOST_ROUNDS]):
-        mine = np.flatnonzero(found.statement_round == r)
+    for r, round_id in enumerate(rated.round_ids[:MOST_ROUNDS]):
+        mine = np.flatnonzero(rated.statement_round == r)
         mine = mine[np.argsort(-mean[mine], kind="stable")]
         row = rounds[round_id]
         shown.append(
@@ -122,12 +122,12 @@ def rounds_shown(dataset: Dataset, found: Rated) -> tuple[Round, ...]:
                 _position(row["position_statement"], sides.get(round_id, ()), neutral),
                 tuple(
                     Statement(
-                        texts[round_id, found.statement_ids[s]],
-                        found.policies[found.statement_policy[s]],
+                        texts[round_id, rated.statement_ids[s]],
+                        rated.policies[rated.statement_policy[s]],
                         int(counts[0][s]),
                         int(counts[1][s]),
                         int(counts[2][s]),
-                        _ratings(agreement[found.cell_statement == s]),
+                        _ratings(agreement[rated.cell_statement == s]),
                     )
                     for s in mine
                 ),
@@ -141,8 +141,10 @@ def _ratings(values: FloatArray) -> tuple[float, ...]:
 
 
 def _position_ratings(dataset: Dataset) -> dict[str, tuple[float, ...]]:
-    found = dataset.position_ratings.drop_nulls("agreement").group_by("round_id").agg("agreement")
-    return {name: tuple(map(float, ratings)) for name, ratings in found.iter_rows()}
+    of_rounds = (
+        dataset.position_ratings.drop_nulls("agreement").group_by("round_id").agg("agreement")
+    )
+    return {name: tuple(map(float, ratings)) for name, ratings in of_rounds.iter_rows()}
 
 
 def _position(text: str | None, ratings: tuple[float, ...], neutral: float) -> Statement | None:

@@ -91,30 +91,30 @@ def kl_bound(n: int) -> float:
     return math.log(n) - (n - 1) / n
 
 
-def best_of_n(rated: Rated, found: Predicted | None, resampler: Resampler) -> Section:
+def best_of_n(rated: Rated, predicted: Predicted | None, resampler: Resampler) -> Section:
     """Realised welfare and win rate of the best of n by people's ratings, and the predicted one.
 
     Args:
         rated: the rounds.
-        found: the predictions of the reward model that selects; None without any.
+        predicted: the predictions of the reward model that selects; None without any.
         resampler: of its groups.
     """
     realised: list[Metric[Subject]] = []
     wins: list[Metric[BestOfWinRate]] = []
     own: list[Metric[BestOf]] = []
-    if found is not None:
+    if predicted is not None:
         for policy, alpha in product(rated.machine_policies, CRITERIA):
-            by_people = _of_policy(rated, found, policy, alpha, by_people=True)
+            by_people = _of_policy(rated, predicted, policy, alpha, by_people=True)
             says = "of the group's ratings of it"
             realised += _expected(by_people, rated, resampler, policy, alpha, "realised", says)
             wins += _wins(by_people, rated, resampler, policy, alpha)
-            by_model = _of_policy(rated, found, policy, alpha, by_people=False)
-            says = f"of the ratings that {found.reward_model}, which selects, expects"
+            by_model = _of_policy(rated, predicted, policy, alpha, by_people=False)
+            says = f"of the ratings that {predicted.reward_model}, which selects, expects"
             own += _expected(by_model, rated, resampler, policy, alpha, "predicted", says)
     if not realised:
         reason = (
             "the dataset holds no calibrated predictions, so nothing could have been picked"
-            if found is None
+            if predicted is None
             else "no policy has rounds with two candidates that have predictions and ratings"
         )
         realised = [Whole("best_of_n").unavailable("Best of n", reason)]
@@ -148,7 +148,7 @@ def best_of_n(rated: Rated, found: Predicted | None, resampler: Resampler) -> Se
                 "choice. It must rise with n, whether or not people agree more.",
             )
         )
-    by_whom = f" Selected by {found.reward_model}." if found else ""
+    by_whom = f" Selected by {predicted.reward_model}." if predicted else ""
     return Section(
         "best_of_n",
         "Best of n",
@@ -233,17 +233,17 @@ def ranked(
 
 
 def _of_policy(
-    rated: Rated, found: Predicted, policy: str, alpha: float, *, by_people: bool
+    rated: Rated, predicted: Predicted, policy: str, alpha: float, *, by_people: bool
 ) -> dict[int, tuple[IntArray, FloatArray]]:
     """``ranked`` for this policy, in rounds with at least the median number of candidates."""
-    welfare = found.welfare(alpha)
-    mine = np.array([name == policy for name in found.policy], dtype=bool) & ~np.isnan(welfare)
+    welfare = predicted.welfare(alpha)
+    mine = np.array([name == policy for name in predicted.policy], dtype=bool) & ~np.isnan(welfare)
     values = welfare
     if by_people:
         statistic = rated.group_agreement[CRITERIA[alpha][1]]
-        values = np.where(found.statement >= 0, statistic[found.statement], np.nan)
+        values = np.where(predicted.statement >= 0, statistic[predicted.statement], np.nan)
         mine &= ~np.isnan(values)
-    by_size = ranked(welfare[mine], values[mine], found.round[mine])
+    by_size = ranked(welfare[mine], values[mine], predicted.round[mine])
     counts = np.concatenate(
         [np.full(len(rounds), n) for n, (rounds, _) in by_size.items()] or [np.zeros(1, int)]
     )
@@ -350,9 +350,9 @@ def _curves(canvas: Canvas, metrics: Sequence[Metric[BestOf]]) -> Plot:
     for ax, statistic, title in zip(axes, ("mean", "min"), ("Mean", "Minimum"), strict=True):
         for kind, style in zip(kinds, ("-", ":"), strict=True):
             wanted = kind[0], statistic
-            found = [one for one in metrics if (one.subject.by, one.subject.statistic) == wanted]
-            for i, policy in enumerate(dict.fromkeys(one.subject.policy for one in found)):
-                mine = [one for one in found if one.subject.policy == policy]
+            chosen = [one for one in metrics if (one.subject.by, one.subject.statistic) == wanted]
+            for i, policy in enumerate(dict.fromkeys(one.subject.policy for one in chosen)):
+                mine = [one for one in chosen if one.subject.policy == policy]
                 ax.plot(
                     [one.subject.n for one in mine],
                     [one.value or 0.0 for one in mine],

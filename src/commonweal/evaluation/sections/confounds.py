@@ -274,16 +274,16 @@ def _divisive(rated: Rated, resampler: Resampler, control: Control) -> list[Metr
 
     if reason := nothing_divisive(rated):
         return neither(reason)
-    found = sides(rated)
-    values = control.values[found.statement]
+    sides_taken = sides(rated)
+    values = control.values[sides_taken.statement]
     metrics: list[Metric[Subject]] = []
     if control.key == "length":
         metrics += _at_zero(
             resampler,
             control,
-            x=(values - rated.position_words[found.round])[:, None],
-            y=found.is_less[:, None],
-            group=found.group,
+            x=(values - rated.position_words[sides_taken.round])[:, None],
+            y=sides_taken.is_less[:, None],
+            group=sides_taken.group,
             subjects=[AtEqual("less_divisive", ALL, control.key)],
             unit="candidates in divisive rounds",
             at="at the position statement's length",
@@ -303,28 +303,30 @@ def _divisive(rated: Rated, resampler: Resampler, control: Control) -> list[Metr
             "policies, and there is one"
         )
     columns = np.array([rated.policies.index(name) for name in names])
-    mine = found.policy[:, None] == columns
+    mine = sides_taken.policy[:, None] == columns
     at = f"at average {control.title}"
     metrics += _at_zero(
         resampler,
         control,
         x=np.where(mine, _centred(values)[:, None], np.nan),
-        y=np.where(mine, found.is_less[:, None], np.nan),
-        group=found.group,
+        y=np.where(mine, sides_taken.is_less[:, None], np.nan),
+        group=sides_taken.group,
         subjects=[AtEqual("less_divisive", name, control.key) for name in names],
         unit="candidates in divisive rounds",
         at=at,
     )
     # A policy's candidates of a round together: their mean, and whether some one is unanimous.
-    of_round = rated.over_policies(values, found.statement)[:, columns]
+    of_round = rated.over_policies(values, sides_taken.statement)[:, columns]
     n_rounds = len(rated.round_ids)
-    n_out = by_group(found.left_out.policy[:, None] == columns, found.left_out.round, n_rounds)
-    asked = (by_group(mine, found.round, n_rounds) > 0) & (n_out == 0)
+    n_out = by_group(
+        sides_taken.left_out.policy[:, None] == columns, sides_taken.left_out.round, n_rounds
+    )
+    asked = (by_group(mine, sides_taken.round, n_rounds) > 0) & (n_out == 0)
     return metrics + _at_zero(
         resampler,
         control,
         x=_centred(np.where(asked, of_round, np.nan)),
-        y=np.where(asked, reached_by(rated, found, mine), np.nan),
+        y=np.where(asked, reached_by(rated, sides_taken, mine), np.nan),
         group=rated.round_group,
         subjects=[AtEqual("unanimous", name, control.key) for name in names],
         unit="divisive rounds",

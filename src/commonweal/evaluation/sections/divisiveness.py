@@ -188,19 +188,19 @@ def divisiveness(rated: Rated, resampler: Resampler) -> Section:
             )
         )
         return Section(*section, (Table("Less divisive, and unanimous", missing),))
-    found = sides(rated)
+    sides_taken = sides(rated)
     names = [ALL, *rated.machine_policies]
     index = [-1, *(rated.policies.index(name) for name in rated.machine_policies)]
 
     def of_each(policy: IntArray) -> BoolArray:
         return np.stack([(policy == i) | (i < 0) for i in index], axis=1)
 
-    of = _Of(names, of_each(found.policy), of_each(found.left_out.policy))
+    of = _Of(names, of_each(sides_taken.policy), of_each(sides_taken.left_out.policy))
     return Section(
         *section,
         (
-            _less(resampler, found, of),
-            _unanimous(rated, resampler, found, of),
+            _less(resampler, sides_taken, of),
+            _unanimous(rated, resampler, sides_taken, of),
             Table(
                 "Unanimous, by other rules",
                 tuple(
@@ -217,8 +217,8 @@ def divisiveness(rated: Rated, resampler: Resampler) -> Section:
             "n_rounds_divisive": int((rated.is_divisive == 1).sum()),
             "n_rounds_not_divisive": int((rated.is_divisive == 0).sum()),
             "n_rounds_unknown": int(np.isnan(rated.is_divisive).sum()),
-            "n_candidates_complete": len(found.round),
-            "n_candidates_left_out": len(found.left_out.round),
+            "n_candidates_complete": len(sides_taken.round),
+            "n_candidates_left_out": len(sides_taken.left_out.round),
         },
         draw=_plots,
     )
@@ -226,8 +226,8 @@ def divisiveness(rated: Rated, resampler: Resampler) -> Section:
 
 def _plots(section: Section, canvas: Canvas) -> list[Plot | None]:
     def panel(what: str) -> list[Point]:
-        found = section.having(InDivisiveRounds)
-        kept = [one for one in found if one.subject.what == what and not one.subject.rule]
+        metrics = section.having(InDivisiveRounds)
+        kept = [one for one in metrics if one.subject.what == what and not one.subject.rule]
         return points(kept, lambda of: of.policy, lambda _: "these rounds")
 
     return [
@@ -266,10 +266,10 @@ def nothing_divisive(rated: Rated) -> str:
     return ""
 
 
-def _less(resampler: Resampler, found: Sides, of: _Of) -> Table:
-    less = np.where(of.mine, found.is_less[:, None], np.nan)
-    agrees = np.where(less == 1, found.agrees[:, None], np.nan)
-    means = resampler.means(np.concatenate([less, agrees], axis=1), found.group)
+def _less(resampler: Resampler, sides_taken: Sides, of: _Of) -> Table:
+    less = np.where(of.mine, sides_taken.is_less[:, None], np.nan)
+    agrees = np.where(less == 1, sides_taken.agrees[:, None], np.nan)
+    means = resampler.means(np.concatenate([less, agrees], axis=1), sides_taken.group)
     metrics: list[Metric[InDivisiveRounds]] = []
     n_outs = of.out.sum(axis=0).tolist()
     for name, (estimate, n), n_out in zip(of.names, means, n_outs, strict=False):
@@ -331,30 +331,33 @@ def _other_rules(rated: Rated) -> Iterator[tuple[str, Rated, Sides]]:
         yield rule, other, sides(other)
 
 
-def _unanimous(rated: Rated, resampler: Resampler, found: Sides, of: _Of) -> Table:
+def _unanimous(rated: Rated, resampler: Resampler, sides_taken: Sides, of: _Of) -> Table:
     n_rounds = len(rated.round_ids)
-    complete = by_group(of.mine, found.round, n_rounds)
-    asked = (complete > 0) & (by_group(of.out, found.left_out.round, n_rounds) == 0)
+    complete = by_group(of.mine, sides_taken.round, n_rounds)
+    asked = (complete > 0) & (by_group(of.out, sides_taken.left_out.round, n_rounds) == 0)
     per_round = ", ".join(
         f"{name} {complete[asked[:, i], i].mean() if asked[:, i].any() else 0:.1f}"
         for i, name in enumerate(of.names)
     )
     return Table(
         "Divisive rounds with a unanimous candidate",
-        tuple(_of_each_policy(rated, resampler, found, of)),
+        tuple(_of_each_policy(rated, resampler, sides_taken, of)),
         "The more candidates a round has, and the fewer people, the easier one is unanimous. "
         f"Candidates a round here: {per_round}.",
     )
 
 
 def _of_each_policy(
-    rated: Rated, resampler: Resampler, found: Sides, of: _Of, rule: str = ""
+    rated: Rated, resampler: Resampler, sides_taken: Sides, of: _Of, rule: str = ""
 ) -> list[Metric[InDivisiveRounds]]:
     n_rounds = len(rated.round_ids)
-    complete, reached = by_group(of.mine, found.round, n_rounds), reached_by(rated, found, of.mine)
+    complete, reached = (
+        by_group(of.mine, sides_taken.round, n_rounds),
+        reached_by(rated, sides_taken, of.mine),
+    )
     incomplete, may_be = (
-        by_group(where, found.left_out.round, n_rounds)
-        for where in (of.out, of.out * found.left_out.may_be_unanimous[:, None])
+        by_group(where, sides_taken.left_out.round, n_rounds)
+        for where in (of.out, of.out * sides_taken.left_out.may_be_unanimous[:, None])
     )
     asked = (complete > 0) & (incomplete == 0)
     there = complete + incomplete > 0
@@ -404,10 +407,10 @@ def _of_each_policy(
     return metrics
 
 
-def reached_by(rated: Rated, found: Sides, mine: BoolArray) -> BoolArray:
+def reached_by(rated: Rated, sides_taken: Sides, mine: BoolArray) -> BoolArray:
     """Whether some complete candidate of these is unanimous, bool [R, n_sets of candidates]."""
-    unanimous = mine * found.is_unanimous[:, None]
-    result: BoolArray = by_group(unanimous, found.round, len(rated.round_ids)) > 0
+    unanimous = mine * sides_taken.is_unanimous[:, None]
+    result: BoolArray = by_group(unanimous, sides_taken.round, len(rated.round_ids)) > 0
     return result
 
 

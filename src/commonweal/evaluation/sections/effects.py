@@ -143,8 +143,8 @@ def _plots(section: Section, canvas: Canvas) -> list[Plot | None]:
         return f"{of.policy} over {of.baseline}"
 
     def panel(outcome: Outcome) -> list[Point]:
-        found = [one for one in section.having(Added) if one.subject.outcome == outcome]
-        return points(found, pair, lambda of: "at equal length" if of.equal_length else "as it is")
+        added = [one for one in section.having(Added) if one.subject.outcome == outcome]
+        return points(added, pair, lambda of: "at equal length" if of.equal_length else "as it is")
 
     words = {"logistic": "agreeing (logistic)", "ordinal": "a higher rating (ordinal)"}
     mixed = points(section.having(LogOdds), pair, lambda of: words[of.kind])
@@ -167,16 +167,16 @@ def _other_pairs(
 ) -> list[Metric[Subject]]:
     """The pairs without the baseline; those that cannot be estimated are left out."""
     wanted = [pair for pair in pairs if baseline not in pair]
-    found: list[Metric[Subject]] = []
+    metrics: list[Metric[Subject]] = []
     for outcome in OUTCOMES:
         for second in dict.fromkeys(pair.second for pair in wanted):
             firsts = {pair.first for pair in wanted if pair.second == second}
-            found += [
+            metrics += [
                 replace(one, subject=replace(of, is_other=True))
                 for one in _fast(dataset, second, outcome, control_length=False)
                 if isinstance(of := one.subject, Added) and of.policy in firsts
             ]
-    return found
+    return metrics
 
 
 FEW = "the groups are too few, or too much alike, to estimate an error from"
@@ -185,16 +185,16 @@ FEW = "the groups are too few, or too much alike, to estimate an error from"
 def _fast(
     dataset: Dataset, baseline: str | None, outcome: Outcome, *, control_length: bool
 ) -> list[Metric[Subject]]:
-    whole = Whole(f"effect/{outcome}" + ("/equal_length" if control_length else ""))
+    subject = Whole(f"effect/{outcome}" + ("/equal_length" if control_length else ""))
     title = f"{outcome.capitalize()}" + (", at equal length" if control_length else "")
     if baseline is None:
-        return [whole.unavailable(title, "no statement was written by a policy")]
+        return [subject.unavailable(title, "no statement was written by a policy")]
     try:
-        found = policy_effects(
+        effects = policy_effects(
             dataset, outcome=outcome, baseline=baseline, control_length=control_length
         )
     except InputError as error:
-        return [whole.unavailable(title, str(error))]
+        return [subject.unavailable(title, str(error))]
     kind: Shown = "share" if outcome == "agrees" else "points"
     what = {
         "agreement": "points of agreement",
@@ -213,13 +213,13 @@ def _fast(
             effect.estimate,
             effect.low if is_known else None,
             effect.high if is_known else None,
-            found.n_ratings,
+            effects.n_ratings,
             "people times statements",
-            found.n_groups,
+            effects.n_groups,
             says.replace(VALUE, shown(effect.estimate, kind).removesuffix(" %")),
             p_value=effect.p_value if is_known else None,
             no_interval="" if is_known else FEW,
-            warning=" ".join(found.warnings),
+            warning=" ".join(effects.warnings),
         )
 
     metrics = [
@@ -230,12 +230,12 @@ def _fast(
             f"A statement of {effect.name} adds {VALUE} {what} over one of {baseline}{at}, for the "
             "same person in the same round.",
         )
-        for effect in found.effects
+        for effect in effects.effects
     ]
-    if found.length is not None:
+    if effects.length is not None:
         metrics.append(
             one(
-                found.length,
+                effects.length,
                 AddedByLength("length", outcome, baseline, control_length),
                 f"10 more words, {outcome}",
                 f"10 more words add {VALUE} {what}, whatever the policy.",

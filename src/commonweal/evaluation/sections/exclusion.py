@@ -83,12 +83,12 @@ def exclusion(rated: Rated, resampler: Resampler) -> Section:
 
 
 def _plots(section: Section, canvas: Canvas) -> list[Plot | None]:
-    found = points(
+    drawn = points(
         section.having(Inclusion), lambda of: of.outcome, lambda of: of.policy or "all policies"
     )
     return [
         canvas.forest(
-            [("Included minus excluded, points", found)],
+            [("Included minus excluded, points", drawn)],
             "How much higher people rate candidates that were written with their opinion.",
             reference=0,
         )
@@ -151,8 +151,8 @@ def _table(rated: Rated, resampler: Resampler) -> Table:
 def _left_some_out(rated: Rated) -> list[str]:
     """The policies with a candidate that did not see the opinion of somebody who rated it."""
     there = np.unique(rated.statement_policy[rated.cell_statement[rated.included == 0]])
-    found = [rated.policies[i] for i in there]
-    return [name for name in rated.machine_policies if name in found]
+    names = [rated.policies[i] for i in there]
+    return [name for name in rated.machine_policies if name in names]
 
 
 def _says(of: Inclusion) -> str:

@@ -84,18 +84,18 @@ def _plots(section: Section, canvas: Canvas) -> list[Plot | None]:
     """Groups needed by win rate."""
     from matplotlib.ticker import LogLocator, ScalarFormatter
 
-    found = section.having(GroupsNeeded)
+    metrics = section.having(GroupsNeeded)
     words = {"pilot": "these rounds as the pilot", "assumed": "assumptions alone"}
     figure, (ax,) = canvas.axes(6)
     for i, (source, label) in enumerate(words.items()):
-        mine = [one for one in found if one.subject.source == source]
+        mine = [one for one in metrics if one.subject.source == source]
         if mine:
             x = [one.subject.win_rate for one in mine]
             y = [one.value or 0.0 for one in mine]
             ax.plot(x, y, marker=MARKERS[i], color=COLOURS[i], label=label)
             for at, groups in zip(x, y, strict=True):
                 ax.annotate(f"{groups:.0f}", (at, groups), (4, 4), textcoords="offset points")
-    ax.set_xticks(sorted({one.subject.win_rate for one in found}))
+    ax.set_xticks(sorted({one.subject.win_rate for one in metrics}))
     ax.set_yscale("log")
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.yaxis.set_major_formatter(ScalarFormatter())
@@ -116,7 +116,7 @@ def _metrics(
         title = f"Groups for a win rate of {rate:.0%}"
         of = GroupsNeeded(rate, source)
         try:
-            found = groups_needed(
+            power = groups_needed(
                 groups, win_rate=rate, target=POWER, n_simulations=N_SIMULATIONS, seed=seed
             )
         except InputError as error:
@@ -127,15 +127,15 @@ def _metrics(
                 of,
                 title,
                 "count",
-                found.n_groups,
-                found.n_groups_low,
-                found.n_groups_high,
-                found.n_simulations,
+                power.n_groups,
+                power.n_groups_low,
+                power.n_groups_high,
+                power.n_simulations,
                 "simulated studies a size",
                 (groups.n_pilot_groups or 0) if isinstance(groups, GroupOutcomes) else 0,
-                f"A study with {found.n_groups:,} groups has a chance of {POWER:.0%} to tell a "
+                f"A study with {power.n_groups:,} groups has a chance of {POWER:.0%} to tell a "
                 f"true win rate of {rate:.0%} from a coin toss.",
-                warning=" ".join(found.warnings),
+                warning=" ".join(power.warnings),
             )
         )
     return tuple(metrics)

@@ -124,14 +124,14 @@ def _section(tables: tuple[Table, ...]) -> Section:
 
 
 def _plots(section: Section, canvas: Canvas) -> list[Plot | None]:
-    found = points(
+    drawn = points(
         section.having(AboveOpinions),
         lambda of: of.policy + ("" if of.rounds == "all" else f", {PARTS[of.rounds]}"),
         lambda of: _WHAT[of.comparison][0],
     )
     return [
         canvas.forest(
-            [("Candidates rated above the others' opinions", found)],
+            [("Candidates rated above the others' opinions", drawn)],
             "How often a person rates a policy's candidates above what the others wrote.",
             reference=0.5,
             limits=(0, 1),

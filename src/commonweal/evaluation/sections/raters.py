@@ -105,10 +105,10 @@ def raters(
 
 
 def _plots(section: Section, canvas: Canvas) -> list[Plot | None]:
-    found = [*section.having(Kappa), *section.having(Alpha)]
+    metrics = [*section.having(Kappa), *section.having(Alpha)]
     return [
         canvas.forest(
-            [("Kappa or alpha", [Point(one.title, "these rounds", one) for one in found])],
+            [("Kappa or alpha", [Point(one.title, "these rounds", one) for one in metrics])],
             "Reliability within raters (kappa) and between raters (Krippendorff's alpha).",
             reference=0,
         )

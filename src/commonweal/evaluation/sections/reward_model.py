@@ -123,7 +123,7 @@ def judged(dataset: Dataset, rated: Rated, reward_model: str) -> Judged:
             "rating": rated.agreement,
         }
     ).filter(pl.col("rating").is_not_nan())
-    found = (
+    rows = (
         dataset.predictions.filter(pl.col("reward_model") == reward_model)
         .join(statement_index(rated), on=["round_id", "candidate_id"])
         .join(
@@ -135,11 +135,11 @@ def judged(dataset: Dataset, rated: Rated, reward_model: str) -> Judged:
         .sort("person_round", "statement")
     )
     return Judged(
-        person_round=found["person_round"].to_numpy(),
-        statement=found["statement"].to_numpy(),
-        rating=found["rating"].to_numpy(),
-        reward=found["reward"].to_numpy(),
-        expected=found["expected_rating"].fill_null(np.nan).to_numpy(),
+        person_round=rows["person_round"].to_numpy(),
+        statement=rows["statement"].to_numpy(),
+        rating=rows["rating"].to_numpy(),
+        reward=rows["reward"].to_numpy(),
+        expected=rows["expected_rating"].fill_null(np.nan).to_numpy(),
     )
 
 
@@ -147,9 +147,9 @@ def reward_model(dataset: Dataset, rated: Rated, resampler: Resampler) -> Sectio
     """Accuracy and calibration of each reward model that made predictions."""
     tables: list[Table] = []
     for name in reward_models(dataset):
-        found = judged(dataset, rated, name)
-        tables.append(_accuracies(found, name, rated, resampler))
-        tables.append(_calibration(found, name, rated, resampler))
+        cells = judged(dataset, rated, name)
+        tables.append(_accuracies(cells, name, rated, resampler))
+        tables.append(_calibration(cells, name, rated, resampler))
     if not tables:
         reason = "the dataset holds no predictions of a reward model"
         keys = (
@@ -223,9 +223,9 @@ def _calibration_curve(canvas: Canvas, bins: Sequence[Metric[CalibrationBin]]) -
 # -------------------------------------------------------------------------------------- accuracy
 
 
-def _accuracies(found: Judged, name: str, rated: Rated, resampler: Resampler) -> Table:
-    rating = Cells(found.person_round, found.statement, found.reward, found.rating)
-    answers = replace(rating, answer=sign(found.rating - rated.about.scale.neutral))
+def _accuracies(cells: Judged, name: str, rated: Rated, resampler: Resampler) -> Table:
+    rating = Cells(cells.person_round, cells.statement, cells.reward, cells.rating)
+    answers = replace(rating, answer=sign(cells.rating - rated.about.scale.neutral))
     n_rounds = len(rated.round_ids)
     by_round = [
         shares.by_round(rated.person_rounds.round, n_rounds)
@@ -295,9 +295,9 @@ def _accuracies(found: Judged, name: str, rated: Rated, resampler: Resampler) ->
 # ----------------------------------------------------------------------------------- calibration
 
 
-def _calibration(found: Judged, name: str, rated: Rated, resampler: Resampler) -> Table:
+def _calibration(cells: Judged, name: str, rated: Rated, resampler: Resampler) -> Table:
     title = f"Calibration of {name}"
-    known = ~np.isnan(found.expected)
+    known = ~np.isnan(cells.expected)
     if not known.any():
         reason = f"{name} has no calibrated predictions of what was rated"
         missing = tuple(
@@ -306,8 +306,8 @@ def _calibration(found: Judged, name: str, rated: Rated, resampler: Resampler) -
         )
         return Table(title, missing)
     scale = rated.about.scale
-    expected, rating = found.expected[known], scale.seven_points(found.rating[known])
-    rounds = rated.person_rounds.round[found.person_round[known]]
+    expected, rating = cells.expected[known], scale.seven_points(cells.rating[known])
+    rounds = rated.person_rounds.round[cells.person_round[known]]
     bin_of = bins(expected)
     sums = by_group(
         terms(expected, rating, round_weights(rounds), bin_of),

@@ -85,16 +85,16 @@ class Alike(_Welfare):
         return f"welfare/{self.measure}/{self.alpha:g}"
 
 
-def welfare_compared(rated: Rated, found: Predicted | None, resampler: Resampler) -> Section:
+def welfare_compared(rated: Rated, predicted: Predicted | None, resampler: Resampler) -> Section:
     """Realised mean and minimum of what each alpha picks, and the ranks predicted and realised.
 
     Args:
         rated: the rounds.
-        found: the predictions of the reward model that selects; None without any.
+        predicted: the predictions of the reward model that selects; None without any.
         resampler: of its groups.
     """
     reference = _reference(rated, resampler)
-    if found is None:
+    if predicted is None:
         reason = "the dataset holds no calibrated predictions, so nothing could have been picked"
         missing = tuple(
             Whole(f"welfare/{key}").unavailable(title, reason)
@@ -102,8 +102,8 @@ def welfare_compared(rated: Rated, found: Predicted | None, resampler: Resampler
         )
         tables = [Table("What each welfare function picks", missing), reference]
     else:
-        tables = [*_picks(rated, found, resampler), reference]
-    by_whom = f" Selected by {found.reward_model}, graded by people." if found else ""
+        tables = [*_picks(rated, predicted, resampler), reference]
+    by_whom = f" Selected by {predicted.reward_model}, graded by people." if predicted else ""
     return Section(
         "welfare",
         "Welfare functions compared",
@@ -119,9 +119,9 @@ def welfare_compared(rated: Rated, found: Predicted | None, resampler: Resampler
 def _plots(section: Section, canvas: Canvas) -> list[Plot | None]:
     def panel(statistic: str) -> list[Point]:
         picked = [one for one in section.having(Realised) if not one.subject.is_difference]
-        found: list[Metric[Realised | ToGain]] = [*picked, *section.having(ToGain)]
+        metrics: list[Metric[Realised | ToGain]] = [*picked, *section.having(ToGain)]
         return points(
-            (one for one in found if one.subject.statistic == statistic),
+            (one for one in metrics if one.subject.statistic == statistic),
             lambda of: _TO_GAIN.get(of.welfare, of.welfare),
             lambda _: "these rounds",
         )
@@ -166,29 +166,29 @@ def _is_best(predicted: FloatArray, item_round: IntArray, n: int) -> BoolArray:
     return result
 
 
-def _candidates(rated: Rated, found: Predicted) -> tuple[IntArray, IntArray]:
+def _candidates(rated: Rated, predicted: Predicted) -> tuple[IntArray, IntArray]:
     """The candidates with predictions and ratings, in rounds with two or more.
 
     Returns:
         Their index in ``found`` and in ``rated``.
     """
     realised = rated.group_agreement["mean"]
-    index = np.flatnonzero(found.statement >= 0)
-    index = index[~np.isnan(realised[found.statement[index]])]
-    n_in_round = np.bincount(found.round[index], minlength=len(rated.round_ids))
-    index = index[n_in_round[found.round[index]] >= MIN_STATEMENTS]
-    return index, found.statement[index]
+    index = np.flatnonzero(predicted.statement >= 0)
+    index = index[~np.isnan(realised[predicted.statement[index]])]
+    n_in_round = np.bincount(predicted.round[index], minlength=len(rated.round_ids))
+    index = index[n_in_round[predicted.round[index]] >= MIN_STATEMENTS]
+    return index, predicted.statement[index]
 
 
-def _picks(rated: Rated, found: Predicted, resampler: Resampler) -> tuple[Table, ...]:
-    index, statement = _candidates(rated, found)
+def _picks(rated: Rated, predictions: Predicted, resampler: Resampler) -> tuple[Table, ...]:
+    index, statement = _candidates(rated, predictions)
     rounds = rated.statement_round[statement]
     n_rounds = len(rated.round_ids)
     low = rated.about.scale.low
     columns: dict[Realised | Alike, FloatArray] = {}
     for alpha in ALPHAS:
         name = welfare_name(alpha)
-        predicted = found.welfare(alpha)[index]
+        predicted = predictions.welfare(alpha)[index]
         for statistic in STATISTICS:
             ratings = rated.group_agreement[statistic][statement]
             columns[Realised(alpha, name, statistic)] = pick(predicted, ratings, rounds, n_rounds)
@@ -204,10 +204,10 @@ def _picks(rated: Rated, found: Predicted, resampler: Resampler) -> tuple[Table,
             mine = Realised(alpha, welfare_name(alpha), statistic)
             utilitarian = columns[Realised(ALPHAS[0], first, statistic)]
             columns[replace(mine, is_difference=True)] = columns[mine] - utilitarian
-    of_utilitarian = found.welfare(ALPHAS[0])[index]
+    of_utilitarian = predictions.welfare(ALPHAS[0])[index]
     for alpha in ALPHAS[1:]:
         name = welfare_name(alpha)
-        both = found.welfare(alpha)[index], of_utilitarian, rounds, n_rounds
+        both = predictions.welfare(alpha)[index], of_utilitarian, rounds, n_rounds
         columns[Alike("same_pick", alpha, name)] = same_pick(*both)
         columns[Alike("rank_correlation_with_utilitarian", alpha, name)] = rank_correlations(*both)
     means = resampler.means(np.stack(list(columns.values()), axis=1), rated.round_group)

@@ -103,16 +103,16 @@ class Pair(NamedTuple):
 
 def subsets(rated: Rated) -> list[Subset]:
     """All rounds, then those of each split, then the divisive ones and the others."""
-    found = [Subset("all", np.ones(len(rated.round_ids), dtype=bool))]
-    found += [
+    chosen = [Subset("all", np.ones(len(rated.round_ids), dtype=bool))]
+    chosen += [
         Subset(split, rated.round_split == split)
         for split in ("train", "iid_test", "ood_test")
         if (rated.round_split == split).any()
     ]
     if not np.isnan(rated.is_divisive).all():
-        found.append(Subset("divisive", rated.is_divisive == 1))
-        found.append(Subset("not_divisive", rated.is_divisive == 0))
-    return found
+        chosen.append(Subset("divisive", rated.is_divisive == 1))
+        chosen.append(Subset("not_divisive", rated.is_divisive == 0))
+    return chosen
 
 
 def in_brackets(part: str) -> str:
@@ -218,10 +218,10 @@ def _plots(section: Section, canvas: Canvas) -> list[Plot | None]:
     def pair(of: WinRate) -> str:
         return f"{of.policy} over {of.against}"
 
-    found = section.having(WinRate)
-    overall = [one for one in found if one.subject.rounds == "all"]
+    metrics = section.having(WinRate)
+    overall = [one for one in metrics if one.subject.rounds == "all"]
     by_part = [
-        one for one in found if one.subject.statistic == "mean" and one.subject.rounds != "all"
+        one for one in metrics if one.subject.statistic == "mean" and one.subject.rounds != "all"
     ]
     return [
         canvas.forest(
@@ -276,10 +276,10 @@ def _means(rated: Rated, resampler: Resampler) -> Table:
 def _of_rounds(
     rated: Rated, resampler: Resampler, pairs: Sequence[Pair], parts: Sequence[Subset]
 ) -> tuple[Metric[WinRate], ...]:
-    found: list[Metric[WinRate]] = []
+    metrics: list[Metric[WinRate]] = []
     for statistic, title in STATISTICS.items():
         signs = sign(pair_differences(rated, rated.by_round(statistic), pairs))
-        found += _metrics(
+        metrics += _metrics(
             of_parts(signs, [part.where for part in parts]),
             rated.round_group,
             resampler,
@@ -287,7 +287,7 @@ def _of_rounds(
             unit="rounds",
             what=f"a higher group {title} agreement",
         )
-    return tuple(found)
+    return tuple(metrics)
 
 
 def of_parts(signs: FloatArray, parts: Sequence[BoolArray]) -> FloatArray:
@@ -320,11 +320,11 @@ def _metrics(
 ) -> list[Metric[WinRate]]:
     """One for each column of signs [n_items, n_subjects]."""
     were = f"{unit} that were not even"
-    found = []
+    metrics = []
     n_evens = (signs == 0).sum(axis=0).tolist()
     means = resampler.means(won(signs), group)
     for of, (estimate, n), n_even in zip(subjects, means, n_evens, strict=True):
-        found.append(
+        metrics.append(
             metric(
                 estimate,
                 of,
@@ -341,4 +341,4 @@ def _metrics(
                 f"{of.against}",
             )
         )
-    return found
+    return metrics

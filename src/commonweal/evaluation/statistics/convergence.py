@@ -48,25 +48,25 @@ class Diagnostics:
 
     def problems(self) -> tuple[str, ...]:
         """Why the fit is not to be used, in sentences; none where it may be."""
-        found = []
+        problems = []
         # Written so that NaN, which a chain that never moved gives, is a problem too.
         if not self.max_r_hat <= MAX_R_HAT:
-            found.append(
+            problems.append(
                 f"R-hat of {self.worst} is {self.max_r_hat:.3f}, expected at most {MAX_R_HAT}: "
                 "the chains disagree"
             )
         for name, size in (("bulk", self.min_ess_bulk), ("tail", self.min_ess_tail)):
             if not size >= MIN_ESS:
-                found.append(
+                problems.append(
                     f"the smallest {name} effective sample size is {size:.0f}, expected at least "
                     f"{MIN_ESS}: too few independent draws"
                 )
         if self.n_divergent > MAX_DIVERGENT_SHARE * self.n_draws:
-            found.append(
+            problems.append(
                 f"{self.n_divergent} of {self.n_draws} draws diverged, expected at most "
                 f"{MAX_DIVERGENT_SHARE:.1%}: part of the posterior was not reached"
             )
-        return tuple(found)
+        return tuple(problems)
 
 
 class NotConvergedError(CommonwealError):

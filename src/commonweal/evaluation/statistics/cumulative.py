@@ -86,14 +86,14 @@ def fit_cumulative(y: IntArray, x: FloatArray, levels: Sequence[IntArray]) -> Fi
             model.restart()
             return first + _FAR
 
-    found = optimize.minimize(
+    fitted = optimize.minimize(
         minus,
         start,
         method="L-BFGS-B",
         bounds=[(np.log(_LEAST_SPREAD), np.log(_LARGEST_SPREAD))] * len(levels),
         options={"eps": _STEP, "ftol": _CLOSE_SPREADS, "gtol": 1e-2},
     )
-    spreads = np.exp(found.x)
+    spreads = np.exp(fitted.x)
     log_likelihood = model.restricted(spreads)
     n, n_fixed = model.n_thresholds, model.n_fixed
     columns = np.eye(model.n_parameters, n_fixed)

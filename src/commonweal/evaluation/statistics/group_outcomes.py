@@ -125,21 +125,21 @@ def pilot_groups(
     """
     if statistic not in ("mean", "min", "median"):
         raise InputError(f"the statistic is {statistic!r}, expected mean, min or median")
-    found = rated(dataset)
+    of_pilot = rated(dataset)
     for name in (policy, baseline):
-        if name not in found.policies:
+        if name not in of_pilot.policies:
             raise InputError(
-                f"no rated statement is by {name!r}; expected one of {', '.join(found.policies)}"
+                f"no rated statement is by {name!r}; expected one of {', '.join(of_pilot.policies)}"
             )
     if policy == baseline:
         raise InputError(f"the policy and the baseline are both {policy!r}; expected two policies")
-    by_policy = found.by_round(statistic)
-    ours, theirs = (by_policy[:, found.policies.index(name)] for name in (policy, baseline))
+    by_policy = of_pilot.by_round(statistic)
+    ours, theirs = (by_policy[:, of_pilot.policies.index(name)] for name in (policy, baseline))
     outcome = sign(ours - theirs)  # nan where one has no ratings
     counted = by_group(
         np.stack([outcome == 1, outcome == -1, ~np.isnan(outcome)], axis=1),
-        found.round_group,
-        found.n_groups,
+        of_pilot.round_group,
+        of_pilot.n_groups,
     )
     wins, losses, compared = counted[counted[:, 2] > 0].T
     if not (wins + losses).any():

@@ -154,8 +154,8 @@ class Ratings:
     def design(self) -> FloatArray:
         """The fixed effects of each rating's policy, float [n_ratings, n_policies - 1]."""
         index = {name: i for i, name in enumerate(self.policies)}
-        found: FloatArray = self.coding[[index[name] for name in self.rows["policy"]]]
-        return found
+        coded: FloatArray = self.coding[[index[name] for name in self.rows["policy"]]]
+        return coded
 
     @property
     def pairs(self) -> tuple[tuple[str, str, FloatArray], ...]:
@@ -266,9 +266,11 @@ def _same_levels(first: pl.Series, second: pl.Series) -> bool:
 def one_sided(rows: pl.DataFrame) -> list[str]:
     """The policies all of whose ratings are the lowest that there is, or all the highest."""
     lowest, highest = rows["outcome"].min(), rows["outcome"].max()
-    found = rows.group_by("policy").agg(low=pl.col("outcome").min(), high=pl.col("outcome").max())
+    extremes = rows.group_by("policy").agg(
+        low=pl.col("outcome").min(), high=pl.col("outcome").max()
+    )
     return (
-        found.filter((pl.col("high") == lowest) | (pl.col("low") == highest))["policy"]
+        extremes.filter((pl.col("high") == lowest) | (pl.col("low") == highest))["policy"]
         .sort()
         .to_list()
     )

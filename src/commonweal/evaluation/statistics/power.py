@@ -132,11 +132,11 @@ def groups_needed(
                 f"{target:.0%}; expected a larger difference from 0.5, or a lower power"
             )
         sizes = np.unique([max(MIN_CLUSTERS, round(guess * share)) for share in GRID])
-        found = []
+        powers = []
         for n_done, size in enumerate(sizes, start=1):
-            found.append(simulated_power(at_rate, int(size), n_simulations, rng))
+            powers.append(simulated_power(at_rate, int(size), n_simulations, rng))
             on_progress("simulate", n_done, len(sizes) + 1)
-        needed = float(_size_at(sizes, np.array(found)[None], n_simulations, target)[0])
+        needed = float(_size_at(sizes, np.array(powers)[None], n_simulations, target)[0])
         if needed <= sizes[-1] and (needed >= sizes[0] or sizes[0] == MIN_CLUSTERS):
             break
         guess = min(max(needed, guess / 4), guess * 4)
@@ -144,10 +144,10 @@ def groups_needed(
         raise InputError(
             f"no number of groups was found that gives a power of {target:.0%} at a win rate of "
             f"{win_rate}: the last tried were {sizes[0]} to {sizes[-1]} groups, with powers of "
-            f"{found[0]:.1%} to {found[-1]:.1%}. Studies whose groups all win have no interval; "
+            f"{powers[0]:.1%} to {powers[-1]:.1%}. Studies whose groups all win have no interval; "
             "expected a win rate further from 0 and 1"
         )
-    redrawn = rng.binomial(n_simulations, found, (2000, len(found))) / n_simulations
+    redrawn = rng.binomial(n_simulations, powers, (2000, len(powers))) / n_simulations
     low, high = np.quantile(_size_at(sizes, redrawn, n_simulations, target), [_TAIL, 1 - _TAIL])
     n_groups = max(MIN_CLUSTERS, math.ceil(needed))
     warnings = _warnings(at_rate, n_groups)
@@ -168,7 +168,7 @@ def groups_needed(
         n_groups_high=max(MIN_CLUSTERS, math.ceil(high)),
         table=tuple(
             PowerAt(int(size), power, *wilson(power, n_simulations))
-            for size, power in zip(sizes, found, strict=True)
+            for size, power in zip(sizes, powers, strict=True)
         ),
         false_alarms=false_alarms,
         n_simulations=n_simulations,
@@ -217,8 +217,8 @@ def detects(studies: FloatArray, wins: FloatArray, losses: FloatArray) -> BoolAr
     allowed = np.zeros(studies.shape[0])
     for n in np.unique(n_deciding[n_deciding >= MIN_CLUSTERS]):
         allowed[n_deciding == n] = tail(int(n))
-    found: BoolArray = (bootstrap_tail(studies, wins - losses) < allowed) & (highest > lowest)
-    return found
+    is_detected: BoolArray = (bootstrap_tail(studies, wins - losses) < allowed) & (highest > lowest)
+    return is_detected
 
 
 def bootstrap_tail(studies: FloatArray, steps: FloatArray) -> FloatArray:
@@ -308,17 +308,17 @@ def wilson(share: float, n: int) -> tuple[float, float]:
 
 
 def _warnings(groups: GroupOutcomes, n_groups: int) -> tuple[str, ...]:
-    found = []
+    warnings = []
     n_effective = 1 / float((groups.probability**2).sum())
     if groups.n_pilot_groups is not None and n_effective < FEW_GROUPS:
-        found.append(
+        warnings.append(
             f"Of the pilot's {groups.n_pilot_groups} groups, as many as {n_effective:.1f} carry "
             "weight at the win rate asked for: how much groups differ, and with it the number "
             "needed, is hardly known from so few."
         )
     if n_groups < FEW_GROUPS:
-        found.append(
+        warnings.append(
             f"With fewer than {FEW_GROUPS} groups an interval from resampling groups is rough: "
             "look at the false alarms, where they are known."
         )
-    return tuple(found)
+    return tuple(warnings)

@@ -140,13 +140,13 @@ def policy_effects(
     # Rounding may leave a variance of nothing below 0, or an error just above it.
     errors = np.sqrt(np.maximum(np.diag(covariance), 0.0))
     errors[errors <= NO_ERROR] = 0
-    found = _effects(names, estimates, errors, n_groups - 1)
-    effects = tuple(effect for effect in found if effect.name in policies)
+    effects_of_all = _effects(names, estimates, errors, n_groups - 1)
+    effects = tuple(effect for effect in effects_of_all if effect.name in policies)
     return PolicyEffects(
         outcome=outcome,
         baseline=baseline,
         effects=effects,
-        length=found[-1] if control_length else None,
+        length=effects_of_all[-1] if control_length else None,
         n_ratings=rows.height,
         n_missing=n_missing,
         n_people=rows["participant_id"].n_unique(),
@@ -208,17 +208,17 @@ def other_policies(rows: pl.DataFrame, baseline: str) -> tuple[str, ...]:
     Raises:
         InputError: the baseline has no ratings, or no other policy has.
     """
-    found = sorted(rows["policy"].unique().to_list())
-    if baseline not in found:
+    names = sorted(rows["policy"].unique().to_list())
+    if baseline not in names:
         raise InputError(
             f"no rated statement is by the baseline {baseline!r}; expected one of "
-            f"{', '.join(found) or 'no policy at all: nothing is rated'}"
+            f"{', '.join(names) or 'no policy at all: nothing is rated'}"
         )
-    if len(found) < 2:
+    if len(names) < 2:
         raise InputError(
             f"all rated statements are by {baseline!r}; an effect compares at least two policies"
         )
-    return tuple(name for name in found if name != baseline)
+    return tuple(name for name in names if name != baseline)
 
 
 # ----------------------------------------------------------------------------------- arithmetic

@@ -82,38 +82,38 @@ class Drawing:
         if self.by_question is None:
             return ""
         n, n_rounds = self.by_question.n_groups, len(self.rated.round_ids)
-        said = f"{n_rounds:,} rounds share {n:,} question{'s' if n != 1 else ''}"
+        shared = f"{n_rounds:,} rounds share {n:,} question{'s' if n != 1 else ''}"
         if n < MIN_CLUSTERS:
             return (
-                f"{said}: how far the figures would be others with other questions cannot be told "
-                "from so few, and no interval holds it."
+                f"{shared}: how far the figures would be others with other questions cannot be "
+                "told from so few, and no interval holds it."
             )
         return (
-            f"{said}: each interval holds what whole groups and whole questions add, drawn one "
+            f"{shared}: each interval holds what whole groups and whole questions add, drawn one "
             "and the other; those of raters and of regressions are of groups alone."
         )
 
 
-def drawing(dataset: Dataset, found: Rated, n_resamples: int, seed: int) -> Drawing:
+def drawing(dataset: Dataset, rated: Rated, n_resamples: int, seed: int) -> Drawing:
     """The resamplers of the rounds' groups, and of their questions where they repeat.
 
     Raises:
         InputError: too few resamples.
     """
-    resampler = Resampler(found.n_groups, n_resamples, np.random.default_rng(seed))
+    resampler = Resampler(rated.n_groups, n_resamples, np.random.default_rng(seed))
     question_of = dict(dataset.rounds.select("round_id", "question_id").iter_rows())
-    names, index = np.unique([question_of[one] for one in found.round_ids], return_inverse=True)
-    n_rounds = len(found.round_ids)
+    names, index = np.unique([question_of[one] for one in rated.round_ids], return_inverse=True)
+    n_rounds = len(rated.round_ids)
     if len(names) == n_rounds:
-        return Drawing(found, resampler)
+        return Drawing(rated, resampler)
     by_question = replace(
-        found, group_names=tuple(map(str, names)), round_group=index.astype(np.int64)
+        rated, group_names=tuple(map(str, names)), round_group=index.astype(np.int64)
     )
     by_round = replace(
-        found, group_names=found.round_ids, round_group=np.arange(n_rounds, dtype=np.int64)
+        rated, group_names=rated.round_ids, round_group=np.arange(n_rounds, dtype=np.int64)
     )
     return Drawing(
-        found,
+        rated,
         resampler,
         by_question,
         Resampler(len(names), n_resamples, np.random.default_rng([seed, 1])),
