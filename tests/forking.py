@@ -16,9 +16,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "src" / "commonweal"
-"""Every module of it is loaded but those that need torch: a process would else load them anew."""
+"""Every module of it is loaded, since a process would else load it anew, but those that need
+torch and what alembic runs.
+"""
 
-WITH_TORCH = ("training", "transformers_engine", "__main__")
+LEFT_OUT = ("training", "transformers_engine", "__main__", "migrations")
 
 LOADED = [
     *("pytest", "numpy", "polars", "openvino.opset13", "openvino_genai", "openvino_tokenizers"),
@@ -29,7 +31,7 @@ LOADED = [
     *(
         ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
         for path in sorted(PACKAGE.rglob("*.py"))
-        if not {*path.relative_to(PACKAGE).with_suffix("").parts}.intersection(WITH_TORCH)
+        if not {*path.relative_to(PACKAGE).with_suffix("").parts}.intersection(LEFT_OUT)
     ),
     *("study_making", "forking"),
 ]

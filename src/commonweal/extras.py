@@ -34,8 +34,8 @@ _MODULES = {
     "data": ("polars", "scipy", "threadpoolctl"),
     "plots": ("matplotlib",),
     "study": (
-        *("argon2", "limits", "psycopg", "segno", "sqlalchemy", "starlette", "uvicorn"),
-        "xlsxwriter",
+        *("alembic", "argon2", "limits", "psycopg", "segno", "sqlalchemy", "starlette"),
+        *("uvicorn", "xlsxwriter"),
     ),
     "scale": ("ray",),
     "train": ("accelerate", "datasets", "nncf", "peft", "torch", "transformers", "trl"),

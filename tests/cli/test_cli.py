@@ -61,6 +61,7 @@ COMMANDS = [
     ["study", "validate"],
     ["study", "export"],
     ["study", "invite"],
+    ["study", "migrate"],
     ["study", "new"],
     ["study", "quick"],
     ["study", "researcher"],

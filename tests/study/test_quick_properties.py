@@ -181,9 +181,7 @@ class Session(RuleBasedStateMachine):
 
 
 TestSession = Session.TestCase
-# Fewer while somebody waits, ten in CI.
-N_SESSIONS = min(10, settings.default.max_examples // 3)
-TestSession.settings = settings(max_examples=N_SESSIONS, stateful_step_count=25, deadline=None)
+TestSession.settings = settings(max_examples=10, stateful_step_count=25, deadline=None)
 
 
 class LongSession(Session):

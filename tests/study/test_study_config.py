@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -104,14 +106,13 @@ def test_a_study_is_not_changed_after_people_joined(tmp_path):
         place.store.open_study(small_study())
 
 
-def test_a_database_of_another_version_is_refused(tmp_path):
+def test_a_database_from_before_the_first_release_is_refused(tmp_path):
     url = f"sqlite:///{tmp_path}/study.db"
-    store = Store(url)
-    with store.write() as db:
-        from sqlalchemy import text
-
-        db.execute(text("UPDATE schema_info SET version = 0"))
-    with pytest.raises(InputError, match="has version 0"):
+    with closing(sqlite3.connect(tmp_path / "study.db")) as db:
+        db.execute("CREATE TABLE schema_info (version INTEGER PRIMARY KEY)")
+        db.execute("INSERT INTO schema_info VALUES (7)")
+        db.commit()
+    with pytest.raises(InputError, match="has version 7"):
         Store(url)
 
 

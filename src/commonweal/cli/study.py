@@ -235,6 +235,43 @@ def backup(
     typer.echo(f"Wrote {out}. Look into it: commonweal study export {out} --out FOLDER")
 
 
+@app.command(epilog="Example: commonweal study migrate buses")
+def migrate(
+    name: Annotated[
+        Path,
+        typer.Argument(
+            metavar="NAME", help="The study's folder, or the file from study quick --keep FILE."
+        ),
+    ],
+    database: Database = "",
+    dumped: Annotated[
+        bool, typer.Option("--dumped", help="There is a dump of the PostgreSQL database.")
+    ] = False,
+) -> None:
+    """Bring the database of an older version of commonweal up to this one.
+
+    Stop its servers first. An SQLite database is copied first, to a file beside it.
+    """
+    needs_extra()
+    from commonweal.errors import InputError
+    from commonweal.study.storage.folder import DATABASE
+    from commonweal.study.storage.migrating import migrate as migrated
+
+    path = name if name.is_file() else name / DATABASE
+    if not database and not path.is_file():
+        raise InputError(f"there is no database {path}; expected a study that was served")
+    done = migrated(database or f"sqlite:///{path}", has_dump=dumped)
+    if done.before == done.after:
+        typer.echo(f"The database has version {done.after} of the tables: nothing to do.")
+        return
+    typer.echo(f"The database had version {done.before} of the tables and now has {done.after}.")
+    if done.copy is not None:
+        typer.echo(
+            f"{done.copy} is the database from before. It keeps what people delete later: "
+            "remove it once all is well."
+        )
+
+
 def _opened(name: Path, database: str) -> Opened:
     needs_extra()
     from commonweal.study.storage.folder import open_folder

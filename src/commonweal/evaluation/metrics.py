@@ -196,7 +196,7 @@ class Metric(Generic[S_co]):
 
 
 @dataclass(frozen=True, slots=True)
-class MetricTable:
+class Table:
     """Metrics of one kind.
 
     Attributes:

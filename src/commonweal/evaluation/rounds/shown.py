@@ -17,7 +17,7 @@ MOST_ROUNDS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class ShownStatement:
+class Statement:
     """One statement: its text, what wrote it, and how many agree, are neutral, disagree.
 
     ``ratings`` are one a person, the mean of their passes, the highest first.
@@ -54,13 +54,13 @@ class ShownStatement:
 
 
 @dataclass(frozen=True, slots=True)
-class ShownRound:
+class Round:
     """One round: question, group, position statement (None without), statements, best first."""
 
     question: str
     group: str
-    position: ShownStatement | None
-    statements: tuple[ShownStatement, ...]
+    position: Statement | None
+    statements: tuple[Statement, ...]
 
     @property
     def said(self) -> tuple[str, ...]:
@@ -88,7 +88,7 @@ class ShownRound:
         return tuple(sentences)
 
 
-def rounds_shown(dataset: Dataset, rated: Rated) -> tuple[ShownRound, ...]:
+def rounds_shown(dataset: Dataset, rated: Rated) -> tuple[Round, ...]:
     """The first ``MOST_ROUNDS`` rounds, by name, with all that was rated in them."""
     texts = {
         (row["round_id"], row["candidate_id"]): row["text"]
@@ -116,12 +116,12 @@ def rounds_shown(dataset: Dataset, rated: Rated) -> tuple[ShownRound, ...]:
         mine = mine[np.argsort(-mean[mine], kind="stable")]
         row = rounds[round_id]
         shown.append(
-            ShownRound(
+            Round(
                 row["question"],
                 row["group_id"],
                 _position(row["position_statement"], sides.get(round_id, ()), neutral),
                 tuple(
-                    ShownStatement(
+                    Statement(
                         texts[round_id, rated.statement_ids[s]],
                         rated.policies[rated.statement_policy[s]],
                         int(counts[0][s]),
@@ -147,12 +147,10 @@ def _position_ratings(dataset: Dataset) -> dict[str, tuple[float, ...]]:
     return {name: tuple(map(float, ratings)) for name, ratings in of_rounds.iter_rows()}
 
 
-def _position(
-    text: str | None, ratings: tuple[float, ...], neutral: float
-) -> ShownStatement | None:
+def _position(text: str | None, ratings: tuple[float, ...], neutral: float) -> Statement | None:
     if not text and not ratings:
         return None
-    return ShownStatement(
+    return Statement(
         text or "",
         "position statement",
         sum(one > neutral for one in ratings),

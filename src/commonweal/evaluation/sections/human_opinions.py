@@ -10,8 +10,8 @@ import numpy as np
 from commonweal.evaluation.metrics import (
     VALUE,
     Metric,
-    MetricTable,
     Subject,
+    Table,
     Whole,
     metric,
 )
@@ -82,9 +82,7 @@ def against_human_opinions(rated: Rated, resampler: Resampler) -> Section:
             )
             for comparison, (title, _) in _WHAT.items()
         }
-        return _section(
-            tuple(MetricTable(title.capitalize(), (one,)) for title, one in missing.items())
-        )
+        return _section(tuple(Table(title.capitalize(), (one,)) for title, one in missing.items()))
     human = rated.policies.index(HUMAN)
     n_statements = by_group(
         np.eye(len(rated.policies))[rated.statement_policy],
@@ -102,9 +100,9 @@ def against_human_opinions(rated: Rated, resampler: Resampler) -> Section:
     }
     return _section(
         tuple(
-            MetricTable(
+            Table(
                 _WHAT[comparison][0].capitalize(),
-                tuple(_metrics(rated, resampler, comparison)),
+                tuple(_figures(rated, resampler, comparison)),
                 cautions[comparison],
             )
             for comparison in _WHAT
@@ -112,7 +110,7 @@ def against_human_opinions(rated: Rated, resampler: Resampler) -> Section:
     )
 
 
-def _section(tables: tuple[MetricTable, ...]) -> Section:
+def _section(tables: tuple[Table, ...]) -> Section:
     return Section(
         "against_human",
         "Against what people wrote",
@@ -141,7 +139,7 @@ def _plots(section: Section, canvas: Canvas) -> list[Plot | None]:
     ]
 
 
-def _metrics(rated: Rated, resampler: Resampler, comparison: str) -> list[Metric[AboveOpinions]]:
+def _figures(rated: Rated, resampler: Resampler, comparison: str) -> list[Metric[AboveOpinions]]:
     people = rated.person_rounds
     parts = subsets(rated)
     signs = of_parts(
@@ -153,12 +151,12 @@ def _metrics(rated: Rated, resampler: Resampler, comparison: str) -> list[Metric
         for name in rated.machine_policies
     ]
     title, what = _WHAT[comparison]
-    metrics = []
+    figures = []
     n_evens = (signs == 0).sum(axis=0).tolist()
     means = resampler.means(won(signs), people.group)
     for of, (estimate, n), n_even in zip(subjects, means, n_evens, strict=True):
         where = in_brackets(of.rounds)
-        metrics.append(
+        figures.append(
             metric(
                 estimate,
                 of,
@@ -172,4 +170,4 @@ def _metrics(rated: Rated, resampler: Resampler, comparison: str) -> list[Metric
                 "differently",
             )
         )
-    return metrics
+    return figures

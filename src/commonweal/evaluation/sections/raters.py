@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from commonweal.datasets.reliability import DEFAULT_THRESHOLD, MIN_REPEATED, VERDICTS, reliability
-from commonweal.evaluation.metrics import VALUE, Metric, MetricTable, Subject, Whole, metric
+from commonweal.evaluation.metrics import VALUE, Metric, Subject, Table, Whole, metric
 from commonweal.evaluation.plotting.canvas import Canvas, Point
 from commonweal.evaluation.section import Section
 from commonweal.frames import pl
@@ -118,9 +118,7 @@ def _plots(section: Section, canvas: Canvas) -> list[Plot | None]:
 # -------------------------------------------------------------------------------- within raters
 
 
-def _within(
-    everybody: Dataset, rated: Rated, resampler: Resampler, threshold: float
-) -> MetricTable:
+def _within(everybody: Dataset, rated: Rated, resampler: Resampler, threshold: float) -> Table:
     people = reliability(everybody, threshold=threshold)
     first_group = (
         everybody.ratings.select("round_id", "participant_id")
@@ -147,7 +145,7 @@ def _within(
         if repeats
         else "no statement was rated twice by one person"
     )
-    metrics: list[Metric[Subject]] = [
+    figures: list[Metric[Subject]] = [
         metric(
             estimate,
             Kappa(outcome),
@@ -161,7 +159,7 @@ def _within(
         )
         for (estimate, n), outcome in zip(means[:2], ("agreement", "quality"), strict=True)
     ]
-    metrics.append(
+    figures.append(
         metric(
             means[2][0],
             Whole("unreliable", headline=True),
@@ -175,9 +173,9 @@ def _within(
         )
     )
     counts = ", ".join(f"{verdicts.get(name, 0):,} {name}" for name in VERDICTS)
-    return MetricTable(
+    return Table(
         "Within raters",
-        tuple(metrics),
+        tuple(figures),
         f"Everybody who rated: {counts}; only the unreliable are left out. A person may remember "
         "a first rating, which makes kappa too high, or change their mind, which makes it too low.",
     )
@@ -186,8 +184,8 @@ def _within(
 # ------------------------------------------------------------------------------- between raters
 
 
-def _between(rated: Rated, resampler: Resampler) -> MetricTable:
-    metrics: list[Metric[Alpha]] = []
+def _between(rated: Rated, resampler: Resampler) -> Table:
+    figures: list[Metric[Alpha]] = []
     for outcome in ("agreement", "quality"):
         counts = first_rating_counts(rated, outcome)
         per_group = coincidences(counts, rated.statement_group, rated.n_groups)
@@ -200,7 +198,7 @@ def _between(rated: Rated, resampler: Resampler) -> MetricTable:
             return np.stack([krippendorff_alpha(table, each) for each in METRICS], axis=-1)
 
         estimates = resampler.jackknife(per_group.reshape(rated.n_groups, -1), alphas, adds)
-        metrics += [
+        figures += [
             metric(
                 estimate,
                 Alpha(outcome, each),
@@ -220,9 +218,9 @@ def _between(rated: Rated, resampler: Resampler) -> MetricTable:
             )
             for each, estimate in zip(METRICS, estimates, strict=True)
         ]
-    return MetricTable(
+    return Table(
         "Between raters",
-        tuple(metrics),
+        tuple(figures),
         "For agreement a low value is no fault of the raters: people with different views are "
         "asked for those views. For quality it says how far quality is a matter of taste.",
         "The intervals leave out each group in turn (jackknife, Student's t): groups drawn twice "

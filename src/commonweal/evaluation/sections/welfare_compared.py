@@ -11,8 +11,8 @@ import numpy as np
 from commonweal.evaluation.metrics import (
     VALUE,
     Metric,
-    MetricTable,
     Subject,
+    Table,
     Whole,
     metric,
 )
@@ -35,8 +35,20 @@ MIN_STATEMENTS = 2
 STATISTICS = {"mean": "mean", "min": "minimum"}
 
 
+class _Welfare(Subject):
+    """What every metric of this section is of."""
+
+    terms = (
+        (
+            "by lot",
+            "what the group would have made of a candidate drawn at random, with no welfare "
+            "function at work",
+        ),
+    )
+
+
 @dataclass(frozen=True)
-class Realised(Subject):
+class Realised(_Welfare):
     """People's ratings of what a welfare function picks; as it is or less the utilitarian pick."""
 
     unsaid = ("is_difference",)
@@ -51,25 +63,18 @@ class Realised(Subject):
 
 
 @dataclass(frozen=True)
-class ToGain(Subject):
+class ToGain(_Welfare):
     """People's ratings of a candidate by lot ("random") and of the "best"."""
 
     statistic: str
     welfare: str
-    terms = (
-        (
-            "by lot",
-            "what the group would have made of a candidate drawn at random, with no welfare "
-            "function at work",
-        ),
-    )
 
     def _key(self) -> str:
         return f"welfare/{self.statistic}/{self.welfare}"
 
 
 @dataclass(frozen=True)
-class Alike(Subject):
+class Alike(_Welfare):
     """How far two orders of candidates go together: ``measure`` says which, and how."""
 
     measure: str
@@ -95,7 +100,7 @@ def welfare_compared(rated: Rated, predicted: Predicted | None, resampler: Resam
             Whole(f"welfare/{key}").unavailable(title, reason)
             for key, title in (("mean", "Realised mean"), ("min", "Realised minimum"))
         )
-        tables = [MetricTable("What each welfare function picks", missing), reference]
+        tables = [Table("What each welfare function picks", missing), reference]
     else:
         tables = [*_picks(rated, predicted, resampler), reference]
     by_whom = f" Selected by {predicted.reward_model}, graded by people." if predicted else ""
@@ -175,7 +180,7 @@ def _candidates(rated: Rated, predicted: Predicted) -> tuple[IntArray, IntArray]
     return index, predicted.statement[index]
 
 
-def _picks(rated: Rated, predictions: Predicted, resampler: Resampler) -> tuple[MetricTable, ...]:
+def _picks(rated: Rated, predictions: Predicted, resampler: Resampler) -> tuple[Table, ...]:
     index, statement = _candidates(rated, predictions)
     rounds = rated.statement_round[statement]
     n_rounds = len(rated.round_ids)
@@ -222,24 +227,24 @@ def _picks(rated: Rated, predictions: Predicted, resampler: Resampler) -> tuple[
         if one.subject.measure == "same_pick"
     )
     return (
-        MetricTable(
+        Table(
             "What each welfare function picks",
             tuple(one for one in picks if not one.subject.is_difference),
             "Only candidates that people rated could be picked here. Where they were shown because "
             "a welfare function had picked them, there was less to choose between.",
         ),
-        MetricTable(
+        Table(
             "Each pick less the utilitarian one",
             tuple(one for one in picks if one.subject.is_difference),
             f"Rounds with the same pick under both add 0: {same}.",
         ),
-        MetricTable(
+        Table(
             "How far the functions agree with utilitarian",
             tuple(one for one in orders if one.subject.measure != "rank_correlation"),
             "Both are predictions of one reward model: that two functions agree says nothing of "
             "whether people would.",
         ),
-        MetricTable(
+        Table(
             "Predicted and realised order",
             tuple(one for one in orders if one.subject.measure == "rank_correlation"),
             "The mean of rounds, each counting the same; ranks of a few candidates are coarse.",
@@ -296,7 +301,7 @@ def _of_order(of: Alike, estimate: Estimate, n: int) -> Metric[Alike]:
     )
 
 
-def _reference(rated: Rated, resampler: Resampler) -> MetricTable:
+def _reference(rated: Rated, resampler: Resampler) -> Table:
     """What there was to gain: a candidate drawn by lot, and the best by people's own ratings."""
     n_rounds = len(rated.round_ids)
     usable = ~rated.is_human & ~np.isnan(rated.group_agreement["mean"])
@@ -318,7 +323,7 @@ def _reference(rated: Rated, resampler: Resampler) -> MetricTable:
             columns.append(over_people(values, rounds, n_rounds, how))
             names.append((ToGain(statistic, key), title, says))
     means = resampler.means(np.stack(columns, axis=1), rated.round_group)
-    return MetricTable(
+    return Table(
         "What there was to gain",
         tuple(
             metric(

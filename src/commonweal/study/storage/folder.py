@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 import sqlite3
 from contextlib import closing
@@ -121,6 +122,16 @@ def open_kept(path: Path) -> Opened:
     with store.read() as db:
         study = db.scalars(select(StudyRow)).one()
         return Opened(store.config_of(study), store, study.id)
+
+
+def copy_of(path: Path, version: str) -> Path:
+    """Where a database is copied to before its tables get this version."""
+    return path.with_name(f"{path.name}.before-{version}")
+
+
+def copies_of(path: Path) -> list[Path]:
+    """The copies from before the tables of this database changed."""
+    return list(path.parent.glob(f"{glob.escape(path.name)}.before-*"))
 
 
 def back_up(source: Path, target: Path) -> None:

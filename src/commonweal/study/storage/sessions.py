@@ -20,7 +20,7 @@ from sqlalchemy import func, select
 
 from commonweal.errors import InputError
 from commonweal.files import data_folder
-from commonweal.study.storage.folder import Opened, open_kept
+from commonweal.study.storage.folder import Opened, copies_of, open_kept
 from commonweal.study.storage.tables import EventRow, ParticipantRow, StudyRow
 
 KEPT_DAYS = 7
@@ -124,9 +124,11 @@ def to_go_on_with(questions: Sequence[str], *, now: float | None = None) -> Kept
 
 
 def delete_session(path: Path) -> None:
-    """Deletes a session's files."""
+    """Deletes a session's files, and the copies from before its tables changed."""
     for end in _SIDE_FILES:
         path.with_name(path.name + end).unlink(missing_ok=True)
+    for copy in copies_of(path):
+        copy.unlink(missing_ok=True)
 
 
 def delete_named(name: str) -> None:

@@ -7,26 +7,18 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, create_engine, event, inspect, select
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy import bindparam, select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from commonweal.errors import InputError
 from commonweal.study.config import STORED, StudyConfig
-from commonweal.study.storage import gaps
+from commonweal.study.storage import gaps, schema
 from commonweal.study.storage.clock import Clock, SystemClock
-from commonweal.study.storage.tables import (
-    SCHEMA_VERSION,
-    Base,
-    EventRow,
-    ParticipantRow,
-    SchemaInfo,
-    StudyRow,
-)
+from commonweal.study.storage.database import BUSY_MILLISECONDS, engine_of, reason_of
+from commonweal.study.storage.tables import EventRow, ParticipantRow, StudyRow
 from commonweal.study.storage.transaction import Transaction
 
 _LOCK = select(StudyRow).where(StudyRow.id == bindparam("study")).with_for_update()
@@ -34,9 +26,6 @@ _LOCK = select(StudyRow).where(StudyRow.id == bindparam("study")).with_for_updat
 
 MODEL_CHANGED = "model changed"
 """The audit's word where a researcher or facilitator lets another model write."""
-
-BUSY_MILLISECONDS = 15_000
-"""How long SQLite waits for another process that writes."""
 
 
 class Store:
@@ -51,33 +40,10 @@ class Store:
     """
 
     def __init__(self, url: str, *, clock: Clock | None = None) -> None:
-        try:
-            parsed = make_url(url)
-        except ArgumentError:
-            raise InputError(
-                "cannot read the database URL; expected sqlite:///FILE or "
-                "postgresql+psycopg://USER@HOST/NAME"
-            ) from None
-        if parsed.get_backend_name() == "postgresql":
-            parsed = parsed.set(drivername="postgresql+psycopg")
+        self.engine = engine_of(url)
+        self.is_sqlite = self.engine.dialect.name == "sqlite"
         self.clock: Clock = clock or SystemClock()
-        self.is_sqlite = parsed.get_backend_name() == "sqlite"
         self.on_change: Callable[[Transaction], None] = lambda _tx: None
-        if self.is_sqlite:
-            _make_private(parsed.database)
-            self.engine = create_engine(
-                parsed, connect_args={"check_same_thread": False}, hide_parameters=True
-            )
-            event.listen(self.engine, "connect", _prepare_sqlite)
-            event.listen(self.engine, "begin", _begin_sqlite)
-        elif parsed.get_backend_name() == "postgresql":
-            self.engine = create_engine(
-                parsed, pool_size=10, max_overflow=30, pool_pre_ping=True, hide_parameters=True
-            )
-        else:
-            raise InputError(
-                f"the database is {parsed.get_backend_name()}; expected sqlite or postgresql"
-            )
         # Threads of this process queue here, in front of the database's own lock: SQLite's waiting
         # polls, and on PostgreSQL each that waits would hold a connection.
         self._writer = threading.Lock()
@@ -94,20 +60,11 @@ class Store:
             self._prepare()
             self.empty_wal()
         except SQLAlchemyError as error:
-            reason = str(getattr(error, "orig", error)).splitlines()[0]
-            raise InputError(f"cannot open the database: {reason}") from None
+            raise InputError(f"cannot open the database: {reason_of(error)}") from None
 
     def _prepare(self) -> None:
         with self._writer, self._write_engine.begin() as connection:
-            if not inspect(connection).has_table("schema_info"):
-                Base.metadata.create_all(connection)
-                connection.execute(SchemaInfo.__table__.insert().values(version=SCHEMA_VERSION))  # type: ignore[attr-defined]
-            version = connection.execute(select(SchemaInfo.version)).scalar_one()
-        if version != SCHEMA_VERSION:
-            raise InputError(
-                f"the database has version {version} of the study's tables, expected "
-                f"{SCHEMA_VERSION}: export it with the version of commonweal that made it"
-            )
+            schema.prepare(connection)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -234,27 +191,3 @@ def _as_opened(db: Session, study: StudyRow) -> dict[str, Any]:
             if arm["name"] == change.details.get("arm"):
                 arm["model"] = change.details["before"]
     return config
-
-
-def _make_private(file: str | None) -> None:
-    """Makes a new database's file, for its owner alone; SQLite gives its other files that mode."""
-    if file and file != ":memory:" and not file.startswith("file:"):
-        with suppress(OSError):  # it is there; or it cannot be, and SQLite says why
-            Path(file).touch(mode=0o600, exist_ok=False)
-
-
-def _prepare_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # transactions are begun by ``_begin_sqlite``
-    for pragma in (
-        "journal_mode=WAL",
-        "synchronous=FULL",  # what was acknowledged survives a power cut
-        "foreign_keys=ON",
-        "secure_delete=ON",  # what is deleted is written over
-        f"busy_timeout={BUSY_MILLISECONDS}",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    write = connection.get_execution_options().get("commonweal_write")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

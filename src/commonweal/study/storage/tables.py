@@ -4,7 +4,8 @@ Ratings, presentations and events are append-only: triggers refuse changes (a pr
 ``shown_at`` is filled once). Who a recruiter's person is stands in a table of its own.
 
 Classes end in ``Row``: a model's ``Opinion`` is no row. Tables keep the names that they had in
-databases which are there (``sittings`` are login sessions).
+databases which are there (``sittings`` are login sessions). A change here comes with a step in
+``migrations/versions`` (decision 044).
 """
 
 from __future__ import annotations
@@ -15,21 +16,11 @@ from typing import Any
 from sqlalchemy import DDL, JSON, Double, ForeignKey, Index, Text, UniqueConstraint, event
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, synonym
 
-SCHEMA_VERSION = 8
-"""Raised with every change of the tables."""
-
 
 class Base(DeclarativeBase):
     """The base of all tables."""
 
     type_annotation_map = {float: Double, str: Text, dict[str, Any]: JSON, list[str]: JSON}  # noqa: RUF012
-
-
-class SchemaInfo(Base):
-    """The version of these tables."""
-
-    __tablename__ = "schema_info"
-    version: Mapped[int] = mapped_column(primary_key=True)
 
 
 class StudyRow(Base):

@@ -1,0 +1,79 @@
+"""How a database is reached: an SQLite file with the settings that a study needs, or PostgreSQL."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from commonweal.errors import InputError
+
+BUSY_MILLISECONDS = 15_000
+"""How long SQLite waits for another process that writes."""
+
+
+def engine_of(url: str) -> Engine:
+    """What connects to the database. A transaction with the option ``commonweal_write`` writes.
+
+    Args:
+        url: an SQLAlchemy URL: "sqlite:///FILE" or "postgresql+psycopg://...".
+
+    Raises:
+        InputError: the URL cannot be used.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise InputError(
+            "cannot read the database URL; expected sqlite:///FILE or "
+            "postgresql+psycopg://USER@HOST/NAME"
+        ) from None
+    kind = parsed.get_backend_name()
+    if kind == "postgresql":
+        return create_engine(
+            parsed.set(drivername="postgresql+psycopg"),
+            pool_size=10,
+            max_overflow=30,
+            pool_pre_ping=True,
+            hide_parameters=True,
+        )
+    if kind != "sqlite":
+        raise InputError(f"the database is {kind}; expected sqlite or postgresql")
+    _make_private(parsed.database)
+    engine = create_engine(parsed, connect_args={"check_same_thread": False}, hide_parameters=True)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def reason_of(error: SQLAlchemyError) -> str:
+    """What the database said, in one line, without what was sent to it."""
+    return str(getattr(error, "orig", error)).splitlines()[0]
+
+
+def _make_private(file: str | None) -> None:
+    """Makes a new database's file, for its owner alone; SQLite gives its other files that mode."""
+    if file and file != ":memory:" and not file.startswith("file:"):
+        with suppress(OSError):  # it is there; or it cannot be, and SQLite says why
+            Path(file).touch(mode=0o600, exist_ok=False)
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # transactions are begun by ``_begin_sqlite``
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",  # what was acknowledged survives a power cut
+        "foreign_keys=ON",
+        "secure_delete=ON",  # what is deleted is written over
+        f"busy_timeout={BUSY_MILLISECONDS}",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    write = connection.get_execution_options().get("commonweal_write")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

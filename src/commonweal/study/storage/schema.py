@@ -1,0 +1,127 @@
+"""Which version a database's tables have: noted where alembic notes it (decision 044).
+
+A new database gets the tables as they are now, without any step. So alembic is loaded only where a
+database has another version.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    inspect,
+    select,
+    text,
+)
+
+from commonweal.errors import InputError
+from commonweal.study.storage.tables import Base
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+HEAD = "0001"
+"""The last step in ``migrations/versions``: the version that ``tables`` describes."""
+FIRST = "0001"
+_BEFORE_ALEMBIC = 8
+"""The number that databases of the first version had while nothing was released."""
+_LOCK = 0x636F6D6D6F6E
+_noted = Table(
+    "alembic_version",
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
+
+
+def prepare(connection: Connection) -> None:
+    """Makes the tables in an empty database.
+
+    Raises:
+        InputError: the database has another version than this program.
+    """
+    lock(connection)
+    found = version_of(connection)
+    if found is None:
+        Base.metadata.create_all(connection)
+        _note(connection, HEAD)
+    elif check_known(found) != HEAD:
+        raise InputError(
+            f"the database has version {found} of the study's tables, expected {HEAD}; next: stop "
+            "what serves it, then: commonweal study migrate NAME"
+        )
+    else:
+        adopt(connection)
+
+
+def lock(connection: Connection) -> None:
+    """Waits for whoever makes or changes the tables now. SQLite's transactions do so anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+
+
+def version_of(connection: Connection) -> str | None:
+    """The version of the tables; None where there are none.
+
+    Raises:
+        InputError: they are from before the first release, and not as it has them.
+    """
+    there = inspect(connection)
+    if there.has_table(_noted.name):
+        return connection.execute(select(_noted.c.version_num)).scalar_one_or_none()
+    if not there.has_table("schema_info"):
+        return None
+    number = connection.execute(text("SELECT version FROM schema_info")).scalar_one()
+    if number != _BEFORE_ALEMBIC:
+        raise InputError(
+            f"the database has version {number} of the study's tables, from before the first "
+            "release: export it with the commit of commonweal that made it"
+        )
+    return FIRST
+
+
+def check_known(version: str) -> str:
+    """The version, where this program has a step to it.
+
+    Raises:
+        InputError: it has none: a newer program made the tables.
+    """
+    if version == HEAD:
+        return version
+    from alembic.script import ScriptDirectory
+
+    steps = ScriptDirectory.from_config(config()).walk_revisions()
+    if version not in {step.revision for step in steps}:
+        raise InputError(
+            f"the database has version {version} of the study's tables, and this program knows "
+            f"them up to {HEAD}: use the version of commonweal that made them, or a newer one"
+        )
+    return version
+
+
+def adopt(connection: Connection) -> None:
+    """Notes the version where it was noted before there was alembic; nothing else changes."""
+    there = inspect(connection)
+    if not there.has_table(_noted.name):
+        _note(connection, FIRST)
+        connection.execute(text("DROP TABLE schema_info"))
+
+
+def _note(connection: Connection, version: str) -> None:
+    _noted.create(connection, checkfirst=True)
+    connection.execute(_noted.insert().values(version_num=version))
+
+
+def config() -> Config:
+    """Where alembic finds the steps."""
+    from alembic.config import Config
+
+    made = Config()
+    made.set_main_option("script_location", "commonweal.study.storage:migrations")
+    return made
