@@ -16,37 +16,36 @@ HEADER = f"""\
 
 Made by `make docs` from `src/commonweal/datasets/schema.py`; do not edit. Version: `{SCHEMA}`.
 
-A dataset is a folder: one Parquet file a table, and `dataset.json`, which says what it is (name,
-whose ratings, scale, source, licence, attribution), what was done to it with counts at each step,
-and the rows and sha256 of each file. What is missing is null, never a number or an empty text.
-Columns whose names begin with `{OWN_COLUMN}` are kept as they came and read by nothing.
+A dataset is a folder with one Parquet file for each table, and `dataset.json`. This says what the
+dataset is (name, whose ratings, scale, source, licence, attribution), what was done to it, with
+counts at each step, and the rows and sha256 of each file. A missing value is null, never a number
+or an empty text. Columns whose names begin with `{OWN_COLUMN}` are kept unchanged and not read.
 
 Whose ratings (`people`): `human`, people rated these statements in these rounds; `replayed`, real
-people's votes or ratings from elsewhere stand in for ratings; `simulated`, nobody's.
+people's votes or ratings from elsewhere stand in for ratings; `simulated`, a program's.
 
 Scales (`scale`), each with its neutral point, above which people agree and below which they
 disagree: {_SCALES}.
 
-A table of ratings need not be written so: `commonweal data import ratings` makes a
-dataset of one ([data](data.md)).
+If you have a table of ratings, `commonweal data import ratings` makes such a dataset from it
+([data](data.md)).
 
 ## dataset.json
 
-The manifest, JSON. `write_dataset` writes it with the tables, `read_dataset` checks both.
-Beside it stands `datapackage.json`, which describes the same files to other programs as a
-Frictionless Data Package.
+The manifest, in JSON. `write_dataset` writes it with the tables, and `read_dataset` checks both.
+`datapackage.json` describes the same files to other programs, as a Frictionless Data Package.
 
 | field | holds | meaning |
 |---|---|---|
 | `schema` | text | `{SCHEMA}`; another version is refused |
-| `name` | text | the dataset's, short |
+| `name` | text | the dataset's short name |
 | `people` | text | whose ratings: `human`, `replayed` or `simulated` |
 | `scale` | text | {", ".join(f"`{name}`" for name in SCALES)} |
 | `source` | text | where it came from, in words |
-| `licence` | text | under which it may be used; empty where unknown |
-| `attribution` | text | what the licence asks to be said |
+| `licence` | text | under which it may be used; empty if unknown |
+| `attribution` | text | the attribution that the licence requires |
 | `steps` | list | what was done, oldest first: `what`, `options`, `counts`, `commonweal_version` |
-| `tables` | object | each table's name with `n_rows` and `sha256` of its file; all of them |
+| `tables` | object | every table's name, with `n_rows` and the `sha256` of its file |
 """
 
 

@@ -308,10 +308,10 @@ def test_a_missing_field(put, content, expected):
         ("question,opinion\nq,a\nq,b,c\n", "row 3: expected 2 fields (question, opinion)"),
         ("question,id,opinion\nq,a,x\nq,b\n", "row 3: expected 3 fields"),
         ("question,opinion\nq,a\nr,b\n", "the rows ask 2 questions ('q' in row 2, 'r' in row 3"),
-        ("question,opinion,opinion\nq,a,b\nq,c,d\n", "row 1: column 'opinion' stands twice"),
+        ("question,opinion,opinion\nq,a,b\nq,c,d\n", "row 1: column 'opinion' appears twice"),
         ("question,opinion\n", "there are no opinions; expected at least two"),
         ("question,id,opinion\nq,a,x\nq,b,\n", "row 3, column C (opinion): the opinion of"),
-        ("question,id,opinion\nq,a,x\nq,a,y\n", "stands more than once"),
+        ("question,id,opinion\nq,a,x\nq,a,y\n", "appears more than once"),
     ],
 )
 def test_a_csv_that_is_not_a_group(put, content, expected):
@@ -337,7 +337,7 @@ def test_blanks_around_a_header_are_nothing(put):
         (QUESTION, PEOPLE[:1], "got 1 opinion, expected at least two"),
         (QUESTION, [*PEOPLE, ("zoe", " \n\t ")], "opinion of participant 'zoe' is blank"),
         (QUESTION, [*PEOPLE, ("zoe", "\x00\x1b")], "opinion of participant 'zoe' is blank"),
-        (QUESTION, [*PEOPLE, ("gus", "Another.")], "participant id 'gus' stands more than once"),
+        (QUESTION, [*PEOPLE, ("gus", "Another.")], "participant id 'gus' appears more than once"),
         (QUESTION, [*PEOPLE, (" ", "Another.")], "participant id is blank"),
         (QUESTION, [*PEOPLE, ("a\x1b[2J", "Another.")], r"'a\x1b[2J' holds control characters"),
         (QUESTION, [*PEOPLE, ("a\u202eb", "Another.")], "holds control characters"),
@@ -376,7 +376,7 @@ def test_the_same_opinion_twice_is_noted_and_counts_twice():
 
 
 def test_a_number_for_an_id_clashes_with_one_that_was_given():
-    with pytest.raises(InputError, match="'p2' stands more than once"):
+    with pytest.raises(InputError, match="'p2' appears more than once"):
         check_group(QUESTION, [Opinion("p2", "Yes."), "No."])
 
 

@@ -152,5 +152,5 @@ def test_texts_that_are_none_are_refused(text, author, said):
 def test_another_reward_models_numbers_are_not_mixed_in():
     other = ScriptedReader(reward)
     other.weights_hash = "2" * 64
-    with pytest.raises(InputError, match="do not compare"):
+    with pytest.raises(InputError, match="numbers cannot be compared"):
         with_text(found(), OTHER, author="gus", reward=other)

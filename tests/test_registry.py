@@ -151,14 +151,14 @@ def test_ours_come_first_and_in_their_order():
     ("call", "words"),
     [
         (lambda: load_language_model("embeded"), r"'embeded'; did you mean 'embedded'.*hf:PATH"),
-        (lambda: load_language_model("openai"), r"wants something after a colon"),
+        (lambda: load_language_model("openai"), r"needs something after the colon"),
         (lambda: load_reward_model("frist"), r"'frist'; did you mean 'first'.*folder with a"),
-        (lambda: load_reward_model("first:x"), r"'first' takes nothing after a colon"),
+        (lambda: load_reward_model("first:x"), r"'first' takes nothing after the colon"),
         (lambda: load_policy("sft_rawlsain"), r"did you mean 'sft_rawlsian'"),
         (lambda: load_policy("few_shots"), r"did you mean 'few_shot'"),
         (lambda: resolve_rule("rawlsain"), r"did you mean 'rawlsian'.*or an alpha"),
-        (lambda: resolve_rule("isoelastic"), r"wants an alpha"),
-        (lambda: resolve_rule("isoelastic:much"), r"'much' is no number"),
+        (lambda: resolve_rule("isoelastic"), r"needs an alpha"),
+        (lambda: resolve_rule("isoelastic:much"), r"'much' is not a number"),
         (lambda: resolve_rule(3), r"welfare is 3; expected a name \(utilitarian,"),
     ],
 )
@@ -208,9 +208,9 @@ def test_one_of_each_kind_is_found_by_its_name(plug_in):
 def test_a_part_after_the_colon_goes_to_what_takes_one(plug_in):
     assert load_reward_model("tuned").part == "weak"
     assert load_reward_model("tuned:strong:er").part == "strong:er"
-    with pytest.raises(InputError, match=r"'mine' takes nothing after a colon, got 'mine:x'"):
+    with pytest.raises(InputError, match=r"'mine' takes nothing after the colon, got 'mine:x'"):
         load_reward_model("mine:x")
-    with pytest.raises(InputError, match=r"'mine' wants something after a colon.*mine:SPEC"):
+    with pytest.raises(InputError, match=r"'mine' needs something after the colon.*mine:SPEC"):
         load_language_model("mine")
     rule = resolve_rule("centile:0.5")
     assert (rule.name, rule.welfare(np.array([[1.0], [2.0], [6.0]])).tolist()) == (
@@ -224,7 +224,7 @@ def test_checks_find_what_loading_would_and_load_nothing(plug_in):
     with pytest.raises(InputError, match="there is no such model"):
         check_language_model("mine:nothing")
     check_reward_model("tuned:x")
-    with pytest.raises(InputError, match="takes nothing after a colon"):
+    with pytest.raises(InputError, match="takes nothing after the colon"):
         check_reward_model("mine:x")
     check_policy("mine_rawlsian")
     assert sys.modules["plug_in"].STARTED == []

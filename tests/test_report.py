@@ -177,7 +177,7 @@ def test_no_agreement_and_no_statement_are_not_called_the_statement():
 
 def test_it_says_so_when_nobody_dissents():
     page = Page(render_report(made_agreement([[6.0], [5.0]])))
-    assert "Nobody is predicted to disagree, which the model may have wrong." in page.text
+    assert "Nobody is predicted to disagree. The model may be wrong about that." in page.text
 
 
 def test_a_dissenter_just_below_neutral_is_not_shown_as_neutral():

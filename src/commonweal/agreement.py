@@ -301,8 +301,8 @@ def _named(
         return read_policy_name(policy or ("few_shot" if examples else default_policy(model)))
     if examples:
         raise InputError(
-            f"worked examples were given beside the policy object {policy.name!r}, which has a "
-            "prompt of its own; give them with the name few_shot"
+            f"worked examples were given with the policy object {policy.name!r}, which has its own "
+            "prompt; use them with the name few_shot"
         )
     return policy.named if isinstance(policy, RuledPolicy) else NamedPolicy("")
 

@@ -46,7 +46,7 @@ class CollectionPlan:
     """How many candidates are written from how many opinions, and how many are shown.
 
     Attributes:
-        n_candidates: written from each subset.
+        n_candidates: candidates written from each subset.
         omitted: how many opinions are left out, one subset for each.
         n_shown: statements kept of each subset; with a reward model each under an α of its own.
         mu, sigma: mean and standard deviation of log α.

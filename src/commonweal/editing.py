@@ -72,8 +72,8 @@ def with_text(
         raise InputError(
             f"the others were predicted by {result.provenance.get('reward_model')!r} (weights "
             f"{str(scored_by)[:12]}) and this text would be by {predictor.name!r} (weights "
-            f"{predictor.weights_hash[:12]}), whose numbers do not compare; give the former, or "
-            "find the statement anew where it is gone"
+            f"{predictor.weights_hash[:12]}), and their numbers cannot be compared; use the "
+            "former, or find the statement again if it is gone"
         )
     numbers = [int(each.id[1:]) for each in result.candidates if each.id[1:].isdigit()]
     new = Candidate(

@@ -228,11 +228,11 @@ def check_replaceable(
     for path in real.rglob("*"):
         if path.name not in files and not (path.is_dir() and not path.is_symlink()):
             raise InputError(
-                f"cannot write {folder}: it holds {path.relative_to(real)}, which is no part of "
+                f"cannot write {folder}: it holds {path.relative_to(real)}, which is not part of "
                 f"{what}; expected a new name, or that file elsewhere"
             )
     if not overwrite:
-        raise InputError(f"{folder} is there already; give --overwrite, or another name")
+        raise InputError(f"{folder} already exists; give --overwrite, or another name")
 
 
 @contextmanager

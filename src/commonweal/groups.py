@@ -168,7 +168,7 @@ def _with_ids(opinions: Sequence[tuple[str | None, str]]) -> tuple[list[Opinion]
 
 
 def _where_twice(opinions: Sequence[Opinion], places: Sequence[str]) -> str:
-    """The rows of an id that stands twice."""
+    """The rows of an id that appears twice."""
     if not places:
         return ""
     for name, n in Counter(opinion.id for opinion in opinions).items():
@@ -267,7 +267,7 @@ def check_group(
     repeated = [name for name, n in Counter(opinion.id for opinion in given).items() if n > 1]
     if repeated:
         raise InputError(
-            f"participant id {repeated[0]!r} stands more than once; expected one opinion a "
+            f"participant id {repeated[0]!r} appears more than once; expected one opinion a "
             "participant, each with an id of its own"
         )
     checked = [check_opinion(opinion, notes) for opinion in given]

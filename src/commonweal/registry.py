@@ -156,7 +156,7 @@ class Entry:
             if self.is_built_in:
                 raise
             raise PluginError(
-                f"{self.title} cannot be imported from {self.target}: {_message(error)}; mend or "
+                f"{self.title} cannot be imported from {self.target}: {_message(error)}; repair or "
                 f"remove it: pip uninstall {self.package}"
             ) from error
         return target
@@ -402,7 +402,7 @@ def _arguments(entry: Entry, spec: str, part: str, also: str) -> tuple[str, ...]
     places = [each for each in parameters(maker(entry)) if each.kind in _POSITIONAL]
     if part and not places:
         raise InputError(
-            f"the {entry.kind.one} {entry.name!r} takes nothing after a colon, got {spec!r}; "
+            f"the {entry.kind.one} {entry.name!r} takes nothing after the colon, got {spec!r}; "
             f"expected {entry.name}"
         )
     if (
@@ -412,7 +412,7 @@ def _arguments(entry: Entry, spec: str, part: str, also: str) -> tuple[str, ...]
         and (places[0].kind is not inspect.Parameter.VAR_POSITIONAL)
     ):
         raise InputError(
-            f"the {entry.kind.one} {entry.name!r} wants something after a colon, got {spec!r}; "
+            f"the {entry.kind.one} {entry.name!r} needs something after the colon, got {spec!r}; "
             f"expected {entry.name}:{places[0].name.upper()}{f', {also}' if also else ''}"
         )
     return (part,) if part else ()

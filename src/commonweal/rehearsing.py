@@ -227,7 +227,9 @@ def write_alpha_plot(result: Agreement, path: str | Path) -> None:
         axes.axvline(each.start / (1 + each.start), color="grey", linewidth=0.8)
     ticks = (0.0, 0.5, 1.0, 2.0, 5.0, 20.0)
     axes.set_xticks([*(a / (1 + a) for a in ticks), 1.0], [*(f"{a:g}" for a in ticks), "∞"])
-    axes.set_xlabel("inequality aversion α (0: the mean counts; ∞: who agrees least counts)")
+    axes.set_xlabel(
+        "inequality aversion α (0: the mean counts; ∞: the person who agrees least counts)"
+    )
     axes.set_ylabel("welfare, points of 7")
     axes.legend(title="best for some α")
     figure.savefig(path)

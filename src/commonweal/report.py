@@ -151,7 +151,7 @@ def _summary(result: Agreement, column: int | None = None) -> str:
     counts = Counter(result.verdicts(column))
     return (
         f"Of {len(result.opinions)}, {counts[Verdict.AGREES]} likely to agree and "
-        f"{counts[Verdict.DISAGREES]} likely to disagree; of {counts[Verdict.UNSURE]} the model "
+        f"{counts[Verdict.DISAGREES]} likely to disagree; for {counts[Verdict.UNSURE]} the model "
         "can't tell."
     )
 

@@ -168,7 +168,7 @@ class Agreement(Selection):
                 )
                 return (
                     f"None of {len(self.candidates)} candidates makes enough sense as a group's "
-                    f"statement: {self.min_quality:g} of 7 is asked for{best}."
+                    f"statement: {self.min_quality:g} of 7 is required{best}."
                 )
 
     @property

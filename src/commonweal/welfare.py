@@ -316,7 +316,7 @@ def _checked_profile(
         u = np.asarray(utilities, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise WelfareDomainError(
-            f"utilities are no array of numbers that floating point holds: {error}; expected "
+            f"utilities are not an array of finite numbers: {error}; expected "
             "[n_participants, n_candidates], each finite and above 0"
         ) from None
     if u.ndim < 2 or 0 in u.shape[-2:]:

@@ -271,7 +271,7 @@ def test_ctrl_c_leaves_a_folder_that_goes_on(plugin, tmp_path):
         driver.send_signal(signal.SIGINT)
         said = driver.communicate(timeout=60)[1]
         assert driver.returncode == 130
-        assert "the same command goes on" in said
+        assert "the same command continues" in said
         assert "Traceback" not in said
         server.latency_seconds = 0
         ran = subprocess.run(command, check=False, capture_output=True, text=True)

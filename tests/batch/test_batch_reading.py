@@ -104,7 +104,7 @@ def test_a_fault_of_one_group_stands_in_its_place(tmp_path):
     }
     assert reasons["fine"] == ""
     assert "line 2: got 1 opinion, expected at least two" in reasons["alone"]
-    assert "line 3: participant id 'p' stands more than once" in reasons["twice"]
+    assert "line 3: participant id 'p' appears more than once" in reasons["twice"]
     assert "line 4: question: missing" in reasons["unasked"]
     assert "line 5: opinions → opinion 1" in reasons["odd"] or "opinion 1" in reasons["odd"]
     assert "line 6" in reasons["g6"]

@@ -181,7 +181,7 @@ def test_a_screen_without_utf_8_gets_escapes_and_json_that_can_be_read(server, t
         (None, ["--omit", "nobody"], "cannot omit 'nobody'"),
         (None, ["--candidates", "0"], "--candidates"),
         (None, ["--welfare", "rawls"], "did you mean 'rawlsian'"),
-        (None, ["--welfare", "isoelastic"], "wants an alpha"),
+        (None, ["--welfare", "isoelastic"], "needs an alpha"),
         (None, ["--policy", "none.toml"], "none.toml"),
         (None, ["--reward-model", "frist"], "did you mean 'first'"),
         (None, ["--policy", "best"], "few_shot"),
@@ -386,7 +386,7 @@ def test_what_people_voted_is_shown_under_each_rule_beside_the_predictions(tmp_p
     assert "c02 beats every other candidate one to one." in ran.stdout
     ran = commonweal("agree", BUSES, "--rankings", ballots)
     assert ran.returncode == 2
-    assert "bus-fares.toml is no stored result" in ran.stderr
+    assert "bus-fares.toml is not a stored result" in ran.stderr
 
 
 @pytest.mark.slow
@@ -512,7 +512,7 @@ def test_many_people_are_told_by_group_with_a_slate_and_a_map(server, tmp_path):
     screen = " ".join(ran.stdout.replace("│", " ").split())
     assert "of 150 people" in screen
     assert screen.count(population["difference"].split(";")[0]) == 1
-    assert "2 statements for as many as possible" in screen
+    assert "2 statements for as many people as possible" in screen
     assert (tmp_path / "m.svg").read_text(encoding="utf-8").startswith("<svg")
 
 
@@ -521,8 +521,8 @@ def test_many_people_are_told_by_group_with_a_slate_and_a_map(server, tmp_path):
     [
         ([], (), "empty"),
         ([("a", "Yes.")], (), "expected at least two"),
-        ([("a", "Yes."), ("a", "No.")], (), "stands more than once"),
-        ([("a", "Yes."), ("b", "No.")], ("--map", "m.svg"), "--map is for over 100 people"),
+        ([("a", "Yes."), ("a", "No.")], (), "appears more than once"),
+        ([("a", "Yes."), ("b", "No.")], ("--map", "m.svg"), "--map needs more than 100 people"),
         ([("a", "Yes."), ("b", "No.")], ("--writing", "both"), "sampled or recursive"),
     ],
 )

@@ -123,7 +123,7 @@ def test_nothing_is_overwritten_unasked(votes, exports):
     arguments = ("data", "import", "polis", *exports, "--out", votes)
     refused = commonweal(*arguments)
     assert refused.returncode == 2
-    assert "is there already; give --overwrite" in refused.stderr
+    assert "already exists; give --overwrite" in refused.stderr
     assert commonweal(*arguments, "--overwrite").returncode == 0
 
 
@@ -174,7 +174,7 @@ def test_splits_by_name_and_describes(votes, tmp_path):
     assert json.loads(as_json.read_text())["counts"]["all"]["rounds"] == 2
     again = commonweal("data", "describe", out, "--out", sheet)
     assert again.returncode == 2
-    assert "is there already" in again.stderr
+    assert "already exists" in again.stderr
 
 
 def test_a_leak_is_refused_and_split_anew(tmp_path):

@@ -220,7 +220,7 @@ def test_a_round_is_ranked_by_what_people_said(tmp_path):
         shown = " ".join(ran.stdout.split())
         assert "simulated ratings" in shown
         assert f"6.00 6 of 6 6.0 {texts[liked]}" in shown
-        assert shown.index(texts[liked]) < shown.index("Where somebody has not rated")
+        assert shown.index(texts[liked]) < shown.index("If somebody has not rated")
         if welfare == "utilitarian":  # not among the best ten; the worst-off tie at 2 elsewhere
             assert texts[disliked] not in shown
 

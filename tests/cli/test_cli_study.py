@@ -31,7 +31,7 @@ def test_a_new_study_can_be_read_and_is_not_overwritten(study):
     assert config.name == "buses"
     again = commonweal("study", "new", str(study))
     assert again.returncode == 2
-    assert "is there already" in again.stderr
+    assert "already exists" in again.stderr
 
 
 def test_a_kept_quick_session_is_exported_without_a_study_file(tmp_path):
@@ -244,7 +244,7 @@ def test_a_killed_session_goes_on_with_the_same_command(tmp_path):
             process.kill()
             process.wait()
             process, again, said = quick(port, *options, env=env)
-            assert "Going on with the session of" in said
+            assert "Continuing the session of" in said
             assert "(one person)" in said
             assert link == again
             person.get("/here")
@@ -266,7 +266,10 @@ def test_what_does_not_go_together_is_refused(tmp_path):
         ((), "expected a question, or --reopen NAME"),
         (("Should it?", "--reopen", "quick-1"), "expected a question, or --reopen NAME"),
         (("--reopen", "quick-1"), "there is no session 'quick-1'"),
-        (("Should it?", "--keep", "a.db", "--keep-nothing"), "--keep FILE goes with neither"),
+        (
+            ("Should it?", "--keep", "a.db", "--keep-nothing"),
+            "--keep FILE does not go with --keep-nothing",
+        ),
     ):
         ran = commonweal("study", "quick", *options, env=env)
         assert ran.returncode == 2

@@ -71,7 +71,7 @@ def test_seeds_are_listed_shown_and_written(tmp_path):
     out = tmp_path / "mine.csv"
     run("seeds", "uk", "--out", out)
     assert len(read_questions(out)) == 152
-    run("seeds", "uk", "--out", out, said="is there already")
+    run("seeds", "uk", "--out", out, said="already exists")
     run("seeds", "uk", "--out", out, "--overwrite")
     run("seeds", "france", said="no seed set named 'france'")
     run("seeds", "--out", out, said="--out needs a set")
@@ -87,7 +87,7 @@ def test_questions_are_generated_and_rejections_counted(tmp_path, encoder_folder
         result = run(*arguments)
         assert result.exit_code == 0
         # The same again from the journal: nothing is asked of the server, which has no more words.
-        run(*arguments, said="is there already")
+        run(*arguments, said="already exists")
         again = run(*arguments, "--overwrite")
     assert "16 completions were remembered" in again.output
     records = read_questions(out)
@@ -110,7 +110,7 @@ def test_a_model_that_repeats_itself_is_an_exit_code_and_a_sentence(
     monkeypatch.setattr("commonweal.models.load_language_model", lambda spec: model)
     result = run("generate", out, "--target", 5)
     assert result.exit_code == 1
-    assert "finds no new ones any more" in result.output
+    assert "no longer finds new questions" in result.output
     assert len(read_questions(out)) == 1
 
 
@@ -157,7 +157,7 @@ def test_options_that_clash_or_do_nothing_are_refused(question_set, tmp_path, mo
     run("screen", question_set, "--export", "z", "--out", tmp_path / "z", "--unreviewed", said=both)
     run("split", question_set, "--out", "x", "--report", "./x", "--unreviewed", said=both)
     run("screen", question_set, "--flagged", said="--flagged is for the queue")
-    run("screen", question_set, "--unreviewed", said="expected --out FILE")
+    run("screen", question_set, "--unreviewed", said="--unreviewed needs --out FILE")
     assert not (tmp_path / "z").exists()
     assert not (tmp_path / "x").exists()
 
@@ -198,6 +198,6 @@ def test_a_split_wants_decisions_and_writes_a_report(question_set, tmp_path, enc
     step = json.loads(provenance_path(out).read_text())["steps"][-1]
     assert step["step"] == "split"
     assert step["config"]["n_clusters"] == 4
-    run(*arguments, "--unreviewed", said="is there already")
+    run(*arguments, "--unreviewed", said="already exists")
     more = ("split", question_set, "--out", tmp_path / "more.csv", "--unreviewed", "-k", 21)
     run(*more, said="20 different questions and 21 clusters")

@@ -73,7 +73,7 @@ def test_own_columns_are_kept(dataset, tmp_path):
 
 def test_nothing_is_overwritten_unasked(dataset, tmp_path):
     write_dataset(dataset, tmp_path / "d")
-    with pytest.raises(InputError, match="is there already; give --overwrite"):
+    with pytest.raises(InputError, match="already exists; give --overwrite"):
         write_dataset(dataset, tmp_path / "d")
     write_dataset(replace(dataset, about=about(name="new")), tmp_path / "d", overwrite=True)
     assert read_dataset(tmp_path / "d").about.name == "new"
@@ -95,7 +95,7 @@ def test_ones_own_file_in_a_dataset_does_not_go_with_it(dataset, tmp_path):
     (tmp_path / "d" / "README.md").write_text("a card, as an export to a hub writes it")
     write_dataset(dataset, tmp_path / "d", overwrite=True)
     (tmp_path / "d" / "analysis.R").write_text("weeks of work")
-    with pytest.raises(InputError, match=r"holds analysis\.R, which is no part of a dataset"):
+    with pytest.raises(InputError, match=r"holds analysis\.R, which is not part of a dataset"):
         write_dataset(dataset, tmp_path / "d", overwrite=True)
     assert (tmp_path / "d" / "analysis.R").read_text() == "weeks of work"
 

@@ -218,7 +218,7 @@ def test_names_that_a_download_gets(tmp_path, plain, name):
 
 def test_a_zip_left_in_its_folder_and_one_file_of_an_export(tmp_path, plain):
     folder = copied(tmp_path / "e")
-    with pytest.raises(InputError, match=rf"is no folder and no zip.*: {folder}"):
+    with pytest.raises(InputError, match=rf"is neither a folder nor a zip.*: {folder}"):
         import_polis(folder / "comments.csv")
     with zipfile.ZipFile(folder / "export.zip", "w") as packed:
         for file in list(folder.glob("*.csv")):
@@ -255,7 +255,7 @@ def test_signs_that_authors_contradict_are_refused_and_turned(tmp_path, plain):
 
 
 def test_signs_that_are_right_are_not_turned():
-    with pytest.raises(InputError, match="they were right: take --turn-signs out"):
+    with pytest.raises(InputError, match="they were right: leave out --turn-signs"):
         import_polis(EXAMPLE, turn_signs=True)
 
 

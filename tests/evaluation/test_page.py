@@ -256,9 +256,9 @@ def test_the_best_of_n_stands_beside_its_bounds():
 def test_few_resamples_are_said_on_the_page():
     assert "1,000 resamples" in page()
     few = replace(found(), sections=found().sections[:1])
-    assert "meant for a report" in render_page(few)
+    assert "should be used for a report" in render_page(few)
     many = replace(few, facts=found().facts | {"resamples of groups": 10_000})
-    assert "meant for a report" not in render_page(many)
+    assert "should be used for a report" not in render_page(many)
 
 
 def test_votes_without_policies_have_headlines():

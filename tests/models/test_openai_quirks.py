@@ -221,7 +221,7 @@ def test_where_counts_do_not_tell_it_is_said(fault: Fault) -> None:
         model = model_at(server)
         for _ in range(2):
             assert one(model, LONG).text == SAID
-        assert "cannot be seen whether it read all opinions" in model.notes[0]
+        assert "we cannot see whether it read all opinions" in model.notes[0]
         assert len(server.bodies) <= 5
 
 

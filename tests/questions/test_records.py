@@ -75,7 +75,7 @@ def test_only_the_question_is_needed_and_spreadsheets_write_other_separators(tmp
         ("id,question\na,Should we, or not?\n", "line 2: got 3 fields, expected 2"),
         ("id,questoin\na,Should we?\n", "unknown column 'questoin'; did you mean 'question'?"),
         ("id,topic\na,b\n", "no column 'question'"),
-        ("question,question\na,b\n", "'question' stands twice"),
+        ("question,question\na,b\n", "'question' appears twice"),
         ("question\nShould \x1b[31mwe?\n", "line 2: question holds the control character"),
         ("question,split\nShould we?,test\n", "line 2: unknown split 'test'"),
         ('question\n"Should we?\n', "not valid CSV"),

@@ -20,15 +20,15 @@ FAULTS = [
     ("a = [1, 2", 1, 10, "a list is not closed"),
     ("a = {b = 1", 1, 11, "a table is not closed"),
     ("[a", 1, 3, "a heading is not closed"),
-    ("a = 1\na = 2\n", 2, 6, "a name stands twice"),
-    ("[a]\n[a]", 2, 3, "a heading stands twice"),
+    ("a = 1\na = 2\n", 2, 6, "a name appears twice"),
+    ("[a]\n[a]", 2, 3, "a heading appears twice"),
     ('a = "x" "y"', 1, 9, "one value a line"),
     ("question: x", 1, 9, 'a colon after the name; expected "="'),
     ("a = True", 1, 5, "in small letters"),
     ('q = "c:\\users\\x"', 1, 10, "a backslash"),
     ('{"a": 1}', 1, 1, "expected NAME = VALUE"),
     ("just a text", 1, 6, "expected NAME = VALUE"),
-    ('a = "x\x01"', 1, 7, "a character that is not shown"),
+    ('a = "x\x01"', 1, 7, "an invisible character; remove it"),
 ]
 
 

@@ -239,9 +239,9 @@ def test_each_has_a_name_a_meaning_and_comes_back_from_a_record():
     ("spec", "said"),
     [
         ("quantile:2", "expected a share from 0 to 1"),
-        ("quantile:lots", "'lots' is no number"),
-        ("approval:nan", "is no number"),
-        ("schulze:3", "takes nothing after a colon"),
+        ("quantile:lots", "'lots' is not a number"),
+        ("approval:nan", "is not a number"),
+        ("schulze:3", "takes nothing after the colon"),
     ],
 )
 def test_parts_that_mean_nothing_are_refused(spec, said):

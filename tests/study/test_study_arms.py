@@ -85,7 +85,7 @@ def test_what_an_arm_is_stands_in_the_export(tmp_path):
 @pytest.mark.parametrize(
     ("arm", "says"),
     [
-        ({"name": "human"}, "as what people wrote is"),
+        ({"name": "human"}, "the name for what people wrote"),
         ({"name": "few_shot", "policy": "sft"}, "writes with sft in another way"),
         ({"name": "sft_base", "policy": "sft", "candidates": 16}, "expected what its name says"),
         ({"name": "sft_rawlsian", "policy": "sft", "welfare": "utilitarian"}, "in another way"),

@@ -72,7 +72,7 @@ def test_a_good_file(tmp_path):
         ('policy = "zero_shot"', 'polcy = "zero_shot"', 23, "did you mean 'policy'"),
         ("sigma = 1.0", "sigma = -1.0", 24, "greater than or equal to 0"),
         ("answer = 2", "answer = 3", 26, "there are 2 choices"),
-        ("trains", "buses", None, "a question stands twice"),
+        ("trains", "buses", None, "a question appears twice"),
         ("count = 1", "count = 3", None, "a question for each round"),
         ('name = "zero"', 'name = "few"', None, "two arms have one name"),
         ("[group]", "[grup]", 5, "did you mean 'group'"),

@@ -35,7 +35,7 @@ def test_a_starter_is_read_and_uncommented_changes_nothing(tmp_path, kind):
 
 def test_a_starter_overwrites_nothing(tmp_path):
     (tmp_path / "mine.toml").write_text("years of work")
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="already exists"):
         write_starter(tmp_path / "mine.toml", "sft")
     with pytest.raises(InputError, match=r"ends in \.toml"):
         write_starter(tmp_path / "mine", "sft")

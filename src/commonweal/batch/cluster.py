@@ -258,7 +258,7 @@ class _Crew:
         self._say(
             f"{n_ready} of {len(self._places)} workers are ready; the cluster has "
             f"{free.get('CPU', 0):g} processors and {free.get('GPU', 0):g} GPUs free. The work "
-            "goes on with those that are there."
+            "continues with those that are there."
         )
         return 0.0
 
@@ -387,7 +387,7 @@ def _check_address(address: str) -> None:
 def _in_words(ray: Any, error: Exception) -> CommonwealError:
     """What ended the whole batch, in a sentence."""
     kinds = ray.exceptions
-    goes_on = "what is done is kept, and the same command goes on"
+    goes_on = "what is done is kept, and the same command continues"
     if isinstance(error, kinds.OutOfDiskError):
         return EngineError(
             f"the disk is full where Ray keeps its files ({_first_line(error)}); make room there, "

@@ -170,7 +170,7 @@ def _fresh(
             if n_failed >= FAILED_IN_A_ROW:
                 raise EngineError(
                     f"the last {n_failed} groups all failed, so the batch ended here; what is done "
-                    f"is kept, and the same command goes on. The last error: {result}"
+                    f"is kept, and the same command continues. The last error: {result}"
                 )
             yield key, result
 
@@ -209,11 +209,11 @@ def _check_ours(out: Path, asked: Mapping[str, Any]) -> None:
         if what != name:
             raise InputError(
                 f"what {what} {now[what]!r} names has changed since {out} was begun (a file, or a "
-                "server's options); give it back its content to go on, or another --out"
+                "server's options); restore its content to continue, or give another --out"
             )
         raise InputError(
             f"{out} was begun with {name} {before.get(name)!r}, and now it is {now.get(name)!r}; "
-            "give the same options to go on, or another --out"
+            "give the same options to continue, or another --out"
         )
 
 

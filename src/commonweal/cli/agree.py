@@ -201,9 +201,7 @@ def agree(
     ] = None,
     ratings: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", help="The same where people rated the candidates from 1 to 7."
-        ),
+        typer.Option(metavar="FILE", help="The same, if people rated the candidates from 1 to 7."),
     ] = None,
     what_if: Annotated[
         bool,
@@ -335,7 +333,7 @@ def agree(
     for kind, path in voted.items():
         if path is not None and stored is None:
             raise InputError(
-                f"{group} is no stored result, and --{kind} is about the candidates of one; "
+                f"{group} is not a stored result, and --{kind} is about the candidates of one; "
                 "expected the file that commonweal agree --json wrote"
             )
         if path is not None and stored is not None:
@@ -425,8 +423,8 @@ def agree(
         print_edited(console, result, before)
     if result.is_sample and (compare_rules or what_if):
         console.print(
-            f"What follows is of the {len(result.opinions)} people judged alone; the lowest of "
-            "them is not the lowest of all."
+            f"The numbers below are for the {len(result.opinions)} people judged; the lowest of "
+            "them may not be the lowest of all."
         )
     if compare_rules and result.candidates:
         print_rules(console, result)
@@ -480,13 +478,13 @@ def _check_options(
 
     if map_file is not None and not is_many:
         raise InputError(
-            f"--map is for over {MANY} people or people who voted, and {group} has {n_people}; "
-            "take it out"
+            f"--map needs more than {MANY} people, or votes, and {group} has {n_people}; leave it "
+            "out"
         )
     if changes is not None and is_many:
         raise InputError(
-            f"--critiques and --edited are for up to {MANY} people, of whom everybody is judged, "
-            f"and {group} has {n_people:,}; take {changes} out"
+            f"--critiques and --edited work with up to {MANY} people, and {group} has "
+            f"{n_people:,}; leave {changes} out"
         )
 
 

@@ -52,8 +52,8 @@ def check_stored(path: Path, given: dict[str, Any]) -> None:
     for name, value in given.items():
         if value:
             raise InputError(
-                f"{path} is a stored result, which is not written anew, so {name} has no use; take "
-                "it out, or give the group's file"
+                f"{path} is a stored result and is not written again, so {name} has no effect; "
+                "leave it out, or give the group's file"
             )
 
 

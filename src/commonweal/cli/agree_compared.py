@@ -87,7 +87,7 @@ def _print_picks(
     console.print(table)
     if majorities:
         console.print(majorities)
-    console.print("Of a tie the candidate written first is taken.")
+    console.print("In a tie, the candidate written first is taken.")
     for index in dict.fromkeys(each.index for each in picks if each.index is not None):
         console.print()
         names = ", ".join(each.name for each in picks if each.index == index)
@@ -112,21 +112,19 @@ def print_what_if(console: Console, result: Agreement) -> None:
     for each in pivotal:
         other = "nothing" if each.index is None else result.candidates[each.index].id
         console.print(
-            f"  Without {each.participant_id} it would be {other}: the others are predicted to "
-            f"agree by {each.others_gain:+.2f} of 7, {each.participant_id} by "
-            f"{-each.own_loss:+.2f}."
+            f"  Without {each.participant_id} it would be {other}. Predicted agreement changes by "
+            f"{each.others_gain:+.2f} of 7 for the others and by {-each.own_loss:+.2f} for "
+            f"{each.participant_id}."
         )
     if not pivotal:
-        console.print(
-            f"  Nobody is pivotal: without any one of them it is {chosen.id} all the same."
-        )
+        console.print(f"  No single person decides: whoever is left out, it is still {chosen.id}.")
     elif len(pivotal) < len(rehearsals):
-        console.print(f"  Without any other one of them it is {chosen.id} all the same.")
+        console.print(f"  Whoever else is left out, it is still {chosen.id}.")
     console.print(
         "  From stored scores: the candidates are those written with everybody's opinion."
     )
     console.print()
-    console.print("What if who agrees least counted more?", style="bold")
+    console.print("What if the person who agrees least counted more?", style="bold")
     stretches = alpha_path(result)
     for stretch in stretches:
         until = "on" if stretch.stop == math.inf else f"to {stretch.stop:.3g}"
@@ -140,7 +138,7 @@ def print_what_if(console: Console, result: Agreement) -> None:
         if candidate.id != chosen.id:
             console.print(Padding(Text(candidate.text), (0, 0, 0, 4)))
     if len(stretches) == 1:
-        console.print("  It is the same from 0 to infinity.")
+        console.print("  The choice is the same from 0 to infinity.")
     console.print()
 
 
@@ -150,14 +148,14 @@ def print_without(console: Console, without: WrittenWithout) -> None:
     from rich.text import Text
 
     name = without.participant_id
-    console.print(f"What if {name} had never been asked? Written anew:", style="bold")
+    console.print(f"What if {name} had never been asked? Written again:", style="bold")
     if without.text is None:
         console.print("  Nothing worth showing was written from the others' opinions.")
     else:
         console.print(Padding(Text(without.text), (0, 0, 0, 4)))
         console.print(
-            f"  Beside the text with everybody the others are predicted to agree by "
-            f"{without.others_gain:+.2f} of 7, {name} by {-without.own_loss:+.2f}. Part of that is "
-            "the chance of writing twice."
+            "  Compared with the text from everybody, predicted agreement changes by "
+            f"{without.others_gain:+.2f} of 7 for the others and by {-without.own_loss:+.2f} for "
+            f"{name}. Part of that is the chance of writing twice."
         )
     console.print()

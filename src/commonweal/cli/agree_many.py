@@ -42,7 +42,7 @@ def print_population(console: Console, result: Agreement, population: Population
         console.print(
             "By the middle half of such people's answers: "
             f"{counts[Verdict.AGREES] / n:.0%} of the panel likely agree, "
-            f"{counts[Verdict.DISAGREES] / n:.0%} likely disagree; of "
+            f"{counts[Verdict.DISAGREES] / n:.0%} likely disagree; for "
             f"{counts[Verdict.UNSURE] / n:.0%} the model can't tell."
         )
     console.print()
@@ -76,7 +76,7 @@ def print_population(console: Console, result: Agreement, population: Population
         n = round(population.without.value * population.n_people)
         console.print(
             f"Left out: {population.without}, about {n:,} people, are predicted to agree with none "
-            "of the statements of the first list.",
+            "of the statements in the first list.",
         )
 
 
@@ -86,8 +86,8 @@ def _print_slate(console: Console, slate: Slate, population: Population) -> None
 
     k = len(slate.texts)
     console.print()
-    whose = "" if slate.of == "candidates" else ", of those that people wrote"
-    console.print(f"{k} statements for as many as possible{whose}", style="bold")
+    whose = "" if slate.of == "candidates" else ", among those that people wrote"
+    console.print(f"{k} statements for as many people as possible{whose}", style="bold")
     for number, text in enumerate(slate.texts, start=1):
         console.print(Padding(Text(f"{number}. {text}"), (0, 0, 0, 2)))
     how = (
@@ -97,12 +97,12 @@ def _print_slate(console: Console, slate: Slate, population: Population) -> None
     )
     n_people = population.n_people if slate.of == "candidates" else slate.n_people
     sentence = (
-        f"{slate.covered} of {n_people:,} agree with at least one, {how}; the {k} that most agree "
-        f"with would do for {100 * slate.top_covered:.0f} %."
+        f"{slate.covered} of {n_people:,} agree with at least one, {how}; the {k} most "
+        f"liked statements would reach {100 * slate.top_covered:.0f} %."
     )
     if slate.unrepresented:
         sentence += (
-            f" {100 * slate.unrepresented:.0f} % agree on another statement and find none here."
+            f" {100 * slate.unrepresented:.0f} % agree with another, but with none of these."
         )
     console.print(Padding(Text(sentence), (0, 0, 0, 2)))
 

@@ -123,7 +123,7 @@ def _print_people(console: Console, result: Agreement) -> None:
     console.print(table)
     if Verdict.DISAGREES not in verdicts:
         console.print(
-            "Nobody is clearly predicted to disagree, which the model may have wrong.",
+            "Nobody is clearly predicted to disagree. The model may be wrong about that.",
             style="bold",
         )
 

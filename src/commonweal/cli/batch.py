@@ -33,7 +33,7 @@ def batch(
         Path,
         typer.Option(
             metavar="FOLDER",
-            help="Where the results go. The same command goes on in the same folder.",
+            help="Where the results go. The same command continues in the same folder.",
             show_default=False,
         ),
     ],
@@ -51,7 +51,7 @@ def batch(
         ),
     ] = 3,
     timeout_seconds: Annotated[
-        float | None, typer.Option(help="The longest that one try of one group may take.")
+        float | None, typer.Option(help="The longest time that one try of one group may take.")
     ] = None,
     welfare: Annotated[
         str | None,
@@ -121,7 +121,7 @@ def batch(
                 timeout_seconds=timeout_seconds,
             )
         except KeyboardInterrupt:
-            bars.say(f"Stopped. What is done is kept in {out}; the same command goes on.")
+            bars.say(f"Stopped. Finished groups are kept in {out}; the same command continues.")
             raise
     n_done = sum(done.counts.values()) - len(done.set_aside)
     counts = ", ".join(f"{n:,} {what}" for what, n in sorted(done.counts.items()) if n)

@@ -27,7 +27,7 @@ KINDS = {
     "remesh": "a Remesh export's NAME_binary.csv, with NAME_verbatim_map.csv beside it",
     "graded": "graded groups, .jsonl: every opinion with every statement, graded by their writer",
     "habermas-machine": "a folder with the Habermas Machine's Parquet files",
-    "ratings": "anybody's ratings: one table, .csv, .xlsx or .parquet, a row for each rating",
+    "ratings": "ratings from anywhere: one table, .csv, .xlsx or .parquet, a row for each rating",
     "otree": "an oTree export, of one app or of all",
     "deliberate-lab": "Deliberate Lab's download of an experiment, NAME_data.zip or NAME.json",
     "simulated-jury": "a folder with sensemaking-tools' participants.csv and statements.csv",
@@ -182,7 +182,9 @@ def import_(
         _say_last_step(dataset)
     typer.echo(f"Wrote {out}")
     if not dataset.about.licence:
-        typer.echo("No licence is given (--licence): find out before you share what is made of it")
+        typer.echo(
+            "No licence is given (--licence): find it out before you share anything made from this"
+        )
 
 
 @app.command(epilog="Example: commonweal data template ratings.csv")
@@ -198,7 +200,7 @@ def template(
     from commonweal.datasets.importers.ratings_template import write_template
 
     write_template(path, overwrite=overwrite)
-    typer.echo(f"Wrote {path}: replace its rows by your own. Columns:")
+    typer.echo(f"Wrote {path}: replace its rows with your own. Columns:")
     for name, field in FIELDS.items():
         typer.echo(f"  {name}: {field.meaning}" + ("" if field.required else " (may be left out)"))
     typer.echo(f"Next: commonweal evaluate {path} --report evaluation.html")
@@ -288,7 +290,7 @@ def export(
     else:
         check_outputs({"--out": out}, inputs={"the dataset": folder})
         if out.exists() and not overwrite:
-            raise InputError(f"{out} is there already; name another, or say --overwrite")
+            raise InputError(f"{out} already exists; name another, or use --overwrite")
     dataset = read_dataset(folder)
     if to == "hub":
         write_dataset(dataset, out, overwrite=overwrite)
@@ -434,7 +436,7 @@ def describe(
             raise InputError(f"--out {out} ends in {out.suffix!r}, expected .md or .json")
         check_writable(out)
         if out.exists() and not overwrite:
-            raise InputError(f"{out} is there already; name another file, or say --overwrite")
+            raise InputError(f"{out} already exists; name another file, or use --overwrite")
     dataset = read_dataset(folder)
     sheet = sheet_of(dataset, min_kappa=min_kappa, max_pairs_per_person=max_pairs_per_person)
     if out is None:

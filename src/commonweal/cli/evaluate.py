@@ -132,8 +132,8 @@ def _read(rounds: Path, column: list[str] | None, scale: str | None, *, simulate
         )
     if column or scale or simulated:
         raise InputError(
-            f"--column, --scale and --simulated are for a table of ratings, and {rounds} is no "
-            "file; a dataset's own manifest says what its columns and scale are"
+            f"--column, --scale and --simulated are for a table of ratings, and {rounds} is not a "
+            "file; a dataset's manifest already names its columns and scale"
         )
     return read_dataset(rounds)
 
@@ -222,6 +222,6 @@ def say(evaluation: Evaluation) -> None:
         sum(f.value is not None for f in evaluation.figures.values()),
     )
     console.print(
-        f"\n{n_there} figures could be computed, {n_all - n_there} could not; --report says what "
-        "each says and does not say."
+        f"\n{n_there} figures could be computed, {n_all - n_there} could not; --report explains "
+        "what each shows and does not show."
     )

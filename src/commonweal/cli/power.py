@@ -80,7 +80,8 @@ def power(
             raise InputError(
                 f"{option} is for a pilot; expected the pilot's folder as well"
                 if rounds is None
-                else f"{option} is an assumption; expected it without a pilot, whose groups tell it"
+                else f"{option} is an assumption, and a pilot's groups already show it; leave out "
+                "one of the two"
             )
     if rounds is None:
         groups: Assumptions | GroupOutcomes = _assumptions(rounds_per_group, ties, icc)
@@ -151,9 +152,9 @@ def _print(result: Power) -> None:
     )
     if result.false_alarms is not None:
         typer.echo(
-            f"Where there is nothing to detect, {result.false_alarms:.1%} of such studies say that "
-            "there is; 5% is right."
+            f"If there is nothing to detect, {result.false_alarms:.1%} of such studies still "
+            "detect something; 5% is right."
         )
     for warning in result.warnings:
         typer.echo(f"Note: {warning}")
-    typer.echo("These are simulated studies: they are as right as what they assume.")
+    typer.echo("These are simulated studies: they are only as good as their assumptions.")

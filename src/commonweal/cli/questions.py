@@ -166,7 +166,7 @@ def generate(
     typer.echo("Nobody has read them yet. Next: commonweal questions screen")
     if result.stopped == "exhausted":
         typer.echo(
-            f"The model finds no new ones any more: of the last {config.n_window} drawn, fewer "
+            f"The model no longer finds new questions: of the last {config.n_window} drawn, fewer "
             f"than {config.min_new_share:.0%} were new. {len(result.records)} of {target} were "
             "reached; a larger model or more seeds find more",
             err=True,
@@ -212,11 +212,11 @@ def screen(
     records = read_questions(file)
     kept_at = screening.decisions_path(file)
     if import_ is not None and by is None:
-        raise InputError("--import needs --by NAME: a decision is somebody's")
+        raise InputError("--import needs --by NAME: every decision needs a name")
     if flagged and (by is None or import_ is not None):
         raise InputError("--flagged is for the queue in the terminal; expected --by NAME alone")
     if unreviewed and out is None:
-        raise InputError("--unreviewed lets questions go on; expected --out FILE to write them to")
+        raise InputError("--unreviewed needs --out FILE, the file to write the questions to")
     _check_outputs(overwrite, export=export, out=out)
     if out is not None:
         read_steps(file)  # a provenance that cannot be read is said before the work
@@ -313,7 +313,7 @@ def _check_output(path: Path, overwrite: bool) -> None:
 
     check_writable(path)
     if path.exists() and not overwrite:
-        raise InputError(f"{path} is there already; name another file, or say --overwrite")
+        raise InputError(f"{path} already exists; name another file, or use --overwrite")
 
 
 def _check_outputs(overwrite: bool, **paths: Path | None) -> None:

@@ -322,7 +322,7 @@ def rank(
             one.text,
         )
     console.print(table)
-    console.print("\nWhere somebody has not rated a statement, this is a guess. Ask them.")
+    console.print("\nIf somebody has not rated a statement, this is a guess. Ask them.")
 
 
 def _unseen(model: RewardModel, dataset: Dataset, split: str | None) -> Dataset:
@@ -394,11 +394,11 @@ def _card_text(model: RewardModel, measured: Dataset) -> CardText:
             for name, value in metadata.items()
             if name != "questions_learned_from"  # a list as long as the data
         )
-        or ("Not recorded with the model: ask whoever made it.",),
+        or ("Not recorded with the model: ask the people who made it.",),
         licences=(
             f"Measured on {about.name}: {about.source}; licence {about.licence or 'not recorded'}. "
             f"{about.attribution}".rstrip(),
-            "What it was made from: see above, and whoever made it.",
+            "What it was made from: see above, or ask the people who made it.",
         ),
     )
 
@@ -421,7 +421,7 @@ def _show(measurements: list[Measurement]) -> None:
             f"{one.n_missing} more ratings are left out: the model gave no answer that could be "
             "read for them, or for another's opinion in their place."
         )
-    console.print(f"\nOrdered rightly (a guess: 0.5; 95% intervals resample {one.resampled})")
+    console.print(f"\nOrdered correctly (a guess: 0.5; 95% intervals resample {one.resampled})")
     table = Table(box=None, padding=(0, 1, 0, 0))
     for heading in ("", "crossed", "within person", "same statement"):
         table.add_column(heading)
@@ -443,7 +443,7 @@ def _show(measurements: list[Measurement]) -> None:
     console.print(table)
     console.print(
         f"\nCalibration error {with_interval(one.reliability.error, 2)} points of 7; predicted "
-        f"less observed {signed(one.reliability.bias, 2)} ({one.reliability.unit})."
+        f"minus observed {signed(one.reliability.bias, 2)} ({one.reliability.unit})."
     )
     length = one.by_length
     console.print(

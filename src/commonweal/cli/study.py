@@ -104,8 +104,8 @@ def serve(
     scheme = scheme_of(tls_certificate, tls_key)
     if trusted_proxy and not base_url:
         raise InputError(
-            "--trusted-proxy is given without --base-url; expected the address that people see: "
-            "links must not follow what a request says"
+            "--trusted-proxy needs --base-url, the address that people see: links must not depend "
+            "on what a request says"
         )
     listening = server.bound(host, port)
     writer = ready_writer(opened)

@@ -37,8 +37,8 @@ def say_where_nobody_repeats(config: StudyConfig) -> None:
     n = config.n_rated_twice
     if config.rounds.passes < 2:
         typer.echo(
-            "Each statement is rated once, so nothing will say how steady a person's ratings are "
-            "(rounds.passes = 2 has them rated twice)."
+            "Each statement is rated once, so nothing will show how steady a person's ratings are "
+            "(with rounds.passes = 2, each is rated twice)."
         )
     elif n < MIN_REPEATED:
         typer.echo(

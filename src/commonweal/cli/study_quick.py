@@ -212,9 +212,9 @@ def sessions(
         typer.echo(f"  {each.path}")
     if kept:
         typer.echo(
-            f"Each is deleted {KEPT_DAYS} days after the last thing that happened in it, when a "
-            "quick session is next begun or listed.\nAgain on the web: commonweal study quick "
-            "--reopen NAME. As a dataset: commonweal study export PATH --out FOLDER"
+            f"Each is deleted {KEPT_DAYS} days after its last activity, the next time you begin or "
+            "list a session.\nTo serve one again: commonweal study quick --reopen "
+            "NAME. As a dataset: commonweal study export PATH --out FOLDER"
         )
 
 
@@ -228,7 +228,7 @@ def _check_together(
             'expected a question, or --reopen NAME: commonweal study quick "Should buses be free?"'
         )
     if keep is not None and (keep_nothing or reopen):
-        raise InputError("--keep FILE goes with neither --keep-nothing nor --reopen")
+        raise InputError("--keep FILE does not go with --keep-nothing or --reopen")
 
 
 def _session(
@@ -254,12 +254,12 @@ def _session(
         before = kept.kept_session(keep)
         if is_new or before.is_over or before.questions != asked:
             raise InputError(
-                f"{keep} is there already, and no session on this question that broke off; "
+                f"{keep} already exists and holds no interrupted session on this question; "
                 "expected a new file"
             )
     if before is not None:
         typer.echo(
-            f"Going on with the session of {_date(before.began_at)} ({_people(before.n_people)}); "
+            f"Continuing the session of {_date(before.began_at)} ({_people(before.n_people)}); "
             "--new begins another one."
         )
         return *quick.go_on(before.path, model=config.arms[0].model), before.path
@@ -316,9 +316,9 @@ def _until(name: str, path: Path, kept: Kept) -> str:
     if kept == "nothing":
         return " and deletes its data."
     if kept == "file":
-        return f"; the same command goes on with it. Its data is kept in {path}."
+        return f"; the same command continues it. Its data is kept in {path}."
     return (
-        f"; the same command goes on with it. Its data is kept for {KEPT_DAYS} days "
+        f"; the same command continues it. Its data is kept for {KEPT_DAYS} days "
         f"(delete it before: commonweal study sessions --delete {name})."
     )
 

@@ -21,7 +21,7 @@ WITH_STOCK = 60
 """People, unless said otherwise, where no model has to write."""
 _STAGES = {"people": "People", "write": "Writing, arm by arm"}
 _STOCK_NOTE = (
-    "Stock sentences stood in for every model, and their reward is chance: this says that the "
+    "Stock sentences stood in for every model, and their rewards are random: this shows that the "
     "study runs, and nothing about its arms."
 )
 

@@ -15,24 +15,24 @@ N = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="How many processes work. More than one runs on Ray (extra scale). Default: 1, "
-        "or with --ray one for each of the cluster's processors.",
+        help="How many worker processes to use. More than one runs on Ray (extra scale). Default: "
+        "1, or with --ray one for each of the cluster's processors.",
     ),
 ]
 Ray = Annotated[
     str | None,
     typer.Option(
         metavar="ADDRESS",
-        help="A Ray cluster to work on: HOST:PORT of its head, or auto. Default: none; with "
-        "several workers a Ray on this machine, for as long as the command runs.",
+        help="The Ray cluster to use: HOST:PORT of its head, or auto. Default: none; several "
+        "workers start a Ray on this machine while the command runs.",
     ),
 ]
 Threads = Annotated[
     int,
     typer.Option(
         min=1,
-        help="Processors that each worker computes with. Another number may change the last "
-        "digits of a result.",
+        help="How many processors each worker uses. Another number may change the last digits of a "
+        "result.",
     ),
 ]
 Gpus = Annotated[float, typer.Option(min=0, help="On Ray: GPUs for each worker, for hf: engines.")]
@@ -40,7 +40,7 @@ InFlight = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Most requests to servers at once, of all workers together. Default: 16 with an "
+        help="The most requests to servers at once, from all workers together. Default: 16 with an "
         "openai: engine.",
     ),
 ]

@@ -32,7 +32,7 @@ def merge(datasets: Sequence[Dataset], *, name: str) -> Dataset:
             if ours != theirs:
                 raise InputError(
                     f"{first.name} is {what} {ours} and {other.about.name} {theirs}; expected the "
-                    "same: ratings on two scales, or of two kinds, are no one dataset"
+                    "same: ratings on two scales, or of two kinds, do not make one dataset"
                 )
     datasets = apart(datasets)
     tables = {

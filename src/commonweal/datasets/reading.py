@@ -56,7 +56,7 @@ def read_csv(
         if others is not None and name not in kinds and name not in others:
             raise InputError(
                 f"{path}: unknown column {name!r}; expected {expected}, with the columns "
-                f"{_shown((*kinds, *others))}; take it out, or give it its right name"
+                f"{_shown((*kinds, *others))}; remove it, or correct its name"
             )
     try:
         rows = pl.read_csv(
@@ -94,8 +94,8 @@ def _refuse_nameless(
         values = cells.to_series(i).drop_nulls()
         if values.len():
             raise InputError(
-                f"{path}: column {i + 1} has no name and holds {values[0]!r}; take it out, or give "
-                "it its name"
+                f"{path}: column {i + 1} has no name and holds {values[0]!r}; remove it, or give "
+                "it a name"
             )
 
 

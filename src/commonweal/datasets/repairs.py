@@ -201,7 +201,7 @@ def _remarks(dataset: Dataset) -> list[str]:
     if dataset.about.scale == LIKERT_7 and n >= _ENOUGH_RATINGS and highest <= _FIVE_POINTS:
         remarks.append(
             f"No rating is above {highest}, on a scale to {LIKERT_7.high}. If people rated on "
-            "five points, say so (--scale likert-5): who agrees hangs on it."
+            "five points, say so (--scale likert-5): it decides who counts as agreeing."
         )
     return remarks
 

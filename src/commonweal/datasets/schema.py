@@ -170,12 +170,12 @@ ROUNDS = TableSchema(
         _optional("position_statement", "text", "a sentence that answers the question with yes"),
         _optional("topic", "text", "the question's topic"),
         _optional("split", "text", "what the question may be used for", one_of=SPLITS),
-        _optional("iteration", "whole", "the turn of the training loop, from 0"),
+        _optional("iteration", "whole", "the iteration of the training loop, from 0"),
         _optional(
             "revises_round_id",
             "text",
             "the round on the same question whose statement this one revises, from `critiques`; "
-            "null where statements are written first",
+            "null in a first round",
         ),
     ),
 )
@@ -207,15 +207,15 @@ CANDIDATES = TableSchema(
         Column(
             "policy",
             "text",
-            "the policy under evaluation: a policy's name, in a study the arm's (what each arm is, "
-            "the step of the export says), or `human`",
+            "the policy under evaluation: its name; in a study, the arm's name (the export step "
+            "says what each arm is); or `human`",
         ),
         Column("shown", "yes or no", "whether people were asked to rate it"),
-        _optional("author_id", "text", "the participant who wrote it, where a person did"),
+        _optional("author_id", "text", "the participant who wrote it, if a person did"),
         _optional(
             "included_opinion_ids",
             "texts",
-            "the opinions that the policy saw, in the prompt's order; null where nobody knows",
+            "the opinions that the policy saw, in the prompt's order; null if unknown",
             refers_to="opinions.opinion_id",
         ),
         _optional("model", "text", "the engine's name of the language model"),
@@ -224,12 +224,13 @@ CANDIDATES = TableSchema(
         _optional("attempt", "whole", "0, or how often rejected completions had been redrawn"),
         _optional("alpha", "number", "inequality aversion under which it was picked to be shown"),
         _optional("welfare", "number", "its predicted welfare under that alpha"),
-        _optional("rank", "whole", "its rank among that draw's candidates under it, 1 is best"),
+        _optional(
+            "rank", "whole", "its rank under that alpha among the candidates of its draw; 1 is best"
+        ),
         _optional(
             "same_as_candidate_id",
             "text",
-            "in a revision, the statement of the revised round that this one is: it stands among "
-            "its revisions as it was",
+            "in a revision, the statement under revision that this candidate repeats unchanged",
         ),
     ),
 )
@@ -245,7 +246,7 @@ RATINGS = TableSchema(
         _optional("agreement", "whole", "on the dataset's scale, more is more agreement"),
         _optional("quality", "whole", "on the dataset's scale, more is better"),
         _optional("position", "whole", "when it was shown in that pass, from 0"),
-        _optional("duration_seconds", "number", "from shown to submitted"),
+        _optional("duration_seconds", "number", "time from showing to submitting"),
     ),
 )
 POSITION_RATINGS = TableSchema(
@@ -269,13 +270,13 @@ PREDICTIONS = TableSchema(
 )
 CRITIQUES = TableSchema(
     "critiques",
-    "What one person would change about the statement that the round revises. Who did not answer "
-    "has no row.",
+    "What one person would change about the statement that the round revises. People who did not "
+    "answer have no row.",
     ("round_id", "participant_id"),
     (
         _ROUND,
         _PARTICIPANT,
-        _optional("text", "text", "what they would change; null where nothing"),
+        _optional("text", "text", "what they would change; null if nothing"),
         _optional("used", "yes or no", "whether the policy saw it"),
     ),
 )

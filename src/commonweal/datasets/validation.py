@@ -85,7 +85,7 @@ def _faults(table: TableSchema, scale: Scale) -> Iterator[tuple[Column, pl.Expr,
             yield column, value.is_null(), "a value"
         if column.kind == "text":
             blank = value.str.strip_chars().str.len_chars() == 0
-            yield column, blank, "text, or null where it is missing"
+            yield column, blank, "text, or null if missing"
         if column.one_of:
             wrong = value.is_not_null() & ~value.is_in(list(column.one_of))
             yield column, wrong, f"one of {', '.join(column.one_of)}"

@@ -84,7 +84,7 @@ class Evaluation:
         n = int(self.facts["resamples of groups"])
         few = (
             f"Intervals rest on {n:,} resamples, and their ends move with the seed: "
-            f"{FEW_RESAMPLES:,} or more are meant for a report."
+            f"{FEW_RESAMPLES:,} or more should be used for a report."
         )
         return " ".join((*self.notes, *([few] if n < FEW_RESAMPLES else [])))
 
@@ -120,7 +120,7 @@ class Evaluation:
         drawn = plots(self)
         if section not in drawn:
             there = ", ".join(drawn) or "none"
-            raise InputError(f"nothing is drawn of {section!r}; these sections have plots: {there}")
+            raise InputError(f"there is no plot of {section!r}; these have plots: {there}")
         return drawn[section][0]
 
     def _repr_html_(self) -> str:

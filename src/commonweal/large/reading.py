@@ -260,8 +260,9 @@ def _from_dataset(path: Path, question: str | None, round_id: str | None) -> Peo
     n_wrote = dataset.opinions.height
     n_others = len(set(texts) - set(dataset.opinions["participant_id"]))
     notes = (
-        f"{n_wrote:,} people wrote something that they agree with; of {n_others:,} others the "
-        f"opinion is told by {N_VOTES_TOLD} of their votes; who voted less is not counted",
+        f"{n_wrote:,} people wrote something that they agree with; for {n_others:,} others, "
+        f"{N_VOTES_TOLD} of their votes stand in for an opinion; people with fewer votes are not "
+        "counted",
     )
     return _of_round(path, dataset, question, None, notes, texts)
 
@@ -309,5 +310,5 @@ def _of_round(
     votes = Votes(rated, dataset.about.scale) if has_votes else None
     asked = question or rated.question
     if asked is None or not asked.strip():
-        raise InputError(f'{path}: nothing says what was asked; give --question "..."')
+        raise InputError(f'{path}: the data do not say what was asked; give --question "..."')
     return People(Question(" ".join(asked.split())), tuple(opinions), notes, votes)

@@ -36,7 +36,7 @@ class OpinionStore(Sequence[Opinion]):
         self._end += len(line)
 
     def check_ids(self) -> None:
-        """Raises where somebody stands twice.
+        """Raises where somebody appears twice.
 
         Raises:
             InputError: an id stands more than once; the message names it.
@@ -48,7 +48,7 @@ class OpinionStore(Sequence[Opinion]):
             first, second = (int(row) for row in order[again[0] : again[0] + 2])
             more = f", and {len(again) - 1:,} ids more" if len(again) > 1 else ""
             raise InputError(
-                f"participant id {self[first].id!r} stands more than once (opinions "
+                f"participant id {self[first].id!r} appears more than once (opinions "
                 f"{first + 1:,} and {second + 1:,}{more}); expected one opinion a participant, "
                 "each with an id of its own"
             )

@@ -183,7 +183,7 @@ def interval(value: float, draws: FloatArray, n_clusters: int, what: str = "grou
     if n_defined < MIN_DEFINED * len(draws):
         return without(
             f"in {1 - n_defined / len(draws):.0%} of the resamples there is nothing to measure: "
-            f"too few {what} have what it is about"
+            f"too few {what} have the data for it"
         )
     known = draws[:n_defined]
     if known[-1] - known[0] <= _SAME * max(1.0, abs(value)):

@@ -97,7 +97,7 @@ def convert_weights(name: str) -> Path:
     """As ``converted``, of a language model's weights in the store."""
     file_name = store.known(name).gguf
     if file_name is None:
-        raise InputError(f"{name} is no language model that the embedded engine reads")
+        raise InputError(f"{name} is not a language model that the embedded engine reads")
     return converted(store.require(name) / file_name, store.file_sha256(name, file_name))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from commonweal.types import Completion
 
 ADVICE = (
-    "Asking again would bring the same. Give the model more tokens for reasoning, switch its "
+    "Asking again would give the same. Give the model more tokens for reasoning, switch its "
     "reasoning off, or take another model (docs/servers.md)"
 )
 

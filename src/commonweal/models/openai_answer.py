@@ -99,7 +99,7 @@ def reply_in(body: Any) -> Reply | str:
         return "the answer has no choices[0].message.content"
     content = message.get("content", message.get("text", message.get("response")))
     if content is not None and not isinstance(content, str | list | dict):
-        return "the answer's choices[0].message.content is no text"
+        return "the answer's choices[0].message.content is not a text"
     if not (
         {"content", "text", "response", "role", "refusal", "tool_calls"} & set(message)
     ) and not (any(_REASONING.search(name) for name in message)):

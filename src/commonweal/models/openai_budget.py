@@ -52,8 +52,8 @@ class ReasoningBudget:
         if not self.is_reasoning or not self.n_tokens:
             return ""
         return (
-            f"{owner} reasons before it answers: it got {self.n_tokens:,} tokens for that, and "
-            "what it thought is set apart."
+            f"{owner} reasons before it answers: it got {self.n_tokens:,} tokens for that, and its "
+            "reasoning is kept apart."
         )
 
     def worked(self, payload: Mapping[str, Any]) -> None:

@@ -162,7 +162,9 @@ class Connection:
         key = os.environ.get(name, "").strip()
         if not all("!" <= character <= "~" for character in key):
             # Said here because the HTTP library's own complaint would print the key.
-            raise InputError(f"{name}: the key holds a blank or a non-ASCII character; set it anew")
+            raise InputError(
+                f"{name}: the key holds a blank or a non-ASCII character; set it again"
+            )
         if key:
             self._refuse_open_road(f"the key in {name}")
         return key

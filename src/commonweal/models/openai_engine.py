@@ -51,8 +51,8 @@ LOADING_NAP_SECONDS = 3.0
 ASIDE_TOKENS = 16
 """The answer to a request that is sent for its count of the prompt; some servers take no less."""
 UNTOLD = (
-    "{} does not tell how many tokens of a prompt it read, so it cannot be seen whether it read "
-    "all opinions."
+    "{} does not say how many tokens of a prompt it read, so we cannot see whether it read all "
+    "opinions."
 )
 
 
@@ -329,7 +329,7 @@ class OpenAIModel:
                 await self._sleep(nap)
                 waited_seconds += nap
                 self._notes["loading"] = (
-                    f"{self.model_id} was waited for while it loaded its model."
+                    f"{self.model_id} loaded its model first, and we waited for it."
                 )
                 continue
             if outcome.retry_after_seconds > LONGEST_WAIT_SECONDS:
@@ -490,7 +490,7 @@ def _parts_of(spec: str) -> tuple[str, str, ServerOptions]:
     if "@" in text:  # perhaps the end of a password with '#' and '?' in it: not to be shown
         raise InputError(
             "the options behind the model's name hold '@': write it as %40 there. A user name or "
-            f"password must not stand in the URL. {EXAMPLE}"
+            f"password must not be in the URL. {EXAMPLE}"
         )
     checked(base_url, model)
     return base_url, model, read_options(text, where="the options behind the model's name")

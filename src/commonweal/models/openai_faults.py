@@ -119,9 +119,7 @@ def refusal(answer: Answer, *, base_url: str, model: str, key_was_sent: bool, ke
         )
         message += "or shorter opinions, a lower max_tokens, or serve the model with more context"
     elif status in (400, 422):
-        message += (
-            ". What a server wants beside is added as #MODEL?body.NAME=VALUE (docs/servers.md)"
-        )
+        message += ". Add what else the server needs as #MODEL?body.NAME=VALUE (docs/servers.md)"
     return f"HTTP {status}, {message}"
 
 

@@ -229,7 +229,7 @@ def _plain(value: Mapping[str, Any], kind: str, where: str) -> dict[str, str]:
         ):
             raise InputError(f"{where}: {kind}.{name} is {each!r}, expected plain ASCII text")
         if kind == "headers" and not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
-            raise InputError(f"{where}: {name!r} is no name of a header")
+            raise InputError(f"{where}: {name!r} is not a valid header name")
         text = str(each).lower() if isinstance(each, bool) else str(each)
         if _SECRET.search(name) and not _REFERENCE.search(text):
             raise InputError(

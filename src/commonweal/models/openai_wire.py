@@ -88,10 +88,10 @@ def checked(base_url: str, model: str) -> tuple[str, str]:
     except (ValueError, httpx.InvalidURL):
         usable = False
     if "@" in base_url:
-        problem = "a user name or password must not stand in the URL (set the key's variable)"
+        problem = "a user name or password must not be in the URL (set the key's variable)"
     elif "?" in base_url:
         got = "a BASE_URL with '?'"
-        problem = "it must have no query, which may hold a key; what is no secret goes behind the "
+        problem = "it must have no query, which may hold a key; what is not secret goes behind the "
         problem += "model's name, as #MODEL?query.api-version=2024-10-21"
     elif not usable or base_url.endswith("/chat/completions"):
         problem = "BASE_URL needs http(s):// and a host, and ends before /chat/completions"

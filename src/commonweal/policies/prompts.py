@@ -244,8 +244,8 @@ def _without_orders(opinions: Sequence[Opinion]) -> tuple[dict[str, str], list[s
     kept = {opinion.id: without_orders(opinion.text) for opinion in opinions}
     if not any(kept.values()):
         return {opinion.id: opinion.text for opinion in opinions}, [
-            "all that is to be read gives orders to the software and says nothing before them, so "
-            "it was shown to the model that writes as it is"
+            "everything in the prompt gives orders to the software from the start, so it was shown "
+            "unchanged to the model that writes"
         ]
     notes = []
     for opinion in opinions:

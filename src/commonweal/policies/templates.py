@@ -255,12 +255,12 @@ def _check_places(name: str, text: str, field: str, value: str, places: Collecti
     except ValueError as error:
         raise InputError(
             f"{_place(name, text, (field,))}: {field}: {error}; expected {expected}, and {{{{ or "
-            "}} for a bracket of your own"
+            "}} for a literal brace"
         ) from None
     for unknown in sorted(places_found - set(places)):
         raise InputError(
             f"{_place(name, text, (field,))}: {field} holds {{{unknown}}}; expected {expected}, "
-            "and {{ or }} for a bracket of your own"
+            "and {{ or }} for a literal brace"
         )
     for missing in (each for each in places if each not in places_found):
         raise InputError(

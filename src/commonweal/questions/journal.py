@@ -207,7 +207,7 @@ class Journal:
         except OSError as error:
             raise InputError(
                 f"cannot write {self._path}: {error.strerror or error}; what was written before is "
-                "kept, and the same command goes on from there"
+                "kept, and the same command continues from there"
             ) from None
         self._n_bytes += len(line)
 

@@ -261,7 +261,7 @@ def _check_header(
                 f"{path}, line 1: unknown column {name!r}{hint} Known: {', '.join(columns)}"
             )
         if header.count(name) > 1:
-            raise InputError(f"{path}, line 1: the column {name!r} stands twice")
+            raise InputError(f"{path}, line 1: the column {name!r} appears twice")
     for name in required:
         if name not in header:
             raise InputError(f"{path}, line 1: there is no column {name!r}; expected one")

@@ -70,6 +70,6 @@ def _from_toml(where: str, text: str) -> tuple[QuestionRecord, ...]:
         record = as_record(place, row)
         form = normal_form(record.question)
         if form in records:
-            raise InputError(f"{place}: {record.question!r} stands in the set already")
+            raise InputError(f"{place}: {record.question!r} is in the set already")
         records[form] = record
     return tuple(records.values())

@@ -334,7 +334,7 @@ def _check_once(table: Table, at: int) -> None:
             continue
         if plains.count(plains[i]) > 1:
             raise InputError(
-                f"{table.place(table.rows[0])}: column {table.header[i]!r} stands twice; expected "
+                f"{table.place(table.rows[0])}: column {table.header[i]!r} appears twice; expected "
                 "it once"
             )
 

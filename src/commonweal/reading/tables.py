@@ -233,7 +233,7 @@ def parse_table(path: Path, text: str, known: Collection[str], *, expected: str)
         rows = _parsed(path, tidied, separator, first_line)
     notes = []
     if (inner := unwrapped([row.cells for row in rows], known)) is not None:
-        notes.append("rows that stood in quotes as a whole were taken out of them")
+        notes.append("rows that were quoted as a whole were unquoted")
         return replace(
             table := parse_table(path, inner, known, expected=expected),
             notes=(*notes, *table.notes),
@@ -316,7 +316,7 @@ def _csv_words(message: str) -> str:
         return "a quote is opened and never closed"
     if "expected after" in message:
         return (
-            "text goes on behind a closing quote; expected each quote within a text doubled "
+            "text continues after a closing quote; expected each quote within a text doubled "
             '("He said ""no""")'
         )
     return message
@@ -354,7 +354,7 @@ def _with_header(
     width = len(kept[0].cells)
     again = [row for row in kept[1:] if row.cells == kept[0].cells and width > 1]
     if again:  # files were put one behind another
-        notes.append(f"the header stands again in row {again[0].number}; left out")
+        notes.append(f"the header is repeated in row {again[0].number}; left out")
         kept = [kept[0], *(row for row in kept[1:] if row.cells != kept[0].cells)]
         rows = [row for row in rows[at:] if row.cells != rows[at].cells]
         rows, at = [kept[0], *rows], 0

@@ -60,7 +60,7 @@ def _accuracies(axes: Any, measured: Measurement) -> None:
     axes.axvline(0.5, color="black", linewidth=0.8, linestyle=":")
     axes.set_yticks(range(3), [label for _, label in kinds])
     axes.set_ylim(2.8, -0.6)
-    axes.set_xlabel("share ordered rightly, with 95% interval (guess: 0.5)")
+    axes.set_xlabel("share ordered correctly, with 95% interval (guess: 0.5)")
 
 
 def _point(

@@ -109,7 +109,7 @@ def read_calibration(path: Path) -> ReadingCalibration | None:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{path} is no calibration ({error}); expected what `commonweal reward calibrate` "
+            f"{path} is not a calibration ({error}); expected what `commonweal reward calibrate` "
             "wrote: run it again, or delete the file"
         ) from error
 

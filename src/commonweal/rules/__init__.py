@@ -35,7 +35,7 @@ PAPERS_RULES = (UTILITARIAN, BERNOULLI_NASH, RAWLSIAN)
 
 MEANS = {
     UTILITARIAN: "the highest mean",
-    BERNOULLI_NASH: "a high product: gains count more for who agrees less",
+    BERNOULLI_NASH: "a high product: gains count more for people who agree less",
     RAWLSIAN: "the least-agreeing person to agree as much as possible",
 }
 """What counts as best under each, in a few words."""
@@ -100,8 +100,8 @@ def isoelastic_from_spec(alpha: str) -> Isoelastic:
         value = float(alpha)
     except ValueError:
         raise InputError(
-            f"{FAMILY}:{alpha}: {alpha!r} is no number; expected an alpha from 0 (utilitarian) up "
-            "to inf (rawlsian)"
+            f"{FAMILY}:{alpha}: {alpha!r} is not a number; expected an alpha from 0 (utilitarian) "
+            "up to inf (rawlsian)"
         ) from None
     return Isoelastic(value)
 
@@ -156,13 +156,13 @@ def _named(spec: str) -> WelfareRule:
     entry = registry.find(WELFARE_RULES, name, also="an alpha")
     if entry.name == FAMILY:
         if not part:
-            raise InputError(f"{FAMILY} welfare wants an alpha; expected one, or {FAMILY}:2")
+            raise InputError(f"{FAMILY} welfare needs an alpha; expected one, or {FAMILY}:2")
         return isoelastic_from_spec(part)
     if hasattr(entry.loaded, "from_spec"):
         loaded: Any = registry.make(WELFARE_RULES, spec)
     elif part:
         raise InputError(
-            f"the welfare rule {entry.name!r} takes nothing after a colon, got {spec!r}"
+            f"the welfare rule {entry.name!r} takes nothing after the colon, got {spec!r}"
         )
     else:
         loaded = entry.loaded

@@ -167,5 +167,5 @@ def _number(rule: str, text: str, expected: str) -> float:
     except ValueError:
         value = np.nan
     if not np.isfinite(value):
-        raise InputError(f"{rule}:{text}: {text!r} is no number; expected {expected}")
+        raise InputError(f"{rule}:{text}: {text!r} is not a number; expected {expected}")
     return value

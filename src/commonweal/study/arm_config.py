@@ -167,7 +167,7 @@ class ArmConfig(_Part):
         """
         if self.name == HUMAN:
             raise ValueError(
-                f"an arm is named {HUMAN!r}, as what people wrote is; expected another"
+                f"an arm is named {HUMAN!r}, the name for what people wrote; expected another"
             )
         try:
             named = read_policy_name(self.name)

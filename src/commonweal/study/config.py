@@ -205,7 +205,7 @@ class StudyConfig(_Part):
             )
         ids = [question.key for question in self.questions]
         if len(set(ids)) < len(ids):
-            raise ValueError("a question stands twice; expected different questions and ids")
+            raise ValueError("a question appears twice; expected different questions and ids")
         if self.rounds.count > len(self.questions):
             raise ValueError(
                 f"rounds.count is {self.rounds.count} and there are {len(self.questions)} "

@@ -40,8 +40,8 @@ class RatedData(ConfigTable):
         default=None,
         ge=-1,
         le=1,
-        description="people whose two passes agree less than this (quadratic-weighted kappa) are "
-        "left out; none: nobody is",
+        description="leave out people whose two passes agree less than this (quadratic-weighted "
+        "kappa); none: keep everybody",
     )
 
 
@@ -57,7 +57,7 @@ class RewardData(RatedData):
         "calibration; empty: a share of the questions, drawn by the seed",
     )
     development_share: float = Field(
-        default=0.2, gt=0, lt=1, description="that share, where no ids are named"
+        default=0.2, gt=0, lt=1, description="that share, if no ids are named"
     )
     max_pairs_per_person: int = Field(
         default=200, ge=1, description="comparisons of one person in one round, drawn by the seed"
@@ -68,8 +68,8 @@ class RewardData(RatedData):
     max_development_comparisons: int = Field(
         default=2000,
         ge=1,
-        description="comparisons that each evaluation reads, drawn by the seed: all of them can "
-        "take longer than the training in between",
+        description="comparisons read at each check during training, drawn by the seed; reading "
+        "all can take longer than the training in between",
     )
 
 
@@ -85,7 +85,7 @@ class RewardModelPart(ConfigTable):
         description="the text that is read; {question}, {opinion} and {statement} are filled in",
     )
     max_tokens: int = Field(
-        default=_DEFAULT_TEXT.max_tokens, ge=16, description="longer opinions lose their end"
+        default=_DEFAULT_TEXT.max_tokens, ge=16, description="longer opinions are cut at the end"
     )
     lora_rank: int = Field(
         default=0, ge=0, description="rank of the LoRA adapter (PEFT); 0 trains every weight"
@@ -95,11 +95,13 @@ class RewardModelPart(ConfigTable):
 class Training(ConfigTable):
     """``[training]``: how it is learned. Each run is the same for the same seed and machine."""
 
-    seed: int = Field(default=0, ge=0, description="of everything that is drawn")
-    max_steps: int = Field(default=200, ge=1, description="optimiser steps (the paper's, 3.4)")
+    seed: int = Field(default=0, ge=0, description="the seed of everything random")
+    max_steps: int = Field(default=200, ge=1, description="optimiser steps, as in the paper (3.4)")
     batch_size: int = Field(default=8, ge=1, description="rows a device and step")
-    accumulate: int = Field(default=1, ge=1, description="steps of gradients added up to one")
-    learning_rate: float = Field(default=2e-5, gt=0, description="highest, after the warm-up")
+    accumulate: int = Field(default=1, ge=1, description="gradient steps accumulated into one")
+    learning_rate: float = Field(
+        default=2e-5, gt=0, description="the highest, reached after the warm-up"
+    )
     warmup_share: float = Field(default=0.05, ge=0, lt=1, description="share of steps to warm up")
     weight_decay: float = Field(default=0.01, ge=0, description="of AdamW")
     eval_steps: int = Field(default=100, ge=1, description="steps between evaluations and saves")
@@ -107,7 +109,7 @@ class Training(ConfigTable):
         default=5, ge=1, description="evaluations without a better loss before it stops"
     )
     precision: Literal["float32", "bfloat16"] = Field(
-        default="float32", description="of the arithmetic; bfloat16 needs hardware that has it"
+        default="float32", description="of the arithmetic; bfloat16 needs hardware support"
     )
     gradient_checkpointing: bool = Field(
         default=False, description="less memory for more time, for large networks"
@@ -119,9 +121,9 @@ class Training(ConfigTable):
 class RewardTraining(Training):
     """``[training]`` of a reward model."""
 
-    max_steps: int = Field(default=1500, ge=1, description="optimiser steps (the paper's, 3.4)")
+    max_steps: int = Field(default=1500, ge=1, description="optimiser steps, as in the paper (3.4)")
     crossed_weight: float = Field(
-        default=1.0, ge=0, description="weight of the crossed loss beside that within people"
+        default=1.0, ge=0, description="weight of the crossed loss, added to the loss within people"
     )
     margin: float = Field(
         default=0.0,
@@ -154,14 +156,15 @@ class SftData(RatedData):
     starter_held_out: int = Field(
         default=40,
         ge=1,
-        description="examples of the starter set that are never seen, in whole topics: to judge by",
+        description="examples of the starter set to hold out for judging, in whole topics",
     )
     min_quality: float = Field(
         default=6.0,
         ge=1,
         le=7,
-        description="least mean quality of a statement: over raters, of each one's mean over both "
-        "passes (the paper's, 3.4); agreement is never used to filter",
+        description="the lowest mean quality of a statement to learn from (the mean over raters of "
+        "each one's mean over both passes), as in the paper (3.4); agreement is never used to "
+        "filter",
     )
     development: tuple[str, ...] = Field(
         default=(),
@@ -169,7 +172,7 @@ class SftData(RatedData):
         "share of the questions (of the topics of the starter set), drawn by the seed",
     )
     development_share: float = Field(
-        default=0.1, gt=0, lt=1, description="that share, where no ids are named"
+        default=0.1, gt=0, lt=1, description="that share, if no ids are named"
     )
     orders: int = Field(
         default=1,
@@ -191,7 +194,7 @@ class SftModelPart(ConfigTable):
     )
     start: str = Field(
         default="",
-        description="a policy of the same base and rank to go on from: `sft`, which comes with "
+        description="a policy of the same base and rank to continue from: `sft`, which comes with "
         "commonweal, or a policy folder; empty: from the base",
     )
     lora_rank: int = Field(
@@ -221,10 +224,12 @@ class SftModelPart(ConfigTable):
 class SftTraining(Training):
     """``[training]`` of a policy."""
 
-    learning_rate: float = Field(default=2e-4, gt=0, description="highest, after the warm-up")
+    learning_rate: float = Field(
+        default=2e-4, gt=0, description="the highest, reached after the warm-up"
+    )
     eval_steps: int = Field(default=20, ge=1, description="steps between evaluations and saves")
     group_by_length: bool = Field(
-        default=True, description="batches of rows of like length: less padding to compute"
+        default=True, description="batch rows of similar length together, for less padding"
     )
 
 

@@ -33,8 +33,8 @@ _GIVEN: Mapping[Kind, tuple[type[ConfigTable], str, dict[str, Any]]] = {
     ),
     "iterate study": (
         IteratePlan,
-        "A training loop: commonweal iterate {file}. It stops where an export is not there yet: "
-        "run the study, export it there, and give the command again.",
+        "A training loop: commonweal iterate {file}. It stops if an export is missing: run the "
+        "study, export it there, and run the command again.",
         {
             "name": "{name}",
             "out": "runs/{name}",
@@ -56,7 +56,7 @@ def write_starter(file: Path, kind: Kind) -> None:
         InputError: the file is there already, or cannot be written.
     """
     if file.exists():
-        raise InputError(f"{file} is there already; expected a new name")
+        raise InputError(f"{file} already exists; expected a new name")
     if file.suffix != ".toml":
         raise InputError(f"the file is {file}; expected a name that ends in .toml")
     write_whole(file, starter(kind, file))
@@ -68,8 +68,8 @@ def starter(kind: Kind, file: Path) -> str:
     name = "".join(c if c.isalnum() or c in "-_." else "-" for c in file.stem)
     values = {key: _filled(value, name) for key, value in given.items()}
     head = textwrap.wrap(
-        f"{title.format(file=file.name)} A field behind a # has the value that stands there; take "
-        "the # away to give it another. Relative paths lead from this file's folder.",
+        f"{title.format(file=file.name)} A field behind a # has the value that is shown; remove "
+        "the # to change it. Relative paths start from this file's folder.",
         _WIDTH - 2,
     )
     lines = [*(f"# {line}" for line in head), "", *_lines(config, "", values)]

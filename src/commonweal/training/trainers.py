@@ -166,8 +166,8 @@ def stops_explained(out: Path) -> Iterator[None]:
         last = run_folder.last_checkpoint(out)
         kept = f"{last.name} is kept" if last else "nothing was kept yet"
         raise TrainingError(
-            f"training in {out} stopped: {_short(error)}; {kept}. Where the disk is full make "
-            "room, and run the same command again"
+            f"training in {out} stopped: {_short(error)}; {kept}. If the disk is full, make room, "
+            "and run the same command again"
         ) from error
 
 

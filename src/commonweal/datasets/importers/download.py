@@ -159,14 +159,14 @@ def _fetch(
     except httpx.HTTPError as error:
         raise DownloadError(
             f"cannot fetch {url}: {type(error).__name__}: {error}; {_size(part):,} of "
-            f"{file.n_bytes:,} bytes are there, and the same command goes on from them"
+            f"{file.n_bytes:,} bytes are there, and the same command continues from them"
         ) from error
     except OSError as error:
         raise InputError(f"cannot write {part}: {error.strerror or error}") from error
     if (n_bytes := _size(part)) < file.n_bytes:
         raise DownloadError(
-            f"{url} broke off after {n_bytes:,} of {file.n_bytes:,} bytes; the same command goes "
-            "on from there"
+            f"{url} ended after {n_bytes:,} of {file.n_bytes:,} bytes; the same command "
+            "continues from there"
         )
     try:
         _check(part, file, "fetch it again; if it stays so, the published file has changed")

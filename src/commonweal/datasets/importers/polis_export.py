@@ -66,7 +66,9 @@ def opened(path: Path) -> Iterator[PolisExport]:
         raise InputError(f"no folder {path}{near_path(path)}; expected {EXPORT}")
     if not zipfile.is_zipfile(path):
         hint = f": {path.parent}" if _NAME.fullmatch(path.name) else ""
-        raise InputError(f"{path} is no folder and no zip; expected the folder of {EXPORT}{hint}")
+        raise InputError(
+            f"{path} is neither a folder nor a zip; expected the folder of {EXPORT}{hint}"
+        )
     with tempfile.TemporaryDirectory(prefix="polis-") as name:
         unpacked = Path(name)
         try:

@@ -50,8 +50,8 @@ def check_signs(
         what = f"{n_against} of {n_voices} authors disagree with their own comments"
         if turned:
             raise InputError(
-                f"{votes.path}: with their signs turned, {what}; they were right: take "
-                "--turn-signs out"
+                f"{votes.path}: with their signs turned, {what}; they were right: leave out "
+                "--turn-signs"
             )
         raise InputError(
             f"{votes.path}: votes look turned round: {what}; expected 1 for agreement: {_TO_TURN}"

@@ -21,7 +21,7 @@ def write_template(path: Path, *, overwrite: bool = False) -> None:
         raise InputError(f"{path} ends in {path.suffix!r}, expected .csv, which spreadsheets open")
     check_writable(path)
     if path.exists() and not overwrite:
-        raise InputError(f"{path} is there already; name another file, or say --overwrite")
+        raise InputError(f"{path} already exists; name another file, or use --overwrite")
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(FIELDS))
     writer.writeheader()

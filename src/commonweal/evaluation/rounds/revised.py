@@ -33,7 +33,7 @@ def apart(dataset: Dataset) -> tuple[Dataset, Dataset]:
     if first.rounds.is_empty():
         raise InputError(
             f"{dataset.about.name}: every round revises the statement of another; expected the "
-            "rounds in which they were written, too"
+            "rounds with those statements, too"
         )
     return first, revised
 

@@ -122,8 +122,8 @@ def best_of_n(rated: Rated, predicted: Predicted | None, resampler: Resampler) -
         Table(
             "Realised by people's ratings",
             tuple(realised),
-            "Candidates that were chosen to be shown are no random draw of the policy's; the "
-            "figure then says what a second choice among them brings.",
+            "Candidates that were chosen to be shown are not a random draw from the policy; the "
+            "figure then shows what a second choice among them adds.",
         )
     ]
     if wins:

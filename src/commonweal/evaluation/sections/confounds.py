@@ -157,9 +157,10 @@ def confounds(rated: Rated, resampler: Resampler, baseline: str | None) -> Secti
         "Length and quality held equal",
         "Not in the paper",
         "A logistic regression explains the outcome of each comparison by the difference in words "
-        "(or in mean quality) between the two sides; the figure is what it says where there is no "
-        "difference. All candidates together are compared with the position statement; policies "
-        "that are not compared with each other are, at the average of their candidates. The "
+        "(or in mean quality) between the two sides; the figure is its prediction for no "
+        "difference. All candidates together are compared with the position statement; the "
+        "shares of single policies are compared with each other, at the average of their "
+        "candidates. The "
         "uncontrolled figures, and the paper's, are in their own sections.",
         tuple(tables),
         draw=_plots,
@@ -401,8 +402,8 @@ def _at_zero(
                 unit=unit,
                 says=f"{of.title}: {VALUE} {at}. The difference is {mean} {control.unit} on "
                 "average.",
-                nothing=f"there is no difference in {control.title} to hold equal, or the outcome "
-                "follows from it without fail"
+                nothing=f"there is no difference in {control.title} to hold equal, or it "
+                "determines the outcome completely"
                 if len(here)
                 else f"no comparison has both an outcome and {control.title}",
                 warning=f"Only {100 * beyond:.0f} % of the comparisons lie on the other side of no "

@@ -56,18 +56,19 @@ def distributions(rated: Rated, resampler: Resampler) -> Section:
             Table(
                 "Ratings that agree",
                 tuple(agreeing),
-                "Agreement with a statement says nothing of whether it is worth agreeing with.",
+                "Agreement with a statement says nothing about whether it is worth agreeing with.",
             ),
             Table(
                 "All ratings of agreement by policy",
                 tuple(shares),
                 "Ratings of one person, and of one group, resemble each other; the intervals take "
-                "that in, the bars do not show it.",
+                "that into account, the bars do not.",
             ),
             Table(
                 "All ratings of quality by policy",
                 tuple(quality),
-                "Quality is what raters make of the writing; who agrees may also rate it higher.",
+                "Quality is how raters judge the writing; people who agree may also rate it "
+                "higher.",
             ),
         ),
         draw=_plots,

@@ -208,8 +208,8 @@ def divisiveness(rated: Rated, resampler: Resampler) -> Section:
                     for rule, other, instead in _other_rules(rated)
                     for one in _of_each_policy(other, resampler, instead, of, rule)
                 ),
-                "How far the share hangs on the rule: one of a person's passes, not the mean of "
-                "all, or anything above neutral, not a whole point. Where these lie far apart, the "
+                "How far the share depends on the rule: one of a person's passes, not the mean of "
+                "all, or anything above neutral, not a whole point. If these lie far apart, the "
                 "share is a property of the rule as much as of the group.",
             ),
         ),
@@ -245,13 +245,14 @@ def _plots(section: Section, canvas: Canvas) -> list[Plot | None]:
 
 _RULE = (
     "Ratings are binarised: above neutral agrees, below disagrees, neutral is neither. A round is "
-    "divisive where somebody agrees and somebody disagrees with its position statement. How far a "
+    "divisive if somebody agrees and somebody disagrees with its position statement. How far a "
     "statement divides is the smaller side's share of the people who rated the position statement, "
-    "the same people for both; a candidate is less divisive where that is smaller than the "
-    "position statement's. A candidate is unanimous where "
-    "everybody who rated it gives at least one point above neutral (5 of 7). Only candidates count "
-    "that everybody who rated the position statement has rated, and for unanimity only rounds "
-    "where that is so of all: a statement that fewer people rate divides them less by that alone."
+    "the same people for both; a candidate is less divisive if that share is smaller than the "
+    "position statement's. A candidate is unanimous if everybody who rated it "
+    "gives at least one point above neutral (5 of 7). A candidate counts only if everybody who "
+    "rated the position statement has rated it, and for unanimity a round counts only if that "
+    "holds for all its candidates: otherwise a statement would divide people less just because "
+    "fewer rated it."
 )
 
 
@@ -312,7 +313,7 @@ def _less(resampler: Resampler, sides_taken: Sides, of: _Of) -> Table:
         tuple(metrics),
         "A position statement takes a side on purpose, so a vaguer text divides less whatever it "
         "says. A statement that everybody rejects divides nobody either. Candidates that somebody "
-        "did not rate are left out, which is fair only where it was by chance.",
+        "did not rate are left out, which is fair only if it was by chance.",
     )
 
 
@@ -342,7 +343,7 @@ def _unanimous(rated: Rated, resampler: Resampler, sides_taken: Sides, of: _Of) 
     return Table(
         "Divisive rounds with a unanimous candidate",
         tuple(_of_each_policy(rated, resampler, sides_taken, of)),
-        "The more candidates a round has, and the fewer people, the easier one is unanimous. "
+        "The more candidates a round has, and the fewer people, the more easily one is unanimous. "
         f"Candidates a round here: {per_round}.",
     )
 

@@ -129,9 +129,9 @@ def effects(
         "regression",
         "Regressions",
         "Paper 4.1",
-        "Fast: a person's ratings in a round are explained by the policy, each person in each "
-        "round having a level of their own. Mixed: random effects for participant, question and "
-        "group and a deviation of each policy for each of them, where the data can tell them; the "
+        "Fixed effects: the policy explains a person's ratings in a round; each person in each "
+        "round has their own level. Mixed: random effects for participant, question and group, "
+        "and for each of these a deviation of each policy, if the data can tell them apart; the "
         "policies' effects sum to zero, so that none is special and every two are compared.",
         tuple(tables),
         draw=_plots,
@@ -303,8 +303,8 @@ def _mixed(model: MixedModel, baseline: str, pairs: Sequence[Pair]) -> Table:
         tuple(
             _difference(model, model.over(policy, against), baseline) for policy, against in wanted
         ),
-        "Log-odds are given the random effects, so they are larger than the effect on a share of "
-        "people, and no points of the scale.",
+        "Log-odds are conditional on the random effects, so they are larger than the effect on a "
+        "share of people, and they are not points of the scale.",
         f"{how} Standard deviations of the random effects: {spreads}.",
     )
 

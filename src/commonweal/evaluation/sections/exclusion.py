@@ -141,7 +141,7 @@ def _table(rated: Rated, resampler: Resampler) -> Table:
     return Table(
         "Included minus excluded",
         tuple(figures),
-        "The effect is causal only where who was left out was drawn by lot, as in the paper. "
+        "The effect is causal only if the people left out were drawn by lot, as in the paper. "
         'The p values are two-sided and come from the same resamples as the intervals; "≤" stands '
         "where all resamples lie on one side of 0, as fewer groups can show no smaller one "
         "(0.019 with 6).",

@@ -92,7 +92,8 @@ def against_human_opinions(rated: Rated, resampler: Resampler) -> Section:
     cautions = {
         "mean": "Opinions are what one person thinks, not attempts at common ground: they were not "
         "written to please the others.",
-        "best": "Who has more statements has the better best. Statements a round on average: "
+        "best": "The side with more statements has the better best "
+        "one. Statements a round on average: "
         + ", ".join(
             f"{name} {n_statements[i]:.1f}" for i, name in enumerate(rated.policies) if i != human
         )

@@ -210,9 +210,9 @@ def _between(rated: Rated, resampler: Resampler) -> Table:
                 f"{VALUE} ({each}); 1 is always the same, 0 as if of different statements.",
                 nothing=f"no statement has ratings of {outcome} by two people, or all ratings are "
                 "the same",
-                warning=f"With fewer than {FEW_GROUPS} groups its interval holds the truth in 92 "
-                "to 94 % of studies, and its upper end is too low more often than its lower end "
-                "is too high."
+                warning=f"With fewer than {FEW_GROUPS} groups its interval contains the true value "
+                "in 92 to 94 % of studies, and its upper end is too low more often than its lower "
+                "end is too high."
                 if MIN_CLUSTERS <= estimate.n_clusters < FEW_GROUPS
                 else "",
             )

@@ -109,7 +109,8 @@ def revision(revised: Dataset, n_resamples: int, seed: int) -> Section:
 
 _CAUTION = (
     "People have read and rated the statement before; the revision is new to them, and that alone "
-    "may move a rating. The statement was chosen by the group's first ratings and is rated anew "
-    "here, so that the luck of the first ratings does not count against the revision's. Who "
-    "criticises is nobody's lot: those who do and those who do not differ in other things, too."
+    "may move a rating. The statement was chosen by the group's first ratings and is rated again "
+    "here, so that the luck of the first ratings does not count against the revision's. People "
+    "choose whether to criticise: those who do and those who do not may differ in other ways, "
+    "too."
 )

@@ -330,7 +330,7 @@ def _calibration(cells: Judged, name: str, rated: Rated, resampler: Resampler) -
             unit=unit,
             says=f"Expected ratings are {VALUE} points off what was given, bin by bin, on average.",
             nothing="there are no ratings",
-            warning="It is above 0 even of a perfect model, the more so the fewer the ratings.",
+            warning="It is above 0 even for a perfect model, and more so with fewer ratings.",
         ),
         metric(
             bias,

@@ -41,8 +41,8 @@ class _Welfare(Subject):
     terms = (
         (
             "by lot",
-            "what the group would have made of a candidate drawn at random, with no welfare "
-            "function at work",
+            "how the group would have rated a candidate drawn at random, without any welfare "
+            "function",
         ),
     )
 
@@ -129,7 +129,7 @@ def _plots(section: Section, canvas: Canvas) -> list[Plot | None]:
     return [
         canvas.forest(
             [("Realised mean, points", panel("mean")), ("Realised minimum, points", panel("min"))],
-            "What the group made of the candidate that each welfare function picks.",
+            "How the group rated the candidate that each welfare function picks.",
         )
     ]
 
@@ -241,7 +241,7 @@ def _picks(rated: Rated, predictions: Predicted, resampler: Resampler) -> tuple[
         Table(
             "How far the functions agree with utilitarian",
             tuple(one for one in orders if one.subject.measure != "rank_correlation"),
-            "Both are predictions of one reward model: that two functions agree says nothing of "
+            "Both are predictions of one reward model: that two functions agree says nothing about "
             "whether people would.",
         ),
         Table(
@@ -302,7 +302,7 @@ def _of_order(of: Alike, estimate: Estimate, n: int) -> Metric[Alike]:
 
 
 def _reference(rated: Rated, resampler: Resampler) -> Table:
-    """What there was to gain: a candidate drawn by lot, and the best by people's own ratings."""
+    """What could be gained: a candidate drawn by lot, and the best by people's own ratings."""
     n_rounds = len(rated.round_ids)
     usable = ~rated.is_human & ~np.isnan(rated.group_agreement["mean"])
     n_in_round = np.bincount(rated.statement_round[usable], minlength=n_rounds)
@@ -324,7 +324,7 @@ def _reference(rated: Rated, resampler: Resampler) -> Table:
             names.append((ToGain(statistic, key), title, says))
     means = resampler.means(np.stack(columns, axis=1), rated.round_group)
     return Table(
-        "What there was to gain",
+        "What could be gained",
         tuple(
             metric(
                 estimate,

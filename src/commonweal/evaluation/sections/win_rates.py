@@ -177,8 +177,8 @@ def win_rates(rated: Rated, resampler: Resampler, baseline: str | None) -> Secti
         Table(
             "Win rates over all rounds",
             _of_rounds(rated, resampler, pairs, [all_rounds]),
-            "A win rate counts how often, not by how much, and says nothing of what both policies "
-            "leave people disagreeing about.",
+            "A win rate counts how often, not by how much, and says nothing about what people "
+            "still disagree about under both policies.",
         )
     )
     if parts:
@@ -194,7 +194,8 @@ def win_rates(rated: Rated, resampler: Resampler, baseline: str | None) -> Secti
         Table(
             "Win rates of each person",
             tuple(_of_people(rated, resampler, pairs)),
-            "People who take part in many rounds count more often. It says nothing of the group.",
+            "People who take part in many rounds count more often. It says nothing about the "
+            "group.",
         )
     )
     return _section(tables)

@@ -44,7 +44,7 @@ def new_study(folder: Path) -> Path:
             f"the name is {name!r}; expected small letters, digits, - and _, 40 at most"
         )
     if folder.exists():
-        raise InputError(f"{folder} is there already; expected a new name")
+        raise InputError(f"{folder} already exists; expected a new name")
     if not folder.parent.is_dir():
         raise InputError(f"there is no folder {folder.parent}; make it first")
     folder.mkdir()
@@ -114,7 +114,7 @@ def open_kept(path: Path) -> Opened:
             "or use `commonweal study backup`"
         )
         raise InputError(
-            f"{path} is no study's database; {expected}{copied if alone else ''}"
+            f"{path} is not a study's database; {expected}{copied if alone else ''}"
         ) from None
     if n_studies != 1:
         raise InputError(f"{path} holds {n_studies} studies; {expected}")
@@ -146,7 +146,7 @@ def back_up(source: Path, target: Path) -> None:
             "(PostgreSQL has pg_dump)"
         )
     if target.exists():
-        raise InputError(f"{target} is there already; expected a new file")
+        raise InputError(f"{target} already exists; expected a new file")
     try:
         target.touch(mode=0o600, exist_ok=False)
     except OSError as error:

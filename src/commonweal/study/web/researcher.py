@@ -78,7 +78,7 @@ def login(request: PageRequest) -> Response:
         known = tx.db.scalar(select(ResearcherRow.name).where(ResearcherRow.name == name))
         tx.log("logged in" if token else "login refused", actor=known or "nobody known")
     if token is None:
-        problem = "Name and password do not belong together."
+        problem = "Wrong name or password."
         return request.page("login.html.j2", status=403, problem=problem, name=name)
     limits.forget(of_name, MAX_GUESSES)
     request.set_cookie(COOKIE, token)

@@ -132,7 +132,7 @@ class Loop:
                 if missing:
                     yield (
                         f"{stage.name}: waiting for people: {missing[0]} is not there. Run the "
-                        "study, export it to that folder, and give this command again"
+                        "study, export it to that folder, and run this command again"
                     )
                     return
                 if folder.is_dir() and not (begun and begun["key"] == key):

@@ -25,14 +25,15 @@ class PeoplePart(ConfigTable):
 
     kind: Literal["latent", "llm", "replay", "study"] = Field(
         description="latent: simulated, with a hidden position; llm: simulated, played by a "
-        "language model; replay: real votes on what people wrote, from which a reward model learns "
-        "and no policy can; study: people, whose exported rounds the loop waits for"
+        "language model; replay: real votes on what people wrote, which train a reward model but "
+        "no policy; study: people, whose exported rounds the loop waits for"
     )
     dataset: Path | None = Field(
         default=None, description="for replay: a dataset of real rounds, with splits"
     )
     settings: dict[str, float] = Field(
-        default={}, description="of latent people: noise, leniency, … (docs/participants.md)"
+        default={},
+        description="settings of latent people: noise, leniency, … (docs/participants.md)",
     )
     considerations: tuple[Path, ...] = Field(
         default=(), description="files of questions for latent people; by default the packaged ones"
@@ -41,16 +42,17 @@ class PeoplePart(ConfigTable):
         default="embedded", description="the language model that plays people, as --model"
     )
     descriptions: Path | None = Field(
-        default=None, description="who is played; by default descriptions made of latent people"
+        default=None,
+        description="the people to play; by default, descriptions made from latent people",
     )
     questions: Path | None = Field(
         default=None, description="for llm people: a question set with splits"
     )
     exports: tuple[Path, ...] = Field(
-        default=(), description="of a study: the exported rounds of each iteration, in order"
+        default=(), description="for a study: the exported rounds of each iteration, in order"
     )
     evaluation_export: Path | None = Field(
-        default=None, description="of a study: the exported rounds of the evaluation"
+        default=None, description="for a study: the exported rounds of the evaluation"
     )
 
 
@@ -58,18 +60,18 @@ class GroupsPart(ConfigTable):
     """``[groups]``: how many there are in each iteration."""
 
     n_groups: int = Field(default=12, ge=1, description="groups")
-    group_size: int = Field(default=5, ge=2, description="people in each (paper 3.2: 4 or 5)")
-    rounds_per_group: int = Field(default=3, ge=1, description="questions that each is asked")
+    group_size: int = Field(default=5, ge=2, description="people in each group (paper 3.2: 4 or 5)")
+    rounds_per_group: int = Field(default=3, ge=1, description="questions for each group")
 
 
 class CollectionPart(ConfigTable):
     """``[collection]``: what they are shown (paper 3.4 step 1)."""
 
-    n_candidates: int = Field(default=16, ge=1, description="written from each subset")
+    n_candidates: int = Field(default=16, ge=1, description="candidates written from each subset")
     omitted: tuple[int, ...] = Field(
-        default=(0, 1, 2), description="how many opinions are left out; a subset for each"
+        default=(0, 1, 2), description="how many opinions to leave out; one subset for each number"
     )
-    n_shown: int = Field(default=2, ge=1, description="statements shown of each subset")
+    n_shown: int = Field(default=2, ge=1, description="statements shown from each subset")
     mu: float = Field(default=0.0, description="mean of log alpha (ours)")
     sigma: float = Field(default=1.0, ge=0, description="standard deviation of log alpha (ours)")
 
@@ -128,8 +130,8 @@ class RewardStage(ConfigTable):
 
     fallback: str = Field(
         default="",
-        description="the reward model (a name or a folder) that predicts where the trained one "
-        "turns out to predict the reverse of agreement; empty: the loop stops there",
+        description="the reward model (a name or a folder) to use if the trained one predicts the "
+        "reverse of agreement; empty: the loop stops then",
     )
     data: RewardStageData = RewardStageData()
     model: RewardModelPart = RewardModelPart()
@@ -140,18 +142,20 @@ class EvaluationPart(ConfigTable):
     """``[evaluation]``: on questions that nothing was trained on (paper 4.1)."""
 
     n_groups: int = Field(default=12, ge=1, description="groups")
-    rounds_per_group: int = Field(default=3, ge=1, description="questions that each is asked")
+    rounds_per_group: int = Field(default=3, ge=1, description="questions for each group")
     split: Literal["iid_test", "ood_test"] = Field(
         default="ood_test", description="which test questions"
     )
     policies: tuple[str, ...] = Field(
         default=("zero_shot", "few_shot", "sft_base", "sft_utilitarian"),
         min_length=1,
-        description="each writes one statement a round; a bare name takes one sample. Of a study: "
-        "its arms, by name, which its export must have",
+        description="each writes one statement a round; a bare name takes one sample. For a study: "
+        "the names of its arms, which its export must contain",
     )
     n_candidates: int = Field(
-        default=16, ge=1, description="that a policy with a rule picks from (paper 4.1)"
+        default=16,
+        ge=1,
+        description="how many candidates a policy with a rule picks from (paper 4.1)",
     )
     n_resamples: int = Field(default=10_000, ge=1000, description="resamples behind intervals")
 
@@ -169,8 +173,8 @@ class IteratePlan(ConfigTable):
 
     name: str = Field(description="the loop's name", pattern=r"^[\w.-]+$")
     out: Path = Field(description="the loop's folder, relative to the plan")
-    seed: int = Field(default=0, ge=0, description="of everything that is drawn")
-    iterations: int = Field(default=2, ge=1, description="turns of the loop (paper 3.4: two)")
+    seed: int = Field(default=0, ge=0, description="the seed of everything random")
+    iterations: int = Field(default=2, ge=1, description="iterations of the loop (paper 3.4: two)")
     people: PeoplePart
     groups: GroupsPart = GroupsPart()
     collection: CollectionPart = CollectionPart()

@@ -249,5 +249,5 @@ def _check(config: SftConfig) -> None:
     if config.model.padding_free and find_spec("flash_attn") is None:
         raise InputError(
             "model.padding_free needs FlashAttention (the package flash_attn and a GPU), which is "
-            "not installed; leave it out, and batches are made of rows of like length instead"
+            "not installed; leave it out, and batches contain rows of similar length instead"
         )
