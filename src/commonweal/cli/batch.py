@@ -90,7 +90,7 @@ def batch(
         ),
     ] = 0,
 ) -> None:
-    """Do the main job for many groups, and go on where it was broken off.
+    """Find statements for many groups, and continue where an interrupted run stopped.
 
     Writes a dataset (the record format) of candidates, predictions and picks into FOLDER/dataset,
     and the groups that could not be done, with the reason, into FOLDER/set_aside.jsonl. The same

@@ -218,7 +218,7 @@ def fetch(
 ) -> None:
     """Download a public dataset and check its size and sha256.
 
-    Run the same command again to continue a download that broke off.
+    Run the same command again to continue a download that was interrupted.
     """
     from rich.progress import (
         BarColumn,

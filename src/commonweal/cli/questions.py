@@ -112,7 +112,7 @@ def generate(
     """Write new debate questions with a language model, from seed questions.
 
     The model's answers are saved as they come, in NAME.journal.jsonl beside OUT. Run the same
-    command again to continue a run that broke off. It should end in the same set; with the
+    command again to continue an interrupted run. It should end in the same set; with the
     embedded engine, rounding after a warm cache may change some questions. Several workers share
     the writing (docs/scale.md); without an option for them, the model has all processors.
     """

@@ -40,7 +40,8 @@ def measure(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="The reward model: first, prompted:ENGINE, or the folder of an exported model.",
+            help="The reward model: reader, first, prompted:ENGINE, or the folder of an exported "
+            "model.",
         ),
     ],
     dataset: Annotated[
@@ -263,7 +264,8 @@ def rank(
     model: Annotated[
         str,
         typer.Argument(
-            help="The reward model: first, prompted:ENGINE, or the folder of an exported model."
+            help="The reward model: reader, first, prompted:ENGINE, or the folder of an exported "
+            "model."
         ),
     ],
     dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset with ratings.")],

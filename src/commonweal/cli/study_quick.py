@@ -109,7 +109,7 @@ def quick(
 
     Prints a link and a QR code for the people and a private link for you. Your page shows a code
     that changes every minute; whoever sees it can join. For 2 to 50 people. Run the same command
-    again to continue a session that broke off. The data is kept for 7 days in a private folder,
+    again to continue an interrupted session. The data is kept for 7 days in a private folder,
     unless --keep or --keep-nothing says otherwise.
     """
     needs_extra()
