@@ -79,7 +79,7 @@ def find_agreement(
 ) -> Agreement:
     """The statement that this group is predicted to agree on best, with all that led to it.
 
-    That there is none is a result, too, and not an error: ``Agreement.outcome`` says whether a
+    Finding no statement is a result and not an error: ``Agreement.outcome`` says whether a
     statement was found, nobody is predicted to agree, or no candidate is worth showing.
 
     Args:
@@ -95,43 +95,44 @@ def find_agreement(
             (``policies.collected_examples.worked_examples`` takes them from rated rounds).
         reward: what predicts agreement, by name or as an object; "prompted" is the language model
             that writes, "prompted:ENGINE" another.
-        welfare: "utilitarian" (where nothing else is said), "bernoulli_nash", "rawlsian", the
+        welfare: "utilitarian" (the default), "bernoulli_nash", "rawlsian", the
             name of an installed rule, or a function from utilities [n_participants, n_candidates]
             to welfare [n_candidates], higher is better. `commonweal plugins` lists the names.
         alpha: inequality aversion, instead of ``welfare``: any number from 0 to infinity.
-        n_candidates: how many candidates to write; 16 (the paper's), or 1 for a "..._base" policy.
-        seed: the same seed gives the same result on the same machine, where the engine can promise
+        n_candidates: how many candidates to write: 16, as in the paper, or 1 for a "..._base"
+            policy.
+        seed: the same seed gives the same result on the same machine, if the engine can promise
             it (docs/decisions/007-randomness.md).
-        omit: ids of participants whose opinions the policy must not see. They are scored all the
-            same (paper 4.3).
-        min_quality: the least quality, from 1 to 7, of a candidate that may be chosen, where the
+        omit: ids of participants whose opinions the policy must not see. Their agreement is still
+            predicted (paper 4.3).
+        min_quality: the lowest quality, from 1 to 7, that a chosen candidate may have, if the
             reward model judges quality; None for no floor.
-        min_agreeing: the least share of the group, from 0 to 1, that must be predicted to agree.
+        min_agreeing: the smallest share of the group, from 0 to 1, that must be predicted to agree.
             In any case somebody must, and at most half may be likely to disagree; None for no such
             condition.
-        shortlist: how many of the most sensible candidates the rule chooses between, where the
-            reward model judges quality; None for all. By default 2 where the writer is an embedded
-            model of 1 to 2 GB, most of whose candidates could not be read out; all with others
-            (docs/decisions/042-shortlist.md). Not where there are many people.
-        many: where there are more than 100 people: how candidates are written, how many people
-            are judged, the slate. What is done differently then: docs/large.md.
-        votes: people's own votes on statements, of a Polis export or a study; with them few are
-            treated as many.
+        shortlist: how many of the most sensible candidates the rule chooses between, if the
+            reward model judges quality; None for all. By default 2 with an embedded model of 1 to
+            2 GB, most of whose candidates could not be read out, and all with others
+            (docs/decisions/042-shortlist.md). Not used with many people.
+        many: for more than 100 people: how candidates are written, how many people are judged,
+            the slate. What is done differently then: docs/large.md.
+        votes: people's own votes on statements, from a Polis export or a study; with votes, even a
+            few people are treated as many.
         on_progress: called with (stage, n_done, n_total); the stages are "load", "generate" and
-            "predict", with many people "group" and "refine", too.
-        on_cost: called with the cost of predictions before they begin, where an engine is asked
-            for them and they are not known from before.
+            "predict", and with many people also "group" and "refine".
+        on_cost: called with the cost of predictions before they begin, if an engine is asked for
+            them and they are not stored already.
         on_draft: called once, with the text of the first candidate, as soon as it is written: long
-            before any agreement is predicted. Mostly another is chosen.
-        timeout_seconds: the longest that the whole call may take. What is under way at a server or
-            in the embedded engine ends with it; models that load, and objects of one's own that
-            call no ``on_done``, end what they are at first.
+            before any agreement is predicted. Usually another one is chosen.
+        timeout_seconds: the longest that the whole call may take. Work at a server or in the
+            embedded engine then stops; models that are loading, and your own objects that call no
+            ``on_done``, finish what they are doing first.
 
     Raises:
         InputError: the question, opinions or options cannot be used; the message says which.
-        PluginError: what an installed package adds, or an object of the caller's own, failed or
-            does not keep to its protocol; the message names it. Objects are tried before anything
-            is written: a reward model with two texts, a rule with made-up utilities.
+        PluginError: a plugin, or an object of yours, failed or does not keep to its protocol; the
+            message names it. Objects are tried before anything is written: a reward model with two
+            texts, a rule with made-up utilities.
         WeightsError: model weights are missing.
         EngineError: the language model failed.
         TimeLimitError: it took longer than ``timeout_seconds``.

@@ -31,7 +31,7 @@ __all__ = [
 class CommonwealError(Exception):
     """The base of every error that commonweal raises on purpose.
 
-    It pickles with all that it holds, so that it comes through a pool of processes.
+    It pickles with all its data, so that it passes through a pool of processes.
     """
 
     # An exception is made again from its arguments, which some of ours do not keep.
@@ -68,13 +68,13 @@ class EngineError(CommonwealError):
 
 
 class PluginError(CommonwealError):
-    """An installed package that adds to commonweal, or an object that a caller brought, cannot be
-    used, failed, or does not keep to the form; the message names it.
+    """A plugin, or an object that a caller passed in, cannot be used, failed, or does not keep to
+    its protocol; the message names it.
     """
 
 
 class StoppedError(CommonwealError):
-    """A call was ended before it was done, because whoever asked no longer waits for it."""
+    """A call was ended before it was done, because its caller no longer waits for it."""
 
 
 class TimeLimitError(StoppedError):

@@ -89,9 +89,9 @@ def read_group(
 
     Args:
         path: the file.
-        question: what the group was asked, where the file does not say; it goes before the file's.
-        opinion_column: in a table, the column with the opinions, by name or letter, where it is not
-            called opinion: the export of a form.
+        question: what the group was asked, if the file does not say; it replaces the file's.
+        opinion_column: in a table such as a form's export, the column with the opinions, by name or
+            letter, if it is not called opinion.
 
     Raises:
         InputError: the file is missing, cannot be read, malformed, or holds no usable group; the

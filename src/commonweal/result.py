@@ -75,28 +75,28 @@ _SCHEMAS = ("commonweal/agreement/1", SCHEMA)
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Agreement(Selection):
-    """A selection under one welfare rule, and what came of it.
+    """The result: a selection under one welfare rule, and its outcome.
 
-    ``closest`` is the best candidate that is worth showing. It is ``chosen``, and its text the
-    group's ``statement``, only where enough people are predicted to agree; otherwise both are None
-    and ``outcome`` and ``reason`` say why.
+    ``closest`` is the best candidate that is worth showing. If enough people are predicted to
+    agree, it is ``chosen``, and its text is the group's ``statement``; otherwise both are None, and
+    ``outcome`` and ``reason`` say why.
 
-    Its arrays cannot be written to; it pickles, and is equal to its copy and to what ``from_dict``
-    makes of its ``to_dict``.
+    Its arrays are read-only. It can be pickled, and equals its copy and what ``from_dict`` makes of
+    its ``to_dict``.
 
     Attributes:
-        min_agreeing: the least share of the group, from 0 to 1, that must be predicted to agree
+        min_agreeing: the smallest share of the group, from 0 to 1, that must be predicted to agree
             (expected rating above 4) for an outcome "statement found". In any case somebody must,
-            and at most half may be likely to disagree; None asks for nothing.
-        explanation: why predictions are as they are; None where the reward model cannot tell.
-        before: the result that this one revises; None of a first round. Its ``closest`` stands
-            first among the candidates, scored anew: from opinion and critique.
-        critiques: what people would change about that; who is not among them would change nothing.
+            and at most half may be likely to disagree; None requires nothing.
+        explanation: why predictions are as they are; None if the reward model cannot tell.
+        before: the result that this one revises; None in a first round. Its ``closest`` is the
+            first candidate, scored again from opinion and critique.
+        critiques: what people would change about that; people without one would change nothing.
         minority: what was written for those who disagree with the closest, from their opinions, and
-            picked for them alone; None where nothing was asked for.
-        population: where there are many people: what is estimated of all. The rows (``opinions``,
-            ``utilities``) are then a panel of them; ``agreeing`` and ``dissent`` are of the panel,
-            and ``outcome`` and ``welfare`` of all.
+            picked for them alone; None if nothing was asked for.
+        population: with many people: estimates for all. The rows (``opinions``, ``utilities``) are
+            then a panel of them; ``agreeing`` and ``dissent`` are those of the panel, ``outcome``
+            and ``welfare`` those of all.
     """
 
     utilities: FloatArray
@@ -116,7 +116,7 @@ class Agreement(Selection):
 
     @property
     def outcome(self) -> Outcome:
-        """What came of it."""
+        """Whether a statement was found, and if not, why in a word."""
         if self.closest_index is None:
             return Outcome.NO_STATEMENT
         if self.min_agreeing is None:
@@ -132,7 +132,7 @@ class Agreement(Selection):
 
     @property
     def reason(self) -> str:
-        """Why there is no statement, in a sentence; "" where there is one."""
+        """Why there is no statement, in a sentence; "" if there is one."""
         n_people = len(self.opinions)
         match self.outcome:
             case Outcome.FOUND:
@@ -173,12 +173,12 @@ class Agreement(Selection):
 
     @property
     def statement(self) -> str | None:
-        """The group's statement; None where none was found."""
+        """The group's statement; None if none was found."""
         return None if self.chosen is None else self.chosen.text
 
     @property
     def chosen(self) -> Candidate | None:
-        """The candidate that is the group's statement; None where none was found."""
+        """The candidate that is the group's statement; None if none was found."""
         return self.closest if self.outcome is Outcome.FOUND else None
 
     @property
@@ -338,18 +338,18 @@ class Agreement(Selection):
         on_cost: Callable[[Cost], None] | None = None,
         timeout_seconds: float | None = None,  # noqa: ARG002 - heard by ``limited``
     ) -> Agreement:
-        """The result of the next round: the closest text written again, as people would have it.
+        """The result of the next round: the closest text, revised from what people would change.
 
-        The old text stands among the revisions and wins ties. The rule and who was left out stay.
+        The old text is among the revisions and wins ties. The rule and the omitted people stay.
 
         Args:
-            critiques: what each would change about ``closest``: by id, or as records; who is left
-                out, or blank, would change nothing.
+            critiques: what each person would change about ``closest``, by id or as records; people
+                without one, or with a blank one, would change nothing.
             model: the language model that writes, by name or as an object.
             template: the path of a prompt template for revisions, instead of ours.
             reward: what predicts agreement, by name or as an object.
             n_candidates: how many revisions to write.
-            seed: as of ``find_agreement``.
+            seed: as for ``find_agreement``.
             min_quality: likewise.
             on_progress: likewise.
             on_cost: likewise.
@@ -407,7 +407,7 @@ class Agreement(Selection):
 
     @property
     def all_critiques(self) -> tuple[tuple[Critique, ...], ...]:
-        """The critiques of every round so far, the first first."""
+        """The critiques of every round so far, the oldest first."""
         if self.before is None:
             return ()
         return (*self.before.all_critiques, self.critiques)

@@ -53,7 +53,7 @@ Progress = Callable[[str, int, int], None]
 
 
 def no_progress(stage: str, n_done: int, n_total: int, /) -> None:
-    """Nothing: the ``Progress`` of who does not want to know."""
+    """Does nothing: the ``Progress`` for callers that want no reports."""
 
 
 # ---------------------------------------------------------------------------- people and rounds
@@ -100,7 +100,7 @@ class Candidate:
         prompt_hash: sha256 of the policy's prompt template, first 16 hex digits.
         seed: the sampling seed of this one completion.
         attempt: 0 for the first draw, k for the k-th time that rejected completions were redrawn.
-        author: who wrote it, of a text by a person (its policy is then "human").
+        author: who wrote it, if a person did (its policy is then "human").
     """
 
     id: str
@@ -170,12 +170,12 @@ class Sampling:
     """How completions are drawn.
 
     Attributes:
-        max_tokens: most tokens in an answer. What a model thinks before it has a budget of its own
-            where the engine knows of it.
+        max_tokens: most tokens in an answer. Reasoning before it has its own budget, if the engine
+            recognises it.
         temperature: 0 is greedy.
         top_p: nucleus mass kept, in (0, 1].
-        frequency_penalty: taken off a token's logit for each time that the completion already
-            holds it, as in the OpenAI API; 0 is none.
+        frequency_penalty: subtracted from a token's logit for each time that the completion
+            already contains it, as in the OpenAI API; 0 is none.
         stop: strings that end a completion; they are not part of it.
     """
 
@@ -202,10 +202,10 @@ class Sampling:
 class Completion:
     """Raw text from a language model, before any parsing.
 
-    ``text`` is what the model meant to say: reasoning that it marks as such is set apart in
-    ``reasoning``, which nobody judges. ``finish_reason`` is "stop" where the model ended it and
-    "length" where ``max_tokens`` did. ``why_empty`` says why there is no text, where the engine
-    knows. Token counts are ``None`` where the engine does not tell them.
+    ``text`` is what the model meant to say. Reasoning that it marks as such is kept apart in
+    ``reasoning`` and never judged. ``finish_reason`` is "stop" if the model ended the text and
+    "length" if ``max_tokens`` did. ``why_empty`` says why there is no text, if the engine knows.
+    Token counts are ``None`` if the engine does not report them.
     """
 
     text: str
@@ -233,7 +233,7 @@ class LanguageModel(Protocol):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user should know of how this engine took what was asked of it, in sentences."""
+        """What a user should know about how this engine handled its requests, in sentences."""
         ...
 
     def generate(
@@ -304,15 +304,15 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What a policy brought back.
+    """What a policy returns.
 
     Attributes:
         candidates: at most ``n_requested``, in the order of generation.
         rejections: every completion that was not made a candidate, with its reason.
         n_requested: how many candidates were asked for.
         n_sampled: how many completions were drawn. More than candidates and rejections together
-            where the last draw brought more than were still missing; those were not looked at.
-        notes: what a reader should know of how it went, in plain sentences.
+            if the last draw gave more than were still missing; those were not looked at.
+        notes: what a reader should know about how it went, in plain sentences.
     """
 
     candidates: tuple[Candidate, ...]
@@ -423,8 +423,8 @@ class RewardModel(Protocol):
     ) -> FloatArray:
         """Returns one raw scalar for each input, shape [n_inputs], higher is more agreement.
 
-        Deterministic, and the same for an input whatever else is in the batch (to rounding). nan
-        where the model gave none: it is not chosen by, and measured as missing.
+        Deterministic, and up to rounding independent of the rest of the batch. nan if the model
+        gave none: nothing is chosen by it, and it is measured as missing.
         ``on_done`` is called with the number of inputs scored so far.
         """
         ...
@@ -432,7 +432,7 @@ class RewardModel(Protocol):
 
 @runtime_checkable
 class JudgesQuality(Protocol):
-    """A reward model that also tells sense from nonsense, whatever one thinks of the matter."""
+    """A reward model that also tells sense from nonsense, whether or not people agree with it."""
 
     def qualities(
         self, question: str, opinions: Sequence[str], statements: Sequence[str]

@@ -37,27 +37,26 @@ def find_agreements(
 ) -> list[Agreement | CommonwealError]:
     """The result for each group, in their order: an ``Agreement``, or the error that ended it.
 
-    Models given by name are loaded once. A call that was broken off goes on where its results
-    are kept: the same call with the same ``folder`` finds only what is missing, and tries again
-    what had failed.
+    Models given by name are loaded once. An interrupted call can continue if its results are
+    kept: the same call with the same ``folder`` finds only what is missing, and tries again what
+    had failed.
 
     Args:
         groups: of ``read_group``, or (question, opinions).
         policy: as in ``find_agreement``.
         model: likewise.
         reward: likewise.
-        folder: where each result is kept as JSON, under a name made from the group and what was
-            asked for; None keeps nothing.
-        workers: groups under way at once. More than one helps where models answer from elsewhere
+        folder: where each result is kept as JSON, under a name made from the group and the
+            options; None keeps nothing.
+        workers: groups under way at once. More than one helps if models run elsewhere
             (``openai:``); an engine on this machine takes one call at a time.
         on_done: called with (place in ``groups``, result) as each is done, one call at a time,
             from the thread that called; what it raises ends the call.
-        options: of ``find_agreement``: ``seed``, ``welfare``, ``n_candidates``, ...;
-            ``timeout_seconds`` is each group's.
+        options: those of ``find_agreement``: ``seed``, ``welfare``, ``n_candidates``, ...;
+            ``timeout_seconds`` is for each group.
 
     Raises:
-        InputError: the options cannot be used, or one that ``folder`` cannot tell apart by name:
-            with a folder, models are given by name.
+        InputError: the options cannot be used; or, with ``folder``, a model is not given by name.
         CommonwealError: the models cannot be loaded.
 
     Example:
@@ -157,10 +156,10 @@ def in_threads(
 async def find_agreement_async(
     question: str | Question, opinions: Sequence[str | Opinion], **options: Any
 ) -> Agreement:
-    """As ``find_agreement``, in a thread: an event loop goes on meanwhile.
+    """As ``find_agreement``, in a thread, so that the event loop keeps running.
 
-    Where the task is cancelled, so is the work: the embedded engine ends at its next step, and
-    requests to a server are dropped. ``timeout_seconds`` limits the call, as there; a server's time
+    If the task is cancelled, so is the work: the embedded engine stops at its next step, and
+    requests to a server are dropped. ``timeout_seconds`` limits the whole call; a server's time
     for one answer is set in the model's name: ``openai:URL#MODEL?timeout_seconds=30``.
 
     Raises:
