@@ -120,7 +120,7 @@ def test_the_datasheet_says_what_filters_would_leave():
 def test_a_second_pass_without_a_kappa_is_said():
     sheet = describe(rated_twice({"flat": [5, 5, 5, 5]}, {"flat": [5, 5, 5, 5]}))
     assert sheet["kappa"] == {"people": 0, "quartiles": None}
-    assert "nobody has a kappa between their two" in as_markdown(sheet)
+    assert "nobody has a kappa between the two" in as_markdown(sheet)
 
 
 @pytest.mark.parametrize("options", [{"min_kappa": 2}, {"max_pairs_per_person": 0}])

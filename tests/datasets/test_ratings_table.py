@@ -367,5 +367,5 @@ def test_rows_that_say_they_do_not_count_are_left_out_and_counted(tmp_path):
     assert found.about.steps[-1].counts[left_out] == sum(is_ana)
     assert found.about.steps[-1].options[NOTES][0] == f"{sum(is_ana)} {left_out}."
     path = write_changed(tmp_path, table, deleted=["yes"] * table.height)
-    with pytest.raises(InputError, match="a column says of every row that it does not count"):
+    with pytest.raises(InputError, match="a column marks every row as not to be counted"):
         import_ratings(path)

@@ -255,7 +255,7 @@ def test_the_reward_recipe_asks_the_guard_before_its_first_step():
 def test_the_guard_wants_a_split_file(tmp_path):
     path = tmp_path / "set.csv"
     write_questions(path, [QuestionRecord("a", "Should we?")])
-    with pytest.raises(InputError, match="says of no question which split"):
+    with pytest.raises(InputError, match="gives no question a split"):
         refuse_test_questions(["Should we?"], path)
     with pytest.raises(InputError, match="no file"):
         refuse_test_questions([], tmp_path / "none.csv")

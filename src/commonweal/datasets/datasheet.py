@@ -97,10 +97,10 @@ def as_markdown(sheet: dict[str, Any]) -> str:
         lines += [f"   - {what}: {n:,}" for what, n in step["counts"].items()]
         lines += [""]
     lines += [
-        "## What is in it, and what can be made of it",
+        "## What is in it, and what it can be used for",
         "",
-        "Comparisons are of people who have an opinion, and never of a person's own statement; a "
-        "cap counts only in the row that names it.",
+        "Comparisons are by people who have an opinion, and never about their own statement; a cap "
+        "applies only in the row that names it.",
         "",
         *_table(sheet["counts"]),
     ]
@@ -108,7 +108,7 @@ def as_markdown(sheet: dict[str, Any]) -> str:
     lines += ["", "## Agreement", "", "| rating | ratings | share |", "|---:|---:|---:|"]
     lines += [f"| {value} | {n:,} | {n / total:.1%} |" for value, n in sheet["agreement"].items()]
     if "kappa" in sheet and sheet["kappa"]["quartiles"] is None:
-        lines += ["", "There are second passes, and nobody has a kappa between their two."]
+        lines += ["", "There are second passes, but nobody has a kappa between the two."]
     elif "kappa" in sheet:
         low, middle, high = (f"{value:.2f}" for value in sheet["kappa"]["quartiles"])
         lines += [
@@ -121,7 +121,7 @@ def as_markdown(sheet: dict[str, Any]) -> str:
             "",
             f"## Without people whose kappa is below {sheet['min_kappa']}",
             "",
-            "What the reliability filter would leave; the dataset itself is as above.",
+            "What the reliability filter would leave; the dataset itself is unchanged.",
             "",
             *_table(sheet["counts_of_reliable"]),
         ]

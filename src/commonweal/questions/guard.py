@@ -57,8 +57,7 @@ def refuse_test_questions(
     held_out = [record for record in records if record.split in TEST_SPLITS]
     if not any(record.split for record in records):
         raise InputError(
-            f"{where} says of no question which split it is in; expected what "
-            "`commonweal questions split` wrote"
+            f"{where} gives no question a split; expected what `commonweal questions split` wrote"
         )
     by_form = {normal_form(record.question): record for record in held_out}
     by_id = {record.id: record for record in held_out}

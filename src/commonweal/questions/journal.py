@@ -169,7 +169,7 @@ class Journal:
     def _no_journal(path: Path, n_line: int) -> InputError:
         return InputError(
             f"{path}, line {n_line}: not a line of a question journal; nothing was changed; move "
-            "the file away to begin anew, or name another output"
+            "the file away to start again, or name another output"
         )
 
     def _read(self, path: Path, raw: bytes, header: dict[str, Any]) -> None:
@@ -186,7 +186,7 @@ class Journal:
                 raise InputError(
                     f"{path} is the journal of {own['model']} (weights {own['weights_hash']}), "
                     f"but the model now is {header['model']} (weights {header['weights_hash']}); "
-                    "go on with the same model, or name another output"
+                    "continue with the same model, or name another output"
                 )
         self._n_bytes = len(raw)
 

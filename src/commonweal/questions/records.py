@@ -282,7 +282,9 @@ def as_record(place: str, row: dict[str, str]) -> QuestionRecord:
             )
     question = values["question"]
     if not normal_form(question):
-        raise InputError(f"{place}: the question is blank; expected its text, or no such line")
+        raise InputError(
+            f"{place}: the question is blank; expected its text, or leave the line out"
+        )
     if not values.get("id"):
         values["id"] = content_id(question)
     split = values.get("split", "")

@@ -77,7 +77,7 @@ def decide(
             f"question {record.id!r}: the decision is {decision!r}, expected keep or drop"
         )
     if not by.strip():
-        raise InputError("the decision is nobody's; expected the name of the person who decides")
+        raise InputError("the decision has no name; expected the name of the person who decides")
     return Decision(
         record.id,
         record.question,
@@ -185,11 +185,11 @@ def released(
         raise InputError(
             f"{len(open_)} of the {len(records)} questions in {path} have no decision (the first "
             f"is {open_[0].id!r}, {open_[0].question!r}); run `commonweal questions screen {path} "
-            "--by NAME`, or say --unreviewed to let them go on as they are"
+            "--by NAME`, or use --unreviewed to take them as they are"
         )
     kept = tuple(r for r in records if r.id not in held or held[r.id].decision == "keep")
     if not kept:
-        raise InputError(f"no question in {path} may go on: all {len(records)} were dropped")
+        raise InputError(f"no question in {path} is left: all {len(records)} were dropped")
     return kept
 
 

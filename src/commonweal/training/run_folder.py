@@ -77,7 +77,7 @@ def opened(
                 )
                 raise InputError(
                     f"{folder} was begun with {other} (its {RUN}); give another `out`, or "
-                    "--overwrite to begin anew"
+                    "--overwrite to start again"
                 )
             _remove_ours(folder)
         write_whole(folder / RUN, json.dumps(begun, indent=2) + "\n")

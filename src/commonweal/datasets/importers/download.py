@@ -169,7 +169,7 @@ def _fetch(
             "continues from there"
         )
     try:
-        _check(part, file, "fetch it again; if it stays so, the published file has changed")
+        _check(part, file, "fetch it again; if this happens again, the published file has changed")
     except InputError as error:
         part.unlink()  # going on from it would never end well
         raise DownloadError(str(error)) from None

@@ -131,7 +131,7 @@ def import_otree(
     bots = [not says_no(each.cells.get(_BOT, "")) for each in raters]
     if people != "simulated" and bots and all(bots):
         raise InputError(
-            f"{path}: {_BOT} says of every row that a bot rated, and bots are not people; expected "
+            f"{path}: {_BOT} marks every row as rated by a bot, and bots are not people; expected "
             "people's ratings, or --simulated"
         )
     moved = _moved(raters, asked)

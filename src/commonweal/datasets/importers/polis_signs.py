@@ -73,7 +73,7 @@ def check_signs(
     if not witnessed and not turned:
         _check_against_agrees(comments, votes)
     if not witnessed and wide is None:
-        counts["signs of votes: nothing in the export can witness them (1 taken as agreement)"] = 1
+        counts["signs of votes: nothing in the export shows them (1 taken as agreement)"] = 1
 
 
 def _check_against_agrees(comments: pl.DataFrame, votes: PolisVotes) -> None:

@@ -99,7 +99,7 @@ def rounds_of(
     table = _without_points(table)
     if table.is_empty() and n_marked:
         raise InputError(
-            f"{path}: a column says of every row that it does not count ({mark}); expected rows "
+            f"{path}: a column marks every row as not to be counted ({mark}); expected rows "
             "that do, or a table without that column"
         )
     if table.is_empty():

@@ -91,7 +91,7 @@ def join(
     n_before = n_with_number(tx.db, tx.study.id, known) if known else 0
     if n_before and not is_sure:
         raise AlreadyJoinedError(
-            "this participant has joined already; expected to go on in the same browser"
+            "this participant has joined already; expected to continue in the same browser"
         )
     person = ParticipantRow(
         study_id=tx.study.id,
