@@ -208,8 +208,8 @@ def raw(folder: Path, n_groups: int, n_turns: int) -> None:
         calls.clear()
         EmbeddedModel.generate = recording
         began = time.process_time()
-        batch_seconds(folder / f"raw-{turn}", groups, model="embedded:small", reward="bench",
-                      n_candidates=4)  # fmt: skip
+        batch_seconds(folder / f"raw-{turn}", groups, model="embedded:small", policy="zero_shot",
+                      reward="bench", n_candidates=4)  # fmt: skip
         ours = time.process_time() - began
         EmbeddedModel.generate = generate
         began = time.process_time()
