@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import logging
 import subprocess
 import sys
 import typing
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -124,3 +126,14 @@ def test_nothing_is_printed_where_nobody_set_up_logging():
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout + ran.stderr == ""
     assert logging.getLogger("commonweal").level == logging.NOTSET
+
+
+def test_no_two_public_classes_share_a_name():
+    where = defaultdict(list)
+    root = Path(commonweal.__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                where[node.name].append(path.relative_to(root).as_posix())
+    assert len(where) > 300
+    assert {name: paths for name, paths in where.items() if len(paths) > 1} == {}

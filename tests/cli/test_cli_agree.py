@@ -114,6 +114,7 @@ def test_the_key_is_sent_and_never_shown(server, group, tmp_path):
     assert "do-not-tell" not in ran.stdout + ran.stderr + files
 
 
+@pytest.mark.heavy
 def test_a_long_opinion_is_cut_and_that_is_said(server, tmp_path):
     path = put_group(tmp_path / "g.json", ["Nothing is free. " * 2941, "The fares are high."])
     ran = commonweal("agree", path, "--model", server.model, "--candidates", 1)
@@ -154,6 +155,7 @@ def test_a_note_that_is_a_sentence_gets_no_second_full_stop(capsys):
     assert "Note: it was cut.\n" in screen
 
 
+@pytest.mark.heavy
 def test_a_screen_without_utf_8_gets_escapes_and_json_that_can_be_read(server, tmp_path):
     path = put_group(tmp_path / "g.json", ["Zu teuer – für uns 💚", "Nothing is free."])
     for more in ((), ("--json", "-")):

@@ -36,6 +36,7 @@ def few_rounds(tmp_path_factory):
     return made(tmp_path_factory.mktemp("evaluate") / "few", 2)
 
 
+@pytest.mark.heavy
 def test_the_summary_the_page_and_the_json(rounds, tmp_path):
     report, data = tmp_path / "page.html", tmp_path / "figures.json"
     ran = commonweal(

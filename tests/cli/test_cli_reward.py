@@ -79,6 +79,7 @@ def folders(tmp_path_factory):
     return base
 
 
+@pytest.mark.heavy
 def test_it_says_and_writes_what_it_measured(folders, encoder_folder, tmp_path):
     files = {name: tmp_path / name for name in ("f.json", "card.md", "plot.svg")}
     held_out = ("--split", "ood_test")

@@ -115,6 +115,7 @@ def test_simulate_then_the_records_are_marked(study):
     assert "baseline few_shot (stock sentences)" in evaluated.stdout
 
 
+@pytest.mark.heavy
 def test_a_rehearsal_has_the_studys_own_arms_write_and_counts_what_it_exports(study):
     out = study / "data"
     with serving() as server:

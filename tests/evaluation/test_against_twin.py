@@ -85,7 +85,14 @@ def equal_length(dataset: Dataset) -> Dataset:
     return replace(dataset, candidates=same)
 
 
-@pytest.mark.parametrize("name", STUDIES)
+QUICK = ("plain", "human", "unreliable", "votes", "patchy", "one group")
+"""The most unlike each other; the rest are as heavy again."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in QUICK else pytest.mark.heavy) for name in STUDIES],
+)
 def test_every_figure_equals_its_twin(name):
     dataset = STUDIES[name]()
     found = evaluate(dataset, n_resamples=1000)

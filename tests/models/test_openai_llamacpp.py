@@ -83,6 +83,7 @@ def test_real_text_with_its_counts(model: OpenAIModel) -> None:
     assert model.notes == ()
 
 
+@pytest.mark.heavy
 def test_seeds(model: OpenAIModel) -> None:
     [first] = model.generate([PROMPT], seeds=[100], n_samples=4, sampling=SHORT)
     [again] = model.generate([PROMPT], seeds=[100], n_samples=4, sampling=SHORT)
@@ -113,6 +114,7 @@ def test_a_wrong_url(server_url: str) -> None:
         model.generate([PROMPT], seeds=[1], sampling=SHORT)
 
 
+@pytest.mark.heavy
 def test_a_prompt_that_does_not_fit(model: OpenAIModel) -> None:
     long = (Message("user", "word " * 3000),)
     with pytest.raises(EngineError, match=r"prompt 2: .*do not fit the model's context.*1024"):
@@ -148,6 +150,7 @@ def without_one_opinion(upstream: str) -> Fault:
     return fault
 
 
+@pytest.mark.heavy
 def test_one_opinion_of_twenty_that_a_server_drops_is_an_error(
     server_url: str, model: OpenAIModel
 ) -> None:

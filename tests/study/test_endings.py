@@ -44,7 +44,10 @@ def started(folder, *more):
 
 
 @pytest.mark.attack("endings", "Ctrl-C, SIGTERM, a closed window: no file stays")
-@pytest.mark.parametrize("name", SIGNALS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name == "SIGINT" else pytest.mark.heavy) for name in SIGNALS],
+)
 def test_a_session_that_is_ended_leaves_nothing(tmp_path, name):
     process = started(tmp_path, "--keep-nothing")
     assert list(tmp_path.glob("**/*.db"))

@@ -279,7 +279,12 @@ def _quick(connection, _record):
 
 
 def test_some_interleavings(tmp_path):
-    interleavings(tmp_path, range(40), n_events=10)
+    interleavings(tmp_path, range(12), n_events=10)
+
+
+@pytest.mark.heavy
+def test_more_interleavings(tmp_path):
+    interleavings(tmp_path, range(12, 40), n_events=10)
 
 
 @pytest.mark.slow

@@ -393,7 +393,9 @@ class SlowGroups(Groups):
 
 
 TestGroups = Groups.TestCase
-TestGroups.settings = settings(max_examples=6, stateful_step_count=40, deadline=None)
+# Fewer while somebody waits, six in CI.
+N_GROUPS = min(6, settings.default.max_examples // 5)
+TestGroups.settings = settings(max_examples=N_GROUPS, stateful_step_count=40, deadline=None)
 TestSlowGroups = pytest.mark.slow(SlowGroups.TestCase)
 TestSlowGroups.settings = settings(max_examples=100, stateful_step_count=60, deadline=None)
 

@@ -181,7 +181,9 @@ class Session(RuleBasedStateMachine):
 
 
 TestSession = Session.TestCase
-TestSession.settings = settings(max_examples=10, stateful_step_count=25, deadline=None)
+# Fewer while somebody waits, ten in CI.
+N_SESSIONS = min(10, settings.default.max_examples // 3)
+TestSession.settings = settings(max_examples=N_SESSIONS, stateful_step_count=25, deadline=None)
 
 
 class LongSession(Session):

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from commonweal.datasets.dataset import About, Dataset
     from commonweal.evaluation.metrics import Metric, Subject
     from commonweal.evaluation.rounds.predicted import Predicted
-    from commonweal.evaluation.rounds.shown import Round
+    from commonweal.evaluation.rounds.shown import ShownRound
     from commonweal.evaluation.section import Section
     from commonweal.types import Progress
 
@@ -64,7 +64,7 @@ class Evaluation:
         about: what the dataset is, and whose ratings they are.
         sections: in the order of the paper.
         counts: how much there is, in words.
-        facts: what the figures were made with, by name.
+        facts: what the metrics were made with, by name.
         notes: what to know of all figures: repairs, and how intervals were drawn.
         rounds: the first rounds with their statements, for reading.
         arms: what each policy of a study is, in the order of its file; empty where nobody says.
@@ -75,7 +75,7 @@ class Evaluation:
     counts: dict[str, int]
     facts: dict[str, str | int | float]
     notes: tuple[str, ...] = ()
-    rounds: tuple[Round, ...] = ()
+    rounds: tuple[ShownRound, ...] = ()
     arms: tuple[Arm, ...] = ()
 
     @property
@@ -160,7 +160,7 @@ def evaluate(
     sample_mixed_models: bool = False,
     on_progress: Progress = no_progress,
 ) -> Evaluation:
-    """All figures that these rounds can give, and for the others why not.
+    """All metrics that these rounds can give, and for the others why not.
 
     Args:
         dataset: the rounds.

@@ -196,7 +196,7 @@ class Metric(Generic[S_co]):
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class MetricTable:
     """Metrics of one kind.
 
     Attributes:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from commonweal.evaluation.metrics import Metric, S, Subject, Table
+from commonweal.evaluation.metrics import Metric, MetricTable, S, Subject
 from commonweal.evaluation.plotting.canvas import Canvas
 from commonweal.showing import Plot
 
@@ -29,7 +29,7 @@ class Section:
     title: str
     source: str
     rule: str
-    tables: tuple[Table, ...]
+    tables: tuple[MetricTable, ...]
     extra: Mapping[str, Any] = field(default_factory=dict)
     draw: Callable[[Section, Canvas], Sequence[Plot | None]] | None = None
 

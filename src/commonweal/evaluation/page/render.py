@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from commonweal.evaluation.evaluate import Evaluation
     from commonweal.evaluation.metrics import Term
-    from commonweal.evaluation.section import Section
 
 SCHEMA = "commonweal/evaluation/1"
 
@@ -129,36 +128,35 @@ def as_json(evaluation: Evaluation) -> str:
             "facts": evaluation.facts,
             "notes": list(evaluation.notes),
             "policies": {arm.name: asdict(arm) for arm in evaluation.arms},
-            "sections": [_as_data(section) for section in evaluation.sections],
+            "sections": [
+                _some(section, "key title source rule")
+                | {
+                    "tables": [
+                        {"title": table.title}
+                        | {"figures": [_some(one, _METRIC) for one in table.figures]}
+                        | _some(table, "caution how")
+                        for table in section.tables
+                    ],
+                    "extra": section.extra,
+                }
+                for section in evaluation.sections
+            ],
         },
+        default=asdict,  # of a published number
         ensure_ascii=False,
         indent=1,
         allow_nan=False,
     )
 
 
-def _as_data(section: Section) -> dict[str, Any]:
-    data = {name: getattr(section, name) for name in ("key", "title", "source", "rule")}
-    tables = [
-        {
-            "title": table.title,
-            "figures": [_metric_as_data(one) for one in table.figures],
-            "caution": table.caution,
-            "how": table.how,
-        }
-        for table in section.tables
-    ]
-    return data | {"tables": tables, "extra": section.extra}
+def _some(one: object, names: str) -> dict[str, Any]:
+    return {name: getattr(one, name) for name in names.split()}
 
 
-def _metric_as_data(one: Metric[Subject]) -> dict[str, Any]:
-    data = {"key": one.key} | {name: getattr(one, name) for name in _BEFORE_OF} | {"of": one.of}
-    data["published"] = asdict(one.published) if one.published else None
-    return data | {name: getattr(one, name) for name in _AFTER_OF}
-
-
-_BEFORE_OF = ("title", "kind", "value", "low", "high", "n", "unit", "n_groups", "says")
-_AFTER_OF = ("p_value", "p_is_floor", "unavailable", "no_interval", "warning")
+_METRIC = (
+    "key title kind value low high n unit n_groups says of published p_value p_is_floor "
+    "unavailable no_interval warning"
+)
 
 
 def write_json(evaluation: Evaluation, path: Path) -> None:

@@ -17,7 +17,7 @@ MOST_ROUNDS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class ShownStatement:
     """One statement: its text, what wrote it, and how many agree, are neutral, disagree.
 
     ``ratings`` are one a person, the mean of their passes, the highest first.
@@ -54,13 +54,13 @@ class Statement:
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
+class ShownRound:
     """One round: question, group, position statement (None without), statements, best first."""
 
     question: str
     group: str
-    position: Statement | None
-    statements: tuple[Statement, ...]
+    position: ShownStatement | None
+    statements: tuple[ShownStatement, ...]
 
     @property
     def said(self) -> tuple[str, ...]:
@@ -88,7 +88,7 @@ class Round:
         return tuple(sentences)
 
 
-def rounds_shown(dataset: Dataset, rated: Rated) -> tuple[Round, ...]:
+def rounds_shown(dataset: Dataset, rated: Rated) -> tuple[ShownRound, ...]:
     """The first ``MOST_ROUNDS`` rounds, by name, with all that was rated in them."""
     texts = {
         (row["round_id"], row["candidate_id"]): row["text"]
@@ -116,12 +116,12 @@ def rounds_shown(dataset: Dataset, rated: Rated) -> tuple[Round, ...]:
         mine = mine[np.argsort(-mean[mine], kind="stable")]
         row = rounds[round_id]
         shown.append(
-            Round(
+            ShownRound(
                 row["question"],
                 row["group_id"],
                 _position(row["position_statement"], sides.get(round_id, ()), neutral),
                 tuple(
-                    Statement(
+                    ShownStatement(
                         texts[round_id, rated.statement_ids[s]],
                         rated.policies[rated.statement_policy[s]],
                         int(counts[0][s]),
@@ -147,10 +147,12 @@ def _position_ratings(dataset: Dataset) -> dict[str, tuple[float, ...]]:
     return {name: tuple(map(float, ratings)) for name, ratings in of_rounds.iter_rows()}
 
 
-def _position(text: str | None, ratings: tuple[float, ...], neutral: float) -> Statement | None:
+def _position(
+    text: str | None, ratings: tuple[float, ...], neutral: float
+) -> ShownStatement | None:
     if not text and not ratings:
         return None
-    return Statement(
+    return ShownStatement(
         text or "",
         "position statement",
         sum(one > neutral for one in ratings),

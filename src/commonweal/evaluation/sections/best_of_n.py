@@ -19,8 +19,8 @@ import numpy as np
 from commonweal.evaluation.metrics import (
     VALUE,
     Metric,
+    MetricTable,
     Subject,
-    Table,
     Whole,
     metric,
     shown,
@@ -119,7 +119,7 @@ def best_of_n(rated: Rated, predicted: Predicted | None, resampler: Resampler) -
         )
         realised = [Whole("best_of_n").unavailable("Best of n", reason)]
     tables = [
-        Table(
+        MetricTable(
             "Realised by people's ratings",
             tuple(realised),
             "Candidates that were chosen to be shown are not a random draw from the policy; the "
@@ -128,7 +128,7 @@ def best_of_n(rated: Rated, predicted: Predicted | None, resampler: Resampler) -
     ]
     if wins:
         tables.append(
-            Table(
+            MetricTable(
                 "Win rate over one more draw",
                 tuple(wins),
                 "The bound holds for a perfect selector and independent draws. With few rounds the "
@@ -141,7 +141,7 @@ def best_of_n(rated: Rated, predicted: Predicted | None, resampler: Resampler) -
         )
     if own:
         tables.append(
-            Table(
+            MetricTable(
                 "As the selector sees it",
                 tuple(own),
                 "The selector is the grader here: this is the reward model's own score of its own "

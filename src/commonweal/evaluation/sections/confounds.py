@@ -2,7 +2,7 @@
 
 Longer statements may be liked for their length, and better written ones for their writing. A
 logistic regression explains the outcome of a comparison (1 for a win, 0 for a loss) by the
-difference in length, or in quality; the figure is its share of wins at no difference. It is
+difference in length, or in quality; the metric is its share of wins at no difference. It is
 resampled with everything else, slope included.
 """
 
@@ -17,8 +17,8 @@ import numpy as np
 from commonweal.evaluation.metrics import (
     VALUE,
     Metric,
+    MetricTable,
     Subject,
-    Table,
     Whole,
     metric,
 )
@@ -139,16 +139,16 @@ def confounds(rated: Rated, resampler: Resampler, baseline: str | None) -> Secti
         Control("length", "length", "words", rated_words),
         Control("quality", "mean quality", "points of quality", mean_quality),
     ):
-        figures = [
+        metrics = [
             *_win_rates(rated, resampler, baseline, control),
             *_against_human(rated, resampler, control),
             *_divisive(rated, resampler, control),
             _inclusion(rated, resampler, control),
         ]
         tables.append(
-            Table(
+            MetricTable(
                 f"At equal {control.title}",
-                tuple(figures),
+                tuple(metrics),
                 _CAUTIONS[control.key],
             )
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from commonweal.evaluation.metrics import VALUE, Metric, Subject, Table, metric
+from commonweal.evaluation.metrics import VALUE, Metric, MetricTable, Subject, metric
 from commonweal.evaluation.plotting.canvas import Canvas, points, short
 from commonweal.evaluation.section import Section
 from commonweal.measures.bootstrap import Resampler
@@ -53,18 +53,18 @@ def distributions(rated: Rated, resampler: Resampler) -> Section:
         "Every rating counts once, repeated ones too: averages would fall between the points of "
         "the scale.",
         (
-            Table(
+            MetricTable(
                 "Ratings that agree",
                 tuple(agreeing),
                 "Agreement with a statement says nothing about whether it is worth agreeing with.",
             ),
-            Table(
+            MetricTable(
                 "All ratings of agreement by policy",
                 tuple(shares),
                 "Ratings of one person, and of one group, resemble each other; the intervals take "
                 "that into account, the bars do not.",
             ),
-            Table(
+            MetricTable(
                 "All ratings of quality by policy",
                 tuple(quality),
                 "Quality is how raters judge the writing; people who agree may also rate it "

@@ -21,8 +21,8 @@ import numpy as np
 from commonweal.evaluation.metrics import (
     VALUE,
     Metric,
+    MetricTable,
     Subject,
-    Table,
     Term,
     Whole,
     metric,
@@ -187,7 +187,7 @@ def divisiveness(rated: Rated, resampler: Resampler) -> Section:
                 ("unanimous/all", "Divisive rounds with a unanimous candidate"),
             )
         )
-        return Section(*section, (Table("Less divisive, and unanimous", missing),))
+        return Section(*section, (MetricTable("Less divisive, and unanimous", missing),))
     sides_taken = sides(rated)
     names = [ALL, *rated.machine_policies]
     index = [-1, *(rated.policies.index(name) for name in rated.machine_policies)]
@@ -201,7 +201,7 @@ def divisiveness(rated: Rated, resampler: Resampler) -> Section:
         (
             _less(resampler, sides_taken, of),
             _unanimous(rated, resampler, sides_taken, of),
-            Table(
+            MetricTable(
                 "Unanimous, by other rules",
                 tuple(
                     one
@@ -267,7 +267,7 @@ def nothing_divisive(rated: Rated) -> str:
     return ""
 
 
-def _less(resampler: Resampler, sides_taken: Sides, of: _Of) -> Table:
+def _less(resampler: Resampler, sides_taken: Sides, of: _Of) -> MetricTable:
     less = np.where(of.mine, sides_taken.is_less[:, None], np.nan)
     agrees = np.where(less == 1, sides_taken.agrees[:, None], np.nan)
     means = resampler.means(np.concatenate([less, agrees], axis=1), sides_taken.group)
@@ -308,7 +308,7 @@ def _less(resampler: Resampler, sides_taken: Sides, of: _Of) -> Table:
                 nothing=f"no candidate of {name} is less divisive",
             )
         )
-    return Table(
+    return MetricTable(
         "Candidates less divisive than the position statement",
         tuple(metrics),
         "A position statement takes a side on purpose, so a vaguer text divides less whatever it "
@@ -332,7 +332,7 @@ def _other_rules(rated: Rated) -> Iterator[tuple[str, Rated, Sides]]:
         yield rule, other, sides(other)
 
 
-def _unanimous(rated: Rated, resampler: Resampler, sides_taken: Sides, of: _Of) -> Table:
+def _unanimous(rated: Rated, resampler: Resampler, sides_taken: Sides, of: _Of) -> MetricTable:
     n_rounds = len(rated.round_ids)
     complete = by_group(of.mine, sides_taken.round, n_rounds)
     asked = (complete > 0) & (by_group(of.out, sides_taken.left_out.round, n_rounds) == 0)
@@ -340,7 +340,7 @@ def _unanimous(rated: Rated, resampler: Resampler, sides_taken: Sides, of: _Of) 
         f"{name} {complete[asked[:, i], i].mean() if asked[:, i].any() else 0:.1f}"
         for i, name in enumerate(of.names)
     )
-    return Table(
+    return MetricTable(
         "Divisive rounds with a unanimous candidate",
         tuple(_of_each_policy(rated, resampler, sides_taken, of)),
         "The more candidates a round has, and the fewer people, the more easily one is unanimous. "

@@ -10,8 +10,8 @@ from commonweal.errors import InputError, MissingExtraError
 from commonweal.evaluation.metrics import (
     VALUE,
     Metric,
+    MetricTable,
     Subject,
-    Table,
     Whole,
     shown,
 )
@@ -93,14 +93,14 @@ def effects(
 ) -> Section:
     """Each pair of policies: the fast regression, and the mixed models.
 
-    A mixed model that cannot be fitted, or has not converged, is a figure without a value, which
+    A mixed model that cannot be fitted, or has not converged, is a metric without a value, which
     says why; the others stand.
 
     Raises:
         MissingExtraError: mixed models are to be sampled and their library is not installed.
     """
     tables = [
-        Table(
+        MetricTable(
             "Fixed effect of each person in each round, errors clustered by group",
             tuple(
                 one
@@ -115,7 +115,7 @@ def effects(
     others = _other_pairs(dataset, pairs, baseline)
     if others:
         tables.append(
-            Table(
+            MetricTable(
                 "The same for every other pair of policies",
                 tuple(others),
                 "The same regressions, read against another policy: no new evidence.",
@@ -251,13 +251,13 @@ def _mixed_tables(
     pairs: Sequence[Pair],
     seed: int,
     on_sample: Progress | None,
-) -> list[Table]:
+) -> list[MetricTable]:
     """The mixed model by its likelihood, or sampled where ``on_sample`` is told of it.
 
     Where the sampling has not converged, that is said, and the likelihood stands in.
     """
     title = f"Mixed-effects model, {kind}"
-    tables: list[Table] = []
+    tables: list[MetricTable] = []
     try:
         if baseline is None:
             raise InputError("no statement was written by a policy")
@@ -266,7 +266,7 @@ def _mixed_tables(
                 sampled = fit_posterior(dataset, kind=kind, seed=seed, on_progress=on_sample)
             except NotConvergedError as error:
                 missing = Whole(f"mixed/{kind}").unavailable(f"{title}, sampled", str(error))
-                tables.append(Table(f"{title}, sampled", (missing,)))
+                tables.append(MetricTable(f"{title}, sampled", (missing,)))
             else:
                 return [_mixed(sampled, baseline, pairs)]
         model = fit_likelihood(dataset, kind=kind, seed=seed)
@@ -274,11 +274,11 @@ def _mixed_tables(
         raise
     except (InputError, NoFitError) as error:
         missing = Whole(f"mixed/{kind}").unavailable(title, str(error))
-        return tables or [Table(title, (missing,))]
+        return tables or [MetricTable(title, (missing,))]
     return [*tables, _mixed(model, baseline, pairs)]
 
 
-def _mixed(model: MixedModel, baseline: str, pairs: Sequence[Pair]) -> Table:
+def _mixed(model: MixedModel, baseline: str, pairs: Sequence[Pair]) -> MetricTable:
     """Every policy over the baseline, then every other pair."""
     names = sorted({name for one in model.differences for name in (one.policy, one.against)})
     wanted = [(name, baseline) for name in names if name != baseline]
@@ -298,7 +298,7 @@ def _mixed(model: MixedModel, baseline: str, pairs: Sequence[Pair]) -> Table:
             "of resampled groups. --regression samples the posterior instead, in minutes."
         )
     spreads = ", ".join(f"{name} {spread:.2f}" for name, spread in model.spreads.items())
-    return Table(
+    return MetricTable(
         f"Mixed-effects model, {model.kind}" + (", sampled" if model.diagnostics else ""),
         tuple(
             _difference(model, model.over(policy, against), baseline) for policy, against in wanted

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from commonweal.evaluation.metrics import VALUE, Subject, Table, Whole, metric
+from commonweal.evaluation.metrics import VALUE, MetricTable, Subject, Whole, metric
 from commonweal.evaluation.plotting.canvas import Canvas, points
 from commonweal.evaluation.rounds.rated import Rated, over_people
 from commonweal.evaluation.section import Section
@@ -67,7 +67,7 @@ def exclusion(rated: Rated, resampler: Resampler) -> Section:
             )
             for outcome in OUTCOMES
         )
-        table = Table("Included minus excluded", missing)
+        table = MetricTable("Included minus excluded", missing)
     else:
         table = _table(rated, resampler)
     return Section(
@@ -106,7 +106,7 @@ def nothing_excluded(rated: Rated) -> str:
     return ""
 
 
-def _table(rated: Rated, resampler: Resampler) -> Table:
+def _table(rated: Rated, resampler: Resampler) -> MetricTable:
     agreement, quality = (differences(rated, outcome) for outcome in OUTCOMES)
     names: list[str | None] = [None, *_left_some_out(rated)]
     columns = []
@@ -119,11 +119,11 @@ def _table(rated: Rated, resampler: Resampler) -> Table:
         ]
     means = resampler.means(np.stack(columns, axis=1), rated.statement_group)
     subjects = [Inclusion(kind, name) for name in names for kind in (*OUTCOMES, _GAP)]
-    figures = []
+    metrics = []
     for (estimate, n), of in zip(means, subjects, strict=True):
         is_gap = of.outcome == _GAP
         title = "Agreement minus quality" if is_gap else f"Included minus excluded, {of.outcome}"
-        figures.append(
+        metrics.append(
             metric(
                 estimate,
                 of,
@@ -138,9 +138,9 @@ def _table(rated: Rated, resampler: Resampler) -> Table:
                 test=True,
             )
         )
-    return Table(
+    return MetricTable(
         "Included minus excluded",
-        tuple(figures),
+        tuple(metrics),
         "The effect is causal only if the people left out were drawn by lot, as in the paper. "
         'The p values are two-sided and come from the same resamples as the intervals; "≤" stands '
         "where all resamples lie on one side of 0, as fewer groups can show no smaller one "

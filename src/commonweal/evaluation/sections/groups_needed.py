@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from commonweal.errors import InputError
-from commonweal.evaluation.metrics import Metric, Subject, Table, Whole
+from commonweal.evaluation.metrics import Metric, MetricTable, Subject, Whole
 from commonweal.evaluation.plotting.canvas import COLOURS, MARKERS, Canvas
 from commonweal.evaluation.section import Section
 from commonweal.evaluation.statistics.group_outcomes import Assumptions, GroupOutcomes, pilot_groups
@@ -53,16 +53,17 @@ def power(dataset: Dataset, policy: str | None, baseline: str | None, *, seed: i
             raise InputError("a win rate compares two policies")
         groups = pilot_groups(dataset, policy=policy, baseline=baseline, statistic="mean")
     except InputError as error:
-        tables.append(Table(title, (Whole("power/pilot").unavailable(title, str(error)),), ""))
+        missing = Whole("power/pilot").unavailable(title, str(error))
+        tables.append(MetricTable(title, (missing,)))
     else:
         caution = (
             f"Ties and how rounds of a group go together are those of {policy} against {baseline} "
             "here. A small pilot tells little about either."
         )
-        tables.append(Table(title, _metrics(groups, "pilot", seed), caution))
+        tables.append(MetricTable(title, _metrics(groups, "pilot", seed), caution))
     assumed = Assumptions()
     tables.append(
-        Table(
+        MetricTable(
             "With assumptions alone",
             _metrics(assumed, "assumed", seed),
             f"Assumed: {assumed.rounds_per_group} rounds a group, {assumed.tie_share:.0%} ties, an "

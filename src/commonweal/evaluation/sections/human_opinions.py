@@ -10,8 +10,8 @@ import numpy as np
 from commonweal.evaluation.metrics import (
     VALUE,
     Metric,
+    MetricTable,
     Subject,
-    Table,
     Whole,
     metric,
 )
@@ -82,7 +82,9 @@ def against_human_opinions(rated: Rated, resampler: Resampler) -> Section:
             )
             for comparison, (title, _) in _WHAT.items()
         }
-        return _section(tuple(Table(title.capitalize(), (one,)) for title, one in missing.items()))
+        return _section(
+            tuple(MetricTable(title.capitalize(), (one,)) for title, one in missing.items())
+        )
     human = rated.policies.index(HUMAN)
     n_statements = by_group(
         np.eye(len(rated.policies))[rated.statement_policy],
@@ -101,9 +103,9 @@ def against_human_opinions(rated: Rated, resampler: Resampler) -> Section:
     }
     return _section(
         tuple(
-            Table(
+            MetricTable(
                 _WHAT[comparison][0].capitalize(),
-                tuple(_figures(rated, resampler, comparison)),
+                tuple(_metrics(rated, resampler, comparison)),
                 cautions[comparison],
             )
             for comparison in _WHAT
@@ -111,7 +113,7 @@ def against_human_opinions(rated: Rated, resampler: Resampler) -> Section:
     )
 
 
-def _section(tables: tuple[Table, ...]) -> Section:
+def _section(tables: tuple[MetricTable, ...]) -> Section:
     return Section(
         "against_human",
         "Against what people wrote",
@@ -140,7 +142,7 @@ def _plots(section: Section, canvas: Canvas) -> list[Plot | None]:
     ]
 
 
-def _figures(rated: Rated, resampler: Resampler, comparison: str) -> list[Metric[AboveOpinions]]:
+def _metrics(rated: Rated, resampler: Resampler, comparison: str) -> list[Metric[AboveOpinions]]:
     people = rated.person_rounds
     parts = subsets(rated)
     signs = of_parts(
@@ -152,12 +154,12 @@ def _figures(rated: Rated, resampler: Resampler, comparison: str) -> list[Metric
         for name in rated.machine_policies
     ]
     title, what = _WHAT[comparison]
-    figures = []
+    metrics = []
     n_evens = (signs == 0).sum(axis=0).tolist()
     means = resampler.means(won(signs), people.group)
     for of, (estimate, n), n_even in zip(subjects, means, n_evens, strict=True):
         where = in_brackets(of.rounds)
-        figures.append(
+        metrics.append(
             metric(
                 estimate,
                 of,
@@ -171,4 +173,4 @@ def _figures(rated: Rated, resampler: Resampler, comparison: str) -> list[Metric
                 "differently",
             )
         )
-    return figures
+    return metrics

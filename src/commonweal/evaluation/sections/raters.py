@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from commonweal.datasets.reliability import DEFAULT_THRESHOLD, MIN_REPEATED, VERDICTS, reliability
-from commonweal.evaluation.metrics import VALUE, Metric, Subject, Table, Whole, metric
+from commonweal.evaluation.metrics import VALUE, Metric, MetricTable, Subject, Whole, metric
 from commonweal.evaluation.plotting.canvas import Canvas, Point
 from commonweal.evaluation.section import Section
 from commonweal.frames import pl
@@ -118,7 +118,9 @@ def _plots(section: Section, canvas: Canvas) -> list[Plot | None]:
 # -------------------------------------------------------------------------------- within raters
 
 
-def _within(everybody: Dataset, rated: Rated, resampler: Resampler, threshold: float) -> Table:
+def _within(
+    everybody: Dataset, rated: Rated, resampler: Resampler, threshold: float
+) -> MetricTable:
     people = reliability(everybody, threshold=threshold)
     first_group = (
         everybody.ratings.select("round_id", "participant_id")
@@ -145,7 +147,7 @@ def _within(everybody: Dataset, rated: Rated, resampler: Resampler, threshold: f
         if repeats
         else "no statement was rated twice by one person"
     )
-    figures: list[Metric[Subject]] = [
+    metrics: list[Metric[Subject]] = [
         metric(
             estimate,
             Kappa(outcome),
@@ -159,7 +161,7 @@ def _within(everybody: Dataset, rated: Rated, resampler: Resampler, threshold: f
         )
         for (estimate, n), outcome in zip(means[:2], ("agreement", "quality"), strict=True)
     ]
-    figures.append(
+    metrics.append(
         metric(
             means[2][0],
             Whole("unreliable", headline=True),
@@ -173,9 +175,9 @@ def _within(everybody: Dataset, rated: Rated, resampler: Resampler, threshold: f
         )
     )
     counts = ", ".join(f"{verdicts.get(name, 0):,} {name}" for name in VERDICTS)
-    return Table(
+    return MetricTable(
         "Within raters",
-        tuple(figures),
+        tuple(metrics),
         f"Everybody who rated: {counts}; only the unreliable are left out. A person may remember "
         "a first rating, which makes kappa too high, or change their mind, which makes it too low.",
     )
@@ -184,8 +186,8 @@ def _within(everybody: Dataset, rated: Rated, resampler: Resampler, threshold: f
 # ------------------------------------------------------------------------------- between raters
 
 
-def _between(rated: Rated, resampler: Resampler) -> Table:
-    figures: list[Metric[Alpha]] = []
+def _between(rated: Rated, resampler: Resampler) -> MetricTable:
+    metrics: list[Metric[Alpha]] = []
     for outcome in ("agreement", "quality"):
         counts = first_rating_counts(rated, outcome)
         per_group = coincidences(counts, rated.statement_group, rated.n_groups)
@@ -198,7 +200,7 @@ def _between(rated: Rated, resampler: Resampler) -> Table:
             return np.stack([krippendorff_alpha(table, each) for each in METRICS], axis=-1)
 
         estimates = resampler.jackknife(per_group.reshape(rated.n_groups, -1), alphas, adds)
-        figures += [
+        metrics += [
             metric(
                 estimate,
                 Alpha(outcome, each),
@@ -218,9 +220,9 @@ def _between(rated: Rated, resampler: Resampler) -> Table:
             )
             for each, estimate in zip(METRICS, estimates, strict=True)
         ]
-    return Table(
+    return MetricTable(
         "Between raters",
-        tuple(figures),
+        tuple(metrics),
         "For agreement a low value is no fault of the raters: people with different views are "
         "asked for those views. For quality it says how far quality is a matter of taste.",
         "The intervals leave out each group in turn (jackknife, Student's t): groups drawn twice "

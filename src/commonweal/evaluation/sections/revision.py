@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from commonweal.evaluation.metrics import VALUE, Metric, Subject, Table, metric
+from commonweal.evaluation.metrics import VALUE, Metric, MetricTable, Subject, metric
 from commonweal.evaluation.rounds.rated import sign, won
 from commonweal.evaluation.rounds.revised import OUTCOMES, side_by_side
 from commonweal.evaluation.section import Section
@@ -96,8 +96,8 @@ def revision(revised: Dataset, n_resamples: int, seed: int) -> Section:
         f"the statement before it, on the scale from {scale.low} to {scale.high}; passes are "
         "averaged first. Rounds that revise are in no other section.",
         (
-            Table("Revision less statement before", tuple(metrics["gain"]), _CAUTION),
-            Table(
+            MetricTable("Revision less statement before", tuple(metrics["gain"]), _CAUTION),
+            MetricTable(
                 "Who rated the revision higher",
                 tuple(metrics["preferred"]),
                 "People who rated both texts alike are left out.",

@@ -14,8 +14,8 @@ import numpy as np
 from commonweal.evaluation.metrics import (
     VALUE,
     Metric,
+    MetricTable,
     Subject,
-    Table,
     Term,
     Whole,
     metric,
@@ -145,7 +145,7 @@ def judged(dataset: Dataset, rated: Rated, reward_model: str) -> Judged:
 
 def reward_model(dataset: Dataset, rated: Rated, resampler: Resampler) -> Section:
     """Accuracy and calibration of each reward model that made predictions."""
-    tables: list[Table] = []
+    tables: list[MetricTable] = []
     for name in reward_models(dataset):
         cells = judged(dataset, rated, name)
         tables.append(_accuracies(cells, name, rated, resampler))
@@ -161,7 +161,7 @@ def reward_model(dataset: Dataset, rated: Rated, resampler: Resampler) -> Sectio
             Whole(key, headline=key == "accuracy/crossed").unavailable(title, reason)
             for key, title in keys
         )
-        tables.append(Table("Accuracy and calibration", missing))
+        tables.append(MetricTable("Accuracy and calibration", missing))
     return Section(
         "reward_model",
         "The reward model on these rounds",
@@ -223,7 +223,7 @@ def _calibration_curve(canvas: Canvas, bins: Sequence[Metric[CalibrationBin]]) -
 # -------------------------------------------------------------------------------------- accuracy
 
 
-def _accuracies(cells: Judged, name: str, rated: Rated, resampler: Resampler) -> Table:
+def _accuracies(cells: Judged, name: str, rated: Rated, resampler: Resampler) -> MetricTable:
     rating = Cells(cells.person_round, cells.statement, cells.reward, cells.rating)
     answers = replace(rating, answer=sign(cells.rating - rated.about.scale.neutral))
     n_rounds = len(rated.round_ids)
@@ -267,7 +267,7 @@ def _accuracies(cells: Judged, name: str, rated: Rated, resampler: Resampler) ->
             "no two people were on opposite sides of two statements",
         ),
     )
-    return Table(
+    return MetricTable(
         f"Accuracy of {name}",
         tuple(
             metric(
@@ -295,7 +295,7 @@ def _accuracies(cells: Judged, name: str, rated: Rated, resampler: Resampler) ->
 # ----------------------------------------------------------------------------------- calibration
 
 
-def _calibration(cells: Judged, name: str, rated: Rated, resampler: Resampler) -> Table:
+def _calibration(cells: Judged, name: str, rated: Rated, resampler: Resampler) -> MetricTable:
     title = f"Calibration of {name}"
     known = ~np.isnan(cells.expected)
     if not known.any():
@@ -304,7 +304,7 @@ def _calibration(cells: Judged, name: str, rated: Rated, resampler: Resampler) -
             Whole(f"calibration/{key}/{name}").unavailable(f"{what}, {name}", reason)
             for key, what in (("error", "Expected calibration error"), ("bias", "Mean error"))
         )
-        return Table(title, missing)
+        return MetricTable(title, missing)
     scale = rated.about.scale
     expected, rating = cells.expected[known], scale.seven_points(cells.rating[known])
     rounds = rated.person_rounds.round[cells.person_round[known]]
@@ -316,11 +316,11 @@ def _calibration(cells: Judged, name: str, rated: Rated, resampler: Resampler) -
     )
     count = sums[:, : int(bin_of.max()) + 1]
     adds = np.concatenate([np.repeat(count.sum(axis=1)[:, None] > 0, 2, axis=1), count > 0], axis=1)
-    error, bias, *means = resampler.estimate(sums, _calibration_figures, adds)
+    error, bias, *means = resampler.estimate(sums, _error_bias_and_bins, adds)
     error = error._replace(low=np.nan, high=np.nan, no_interval=NO_INTERVAL)
     n = len(rating)
     unit = "ratings with a prediction"
-    figures: list[Metric[Subject]] = [
+    metrics: list[Metric[Subject]] = [
         metric(
             error,
             CalibrationError("error", name),
@@ -347,7 +347,7 @@ def _calibration(cells: Judged, name: str, rated: Rated, resampler: Resampler) -
         inside = expected[bin_of == i]
         where = f"{inside.min():.2f} to {inside.max():.2f}"
         about = f"{mean:.2f}"
-        figures.append(
+        metrics.append(
             metric(
                 means[i],
                 CalibrationBin(name, float(about), i),
@@ -359,15 +359,15 @@ def _calibration(cells: Judged, name: str, rated: Rated, resampler: Resampler) -
                 nothing="there are no ratings",
             )
         )
-    return Table(
+    return MetricTable(
         title,
-        tuple(figures),
+        tuple(metrics),
         "A model can be calibrated on average and wrong about every person: see crossed accuracy.",
         f"Ratings are {scale.as_seven_points}. The ratings of a round count the same, and each "
         "round as much as any other.",
     )
 
 
-def _calibration_figures(sums: FloatArray) -> FloatArray:
+def _error_bias_and_bins(sums: FloatArray) -> FloatArray:
     """Expected calibration error, mean error, and the mean rating of each bin."""
     return np.concatenate([error_and_bias(sums), curve(sums)[1]], axis=-1)

@@ -11,8 +11,8 @@ import numpy as np
 from commonweal.evaluation.metrics import (
     VALUE,
     Metric,
+    MetricTable,
     Subject,
-    Table,
     Whole,
     metric,
 )
@@ -35,20 +35,8 @@ MIN_STATEMENTS = 2
 STATISTICS = {"mean": "mean", "min": "minimum"}
 
 
-class _Welfare(Subject):
-    """What every metric of this section is of."""
-
-    terms = (
-        (
-            "by lot",
-            "how the group would have rated a candidate drawn at random, without any welfare "
-            "function",
-        ),
-    )
-
-
 @dataclass(frozen=True)
-class Realised(_Welfare):
+class Realised(Subject):
     """People's ratings of what a welfare function picks; as it is or less the utilitarian pick."""
 
     unsaid = ("is_difference",)
@@ -63,18 +51,25 @@ class Realised(_Welfare):
 
 
 @dataclass(frozen=True)
-class ToGain(_Welfare):
+class ToGain(Subject):
     """People's ratings of a candidate by lot ("random") and of the "best"."""
 
     statistic: str
     welfare: str
+    terms = (
+        (
+            "by lot",
+            "how the group would have rated a candidate drawn at random, without any welfare "
+            "function",
+        ),
+    )
 
     def _key(self) -> str:
         return f"welfare/{self.statistic}/{self.welfare}"
 
 
 @dataclass(frozen=True)
-class Alike(_Welfare):
+class Alike(Subject):
     """How far two orders of candidates go together: ``measure`` says which, and how."""
 
     measure: str
@@ -100,7 +95,7 @@ def welfare_compared(rated: Rated, predicted: Predicted | None, resampler: Resam
             Whole(f"welfare/{key}").unavailable(title, reason)
             for key, title in (("mean", "Realised mean"), ("min", "Realised minimum"))
         )
-        tables = [Table("What each welfare function picks", missing), reference]
+        tables = [MetricTable("What each welfare function picks", missing), reference]
     else:
         tables = [*_picks(rated, predicted, resampler), reference]
     by_whom = f" Selected by {predicted.reward_model}, graded by people." if predicted else ""
@@ -180,7 +175,7 @@ def _candidates(rated: Rated, predicted: Predicted) -> tuple[IntArray, IntArray]
     return index, predicted.statement[index]
 
 
-def _picks(rated: Rated, predictions: Predicted, resampler: Resampler) -> tuple[Table, ...]:
+def _picks(rated: Rated, predictions: Predicted, resampler: Resampler) -> tuple[MetricTable, ...]:
     index, statement = _candidates(rated, predictions)
     rounds = rated.statement_round[statement]
     n_rounds = len(rated.round_ids)
@@ -227,24 +222,24 @@ def _picks(rated: Rated, predictions: Predicted, resampler: Resampler) -> tuple[
         if one.subject.measure == "same_pick"
     )
     return (
-        Table(
+        MetricTable(
             "What each welfare function picks",
             tuple(one for one in picks if not one.subject.is_difference),
             "Only candidates that people rated could be picked here. Where they were shown because "
             "a welfare function had picked them, there was less to choose between.",
         ),
-        Table(
+        MetricTable(
             "Each pick less the utilitarian one",
             tuple(one for one in picks if one.subject.is_difference),
             f"Rounds with the same pick under both add 0: {same}.",
         ),
-        Table(
+        MetricTable(
             "How far the functions agree with utilitarian",
             tuple(one for one in orders if one.subject.measure != "rank_correlation"),
             "Both are predictions of one reward model: that two functions agree says nothing about "
             "whether people would.",
         ),
-        Table(
+        MetricTable(
             "Predicted and realised order",
             tuple(one for one in orders if one.subject.measure == "rank_correlation"),
             "The mean of rounds, each counting the same; ranks of a few candidates are coarse.",
@@ -301,7 +296,7 @@ def _of_order(of: Alike, estimate: Estimate, n: int) -> Metric[Alike]:
     )
 
 
-def _reference(rated: Rated, resampler: Resampler) -> Table:
+def _reference(rated: Rated, resampler: Resampler) -> MetricTable:
     """What could be gained: a candidate drawn by lot, and the best by people's own ratings."""
     n_rounds = len(rated.round_ids)
     usable = ~rated.is_human & ~np.isnan(rated.group_agreement["mean"])
@@ -323,7 +318,7 @@ def _reference(rated: Rated, resampler: Resampler) -> Table:
             columns.append(over_people(values, rounds, n_rounds, how))
             names.append((ToGain(statistic, key), title, says))
     means = resampler.means(np.stack(columns, axis=1), rated.round_group)
-    return Table(
+    return MetricTable(
         "What could be gained",
         tuple(
             metric(

@@ -13,8 +13,8 @@ from commonweal.datasets.arms import Arm, arms_of
 from commonweal.evaluation.metrics import (
     VALUE,
     Metric,
+    MetricTable,
     Subject,
-    Table,
     Whole,
     counted,
     metric,
@@ -170,11 +170,11 @@ def win_rates(rated: Rated, resampler: Resampler, baseline: str | None) -> Secti
             else "no statement was written by a policy: all are people's"
         )
         missing = Whole("win_rate", headline=True).unavailable("Win rate", reason)
-        tables.append(Table("Win rates", (missing,)))
+        tables.append(MetricTable("Win rates", (missing,)))
         return _section(tables)
     all_rounds, *parts = subsets(rated)
     tables.append(
-        Table(
+        MetricTable(
             "Win rates over all rounds",
             _of_rounds(rated, resampler, pairs, [all_rounds]),
             "A win rate counts how often, not by how much, and says nothing about what people "
@@ -183,7 +183,7 @@ def win_rates(rated: Rated, resampler: Resampler, baseline: str | None) -> Secti
     )
     if parts:
         tables.append(
-            Table(
+            MetricTable(
                 "Win rates by split and by divisiveness",
                 _of_rounds(rated, resampler, pairs, parts),
                 "A difference between two parts of the rounds may come from their questions or "
@@ -191,7 +191,7 @@ def win_rates(rated: Rated, resampler: Resampler, baseline: str | None) -> Secti
             )
         )
     tables.append(
-        Table(
+        MetricTable(
             "Win rates of each person",
             tuple(_of_people(rated, resampler, pairs)),
             "People who take part in many rounds count more often. It says nothing about the "
@@ -201,7 +201,7 @@ def win_rates(rated: Rated, resampler: Resampler, baseline: str | None) -> Secti
     return _section(tables)
 
 
-def _section(tables: Sequence[Table]) -> Section:
+def _section(tables: Sequence[MetricTable]) -> Section:
     return Section(
         "win_rates",
         "Win rates",
@@ -247,9 +247,9 @@ def pair_differences(rated: Rated, values: FloatArray, pairs: Sequence[Pair]) ->
     return values[:, first] - values[:, second]
 
 
-def _means(rated: Rated, resampler: Resampler) -> Table:
+def _means(rated: Rated, resampler: Resampler) -> MetricTable:
     low, high = rated.about.scale.low, rated.about.scale.high
-    return Table(
+    return MetricTable(
         "Agreement by policy",
         tuple(
             metric(

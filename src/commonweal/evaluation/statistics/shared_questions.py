@@ -1,7 +1,7 @@
 """Intervals where rounds share questions: of groups and of questions together, two-way.
 
 What a question adds to every group that is asked it is not seen by drawing groups. Rounds with
-questions of their own need one set of resamples; where questions repeat, each figure is computed
+questions of their own need one set of resamples; where questions repeat, each metric is computed
 with whole groups drawn, with whole questions, and with single rounds. Variances of groups and of
 questions add up, and what both hold, the rounds' own, is taken off once (Cameron, Gelbach and
 Miller 2011). The distance from the value to an end of the interval stands for the standard
