@@ -84,6 +84,12 @@ def test_every_command_is_one_of_ours(arguments):
     assert not context.args
 
 
+def test_servers_leave_the_writing_to_workers():
+    studies = [each for each in commands() if each[0] == "study"]
+    assert sorted(each[1] for each in studies) == ["serve"] * 3 + ["work"] * 2
+    assert all("--no-writing" in each for each in studies if each[1] == "serve")
+
+
 def test_what_is_named_is_there():
     for service in COMPOSE["services"].values():
         for volume in service.get("volumes", []):

@@ -68,6 +68,7 @@ COMMANDS = [
     ["study", "serve"],
     ["study", "sessions"],
     ["study", "simulate"],
+    ["study", "work"],
 ]
 
 

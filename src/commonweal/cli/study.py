@@ -94,6 +94,10 @@ def serve(
     tls_certificate: TlsCertificate = None,
     tls_key: TlsKey = None,
     trusted_proxy: TrustedProxy = "",
+    no_writing: Annotated[
+        bool,
+        typer.Option("--no-writing", help="Leave all writing to commonweal study work."),
+    ] = False,
 ) -> None:
     """Serve a study until Ctrl-C. People join at /join; researchers log in at /researcher."""
     opened = _opened(name, database)
@@ -108,10 +112,12 @@ def serve(
             "on what a request says"
         )
     listening = server.bound(host, port)
-    writer = ready_writer(opened)
+    writer = None if no_writing else ready_writer(opened)
     seen_as = server.address_in_the_network() if host in ("0.0.0.0", "::") else host  # noqa: S104
     shown = base_url.rstrip("/") or f"{scheme}://{in_address(seen_as)}:{port}"
-    study_app = App(opened.store, opened.study_id, writer=writer, base_url=shown)
+    study_app = App(
+        opened.store, opened.study_id, writer=writer, base_url=shown, writes=not no_writing
+    )
     if not server.is_local(host) and scheme == "http" and not trusted_proxy:
         typer.echo(
             "Warning: this is not encrypted. Use --tls-certificate and --tls-key, or a proxy "
@@ -130,6 +136,26 @@ def serve(
         tls_key=tls_key,
         trusted_proxy=trusted_proxy,
         on_ready=ready,
+    )
+
+
+@app.command(epilog="Example: commonweal study work buses")
+def work(name: Folder, database: Database = "") -> None:
+    """Write for a study that is served, until Ctrl-C or SIGTERM.
+
+    Any number of workers may run, on any machine that reaches the database, beside servers that
+    write too or that leave it to them (--no-writing). A worker that is told to end gives its job
+    back; the job of one that dies is taken up by another.
+    """
+    opened = _opened(name, database)
+    from commonweal.study.writing.working import work as worked
+
+    writer = ready_writer(opened)
+    worked(
+        opened.store,
+        opened.study_id,
+        writer,
+        on_ready=lambda: typer.echo(f"Writing for {opened.config.title} (Ctrl-C stops)"),
     )
 
 

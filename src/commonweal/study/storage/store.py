@@ -88,6 +88,17 @@ class Store:
         if tx.is_touched:
             self.on_change(tx)
 
+    @contextmanager
+    def beside(self, study_id: int) -> Iterator[Transaction]:
+        """A transaction that does not hold the study: nobody's move waits for it. What it changes
+        it locks row by row.
+        """
+        with self._writer, Session(self._write_engine, expire_on_commit=False) as db:
+            study = db.get_one(StudyRow, study_id)
+            now = gaps.steady(self.clock.now(), study.beat_at)
+            yield Transaction(db, study, self.config_of(study), now)
+            db.commit()
+
     def empty_wal(self) -> None:
         """Empties SQLite's write-ahead file, which holds what was deleted until it is written over.
 
@@ -143,6 +154,7 @@ class Store:
             InputError: there is one of another content: what people consented to must not change.
         """
         with self.write() as db:
+            schema.lock(db.connection())  # servers and workers may start at once
             study = db.scalars(select(StudyRow).where(StudyRow.name == config.name)).one_or_none()
             # As it was read, with the folders of its arms found.
             self._configs[config.sha256] = config

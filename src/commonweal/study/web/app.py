@@ -53,6 +53,7 @@ class App:
         writer: what writes statements; by default the arms' models in a child process.
         base_url: the address that links begin with; by default that of the request.
         in_background: whether to sweep and to write; a simulation does both itself.
+        writes: whether to write; else workers of their own do.
         spare_models: what a facilitator may take where the session's own model fails.
         kept: what becomes of a quick session's data, which people are told before they join.
         has_door: whether people need the code on the facilitator's screen, or the link, to join.
@@ -66,6 +67,7 @@ class App:
         writer: TaskWriter | None = None,
         base_url: str = "",
         in_background: bool = True,
+        writes: bool = True,
         simulated: bool = False,
         spare_models: Sequence[str] = (DEFAULT_MODEL,),
         kept: Literal["days", "file", "nothing"] = "file",
@@ -87,7 +89,7 @@ class App:
         self.spare_models = tuple(spare_models)
         self._writer = writer or ProcessWriter()
         self.worker = Worker(store, study_id, self._writer)
-        self.in_background = in_background
+        self.in_background, self.writes = in_background, writes
         self._behind = 0.0
         self._faults = Faults()
         self._checkpointed = time.monotonic()
@@ -147,7 +149,8 @@ class App:
         if self.in_background:
             # Before anybody's page is asked for: it would find deadlines that ran out meanwhile.
             await run_in_threadpool(self.sweep)
-            self.worker.start()
+            if self.writes:
+                self.worker.start()
             tasks.append(asyncio.create_task(self._sweep()))
         try:
             yield

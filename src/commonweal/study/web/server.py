@@ -18,6 +18,7 @@ from commonweal.errors import InputError
 from commonweal.study.web.app import App
 from commonweal.study.web.connections import Unfinished, allow_many_files, guarded
 from commonweal.study.web.routes import asgi
+from commonweal.study.writing.working import ENDING
 
 
 def bound(host: str, port: int) -> socket.socket:
@@ -109,13 +110,6 @@ def configuration(
     )
 
 
-_ENDING = [
-    getattr(signal, name)
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
-    if hasattr(signal, name)
-]
-
-
 @contextmanager
 def ended_in_order() -> Iterator[None]:
     """Until it is served: what ends the process at once, a system that shuts down or a window that
@@ -128,7 +122,7 @@ def ended_in_order() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {each: signal.signal(each, end) for each in _ENDING if each != signal.SIGINT}
+    before = {each: signal.signal(each, end) for each in ENDING if each != signal.SIGINT}
     try:
         yield
     finally:
@@ -151,7 +145,7 @@ class _Server(uvicorn.Server):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {each: signal.signal(each, self.handle_exit) for each in _ENDING}
+        before = {each: signal.signal(each, self.handle_exit) for each in ENDING}
         try:
             yield
         finally:

@@ -55,8 +55,12 @@ class ArmFailure:
 
 
 def claim(tx: Transaction) -> Claimed | None:
-    """The next job to do: queued, or left by a worker that is gone; None where there is none."""
-    job = tx.db.scalars(_open_jobs(tx.study.id, tx.now)).one_or_none()
+    """The next job to do: queued, or left by a worker that is gone; None where there is none.
+
+    Any number of workers may ask at once: a job that another one is taking is passed over.
+    """
+    first = _open_jobs(tx.study.id, tx.now).with_for_update(of=JobRow, skip_locked=True)
+    job = tx.db.scalars(first).one_or_none()
     if job is None:
         return None
     job.status, job.claim = "running", new_token()
@@ -90,10 +94,15 @@ def _open_jobs(study_id: int, now: float) -> Select[JobRow]:
     )
 
 
+def _ours(tx: Transaction, claimed: Claimed) -> JobRow | None:
+    """The job, locked; None where another worker has it by now, or has done it."""
+    job = tx.db.get_one(JobRow, claimed.job_id, with_for_update=True)
+    return job if job.claim == claimed.claim and job.status == "running" else None
+
+
 def renew(tx: Transaction, claimed: Claimed) -> bool:
     """Whether the job is still ours; its lease then runs on."""
-    job = tx.db.get_one(JobRow, claimed.job_id)
-    if job.claim != claimed.claim or job.status != "running":
+    if (job := _ours(tx, claimed)) is None:
         return False
     job.lease_until = tx.now + LEASE_SECONDS
     return True
@@ -114,8 +123,7 @@ def finish(
         failures: the arms that wrote nothing, and why.
     """
     failures = failures or {}
-    job = tx.db.get_one(JobRow, claimed.job_id)
-    if job.claim != claimed.claim or job.status != "running":
+    if (job := _ours(tx, claimed)) is None:
         return False
     row = tx.db.get_one(RoundRow, job.round_id)
     if job.what == minority.WRITING:
@@ -136,8 +144,7 @@ def finish(
 
 def fail(tx: Transaction, claimed: Claimed, failures: Mapping[str, ArmFailure]) -> None:
     """Notes a failed attempt: the job is queued again, or given up after the last."""
-    job = tx.db.get_one(JobRow, claimed.job_id)
-    if job.claim != claimed.claim or job.status != "running":
+    if (job := _ours(tx, claimed)) is None:
         return
     job.error = _reasons(tx, claimed, failures)
     job.n_attempts += 1
@@ -156,8 +163,7 @@ def fail(tx: Transaction, claimed: Claimed, failures: Mapping[str, ArmFailure]) 
 
 def release(tx: Transaction, claimed: Claimed) -> None:
     """Gives the job back undone: the worker is being stopped."""
-    job = tx.db.get_one(JobRow, claimed.job_id)
-    if job.claim == claimed.claim and job.status == "running":
+    if (job := _ours(tx, claimed)) is not None:
         job.status, job.claim = "queued", None
 
 
@@ -227,7 +233,7 @@ class Worker:
         with self._store.read() as db:
             if db.scalars(_open_jobs(self._study_id, self._store.clock.now())).first() is None:
                 return False  # without a lock: this is asked all the time
-        with self._store.transaction(self._study_id) as tx:
+        with self._store.beside(self._study_id) as tx:
             claimed = claim(tx)
         if claimed is None:
             return False
@@ -307,5 +313,5 @@ class Worker:
     def _keep_lease(self) -> None:
         while not self._stop.wait(LEASE_SECONDS / 4):
             if (claimed := self._current) is not None:
-                with suppress(Exception), self._store.transaction(self._study_id) as tx:
+                with suppress(Exception), self._store.beside(self._study_id) as tx:
                     renew(tx, claimed)
