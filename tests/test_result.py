@@ -227,7 +227,7 @@ def test_nothing_worth_showing_is_an_outcome():
     assert (result.statement, result.chosen, result.closest) == (None, None, None)
     assert (result.dissent, result.agreeing, result.left_out, result.is_tie) == ((), (), (), False)
     assert result.reason == (
-        "None of 3 candidates makes enough sense as a group's statement: 3.5 of 7 is asked for, "
+        "None of 3 candidates makes enough sense as a group's statement: 3.5 of 7 is required, "
         "and the best has 3.0."
     )
     told = json.loads(json.dumps(result.to_dict()))

@@ -91,7 +91,7 @@ def test_an_evaluations_frame_has_every_figure(votes):
         one = found.figures[row["key"]]
         assert (row["value"], row["n"], row["says"]) == (one.value, one.n, one.says)
     assert isinstance(found.plot("raters"), Plot)
-    with pytest.raises(InputError, match=r"these sections have plots: .*raters"):
+    with pytest.raises(InputError, match=r"these have plots: .*raters"):
         found.plot("win_rates")
     assert "simulated" in found._repr_html_()
 

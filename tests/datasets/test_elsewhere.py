@@ -190,7 +190,9 @@ def test_an_opinion_from_another_app_belongs_to_its_writers_ratings(question, tm
 def test_bots_alone_are_no_people(study, tmp_path):
     path = tmp_path / "study.csv"
     path.write_text(otree_csv(study))
-    with pytest.raises(InputError, match=r"participant\._is_bot says of every row .*--simulated"):
+    with pytest.raises(
+        InputError, match=r"participant\._is_bot marks every row as rated by a bot, .*--simulated"
+    ):
         import_otree(path)
     path.write_text(APP.replace("player.topic", "player.spam").replace("Free buses?", "yes"))
     with pytest.raises(InputError, match=r"\(row 2: spam is yes\)"):

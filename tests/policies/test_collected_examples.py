@@ -237,7 +237,7 @@ def test_a_test_question_is_refused_under_another_id_and_never_chosen():
         (
             made(rated(BEST), included={(t, k): None for t in TOPICS for k in KINDS}),
             1,
-            "Of 24 statements rated for quality.*24 fell out because nobody knows",
+            "Of 24 statements rated for quality.*24 were left out because it is not known",
         ),
     ],
 )
@@ -279,7 +279,9 @@ def test_other_policies_take_no_examples(name):
 def test_beside_a_policy_object_they_are_refused():
     examples = worked_examples(made(rated(BEST)))
     policy = load_policy("few_shot", ScriptedModel([]))
-    with pytest.raises(InputError, match="beside the policy object 'few_shot'"):
+    with pytest.raises(
+        InputError, match="given with the policy object 'few_shot', which has its own prompt"
+    ):
         find_agreement("Should we?", ["Yes.", "No."], policy=policy, examples=examples)
 
 

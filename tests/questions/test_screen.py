@@ -103,7 +103,7 @@ def test_a_line_cut_short_by_a_crash_is_left_out_and_others_are_named(tmp_path):
 def test_a_decision_is_keep_or_drop_and_somebodys():
     with pytest.raises(InputError, match="expected keep or drop"):
         decide(RECORDS[0], "maybe", by="Ana")
-    with pytest.raises(InputError, match="nobody's"):
+    with pytest.raises(InputError, match="the decision has no name"):
         decide(RECORDS[0], "keep", by=" ")
 
 

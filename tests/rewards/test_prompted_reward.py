@@ -458,7 +458,7 @@ def test_half_lie_in_the_range(seed):
 def test_a_damaged_calibration_is_named(tmp_path):
     path = tmp_path / "c.json"
     path.write_text('{"schema": 1}')
-    with pytest.raises(InputError, match="is no calibration"):
+    with pytest.raises(InputError, match="is not a calibration"):
         read_calibration(path)
 
 

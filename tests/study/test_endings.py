@@ -144,7 +144,7 @@ def test_a_backup_is_whole_while_the_study_runs(tmp_path):
     with opened.store.read() as db:
         assert db.scalars(select(OpinionRow.text)).one() == OPINION
     opened.store.close()
-    with pytest.raises(InputError, match="there already"):
+    with pytest.raises(InputError, match="already exists"):
         back_up(tmp_path / "study.db", copy)
     with pytest.raises(InputError, match="no database"):
         back_up(tmp_path / "nowhere.db", tmp_path / "x.db")
