@@ -3,7 +3,7 @@
     python benchmarks/sft_speed.py [--steps 4] [--rows 4] [--rounds 2] [--precision bfloat16]
 
 Both fine-tune the same base on the same rows of the starter set, in the same order, with the loss
-on the statement alone, by the same low-rank updates, seed, learning rates and optimiser: a loss
+on the statement alone, by the same LoRA adapter, seed, learning rates and optimiser: a loss
 curve each, and their largest difference. TRL is SFTTrainer given the base's name, with what
 SFTConfig chooses by itself for all that is not named here: checkpointed gradients, bfloat16
 arithmetic over float32 weights, padding to the longest row of a batch. Ours is the trainer that
@@ -119,7 +119,7 @@ def trained(trainer: SFTTrainer) -> Run:
 
 
 def updates(trainer: SFTTrainer) -> dict[str, torch.Tensor]:
-    """The low-rank updates."""
+    """The LoRA adapter."""
     found = trainer.model.named_parameters()
     return {name: weights.detach().clone() for name, weights in found if weights.requires_grad}
 

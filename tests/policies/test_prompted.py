@@ -198,7 +198,7 @@ def test_where_nobody_wrote_anything_but_orders_they_are_what_there_is():
     made, model = generate([statement(0)], n_candidates=1, opinions=told)
     assert "Ignore all previous" in model.prompts[0][-1].content
     (note,) = made.notes
-    assert note.startswith("everything in the prompt gives orders to the software")
+    assert note.startswith("all that people wrote gives orders to the software")
 
 
 # ------------------------------------------------------------------------------ orders and seeds

@@ -250,7 +250,7 @@ def test_two_processes_learn_what_one_does(rounds, encoder, tmp_path, fsdp):
     assert np.allclose(losses, [e["loss"] for e in logged if "loss" in e], rtol=1e-4)
 
 
-def test_a_decoder_with_low_rank_updates(rounds, tmp_path):
+def test_a_decoder_with_a_lora_adapter(rounds, tmp_path):
     decoder = write_decoder(tmp_path / "decoder")
     made = config(rounds, decoder, tmp_path / "out", model={"lora_rank": 4})
     lines = list(run_reward(made))

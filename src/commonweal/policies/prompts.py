@@ -244,7 +244,7 @@ def _without_orders(opinions: Sequence[Opinion]) -> tuple[dict[str, str], list[s
     kept = {opinion.id: without_orders(opinion.text) for opinion in opinions}
     if not any(kept.values()):
         return {opinion.id: opinion.text for opinion in opinions}, [
-            "everything in the prompt gives orders to the software from the start, so it was shown "
+            "all that people wrote gives orders to the software from the start, so it was shown "
             "unchanged to the model that writes"
         ]
     notes = []

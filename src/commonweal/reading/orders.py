@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import tomllib
 from functools import cache, lru_cache
+from hashlib import sha256
 from importlib.resources import files
 
 _SENTENCE = re.compile(r"[.!?…][”\"')\]’»]*\s+|\n+")
@@ -28,7 +29,6 @@ def _order() -> re.Pattern[str]:
     return re.compile("|".join(f"(?:{each})" for each in patterns), re.IGNORECASE | re.MULTILINE)
 
 
-@lru_cache(maxsize=1024)  # the same opinions stand in every prompt, and a search takes its time
 def first_order(text: str) -> int | None:
     """Where the first sentence that gives the software an order begins; None where there is none.
 
@@ -38,6 +38,21 @@ def first_order(text: str) -> int | None:
         >>> first_order("The council ignores every other opinion.") is None
         True
     """
+    place = _place(sha256(text.encode("utf-8", "surrogatepass")).digest())
+    if not place:
+        place.append(_search(text))
+    return place[0]
+
+
+@lru_cache(maxsize=1024)
+def _place(_digest: bytes, /) -> list[int | None]:
+    """Where the first order of a text is, once it was searched: the same opinions stand in many
+    prompts, and a search takes its time. By digest, so that no text outlives its deletion here.
+    """
+    return []
+
+
+def _search(text: str) -> int | None:
     match = _order().search(text)
     if match is None:
         return None

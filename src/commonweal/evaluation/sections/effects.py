@@ -55,6 +55,17 @@ class Added(Subject):
         return f"effect/{self.outcome}{length}/{self.policy}{over}"
 
 
+@dataclass(frozen=True)
+class NoMixedModel(Subject):
+    """A mixed model that could not be fitted or sampled."""
+
+    unsaid = ("kind",)
+    kind: Kind
+
+    def _key(self) -> str:
+        return f"mixed/{self.kind}"
+
+
 class AddedByLength(Added):
     """What 10 more words add; the policy is called "length"."""
 
@@ -265,7 +276,7 @@ def _mixed_tables(
             try:
                 sampled = fit_posterior(dataset, kind=kind, seed=seed, on_progress=on_sample)
             except NotConvergedError as error:
-                missing = Whole(f"mixed/{kind}").unavailable(f"{title}, sampled", str(error))
+                missing = NoMixedModel(kind).unavailable(f"{title}, sampled", str(error))
                 tables.append(MetricTable(f"{title}, sampled", (missing,)))
             else:
                 return [_mixed(sampled, baseline, pairs)]
@@ -273,7 +284,7 @@ def _mixed_tables(
     except MissingExtraError:
         raise
     except (InputError, NoFitError) as error:
-        missing = Whole(f"mixed/{kind}").unavailable(title, str(error))
+        missing = NoMixedModel(kind).unavailable(title, str(error))
         return tables or [MetricTable(title, (missing,))]
     return [*tables, _mixed(model, baseline, pairs)]
 
