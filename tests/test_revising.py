@@ -128,6 +128,20 @@ def test_a_model_that_only_repeats_the_statement_is_asked_without_it():
     assert any("repeated the statement" in note for note in after.notes)
 
 
+@pytest.mark.parametrize(
+    ("said", "is_new"),
+    [
+        (f"We all believe that {FIRST[0].lower()}{FIRST[1:]}", False),
+        (f"We do not agree that {FIRST[0].lower()}{FIRST[1:]}", True),
+        (f"{FIRST[:-1]}, but not on Sundays.", True),
+        (FIRST.replace("cheaper", "free"), True),
+    ],
+)
+def test_a_lead_in_alone_is_no_revision(said, is_new):
+    after, _ = revised({"gus": GUS}, [said, REVISIONS_SAID[0]], n_candidates=1)
+    assert after.candidates[1].text == (said if is_new else REVISIONS_SAID[0])
+
+
 def test_a_model_that_repeats_it_now_and_then_goes_on_seeing_it():
     texts = [FIRST, REVISIONS_SAID[0], REVISIONS_SAID[1], FIRST]
     after, writer = revised({"gus": GUS}, texts, n_candidates=2)

@@ -25,6 +25,12 @@ WORDS_PER_CHARACTER = 0.5
 """What a character counts in a script that puts no blanks between words."""
 MAX_PROMPT_RUN = 6
 """Words in a row that a candidate may not share with the instructions or the worked examples."""
+LEAD_IN = {
+    *("we", "all", "as", "a", "group", "agree", "believe", "feel", "hold", "propose"),
+    *("recognise", "recognize", "say", "think", "that"),
+}
+"""What stands before a statement and says nothing: "We believe that …" is no revision of it."""
+
 MAX_OPINION_RUN = 12
 """Words in a row that a candidate may not share with one opinion."""
 MAX_OPINION_SHARE = 0.6
@@ -240,11 +246,13 @@ class Parser:
         return None if copied is None else copied[0]
 
     def repeats(self, text: str) -> bool:
-        """Whether a text is the statement that was to be revised, unchanged."""
+        """Whether a text is the statement that was to be revised: see ``_is_the_revised``."""
         return self._is_the_revised(tokens(_evened(text)))
 
     def _is_the_revised(self, words: list[str]) -> bool:
-        return bool(self.revises) and words == tokens(self.revises)
+        """Whether words are those of the statement, with nothing but a lead-in before them."""
+        old = tokens(self.revises)
+        return bool(old) and words[-len(old) :] == old and LEAD_IN.issuperset(words[: -len(old)])
 
     def _copied(self, words: list[str]) -> tuple[str, str] | None:
         for opinion, theirs in zip(self.opinions, self._opinion_words, strict=True):
