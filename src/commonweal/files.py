@@ -13,6 +13,9 @@ from pathlib import Path
 
 from commonweal.errors import InputError
 
+LEFT_BY_SYSTEMS = (".DS_Store", "Thumbs.db", "desktop.ini")
+"""Files that systems leave in a folder that somebody looked at: nobody's own."""
+
 
 def data_folder() -> Path:
     """``$COMMONWEAL_DATA`` where set, else the user's data folder."""
@@ -195,7 +198,7 @@ def check_replaceable(
     """Raises ``InputError`` where a folder cannot be written: asked before the work.
 
     A folder that is there is replaced where it is empty, or holds the first of ``files`` and
-    nothing but these: nobody's own files go with it.
+    nothing but these: nobody's own files go with it. What a system left there is no matter.
 
     Args:
         folder: to be written, by ``replaced_folder``.
@@ -221,15 +224,18 @@ def check_replaceable(
         raise InputError(f"cannot write {folder}: there is no folder {missing}; make it first")
     if not real.exists():
         return
-    if not real.is_dir() or (any(real.iterdir()) and not (real / files[0]).is_file()):
+    is_used = not real.is_dir() or any(p.name not in LEFT_BY_SYSTEMS for p in real.iterdir())
+    if is_used and not (real / files[0]).is_file():
         raise InputError(
-            f"cannot write {folder}: it is there and is not {what}; expected a new name"
+            f"cannot write {folder}: it is there and is not {what}; move it elsewhere, or give a "
+            "new name"
         )
     for path in real.rglob("*"):
-        if path.name not in files and not (path.is_dir() and not path.is_symlink()):
+        is_ours = path.name in files or path.name in LEFT_BY_SYSTEMS
+        if not is_ours and (path.is_symlink() or not path.is_dir()):
             raise InputError(
                 f"cannot write {folder}: it holds {path.relative_to(real)}, which is not part of "
-                f"{what}; expected a new name, or that file elsewhere"
+                f"{what}; move that file elsewhere, or give a new name"
             )
     if not overwrite:
         raise InputError(f"{folder} already exists; give --overwrite, or another name")

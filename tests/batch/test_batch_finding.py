@@ -115,6 +115,20 @@ def test_one_that_takes_long_holds_up_no_other():
     assert taken == [*range(1, 40), 0]
 
 
+def test_where_there_is_no_item_yet_the_items_are_asked_again_after_the_next_result():
+    taken: list[int] = []
+
+    def items():
+        for item in range(6):
+            while len(taken) < item - 1:  # never more than two ahead
+                yield None
+            yield item
+
+    for item, _ in in_threads(lambda item: item, items(), 3):
+        taken.append(item)
+    assert sorted(taken) == list(range(6))
+
+
 def test_one_failure_stops_no_other_and_stands_in_its_place():
     asked = [*groups(2), ("Should the broken lift be mended?", ["Yes, please.", "It costs."])]
     asked += [("Only one?", ["Me."]), *groups(1)]

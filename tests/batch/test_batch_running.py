@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import resource
+import shutil
 import threading
 from dataclasses import replace
 from importlib import resources
@@ -39,6 +40,7 @@ from commonweal.evaluation.evaluate import evaluate
 from commonweal.files import locked
 from commonweal.models import load_language_model, openai_turns
 from commonweal.models.openai_turns import at_most
+from commonweal.models.store import cache_folder
 from commonweal.rewards.prompted import PromptedRewardModel
 from commonweal.rewards.prompted_calibration import calibration_path
 
@@ -418,6 +420,46 @@ def test_a_calibration_counts_for_the_engine_that_it_belongs_to(tmp_path, monkey
     assert list(found[0]) == ["reward_sha256"]
 
 
+@pytest.mark.parametrize("engine", ["embedded", "embedded:0.5b", "embedded:hub:A/B/c.gguf"])
+def test_a_calibration_counts_where_the_weights_are_gone(tmp_path, monkeypatch, engine):
+    monkeypatch.setenv("COMMONWEAL_DATA", str(tmp_path))
+    monkeypatch.setenv("COMMONWEAL_CACHE", str(tmp_path / "empty"))
+    given = {"model": engine, "reward": "prompted"}
+    folder = calibration_path("0" * 64).parent
+    folder.mkdir()
+    found = [hashes_behind(given)]
+    for name, slope in (
+        ("prompted:openai:http://127.0.0.1:9/v1#m", 1),  # a server's
+        ("prompted:embedded:smollm2-135m-instruct", 1),
+        ("prompted:embedded:smollm2-135m-instruct", 2),
+        ("prompted:embedded:smollm2-135m-instruct", 1),
+    ):
+        text = json.dumps({"reward_model": name, "slope": slope})
+        (folder / f"{'openai' in name}.json").write_text(text)
+        found.append(hashes_behind(given))
+    assert found[0] == found[1] == {}
+    assert found[2] == found[4] != found[3]
+    (folder / "of-nobody.json").write_text("[]")
+    assert hashes_behind(given) != found[4]
+
+
+def test_a_batch_that_is_done_needs_no_weights(tmp_path, server, monkeypatch):
+    monkeypatch.setenv("COMMONWEAL_DATA", str(tmp_path))
+    groups = read_groups(put_groups(tmp_path / "groups.jsonl", 2))
+    path = calibration_path("0" * 64)
+    path.parent.mkdir()
+    path.write_text(json.dumps({"reward_model": "prompted:embedded:smollm2-135m-instruct"}))
+    weights = tmp_path / "cache" / "weights"
+    shutil.copytree(cache_folder() / "smollm2-135m-instruct", weights / "smollm2-135m-instruct")
+    monkeypatch.setenv("COMMONWEAL_CACHE", str(weights.parent))
+    given = {**OPTIONS, "model": server.model, "reward": "prompted:embedded:small"}
+    assert run_batch(groups, tmp_path / "out", **given).n_found_now == 2
+    before = files_of(tmp_path / "out")
+    shutil.rmtree(weights)
+    assert run_batch(groups, tmp_path / "out", **given).n_found_now == 0
+    assert files_of(tmp_path / "out") == before
+
+
 def test_examples_beside_a_template_count(tmp_path):
     policy = tmp_path / "mine.toml"
     policy.write_text('examples = "beside.toml"\n')
@@ -466,6 +508,22 @@ def test_files_with_something_else_in_them(tmp_path, server):
     (out / "batch.json").write_text("[]")
     with pytest.raises(InputError, match=r"batch\.json holds no options"):
         run_batch(groups, out, model=server.model, **OPTIONS)
+
+
+def test_ones_own_file_beside_the_dataset_is_told_before_the_work(tmp_path, server):
+    groups = read_groups(put_groups(tmp_path / "groups.jsonl", 3))
+    out = tmp_path / "out"
+    run_batch(groups[:1], out, model=server.model, **OPTIONS)
+    (out / "dataset" / ".DS_Store").write_text("icons")
+    own = out / "dataset" / "report.html"
+    own.write_text("mine")
+    server.asked.clear()
+    with pytest.raises(InputError, match=r"holds report\.html.*; move that file elsewhere"):
+        run_batch(groups, out, model=server.model, **OPTIONS)
+    assert not server.asked
+    assert own.read_text() == "mine"
+    own.unlink()
+    assert run_batch(groups, out, model=server.model, **OPTIONS).n_found_now == 2
 
 
 def test_a_full_disk_ends_it_in_words(tmp_path, server):

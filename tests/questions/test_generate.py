@@ -1,7 +1,7 @@
 """Generation: what is kept, what is counted, and that a run broken off ends in the same set."""
 
 import json
-from itertools import islice
+from itertools import islice, takewhile
 
 import numpy as np
 import pytest
@@ -136,13 +136,37 @@ class Unordered:
 
     def __call__(self, calls):
         calls = iter(calls)
-        while ahead := list(islice(calls, self.n_ahead)):
+        while ahead := list(takewhile(bool, islice(calls, self.n_ahead))):
             for key, call in reversed(ahead):
                 if self.n_left == self.n_asked:
                     raise EngineError("a worker is gone")
                 self.n_asked += 1
                 said = self.model.generate(call.prompts, seeds=call.seeds, sampling=call.sampling)
                 yield key, [completions[0] for completions in said]
+
+
+class Held:
+    """Asks a model for several calls at once; the first call takes as long as there are others."""
+
+    def __init__(self, model, n_at_once):
+        self.model, self.n_at_once = model, n_at_once
+        self.n_asked = self.n_before_first = self.n_most = 0
+
+    def __call__(self, calls):
+        calls, running = iter(calls), []
+        while True:
+            for each in takewhile(bool, islice(calls, self.n_at_once - len(running))):
+                running.append(each)
+                self.n_asked += 1
+                assert self.n_asked < 200, "asked without bound"
+            self.n_most = max(self.n_most, len(running))
+            if not running:
+                return
+            key, call = running.pop(1 if self.n_before_first == 0 and len(running) > 1 else 0)
+            if not running and self.n_before_first == 0:
+                self.n_before_first = self.n_asked
+            said = self.model.generate(call.prompts, seeds=call.seeds, sampling=call.sampling)
+            yield key, [completions[0] for completions in said]
 
 
 class Drawing(ScriptedModel):
@@ -178,6 +202,29 @@ def test_calls_that_are_answered_out_of_turn_come_to_the_same_set(
     done = Journal(model, path, ask_all=Unordered(model, 2, breaks_after=0))
     assert go(done) == whole
     assert go(Journal(model, path)) == whole
+
+
+@pytest.mark.parametrize("n_at_once", [1, 2, 8])
+def test_a_call_that_takes_long_is_not_run_away_from(seed_records, word_encoder, n_at_once):
+    config = GenerationConfig(n_target=120, n_batch=2, near_duplicate=1.01)
+    model = Drawing([])
+
+    def go(journal):
+        return generate_questions(seed_records, journal, word_encoder.encode, config=config)
+
+    whole = go(Journal(model, None))
+    share = Held(model, n_at_once)
+    assert go(Journal(model, None, ask_all=share)) == whole
+    assert share.n_before_first <= 2 * n_at_once
+    assert share.n_most == n_at_once  # and nobody was idle before
+
+
+def test_no_more_is_asked_ahead_than_the_target_still_needs(seed_records, word_encoder):
+    config = GenerationConfig(n_target=8, n_batch=4, near_duplicate=1.01)
+    share = Held(ScriptedModel(SCRIPT), 50)
+    journal = Journal(share.model, None, ask_all=share)
+    generate_questions(seed_records, journal, word_encoder.encode, config=config)
+    assert share.n_asked == 2
 
 
 @pytest.mark.slow

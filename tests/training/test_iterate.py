@@ -227,6 +227,22 @@ def test_workers_write_what_one_process_writes(trained, tmp_path):
         assert files_in(one) == files_in(two)
 
 
+@pytest.mark.parametrize(
+    "place", ["0-generate/opened", "0-generate/rounds", "0-rate/rated", "evaluate/rated"]
+)
+def test_ones_own_file_in_a_stages_dataset_is_told_before_its_work(trained, tmp_path, place):
+    _, speaker = trained
+    made = plan(tmp_path / "loop")
+    own = made.out / place / "report.html"
+    own.parent.mkdir(parents=True)
+    own.write_text("mine")
+    (stage,) = (each for each in Loop(made).stages if place.startswith(f"{each.name}/"))
+    told: list[Any] = []
+    with pytest.raises(InputError, match=r"is not a dataset; move it elsewhere"):
+        stage.run(made.out / stage.name, lambda *progress: told.append(progress))
+    assert (told, speaker.n_calls, own.read_text()) == ([], 0, "mine")
+
+
 def files_in(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 

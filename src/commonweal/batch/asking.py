@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 
 from commonweal.batch.working import Result, Workers
 from commonweal.errors import CommonwealError
 from commonweal.models import load_language_model
-from commonweal.questions.journal import AskAll, ModelCall
+from commonweal.questions.journal import AskAll, ModelCall, NamedCalls
 from commonweal.types import Completion
 
 N_PROMPTS = 16
@@ -50,7 +50,7 @@ def asking(model: str, workers: Workers) -> AskAll:
     """What asks the model of that name for several calls at once."""
 
     def ask_all(
-        calls: Iterable[tuple[str, ModelCall]],
+        calls: NamedCalls,
     ) -> Generator[tuple[str, list[Completion]], None, None]:
         arriving = workers.results(Asking(model), calls, models=[model], n_calls=N_PROMPTS)
         with closing(arriving) as results:

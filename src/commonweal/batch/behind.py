@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,8 @@ def hashes_behind(given: Mapping[str, Any]) -> dict[str, str]:
 
     Raises:
         InputError: a server's options cannot be read.
-        CommonwealError: the engine that ``prompted`` reads with cannot be loaded, and there are
-            calibrations.
+        CommonwealError: there are calibrations, and the server that ``prompted`` reads with
+            cannot be used.
     """
     policy = given.get("policy")
     parts = {
@@ -39,7 +40,7 @@ def hashes_behind(given: Mapping[str, Any]) -> dict[str, str]:
     }
     if isinstance(reward := given.get("reward"), str) and registry.split(reward)[0] == "prompted":
         engine = registry.split(reward)[1] or given.get("model") or DEFAULT_MODEL
-        parts["reward"].append(_calibration(str(engine)))
+        parts["reward"] += _calibrations(str(engine))
     return {
         f"{name}_sha256": hashlib.sha256("".join(known).encode()).hexdigest()
         for name, hashes in parts.items()
@@ -61,12 +62,26 @@ def _behind(name: str) -> str | None:
     return content_hash(Path(path).expanduser()) if path else None
 
 
-def _calibration(engine: str) -> str | None:
-    """The content of the calibration that ``prompted`` reads with, for this engine."""
-    if not any(calibrations_folder().glob("*.json")):
-        return None
-    if registry.split(engine)[0] not in ("embedded", "openai"):
-        # Which is its own shows once its weights are loaded, which workers do: any of them counts.
-        return content_hash(calibrations_folder())
-    reads = PromptedRewardModel(load_language_model(engine))
-    return content_hash(calibration_path(reads.weights_hash))
+def _calibrations(engine: str) -> list[str | None]:
+    """The contents of the calibrations that ``prompted`` may read with, for this engine.
+
+    A server's own is known by its name. Of other engines it shows once their weights are loaded,
+    which is the workers' business, and nobody's where all is done: each of them counts that is not
+    by its own words another kind of engine's.
+    """
+    there = sorted(calibrations_folder().glob("*.json"))
+    kind = registry.split(engine)[0]
+    if there and kind == "openai":
+        reads = PromptedRewardModel(load_language_model(engine))
+        return [content_hash(calibration_path(reads.weights_hash))]
+    others = {*registry.names(registry.ENGINES)} - {kind}
+    return [content_hash(path) for path in there if _kind_calibrated(path) not in others]
+
+
+def _kind_calibrated(path: Path) -> str:
+    """The kind of engine that a calibration says it belongs to; "" where it does not say."""
+    try:
+        name = json.loads(path.read_text(encoding="utf-8"))["reward_model"]
+        return registry.split(registry.split(name)[1])[0]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ""

@@ -28,9 +28,9 @@ from commonweal.extras import needs
 from commonweal.models.openai_turns import at_most
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
-    from commonweal.batch.working import Result, Results, Runner, Task, Work
+    from commonweal.batch.working import Result, Results, Runner, Task, Tasks, Work
 
 _LISTENS_WITHIN_SECONDS = 5.0
 _JOINS_WITHIN_SECONDS = 120.0
@@ -53,7 +53,7 @@ def on_ray(
     with needs("scale", "work with more than one worker"):
         import ray
 
-    def run(work: Work, tasks: Iterable[Task]) -> Results:
+    def run(work: Work, tasks: Tasks) -> Results:
         with _connected(ray, address, workers and workers * work.threads):
             # Nodes of a cluster that was started this moment may be on their way.
             _check_room(ray, work.threads, gpus, wait_seconds=_JOINS_WITHIN_SECONDS * bool(address))
@@ -133,18 +133,18 @@ class _Crew:
         for place in self._places:
             self._fill(place)
 
-    def results(self, tasks: Iterable[Task]) -> Results:
+    def results(self, tasks: Tasks) -> Results:
         """Each task's result, as soon as it is there; of all tasks one is taken ahead.
 
         A task that was under way when a process ended is tried again, alone in a process where
         others were under way beside it: only what was alone can be blamed.
         """
         todo = iter(tasks)
-        ahead = deque(islice(todo, 1))
+        ahead = deque[Task]()
         suspects: deque[Task] = deque()
         n_tries: Counter[str] = Counter()
         began = time.monotonic()
-        while ahead or suspects or any(task for _, task in self._calls.values()):
+        while _filled(ahead, todo) or suspects or any(task for _, task in self._calls.values()):
             self._deal(ahead, todo, suspects)
             done, _ = self._ray.wait(list(self._calls), timeout=1.0)
             if not done and began and time.monotonic() > began + _TELL_AFTER_SECONDS:
@@ -190,7 +190,7 @@ class _Crew:
         place.tasks.clear()
         self._calls[place.actor.ready.remote()] = place, None
 
-    def _deal(self, ahead: deque[Task], todo: Iterator[Task], suspects: deque[Task]) -> None:
+    def _deal(self, ahead: deque[Task], todo: Iterator[Task | None], suspects: deque[Task]) -> None:
         """Gives every process as many tasks as it may have under way."""
         for place in self._places:
             if suspects and place.is_ready and not place.tasks:
@@ -205,7 +205,7 @@ class _Crew:
                 and len(place.tasks) < self._work.n_at_once
             ):
                 self._give(place, ahead.popleft())
-                ahead.extend(islice(todo, 1))
+                _filled(ahead, todo)
 
     def _give(self, place: _Place, task: Task) -> None:
         place.tasks.add(task[0])
@@ -261,6 +261,13 @@ class _Crew:
             "continues with those that are there."
         )
         return 0.0
+
+
+def _filled(ahead: deque[Task], todo: Iterator[Task | None]) -> bool:
+    """Whether there is a task to give out now; one is taken where none was."""
+    if not ahead:
+        ahead.extend(task for task in islice(todo, 1) if task is not None)
+    return bool(ahead)
 
 
 def _dealt(n: int, n_shares: int) -> list[int]:

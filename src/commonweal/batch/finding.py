@@ -122,11 +122,12 @@ def finder(
 
 
 def in_threads(
-    function: Callable[[T], R], items: Iterable[T], n_threads: int
+    function: Callable[[T], R], items: Iterable[T | None], n_threads: int
 ) -> Generator[tuple[T, R], None, None]:
     """Each item with what the function makes of it, as soon as that is there.
 
-    So many are under way at once. One that takes long holds up no other. Closed before its end
+    So many are under way at once. One that takes long holds up no other. An item that is None says
+    that there is none yet: they are asked again after the next result. Closed before its end
     (Ctrl-C, an error of whoever takes the results) it ends what is under way.
     """
     call = Call()
@@ -141,6 +142,8 @@ def in_threads(
             while True:
                 # As many wait as run, so that no thread does while a result is being kept.
                 for item in islice(left, 2 * n_threads - len(running)):
+                    if item is None:
+                        break
                     running[pool.submit(work, item)] = item
                 if not running:
                     return

@@ -117,10 +117,13 @@ def run_batch(
         options: of ``find_agreement``, models by name; ``timeout_seconds`` is each group's.
 
     Raises:
-        InputError: the options, the folder or the cluster cannot be used; the disk is full.
+        InputError: the options, the folder or the cluster cannot be used; there is a file in the
+            dataset of an earlier call that would go with it; the disk is full.
         EngineError: an engine failed on many groups one after another.
         CommonwealError: the models cannot be loaded.
     """
+    from commonweal.datasets.dataset import check_output_folder
+
     out = Path(out)
     given = {"policy": None, "model": DEFAULT_MODEL, "reward": DEFAULT_REWARD_MODEL, "seed": 0}
     given |= options
@@ -129,6 +132,7 @@ def run_batch(
     _check(given)
     with locked(out):
         _check_ours(out, asked)
+        check_output_folder(out / DATASET, overwrite=True)
         kept = Kept(out / RESULTS, asked)
         tasks = {
             kept.key(each.group): each.group for each in groups if isinstance(each.group, Group)

@@ -24,6 +24,9 @@ N_TRIES = 3
 Task = tuple[str, Any]
 """A name, and what a job takes under it."""
 
+Tasks = Iterable[Task | None]
+"""Taken as they are needed. None says that there is none yet: ask again after the next result."""
+
 Result = str | CommonwealError
 """What a job makes of a task, as a text that is kept, or the error that ended it."""
 
@@ -67,7 +70,7 @@ class Work:
     in_flight: int | None = None
 
 
-Runner = Callable[[Work, Iterable[Task]], Results]
+Runner = Callable[[Work, Tasks], Results]
 """Does the work on each task."""
 
 
@@ -116,9 +119,7 @@ class Workers:
             if number is not None and number < 1:
                 raise InputError(f"{name} is {number}, expected at least 1")
 
-    def results(
-        self, job: Job, tasks: Iterable[Task], *, models: Iterable[object], n_calls: int
-    ) -> Results:
+    def results(self, job: Job, tasks: Tasks, *, models: Iterable[object], n_calls: int) -> Results:
         """Each task with its result, as soon as it is there. Tasks are taken as they are needed.
 
         Args:
@@ -148,7 +149,7 @@ class Workers:
         return Work(job, self.threads, self.n_tries, n_at_once, limit)
 
 
-def in_this_process(work: Work, tasks: Iterable[Task]) -> Results:
+def in_this_process(work: Work, tasks: Tasks) -> Results:
     """The tasks done here, one after another, or several at once where a server answers."""
     with at_most(work.in_flight), computing_with(work.threads):
         do = work.job.loaded()

@@ -125,7 +125,14 @@ def generate_questions(
     was_new: list[bool] = []
     stopped: Literal["target", "exhausted"] = "target"
     on_progress("write", 0, config.n_target)
-    with closing(journal.answers(_calls(seeds, config, template))) as answers:
+
+    def n_wanted() -> int:
+        # By the share of new ones so far; of the first nothing is known, and all may be.
+        n_new, share = len(sieve.accepted), 1 + n_drawn
+        return -(-(config.n_target - n_new) * share // ((1 + n_new) * config.n_batch))
+
+    calls = _calls(seeds, config, template)
+    with closing(journal.answers(calls, n_wanted=n_wanted)) as answers:
         while len(sieve.accepted) < config.n_target:
             if _is_exhausted(was_new, config):
                 stopped = "exhausted"

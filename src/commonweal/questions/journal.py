@@ -32,10 +32,11 @@ class ModelCall(NamedTuple):
     sampling: Sampling
 
 
-AskAll = Callable[
-    [Iterable[tuple[str, ModelCall]]], Generator[tuple[str, list[Completion]], None, None]
-]
-"""Asks several calls at once, each under a name; answers as they come, in any order."""
+NamedCalls = Iterable[tuple[str, ModelCall] | None]
+"""Calls under their names. None says that none is wanted yet: ask again after the next answer."""
+
+AskAll = Callable[[NamedCalls], Generator[tuple[str, list[Completion]], None, None]]
+"""Asks several calls at once; answers as they come, in any order."""
 
 
 class Journal:
@@ -108,11 +109,18 @@ class Journal:
         self._keep(key, [answer[0] for answer in answers])
         return self._calls[key]
 
-    def answers(self, calls: Iterable[ModelCall]) -> Generator[list[Completion], None, None]:
+    def answers(
+        self, calls: Iterable[ModelCall], *, n_wanted: Callable[[], int] | None = None
+    ) -> Generator[list[Completion], None, None]:
         """The answers to each call, in the calls' order; there may be calls without end.
 
         What is answered out of turn is kept at once. Whoever has enough closes the generator; what
         was under way then is lost, and is no part of anything.
+
+        Args:
+            calls: to be answered.
+            n_wanted: how many more answers will be taken, as far as it can be told by now; None
+                where all are. So many calls are asked ahead at most.
 
         Raises:
             EngineError: the model failed; what it said before is kept.
@@ -127,29 +135,49 @@ class Journal:
                 yield self.ask(call.prompts, seeds=call.seeds, sampling=call.sampling)
             else:
                 # Not before something is missing: workers load models.
-                yield from self._asked_at_once(self._ask_all, chain([call], left))
+                yield from self._asked_at_once(self._ask_all, chain([call], left), n_wanted)
 
     def _asked_at_once(
-        self, ask_all: AskAll, calls: Iterable[ModelCall]
+        self,
+        ask_all: AskAll,
+        calls: Iterable[ModelCall],
+        n_wanted: Callable[[], int] | None,
     ) -> Generator[list[Completion], None, None]:
         order, asked = deque[str](), set[str]()
+        under_way, early = set[str](), set[str]()  # early: answered, and not yet in turn
 
-        def missing() -> Iterator[tuple[str, ModelCall]]:
+        def is_far_ahead() -> bool:
+            # While one call takes long, the others would be asked for ever. As many answers may
+            # wait for it as calls are under way: whoever asks takes as many as it can work on, so
+            # nobody is idle but behind a call that takes several times as long as the others.
+            if not under_way:
+                return False
+            return len(early) >= len(under_way) or (
+                n_wanted is not None and len(order) > n_wanted()
+            )
+
+        def missing() -> Iterator[tuple[str, ModelCall] | None]:
             for call in calls:
                 key = _call_key(call)
                 order.append(key)
                 if key not in asked and key not in self._calls:
+                    while is_far_ahead():
+                        yield None
                     asked.add(key)
+                    under_way.add(key)
                     yield key, call
 
         def ready() -> Iterator[list[Completion]]:
             while order and order[0] in self._calls:
                 key = order.popleft()
+                early.discard(key)
                 yield self._calls[key] if key in asked else self._remembered(key) or []
 
         with closing(ask_all(missing())) as answers:
             for key, completions in answers:
                 self._keep(key, completions)
+                under_way.discard(key)
+                early.add(key)
                 yield from ready()
         yield from ready()  # remembered ones behind the last that was asked for
 

@@ -13,7 +13,12 @@ import numpy as np
 
 from commonweal.batch.working import Workers
 from commonweal.collection import CollectionPlan
-from commonweal.datasets.dataset import Dataset, read_dataset, write_dataset
+from commonweal.datasets.dataset import (
+    Dataset,
+    check_output_folder,
+    read_dataset,
+    write_dataset,
+)
 from commonweal.datasets.schema import MANIFEST
 from commonweal.files import write_whole
 from commonweal.models import load_language_model
@@ -174,6 +179,7 @@ def _generate(
 ) -> dict[str, float]:
     from commonweal.participants.rounds import new_rounds, rounds_of
 
+    check_output_folder(folder / ROUNDS, overwrite=True)
     dataset = _kept(
         folder / OPENED,
         lambda: new_rounds(
@@ -219,6 +225,7 @@ def _collecting(plan: IteratePlan, turn: int) -> Callable[[Round], Written]:
 def _rate(plan: IteratePlan, turn: int, folder: Path, progress: Progress) -> dict[str, float]:
     from commonweal.participants.rating import rate_rounds
 
+    check_output_folder(folder / RATED, overwrite=True)
     if plan.people.kind == "study":
         dataset = read_dataset(plan.people.exports[turn])
     else:
@@ -299,6 +306,7 @@ def _evaluate(
     from commonweal.participants.rating import rate_rounds
     from commonweal.participants.rounds import new_rounds, rounds_of
 
+    check_output_folder(folder / RATED, overwrite=True)
     if plan.people.evaluation_export is not None:
         rated = read_dataset(plan.people.evaluation_export)
         counts: dict[str, float] = {}
@@ -389,6 +397,7 @@ def _share(plan: IteratePlan, workers: Workers | None, n_calls: int) -> Share | 
 def _kept(path: Path, make: Callable[[], Dataset]) -> Dataset:
     """The rounds as they were opened: what is written later belongs to these very opinions."""
     if not (path / MANIFEST).is_file():
+        check_output_folder(path, overwrite=True)
         write_dataset(make(), path, overwrite=True)
     return read_dataset(path)
 
