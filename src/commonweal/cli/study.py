@@ -276,7 +276,7 @@ def migrate(
 ) -> None:
     """Bring the database of an older version of commonweal up to this one.
 
-    Stop its servers first. An SQLite database is copied first, to a file beside it.
+    Stop its servers and workers first. An SQLite database is copied first, to a file beside it.
     """
     needs_extra()
     from commonweal.errors import InputError

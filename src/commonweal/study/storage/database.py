@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from commonweal.errors import InputError
 
 BUSY_MILLISECONDS = 15_000
 """How long SQLite waits for another process that writes."""
+NAME = "commonweal"
+"""What PostgreSQL knows our connections by."""
 
 
 def engine_of(url: str) -> Engine:
@@ -25,6 +27,41 @@ def engine_of(url: str) -> Engine:
     Raises:
         InputError: the URL cannot be used.
     """
+    parsed = _parsed(url)
+    if parsed.get_backend_name() == "postgresql":
+        return create_engine(
+            parsed.set(drivername="postgresql+psycopg"),
+            connect_args={"application_name": NAME},
+            pool_size=10,
+            max_overflow=30,
+            pool_pre_ping=True,
+            hide_parameters=True,
+        )
+    _make_private(parsed.database)
+    engine = create_engine(parsed, connect_args={"check_same_thread": False}, hide_parameters=True)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def file_of(url: str) -> Path | None:
+    """The file of an SQLite database; None for PostgreSQL. Nothing is made or opened.
+
+    Raises:
+        InputError: the URL cannot be used, or names no file as a path.
+    """
+    parsed = _parsed(url)
+    if parsed.get_backend_name() != "sqlite":
+        return None
+    file = parsed.database
+    if not file or file == ":memory:" or file.startswith("file:"):
+        raise InputError(
+            f"the database is {file or ':memory:'}; expected a file by its path: sqlite:///FILE"
+        )
+    return Path(file)
+
+
+def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
     except ArgumentError:
@@ -33,21 +70,9 @@ def engine_of(url: str) -> Engine:
             "postgresql+psycopg://USER@HOST/NAME"
         ) from None
     kind = parsed.get_backend_name()
-    if kind == "postgresql":
-        return create_engine(
-            parsed.set(drivername="postgresql+psycopg"),
-            pool_size=10,
-            max_overflow=30,
-            pool_pre_ping=True,
-            hide_parameters=True,
-        )
-    if kind != "sqlite":
+    if kind not in ("sqlite", "postgresql"):
         raise InputError(f"the database is {kind}; expected sqlite or postgresql")
-    _make_private(parsed.database)
-    engine = create_engine(parsed, connect_args={"check_same_thread": False}, hide_parameters=True)
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
+    return parsed
 
 
 def reason_of(error: SQLAlchemyError) -> str:

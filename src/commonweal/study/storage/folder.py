@@ -145,20 +145,31 @@ def back_up(source: Path, target: Path) -> None:
             f"there is no database {source}; expected a study that was served, or a kept session "
             "(PostgreSQL has pg_dump)"
         )
-    if target.exists():
-        raise InputError(f"{target} already exists; expected a new file")
+    try:
+        with closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as from_:
+            copy_whole(from_, target)
+    except sqlite3.Error as error:
+        raise InputError(f"cannot copy {source}: {error}; expected a study's database") from None
+
+
+def copy_whole(source: sqlite3.Connection, target: Path) -> None:
+    """Copies the study's database of this connection to a new file, for its owner alone.
+
+    Raises:
+        InputError: the target is there already, or it cannot be written.
+        sqlite3.Error: it is no such database, or the copy cannot be completed: none is left.
+    """
     try:
         target.touch(mode=0o600, exist_ok=False)
+    except FileExistsError:
+        raise InputError(f"{target} already exists; expected a new file") from None
     except OSError as error:
         raise InputError(f"cannot write {target}: {error.strerror}") from None
     try:
-        with (
-            closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as from_,
-            closing(sqlite3.connect(target)) as to,
-        ):
-            from_.execute("SELECT count(*) FROM studies")
-            from_.backup(to)
+        with closing(sqlite3.connect(target)) as to:
+            source.execute("SELECT count(*) FROM studies")
+            source.backup(to)
             to.execute("PRAGMA journal_mode=DELETE")  # one file, and none beside it
-    except sqlite3.Error as error:
+    except BaseException:
         target.unlink(missing_ok=True)
-        raise InputError(f"cannot copy {source}: {error}; expected a study's database") from None
+        raise

@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 
 from commonweal.errors import InputError
+from commonweal.extras import needs
 from commonweal.study.storage.tables import Base
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 HEAD = "0001"
 """The last step in ``migrations/versions``: the version that ``tables`` describes."""
 FIRST = "0001"
+CHANGING = "a study's database of another version"
+"""What cannot be done without alembic."""
 _BEFORE_ALEMBIC = 8
 """The number that databases of the first version had while nothing was released."""
 _LOCK = 0x636F6D6D6F6E
@@ -94,7 +97,8 @@ def check_known(version: str) -> str:
     """
     if version == HEAD:
         return version
-    from alembic.script import ScriptDirectory
+    with needs("study", CHANGING):
+        from alembic.script import ScriptDirectory
 
     steps = ScriptDirectory.from_config(config()).walk_revisions()
     if version not in {step.revision for step in steps}:
@@ -120,7 +124,8 @@ def _note(connection: Connection, version: str) -> None:
 
 def config() -> Config:
     """Where alembic finds the steps."""
-    from alembic.config import Config
+    with needs("study", CHANGING):
+        from alembic.config import Config
 
     made = Config()
     made.set_main_option("script_location", "commonweal.study.storage:migrations")
