@@ -140,7 +140,7 @@ class _Crew:
         others were under way beside it: only what was alone can be blamed.
         """
         todo = iter(tasks)
-        ahead = deque[Task]()
+        ahead: deque[Task] = deque()
         suspects: deque[Task] = deque()
         n_tries: Counter[str] = Counter()
         began = time.monotonic()
