@@ -159,6 +159,15 @@ def test_an_export_of_what_was_never_served_says_what_was_meant(study, tmp_path)
     assert not (tmp_path / "data").exists()
 
 
+def test_an_export_makes_no_database_by_a_name_that_was_mistyped(study, tmp_path):
+    missing = tmp_path / "missing.db"
+    options = ("--database", f"sqlite:///{missing}", "--out", str(tmp_path / "data"))
+    ran = commonweal("study", "export", str(study), *options)
+    assert ran.returncode == 2
+    assert f"there is no {missing}" in "".join(ran.stderr.splitlines())
+    assert not missing.exists()
+
+
 def test_invitations_and_an_export_without_rounds(study):
     ran = commonweal("study", "invite", str(study), "--n", "2", "--base-url", "https://a.example/")
     links = ran.stdout.split()

@@ -133,7 +133,7 @@ def test_a_full_disk_keeps_the_last_whole_checkpoint(tmp_path):
         [sys.executable, "-c", code, made.model_dump_json()], capture_output=True, text=True
     )
     assert ran.stdout.startswith("TrainingError training in"), (ran.stdout, ran.stderr[-2000:])
-    assert "checkpoint-2 is kept. Where the disk is full make room" in ran.stdout
+    assert "checkpoint-2 is kept. If the disk is full, make room" in ran.stdout
     assert len(ran.stdout.splitlines()) == 1
     assert run_folder.last_checkpoint(made.out).name == "checkpoint-2"
     assert fit_reward_model(made).history[-1]["step"] == TRAINING["max_steps"]

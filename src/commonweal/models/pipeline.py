@@ -15,6 +15,10 @@ from typing import Any
 from commonweal.errors import EngineError
 from commonweal.models.converted import MODEL
 
+PRECISION = {"INFERENCE_PRECISION_HINT": "f32"}
+"""Where a processor has units for bfloat16 (AMX), OpenVINO would compute with eight bits of
+precision, and one seed would write other texts there than on every other machine."""
+
 MAX_BATCHED_TOKENS = 4096
 """Most prompt tokens computed in one step. A longer prompt takes several."""
 
@@ -52,7 +56,7 @@ class Pipeline:
         self.n_blocks = n_blocks
         try:
             self.running: Any = genai.ContinuousBatchingPipeline(
-                str(folder), scheduler, "CPU", {}, {}
+                str(folder), scheduler, "CPU", PRECISION, {}
             )
         except RuntimeError as error:
             raise cannot_load(folder, error) from error

@@ -17,6 +17,7 @@ import numpy as np
 
 from commonweal.calling import check, held
 from commonweal.models.converted import MODEL
+from commonweal.models.pipeline import PRECISION
 from commonweal.models.prefix_tree import Slice, Tokens, chunks, slices
 
 _MAX_CACHED_TOKENS = 32_768
@@ -44,11 +45,9 @@ class Scorer:
 
         core = ov.Core()
         body, head = _split(core.read_model(folder / MODEL))
-        self._body = core.compile_model(body, "CPU").create_infer_request()
-        # In float32: half of its precision would be lost in sums of 150,000 exponentials.
-        self._head = core.compile_model(
-            head, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
-        ).create_infer_request()
+        self._body = core.compile_model(body, "CPU", PRECISION).create_infer_request()
+        # Half of this precision would be lost in sums of 150,000 exponentials.
+        self._head = core.compile_model(head, "CPU", PRECISION).create_infer_request()
         self._lock = Lock()
 
     def log_probabilities(

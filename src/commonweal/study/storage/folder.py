@@ -17,6 +17,7 @@ from commonweal.errors import InputError
 from commonweal.files import write_whole
 from commonweal.study.config import StudyConfig, read_study
 from commonweal.study.storage.clock import Clock
+from commonweal.study.storage.database import file_of
 from commonweal.study.storage.store import Store
 from commonweal.study.storage.tables import StudyRow
 
@@ -78,8 +79,9 @@ def open_served(folder: Path, database: str = "") -> Opened:
         )
     config = read_study(folder / FILE)
     url = database or f"sqlite:///{folder / DATABASE}"
-    if not database and not (folder / DATABASE).is_file():
-        raise _never_served(folder, f"there is no {folder / DATABASE}")
+    file = file_of(url)
+    if file is not None and not file.is_file():  # opening would make it
+        raise _never_served(folder, f"there is no {file}")
     store = Store(url)
     with store.read() as db:
         names = db.scalars(select(StudyRow.name)).all()
