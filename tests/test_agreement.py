@@ -280,6 +280,7 @@ def test_progress_goes_through_the_stages_in_order():
 # ------------------------------------------------------------------------------ the real models
 
 
+@pytest.mark.heavy
 def test_the_real_models_find_the_same_statement_twice(smollm2_gguf, encoder_folder):
     """One example group, from the file to the statement; the seed decides everything for engines
     that have written nothing before (decision 007).
