@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -89,14 +91,30 @@ def _make_private(file: str | None) -> None:
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # transactions are begun by ``_begin_sqlite``
+    connection.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
+    _keep_a_log_ahead(connection)
     for pragma in (
-        "journal_mode=WAL",
         "synchronous=FULL",  # what was acknowledged survives a power cut
         "foreign_keys=ON",
         "secure_delete=ON",  # what is deleted is written over
-        f"busy_timeout={BUSY_MILLISECONDS}",
     ):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _keep_a_log_ahead(connection: Any) -> None:
+    """Sets the write-ahead log. Of several that open a new file together SQLite refuses some at
+    once, however long they would wait.
+    """
+    until = time.monotonic() + BUSY_MILLISECONDS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:
