@@ -60,7 +60,11 @@ class Store:
             self._prepare()
             self.empty_wal()
         except SQLAlchemyError as error:
+            self.engine.dispose()
             raise InputError(f"cannot open the database: {reason_of(error)}") from None
+        except BaseException:  # a connection that stays would keep `study migrate` out
+            self.engine.dispose()
+            raise
 
     def _prepare(self) -> None:
         with self._writer, self._write_engine.begin() as connection:
