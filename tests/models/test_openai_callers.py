@@ -13,7 +13,7 @@ from quirks import THOUGHT, budget, has_system, message
 from commonweal.models.openai_engine import KEY_VARIABLES, OpenAIModel
 from commonweal.participants import Asked
 from commonweal.participants.llm import FileCast, LlmCrowd
-from commonweal.questions.journal import Journal
+from commonweal.questions.journal import Journal, ModelCall
 from commonweal.questions.templates import load_template
 from commonweal.rewards.prompted import PromptedRewardModel
 from commonweal.types import Question, RewardInput
@@ -84,7 +84,7 @@ def test_every_caller_gets_the_answer_alone(server, monkeypatch, tmp_path):
         assert crowd.participant("llm-ada").rate(QUESTION, "We do it.", 0) == (6, 6)
         template = load_template("writing")
         prompt = template.render(turns=[("", "Should we tax apples?")])
-        (told,) = Journal(model(), None).ask([prompt], seeds=[1], sampling=template.sampling)
+        ((told,),) = Journal(model(), None).answers([ModelCall([prompt], [1], template.sampling)])
         assert told.text.strip() == ASKS
         reward = PromptedRewardModel(model())
         inputs = [RewardInput(QUESTION.text, "I am for it.", text) for text in ("We do it.", "No.")]

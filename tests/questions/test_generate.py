@@ -14,7 +14,7 @@ from commonweal.errors import EngineError, InputError
 from commonweal.models.embedded_engine import EmbeddedModel
 from commonweal.models.scripted import ScriptedModel
 from commonweal.questions.generate import GenerationConfig, generate_questions
-from commonweal.questions.journal import Journal
+from commonweal.questions.journal import Journal, ModelCall
 from commonweal.questions.seeds import load_seeds
 from commonweal.questions.similar import SimilarityIndex, near_pairs, nearest_across
 from commonweal.types import Completion, Sampling
@@ -262,10 +262,10 @@ def test_the_embedded_model_resumed_writes_the_same_set(tmp_path, smollm2_gguf, 
 def test_a_journal_belongs_to_one_model_and_one_run(tmp_path):
     path = tmp_path / "j.jsonl"
     first, second = Journal(ScriptedModel(["a"]), path), Journal(ScriptedModel(["b"]), path)
-    ask = {"seeds": [1], "sampling": Sampling()}
-    assert first.ask([()], **ask)[0].text == "a"
+    (answer,) = first.answers([ModelCall([()], [1], Sampling())])
+    assert answer[0].text == "a"
     with pytest.raises(InputError, match="another run writing"):
-        second.ask([()], **ask | {"seeds": [2]})
+        next(second.answers([ModelCall([()], [2], Sampling())]))
     other = ScriptedModel([])
     other.model_id = "other"
     with pytest.raises(InputError, match="is the journal of scripted"):

@@ -21,6 +21,7 @@ from commonweal.cli.study_options import (
     BaseUrl,
     Database,
     Folder,
+    FolderOrFile,
     Host,
     Port,
     TlsCertificate,
@@ -201,12 +202,7 @@ def researcher(
 
 @app.command(epilog="Example: commonweal study export buses --out buses-data")
 def export(
-    name: Annotated[
-        Path,
-        typer.Argument(
-            metavar="NAME", help="The study's folder, or the file from study quick --keep FILE."
-        ),
-    ],
+    name: FolderOrFile,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="The dataset to write.")],
     payments_file: Annotated[
         Path | None,
@@ -241,12 +237,7 @@ def export(
 
 @app.command(epilog="Example: commonweal study backup buses --out buses-friday.db")
 def backup(
-    name: Annotated[
-        Path,
-        typer.Argument(
-            metavar="NAME", help="The study's folder, or the file from study quick --keep FILE."
-        ),
-    ],
+    name: FolderOrFile,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The new file to write.")],
 ) -> None:
     """Copy a study's database while it runs, into one file that only its owner can read.
@@ -263,12 +254,7 @@ def backup(
 
 @app.command(epilog="Example: commonweal study migrate buses")
 def migrate(
-    name: Annotated[
-        Path,
-        typer.Argument(
-            metavar="NAME", help="The study's folder, or the file from study quick --keep FILE."
-        ),
-    ],
+    name: FolderOrFile,
     database: Database = "",
     dumped: Annotated[
         bool, typer.Option("--dumped", help="There is a dump of the PostgreSQL database.")
@@ -279,13 +265,10 @@ def migrate(
     Stop its servers and workers first. An SQLite database is copied first, to a file beside it.
     """
     needs_extra()
-    from commonweal.errors import InputError
     from commonweal.study.storage.folder import DATABASE
     from commonweal.study.storage.migrating import migrate as migrated
 
     path = name if name.is_file() else name / DATABASE
-    if not database and not path.is_file():
-        raise InputError(f"there is no database {path}; expected a study that was served")
     done = migrated(database or f"sqlite:///{path}", has_dump=dumped)
     if done.before == done.after:
         typer.echo(f"The database has version {done.after} of the tables: nothing to do.")

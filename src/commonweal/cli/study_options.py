@@ -8,6 +8,12 @@ from typing import Annotated
 import typer
 
 Folder = Annotated[Path, typer.Argument(metavar="NAME", help="The study's folder.")]
+FolderOrFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="NAME", help="The study's folder, or the file from study quick --keep FILE."
+    ),
+]
 Database = Annotated[
     str,
     typer.Option(

@@ -44,18 +44,16 @@ class Subject:
     """What a metric is of: each section has its own, with typed fields.
 
     The fields are the ``of`` of the JSON, in their order; those in ``unsaid`` and those without a
-    value are left out. The JSON's ``key`` is made from them.
+    value are left out. The JSON's ``key`` is made from them, by ``form`` or by a property.
     """
 
     unsaid: ClassVar[tuple[str, ...]] = ("measure",)
+    form: ClassVar[str]
 
     @property
     def key(self) -> str:
-        """Names the metric in the JSON, unique in an evaluation."""
-        return self._key()
-
-    def _key(self) -> str:
-        raise NotImplementedError
+        """Names the metric in the JSON, unique in an evaluation: ``form`` with the fields in it."""
+        return self.form.format(**{each.name: getattr(self, each.name) for each in fields(self)})
 
     @property
     def terms(self) -> tuple[Term, ...]:
@@ -89,8 +87,7 @@ class Whole(Subject):
     name: str
     headline: bool = False
 
-    def _key(self) -> str:
-        return self.name
+    form = "{name}"
 
     def is_headline(self, _baseline: str, /) -> bool:
         """As it was made."""

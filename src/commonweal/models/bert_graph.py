@@ -108,19 +108,6 @@ def scalar(value: float) -> Any:
     return op.constant(np.array(value, dtype=np.float32))
 
 
-def compiled(model: Any) -> Any:
-    """The graph ready to run, in float32 also where the processor has bfloat16.
-
-    The same text gets the same numbers everywhere, to rounding, and what was fitted to these
-    numbers stays right.
-    """
-    import openvino as ov
-
-    return ov.Core().compile_model(
-        model, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-    )
-
-
 def _constant(tensors: Mapping[str, FloatArray32], name: str) -> Any:
     from openvino import opset13 as op
 

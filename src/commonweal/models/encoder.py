@@ -16,7 +16,7 @@ from commonweal.errors import WeightsError
 from commonweal.extras import needs
 from commonweal.models import bert_graph
 from commonweal.models.batching import batches_by_length, padded_width
-from commonweal.models.inference import Inference
+from commonweal.models.inference import Inference, compiled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -152,4 +152,4 @@ def _compile(tensors: dict[str, FloatArray32]) -> Any:
     mask = op.parameter([-1, -1], np.float32, name="mask")
     pooled = bert_graph.mean_over(bert_graph.hidden_states(tensors, ids, mask), mask)
     unit = op.normalize_l2(pooled, op.constant(np.array(1)), 1e-24, "max")
-    return bert_graph.compiled(ov.Model([unit], [ids, mask], "sentence_encoder"))
+    return compiled(ov.Model([unit], [ids, mask], "sentence_encoder"))

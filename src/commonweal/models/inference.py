@@ -15,6 +15,18 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+PRECISION = {"INFERENCE_PRECISION_HINT": "f32"}
+"""Of everything that OpenVINO computes here. Where a processor has units for bfloat16 (AMX) it
+would take that by itself, with eight bits of precision: one seed would write other texts there than
+on every other machine, and what was fitted to rewards would no longer be right."""
+
+
+def compiled(model: Any) -> Any:
+    """The graph (a model, or the path of one) ready to run, in ``PRECISION``."""
+    import openvino as ov
+
+    return ov.Core().compile_model(model, "CPU", PRECISION | {"PERFORMANCE_HINT": "LATENCY"})
+
 
 class Inference:
     """Inferences with one compiled graph; safe to share between threads.

@@ -14,10 +14,7 @@ from typing import Any
 
 from commonweal.errors import EngineError
 from commonweal.models.converted import MODEL
-
-PRECISION = {"INFERENCE_PRECISION_HINT": "f32"}
-"""Where a processor has units for bfloat16 (AMX), OpenVINO would compute with eight bits of
-precision, and one seed would write other texts there than on every other machine."""
+from commonweal.models.inference import PRECISION
 
 MAX_BATCHED_TOKENS = 4096
 """Most prompt tokens computed in one step. A longer prompt takes several."""

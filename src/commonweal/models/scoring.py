@@ -17,7 +17,7 @@ import numpy as np
 
 from commonweal.calling import check, held
 from commonweal.models.converted import MODEL
-from commonweal.models.pipeline import PRECISION
+from commonweal.models.inference import PRECISION
 from commonweal.models.prefix_tree import Slice, Tokens, chunks, slices
 
 _MAX_CACHED_TOKENS = 32_768

@@ -92,23 +92,6 @@ class Journal:
         if not complete:
             self._append(header)
 
-    def ask(
-        self, prompts: Sequence[Prompt], *, seeds: Sequence[int], sampling: Sampling
-    ) -> list[Completion]:
-        """One completion for each prompt, the same whenever the same call is made again.
-
-        Raises:
-            EngineError: the model failed; what it said before is kept.
-            InputError: the journal cannot be written.
-        """
-        call = ModelCall(prompts, seeds, sampling)
-        key = _call_key(call)
-        if (known := self._remembered(key)) is not None:
-            return known
-        answers = self._model.generate(prompts, seeds=seeds, sampling=sampling)
-        self._keep(key, [answer[0] for answer in answers])
-        return self._calls[key]
-
     def answers(
         self, calls: Iterable[ModelCall], *, n_wanted: Callable[[], int] | None = None
     ) -> Generator[list[Completion], None, None]:
@@ -132,7 +115,11 @@ class Journal:
             if (known := self._remembered(key)) is not None:
                 yield known
             elif self._ask_all is None:
-                yield self.ask(call.prompts, seeds=call.seeds, sampling=call.sampling)
+                answers = self._model.generate(
+                    call.prompts, seeds=call.seeds, sampling=call.sampling
+                )
+                self._keep(key, [answer[0] for answer in answers])
+                yield self._calls[key]
             else:
                 # Not before something is missing: workers load models.
                 yield from self._asked_at_once(self._ask_all, chain([call], left), n_wanted)

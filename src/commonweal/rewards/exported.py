@@ -19,7 +19,7 @@ from commonweal.errors import CommonwealError, WeightsError
 from commonweal.extras import needs
 from commonweal.files import check_replaceable, sha256_of
 from commonweal.models.batching import batches_by_length, padded_width
-from commonweal.models.inference import Inference
+from commonweal.models.inference import Inference, compiled
 from commonweal.rewards.calibration import LogisticCalibration
 from commonweal.rewards.pair_text import BLOCK, PairText
 from commonweal.types import RewardInput
@@ -122,21 +122,13 @@ class ExportedRewardModel:
     def __init__(self, folder: Path) -> None:
         # Imported here: importing commonweal must not load the runtime.
         with needs("embedded", "an exported reward model"):
-            import openvino as ov
             from tokenizers import Tokenizer
 
-        self._description = Description.read(folder)
-        self._tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
-        # float32 also where the processor has bfloat16: the same pair gets the same reward
-        # everywhere to rounding, and the calibration was fitted to these numbers.
-        compiled = ov.Core().compile_model(
-            folder / "model.xml",
-            "CPU",
-            {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"},
-        )
-        self._infer = Inference(compiled)
+            self._description = Description.read(folder)
+            self._tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
+            self._tokenizer.no_truncation()
+            self._tokenizer.no_padding()
+            self._infer = Inference(compiled(folder / "model.xml"))
         ingredients = "".join(self._description.sha256[name] for name in FILES) + json.dumps(
             asdict(self._description.pair_text), sort_keys=True
         )

@@ -24,7 +24,7 @@ from commonweal.extras import needs
 from commonweal.files import sha256_of
 from commonweal.models import bert_graph, store
 from commonweal.models.batching import batches_by_length, padded_width
-from commonweal.models.inference import Inference
+from commonweal.models.inference import Inference, compiled
 from commonweal.rewards.calibration import LogisticCalibration
 from commonweal.types import RewardInput
 
@@ -329,7 +329,7 @@ def _compile(tensors: Mapping[str, FloatArray32]) -> Any:
     pooled = op.concat([first, opinion, statement, both], 1)
     hidden = op.tanh(bert_graph.linear(tensors, pooled, "head.hidden"))
     out = bert_graph.linear(tensors, hidden, "head.out")
-    return bert_graph.compiled(ov.Model([out], inputs, "reader"))
+    return compiled(ov.Model([out], inputs, "reader"))
 
 
 def _updates(

@@ -49,9 +49,7 @@ class BestOf(Subject):
     n: int
     statistic: str
     by: str
-
-    def _key(self) -> str:
-        return f"best_of_n/{self.by}/{self.statistic}/{self.policy}/{self.n}"
+    form = "best_of_n/{by}/{statistic}/{policy}/{n}"
 
 
 @dataclass(frozen=True)
@@ -61,9 +59,7 @@ class BestOfWinRate(Subject):
     policy: str
     n: int
     statistic: str
-
-    def _key(self) -> str:
-        return f"best_of_n/win_rate/{self.statistic}/{self.policy}/{self.n}"
+    form = "best_of_n/win_rate/{statistic}/{policy}/{n}"
 
     @property
     def bounds(self) -> tuple[float, float]:

@@ -76,7 +76,9 @@ class AtEqual(Subject):
     control: str
     against: str = ""
 
-    def _key(self) -> str:
+    @property
+    def key(self) -> str:
+        """Without the parts that it does not have."""
         whose = "all" if self.policy == ALL else self.policy
         over = f"/{self.against}" if self.against else ""
         return f"confound/{self.control}/{self.measure}/{whose}{over}"
@@ -99,9 +101,7 @@ class InclusionAtEqual(Subject):
     outcome: str
     policy: str
     control: str
-
-    def _key(self) -> str:
-        return f"confound/{self.control}/inclusion"
+    form = "confound/{control}/inclusion"
 
 
 class Control(NamedTuple):

@@ -33,7 +33,9 @@ class RatingShare(Subject):
     outcome: str
     words: str
 
-    def _key(self) -> str:
+    @property
+    def key(self) -> str:
+        """Without the parts that it does not have."""
         start = "distribution" if self.outcome == "agreement" else "quality_distribution"
         return f"{start}/{self.policy}/{self.rating}"
 

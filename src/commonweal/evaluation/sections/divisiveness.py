@@ -64,7 +64,9 @@ class InDivisiveRounds(Subject):
     what: str
     rule: str = ""
 
-    def _key(self) -> str:
+    @property
+    def key(self) -> str:
+        """Without the parts that it does not have."""
         start = {"less divisive": "less_divisive", "agreed": "less_divisive_agreed"}
         by = f"unanimous_by/{self.rule.replace(' ', '_')}" if self.rule else "unanimous"
         return f"{start.get(self.what, by)}/{'all' if self.policy == ALL else self.policy}"

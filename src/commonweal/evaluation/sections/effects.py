@@ -49,7 +49,9 @@ class Added(Subject):
     equal_length: bool
     is_other: bool = False
 
-    def _key(self) -> str:
+    @property
+    def key(self) -> str:
+        """Without the parts that it does not have."""
         length = "/equal_length" if self.equal_length else ""
         over = f"/over/{self.baseline}" if self.is_other else ""
         return f"effect/{self.outcome}{length}/{self.policy}{over}"
@@ -61,9 +63,7 @@ class NoMixedModel(Subject):
 
     unsaid = ("kind",)
     kind: Kind
-
-    def _key(self) -> str:
-        return f"mixed/{self.kind}"
+    form = "mixed/{kind}"
 
 
 class AddedByLength(Added):
@@ -88,7 +88,9 @@ class LogOdds(Subject):
         ),
     )
 
-    def _key(self) -> str:
+    @property
+    def key(self) -> str:
+        """Without the parts that it does not have."""
         over = f"/over/{self.baseline}" if self.is_other else ""
         return f"mixed/{self.kind}/{self.policy}{over}"
 

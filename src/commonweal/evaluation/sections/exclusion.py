@@ -29,7 +29,9 @@ class Inclusion(Subject):
     policy: str | None = None
     terms = (("included", "the policy saw the person's opinion when it wrote the statement"),)
 
-    def _key(self) -> str:
+    @property
+    def key(self) -> str:
+        """Without the parts that it does not have."""
         whose = f"/{self.policy}" if self.policy else ""
         return f"inclusion/{self.outcome.replace(' ', '_')}{whose}"
 

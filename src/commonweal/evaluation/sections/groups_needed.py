@@ -28,9 +28,7 @@ class GroupsNeeded(Subject):
 
     win_rate: float
     source: str
-
-    def _key(self) -> str:
-        return f"power/{self.source}/{self.win_rate:g}"
+    form = "power/{source}/{win_rate:g}"
 
     def as_text(self) -> dict[str, str]:
         """The source is called "from", which is no name in Python."""

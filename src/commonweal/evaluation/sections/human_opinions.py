@@ -33,9 +33,7 @@ class AboveOpinions(Subject):
     policy: str
     comparison: str
     rounds: str
-
-    def _key(self) -> str:
-        return f"against_human/{self.comparison}/{self.rounds}/{self.policy}"
+    form = "against_human/{comparison}/{rounds}/{policy}"
 
     def is_headline(self, _baseline: str, /) -> bool:
         """Those of all rounds."""

@@ -38,9 +38,7 @@ class Kappa(Subject):
             "same, 0 no nearer than chance; the first and the second time are the two passes",
         ),
     )
-
-    def _key(self) -> str:
-        return f"kappa/{self.outcome}"
+    form = "kappa/{outcome}"
 
     def is_headline(self, _baseline: str, /) -> bool:
         """That of agreement."""
@@ -60,9 +58,7 @@ class Alpha(Subject):
             "more than by chance, below 0 less",
         ),
     )
-
-    def _key(self) -> str:
-        return f"krippendorff/{self.outcome}/{self.metric}"
+    form = "krippendorff/{outcome}/{metric}"
 
     def is_headline(self, baseline: str, /) -> bool:
         """Where no policy wrote anything, the ordinal one of agreement."""

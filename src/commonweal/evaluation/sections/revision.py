@@ -35,9 +35,7 @@ class Gain(Subject):
     measure: str
     outcome: str
     who: str
-
-    def _key(self) -> str:
-        return f"revision/{self.measure}/{self.outcome}/{self.who}"
+    form = "revision/{measure}/{outcome}/{who}"
 
     def is_headline(self, _baseline: str, /) -> bool:
         """The gains in agreement."""

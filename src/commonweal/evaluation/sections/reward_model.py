@@ -50,9 +50,7 @@ class Accuracy(Subject):
 
     measure: str
     reward_model: str
-
-    def _key(self) -> str:
-        return f"accuracy/{self.measure}/{self.reward_model}"
+    form = "accuracy/{measure}/{reward_model}"
 
     @property
     def terms(self) -> tuple[Term, ...]:
@@ -71,9 +69,7 @@ class CalibrationError(Subject):
 
     measure: str
     reward_model: str
-
-    def _key(self) -> str:
-        return f"calibration/{self.measure}/{self.reward_model}"
+    form = "calibration/{measure}/{reward_model}"
 
 
 @dataclass(frozen=True)
@@ -84,9 +80,7 @@ class CalibrationBin(Subject):
     reward_model: str
     expected: float = field(compare=False)  # the same bin, whatever rounding leaves of its mean
     i: int
-
-    def _key(self) -> str:
-        return f"calibration/bin/{self.reward_model}/{self.i}"
+    form = "calibration/bin/{reward_model}/{i}"
 
     def as_text(self) -> dict[str, str]:
         """Two digits of what was expected."""

@@ -45,7 +45,9 @@ class Realised(Subject):
     statistic: str
     is_difference: bool = False
 
-    def _key(self) -> str:
+    @property
+    def key(self) -> str:
+        """Without the parts that it does not have."""
         less = "_minus_utilitarian" if self.is_difference else ""
         return f"welfare/{self.statistic}{less}/{self.alpha:g}"
 
@@ -63,9 +65,7 @@ class ToGain(Subject):
             "function",
         ),
     )
-
-    def _key(self) -> str:
-        return f"welfare/{self.statistic}/{self.welfare}"
+    form = "welfare/{statistic}/{welfare}"
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,7 @@ class Alike(Subject):
     measure: str
     alpha: float
     welfare: str
-
-    def _key(self) -> str:
-        return f"welfare/{self.measure}/{self.alpha:g}"
+    form = "welfare/{measure}/{alpha:g}"
 
 
 def welfare_compared(rated: Rated, predicted: Predicted | None, resampler: Resampler) -> Section:

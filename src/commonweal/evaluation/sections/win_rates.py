@@ -53,9 +53,7 @@ class GroupAgreement(Subject):
 
     policy: str
     statistic: str
-
-    def _key(self) -> str:
-        return f"agreement/{self.statistic}/{self.policy}"
+    form = "agreement/{statistic}/{policy}"
 
 
 @dataclass(frozen=True)
@@ -73,9 +71,7 @@ class WinRate(Subject):
             "policy is a way of writing statements, and rounds where both are even are left out",
         ),
     )
-
-    def _key(self) -> str:
-        return f"win_rate/{self.statistic}/{self.rounds}/{self.policy}/{self.against}"
+    form = "win_rate/{statistic}/{rounds}/{policy}/{against}"
 
     @property
     def where(self) -> str:

@@ -39,7 +39,10 @@ def engine_of(url: str) -> Engine:
             pool_pre_ping=True,
             hide_parameters=True,
         )
-    _make_private(parsed.database)
+    if (file := _file(parsed)) is not None:
+        # A new one is its owner's alone; SQLite gives its other files that mode.
+        with suppress(OSError):  # it is there; or it cannot be, and SQLite says why
+            file.touch(mode=0o600, exist_ok=False)
     engine = create_engine(parsed, connect_args={"check_same_thread": False}, hide_parameters=True)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -55,12 +58,18 @@ def file_of(url: str) -> Path | None:
     parsed = _parsed(url)
     if parsed.get_backend_name() != "sqlite":
         return None
-    file = parsed.database
-    if not file or file == ":memory:" or file.startswith("file:"):
+    if (file := _file(parsed)) is None:
         raise InputError(
-            f"the database is {file or ':memory:'}; expected a file by its path: sqlite:///FILE"
+            f"the database is {parsed.database or ':memory:'}; expected a file by its path: "
+            "sqlite:///FILE"
         )
-    return Path(file)
+    return file
+
+
+def _file(parsed: URL) -> Path | None:
+    """An SQLite database's file; None where it is in memory or named by a URI of SQLite's."""
+    name = parsed.database
+    return None if not name or name == ":memory:" or name.startswith("file:") else Path(name)
 
 
 def _parsed(url: str) -> URL:
@@ -80,13 +89,6 @@ def _parsed(url: str) -> URL:
 def reason_of(error: SQLAlchemyError) -> str:
     """What the database said, in one line, without what was sent to it."""
     return str(getattr(error, "orig", error)).splitlines()[0]
-
-
-def _make_private(file: str | None) -> None:
-    """Makes a new database's file, for its owner alone; SQLite gives its other files that mode."""
-    if file and file != ":memory:" and not file.startswith("file:"):
-        with suppress(OSError):  # it is there; or it cannot be, and SQLite says why
-            Path(file).touch(mode=0o600, exist_ok=False)
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -59,12 +59,11 @@ class Store:
         try:
             self._prepare()
             self.empty_wal()
-        except SQLAlchemyError as error:
-            self.engine.dispose()
+        except BaseException as error:
+            self.engine.dispose()  # a connection that stays would keep `study migrate` out
+            if not isinstance(error, SQLAlchemyError):
+                raise
             raise InputError(f"cannot open the database: {reason_of(error)}") from None
-        except BaseException:  # a connection that stays would keep `study migrate` out
-            self.engine.dispose()
-            raise
 
     def _prepare(self) -> None:
         with self._writer, self._write_engine.begin() as connection:
