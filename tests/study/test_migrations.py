@@ -117,16 +117,6 @@ def structure(engine):
     return {name: sorted(sql.split(", ")) for name, sql in parts.items()}
 
 
-def before_alembic(store):
-    """Has a database note its version as all did before the first release."""
-    with store.write() as db:
-        db.execute(text("DROP TABLE alembic_version"))
-        db.execute(
-            text("CREATE TABLE schema_info (version INTEGER NOT NULL, PRIMARY KEY (version))")
-        )
-        db.execute(text("INSERT INTO schema_info VALUES (8)"))
-
-
 def exported(store, study_id, folder):
     """The tables of an export, and what it says of itself."""
     export_study(store, study_id, folder)
@@ -182,27 +172,9 @@ def test_servers_that_start_at_once_make_the_tables_once(database_url):
 
 
 @pytest.mark.heavy
-def test_a_database_from_before_alembic_is_recognised_with_all_that_is_in_it(database_url):
-    place = Place(database_url)
-    play(place, place.join(4))
-    before_alembic(place.store)
-    held = everything(place.store.engine)
-    place.store.close()
-    store = Store(database_url)
-    assert everything(store.engine) == held
-    assert len(held["ratings"]) == 56
-    with store.read() as db:
-        assert schema.version_of(db.connection()) == schema.HEAD
-        assert not inspect(db.connection()).has_table("schema_info")
-    store.close()
-    Store(database_url).close()
-
-
-@pytest.mark.heavy
 def test_a_step_keeps_people_opinions_and_ratings(database_url, tmp_path, monkeypatch):
     place = Place(database_url)
     play(place, place.join(4))
-    before_alembic(place.store)
     data = exported(place.store, place.study_id, tmp_path / "before")
     held = everything(place.store.engine)
     place.store.close()

@@ -13,6 +13,7 @@ from commonweal.cli.study_asking import say_where_nobody_repeats
 from commonweal.errors import InputError
 from commonweal.questions.records import content_id
 from commonweal.study.config import ArmConfig, read_study
+from commonweal.study.storage.migrating import migrate
 from commonweal.study.storage.store import Store
 
 GOOD = """
@@ -106,14 +107,23 @@ def test_a_study_is_not_changed_after_people_joined(tmp_path):
         place.store.open_study(small_study())
 
 
-def test_a_database_from_before_the_first_release_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    "made",
+    [
+        "CREATE TABLE schema_info (version INTEGER PRIMARY KEY)",
+        # One version number stood for these names and today's.
+        "CREATE TABLE alembic_version (version_num TEXT); "
+        "INSERT INTO alembic_version VALUES ('0001'); "
+        "CREATE TABLE sittings (token_hash TEXT PRIMARY KEY)",
+    ],
+)
+def test_a_database_from_before_the_first_release_is_refused(tmp_path, made):
     url = f"sqlite:///{tmp_path}/study.db"
     with closing(sqlite3.connect(tmp_path / "study.db")) as db:
-        db.execute("CREATE TABLE schema_info (version INTEGER PRIMARY KEY)")
-        db.execute("INSERT INTO schema_info VALUES (7)")
-        db.commit()
-    with pytest.raises(InputError, match="has version 7"):
-        Store(url)
+        db.executescript(made)
+    for use in (Store, migrate):
+        with pytest.raises(InputError, match=r"before the first release.*the commit .* made them"):
+            use(url)
 
 
 @pytest.mark.parametrize("url", ["nonsense", "mysql://a/b", "sqlite:////nowhere/at/all/x.db"])

@@ -385,7 +385,7 @@ CREATE TABLE recruiter_ids (
 	FOREIGN KEY(participant_id) REFERENCES participants (id) ON DELETE CASCADE, 
 	FOREIGN KEY(study_id) REFERENCES studies (id)
 );
-CREATE TABLE researcher_sittings (
+CREATE TABLE researcher_sessions (
 	token_hash TEXT NOT NULL, 
 	researcher_id INTEGER NOT NULL, 
 	created_at DOUBLE NOT NULL, 
@@ -427,7 +427,7 @@ CREATE TABLE rounds (
 );
 INSERT INTO "rounds" VALUES(1,'r-5c55e72e3087ffb61426',1,1,0,NULL,NULL,'','q4af70aded8d7','Should local buses be number 0?','Buses should be 0.',1306791628,1700000000.0,1700000007.0,3,0,'{"n_asked": 4, "statements": [{"id": 3, "n": 4, "mean": 6.0, "mean_quality": 5.0, "n_agree": 4, "n_neutral": 0, "n_disagree": 0, "welfare": 6.0, "histogram": []}, {"id": 4, "n": 4, "mean": 6.0, "mean_quality": 5.0, "n_agree": 4, "n_neutral": 0, "n_disagree": 0, "welfare": 6.0, "histogram": []}, {"id": 8, "n": 4, "mean": 6.0, "mean_quality": 5.0, "n_agree": 4, "n_neutral": 0, "n_disagree": 0, "welfare": 6.0, "histogram": []}]}','[]','{"first": {"reward_model": "scripted", "seed": 1306791628}, "second": {"reward_model": "scripted", "seed": 1306799547}}');
 INSERT INTO "rounds" VALUES(2,'r-ceb864a519366cf8bf2d',1,1,1,1,1,'','q4af70aded8d7','Should local buses be number 0?','Buses should be 0.',1859328965,1700000007.0,1700000012.0,9,0,'{"n_asked": 4, "n_critics": 2, "n_heard": 4, "statements": [{"id": 9, "n": 4, "mean": 6.0, "mean_quality": 5.0, "n_agree": 4, "n_neutral": 0, "n_disagree": 0, "welfare": 6.0, "histogram": []}, {"id": 13, "n": 4, "mean": 6.0, "mean_quality": 5.0, "n_agree": 4, "n_neutral": 0, "n_disagree": 0, "welfare": 6.0, "histogram": []}]}','[]','{"first": {"reward_model": "scripted", "seed": 1859328965}}');
-CREATE TABLE sittings (
+CREATE TABLE login_sessions (
 	token_hash TEXT NOT NULL, 
 	participant_id INTEGER NOT NULL, 
 	created_at DOUBLE NOT NULL, 
@@ -497,7 +497,7 @@ CREATE INDEX ix_rounds_group_id ON rounds (group_id);
 CREATE INDEX ix_recruiter_ids_participant_id ON recruiter_ids (participant_id);
 CREATE INDEX recruiter_ids_by_number ON recruiter_ids (study_id, recruiter_participant);
 CREATE INDEX ix_links_participant_id ON links (participant_id);
-CREATE INDEX ix_sittings_participant_id ON sittings (participant_id);
+CREATE INDEX ix_login_sessions_participant_id ON login_sessions (participant_id);
 CREATE INDEX ix_members_participant_id ON members (participant_id);
 CREATE INDEX ix_drafts_participant_id ON drafts (participant_id);
 CREATE INDEX ix_opinions_round_id ON opinions (round_id);

@@ -106,7 +106,6 @@ def _run(connection: Connection) -> None:
     with needs("study", schema.CHANGING):
         from alembic import command
 
-    schema.adopt(connection)
     config = schema.config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

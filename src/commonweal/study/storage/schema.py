@@ -29,11 +29,10 @@ if TYPE_CHECKING:
 
 HEAD = "0001"
 """The last step in ``migrations/versions``: the version that ``tables`` describes."""
-FIRST = "0001"
 CHANGING = "a study's database of another version"
 """What cannot be done without alembic."""
-_BEFORE_ALEMBIC = 8
-"""The number that databases of the first version had while nothing was released."""
+_NEVER_RELEASED = ("schema_info", "sittings")
+"""Tables that only databases from before the first release have."""
 _LOCK = 0x636F6D6D6F6E
 _noted = Table(
     "alembic_version",
@@ -53,14 +52,13 @@ def prepare(connection: Connection) -> None:
     found = version_of(connection)
     if found is None:
         Base.metadata.create_all(connection)
-        _note(connection, HEAD)
+        _noted.create(connection, checkfirst=True)
+        connection.execute(_noted.insert().values(version_num=HEAD))
     elif check_known(found) != HEAD:
         raise InputError(
             f"the database has version {found} of the study's tables, expected {HEAD}; next: stop "
             "what serves it, then: commonweal study migrate NAME"
         )
-    else:
-        adopt(connection)
 
 
 def lock(connection: Connection) -> None:
@@ -73,20 +71,17 @@ def version_of(connection: Connection) -> str | None:
     """The version of the tables; None where there are none.
 
     Raises:
-        InputError: they are from before the first release, and not as it has them.
+        InputError: they are from before the first release.
     """
     there = inspect(connection)
-    if there.has_table(_noted.name):
-        return connection.execute(select(_noted.c.version_num)).scalar_one_or_none()
-    if not there.has_table("schema_info"):
-        return None
-    number = connection.execute(text("SELECT version FROM schema_info")).scalar_one()
-    if number != _BEFORE_ALEMBIC:
+    if any(there.has_table(name) for name in _NEVER_RELEASED):
         raise InputError(
-            f"the database has version {number} of the study's tables, from before the first "
-            "release: export it with the commit of commonweal that made it"
+            "the study's tables are from before the first release: export the study with the "
+            "commit of commonweal that made them"
         )
-    return FIRST
+    if not there.has_table(_noted.name):
+        return None
+    return connection.execute(select(_noted.c.version_num)).scalar_one_or_none()
 
 
 def check_known(version: str) -> str:
@@ -107,19 +102,6 @@ def check_known(version: str) -> str:
             f"them up to {HEAD}: use the version of commonweal that made them, or a newer one"
         )
     return version
-
-
-def adopt(connection: Connection) -> None:
-    """Notes the version where it was noted before there was alembic; nothing else changes."""
-    there = inspect(connection)
-    if not there.has_table(_noted.name):
-        _note(connection, FIRST)
-        connection.execute(text("DROP TABLE schema_info"))
-
-
-def _note(connection: Connection, version: str) -> None:
-    _noted.create(connection, checkfirst=True)
-    connection.execute(_noted.insert().values(version_num=version))
 
 
 def config() -> Config:

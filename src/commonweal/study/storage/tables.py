@@ -3,8 +3,7 @@
 Ratings, presentations and events are append-only: triggers refuse changes (a presentation's
 ``shown_at`` is filled once). Who a recruiter's person is stands in a table of its own.
 
-Classes end in ``Row``: a model's ``Opinion`` is no row. Tables keep the names that they had in
-databases which are there (``sittings`` are login sessions). A change here comes with a step in
+Classes end in ``Row``: a model's ``Opinion`` is no row. A change here comes with a step in
 ``migrations/versions`` (decision 044).
 """
 
@@ -129,7 +128,7 @@ class LinkRow(Base):
 class LoginSessionRow(Base):
     """A browser that holds a participant's cookie."""
 
-    __tablename__ = "sittings"
+    __tablename__ = "login_sessions"
     token_hash: Mapped[str] = mapped_column(primary_key=True)
     participant_id: Mapped[int] = _person()
     created_at: Mapped[float]
@@ -364,7 +363,7 @@ class ResearcherRow(Base):
 class ResearcherSessionRow(Base):
     """A browser in which a researcher is logged in."""
 
-    __tablename__ = "researcher_sittings"
+    __tablename__ = "researcher_sessions"
     token_hash: Mapped[str] = mapped_column(primary_key=True)
     researcher_id: Mapped[int] = mapped_column(ForeignKey("researchers.id", ondelete="CASCADE"))
     created_at: Mapped[float]

@@ -71,7 +71,7 @@ def upgrade() -> None:
     op.create_index("ix_groups_stage", "groups", ["stage"])
     op.create_index("ix_groups_study_id", "groups", ["study_id"])
     op.create_table(
-        "researcher_sittings",
+        "researcher_sessions",
         sa.Column("token_hash", sa.Text(), nullable=False),
         sa.Column("researcher_id", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.Double(), nullable=False),
@@ -273,14 +273,14 @@ def upgrade() -> None:
         "recruiter_ids_by_number", "recruiter_ids", ["study_id", "recruiter_participant"]
     )
     op.create_table(
-        "sittings",
+        "login_sessions",
         sa.Column("token_hash", sa.Text(), nullable=False),
         sa.Column("participant_id", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.ForeignKeyConstraint(["participant_id"], ["participants.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("token_hash"),
     )
-    op.create_index("ix_sittings_participant_id", "sittings", ["participant_id"])
+    op.create_index("ix_login_sessions_participant_id", "login_sessions", ["participant_id"])
     op.create_table(
         "statements",
         sa.Column("id", sa.Integer(), nullable=False),
