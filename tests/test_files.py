@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 from commonweal.errors import InputError
-from commonweal.files import check_outputs, check_writable, read_text, write_whole
+from commonweal.files import (
+    check_outputs,
+    check_writable,
+    content_hash,
+    is_begun,
+    read_text,
+    write_whole,
+)
 
 
 def test_it_is_written_as_utf_8_over_what_was_there(tmp_path):
@@ -178,6 +185,27 @@ def test_a_folder_is_made_where_the_one_above_is_there_and_only_when_something_i
     with pytest.raises(InputError, match="there is no folder"):
         write_whole(tmp_path / "a" / "b" / "page.html", "x")
     assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "Thumbs.db", "desktop.ini", "._run.json"])
+def test_what_a_system_leaves_in_a_folder_changes_nothing(tmp_path, name):
+    def begun():
+        return is_begun(tmp_path, "run.json", what="a batch's", option="--out")
+
+    (tmp_path / name).write_bytes(b"where its icons stand")
+    assert not begun()
+    (tmp_path / "part").mkdir()
+    with pytest.raises(InputError, match="holds part and is not a batch's"):
+        begun()
+    (tmp_path / "part" / "a.txt").write_text("a")
+    (tmp_path / "run.json").write_text("{}")
+    assert begun()
+    before = content_hash(tmp_path)
+    (tmp_path / "part" / name).write_bytes(b"where its icons stand")
+    (tmp_path / name).unlink()
+    assert content_hash(tmp_path) == before
+    (tmp_path / "part" / "a.txt").write_text("b")
+    assert content_hash(tmp_path) != before
 
 
 @pytest.mark.parametrize(

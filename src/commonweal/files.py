@@ -13,8 +13,7 @@ from pathlib import Path
 
 from commonweal.errors import InputError
 
-LEFT_BY_SYSTEMS = (".DS_Store", "Thumbs.db", "desktop.ini")
-"""Files that systems leave in a folder that somebody looked at: nobody's own."""
+_LEFT_BY_SYSTEMS = (".DS_Store", "Thumbs.db", "desktop.ini")
 
 
 def data_folder() -> Path:
@@ -32,11 +31,22 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _is_left_by_a_system(path: Path) -> bool:
+    """Whether a file is one that systems leave in a folder that somebody looked at: nobody's own.
+
+    macOS adds ``._NAME`` for each file on a disk that is not its own.
+    """
+    return path.name in _LEFT_BY_SYSTEMS or path.name.startswith("._")
+
+
 def content_hash(path: Path) -> str | None:
-    """A hash of the file, or of the folder's files by name; None where there is none."""
+    """A hash of the file, or of the folder's files by name without what a system left there; None
+    where there is none.
+    """
     if not path.exists():
         return None
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    inside = (p for p in path.rglob("*") if p.is_file() and not _is_left_by_a_system(p))
+    files = [path] if path.is_file() else sorted(inside)
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.relative_to(path.parent).as_posix().encode())
@@ -224,14 +234,14 @@ def check_replaceable(
         raise InputError(f"cannot write {folder}: there is no folder {missing}; make it first")
     if not real.exists():
         return
-    is_used = not real.is_dir() or any(p.name not in LEFT_BY_SYSTEMS for p in real.iterdir())
+    is_used = not real.is_dir() or not all(map(_is_left_by_a_system, real.iterdir()))
     if is_used and not (real / files[0]).is_file():
         raise InputError(
             f"cannot write {folder}: it is there and is not {what}; move it elsewhere, or give a "
             "new name"
         )
     for path in real.rglob("*"):
-        is_ours = path.name in files or path.name in LEFT_BY_SYSTEMS
+        is_ours = path.name in files or _is_left_by_a_system(path)
         if not is_ours and (path.is_symlink() or not path.is_dir()):
             raise InputError(
                 f"cannot write {folder}: it holds {path.relative_to(real)}, which is not part of "
@@ -350,7 +360,8 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def is_begun(folder: Path, mark: str, *, what: str, option: str) -> bool:
-    """Whether a run has begun in a folder that is held (``locked``); not where it is empty.
+    """Whether a run has begun in a folder that is held (``locked``); not where it is empty, or
+    holds what a system left there.
 
     Args:
         folder: the run's.
@@ -361,7 +372,8 @@ def is_begun(folder: Path, mark: str, *, what: str, option: str) -> bool:
     Raises:
         InputError: something else is in it.
     """
-    there = [path.name for path in folder.iterdir() if path.name != ".lock"]
+    inside = (path for path in folder.iterdir() if not _is_left_by_a_system(path))
+    there = [path.name for path in inside if path.name != ".lock"]
     if there and not (folder / mark).is_file():
         raise InputError(
             f"{folder} holds {there[0]} and is not {what}; expected a new or empty folder as "

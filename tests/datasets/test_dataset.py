@@ -100,7 +100,7 @@ def test_ones_own_file_in_a_dataset_does_not_go_with_it(dataset, tmp_path):
     assert (tmp_path / "d" / "analysis.R").read_text() == "weeks of work"
 
 
-@pytest.mark.parametrize("name", [".DS_Store", "Thumbs.db", "desktop.ini"])
+@pytest.mark.parametrize("name", [".DS_Store", "Thumbs.db", "desktop.ini", "._about.json"])
 def test_what_a_system_left_in_a_folder_is_nobodys_own(dataset, tmp_path, name):
     (tmp_path / "d").mkdir()
     for _ in range(2):  # an empty folder, and a dataset's
