@@ -130,6 +130,40 @@ def test_what_is_held_out_of_the_starter_set_is_never_seen():
     }
 
 
+def written(path, questions):
+    path.write_text(
+        "".join(
+            f'[[example]]\ntopic = "t{n % 5}"\nquestion = "{question}"\n'
+            f'opinions = ["Yes {n}.", "No {n}."]\nstatements = ["We are split about {n}."]\n'
+            for n, question in enumerate(questions)
+        ),
+        encoding="utf-8",
+    )
+    return path
+
+
+def test_written_examples_are_learned_whole_topics_kept_back(tmp_path):
+    path = written(tmp_path / "ours.toml", [f"Should we buy {n}?" for n in range(30)])
+    split = read_sft_split(SftData(examples=(path,), development_share=0.2), seed=0)
+    assert len(split.training) + len(split.development) == 30
+    assert len({each.topic for each in split.development}) == 1
+    assert not {e.topic for e in split.development} & {e.topic for e in split.training}
+    first = next(each for each in split.training if each.question == "Should we buy 1?")
+    assert (first.statement, [o.text for o in first.opinions]) == (
+        "We are split about 1.",
+        ["Yes 1.", "No 1."],
+    )
+    assert any("ours.toml" in source for source in split.sources)
+
+
+def test_a_test_question_among_written_examples_is_refused(tmp_path):
+    path = written(tmp_path / "ours.toml", [f"Should we buy {n}?" for n in range(30)])
+    questions = tmp_path / "questions.csv"
+    questions.write_text("id,question,split\nx,Should we buy 3?,iid_test\n", encoding="utf-8")
+    with pytest.raises(InputError, match="held out for testing"):
+        read_sft_split(SftData(examples=(path,), question_split=questions), seed=0)
+
+
 def test_too_few_good_ones_say_how_many_there_are_at_each_threshold(rounds):
     data = SftData(datasets=(rounds,), min_quality=7)
     with pytest.raises(

@@ -153,6 +153,11 @@ class SftData(RatedData):
     starter_set: bool = Field(
         default=False, description="learn from the starter set written for this project"
     )
+    examples: tuple[Path, ...] = Field(
+        default=(),
+        description="files of your own written examples, in the starter set's form: `[[example]]` "
+        "tables with topic, question, opinions and statements; relative to the config file",
+    )
     starter_held_out: int = Field(
         default=40,
         ge=1,

@@ -1,4 +1,4 @@
-"""Statements that a policy learns from: what people rated high, and the starter set."""
+"""Statements that a policy learns from: what people rated high, and what was written for it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from commonweal.errors import InputError
 from commonweal.frames import pl
 from commonweal.policies.parsing import Parser
 from commonweal.policies.prompts import PromptTemplate, fit_opinions
-from commonweal.policies.starter import StarterExample, load_starter_set
+from commonweal.policies.starter import StarterExample, load_starter_set, read_starter_file
 from commonweal.policies.starter import split as split_starter_set
 from commonweal.questions.guard import refuse_test_questions
 from commonweal.training.config import SftData
@@ -68,10 +68,10 @@ def read_sft_split(config: SftData, seed: int) -> SftSplit:
             question is unknown, or too few statements are good enough; the message says how many
             are at each threshold.
     """
-    if not config.datasets and not config.starter_set:
+    if not config.datasets and not config.starter_set and not config.examples:
         raise InputError(
-            "data names nothing to learn from; expected data.datasets, data.starter_set = true, "
-            "or both"
+            "data names nothing to learn from; expected data.datasets, data.examples, "
+            "data.starter_set = true, or several of them"
         )
     counts: dict[str, int] = {}
     sources: list[str] = []
@@ -87,7 +87,14 @@ def read_sft_split(config: SftData, seed: int) -> SftSplit:
             refuse_test_questions((each.question for each in learn), config.question_split)
         counts["starter set: examples"] = len(starter_set)
         counts["starter set: held out in whole topics, never seen"] = len(held_out)
-        examples += _of_starter_set(learn)
+        examples += _written("starter", learn)
+    for path in config.examples:
+        written = read_starter_file(path)
+        if config.question_split is not None:
+            refuse_test_questions((each.question for each in written), config.question_split)
+        sources.append(f"{path.name}: written examples, which nobody rated")
+        counts[f"{path.name}: examples"] = len(written)
+        examples += _written(path.stem, written)
     datasets, asked = read_training_rounds(config, counts)
     sources += [
         f"{about.name} ({about.people}): {about.licence or 'licence not stated'}. "
@@ -182,10 +189,10 @@ def _tokens(tokenizer: Any, prompt: Prompt, statement: str) -> tuple[list[int], 
     return before, [*before, *after]
 
 
-def _of_starter_set(examples: Iterable[StarterExample]) -> list[Example]:
+def _written(source: str, examples: Iterable[StarterExample]) -> list[Example]:
     return [
         Example(
-            f"starter: {each.topic}",
+            f"{source}: {each.topic}",
             each.question,
             tuple(Opinion(f"p{n}", text) for n, text in enumerate(each.opinions, start=1)),
             statement,
@@ -223,7 +230,7 @@ def _of_datasets(
             good.height - n_refused - len(examples),
         )
         taken += examples
-    if len(taken) < MIN_EXAMPLES and not config.starter_set:
+    if len(taken) < MIN_EXAMPLES and not config.starter_set and not config.examples:
         raise InputError(
             f"{len(taken)} statements can be learned from at data.min_quality = "
             f"{config.min_quality:g}, expected at least {MIN_EXAMPLES}. "
