@@ -12,7 +12,9 @@ from contextlib import closing
 import httpx
 import pytest
 from command_line import COMMAND, WORDS, commonweal, environment, serving
+from typer.testing import CliRunner
 
+from commonweal.cli.app import app
 from commonweal.datasets.dataset import read_dataset
 from commonweal.study.config import read_study
 
@@ -187,6 +189,25 @@ def test_serving_where_the_port_is_taken(study):
         ran = commonweal("study", "serve", str(study), "--port", port)
     assert ran.returncode == 2
     assert "give another --port" in ran.stderr
+
+
+def test_a_server_that_does_not_write_says_what_does(study, monkeypatch):
+    from commonweal.study.web import server
+
+    def ready(app, listening, *, on_ready, **_):
+        listening.close()
+        app.store.close()
+        on_ready()
+
+    monkeypatch.setattr(server, "serve", ready)
+    monkeypatch.delenv("COMMONWEAL_DATABASE", raising=False)
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    ran = CliRunner().invoke(app, ["study", "serve", str(study), "--port", port, "--no-writing"])
+    assert ran.exit_code == 0, ran.output
+    said = f"Nothing is written here. Groups wait for: commonweal study work {study}\n"
+    assert ran.output.endswith(said)
 
 
 def test_asking_for_help_loads_no_web_framework():

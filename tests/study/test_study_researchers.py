@@ -17,6 +17,7 @@ from commonweal.study.domain import researchers
 from commonweal.study.domain.researchers import log_in, set_researcher
 from commonweal.study.storage.tables import EventRow, GroupRow, ParticipantRow, ResearcherRow
 from commonweal.study.web import researcher
+from commonweal.study.writing import jobs
 
 
 def cells(row):
@@ -157,6 +158,32 @@ def test_failed_writing_raises_an_alarm(served):
     assert "Writing failed, wholly or for some arms, in 1 round." in owner.html
 
 
+def test_a_group_that_nobody_writes_for_raises_an_alarm(served):
+    people = served.joined(4)
+    to_opinions(people)
+    for each in people:
+        each.send("/here/opinion", text=OPINION)
+    owner, clock = logged_in(served), served.place.clock
+
+    def alarms_after(seconds):
+        clock.move_to(clock.now() + seconds)
+        owner.get("/researcher")
+        is_said = "1 group has waited for statements for over 2 minutes" in owner.html
+        assert ("Alarm: nobody writes for it" in owner.html) == is_said
+        return is_said
+
+    assert not alarms_after(jobs.UNATTENDED_SECONDS - 1)
+    assert alarms_after(1)
+    assert "commonweal study work STUDY" in owner.html
+    with served.place.transaction() as tx:
+        assert jobs.claim(tx) is not None
+    assert not alarms_after(0)  # a worker holds it
+    assert not alarms_after(jobs.LEASE_SECONDS + 1)  # and may have given it back
+    assert alarms_after(jobs.UNATTENDED_SECONDS)  # or has died
+    assert served.app.worker.run_once()
+    assert not alarms_after(0)
+
+
 OTHER = "openai:http://127.0.0.1:9/v1#other"
 
 
@@ -185,8 +212,10 @@ def test_a_study_whose_writing_failed_is_tried_again_with_what_people_wrote(held
     people[0].get("/here")
     assert people[0].headings[0] != "No statement this time"
     # A key must not be sent to an address that somebody types into a page.
+    served.place.clock.move_to(served.place.clock.now() + jobs.UNATTENDED_SECONDS + 1)
     owner.send(f"{page}/again", arm="second", model="openai:http://192.0.2.1/v1#mine")
     assert "Nothing could be written" not in owner.html
+    assert "nobody writes" not in owner.html
     served.app.worker.run_once()
     assert not any("192.0.2.1" in task.arm.model for task in served.app.worker._writer.tasks)
     people[0].get("/here")

@@ -129,6 +129,8 @@ def serve(
     def ready() -> None:
         typer.echo(f"{opened.config.title}\nPeople join:  {shown}/join")
         typer.echo(f"Researchers:  {shown}/researcher   (Ctrl-C stops; everything is kept)")
+        if no_writing:
+            typer.echo(f"Nothing is written here. Groups wait for: commonweal study work {name}")
 
     server.serve(
         study_app,

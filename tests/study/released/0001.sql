@@ -105,7 +105,7 @@ CREATE TABLE jobs (
 	claim TEXT, 
 	lease_until DOUBLE NOT NULL, 
 	n_attempts INTEGER NOT NULL, 
-	created_at DOUBLE NOT NULL, 
+	queued_at DOUBLE NOT NULL, 
 	started_at DOUBLE, 
 	finished_at DOUBLE, 
 	error TEXT NOT NULL, 

@@ -145,6 +145,7 @@ def write_again(tx: Transaction, group: GroupRow, *, actor: str) -> bool:
     if group.stage != "generating" or job is None or job.status != "failed":
         return False
     job.status, job.claim, job.error, job.finished_at = "queued", None, "", None
+    job.queued_at = tx.now
     group.deadline = tx.now + _generation_seconds(tx)
     tx.has_job = True
     tx.log("writing again", actor=actor, group=group)
@@ -237,7 +238,7 @@ def _critique_check(tx: Transaction, group: GroupRow, _active: list[ParticipantR
 
 def _write(tx: Transaction, group: GroupRow) -> None:
     rounds.begin_stage(tx, group, "generating", _generation_seconds(tx))
-    tx.db.add(JobRow(round_id=group.round_id, status="queued", created_at=tx.now))
+    tx.db.add(JobRow(round_id=group.round_id, status="queued", queued_at=tx.now))
     tx.has_job = True
 
 

@@ -78,10 +78,10 @@ def begin(tx: Transaction, row: RoundRow) -> bool:
         return False
     job = tx.db.scalars(select(JobRow).where(JobRow.round_id == row.id)).one_or_none()
     if job is None:
-        job = JobRow(round_id=row.id, created_at=tx.now)
+        job = JobRow(round_id=row.id)
         tx.db.add(job)
     job.what, job.status, job.claim, job.n_attempts = WRITING, "queued", None, 0
-    job.error, job.finished_at = "", None
+    job.error, job.finished_at, job.queued_at = "", None, tx.now
     tx.has_job = True
     return True
 

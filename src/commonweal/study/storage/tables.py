@@ -325,7 +325,7 @@ class JobRow(Base):
     claim: Mapped[str | None] = mapped_column(default=None)
     lease_until: Mapped[float] = mapped_column(default=0.0)
     n_attempts: Mapped[int] = mapped_column(default=0)
-    created_at: Mapped[float]
+    queued_at: Mapped[float]
     started_at: Mapped[float | None] = mapped_column(default=None)
     finished_at: Mapped[float | None] = mapped_column(default=None)
     error: Mapped[str] = mapped_column(default="")

@@ -31,7 +31,7 @@ from commonweal.study.web.app import App
 from commonweal.study.web.limits import FewAtOnce
 from commonweal.study.web.request import PageRequest, RefusedError, as_integer, endpoint
 from commonweal.study.writing import held_texts
-from commonweal.study.writing.jobs import failed_jobs
+from commonweal.study.writing.jobs import failed_jobs, unattended
 
 COOKIE = "cw_researcher"
 MAX_GUESSES = 8
@@ -117,7 +117,8 @@ def dashboard(request: PageRequest) -> Response:
             select(GroupRow).where(GroupRow.study_id == tx.study.id).order_by(GroupRow.id.desc())
         ).all()
         failed = failed_jobs(db, tx.study.id)
-        rows = [_row(tx, group, failed) for group in groups]
+        unwritten = unattended(db, tx.study.id, tx.now)
+        rows = [_row(tx, group, failed, unwritten) for group in groups]
         people = db.execute(
             select(ParticipantRow.stage, ParticipantRow.outcome).where(
                 ParticipantRow.study_id == tx.study.id
@@ -131,13 +132,16 @@ def dashboard(request: PageRequest) -> Response:
             n_people=len(people),
             n_waiting=len(held_texts.waiting_texts(tx)),
             failed=[job for jobs in failed.values() for job in jobs],
+            n_unwritten=len(unwritten),
             who=who,
             now=tx.now,
             join_address=request.url("/join"),
         )
 
 
-def _row(tx: Transaction, group: GroupRow, failed: dict[int, list[JobRow]]) -> dict[str, object]:
+def _row(
+    tx: Transaction, group: GroupRow, failed: dict[int, list[JobRow]], unwritten: set[int]
+) -> dict[str, object]:
     row = tx.db.get(RoundRow, group.round_id) if group.round_id else None
     ended = group.stage in machine.ENDED
     alarm = ""
@@ -145,6 +149,8 @@ def _row(tx: Transaction, group: GroupRow, failed: dict[int, list[JobRow]]) -> d
     job = next((job for job in of_group if job.round_id == group.round_id), None)
     if not ended and job is not None:
         alarm = f"writing failed: {job.error}"
+    elif not ended and group.round_id in unwritten:
+        alarm = "nobody writes for it"
     elif not ended and group.paused_at is None:
         if group.deadline < tx.now - 5:
             alarm = "past its deadline"
@@ -188,7 +194,7 @@ def group_page(request: PageRequest) -> Response:
         group = _group(request, tx)
         return request.page(
             "group.html.j2",
-            row=_row(tx, group, failed_jobs(db, tx.study.id)),
+            row=_row(tx, group, failed_jobs(db, tx.study.id), unattended(db, tx.study.id, tx.now)),
             rounds=_as_they_come(tx, group),
             members=db.scalars(
                 select(ParticipantRow)

@@ -32,6 +32,10 @@ from commonweal.study.writing.tasks import tasks_of
 from commonweal.study.writing.writer import ArmOutput, Task, TaskWriter
 
 LEASE_SECONDS = 20.0
+UNATTENDED_SECONDS = 120.0
+"""A job that has waited so long, while none is being done, has no worker: a free one takes it
+within a second or so.
+"""
 log = logging.getLogger("commonweal.study")
 
 
@@ -59,8 +63,8 @@ def claim(tx: Transaction) -> Claimed | None:
 
     Any number of workers may ask at once: a job that another one is taking is passed over.
     """
-    first = _open_jobs(tx.study.id, tx.now).with_for_update(of=JobRow, skip_locked=True)
-    job = tx.db.scalars(first).one_or_none()
+    first = _open_jobs(tx.study.id, tx.now).limit(1)
+    job = tx.db.scalars(first.with_for_update(of=JobRow, skip_locked=True)).one_or_none()
     if job is None:
         return None
     job.status, job.claim = "running", new_token()
@@ -90,8 +94,27 @@ def _open_jobs(study_id: int, now: float) -> Select[JobRow]:
             ),
         )
         .order_by(JobRow.id)
-        .limit(1)
     )
+
+
+def unattended(db: Session, study_id: int, now: float) -> set[int]:
+    """The ids of rounds for which nobody seems to write: their jobs have waited for
+    ``UNATTENDED_SECONDS``, and no worker holds another one of the study's.
+    """
+    held = (
+        select(JobRow.id)
+        .join(RoundRow, JobRow.round_id == RoundRow.id)
+        .join(GroupRow, RoundRow.group_id == GroupRow.id)
+        .where(GroupRow.study_id == study_id, JobRow.status == "running", JobRow.lease_until > now)
+    )
+    if db.scalars(held.limit(1)).first() is not None:
+        return set()
+    return {
+        job.round_id
+        for job in db.scalars(_open_jobs(study_id, now))
+        # Given back or left by its last worker, it waits from the end of the lease.
+        if max(job.queued_at, job.lease_until) <= now - UNATTENDED_SECONDS
+    }
 
 
 def _ours(tx: Transaction, claimed: Claimed) -> JobRow | None:
@@ -231,7 +254,8 @@ class Worker:
     def run_once(self) -> bool:
         """Whether there was a job; it was finished, or its attempt noted as failed."""
         with self._store.read() as db:
-            if db.scalars(_open_jobs(self._study_id, self._store.clock.now())).first() is None:
+            jobs = _open_jobs(self._study_id, self._store.clock.now())
+            if db.scalars(jobs.limit(1)).first() is None:
                 return False  # without a lock: this is asked all the time
         with self._store.beside(self._study_id) as tx:
             claimed = claim(tx)
