@@ -103,7 +103,7 @@ def test_simulate_then_the_records_are_marked(study):
     )
     assert ran.returncode == 0, ran.stderr
     assert "5 complete" in ran.stdout
-    assert "Stuck: 0. Lost: 0." in ran.stdout
+    assert "Stuck: 0. Lost: 0. Rounds in which an arm wrote nothing: 0." in ran.stdout
     assert '"people": "simulated"' in (out / "dataset.json").read_text(encoding="utf-8")
     assert not (study / "study.db").exists()
     # What no model wrote is called so wherever it stands.

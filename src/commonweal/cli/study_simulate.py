@@ -158,7 +158,7 @@ def _say(
     typer.echo(counted(dataset))
     typer.echo(
         f"Stuck: {len(report.stuck)}. Lost: {len(report.lost)}. "
-        f"Attempts in which an arm wrote nothing: {len(report.failures)}."
+        f"Rounds in which an arm wrote nothing: {len(report.failures)}."
     )
     if is_stock:
         typer.echo(_STOCK_NOTE)

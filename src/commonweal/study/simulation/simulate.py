@@ -39,6 +39,7 @@ from commonweal.study.storage.tables import (
 )
 from commonweal.study.web.app import App
 from commonweal.study.web.routes import asgi
+from commonweal.study.writing.jobs import WROTE_NOTHING
 from commonweal.study.writing.writer import ArmOutput, Task, TaskWriter
 from commonweal.types import Progress, Question, no_progress
 
@@ -102,7 +103,7 @@ class Report:
         n_ratings: ratings held, those of position statements too.
         n_position_ratings: of these, those of position statements.
         n_written: by arm, in how many rounds it wrote.
-        failures: arms that wrote nothing in an attempt, and why.
+        failures: for each round in which an arm wrote nothing, which did, and why.
         n_requests: page loads and forms sent.
         simulated_seconds, wall_seconds: how long it took there and here.
         lost: what the server had acknowledged and does not hold; should be empty.
@@ -338,7 +339,7 @@ def _count(app: App, bots: list[Bot], report: Report) -> None:
         report.n_rounds = db.scalar(select(func.count(RoundRow.id))) or 0
         for provenance in db.scalars(select(RoundRow.provenance)):
             report.n_written.update(list(provenance))
-        report.failures = [error for error in db.scalars(select(JobRow.error)) if error]
+        report.failures = list(filter(None, _failures(db)))
         report.truths = _truths(db, app.study_id, bots)
         n_written = sum(len(bot.written) for bot in bots)
         if n_written != report.n_opinions:
@@ -353,6 +354,15 @@ def _count(app: App, bots: list[Bot], report: Report) -> None:
                 quality = fields.get("quality")
                 if kept != (int(fields["agreement"]), int(quality) if quality else None):
                     report.lost.append(f"rating {number}: sent {fields}, held {kept}")
+
+
+def _failures(db: Session) -> Iterator[str]:
+    """For each job what failed in the end. The minority's sentence is written as the same job, and
+    then only the round's notes say what went wrong before.
+    """
+    jobs = select(JobRow.error, RoundRow.notes).join(RoundRow, JobRow.round_id == RoundRow.id)
+    for error, notes in db.execute(jobs):
+        yield error or "; ".join(note for note in notes if WROTE_NOTHING in note)
 
 
 def _truths(db: Session, study_id: int, bots: list[Bot]) -> dict[tuple[str, str, str], float]:

@@ -31,6 +31,8 @@ from commonweal.study.writing.statements import store_minority, store_statements
 from commonweal.study.writing.tasks import tasks_of
 from commonweal.study.writing.writer import ArmOutput, Task, TaskWriter
 
+WROTE_NOTHING = "wrote nothing"
+"""In a round's notes: what an arm did of which it has no statement."""
 LEASE_SECONDS = 20.0
 UNATTENDED_SECONDS = 120.0
 """A job that has waited so long, while none is being done, has no worker: a free one takes it
@@ -154,7 +156,7 @@ def finish(
         store_minority(tx, row, only)
     else:
         store_statements(tx, row, written)
-        failed = (f"{arm}: wrote nothing ({failures[arm].kind})" for arm in failures)
+        failed = (f"{arm}: {WROTE_NOTHING} ({failures[arm].kind})" for arm in failures)
         row.notes = [*row.notes, *failed]
     job.status, job.claim, job.finished_at = "done", None, tx.now
     job.error = _reasons(tx, claimed, failures)
