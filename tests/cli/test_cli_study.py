@@ -291,6 +291,18 @@ def test_a_killed_session_goes_on_with_the_same_command(tmp_path):
     assert not list((tmp_path / "data" / "sessions").glob("*.db*"))
 
 
+def test_a_session_that_cannot_be_read_is_listed(tmp_path):
+    folder = tmp_path / "data" / "sessions"
+    folder.mkdir(parents=True)
+    (folder / "quick-0badc0de.db").write_bytes(b"no database")
+    env = {"COMMONWEAL_DATA": str(tmp_path / "data")}
+    listed = commonweal("study", "sessions", env=env)
+    assert "quick-0badc0de  of another version of commonweal, or damaged" in listed.stdout
+    assert "Each is deleted 7 days after" in listed.stdout
+    deleted = commonweal("study", "sessions", "--delete", "quick-0badc0de", env=env)
+    assert "Deleted quick-0badc0de\nNo session is kept" in deleted.stdout
+
+
 def test_what_does_not_go_together_is_refused(tmp_path):
     env = {"COMMONWEAL_DATA": str(tmp_path / "data")}
     for options, says in (

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sqlite3
 import stat
 import time
+from contextlib import closing
 
 import pytest
 
@@ -124,6 +128,45 @@ def test_what_is_deleted_leaves_nothing(folder):
     late = time.time() + 86_400 * sessions.KEPT_DAYS + 60
     assert sessions.delete_old(now=late) == [other.stem]
     assert not list(folder.glob("*.db*"))
+
+
+def be_killed_by_another_version(path):
+    """The database as a program with other tables leaves it that is killed: its log is there."""
+    killed = path.parent.parent / "killed"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE alembic_version SET version_num = '9999'")
+        db.commit()
+        shutil.copytree(path.parent, killed)
+    shutil.rmtree(path.parent)
+    killed.replace(path.parent)
+    assert path.with_name(f"{path.name}-wal").stat().st_size
+
+
+def test_what_cannot_be_read_is_deleted_when_its_time_is_over(folder):
+    path = begun()
+    be_killed_by_another_version(path)
+    half_made, anybodys = folder / "quick-0badc0de.db", folder / "mine.db"
+    for file in (half_made, anybodys):
+        file.write_bytes(b"no database")
+    days = 86_400 * sessions.KEPT_DAYS
+    began = time.time() - days + 3600
+    for file in folder.iterdir():
+        os.utime(file, (began, began))
+    assert sessions.kept_sessions() == []  # looking does not make it younger
+    assert sessions.unread_sessions() == sorted([path, half_made])
+    assert sessions.delete_old(now=began + days - 60) == []
+    assert sessions.delete_old(now=began + days) == sorted([half_made.stem, path.stem])
+    assert [file.name for file in folder.glob("*.db*")] == ["mine.db"]
+
+
+def test_what_another_version_serves_is_not_deleted():
+    path = begun()
+    be_killed_by_another_version(path)
+    late = time.time() + 86_400 * (sessions.KEPT_DAYS + 1)
+    with closing(sqlite3.connect(path)) as server:
+        server.execute("SELECT count(*) FROM studies").fetchone()
+        assert sessions.delete_old(now=late) == []
+    assert sessions.delete_old(now=late) == [path.stem]
 
 
 def test_a_study_is_no_session(tmp_path):

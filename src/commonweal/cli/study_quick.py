@@ -193,6 +193,7 @@ def sessions(
         delete_old,
         kept_sessions,
         sessions_folder,
+        unread_sessions,
     )
 
     gone = delete_old()
@@ -204,13 +205,15 @@ def sessions(
         gone.append(name)
     for name in gone:
         typer.echo(f"Deleted {name}")
-    kept = kept_sessions()
-    if not kept:
+    kept, unread = kept_sessions(), unread_sessions()
+    if not kept and not unread:
         typer.echo("No session is kept on this machine.")
     for each in kept:
         typer.echo(_line(each))
         typer.echo(f"  {each.path}")
-    if kept:
+    for path in unread:
+        typer.echo(f"{path.stem}  of another version of commonweal, or damaged\n  {path}")
+    if kept or unread:
         typer.echo(
             f"Each is deleted {KEPT_DAYS} days after its last activity, the next time you begin or "
             "list a session.\nTo serve one again: commonweal study quick --reopen "

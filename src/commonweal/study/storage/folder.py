@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import create_engine, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import StaticPool
 
 from commonweal.datasets.schema import MANIFEST
 from commonweal.errors import InputError
 from commonweal.files import write_whole
 from commonweal.study.config import StudyConfig, read_study
+from commonweal.study.storage import schema
 from commonweal.study.storage.clock import Clock
 from commonweal.study.storage.database import file_of
 from commonweal.study.storage.store import Store
@@ -106,10 +109,12 @@ def open_kept(path: Path) -> Opened:
     """
     expected = "expected a file that `commonweal study quick --keep` or `study backup` made"
     try:
-        # A store would make its tables in whatever database it is given.
+        # A store would make its tables in whatever database it is given, and write into one that
+        # it then refuses.
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as raw:
             (n_studies,) = raw.execute("SELECT count(*) FROM studies").fetchone()
-    except sqlite3.Error:
+            _check_version(raw)
+    except (sqlite3.Error, SQLAlchemyError):
         alone = not path.with_name(f"{path.name}-wal").exists()
         copied = (
             f"; where it is a copy of a database in use, {path.name}-wal belongs to it: copy both, "
@@ -124,6 +129,12 @@ def open_kept(path: Path) -> Opened:
     with store.read() as db:
         study = db.scalars(select(StudyRow)).one()
         return Opened(store.config_of(study), store, study.id)
+
+
+def _check_version(raw: sqlite3.Connection) -> None:
+    with create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool).connect() as there:
+        if (version := schema.version_of(there)) is not None:
+            schema.check_head(version)
 
 
 def copy_of(path: Path, version: str) -> Path:

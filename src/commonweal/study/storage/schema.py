@@ -54,11 +54,8 @@ def prepare(connection: Connection) -> None:
         Base.metadata.create_all(connection)
         _noted.create(connection, checkfirst=True)
         connection.execute(_noted.insert().values(version_num=HEAD))
-    elif check_known(found) != HEAD:
-        raise InputError(
-            f"the database has version {found} of the study's tables, expected {HEAD}; next: stop "
-            "what serves it, then: commonweal study migrate NAME"
-        )
+    else:
+        check_head(found)
 
 
 def lock(connection: Connection) -> None:
@@ -82,6 +79,19 @@ def version_of(connection: Connection) -> str | None:
     if not there.has_table(_noted.name):
         return None
     return connection.execute(select(_noted.c.version_num)).scalar_one_or_none()
+
+
+def check_head(version: str) -> None:
+    """Raises where the tables have another version than this program's.
+
+    Raises:
+        InputError: they have.
+    """
+    if check_known(version) != HEAD:
+        raise InputError(
+            f"the database has version {version} of the study's tables, expected {HEAD}; next: "
+            "stop what serves it, then: commonweal study migrate NAME"
+        )
 
 
 def check_known(version: str) -> str:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 import sqlite3
 import time
 from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,7 @@ KEPT_DAYS = 7
 """How long a session is kept after the last thing that happened in it."""
 GOES_ON_HOURS = 12
 """The same command goes on with a session in which something happened no longer ago than this."""
+_NAME = re.compile(r"quick-[0-9a-f]{8}")
 _SIDE_FILES = ("", "-wal", "-shm", "-journal")
 
 
@@ -75,12 +77,25 @@ def sessions_folder() -> Path:
 
 def kept_sessions() -> list[KeptSession]:
     """All sessions that are kept, the one in which something happened last first."""
-    sessions = []
-    for path in sessions_folder().glob("*.db"):
-        # Of another version of the tables, or half made: it can be deleted by its name.
-        with suppress(InputError):
+    return _found()[0]
+
+
+def unread_sessions() -> list[Path]:
+    """The databases of sessions that cannot be read: of another version of the tables, or half
+    made. They can be deleted by their names.
+    """
+    return _found()[1]
+
+
+def _found() -> tuple[list[KeptSession], list[Path]]:
+    sessions, unread = [], []
+    for path in sorted(sessions_folder().glob("*.db")):
+        try:
             sessions.append(kept_session(path))
-    return sorted(sessions, key=lambda each: -each.last_at)
+        except InputError:
+            if _NAME.fullmatch(path.stem):  # else it may be anybody's
+                unread.append(path)
+    return sorted(sessions, key=lambda each: -each.last_at), unread
 
 
 def kept_session(path: Path) -> KeptSession:
@@ -148,21 +163,33 @@ def delete_old(*, now: float | None = None, going_on: Sequence[str] = ()) -> lis
     """The names of the sessions whose time was over: they are deleted.
 
     That is so after ``KEPT_DAYS``, and at once where nothing was to be kept and the session was
-    killed before it could see to that, unless it is to go on now.
+    killed before it could see to that, unless it is to go on now. Of a session that cannot be read
+    the files say when something last happened.
 
     Args:
         now: seconds since 1970; by default the time now.
         going_on: the questions of the session that is about to go on.
     """
     now = time.time() if now is None else now
+    sessions, unread = _found()
     gone = []
-    for each in kept_sessions():
+    for path in unread:
+        if _changed_at(path) <= now - 86_400 * KEPT_DAYS and not _is_open(path):
+            delete_session(path)
+            gone.append(path.stem)
+    for each in sessions:
         goes_on = each.questions == tuple(going_on) and each.last_at > now - 3600 * GOES_ON_HOURS
         is_left = each.keeps_nothing and not goes_on and not _is_open(each.path)
         if is_left or each.last_at <= now - 86_400 * KEPT_DAYS:
             delete_session(each.path)
             gone.append(each.name)
     return gone
+
+
+def _changed_at(path: Path) -> float:
+    """When the database was last written to; what is new may stand in its log alone."""
+    files = (path, path.with_name(f"{path.name}-wal"))
+    return max(file.stat().st_mtime for file in files if file.exists())
 
 
 def _is_open(path: Path) -> bool:
@@ -172,6 +199,8 @@ def _is_open(path: Path) -> bool:
             return str(db.execute("PRAGMA journal_mode=DELETE").fetchone()[0]) != "delete"
     except sqlite3.OperationalError:  # locked
         return True
+    except sqlite3.DatabaseError:  # no database
+        return False
 
 
 def keeps_nothing(opened: Opened, *, asked: bool) -> bool:
