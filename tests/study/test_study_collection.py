@@ -12,7 +12,7 @@ pytest.importorskip("starlette", reason="the extra `study` is not installed")
 import polars as pl
 from pydantic import ValidationError
 from sqlalchemy import select
-from study_making import Place, small_study
+from study_making import Place, replace, small_study
 from test_machine import count, play
 from test_study_simulate import run
 from typer.testing import CliRunner
@@ -30,6 +30,7 @@ from commonweal.study.storage.tables import (
     StatementRow,
 )
 from commonweal.study.writing import held_texts
+from commonweal.study.writing.statements import WEAK
 from commonweal.types import Opinion as Said
 from commonweal.welfare import isoelastic, rank
 from plugin_making import install
@@ -289,13 +290,42 @@ def test_where_everything_is_rejected_nothing_is_shown(tmp_path):
     assert count(place, StatementRow, StatementRow.shown) == 0
 
 
-def worker_until_check(place, ids):
+class JudgesQuality(StockWriter):
+    """The candidates from the third on lie below the floor; the list has one alone."""
+
+    def write(self, task, *, timeout_seconds):
+        output = super().write(task, timeout_seconds=timeout_seconds)
+        (drawn,) = output.draws
+        qualities = np.array([6.0, 5.0] + [1.0] * (len(drawn.candidates) - 2))
+        judged = replace(drawn, qualities=qualities, min_quality=3.5, shortlist=1)
+        return replace(output, draws=(judged.picked(),))
+
+
+def test_what_lies_below_the_floor_replaces_nothing(tmp_path):
+    study = small_study(
+        moderation={"mode": "review"}, arms=[{"name": "few", "candidates": 5, "shown": 1}]
+    )
+    place = Place(f"sqlite:///{tmp_path}/study.db", study)
+    worker_until_check(place, place.join(4), JudgesQuality())
+    written = statements(place)
+    assert [WEAK in each.flags for each in written] == [False, False, True, True, True]
+    seen = set()
+    while waiting := held(place):
+        ((_, row_id, _),) = waiting
+        decide(place, row_id, "rejected")
+        seen.add(row_id)
+    assert seen == {each.id for each in written[:2]}
+    assert count(place, StatementRow, StatementRow.shown) == 0
+    place.store.close()
+
+
+def worker_until_check(place, ids, writer=None):
     for person in ids:
         place.act(person)
         place.act(person)
     from commonweal.study.writing.jobs import Worker
 
-    assert Worker(place.store, place.study_id, StockWriter()).run_once()
+    assert Worker(place.store, place.study_id, writer or StockWriter()).run_once()
     with place.store.read() as db:
         assert db.scalars(select(GroupRow)).one().stage == "statement_check"
 
