@@ -162,6 +162,17 @@ def check_writable(path: Path) -> None:
         raise InputError(f"cannot write {path}: you may not write to the folder {folder}")
 
 
+def check_new(path: Path, *, overwrite: bool) -> None:
+    """``check_writable`` of a file that is not to be there, unless it may be overwritten.
+
+    Raises:
+        InputError: it is there, or cannot be written.
+    """
+    check_writable(path)
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} already exists; name another file, or use --overwrite")
+
+
 def check_outputs(outputs: Mapping[str, Path | None], *, inputs: Mapping[str, Path]) -> None:
     """Raises ``InputError`` where an output cannot be written or would overwrite another file.
 

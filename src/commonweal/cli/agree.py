@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from commonweal.cli.options import Model, seed_option
 from commonweal.cli.progress import StageBars
 from commonweal.errors import InputError
 from commonweal.models import DEFAULT_MODEL
@@ -85,14 +86,7 @@ def agree(
             "or a folder from train sft.",
         ),
     ] = None,
-    model: Annotated[
-        str,
-        typer.Option(
-            help="The language model: embedded, embedded:small, embedded:PATH.gguf, "
-            "openai:BASE_URL#MODEL?OPTIONS or hf:PATH. docs/servers.md lists the options of "
-            "a server, such as ?timeout_seconds=900&body.enable_thinking=false."
-        ),
-    ] = DEFAULT_MODEL,
+    model: Model = DEFAULT_MODEL,
     examples: Annotated[
         Path | None,
         typer.Option(
@@ -109,9 +103,7 @@ def agree(
             "writes), prompted:ENGINE, or the folder of an exported model.",
         ),
     ] = DEFAULT_REWARD_MODEL,
-    seed: Annotated[
-        int, typer.Option(min=0, help="The random seed. The same seed gives the same result.")
-    ] = 0,
+    seed: Annotated[int, seed_option("the same result")] = 0,
     omit: Annotated[
         list[str] | None,
         typer.Option(

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from commonweal.cli.options import Overwrite, seed_option
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -44,7 +46,6 @@ TARGETS = {
 
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="A dataset.")]
 Out = Annotated[Path, typer.Option(metavar="FOLDER", help="The dataset to write.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")]
 
 
 @app.command(
@@ -272,7 +273,13 @@ def export(
     )
     from commonweal.datasets.schema import CARD, CROISSANT
     from commonweal.errors import InputError
-    from commonweal.files import check_outputs, check_replaceable, replaced_folder, write_whole
+    from commonweal.files import (
+        check_new,
+        check_outputs,
+        check_replaceable,
+        replaced_folder,
+        write_whole,
+    )
 
     if to not in TARGETS:
         known = "; ".join(f"{each}: {what}" for each, what in TARGETS.items())
@@ -289,8 +296,7 @@ def export(
         )
     else:
         check_outputs({"--out": out}, inputs={"the dataset": folder})
-        if out.exists() and not overwrite:
-            raise InputError(f"{out} already exists; name another, or use --overwrite")
+        check_new(out, overwrite=overwrite)
     dataset = read_dataset(folder)
     if to == "hub":
         write_dataset(dataset, out, overwrite=overwrite)
@@ -359,9 +365,7 @@ def split(
         Path | None,
         typer.Option(metavar="FILE", help="Take the splits from a question set (.csv) instead."),
     ] = None,
-    seed: Annotated[
-        int, typer.Option(min=0, help="The random seed. The same seed gives the same split.")
-    ] = 0,
+    seed: Annotated[int, seed_option("the same split")] = 0,
     again: Annotated[
         bool, typer.Option("--again", help="Replace the splits that the dataset has.")
     ] = False,
@@ -429,14 +433,12 @@ def describe(
     from commonweal.datasets.datasheet import as_markdown
     from commonweal.datasets.datasheet import describe as sheet_of
     from commonweal.errors import InputError
-    from commonweal.files import check_writable, write_whole
+    from commonweal.files import check_new, write_whole
 
     if out is not None:
         if out.suffix not in (".md", ".json"):
             raise InputError(f"--out {out} ends in {out.suffix!r}, expected .md or .json")
-        check_writable(out)
-        if out.exists() and not overwrite:
-            raise InputError(f"{out} already exists; name another file, or use --overwrite")
+        check_new(out, overwrite=overwrite)
     dataset = read_dataset(folder)
     sheet = sheet_of(dataset, min_kappa=min_kappa, max_pairs_per_person=max_pairs_per_person)
     if out is None:

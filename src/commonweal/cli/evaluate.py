@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from commonweal.cli.options import seed_option
 from commonweal.cli.progress import StageBars
 
 if TYPE_CHECKING:
@@ -67,9 +68,7 @@ def evaluate(
     resamples: Annotated[
         int, typer.Option(min=1000, help="How many times groups are resampled for each interval.")
     ] = 10_000,
-    seed: Annotated[
-        int, typer.Option(min=0, help="The random seed. The same seed gives the same intervals.")
-    ] = 0,
+    seed: Annotated[int, seed_option("the same intervals")] = 0,
     regression: Annotated[
         bool,
         typer.Option(

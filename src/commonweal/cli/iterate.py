@@ -9,8 +9,8 @@ import typer
 from typer.core import TyperGroup
 
 from commonweal.cli import workers as options
+from commonweal.cli.options import Set
 from commonweal.cli.progress import StageBars
-from commonweal.cli.setting import Set
 from commonweal.cli.train import extra_needed
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from commonweal.cli.options import seed_option
 from commonweal.cli.progress import StageBars
 
 if TYPE_CHECKING:
@@ -61,9 +62,7 @@ def power(
     simulations: Annotated[
         int, typer.Option(min=100, help="How many studies to simulate for each number of groups.")
     ] = 4000,
-    seed: Annotated[
-        int, typer.Option(min=0, help="The random seed. The same seed gives the same result.")
-    ] = 0,
+    seed: Annotated[int, seed_option("the same result")] = 0,
 ) -> None:
     """Estimate how many groups a study needs to tell a policy's win rate from a coin toss.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from commonweal.cli import workers as options
+from commonweal.cli.options import Model, seed_option
 from commonweal.cli.progress import StageBars
 from commonweal.models import DEFAULT_MODEL
 
@@ -54,6 +55,7 @@ def seeds(
 ) -> None:
     """Show the seed questions that come with commonweal, or write them to a file of your own."""
     from commonweal.errors import InputError
+    from commonweal.files import check_new
     from commonweal.questions.records import write_questions
     from commonweal.questions.seeds import SEED_SETS, load_seeds
 
@@ -68,7 +70,7 @@ def seeds(
         for record in records:
             typer.echo(record.question)
         return
-    _check_output(out, overwrite)
+    check_new(out, overwrite=overwrite)
     write_questions(out, records)
     typer.echo(f"Wrote {len(records)} questions to {out}")
 
@@ -85,23 +87,14 @@ def generate(
     with_seeds: Annotated[
         bool, typer.Option("--with-seeds", help="Put the seed questions into the file as well.")
     ] = False,
-    model: Annotated[
-        str,
-        typer.Option(
-            help="The language model: embedded, embedded:small, embedded:PATH.gguf, "
-            "openai:BASE_URL#MODEL?OPTIONS or hf:PATH. docs/servers.md lists the options of "
-            "a server, such as ?timeout_seconds=900&body.enable_thinking=false."
-        ),
-    ] = DEFAULT_MODEL,
+    model: Model = DEFAULT_MODEL,
     near_duplicate: Annotated[
         float,
         typer.Option(
             help="Treat two questions as one if their cosine is at least this; 1.01 never does."
         ),
     ] = 0.92,
-    seed: Annotated[
-        int, typer.Option(min=0, help="The random seed. The same seed gives the same questions.")
-    ] = 0,
+    seed: Annotated[int, seed_option("the same questions")] = 0,
     workers: options.N = None,
     ray: options.Ray = None,
     threads: options.Threads = 1,
@@ -117,6 +110,7 @@ def generate(
     the writing (docs/scale.md); without an option for them, the model has all processors.
     """
     from commonweal.batch.asking import asking
+    from commonweal.files import check_new
     from commonweal.models import load_language_model
     from commonweal.models.encoder import SentenceEncoder
     from commonweal.models.store import require
@@ -126,7 +120,7 @@ def generate(
     from commonweal.questions.records import write_with_provenance
     from commonweal.questions.seeds import load_seeds
 
-    _check_output(out, overwrite)
+    check_new(out, overwrite=overwrite)
     config = GenerationConfig(n_target=target, seed=seed, near_duplicate=near_duplicate)
     start = load_seeds(seed_set)
     engine = load_language_model(model)
@@ -269,9 +263,7 @@ def split(
             "paper's share (300 of 2,922)."
         ),
     ] = None,
-    seed: Annotated[
-        int, typer.Option(min=0, help="The random seed. The same seed gives the same split.")
-    ] = 0,
+    seed: Annotated[int, seed_option("the same split")] = 0,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write an HTML page with a map.")
     ] = None,
@@ -307,23 +299,15 @@ def split(
         typer.echo(f"Wrote {report}")
 
 
-def _check_output(path: Path, overwrite: bool) -> None:
-    from commonweal.errors import InputError
-    from commonweal.files import check_writable
-
-    check_writable(path)
-    if path.exists() and not overwrite:
-        raise InputError(f"{path} already exists; name another file, or use --overwrite")
-
-
 def _check_outputs(overwrite: bool, **paths: Path | None) -> None:
     from commonweal.errors import InputError
+    from commonweal.files import check_new
 
     options: dict[Path, str] = {}
     for option, path in paths.items():
         if path is None:
             continue
-        _check_output(path, overwrite)
+        check_new(path, overwrite=overwrite)
         other = options.setdefault(path.resolve(), option)
         if other != option:
             raise InputError(f"--{other} and --{option} both name {path}; name two files")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from commonweal.cli.options import Overwrite, seed_option
 from commonweal.cli.progress import StageBars
 
 if TYPE_CHECKING:
@@ -28,6 +29,19 @@ app = typer.Typer(
 
 STAGES = {"score": "Scoring"}
 
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="The reward model: reader, first, prompted:ENGINE, or the folder of an exported "
+        "model.",
+    ),
+]
+Rated = Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset with ratings.")]
+Split = Annotated[
+    str | None, typer.Option(help="Use only rounds of this split: train, iid_test or ood_test.")
+]
+
 
 @app.callback()
 def _group() -> None:
@@ -36,14 +50,7 @@ def _group() -> None:
 
 @app.command(epilog=EXAMPLE)
 def measure(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL",
-            help="The reward model: reader, first, prompted:ENGINE, or the folder of an exported "
-            "model.",
-        ),
-    ],
+    model: Model,
     dataset: Annotated[
         Path, typer.Argument(metavar="DATASET", help="The folder of a dataset with ratings.")
     ],
@@ -91,12 +98,7 @@ def measure(
             help="Leave out people whose two ratings agree less than this, as evaluate does.",
         ),
     ] = 0.2,
-    seed: Annotated[
-        int,
-        typer.Option(
-            min=0, help="The random seed. The same seed gives the same swaps, groups and intervals."
-        ),
-    ] = 20221128,
+    seed: Annotated[int, seed_option("the same swaps, groups and intervals")] = 20221128,
 ) -> None:
     """Measure a reward model on rounds that it was not fitted to.
 
@@ -151,10 +153,8 @@ def calibrate(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="The reward model: prompted:ENGINE.")
     ],
-    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset with ratings.")],
-    split: Annotated[
-        str | None, typer.Option(help="Use only rounds of this split: train, iid_test or ood_test.")
-    ] = None,
+    dataset: Rated,
+    split: Split = None,
     max_people: Annotated[
         int,
         typer.Option(
@@ -220,9 +220,7 @@ def export(
         Path, typer.Argument(metavar="DATASET", help="A dataset with ratings to calibrate on.")
     ],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder to write.")],
-    split: Annotated[
-        str | None, typer.Option(help="Use only rounds of this split: train, iid_test or ood_test.")
-    ] = None,
+    split: Split = None,
     template: Annotated[
         str | None,
         typer.Option(
@@ -232,9 +230,7 @@ def export(
         ),
     ] = None,
     max_tokens: Annotated[int, typer.Option(min=16, help="Longer opinions lose their end.")] = 256,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace existing output.")
-    ] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Make a reward model that was trained elsewhere usable as --reward-model.
 
@@ -261,14 +257,8 @@ def export(
 
 @app.command(epilog="Example: commonweal reward rank first rounds/ --round buses")
 def rank(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="The reward model: reader, first, prompted:ENGINE, or the folder of an exported "
-            "model."
-        ),
-    ],
-    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset with ratings.")],
+    model: Model,
+    dataset: Rated,
     round_id: Annotated[
         str | None, typer.Option("--round", help="Which round, if there are several.")
     ] = None,
@@ -285,9 +275,7 @@ def rank(
         int,
         typer.Option(min=0, help="Rank only statements that at least this many people have rated."),
     ] = 1,
-    seed: Annotated[
-        int, typer.Option(min=0, help="The random seed. The same seed gives the same ranking.")
-    ] = 0,
+    seed: Annotated[int, seed_option("the same ranking")] = 0,
 ) -> None:
     """Rank a round's statements by welfare, from ratings and, where there are none, predictions.
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from commonweal.cli.options import Model
 from commonweal.cli.study_asking import in_address, needs_extra, ready_writer, scheme_of
 from commonweal.cli.study_options import (
     BaseUrl,
@@ -38,14 +39,7 @@ def quick(
             help="The question to ask. Several are asked one after the other.",
         ),
     ] = None,
-    model: Annotated[
-        str,
-        typer.Option(
-            help="The language model: embedded, embedded:small, embedded:PATH.gguf, "
-            "openai:BASE_URL#MODEL?OPTIONS or hf:PATH. docs/servers.md lists the options of "
-            "a server, such as ?timeout_seconds=900&body.enable_thinking=false."
-        ),
-    ] = DEFAULT_MODEL,
+    model: Model = DEFAULT_MODEL,
     spare_model: Annotated[
         list[str] | None,
         typer.Option(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from commonweal.cli.options import Set, seed_option
 from commonweal.cli.progress import StageBars
-from commonweal.cli.setting import Set
 from commonweal.cli.study_asking import ask_models, counted, needs_extra
 
 if TYPE_CHECKING:
@@ -43,9 +43,7 @@ def simulate(
             "more of them drop out, leave and reload pages."
         ),
     ] = "usual",
-    seed: Annotated[
-        int, typer.Option(min=0, help="The random seed. The same seed gives the same order.")
-    ] = 0,
+    seed: Annotated[int, seed_option("the same order")] = 0,
     writer: Annotated[
         Literal["arms", "stock"],
         typer.Option(

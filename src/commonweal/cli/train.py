@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from commonweal.cli.options import Set
 from commonweal.cli.progress import StageBars
-from commonweal.cli.setting import Set
 
 EXAMPLE = "Example: commonweal train reward CONFIG.toml"
 EXAMPLE_SFT = "Example: commonweal train sft CONFIG.toml"
@@ -18,18 +18,17 @@ app = typer.Typer(
     help="Train models on rated rounds (extra `train`).", epilog=EXAMPLE, no_args_is_help=True
 )
 
+Config = Annotated[Path, typer.Argument(help="The config of the run (TOML).", show_default=False)]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Start over in a folder that was begun with another config."),
+]
+
 
 @app.command("reward", epilog=EXAMPLE)
 def reward(
-    config: Annotated[
-        Path, typer.Argument(help="The config of the run (TOML).", show_default=False)
-    ],
-    overwrite: Annotated[
-        bool,
-        typer.Option(
-            "--overwrite", help="Start over in a folder that was begun with another config."
-        ),
-    ] = False,
+    config: Config,
+    overwrite: Overwrite = False,
     sets: Set = None,
 ) -> None:
     """Train a reward model, calibrate it, export it to run without torch and write its model card.
@@ -49,15 +48,8 @@ def reward(
 
 @app.command("sft", epilog=EXAMPLE_SFT)
 def sft(
-    config: Annotated[
-        Path, typer.Argument(help="The config of the run (TOML).", show_default=False)
-    ],
-    overwrite: Annotated[
-        bool,
-        typer.Option(
-            "--overwrite", help="Start over in a folder that was begun with another config."
-        ),
-    ] = False,
+    config: Config,
+    overwrite: Overwrite = False,
     sets: Set = None,
 ) -> None:
     """Fine-tune a policy on statements that people rated high, and export it (paper 3.4 step 2).

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from commonweal.datasets.importers.ratings_columns import FIELDS, template_rows
 from commonweal.errors import InputError
-from commonweal.files import check_writable, write_whole
+from commonweal.files import check_new, write_whole
 
 
 def write_template(path: Path, *, overwrite: bool = False) -> None:
@@ -19,9 +19,7 @@ def write_template(path: Path, *, overwrite: bool = False) -> None:
     """
     if path.suffix.lower() != ".csv":
         raise InputError(f"{path} ends in {path.suffix!r}, expected .csv, which spreadsheets open")
-    check_writable(path)
-    if path.exists() and not overwrite:
-        raise InputError(f"{path} already exists; name another file, or use --overwrite")
+    check_new(path, overwrite=overwrite)
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(FIELDS))
     writer.writeheader()
