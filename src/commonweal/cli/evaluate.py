@@ -117,7 +117,7 @@ def evaluate(
 
 def _read(rounds: Path, column: list[str] | None, scale: str | None, *, simulated: bool) -> Dataset:
     """The dataset of a folder, or of a table of ratings."""
-    from commonweal.cli.data import read_pairs
+    from commonweal.cli.data_convert import read_pairs
     from commonweal.datasets.dataset import read_dataset
     from commonweal.datasets.importers.ratings_table import import_ratings
     from commonweal.errors import InputError
