@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from commonweal.cli.options import Overwrite
+from commonweal.cli.progress import StageBars
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -207,30 +208,11 @@ def fetch(
 
     Run the same command again to continue a download that was interrupted.
     """
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
     from commonweal.datasets.importers.download import fetch_files, source_named
 
     source = source_named(name)
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
-    ) as bar:
-        tasks = {
-            file.name: bar.add_task(file.name, total=file.n_bytes, start=False)
-            for file in source.files
-        }
-
-        def show(stage: str, n_done: int, n_total: int) -> None:
-            bar.start_task(tasks[stage])
-            bar.update(tasks[stage], completed=n_done, total=n_total)
-
-        fetch_files(source, to, on_progress=show)
+    with StageBars({file.name: file.name for file in source.files}, in_bytes=True) as bars:
+        fetch_files(source, to, on_progress=bars.update)
     typer.echo(f"{len(source.files)} files in {to}, sizes and sha256 as published")
     typer.echo(f"Licence: {source.licence}. {source.attribution}")
     typer.echo(f"Next: commonweal data import {name} {to} --out {name}")

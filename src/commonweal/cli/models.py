@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from commonweal.cli.progress import StageBars
 from commonweal.errors import InputError, WeightsError
 from commonweal.extras import require
 from commonweal.models import store
@@ -83,22 +84,9 @@ def pull(
 
 
 def _pull(name: str, files: list[Path], force: bool) -> None:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
-        DownloadColumn(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        console=Console(stderr=True),
-    ) as progress:
-        task = progress.add_task(f"fetching {name}", total=None)
-
-        def update(stage: str, n_done: int, n_total: int) -> None:
-            progress.update(task, description=f"{stage} {name}", completed=n_done, total=n_total)
-
-        folder = store.pull(name, files=files, force=force, on_progress=update)
+    stages = {stage: f"{stage} {name}" for stage in ("fetching", "unpacking", "converting")}
+    with StageBars(stages, in_bytes=True) as bars:
+        folder = store.pull(name, files=files, force=force, on_progress=bars.update)
     typer.echo(f"{name} is in {folder} ({store.known(name).licence})")
 
 

@@ -11,21 +11,25 @@ class StageBars:
 
     Args:
         labels: what is shown for each stage, by the stage's name.
+        in_bytes: whether a stage counts bytes: how long they still take is shown, too.
     """
 
-    def __init__(self, labels: Mapping[str, str]) -> None:
+    def __init__(self, labels: Mapping[str, str], *, in_bytes: bool = False) -> None:
+        from rich import progress as rich
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-        from rich.progress import TimeElapsedColumn as Elapsed
 
         # As wide as the longest from the start, or the bars would move as stages begin.
         width = max(map(len, labels.values()))
         self._labels = {stage: label.ljust(width) for stage, label in labels.items()}
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            Elapsed(),
+        counted: tuple[rich.ProgressColumn, ...] = (
+            (rich.DownloadColumn(), rich.TimeRemainingColumn(elapsed_when_finished=True))
+            if in_bytes
+            else (rich.MofNCompleteColumn(), rich.TimeElapsedColumn())
+        )
+        self._progress = rich.Progress(
+            rich.TextColumn("{task.description}"),
+            rich.BarColumn(bar_width=30),
+            *counted,
             console=Console(stderr=True),
         )
         self._tasks: dict[str, Any] = {}
