@@ -6,7 +6,6 @@ one group stands in its place, so that the others go on.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,6 +26,7 @@ from commonweal.reading.columns import (
     says_nothing,
     why_not_counted,
 )
+from commonweal.reading.json_lines import json_lines
 from commonweal.reading.near_forms import OPINIONS
 from commonweal.reading.tables import SUFFIXES, read_table
 from commonweal.types import Round
@@ -131,7 +131,7 @@ def _folder(folder: Path, say: Callable[[str], None]) -> Iterator[Given]:
         name = file.stem if stems.count(file.stem) == 1 else file.name
         if file.suffix.lower() == ".jsonl" and _holds_groups(file):
             yield from (
-                replace(each, name=f"{name}/{each.name}") for each in _grouped(_lines(file))
+                replace(each, name=f"{name}/{each.name}") for each in _grouped(json_lines(file))
             )
         else:
             yield Given(name, str(file), _or_why(partial(read_group, file)))
@@ -140,7 +140,7 @@ def _folder(folder: Path, say: Callable[[str], None]) -> Iterator[Given]:
 def _holds_groups(file: Path) -> bool:
     """Whether each line is a whole group; if not, the file is one group's."""
     try:
-        records = [record for _, record in _lines(file)]
+        records = [record for _, record in json_lines(file)]
     except InputError:  # said when it is read as one group
         return False
     return bool(records) and all(isinstance(each, dict) and _is_whole(each) for each in records)
@@ -231,7 +231,7 @@ def _records(path: Path) -> Iterator[tuple[str, Any]]:
             "it in parts, each with an --out of its own"
         )
     if suffix == ".jsonl":
-        yield from _lines(path)
+        yield from json_lines(path)
     elif suffix in _PARQUET:
         from commonweal.frames import pl
 
@@ -255,19 +255,6 @@ def _records(path: Path) -> Iterator[tuple[str, Any]]:
             yield rows.place(each), dict(zip(rows.header, each.cells, strict=False))
     else:
         raise InputError(f"{path}: got a file that ends in {suffix!r}; expected {EXPECTED}")
-
-
-def _lines(path: Path) -> Iterator[tuple[str, Any]]:
-    with path.open("rb") as file:
-        for number, raw in enumerate(file, start=1):
-            place = f"{path}, line {number}"
-            if raw.strip():
-                try:
-                    yield place, json.loads(raw.decode("utf-8-sig" if number == 1 else "utf-8"))
-                except UnicodeDecodeError:
-                    raise InputError(f"{place}: not UTF-8; save the file as UTF-8") from None
-                except (ValueError, RecursionError) as error:
-                    raise InputError(f"{place}: not valid JSON: {error}") from None
 
 
 def _field(record: Mapping[str, Any], names: Iterable[str]) -> tuple[str, Any] | None:

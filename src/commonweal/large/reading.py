@@ -6,7 +6,6 @@ exports) bring people's votes along.
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from commonweal.large.store import OpinionStore
 from commonweal.large.votes import Votes
 from commonweal.reading.columns import OPINION, PARTICIPANT, QUESTION, column_named, why_not_counted
 from commonweal.reading.group_table import stream_group_table
+from commonweal.reading.json_lines import json_lines
 from commonweal.reading.tables import TEXT_SUFFIXES
 from commonweal.types import Opinion, Question
 
@@ -161,31 +161,21 @@ def _stored(
 
 def _lines(path: Path, asked: list[str]) -> Iterator[tuple[str, str, str]]:
     """The opinions in a file with one JSON object a line."""
-    with path.open("rb") as file:
-        for number, raw in enumerate(file, start=1):
-            place = f"{path}, line {number}"
-            if not raw.strip():
-                continue
-            try:
-                fields = json.loads(raw.decode("utf-8-sig" if number == 1 else "utf-8"))
-            except UnicodeDecodeError:
-                raise InputError(f"{place}: not UTF-8; save the file as UTF-8") from None
-            except (ValueError, RecursionError) as error:
-                raise InputError(f"{place}: not valid JSON: {error}") from None
-            if isinstance(fields, str):
-                fields = {"text": fields}
-            if not isinstance(fields, dict):
-                raise InputError(
-                    f"{place}: got {type(fields).__name__}, expected an object with a text and, if "
-                    "wanted, an id"
-                )
-            names = [str(name) for name in fields]
-            at = column_named(names, OPINION)
-            if at is None:
-                raise InputError(
-                    f"{place}: no field is called text or opinion; got {', '.join(names[:8])}"
-                )
-            yield from _counted(fields, names, at, place, asked)
+    for place, fields in json_lines(path):
+        if isinstance(fields, str):
+            fields = {"text": fields}
+        if not isinstance(fields, dict):
+            raise InputError(
+                f"{place}: got {type(fields).__name__}, expected an object with a text and, if "
+                "wanted, an id"
+            )
+        names = [str(name) for name in fields]
+        at = column_named(names, OPINION)
+        if at is None:
+            raise InputError(
+                f"{place}: no field is called text or opinion; got {', '.join(names[:8])}"
+            )
+        yield from _counted(fields, names, at, place, asked)
 
 
 def _parquet(

@@ -38,18 +38,15 @@ def data_of(tx: Transaction, person: ParticipantRow) -> dict[str, Any]:
     """
     db = tx.db
     recruiter = db.get(RecruiterIdsRow, person.id)
-    opinions = db.execute(
-        select(RoundRow.question, OpinionRow.text, OpinionRow.submitted_at)
-        .join(RoundRow, OpinionRow.round_id == RoundRow.id)
-        .where(OpinionRow.participant_id == person.id)
-        .order_by(OpinionRow.id)
-    ).all()
-    critiques = db.execute(
-        select(RoundRow.question, CritiqueRow.text, CritiqueRow.submitted_at)
-        .join(RoundRow, CritiqueRow.round_id == RoundRow.id)
-        .where(CritiqueRow.participant_id == person.id)
-        .order_by(CritiqueRow.id)
-    ).all()
+    opinions, critiques = (
+        db.execute(
+            select(RoundRow.question, kind.text, kind.submitted_at)
+            .join(RoundRow, kind.round_id == RoundRow.id)
+            .where(kind.participant_id == person.id)
+            .order_by(kind.id)
+        ).all()
+        for kind in (OpinionRow, CritiqueRow)
+    )
     drafts = db.execute(
         select(RoundRow.question, DraftRow.text)
         .join(RoundRow, DraftRow.round_id == RoundRow.id)

@@ -244,18 +244,15 @@ def _as_they_come(tx: Transaction, group: GroupRow) -> list[dict[str, Any]]:
     )
     shown = []
     for row in rounds.all():
-        opinions = tx.db.execute(
-            select(ParticipantRow.seat, OpinionRow)
-            .join(ParticipantRow, OpinionRow.participant_id == ParticipantRow.id)
-            .where(OpinionRow.round_id == row.id)
-            .order_by(OpinionRow.id)
-        ).all()
-        critiques = tx.db.execute(
-            select(ParticipantRow.seat, CritiqueRow)
-            .join(ParticipantRow, CritiqueRow.participant_id == ParticipantRow.id)
-            .where(CritiqueRow.round_id == row.id)
-            .order_by(CritiqueRow.id)
-        ).all()
+        opinions, critiques = (
+            tx.db.execute(
+                select(ParticipantRow.seat, kind)
+                .join(ParticipantRow, kind.participant_id == ParticipantRow.id)
+                .where(kind.round_id == row.id)
+                .order_by(kind.id)
+            ).all()
+            for kind in (OpinionRow, CritiqueRow)
+        )
         n_written = tx.db.scalar(
             select(func.count(StatementRow.id)).where(StatementRow.round_id == row.id)
         )
