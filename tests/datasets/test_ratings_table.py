@@ -277,6 +277,19 @@ def test_a_file_is_what_it_holds_and_messages_are_short(tmp_path):
     assert max(map(len, str(caught.value).splitlines())) < 300
 
 
+def test_of_many_problems_forty_are_listed(tmp_path):
+    table = pl.DataFrame(template_rows()).with_columns(pl.all().cast(pl.String))
+    wrong = {field: ["wrong"] * table.height for field in ("agreement", "quality", "pass", "split")}
+    blank = {
+        field: [None] * table.height
+        for field in ("person", "group", "question", "statement", "policy")
+    }
+    with pytest.raises(InputError) as caught:
+        import_ratings(write_changed(tmp_path, table, **wrong, **blank))
+    _, *listed, last = str(caught.value).splitlines()
+    assert (len(listed), last) == (40, "  ...")
+
+
 def test_another_sheet_is_said(tmp_path):
     openpyxl = pytest.importorskip("openpyxl")
     book = openpyxl.Workbook()

@@ -28,8 +28,10 @@ _EXPECTED = (
     "agreement (`commonweal data template` writes an example)"
 )
 _MISSING = ("", "nan", "na", "n/a", "#n/a", "<na>", "null", "none", "-", ".")
-_MOST_SHOWN = 40
-_MOST_SHOWN = 80
+_MOST_LISTED = 40
+"""Problems of one table."""
+_MOST_CHARACTERS = 80
+"""Of a cell in a message."""
 _ROW = "_row"
 _NUMBERS = ("agreement", "quality", "pass", "position")
 _LARGEST = 1e15
@@ -298,7 +300,7 @@ def _shown(value: object) -> str:
     if value is None:
         return "blank"
     text = repr(value)
-    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 1]}…"
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[: _MOST_CHARACTERS - 1]}…"
 
 
 def _form(name: str) -> str:
@@ -374,9 +376,9 @@ def _included(table: pl.DataFrame) -> pl.DataFrame:
 def _listed(path: Path, problems: list[str]) -> str:
     n = sum(not problem.startswith("...") for problem in problems)
     head = f"{path}: {n} problem{'s' if n != 1 else ''}; nothing was imported"
-    more = problems[_MOST_SHOWN:]
+    more = problems[_MOST_LISTED:]
     return "\n".join(
-        (head, *(f"  {one}" for one in problems[:_MOST_SHOWN]), *(["  ..."] if more else []))
+        (head, *(f"  {one}" for one in problems[:_MOST_LISTED]), *(["  ..."] if more else []))
     )
 
 
