@@ -59,47 +59,29 @@ if TYPE_CHECKING:
 # Where each public name lives. They are imported when first used (PEP 562), so that
 # `import commonweal` costs next to nothing.
 _HOMES = {
-    "Agreement": "result",
-    "Calibration": "types",
-    "Candidate": "types",
-    "CommonwealError": "errors",
-    "Completion": "types",
-    "EngineError": "errors",
-    "Generation": "types",
-    "GenerationError": "errors",
-    "GivesRanges": "types",
-    "InputError": "errors",
-    "JudgesQuality": "types",
-    "LanguageModel": "types",
-    "Message": "types",
-    "MissingExtraError": "errors",
-    "Opinion": "types",
-    "PluginError": "errors",
-    "Policy": "types",
-    "Question": "types",
-    "Rating": "types",
-    "RewardInput": "types",
-    "RewardModel": "types",
-    "Round": "types",
-    "Sampling": "types",
-    "StoppedError": "errors",
-    "TimeLimitError": "errors",
-    "TrainingError": "errors",
-    "UnsupportedByEngineError": "errors",
-    "WeightsError": "errors",
-    "WelfareDomainError": "errors",
-    "WelfareRule": "welfare",
-    "WritesFromSamples": "types",
-    "find_agreement": "agreement",
-    "find_agreement_async": "batch",
-    "find_agreements": "batch",
-    "isoelastic": "welfare",
-    "load_language_model": "models",
-    "load_policy": "policies",
-    "load_reward_model": "rewards",
-    "rank": "welfare",
-    "read_group": "groups",
-    "write_report": "report",
+    name: home
+    for home, names in {
+        "agreement": "find_agreement",
+        "batch": "find_agreement_async find_agreements",
+        "errors": (
+            "CommonwealError EngineError GenerationError InputError MissingExtraError "
+            "PluginError StoppedError TimeLimitError TrainingError UnsupportedByEngineError "
+            "WeightsError WelfareDomainError"
+        ),
+        "groups": "read_group",
+        "models": "load_language_model",
+        "policies": "load_policy",
+        "report": "write_report",
+        "result": "Agreement",
+        "rewards": "load_reward_model",
+        "types": (
+            "Calibration Candidate Completion Generation GivesRanges JudgesQuality LanguageModel "
+            "Message Opinion Policy Question Rating RewardInput RewardModel Round Sampling "
+            "WritesFromSamples"
+        ),
+        "welfare": "WelfareRule isoelastic rank",
+    }.items()
+    for name in names.split()
 }
 
 __all__ = [

@@ -35,12 +35,7 @@ from commonweal.selection import (
     included,
     select,
 )
-from commonweal.selection.own import (
-    check_members,
-    check_policy,
-    try_reward_model,
-    try_rule,
-)
+from commonweal.selection.own import check_members, check_policy, try_reward_model, try_rule
 from commonweal.types import (
     LanguageModel,
     Opinion,

@@ -13,14 +13,7 @@ import typer
 
 from commonweal.cli.options import Model
 from commonweal.cli.study_asking import in_address, needs_extra, ready_writer, scheme_of
-from commonweal.cli.study_options import (
-    BaseUrl,
-    Host,
-    Port,
-    TlsCertificate,
-    TlsKey,
-    TrustedProxy,
-)
+from commonweal.cli.study_options import BaseUrl, Host, Port, TlsCertificate, TlsKey, TrustedProxy
 from commonweal.models import DEFAULT_MODEL, check_language_model
 
 if TYPE_CHECKING:

@@ -10,12 +10,7 @@ import numpy as np
 
 from commonweal.errors import InputError
 from commonweal.explaining import explain
-from commonweal.large.groups import (
-    Embed,
-    OpinionGroups,
-    groups_from_opinions,
-    groups_from_votes,
-)
+from commonweal.large.groups import Embed, OpinionGroups, groups_from_opinions, groups_from_votes
 from commonweal.large.judging import LOWEST_SHARE, Panel, for_samples, judge
 from commonweal.large.options import ManyOptions
 from commonweal.large.sampling import stratified

@@ -20,20 +20,10 @@ from commonweal.models.openai_answer import Reply, broke_off, reply_in
 from commonweal.models.openai_budget import LEAST, TRIAL, TRIAL_TOKENS, ReasoningBudget
 from commonweal.models.openai_connection import KEY_VARIABLES, Connection, RequestSettings
 from commonweal.models.openai_faults import may_be_about_parameters, passing_fault, refusal
-from commonweal.models.openai_options import (
-    ServerOptions,
-    options_from_environment,
-    read_options,
-)
+from commonweal.models.openai_options import ServerOptions, options_from_environment, read_options
 from commonweal.models.openai_parameters import NO_REFUSALS, Parameters
 from commonweal.models.openai_turns import limit
-from commonweal.models.openai_wire import (
-    EXAMPLE,
-    Answer,
-    Failure,
-    checked,
-    cleaned,
-)
+from commonweal.models.openai_wire import EXAMPLE, Answer, Failure, checked, cleaned
 from commonweal.models.private_loop import Report, run_in_private_loop
 from commonweal.models.reasoning import cut_at_stops
 from commonweal.models.truncation import LEAST_CHARACTERS, n_characters, was_cut

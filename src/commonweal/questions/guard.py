@@ -11,12 +11,7 @@ from pathlib import Path
 
 from commonweal.datasets.words import normal_form
 from commonweal.errors import InputError
-from commonweal.questions.records import (
-    IID_TEST,
-    OOD_TEST,
-    QuestionRecord,
-    read_questions,
-)
+from commonweal.questions.records import IID_TEST, OOD_TEST, QuestionRecord, read_questions
 from commonweal.types import Question
 
 TEST_SPLITS = (IID_TEST, OOD_TEST)

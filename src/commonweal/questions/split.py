@@ -17,12 +17,7 @@ import numpy as np
 from commonweal.datasets.words import normal_form
 from commonweal.errors import InputError
 from commonweal.questions.clusters import N_CLUSTERS, Clusters, cluster, topic_names
-from commonweal.questions.records import (
-    IID_TEST,
-    OOD_TEST,
-    TRAIN,
-    QuestionRecord,
-)
+from commonweal.questions.records import IID_TEST, OOD_TEST, TRAIN, QuestionRecord
 from commonweal.questions.similar import NEAR_DUPLICATE, nearest_across
 from commonweal.types import SPLITS, Progress, no_progress
 

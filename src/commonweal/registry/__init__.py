@@ -34,14 +34,7 @@ from commonweal.registry.making import (
     parameters,
     survey,
 )
-from commonweal.registry.table import (
-    PluginWarning,
-    entries,
-    find,
-    find_unusable,
-    names,
-    problems,
-)
+from commonweal.registry.table import PluginWarning, entries, find, find_unusable, names, problems
 
 __all__ = [
     "ALIASES",

@@ -17,14 +17,7 @@ from commonweal.result.stored import SCHEMA, agreement_from_dict, agreement_to_d
 from commonweal.rewards import DEFAULT_REWARD_MODEL, load_reward_model
 from commonweal.rules import Welfare, resolve_rule
 from commonweal.selection import MIN_QUALITY, N_CANDIDATES, check_min_quality, check_seed
-from commonweal.showing import (
-    MAX_ROWS_DRAWN,
-    FrameKind,
-    Plot,
-    frame_of,
-    html_table,
-    plot_ratings,
-)
+from commonweal.showing import MAX_ROWS_DRAWN, FrameKind, Plot, frame_of, html_table, plot_ratings
 from commonweal.types import RATING_MAX, RATING_MIN, no_progress
 
 if TYPE_CHECKING:

@@ -26,12 +26,7 @@ from commonweal.study.arm_config import (
     RuleName,
     rooted,
 )
-from commonweal.study.question_set import (
-    STRICT,
-    QuestionConfig,
-    QuestionSetConfig,
-    check_purpose,
-)
+from commonweal.study.question_set import STRICT, QuestionConfig, QuestionSetConfig, check_purpose
 
 __all__ = ["NO_REWARD", "STORED", "AlphaConfig", "ArmConfig", "StudyConfig", "read_study"]
 

@@ -16,15 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from commonweal.evaluation.metrics import (
-    VALUE,
-    Metric,
-    MetricTable,
-    Subject,
-    Whole,
-    metric,
-    shown,
-)
+from commonweal.evaluation.metrics import VALUE, Metric, MetricTable, Subject, Whole, metric, shown
 from commonweal.evaluation.plotting.canvas import COLOURS, MARKERS, Canvas, short
 from commonweal.evaluation.rounds.rated import SAME, Rated
 from commonweal.evaluation.section import Section

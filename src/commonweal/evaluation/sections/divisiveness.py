@@ -18,15 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from commonweal.evaluation.metrics import (
-    VALUE,
-    Metric,
-    MetricTable,
-    Subject,
-    Term,
-    Whole,
-    metric,
-)
+from commonweal.evaluation.metrics import VALUE, Metric, MetricTable, Subject, Term, Whole, metric
 from commonweal.evaluation.plotting.canvas import Canvas, Point, points
 from commonweal.evaluation.section import Section
 from commonweal.frames import pl

@@ -7,14 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from commonweal.errors import InputError, MissingExtraError
-from commonweal.evaluation.metrics import (
-    VALUE,
-    Metric,
-    MetricTable,
-    Subject,
-    Whole,
-    shown,
-)
+from commonweal.evaluation.metrics import VALUE, Metric, MetricTable, Subject, Whole, shown
 from commonweal.evaluation.plotting.canvas import Canvas, Point, points
 from commonweal.evaluation.section import Section
 from commonweal.evaluation.statistics.convergence import NotConvergedError

@@ -7,14 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from commonweal.evaluation.metrics import (
-    VALUE,
-    Metric,
-    MetricTable,
-    Subject,
-    Whole,
-    metric,
-)
+from commonweal.evaluation.metrics import VALUE, Metric, MetricTable, Subject, Whole, metric
 from commonweal.evaluation.plotting.canvas import Canvas, points
 from commonweal.evaluation.rounds.rated import HUMAN, Rated, sign, won
 from commonweal.evaluation.section import Section

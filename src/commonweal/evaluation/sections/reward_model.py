@@ -11,15 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from commonweal.evaluation.metrics import (
-    VALUE,
-    Metric,
-    MetricTable,
-    Subject,
-    Term,
-    Whole,
-    metric,
-)
+from commonweal.evaluation.metrics import VALUE, Metric, MetricTable, Subject, Term, Whole, metric
 from commonweal.evaluation.plotting.canvas import COLOURS, MARKERS, Canvas, points, short
 from commonweal.evaluation.rounds.predicted import reward_models, statement_index
 from commonweal.evaluation.rounds.rated import Rated, sign

@@ -8,14 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from commonweal.evaluation.metrics import (
-    VALUE,
-    Metric,
-    MetricTable,
-    Subject,
-    Whole,
-    metric,
-)
+from commonweal.evaluation.metrics import VALUE, Metric, MetricTable, Subject, Whole, metric
 from commonweal.evaluation.plotting.canvas import Canvas, Point, points
 from commonweal.evaluation.rounds.predicted import Predicted, welfare
 from commonweal.evaluation.rounds.rated import Rated, over_people

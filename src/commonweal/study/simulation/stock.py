@@ -17,14 +17,7 @@ from commonweal.models.scripted import ScriptedModel
 from commonweal.rewards.calibration import LogisticCalibration
 from commonweal.study.config import NO_REWARD
 from commonweal.study.writing.writer import ArmOutput, Task, written_by
-from commonweal.types import (
-    Candidate,
-    Generation,
-    LanguageModel,
-    Opinion,
-    Question,
-    RewardInput,
-)
+from commonweal.types import Candidate, Generation, LanguageModel, Opinion, Question, RewardInput
 
 if TYPE_CHECKING:
     from commonweal.types import FloatArray

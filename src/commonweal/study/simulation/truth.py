@@ -9,12 +9,7 @@ import numpy as np
 
 from commonweal.datasets.dataset import Dataset
 from commonweal.evaluation.rounds.rated import Rated, rated, sign
-from commonweal.evaluation.sections.win_rates import (
-    WinRate,
-    default_baseline,
-    pairs_of,
-    win_rates,
-)
+from commonweal.evaluation.sections.win_rates import WinRate, default_baseline, pairs_of, win_rates
 from commonweal.evaluation.statistics.shared_questions import drawing
 from commonweal.study.export.truths import TRUTH
 

@@ -13,12 +13,7 @@ import numpy as np
 
 from commonweal.batch.working import Workers
 from commonweal.collection import CollectionPlan
-from commonweal.datasets.dataset import (
-    Dataset,
-    check_output_folder,
-    read_dataset,
-    write_dataset,
-)
+from commonweal.datasets.dataset import Dataset, check_output_folder, read_dataset, write_dataset
 from commonweal.datasets.schema import MANIFEST
 from commonweal.files import write_whole
 from commonweal.models import load_language_model

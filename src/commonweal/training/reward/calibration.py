@@ -8,13 +8,7 @@ from commonweal.datasets.agreements import agreements
 from commonweal.datasets.dataset import Dataset
 from commonweal.frames import pl
 from commonweal.rewards.calibration import LogisticCalibration
-from commonweal.rewards.scoring import (
-    MAX_PEOPLE,
-    SEED,
-    fit_calibration,
-    rated_rounds,
-    rng_of,
-)
+from commonweal.rewards.scoring import MAX_PEOPLE, SEED, fit_calibration, rated_rounds, rng_of
 from commonweal.training.reward.data import RewardSplit
 from commonweal.types import RewardModel
 

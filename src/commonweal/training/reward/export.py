@@ -16,12 +16,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from commonweal.errors import InputError, TrainingError
 from commonweal.files import replaced_folder, sha256_of
 from commonweal.rewards.calibration import LogisticCalibration
-from commonweal.rewards.exported import (
-    FILES,
-    Description,
-    ExportedRewardModel,
-    check_export_folder,
-)
+from commonweal.rewards.exported import FILES, Description, ExportedRewardModel, check_export_folder
 from commonweal.rewards.pair_text import PairText
 from commonweal.rewards.scoring import MAX_PEOPLE, SEED, fit_calibration, rated_rounds, rng_of
 from commonweal.types import RewardInput

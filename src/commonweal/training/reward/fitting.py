@@ -9,11 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import (
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    EarlyStoppingCallback,
-)
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, EarlyStoppingCallback
 from trl import RewardConfig as TrlRewardConfig
 
 from commonweal.errors import InputError
