@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 from commonweal.outcomes import (
     MAX_DISAGREEING,
@@ -23,9 +23,6 @@ from commonweal.population import Population
 from commonweal.selection import Ranked, Selection
 from commonweal.types import RATING_NEUTRAL, Candidate, Critique
 from commonweal.welfare import FloatArray, Ranking, WelfareRule
-
-if TYPE_CHECKING:
-    from typing import Self
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
