@@ -26,36 +26,38 @@ def card_text(model: FirstRewardModel) -> CardText:
     return CardText(
         written_by="recipes/first_reward/train.py",
         what_it_is=(
-            "It guesses from what one person wrote how far that person would agree with a "
-            "statement. Two texts become two vectors (all-MiniLM-L6-v2, fine-tuned with a LoRA "
-            "adapter); a small head compares them and adds how welcome the statement would be to "
-            "anybody. It runs without torch. It is a first model, there so that everything around "
-            "it can work. A trained one takes its place behind the same protocol."
+            "From what one person wrote, it guesses how far that person would agree with a "
+            "statement. An encoder (all-MiniLM-L6-v2, fine-tuned with a LoRA adapter) turns the "
+            "two texts into two vectors. A small head compares them and adds how welcome the "
+            "statement would be to anybody. It runs without torch. It is a first model, made so "
+            "that everything around it can work. A trained one takes its place behind the same "
+            "protocol."
         ),
         knowing=(
             "The debate questions' opinions and statements are **made by rule** from affirming and "
             "negating sentences. Topics and frames were held out, but the reasons that fill the "
             "frames were not. The figure says that the model tells *for* from *against* in such "
             "sentences, not that it understands people.",
-            "The hand-written pairs were written for this project by those who made the model, and "
-            "are few.",
+            "The hand-written pairs are few, and were written for this project by those who made "
+            "the model.",
             "A statement in Polis is a comment by another participant, shorter and blunter than a "
             "policy's candidate. How good the model is on real candidates has not been measured.",
         ),
         how_made=(
-            f"Fitted on the Polis conversations {', '.join(measure.TRAIN)} (a person's opinion is "
-            "the comments that they wrote and voted for themselves; the targets are their votes on "
-            "other people's comments) and on the `train` split of the debate questions, as "
-            "opposite opinions and statements in frames written for this project.",
-            "Objective: cross-entropy of within-person comparisons (paper 3.3) plus of crossed "
-            "ones.",
+            f"Fitted on the Polis conversations {', '.join(measure.TRAIN)} and on the `train` "
+            "split of the debate questions. In Polis, a person's opinion is the comments that they "
+            "wrote and voted for themselves, and the targets are their votes on other people's "
+            "comments. The debate questions became opposite opinions and statements, in frames "
+            "written for this project.",
+            "Objective: cross-entropy of within-person comparisons (paper 3.3) plus that of "
+            "crossed ones.",
             "Choices (whether the question is read, learning rates, weights, number of steps) were "
             f"made on {', '.join(measure.TUNE)}, the debate questions' `iid_test` split and "
             "`tuning_pairs.toml`. The test data above were not looked at for any choice: "
             f"{', '.join(measure.TEST)}, `ood_test`, `natural_pairs.toml`. (The frozen cosine had "
             "been computed on all nine conversations before they were divided.)",
-            f"Seed {settings['seed']}; settings `{json.dumps(settings)}`. Run it again on another "
-            "machine and the figures move in the last digits (bfloat16 sums).",
+            f"Seed {settings['seed']}; settings `{json.dumps(settings)}`. On another machine, a "
+            "new run gives figures that differ in the last digits (bfloat16 sums).",
             "Baselines: the same score for everybody; ridge regression of a statement's mean vote "
             "on its frozen vector (no opinion); the cosine of opinion and statement in the frozen "
             "encoder. The last two are calibrated on the conversations that the model was fitted "
@@ -67,7 +69,7 @@ def card_text(model: FirstRewardModel) -> CardText:
             "to.",
             'Read the question: an opinion that makes sense only with it ("Only on Sundays") says '
             "little.",
-            "Read other languages than English: all that it was fitted to is English.",
+            "Read languages other than English: it was fitted to English only.",
         ),
         licences=(
             "Polis conversations: The Computational Democracy Project, `compdemocracy/openData`. "

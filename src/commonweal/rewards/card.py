@@ -153,13 +153,13 @@ def verdict(measured: Sequence[Measurement]) -> str:
         else "A prediction about one person is a hint, and no more."
     )
     return (
-        f"**How far to trust it.** It has {mean}crossed accuracy "
-        f"{with_interval(widest.own.crossed)} on {widest.data}: told which of two people agrees "
-        f"with which of two statements, it is right in {100 * value:.0f} of 100 cases, and a guess "
-        f"in 50. In {above} of {len(single)} held-out data sets of real people the whole 95% "
-        f"interval lies above 0.5, in {below} below it, "
-        f"{_rest(len(single) - above - below - without, without)}. Of two statements, one that a "
-        f"person agreed with and one that they disagreed with, it puts the right one first in "
+        f"**How far to trust it.** Its {mean}crossed accuracy is "
+        f'{with_interval(widest.own.crossed)}, on "{widest.data}". Asked which of two people '
+        f"agrees with which of two statements, it is right in {100 * value:.0f} of 100 cases; a "
+        f"guess is right in 50. In {above} of {len(single)} held-out data sets of real people the "
+        f"whole 95% interval lies above 0.5, in {below} it lies below, "
+        f"{_rest(len(single) - above - below - without, without)}. Given a statement that a person "
+        f"agreed with and one that they disagreed with, it puts the right one first in "
         f"{100 * within:.0f} of 100 cases, and in {100 * blind:.0f} without that person's opinion. "
         f"**{advice}**"
     )

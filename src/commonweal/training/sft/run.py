@@ -114,7 +114,7 @@ def _card(config: SftConfig, trained: TrainedPolicy) -> str:
     kind = (
         f"a LoRA adapter of rank {config.model.lora_rank} (PEFT){on}"
         if config.model.lora_rank
-        else "every weight was trained"
+        else "every weight"
     )
     fields = "\n".join(
         f"- {part}.{name}: {value}"
@@ -133,23 +133,23 @@ tags: [deliberation, consensus, commonweal]
 Written by `commonweal train sft`.
 
 A policy: `{config.model.base}`, fine-tuned to write a statement that a group could stand
-behind from the group's question and opinions: {kind}
-(Bakker et al. 2022, 3.4 step 2). The loss was taken on the statements alone.
+behind, from the group's question and opinions (Bakker et al. 2022, 3.4 step 2). What was trained:
+{kind}. The loss was taken on the statements alone.
 
 ## Learned from
 
 {sources}
 
-Statements that were rated needed a mean quality of {config.data.min_quality:g} of 7; agreement was
-not used. Counts:
+Of rated statements, only those of a mean quality of at least {config.data.min_quality:g} of 7 were
+used. Agreement was not used. Counts:
 
 {counts}
 
 ## How
 
-Seed {training.seed}; prompt template `{config.model.template}` (hash `{trained.template.hash}`),
-without which it refuses to be used. Step {trained.best_step} had the lowest loss on the
-statements kept back (whole questions or topics):
+Seed {training.seed}; prompt template `{config.model.template}` (hash `{trained.template.hash}`).
+The policy refuses to be used without this template. Step {trained.best_step} had the lowest loss on
+the statements kept back (whole questions or topics):
 
 | step | loss on the statements kept back |
 |---:|---:|
@@ -162,8 +162,8 @@ Settings:
 ## How far to trust it
 
 A lower loss is no proof that people like its statements better: only people who rate them can say.
-It may leave out a person, misstate a view, or add what nobody said. `commonweal evaluate` on rated
-rounds measures it beside other policies.
+The policy may leave out a person, misstate a view, or add what nobody said. `commonweal evaluate`
+measures it beside other policies, on rated rounds.
 
 ## Licence
 
