@@ -18,7 +18,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, sync_playwright
 
 DOCS = Path(__file__).parent
-sys.path.insert(0, str(DOCS.parent / "tests" / "study"))
+sys.path[:0] = [str(DOCS.parent / "tests"), str(DOCS.parent / "tests" / "study")]
 
 from serving import free_port  # noqa: E402
 from test_room_browsers import on_port  # noqa: E402

@@ -237,7 +237,7 @@ def test_a_deletion_is_finished_between_readers_that_overlap(tmp_path):
     first = reader()
     browsers[0].get("/here/data")
     browsers[0].send("/here/delete", sure="yes")
-    assert "a trace of the text stays" in browsers[0].html
+    assert "a trace of your text stays" in browsers[0].html
     for _ in range(5):
         second = reader()
         first.close()

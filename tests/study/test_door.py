@@ -122,7 +122,7 @@ def test_one_phone_does_not_take_a_session_over(room, record_property):
     honest = [room.join(f"192.0.2.{n}") for n in range(10, 20)]
     assert {each.status for each in honest} == {200}
     room.facilitator.get("/facilitator")
-    assert f"{BURST} joined from one address" in room.facilitator.html
+    assert f"{BURST} people joined from one address" in room.facilitator.html
     room.facilitator.get("/facilitator/people")
     assert f"{BURST} people from one address (A)" in room.facilitator.html
     room.press("shut")
@@ -298,14 +298,14 @@ def test_only_who_is_present_begins_and_a_sleeping_phone_comes_back(room):
     assert room.in_group() == [1, 2, 3, 4]
     # Whoever comes only now is told so.
     late = room.join("192.0.2.30")
-    assert "others have begun" in late.html
+    assert "others have already begun" in late.html
     assert "/here/opinion" not in late.forms
     for phone in phones[:4]:
         phone.get("/here")
         phone.send("/here/opinion", text=OPINION)
     room.app.worker.run_once()
     phones[4].get("/here")  # too late: the others rate
-    assert "others have begun" in phones[4].html
+    assert "others have already begun" in phones[4].html
     with room.store.read() as db:
         assert db.scalars(select(GroupRow)).one().stage == "rating"
 

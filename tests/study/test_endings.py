@@ -175,7 +175,7 @@ def test_a_deletion_while_somebody_reads_is_finished_later(tmp_path):
         reader.execute("SELECT count(*) FROM opinions").fetchone()
         browsers[0].get("/here/data")
         browsers[0].send("/here/delete", sure="yes")
-        assert "a trace of the text stays" in browsers[0].html
+        assert "a trace of your text stays" in browsers[0].html
         assert served.place.store.has_traces
         assert b"Zebulon" in (tmp_path / "study.db-wal").read_bytes()
         served.app.sweep()

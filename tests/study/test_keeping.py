@@ -90,7 +90,7 @@ def test_the_result_stays_on_the_phones_and_under_a_link_for_a_set_time(room):
     clock.move_to(clock.now() + 2)
     over = stranger.get(path)
     assert over.status_code == 410
-    assert "This link is over" in over.text
+    assert "This link has expired" in over.text
     assert stranger.get(f"{path}/result.txt").status_code == 410
 
 

@@ -51,7 +51,7 @@ def test_a_whole_session(session):
     facilitator.get("/facilitator")
     facilitator.send("/facilitator/start")
     late = joined(app, 1)[0]
-    assert "nobody can join a group that is under way" in late.html
+    assert "nobody can join them now" in late.html
     for n, each in enumerate(people[:2]):
         each.get("/here")
         each.send("/here/opinion", text=f"{OPINION} Person {n}.")
@@ -227,7 +227,7 @@ def test_a_round_that_was_paused_while_everybody_finished_is_closed_stage_by_sta
     facilitator.send("/facilitator/pause")
     write(people)
     people[0].get("/here")
-    assert "It goes on after the pause" in people[0].html
+    assert "The next step begins after the pause" in people[0].html
     assert "in a moment" not in people[0].html
     facilitator.get("/facilitator")
     assert "The clock is paused. People can go on" in facilitator.html
@@ -347,7 +347,7 @@ def test_a_statement_is_the_groups_only_where_people_agree(session, agreements, 
     assert says in people[0].html
     assert ("this came closest" in people[0].html) == (says != "Agree: 3 of 5.")
     is_one = len(agreements) == 1  # what a single person gave is nobody else's business
-    assert people[0].html.count("What they gave is not shown") == is_one
+    assert people[0].html.count("That rating is not shown") == is_one
     assert is_one <= ("who rated it agree" not in people[0].html)
 
 

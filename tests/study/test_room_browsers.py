@@ -107,10 +107,10 @@ def test_the_line_breaks_while_people_write(chromium, tmp_path):
         people[1].press("form[action='/here/opinion'] button")
         for each in people:
             each.rate(3)
-        room.wait_for_selector("text=The result is there", timeout=20_000)
+        room.wait_for_selector("text=The result is ready", timeout=20_000)
         check(room)
         press_in_room(room, "End the session")
-        room.wait_for_selector("text=Everybody can keep the result", timeout=20_000)
+        room.wait_for_selector("text=Everybody can save the result", timeout=20_000)
         check(room)
         for each in people:
             each.wait_for("Thank you")
@@ -143,7 +143,7 @@ def test_the_facilitator_reads_before_the_group_sees(chromium, tmp_path):
             each.wait_for("What do you think?")
             each.page.fill("textarea", OPINION)
             each.press("form[action='/here/opinion'] button")
-        room.wait_for_selector("text=Texts that wait for you: 3", timeout=20_000)
+        room.wait_for_selector("text=Texts that are waiting for you: 3", timeout=20_000)
         check(room)
         # A second screen with the same link: the texts stand there, and not on the projector.
         own = chromium.new_context(viewport=PHONE).new_page()

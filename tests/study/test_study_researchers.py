@@ -149,13 +149,13 @@ def test_failed_writing_raises_an_alarm(served):
     owner = logged_in(served)
     owner.get("/researcher")
     assert re.search(r"Alarm: writing failed: \w+: the model is not there", owner.html)
-    assert "Writing failed, wholly or for some arms, in 1 round." in owner.html
+    assert "Writing failed in 1 round, for all arms or for some." in owner.html
     for each in people:
         each.get("/here")
         each.send("/here/continue")
     owner.get("/researcher")
     assert "Alarm:" not in owner.html
-    assert "Writing failed, wholly or for some arms, in 1 round." in owner.html
+    assert "Writing failed in 1 round, for all arms or for some." in owner.html
 
 
 def test_a_group_that_nobody_writes_for_raises_an_alarm(served):

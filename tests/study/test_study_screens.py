@@ -195,7 +195,7 @@ def test_going_back_and_a_second_tab_do_no_harm(chromium, app):
         third.page.goto(f"{address}/here")
         to_opinion(first)
         to_opinion(third)
-        stale = "That answer was not needed any more"
+        stale = "That answer was no longer needed"
         assert stale in third.page.text_content("main")
         second.wait_for_selector("h1:has-text('What do you think?')")
         second.goto(third.page.url)

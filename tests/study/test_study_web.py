@@ -106,7 +106,7 @@ def test_a_form_sent_twice_counts_once_and_says_so(served):
     form = dict(browsers[0].forms["/here/rate"].fields, agreement="5")
     browsers[0].post("/here/rate", form)
     browsers[0].post("/here/rate", dict(form, agreement="1"))
-    assert "That answer was not needed any more" in browsers[0].html
+    assert "That answer was no longer needed" in browsers[0].html
     assert served.count(RatingRow) == 1
 
 
@@ -250,7 +250,7 @@ def test_who_leaves_after_a_round_is_not_told_that_there_were_too_few(tmp_path):
         each.get("/here")
         each.send("/here/continue")
     browsers[0].get("/here/leave")
-    assert "completion code for a part" in browsers[0].html
+    assert "completion code for partial participation" in browsers[0].html
     browsers[0].send("/here/leave")
     assert browsers[0].headings[0] == "You have left the study"
     assert "BUSES-PARTIAL" in browsers[0].html
