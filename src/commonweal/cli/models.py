@@ -11,6 +11,7 @@ from commonweal.cli.progress import StageBars
 from commonweal.errors import InputError, WeightsError
 from commonweal.extras import require
 from commonweal.models import store
+from commonweal.models.packaged import megabytes
 
 app = typer.Typer(
     name="models",
@@ -31,7 +32,7 @@ def list_() -> None:
     typer.echo(f"Weights are kept in {store.cache_folder()}")
     for weights in store.WEIGHTS.values():
         state = "pulled" if store.is_pulled(weights.name) else "not pulled"
-        typer.echo(f"  {weights.name}  [{state}]  {_size(weights.n_bytes)}, {weights.licence}")
+        typer.echo(f"  {weights.name}  [{state}]  {megabytes(weights.n_bytes)}, {weights.licence}")
         typer.echo(f"      {weights.what}")
         typer.echo(f"      for {weights.used_for}")
 
@@ -74,7 +75,7 @@ def pull(
     missing = [name for name in chosen if force or not store.is_pulled(name)]
     to_fetch = [store.known(name).n_bytes for name in missing if name not in files]
     if to_fetch:
-        typer.echo(f"To fetch: {_size(sum(to_fetch))}, once, into {store.cache_folder()}")
+        typer.echo(f"To fetch: {megabytes(sum(to_fetch))}, once, into {store.cache_folder()}")
     for name in chosen:
         if name not in missing:
             typer.echo(f"{name} is there already")
@@ -129,8 +130,4 @@ def remove(names: Annotated[list[str], typer.Argument(help="Which weights.")]) -
         store.known(name)
     for name in names:
         n_bytes = forget(name) + store.remove(name)
-        typer.echo(f"{name}: " + (f"{_size(n_bytes)} freed" if n_bytes else "was not there"))
-
-
-def _size(n_bytes: int) -> str:
-    return f"{n_bytes / 1e6:,.0f} MB"
+        typer.echo(f"{name}: " + (f"{megabytes(n_bytes)} freed" if n_bytes else "was not there"))

@@ -23,6 +23,7 @@ from commonweal.files import sha256_of
 from commonweal.models import store
 from commonweal.models.adapted import add_branches
 from commonweal.models.gguf_lora import CONFIG, TENSORS, LoraPair, check_files, read_adapter
+from commonweal.models.packaged import megabytes
 
 MODEL = "openvino_model.xml"
 TOKENIZER = "openvino_tokenizer.xml"
@@ -190,7 +191,7 @@ def _check_free_disk(gguf: Path) -> None:
     n_free, n_needed = shutil.disk_usage(converted_folder()).free, 1.3 * gguf.stat().st_size
     if n_free < n_needed:
         raise WeightsError(
-            f"{n_free / 1e6:,.0f} MB free on the disk of {converted_folder()}, and converting "
-            f"{gguf.name} for OpenVINO needs about {n_needed / 1e6:,.0f} MB; free some, or set "
+            f"{megabytes(n_free)} free on the disk of {converted_folder()}, and converting "
+            f"{gguf.name} for OpenVINO needs about {megabytes(n_needed)}; free some, or set "
             "COMMONWEAL_CACHE to a folder on another disk"
         )

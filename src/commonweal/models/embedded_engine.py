@@ -22,6 +22,7 @@ from commonweal.extras import require
 from commonweal.files import sha256_of
 from commonweal.models import store
 from commonweal.models.converted import adapted, adapted_hash, converted
+from commonweal.models.encoder import encodable
 from commonweal.models.gguf_files import Header, read_header
 from commonweal.models.machine import memory_bytes
 from commonweal.models.packaged import DEFAULT_LANGUAGE_MODEL, SMALL_LANGUAGE_MODEL
@@ -294,7 +295,7 @@ class EmbeddedModel:
         """``text`` with the template's own marks broken, so that no opinion ends a turn."""
         for mark in self._marks:
             text = text.replace(mark, f"{mark[0]} {mark[1:]}")
-        return _encodable(text)
+        return encodable(text)
 
     @cached_property
     def _marks(self) -> list[str]:
@@ -306,7 +307,7 @@ class EmbeddedModel:
         return sorted(marks, key=len, reverse=True)
 
     def _token_ids(self, text: str) -> list[int]:
-        ids = self._tokenizer.encode(_encodable(text), add_special_tokens=False).input_ids.data
+        ids = self._tokenizer.encode(encodable(text), add_special_tokens=False).input_ids.data
         return [int(i) for i in ids.reshape(-1)]
 
     def _check_context(self, index: int, n_prompt: int, n_answer: int) -> None:
@@ -492,8 +493,3 @@ def _load_tokenizer(folder: Path) -> Any:
         return genai.Tokenizer(str(folder))
     except RuntimeError as error:
         raise cannot_load(folder, error) from error
-
-
-def _encodable(text: str) -> str:
-    """``text`` with lone surrogates (which no UTF-8 tokenizer takes) as replacement characters."""
-    return text.encode("utf-8", errors="replace").decode("utf-8")

@@ -93,7 +93,7 @@ class SentenceEncoder:
             return np.zeros((0, self.n_dimensions), dtype=np.float32)
         position = {text: row for row, text in enumerate(dict.fromkeys(texts))}
         encodings = self._tokenizer.encode_batch(
-            [_encodable(text) for text in position], add_special_tokens=False
+            [encodable(text) for text in position], add_special_tokens=False
         )
         windows: list[list[int]] = []
         owners: list[int] = []
@@ -138,7 +138,7 @@ class SentenceEncoder:
         return ids, mask
 
 
-def _encodable(text: str) -> str:
+def encodable(text: str) -> str:
     """The text with lone surrogates (which no UTF-8 tokeniser takes) as replacement characters."""
     return text.encode("utf-8", errors="replace").decode("utf-8")
 

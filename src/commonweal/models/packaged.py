@@ -283,6 +283,12 @@ WEIGHTS: dict[str, Weights] = {
     )
 }
 
+
+def megabytes(n_bytes: float) -> str:
+    """A size for reading: "1,117 MB"."""
+    return f"{n_bytes / 1e6:,.0f} MB"
+
+
 DEFAULT_LANGUAGE_MODEL = "qwen2.5-coder-1.5b-instruct"
 SMALL_LANGUAGE_MODEL = "smollm2-135m-instruct"
 

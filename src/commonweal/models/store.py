@@ -28,6 +28,7 @@ from commonweal.models.packaged import WEIGHTS as WEIGHTS
 from commonweal.models.packaged import File as File
 from commonweal.models.packaged import Weights as Weights
 from commonweal.models.packaged import Wheel as Wheel
+from commonweal.models.packaged import megabytes
 from commonweal.types import Progress, no_progress
 
 MANIFEST = "manifest.json"
@@ -331,7 +332,7 @@ def _disk_errors_explained(weights: Weights) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise WeightsError(
                 f"the disk of {cache_folder()} is full: pulling {weights.name} needs "
-                f"{_megabytes(weights.n_bytes_needed)} while it works; free some, or set "
+                f"{megabytes(weights.n_bytes_needed)} while it works; free some, or set "
                 "COMMONWEAL_CACHE to a folder on another disk"
             ) from error
         raise WeightsError(
@@ -344,8 +345,8 @@ def _check_free_disk(weights: Weights, staging: Path) -> None:
     n_free = shutil.disk_usage(staging).free
     if n_free < weights.n_bytes_needed:
         raise WeightsError(
-            f"{_megabytes(n_free)} free on the disk of {cache_folder()}, but pulling "
-            f"{weights.name} needs {_megabytes(weights.n_bytes_needed)} while it works; free "
+            f"{megabytes(n_free)} free on the disk of {cache_folder()}, but pulling "
+            f"{weights.name} needs {megabytes(weights.n_bytes_needed)} while it works; free "
             "some, or set COMMONWEAL_CACHE to a folder on another disk"
         )
 
@@ -380,7 +381,3 @@ def _move_into_place(ready: Path, folder: Path, staging: Path) -> None:
             if old.exists() and not folder.exists():
                 old.rename(folder)
             raise
-
-
-def _megabytes(n_bytes: int) -> str:
-    return f"{n_bytes / 1e6:,.0f} MB"
