@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from commonweal.datasets.arms import HUMAN
 from commonweal.datasets.dataset import Dataset, completed
 from commonweal.datasets.schema import LIKERT_7, TABLES
 from commonweal.datasets.validation import check
 from commonweal.datasets.words import normal_form
 from commonweal.frames import pl
 
-HUMAN = "human"
 _CELL = ["round_id", "participant_id", "candidate_id"]
 _MOST_NAMED = 5
 _ENOUGH_RATINGS = 20

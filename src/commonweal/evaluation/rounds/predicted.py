@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from commonweal.evaluation.rounds.rated import HUMAN, Rated
+from commonweal.datasets.arms import HUMAN
+from commonweal.evaluation.rounds.rated import Rated
 from commonweal.frames import pl
 from commonweal.welfare import isoelastic
 

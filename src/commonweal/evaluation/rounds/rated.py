@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from commonweal.datasets.arms import HUMAN
 from commonweal.datasets.dataset import About, Dataset
 from commonweal.errors import InputError
 from commonweal.frames import pl
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 
     BoolArray = NDArray[np.bool_]
     IntArray = NDArray[np.int64]
-
-HUMAN = "human"
-"""The policy of statements that a person wrote: policies are compared with it."""
 
 SAME = 1e-9
 """Means that differ by less are tied: they differ by rounding only."""

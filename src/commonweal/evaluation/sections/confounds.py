@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from commonweal.datasets.arms import HUMAN
 from commonweal.evaluation.metrics import VALUE, Metric, MetricTable, Subject, Whole, metric
 from commonweal.evaluation.plotting.canvas import Canvas, Point
-from commonweal.evaluation.rounds.rated import HUMAN, SAME, Rated, over_people, sign, won
+from commonweal.evaluation.rounds.rated import SAME, Rated, over_people, sign, won
 from commonweal.evaluation.section import Section
 from commonweal.evaluation.sections.divisiveness import ALL, nothing_divisive, reached_by, sides
 from commonweal.evaluation.sections.exclusion import differences as medians_apart

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from commonweal.datasets.arms import HUMAN
 from commonweal.evaluation.metrics import VALUE, Metric, MetricTable, Subject, Whole, metric
 from commonweal.evaluation.plotting.canvas import Canvas, points
-from commonweal.evaluation.rounds.rated import HUMAN, Rated, sign, won
+from commonweal.evaluation.rounds.rated import Rated, sign, won
 from commonweal.evaluation.section import Section
 from commonweal.evaluation.sections.win_rates import PARTS, in_brackets, of_parts, subsets
 from commonweal.measures.bootstrap import Resampler, by_group
