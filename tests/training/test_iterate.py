@@ -301,15 +301,22 @@ def test_a_changed_file_that_the_plan_names_is_noticed(trained, tmp_path):
     prompt = tmp_path / "prompt.toml"
     packaged = resources.files("commonweal.policies") / "sft.toml"
     prompt.write_text(packaged.read_text(encoding="utf-8"), encoding="utf-8")
-    made = plan(tmp_path / "loop", sft={"model": {"template": str(prompt)}})
+    ours = tmp_path / "ours.toml"
+    ours.write_text("# written examples\n", encoding="utf-8")
+    sft = {"model": {"template": str(prompt)}, "data": {"examples": [ours]}}
+    made = plan(tmp_path / "loop", sft=sft)
     list(Loop(made).run())
     assert set(states(made).values()) == {"done"}
-    prompt.write_text(prompt.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
-    assert states(made)["0-sft"] == "out of date"
-    assert states(made)["0-reward"] == "done"
-    prompt.unlink()
-    with pytest.raises(InputError, match=r"0-sft reads .*prompt\.toml, which is not there"):
-        Loop(made)
+    for file in (prompt, ours):
+        before = file.read_text(encoding="utf-8")
+        file.write_text(f"{before}\n# changed\n", encoding="utf-8")
+        assert states(made)["0-sft"] == "out of date"
+        assert states(made)["0-reward"] == "done"
+        file.unlink()
+        with pytest.raises(InputError, match=f"0-sft reads .*{file.name}, which is not there"):
+            Loop(made)
+        file.write_text(before, encoding="utf-8")
+        assert states(made)["0-sft"] == "done"
 
 
 @pytest.mark.slow

@@ -404,11 +404,13 @@ def test_merged_updates_are_whole_weights(rounds, chatter, tmp_path):
 
 
 def test_a_policy_is_prompted_as_it_was_trained(rounds, chatter, tmp_path):
-    made = config(rounds, chatter, tmp_path / "out")
+    ours = written(tmp_path / "ours.toml", ["Should we buy 1?"])
+    made = config(rounds, chatter, tmp_path / "out", data={"examples": [ours]})
     list(run_sft(made))
     folder = made.out / "policy"
     file = folder / "policy.json"
     text = file.read_text(encoding="utf-8")
+    assert str(tmp_path) not in text
     assert str(tmp_path) not in (folder / "README.md").read_text(encoding="utf-8")
     file.write_text(text.replace("Add no facts.", "Add facts."), encoding="utf-8")
     with pytest.raises(InputError, match="must be prompted as it was trained"):
@@ -477,12 +479,20 @@ def test_what_the_parser_would_not_take_is_not_learned(tmp_path):
 def test_a_run_does_not_go_on_with_other_data(chatter, tmp_path):
     path = write_quality_rounds(tmp_path / "rounds")
     made = config(path, chatter, tmp_path / "out")
-    options = {"datasets": made.data.datasets}
-    with run_folder.opened(made.out, made, **options):
-        pass
-    with run_folder.opened(made.out, made, **options):
-        pass
+    for _ in range(2):
+        with run_folder.opened(made.out, made, data=made.data.datasets):
+            pass
     dataset = read_dataset(path)
     write_dataset(dataset.of_rounds(dataset.rounds["round_id"][:-1]), path, overwrite=True)
+    with pytest.raises(InputError, match=r"begun with other data.*--overwrite"):
+        next(iter(run_sft(made)))
+
+
+def test_a_run_does_not_go_on_with_other_written_examples(rounds, chatter, tmp_path):
+    path = written(tmp_path / "ours.toml", ["Should we buy 1?"])
+    made = config(rounds, chatter, tmp_path / "out", data={"examples": [path]})
+    with run_folder.opened(made.out, made, data=(*made.data.datasets, path)):
+        pass
+    written(path, ["Should we buy 2?"])
     with pytest.raises(InputError, match=r"begun with other data.*--overwrite"):
         next(iter(run_sft(made)))

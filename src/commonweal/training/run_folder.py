@@ -29,7 +29,7 @@ def opened(
     folder: Path,
     config: BaseModel,
     *,
-    datasets: Sequence[Path] = (),
+    data: Sequence[Path] = (),
     overwrite: bool = False,
     hold: bool = True,
 ) -> Iterator[None]:
@@ -38,7 +38,7 @@ def opened(
     Args:
         folder: the run's.
         config: what it is begun with.
-        datasets: the folders that it learns from: a run does not go on with other data.
+        data: the datasets and files that it learns from: a run does not go on with other data.
         overwrite: whether a run begun with another config is replaced.
         hold: False for the helpers of a process that holds it: they leave the folder alone.
 
@@ -62,9 +62,9 @@ def opened(
         "config": config.model_dump(mode="json", exclude={"out"}),
         # A manifest holds the hashes of its tables.
         "data": {
-            str(path): sha256_of(path / MANIFEST)
-            for path in datasets
-            if (path / MANIFEST).is_file()
+            str(path): sha256_of(file)
+            for path in data
+            if (file := path / MANIFEST if path.is_dir() else path).is_file()
         },
     }
     with locked(folder):

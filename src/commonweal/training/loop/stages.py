@@ -118,6 +118,7 @@ def stages_of(plan: IteratePlan, workers: Workers | None = None) -> list[Stage]:
                     tuple(rated),
                     (
                         *plan.sft.data.datasets,
+                        *plan.sft.data.examples,
                         *_split_file(plan),
                         *policy_files(plan.sft.model.template, plan.sft.model.start),
                     ),

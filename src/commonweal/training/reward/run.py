@@ -51,7 +51,7 @@ def run_reward(
     runtime = config.out / run_folder.RUNTIME
     is_first = int(os.environ.get("RANK", "0")) == 0  # torchrun's number of this process
     with run_folder.opened(
-        config.out, config, datasets=config.data.datasets, overwrite=overwrite, hold=is_first
+        config.out, config, data=config.data.datasets, overwrite=overwrite, hold=is_first
     ):
         if (card := config.out / run_folder.CARD).is_file():
             if not runtime.is_dir():

@@ -93,7 +93,8 @@ def read_sft_split(config: SftData, seed: int) -> SftSplit:
         if config.question_split is not None:
             refuse_test_questions((each.question for each in written), config.question_split)
         sources.append(f"{path.name}: written examples, which nobody rated")
-        counts[f"{path.name}: examples"] = len(written)
+        named = f"{path.name}: examples"  # two files may have one name
+        counts[named] = counts.get(named, 0) + len(written)
         examples += _written(path.stem, written)
     datasets, asked = read_training_rounds(config, counts)
     sources += [

@@ -28,9 +28,8 @@ def run_sft(
     """
     policy = config.out / run_folder.POLICY
     is_first = int(os.environ.get("RANK", "0")) == 0  # torchrun's number of this process
-    with run_folder.opened(
-        config.out, config, datasets=config.data.datasets, overwrite=overwrite, hold=is_first
-    ):
+    data = (*config.data.datasets, *config.data.examples)
+    with run_folder.opened(config.out, config, data=data, overwrite=overwrite, hold=is_first):
         if (config.out / run_folder.CARD).is_file():
             yield f"{config.out} is done already"
             return
@@ -71,7 +70,10 @@ def write_policy(config: SftConfig, trained: TrainedPolicy, folder: Path) -> Non
         weights="lora" if _is_lora(config) else "whole",
         template=trained.template,
         made={
-            "config": config.model_dump(mode="json", exclude={"out": True, "data": {"datasets"}}),
+            # Where the data lay is no part of what was made.
+            "config": config.model_dump(
+                mode="json", exclude={"out": True, "data": {"datasets", "examples"}}
+            ),
             "best_step": trained.best_step,
             "counts": trained.split.counts,
         },
