@@ -150,7 +150,7 @@ class Session(RuleBasedStateMachine):
         with self.place.store.read() as db:
             for job in db.scalars(select(JobRow).where(JobRow.status == "failed")):
                 assert job.error
-                assert job.n_attempts or job.finished_at - job.created_at > 300, job.error
+                assert job.n_attempts or job.finished_at - job.queued_at > 300, job.error
             ended = RoundRow.ended_at.is_not(None), RoundRow.revises_id.is_(None)
             for row in db.scalars(select(RoundRow).where(*ended)):
                 shown = select(StatementRow.id).where(
