@@ -372,7 +372,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 def is_begun(folder: Path, mark: str, *, what: str, option: str) -> bool:
     """Whether a run has begun in a folder that is held (``locked``); not where it is empty, or
-    holds what a system left there.
+    holds only what a system left there.
 
     Args:
         folder: the run's.

@@ -299,6 +299,9 @@ def test_a_session_that_cannot_be_read_is_listed(tmp_path):
     listed = commonweal("study", "sessions", env=env)
     assert "quick-0badc0de  of another version of commonweal, or damaged" in listed.stdout
     assert "Each is deleted 7 days after" in listed.stdout
+    assert "--reopen" not in listed.stdout
+    mistyped = commonweal("study", "sessions", "--delete", "quick-0badc0d", env=env)
+    assert "expected one that is kept: quick-0badc0de" in mistyped.stderr
     deleted = commonweal("study", "sessions", "--delete", "quick-0badc0de", env=env)
     assert "Deleted quick-0badc0de\nNo session is kept" in deleted.stdout
 

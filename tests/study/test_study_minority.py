@@ -344,7 +344,12 @@ def rated_in_a_room(tmp_path, language, n_against=2, each_rates=None):
 @pytest.mark.parametrize(
     ("language", "waits", "title", "whose"),
     [
-        ("en", "would add is being written", "What those who disagree would add", "lower than"),
+        (
+            "en",
+            "would add is being written",
+            "What those who disagree would add",
+            "lower than neutral",
+        ),
         ("de", "wird geschrieben", "Was die anmerken würden, die nicht zustimmen", "unter neutral"),
     ],
 )

@@ -203,8 +203,12 @@ def sessions(
     if kept or unread:
         typer.echo(
             f"Each is deleted {KEPT_DAYS} days after its last activity, the next time you begin or "
-            "list a session.\nTo serve one again: commonweal study quick --reopen "
-            "NAME. As a dataset: commonweal study export PATH --out FOLDER"
+            "list a session."
+        )
+    if kept:
+        typer.echo(
+            "To serve one again: commonweal study quick --reopen NAME. As a dataset: commonweal "
+            "study export PATH --out FOLDER"
         )
 
 

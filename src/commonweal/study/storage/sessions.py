@@ -154,7 +154,9 @@ def delete_named(name: str) -> None:
     """
     path = sessions_folder() / f"{name}.db"
     if Path(name).name != name or not path.exists():
-        known = ", ".join(each.name for each in kept_sessions()) or "none"
+        sessions, unread = _found()
+        names = [*(each.name for each in sessions), *(each.stem for each in unread)]
+        known = ", ".join(names) or "none"
         raise InputError(f"there is no session {name!r}; expected one that is kept: {known}")
     delete_session(path)
 

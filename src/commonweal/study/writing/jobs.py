@@ -32,7 +32,7 @@ from commonweal.study.writing.tasks import tasks_of
 from commonweal.study.writing.writer import ArmOutput, Task, TaskWriter
 
 WROTE_NOTHING = "wrote nothing"
-"""In a round's notes: what an arm did of which it has no statement."""
+"""What a round's notes say of an arm without a statement."""
 LEASE_SECONDS = 20.0
 UNATTENDED_SECONDS = 120.0
 """A job that has waited so long, while none is being done, has no worker: a free one takes it

@@ -88,8 +88,8 @@ def replace_rejected(tx: Transaction, rejected: StatementRow) -> StatementRow | 
     """The next best candidate in the place of one that a person rejected; None where none is left.
 
     It is the best that remains of the same draw, under the same rule, and is screened like any
-    other. What lies below the floor of quality is rejected from the beginning, so it is none of
-    these; but it may be one that was not on the shortlist, which often has no more than are shown.
+    other. Candidates below the floor of quality were rejected from the beginning and never take a
+    place. Those that were not on the shortlist may: it often has no more than are shown.
     """
     if rejected.pick is None:
         return None
