@@ -588,6 +588,7 @@ CARDS = {
     "src/commonweal/policies/sft/README.md": {"library_name", "base_model"},
     "examples/graded_groups/README.md": {"license", "configs"},
     "examples/critiques/README.md": {"license", "configs"},
+    "examples/statements/README.md": {"license"},
     "examples/groups/README.md": {"license"},
 }
 

@@ -74,6 +74,18 @@ def test_a_better_revision_is_taken_and_the_old_statement_stands_among_the_candi
     assert after.provenance["policy"] == "revise"
 
 
+@pytest.mark.parametrize(("quality", "taken"), [(4.9, False), (5.0, True), (6.0, True)])
+def test_a_revision_must_be_as_good_a_text_as_what_stands(quality, taken):
+    reward = ScriptedReader(reading, quality=lambda text: 5.0 if text == FIRST else quality)
+    after, _ = revised({"gus": GUS}, reward=reward)
+    assert after.utilities.mean(axis=0).argmax() == 1
+    assert after.is_revised == taken
+    assert after.statement == (REVISIONS_SAID[0] if taken else FIRST)
+    assert any("the predicted quality of what stands, 5.0 of 7" in note for note in after.notes)
+    # Nothing is asked of a revision where no quality is judged, or no floor is wanted.
+    assert revised({"gus": GUS}, reward=reward, min_quality=None)[0].is_revised
+
+
 def test_everybody_is_scored_from_opinion_and_critique_also_with_the_old_statement():
     seen = []
 

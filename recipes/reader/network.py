@@ -13,14 +13,15 @@ from torch import nn
 from transformers import BertConfig, BertModel
 
 from commonweal.rewards.reader import (
-    MAX_OPINION_TOKENS,
     MAX_QUESTION_TOKENS,
     MAX_STATEMENT_TOKENS,
     PRODUCT_SCALE,
+    ReaderWeights,
+    Reading,
+    opinions_as_one,
 )
 
 N_HIDDEN = 128
-LIMITS = (MAX_QUESTION_TOKENS, MAX_OPINION_TOKENS, MAX_STATEMENT_TOKENS)
 
 Texts = tuple[str, str, str]
 """Question, opinion, statement."""
@@ -34,6 +35,8 @@ class Network(nn.Module):
         shape = BertConfig(
             hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536
         )
+        # On a CPU the plain attention with dropout is quicker than the fused one.
+        shape._attn_implementation = "eager"
         self.bert = BertModel(shape, add_pooling_layer=False)
         missing = self.bert.load_state_dict(
             load_file(folder / "model.safetensors"), strict=False
@@ -57,6 +60,16 @@ class Network(nn.Module):
         pooled = torch.cat([states[:, 0], opinion, statement, both], 1)
         return self.out(torch.tanh(self.hidden(pooled)))
 
+    def begin_with(self, fitted: ReaderWeights) -> None:
+        """Goes on from an earlier run's weights, as they are stored."""
+        state = self.state_dict()
+        for name, update in fitted.updates.items():
+            added = update[0] @ update[1] if isinstance(update, tuple) else update
+            state[f"bert.{name}"] += torch.from_numpy(added)
+        for name, values in fitted.head.items():
+            state[name] = torch.from_numpy(values)
+        self.load_state_dict(state)
+
 
 def _mean(states, mask):
     return (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
@@ -70,26 +83,32 @@ class Batches:
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._cls, self._sep = map(self._tokenizer.token_to_id, ("[CLS]", "[SEP]"))
-        self._known: dict[tuple[str, int], list[int]] = {}
+        self._known: dict[str, list[int]] = {}
 
-    def _ids(self, text: str, limit: int) -> list[int]:
-        if (text, limit) not in self._known:
-            ids = self._tokenizer.encode(text, add_special_tokens=False).ids
-            self._known[text, limit] = ids[:limit]
-        return self._known[text, limit]
+    def _ids(self, text: str) -> list[int]:
+        if text not in self._known:
+            self._known[text] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return self._known[text]
 
-    def length(self, texts: Texts) -> int:
-        """Tokens of the three texts."""
-        return sum(len(self._ids(t, limit)) for t, limit in zip(texts, LIMITS, strict=True))
+    def _tokens(self, row: Texts | Reading) -> tuple[list[int], list[int], list[int]]:
+        question, opinions, statement = row
+        texts = (opinions,) if isinstance(opinions, str) else opinions
+        return (
+            self._ids(question)[:MAX_QUESTION_TOKENS],
+            opinions_as_one([self._ids(text) for text in texts], self._sep),
+            self._ids(statement)[:MAX_STATEMENT_TOKENS],
+        )
 
-    def __call__(self, rows: Sequence[Texts]) -> tuple[torch.Tensor, ...]:
-        shape = (len(rows), max(map(self.length, rows)) + 4)
+    def length(self, row: Texts | Reading) -> int:
+        """Tokens of the texts."""
+        return sum(map(len, self._tokens(row)))
+
+    def __call__(self, rows: Sequence[Texts | Reading]) -> tuple[torch.Tensor, ...]:
+        tokens = [self._tokens(row) for row in rows]
+        shape = (len(rows), max(sum(map(len, three)) for three in tokens) + 4)
         ids, mask, segments = (torch.zeros(shape, dtype=torch.long) for _ in range(3))
         is_opinion, is_statement = torch.zeros(shape), torch.zeros(shape)
-        for row, texts in enumerate(rows):
-            question, opinion, statement = (
-                self._ids(text, limit) for text, limit in zip(texts, LIMITS, strict=True)
-            )
+        for row, (question, opinion, statement) in enumerate(tokens):
             first = [self._cls, *question, self._sep, *opinion, self._sep]
             whole = [*first, *statement, self._sep]
             ids[row, : len(whole)] = torch.tensor(whole)
@@ -99,13 +118,13 @@ class Batches:
             is_statement[row, len(first) : len(first) + len(statement)] = 1
         return ids, mask, segments, is_opinion, is_statement
 
-    def by_length(self, rows: Sequence[Texts], size: int) -> list[list[int]]:
+    def by_length(self, rows: Sequence[Texts | Reading], size: int) -> list[list[int]]:
         """Row numbers in batches of like length: less padding to compute."""
         order = sorted(range(len(rows)), key=lambda row: self.length(rows[row]))
         return [order[start : start + size] for start in range(0, len(order), size)]
 
 
-def outputs(network: Network, batches: Batches, rows: Sequence[Texts], size: int):
+def outputs(network: Network, batches: Batches, rows: Sequence[Texts | Reading], size: int):
     """Both outputs of each row, a tensor [n_rows, 2], computed in batches of like length."""
     groups = batches.by_length(rows, size)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -114,7 +133,7 @@ def outputs(network: Network, batches: Batches, rows: Sequence[Texts], size: int
     return found[torch.argsort(places)]
 
 
-def predict(network: Network, batches: Batches, rows: Sequence[Texts]) -> np.ndarray:
+def predict(network: Network, batches: Batches, rows: Sequence[Texts | Reading]) -> np.ndarray:
     """Both outputs of each row, float64 [n_rows, 2], without gradients."""
     network.eval()
     with torch.inference_mode():

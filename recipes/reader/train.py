@@ -5,10 +5,10 @@
 Every step reads parts of three groups (3 opinions × 4 statements each), some pairs of known stance
 and some votes. The loss on the grades is the squared error, plus the squared error of what is left
 when each person's and each statement's mean are taken out: there only the opinion can help. A
-second output learns the quality. Of people's votes and choices only the order counts: which of two
-statements a person prefers, and which of two people prefers it more. The schedule follows the clock
-(`--minutes`), so a run is as long as one has time; broken off, the same command goes on from its
-last checkpoint.
+second output learns the quality, from statements that are read beside all opinions at once. Of
+people's votes and choices only the order counts: which of two statements a person prefers, and
+which of two people prefers it more. The schedule follows the clock (`--minutes`), so a run is as
+long as one has time; broken off, the same command goes on from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -34,13 +34,16 @@ from commonweal.models import store
 from commonweal.rewards.calibration import fit_logistic_calibration
 from commonweal.rewards.reader import BACKBONE, BACKBONE_FILES, ReaderWeights
 
-CROSSED_WEIGHT, QUALITY_WEIGHT, STANCE_WEIGHT, PEOPLE_WEIGHT = 1.0, 0.3, 0.5, 0.3
-GROUPS_A_STEP, STANCE_A_STEP, PEOPLE_A_STEP = 3, 14, 8
+TRAINING = ("train", "train_second", "outputs_development")
+CROSSED_WEIGHT, QUALITY_WEIGHT, STANCE_WEIGHT, PEOPLE_WEIGHT = 1.0, 0.6, 0.5, 0.3
+GROUPS_A_STEP, JUDGED_A_STEP, STANCE_A_STEP, PEOPLE_A_STEP = 3, 2, 14, 8
 STEEPNESS = 3.0
 """Of the logistic on people's choices: outputs are (grade - 4) / 3, so one unit is three points."""
 WARM_UP_STEPS, STEPS_A_CHECKPOINT = 80, 200
 LOWEST_RATE, HEAD_FASTER = 0.02, 6
 N_BINS = 16
+AGREEMENT, QUALITY = 0, 1
+"""The network's outputs."""
 RANK = 64
 """Of the stored updates: development accuracy falls by 0.003, the file to a quarter."""
 
@@ -54,7 +57,7 @@ def main() -> None:
     parser.add_argument("--groups", type=Path, default=Path("examples/graded_groups"))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("out/reader"), help="checkpoints")
-    parser.add_argument("--start", type=Path, help="weights of an earlier run to begin with")
+    parser.add_argument("--start", type=Path, help="a reader.npz of an earlier run to begin with")
     parser.add_argument("--minutes", type=float, default=75.0)
     parser.add_argument("--rate", type=float, default=7e-5)
     parser.add_argument("--seed", type=int, default=1)
@@ -64,7 +67,7 @@ def main() -> None:
     wanted = parser.parse_args()
     torch.set_num_threads(1)  # on two cores, two threads wait for each other
     folder = store.require(BACKBONE)
-    training = read_groups(wanted.groups, "train")
+    training = [group for split in TRAINING for group in read_groups(wanted.groups, split)]
     development = read_groups(wanted.groups, "development")
     network, batches = _trained(wanted, folder, training)
     _save(wanted, folder, network, batches, training, development)
@@ -77,8 +80,7 @@ def _trained(
     torch.manual_seed(wanted.seed)
     network, batches = Network(folder), Batches(folder)
     if wanted.start is not None:
-        earlier = torch.load(wanted.start, weights_only=False)
-        network.load_state_dict(earlier.get("network", earlier))
+        network.begin_with(ReaderWeights.load(wanted.start))
     pairs = [] if wanted.without == "stance" else stance_pairs(wanted.data, rng)
     people = None
     if wanted.without != "people":
@@ -106,6 +108,8 @@ def _trained(
             group["lr"] = rate * max(LOWEST_RATE, 1 - seconds / total_seconds) * group["faster"]
         choices = [] if people is None else list(islice(people, PEOPLE_A_STEP))
         loss = _loss(network, batches, these, stance, choices, wanted.without)
+        if not torch.isfinite(loss):
+            raise SystemExit(f"step {step}: the loss is {loss.item()}; {checkpoint} is as it was")
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
@@ -149,10 +153,10 @@ def _parts(
         rng.shuffle(people)
         rng.shuffle(statements)
         n, m = len(people) // 2, len(statements) // 2
+        # What is left without the means needs two people.
+        halves = (people[:n], people[n:]) if n > 1 else (people,)
         found += [
-            (group, half, other)
-            for half in (people[:n], people[n:])
-            for other in (statements[:m], statements[m:])
+            (group, half, other) for half in halves for other in (statements[:m], statements[m:])
         ]
     rng.shuffle(found)
     return found
@@ -174,11 +178,14 @@ def _loss(network, batches, parts, stance, choices, without):
     rows += [
         (asked(q), opinion, statement) for these, _ in choices for q, opinion, statement in these
     ]
+    for group, _, statements in parts[:JUDGED_A_STEP]:
+        question = asked(group.question)
+        rows += [(question, group.opinions, group.statements[j]) for j in statements]
     found = outputs(network, batches, rows, -(-len(rows) // 6))
     loss, start = torch.zeros(()), 0
     for group, people, statements in parts:
         n, m = len(people), len(statements)
-        agreement, quality = found[start : start + n * m].view(n, m, 2).unbind(-1)
+        agreement = found[start : start + n * m, AGREEMENT].view(n, m)
         start += n * m
         error = agreement - _scaled(group.agreement[np.ix_(people, statements)])
         loss = loss + (error**2).mean() / len(parts)
@@ -186,17 +193,22 @@ def _loss(network, batches, parts, stance, choices, without):
             left = error - error.mean(0, keepdim=True) - error.mean(1, keepdim=True) + error.mean()
             crossed = (left**2).sum() / ((n - 1) * (m - 1))
             loss = loss + CROSSED_WEIGHT * crossed / len(parts)
-        off = quality - _scaled(group.quality[statements])
-        loss = loss + QUALITY_WEIGHT * (off**2).mean() / len(parts)
     if stance:
         grades = _scaled(np.array([grade for *_, grade in stance]))
-        loss = loss + STANCE_WEIGHT * ((found[n_graded:n_stance, 0] - grades) ** 2).mean()
+        loss = loss + STANCE_WEIGHT * ((found[n_graded:n_stance, AGREEMENT] - grades) ** 2).mean()
     start = n_stance
     for these, sign in choices:
-        said = found[start : start + len(these), 0]
+        said = found[start : start + len(these), AGREEMENT]
         start += len(these)
         apart = said[0] - said[1] if len(these) == 2 else said[0] - said[1] - said[2] + said[3]
         loss = loss + PEOPLE_WEIGHT * softplus(-STEEPNESS * sign * apart) / len(choices)
+    for group, _, statements in parts[:JUDGED_A_STEP]:
+        judged = found[start : start + len(statements), QUALITY]
+        start += len(statements)
+        off = judged - _scaled(group.quality[statements])
+        # Which of one group's statements is better is what a choice needs.
+        within = off - off.mean()
+        loss = loss + QUALITY_WEIGHT * ((off**2).mean() + (within**2).mean()) / JUDGED_A_STEP
     return loss
 
 
@@ -213,15 +225,14 @@ def _save(wanted, folder, network, batches, training, development) -> None:
         for name, value in after.items()
         if name in before and value.dtype == np.float32 and not np.array_equal(value, before[name])
     }
-    rows, agreement, quality = [], [], []
-    for group in development:
-        rows += group.texts()
-        agreement.append(group.agreement.ravel())
-        quality.append(np.tile(group.quality, len(group.opinions)))
-    found = predict(network, batches, rows)
-    grades, qualities = np.concatenate(agreement), np.concatenate(quality)
+    rows = [row for group in development for row in group.texts()]
+    found = predict(network, batches, rows)[:, AGREEMENT]
+    grades = np.concatenate([group.agreement.ravel() for group in development])
+    together = [(g.question, g.opinions, s) for g in development for s in g.statements]
+    judged = predict(network, batches, together)[:, QUALITY]
+    qualities = np.concatenate([group.quality for group in development])
     said = f"{len(development)} graded groups of other topics, written by a language model"
-    calibration = fit_logistic_calibration(found[:, 0], grades, fitted_to=f"grades of {said}")
+    calibration = fit_logistic_calibration(found, grades, fitted_to=f"grades of {said}")
     ReaderWeights(
         updates=updates,
         head={
@@ -232,9 +243,9 @@ def _save(wanted, folder, network, batches, training, development) -> None:
         },
         calibration=calibration,
         quality_calibration=fit_logistic_calibration(
-            found[:, 1], qualities, fitted_to=f"qualities of {said}"
+            judged, qualities, fitted_to=f"qualities of {said}"
         ),
-        interval=_interval(calibration.expected_rating(found[:, 0]), grades),
+        interval=_interval(calibration.expected_rating(found), grades),
         metadata={
             "backbone": BACKBONE,
             "backbone_sha256": {name: sha256_of(folder / name) for name in BACKBONE_FILES},

@@ -194,4 +194,26 @@ def revised_with(
         read_as=heard(opinions, rounds),
     )
     about = {"revises": standing[0].id, "n_critiques": len(rounds[-1]), "policy": policy.name}
-    return replace(selection, provenance=selection.provenance | about)
+    selection = replace(selection, provenance=selection.provenance | about)
+    return _no_worse(selection, standing, rules)
+
+
+def _no_worse(
+    selection: Selection,
+    standing: tuple[Candidate, ...],
+    rules: tuple[WelfareRule | None, ...],
+) -> Selection:
+    """Picked among those whose quality is that of the standing texts or more.
+
+    Of several, what a person wrote by hand too, the lowest counts: it is never passed over for
+    this. Without it, what promised people more and said it worse took a good statement's place
+    (docs/LOG.md, 2026-11-30).
+    """
+    if selection.qualities is None or selection.min_quality is None:
+        return selection
+    texts = [each.text for each in selection.candidates]
+    floor = min(float(selection.qualities[texts.index(each.text)]) for each in standing)
+    if floor <= selection.min_quality:
+        return selection
+    note = f"a revision needed the predicted quality of what stands, {floor:.1f} of 7"
+    return replace(selection, min_quality=floor, notes=(*selection.notes, note)).picked(rules)

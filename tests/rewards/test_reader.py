@@ -7,11 +7,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from commonweal.errors import WeightsError
 from commonweal.files import sha256_of
 from commonweal.rewards.calibration import LogisticCalibration
-from commonweal.rewards.reader import BACKBONE_FILES, PRODUCT_SCALE, Reader, ReaderWeights
+from commonweal.rewards.reader import (
+    BACKBONE_FILES,
+    MAX_GROUP_TOKENS,
+    MAX_OPINION_TOKENS,
+    PRODUCT_SCALE,
+    Reader,
+    ReaderWeights,
+    opinions_as_one,
+)
 from commonweal.types import RewardInput
 
 INPUTS = [
@@ -83,10 +93,17 @@ def test_outputs_are_those_of_transformers(reader, path, encoder_folder):
     ).eval()
     assert network.load_state_dict(tensors, strict=False).missing_keys == []
     head = {name: torch.from_numpy(values) for name, values in stored.head.items()}
-    for given, ours in zip(INPUTS[:2], reader._read(INPUTS[:2], None), strict=True):
-        question, opinion, statement = (
-            tokenizer(text, add_special_tokens=False)["input_ids"] for text in given
+    readings = [
+        (INPUTS[0].question, (INPUTS[0].opinion,), INPUTS[0].statement),
+        ("Bus?", ("Wer zahlt das?", "", "Nobody should pay."), "Niemand."),
+    ]
+    for reading, ours in zip(readings, reader._read(readings, None), strict=True):
+        question, statement = (
+            tokenizer(text, add_special_tokens=False)["input_ids"] for text in reading[::2]
         )
+        opinion = tokenizer(reading[1][0], add_special_tokens=False)["input_ids"]
+        for text in reading[1][1:]:
+            opinion += [102, *tokenizer(text, add_special_tokens=False)["input_ids"]]
         first = [101, *question, 102, *opinion, 102]
         ids = torch.tensor([[*first, *statement, 102]])
         kinds = torch.tensor([[0] * len(first) + [1] * (len(statement) + 1)])
@@ -140,6 +157,39 @@ def test_qualities_are_on_the_scale_and_one_a_statement(reader):
     found = reader.qualities("Free buses?", ["yes", "no"], ["We agree.", "Bus bus.", "No."])
     assert found.shape == (3,)
     assert ((found > 1) & (found < 7)).all()
+
+
+def test_a_statement_is_judged_beside_all_opinions_in_parts_of_eight(reader):
+    opinions = [f"No. {n}, buses cost too much." for n in range(20)]
+    statements = ["We agree.", "No buses."]
+    parts = [opinions[start::3] for start in range(3)]
+    apart = [
+        reader._read([("Free buses?", tuple(part), each) for each in statements], None)[:, 1]
+        for part in parts
+    ]
+    expected = LogisticCalibration(2.0, 0.0, "").expected_rating(np.mean(apart, axis=0))
+    assert reader.qualities("Free buses?", opinions, statements) == pytest.approx(
+        expected, abs=1e-4
+    )
+
+
+@given(st.lists(st.lists(st.integers(1000, 9000), max_size=300), max_size=9))
+def test_opinions_read_together_lose_the_ends_of_the_longest(opinions):
+    joined = opinions_as_one(opinions, 102)
+    if len(opinions) == 1:
+        assert joined == opinions[0][:MAX_OPINION_TOKENS]
+        return
+    kept = "".join(map(chr, joined)).split(chr(102)) if opinions else []
+    assert [list(map(ord, each)) for each in kept] == [
+        each[: len(mine)] for each, mine in zip(opinions, kept, strict=True)
+    ]
+    assert sum(map(len, kept)) <= MAX_GROUP_TOKENS
+    longest = max(map(len, kept), default=0)
+    for each, mine in zip(opinions, kept, strict=True):
+        assert len(mine) == min(len(each), longest)
+    # No more was cut than had to be.
+    if kept and longest < max(map(len, opinions)):
+        assert sum(min(len(each), longest + 1) for each in opinions) > MAX_GROUP_TOKENS
 
 
 def test_updates_come_back_to_within_their_step(weights, path):

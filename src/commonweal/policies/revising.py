@@ -27,6 +27,13 @@ TEMPLATES: dict[Kind, str] = {
 }
 """The template for each kind of model."""
 
+SELDOM_BETTER = (
+    "a model of this size seldom revises a statement for the better: read the old text and the new "
+    "one before you use either"
+)
+"""Said of small embedded models: language-model readers preferred what the default model wrote in
+place of a statement in 1 of 7 cases (docs/LOG.md, 2026-11-30)."""
+
 MAX_CRITIQUE_TOKENS = 2048
 """Most tokens of all critiques together in one prompt: our choice, half of what opinions have."""
 
@@ -70,4 +77,6 @@ def revising_policy(
     )
     bound = template.bound(statement, tuple(texts.values()))
     notes = tuple(note.replace("the opinion of", "the critique of") for note in notes)
+    if kind_of(loaded) == "small" or getattr(loaded, "shortlist", None) is not None:
+        notes = (*notes, SELDOM_BETTER)
     return PromptedPolicy(NAME, loaded, bound), notes

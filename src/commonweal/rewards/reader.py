@@ -2,8 +2,9 @@
 
 A vector of each text alone cannot tell "we should, if …" from "we should not, even if …", and hears
 no "not". The reader is a cross-encoder (all-MiniLM-L6-v2 with all layers fine-tuned): every word of
-the statement sees every word of the opinion. From the same pass come two numbers: how far the
-person would agree, and how good the statement is as a group's statement, whatever one thinks of it.
+the statement sees every word of the opinion. The network has two outputs: how far a person would
+agree, read beside that person's opinion, and how good a statement is as a group's, whatever one
+thinks of it, read beside all opinions at once.
 
 What it was trained on and how good it is: ``reader_card.md``.
 """
@@ -36,12 +37,15 @@ if TYPE_CHECKING:
     FloatArray32 = NDArray[np.float32]
 
 WEIGHTS_PATH = Path(__file__).with_name("reader.npz")
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BACKBONE = "all-minilm-l6-v2"
 BACKBONE_FILES = ("model.safetensors", "tokenizer.json")
 
 MAX_QUESTION_TOKENS, MAX_OPINION_TOKENS, MAX_STATEMENT_TOKENS = 40, 190, 190
 """Longer texts lose their end: people say first what matters to them most."""
+
+MAX_GROUP, MAX_GROUP_TOKENS = 8, 250
+"""Opinions read at once, and their tokens together, where quality is judged."""
 
 _AGREEMENT, _QUALITY = 0, 1
 PRODUCT_SCALE = 20.0
@@ -49,6 +53,27 @@ _BATCH_TOKENS = 4096
 _BATCH_ROWS = 64
 _BLOCK = 2000
 _PAD_TO = 16
+
+
+Reading = tuple[str, tuple[str, ...], str]
+"""Question, opinions and statement that are read together: one opinion, or all of a group."""
+
+
+def opinions_as_one(opinions: Sequence[Sequence[int]], separator: int) -> list[int]:
+    """Token ids of the opinions one after the other, with the separator between them, cut.
+
+    One opinion keeps ``MAX_OPINION_TOKENS``; several share ``MAX_GROUP_TOKENS``, and the longest
+    are cut to the same length until they fit.
+    """
+    if len(opinions) == 1:
+        return list(opinions[0][:MAX_OPINION_TOKENS])
+    longest = max(map(len, opinions), default=0)
+    while longest > 1 and sum(min(len(each), longest) for each in opinions) > MAX_GROUP_TOKENS:
+        longest -= 1
+    joined: list[int] = []
+    for place, each in enumerate(opinions):
+        joined += [*([separator] if place else []), *each[:longest]]
+    return joined
 
 
 @dataclass(frozen=True)
@@ -219,18 +244,22 @@ class Reader:
         Raises:
             CommonwealError: a reward came out that is not a finite number.
         """
-        return self._read(inputs, on_done)[:, _AGREEMENT]
+        readings = [(each.question, (each.opinion,), each.statement) for each in inputs]
+        return self._read(readings, on_done)[:, _AGREEMENT]
 
     def qualities(
         self, question: str, opinions: Sequence[str], statements: Sequence[str]
     ) -> FloatArray:
         """The quality from 1 to 7 of each as a group's statement, float64 [n_statements].
 
-        Sense and wording, whatever one thinks of it: the mean over the readings beside each of the
-        opinions.
+        Sense, wording and whether it says what these people said, whatever one thinks of it. Each
+        is read beside all opinions at once; beside so many as fit, several times, if there are
+        more than ``MAX_GROUP``.
         """
-        inputs = [RewardInput(question, o, s) for o in opinions for s in statements]
-        logits = self._read(inputs, None)[:, _QUALITY].reshape(len(opinions), len(statements))
+        n_parts = max(1, -(-len(opinions) // MAX_GROUP))
+        parts = [tuple(opinions[start::n_parts]) for start in range(n_parts)]
+        readings = [(question, part, statement) for part in parts for statement in statements]
+        logits = self._read(readings, None)[:, _QUALITY].reshape(n_parts, len(statements))
         return self._weights.quality_calibration.expected_rating(logits.mean(axis=0))
 
     def ranges(self, expected: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -246,10 +275,10 @@ class Reader:
         return np.clip(low, 1, 7), np.clip(high, 1, 7)
 
     def _read(
-        self, inputs: Sequence[RewardInput], on_done: Callable[[int], None] | None
+        self, readings: Sequence[Reading], on_done: Callable[[int], None] | None
     ) -> FloatArray:
-        """Both outputs of each input, [n_inputs, 2]; equal inputs are read once."""
-        position = {given: row for row, given in enumerate(dict.fromkeys(inputs))}
+        """Both outputs of each reading, [n_readings, 2]; equal ones are read once."""
+        position = {given: row for row, given in enumerate(dict.fromkeys(readings))}
         unique = list(position)
         of_unique = np.zeros((len(unique), 2))
         n_done = 0
@@ -257,20 +286,20 @@ class Reader:
             of_unique[rows] = self._infer(tokens)
             n_done += len(rows)
             if on_done is not None:
-                on_done(n_done * len(inputs) // len(unique))
+                on_done(n_done * len(readings) // len(unique))
         if not np.isfinite(of_unique).all():
             raise CommonwealError(
                 f"{self.name}: some of {len(of_unique)} outputs are not finite; expected finite "
                 "numbers only: run `commonweal models verify`"
             )
-        outputs: FloatArray = of_unique[[position[given] for given in inputs]]
+        outputs: FloatArray = of_unique[[position[given] for given in readings]]
         return outputs
 
     def _batches(
-        self, unique: Sequence[RewardInput]
+        self, unique: Sequence[Reading]
     ) -> Iterator[tuple[list[int], list[tuple[list[int], ...]]]]:
         # By length first, so that a block holds like texts; its tokens alone are in memory.
-        order = sorted(range(len(unique)), key=lambda row: sum(map(len, unique[row])))
+        order = sorted(range(len(unique)), key=lambda row: sum(map(len, _texts(unique[row]))))
         for start in range(0, len(order), _BLOCK):
             rows = order[start : start + _BLOCK]
             tokens = self._tokens([unique[row] for row in rows])
@@ -278,17 +307,20 @@ class Reader:
             for batch in batches_by_length(lengths, max_rows=_BATCH_ROWS, max_tokens=_BATCH_TOKENS):
                 yield [rows[place] for place in batch], [tokens[place] for place in batch]
 
-    def _tokens(self, inputs: Sequence[RewardInput]) -> list[tuple[list[int], ...]]:
-        """Ids of question, opinion and statement of each, cut. "[SEP]" in a text is only text."""
-        limits = (MAX_QUESTION_TOKENS, MAX_OPINION_TOKENS, MAX_STATEMENT_TOKENS)
-        texts = list(dict.fromkeys(text for given in inputs for text in given))
+    def _tokens(self, readings: Sequence[Reading]) -> list[tuple[list[int], ...]]:
+        """Ids of question, opinions and statement of each, cut. "[SEP]" in a text is only text."""
+        texts = list(dict.fromkeys(text for given in readings for text in _texts(given)))
         encodings = self._tokenizer.encode_batch(
             [_plain(text) for text in texts], add_special_tokens=False
         )
         ids = {text: one.ids for text, one in zip(texts, encodings, strict=True)}
         return [
-            tuple(ids[text][:limit] for text, limit in zip(given, limits, strict=True))
-            for given in inputs
+            (
+                ids[question][:MAX_QUESTION_TOKENS],
+                opinions_as_one([ids[each] for each in opinions], self._sep_id),
+                ids[statement][:MAX_STATEMENT_TOKENS],
+            )
+            for question, opinions, statement in readings
         ]
 
     def _infer(self, tokens: Sequence[tuple[list[int], ...]]) -> FloatArray:
@@ -352,6 +384,11 @@ def _updates(
 def _calibration(arrays: Mapping[str, NDArray[Any]], name: str) -> LogisticCalibration:
     slope, intercept = map(float, arrays[name])
     return LogisticCalibration(slope, intercept, str(arrays[f"{name}_fitted_to"]))
+
+
+def _texts(reading: Reading) -> tuple[str, ...]:
+    question, opinions, statement = reading
+    return (question, *opinions, statement)
 
 
 def _plain(text: str) -> str:
