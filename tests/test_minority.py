@@ -10,7 +10,7 @@ import pytest
 from commonweal.agreement import find_agreement
 from commonweal.editing import with_text
 from commonweal.errors import InputError
-from commonweal.minority import with_minority
+from commonweal.minority import MAY_TURN_ROUND, with_minority
 from commonweal.models.scripted import ScriptedModel
 from commonweal.policies import load_policy
 from commonweal.report import render_report
@@ -50,6 +50,12 @@ def with_theirs(**options):
     writer = ScriptedModel([OTHER, THEIRS])
     first = found(reader)
     return with_minority(first, model=writer, reward=reader, n_candidates=2, **options), writer
+
+
+def test_a_small_embedded_model_is_not_trusted_with_it(monkeypatch):
+    noted = [note for note in with_theirs()[0].notes if note == MAY_TURN_ROUND]
+    monkeypatch.setattr(ScriptedModel, "shortlist", 2, raising=False)
+    assert (noted, with_theirs()[0].notes[-1]) == ([], MAY_TURN_ROUND)
 
 
 def test_it_is_written_from_the_dissenters_alone_and_taken_for_them_alone():

@@ -13,6 +13,7 @@ from commonweal.errors import InputError
 from commonweal.models.scripted import ScriptedModel
 from commonweal.outcomes import Outcome
 from commonweal.policies import load_policy
+from commonweal.policies.revising import SELDOM_BETTER
 from commonweal.policies.templates import REVISIONS, load_revision_template
 from commonweal.report import render_report
 from commonweal.result import Agreement
@@ -72,6 +73,12 @@ def test_a_better_revision_is_taken_and_the_old_statement_stands_among_the_candi
     assert after.before.statement == FIRST
     assert after.critiques == (Critique("gus", GUS),)
     assert after.provenance["policy"] == "revise"
+
+
+def test_a_small_embedded_model_says_that_it_seldom_revises_for_the_better(monkeypatch):
+    noted = [note for note in revised({"gus": GUS})[0].notes if note == SELDOM_BETTER]
+    monkeypatch.setattr(ScriptedModel, "shortlist", 2, raising=False)
+    assert (noted, SELDOM_BETTER in revised({"gus": GUS})[0].notes) == ([], True)
 
 
 @pytest.mark.parametrize(("quality", "taken"), [(4.9, False), (5.0, True), (6.0, True)])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from commonweal.errors import InputError
 from commonweal.models import DEFAULT_MODEL, load_language_model
-from commonweal.policies.kinds import kind_of
+from commonweal.policies.kinds import is_modest, kind_of
 from commonweal.policies.prompted import PromptedPolicy
 from commonweal.policies.templates import load_template
 from commonweal.reading.explaining import nearest
@@ -26,6 +26,12 @@ N_CANDIDATES = 8
 """Sentences written to choose from: fewer people, fewer ways to say it; our choice."""
 
 NAME = "minority"
+
+MAY_TURN_ROUND = (
+    "a model of this size may say the reverse of what the minority wrote: compare its sentence "
+    "with their opinions before anybody sees it"
+)
+"""Said of small embedded models: two of them turned two opinions round (docs/LOG.md)."""
 
 PREDICTED, FOUND = "predicted", "found"
 """How it is known who disagrees: what ``provenance["basis"]`` of the selection says."""
@@ -96,7 +102,9 @@ def with_minority(
     )
     basis = PREDICTED if who is None else FOUND
     minority = replace(minority, provenance=minority.provenance | {"basis": basis})
-    notes = () if minority.picks else ("no minority statement worth showing was written",)
+    notes = [note for note in minority.notes if note == MAY_TURN_ROUND]
+    if not minority.picks:
+        notes = ["no minority statement worth showing was written"]
     return replace(result, minority=minority, notes=(*result.notes, *notes))
 
 
@@ -143,4 +151,6 @@ def written_for(
         min_quality=min_quality,
         may_be_empty=True,
     )
+    if is_modest(policy.model):
+        selection = replace(selection, notes=(*selection.notes, MAY_TURN_ROUND))
     return selection

@@ -31,3 +31,10 @@ def kind_of(model: LanguageModel) -> Kind:
     if kind in get_args(Kind):
         return cast("Kind", kind)
     return "reasoning" if _REASONING.search(model.model_id) else "instruction_following"
+
+
+def is_modest(model: LanguageModel) -> bool:
+    """Whether it is an embedded model of about two billion parameters or fewer, which often gets
+    wrong who said what: such a model has a shortlist (docs/decisions/042-shortlist.md) or is small.
+    """
+    return kind_of(model) == "small" or getattr(model, "shortlist", None) is not None

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from commonweal.errors import InputError
 from commonweal.models import DEFAULT_MODEL, load_language_model
-from commonweal.policies.kinds import Kind, kind_of
+from commonweal.policies.kinds import Kind, is_modest, kind_of
 from commonweal.policies.prompted import PromptedPolicy
 from commonweal.policies.prompts import RevisionTemplate, fit_opinions
 from commonweal.policies.templates import load_revision_template
@@ -77,6 +77,6 @@ def revising_policy(
     )
     bound = template.bound(statement, tuple(texts.values()))
     notes = tuple(note.replace("the opinion of", "the critique of") for note in notes)
-    if kind_of(loaded) == "small" or getattr(loaded, "shortlist", None) is not None:
+    if is_modest(loaded):
         notes = (*notes, SELDOM_BETTER)
     return PromptedPolicy(NAME, loaded, bound), notes
