@@ -157,18 +157,17 @@ def growth(sizes: Sequence[int], model: str | None, reward: str | None) -> None:
             )
             total = time.process_time() - began
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        rows.append(
-            (n, read, seconds.get("group", 0.0), total, script.n_prompts, guess.n_pairs, peak)
-        )
+        n_prompts = script.n_prompts or found.n_sampled
+        rows.append((n, seconds.get("group", 0.0), total, n_prompts, guess.n_pairs))
         print(
             f"{n:>8,} people: reading {read:.1f} s, groups {seconds.get('group', 0.0):.1f} s, all "
-            f"{total:.1f} s of processor; {script.n_prompts or found.n_sampled} prompts, "
+            f"{total:.1f} s of processor; {n_prompts} prompts, "
             f"{guess.n_pairs or '?'} pairs, peak {peak:.0f} MiB (so far)",
             flush=True,
         )
     if len(rows) > 1:
         first, last = rows[1 if len(rows) > 2 else 0], rows[-1]
-        for name, at in (("prompts", 1), ("pairs", 2), ("processor time", 3)):
+        for name, at in (("grouping", 1), ("processor time", 2), ("prompts", 3), ("pairs", 4)):
             if first[at] and last[at]:
                 exponent = math.log(last[at] / first[at]) / math.log(last[0] / first[0])
                 print(f"growth exponent of {name}, {first[0]:,} to {last[0]:,}: {exponent:.2f}")
