@@ -35,25 +35,17 @@ from commonweal.rewards.measuring import Metrics, measure
 from commonweal.rewards.scoring import rated_rounds
 from commonweal.types import RewardInput, RewardModel
 
-# The first model's recipe says which conversations are for what; recipes are not a package.
+# The recipes say which data are for what; they are not a package.
 sys.path.insert(0, str(Path(__file__).parents[1] / "recipes" / "first_reward"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "recipes" / "reader"))
 
 import measure as recipe
+from people import held_out
 
 ROOT = Path(__file__).parents[1]
 KINDS = ("graded", "choices", "dialogue", "polis")
 N_DRAWS_OF_THE_OTHER = 1000
 SENSELESS = 1
-HELD_OUT_TOPICS = ("tariff", "tipping")
-"""Words of the questions whose choices are kept for tests, as in recipes/reader/people.py."""
-
-
-def held_out(choices: Dataset) -> Dataset:
-    """The questions whose choices no model learned from (recipes/reader/people.py)."""
-    questions = choices.rounds.select("round_id", "question").iter_rows()
-    return choices.of_rounds(
-        [name for name, text in questions if any(each in text.lower() for each in HELD_OUT_TOPICS)]
-    )
 
 
 def data_sets(data: Path, wanted: list[str], split: str) -> Iterator[tuple[str, Dataset]]:
@@ -62,7 +54,9 @@ def data_sets(data: Path, wanted: list[str], split: str) -> Iterator[tuple[str, 
         yield "graded", import_graded(ROOT / "examples" / "graded_groups" / f"{split}.jsonl")
     if "choices" in wanted:
         folder = data / "deliberation_pairs"
-        yield "choices", held_out(import_deliberation_pairs(folder, balanced=True))
+        choices = import_deliberation_pairs(folder, balanced=True)
+        questions = choices.rounds.select("round_id", "question").iter_rows()
+        yield "choices", choices.of_rounds([name for name, text in questions if held_out(text)])
     if "dialogue" in wanted:
         path = data / "collective_dialogues" / "foreign_intervention_binary.csv"
         yield "dialogue", import_remesh(path)

@@ -33,10 +33,13 @@ class Network(nn.Module):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         shape = BertConfig(
-            hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536
+            hidden_size=384,
+            num_hidden_layers=6,
+            num_attention_heads=12,
+            intermediate_size=1536,
+            # On a CPU the plain attention with dropout is quicker than the fused one.
+            attn_implementation="eager",
         )
-        # On a CPU the plain attention with dropout is quicker than the fused one.
-        shape._attn_implementation = "eager"
         self.bert = BertModel(shape, add_pooling_layer=False)
         missing = self.bert.load_state_dict(
             load_file(folder / "model.safetensors"), strict=False
@@ -63,8 +66,7 @@ class Network(nn.Module):
     def begin_with(self, fitted: ReaderWeights) -> None:
         """Goes on from an earlier run's weights, as they are stored."""
         state = self.state_dict()
-        for name, update in fitted.updates.items():
-            added = update[0] @ update[1] if isinstance(update, tuple) else update
+        for name, added in fitted.added():
             state[f"bert.{name}"] += torch.from_numpy(added)
         for name, values in fitted.head.items():
             state[name] = torch.from_numpy(values)

@@ -12,9 +12,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from network import Texts
 
 from commonweal.datasets.importers.deliberation_pairs import import_deliberation_pairs
 from commonweal.datasets.importers.remesh import import_remesh
@@ -24,6 +24,9 @@ from commonweal.rewards.scoring import RatedRound, rated_rounds
 sys.path.insert(0, str(Path(__file__).parents[1] / "first_reward"))
 
 import measure
+
+if TYPE_CHECKING:
+    from network import Texts
 
 TRAINED_DIALOGUE, HELD_OUT_DIALOGUE = "campus_protests", "foreign_intervention"
 HELD_OUT_TOPICS = ("tariff", "tipping")

@@ -102,10 +102,12 @@ def with_minority(
     )
     basis = PREDICTED if who is None else FOUND
     minority = replace(minority, provenance=minority.provenance | {"basis": basis})
-    notes = [note for note in minority.notes if note == MAY_TURN_ROUND]
+    notes = result.notes
     if not minority.picks:
-        notes = ["no minority statement worth showing was written"]
-    return replace(result, minority=minority, notes=(*result.notes, *notes))
+        notes = (*notes, "no minority statement worth showing was written")
+    elif is_modest(writer):
+        notes = (*notes, MAY_TURN_ROUND)
+    return replace(result, minority=minority, notes=notes)
 
 
 def minority_policy(writer: LanguageModel) -> Policy:

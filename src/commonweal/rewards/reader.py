@@ -100,6 +100,11 @@ class ReaderWeights:
     interval: FloatArray
     metadata: Mapping[str, Any]
 
+    def added(self) -> Iterator[tuple[str, FloatArray32]]:
+        """What is to be added to each of the backbone's tensors that was fine-tuned, by name."""
+        for name, update in self.updates.items():
+            yield name, update[0] @ update[1] if isinstance(update, tuple) else update
+
     def save(self, path: Path) -> None:
         """Writes them, compressed."""
         arrays: dict[str, Any] = {
@@ -205,8 +210,7 @@ class Reader:
             digest.update(expected.encode())
         self._weights_hash = digest.hexdigest()
         tensors: dict[str, FloatArray32] = load_file(folder / "model.safetensors")
-        for name, update in self._weights.updates.items():
-            added = update[0] @ update[1] if isinstance(update, tuple) else update
+        for name, added in self._weights.added():
             if name not in tensors or tensors[name].shape != added.shape:
                 raise WeightsError(f"{weights_path}: an update does not fit the tensor {name!r}")
             tensors[name] = tensors[name] + added
