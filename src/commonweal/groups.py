@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -38,6 +37,11 @@ from commonweal.types import Opinion, Question
 
 MAX_FILE_BYTES = 20_000_000
 """A larger file is not a group's opinions, whatever it is."""
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+"""What is there to steer a terminal or a reader's eye, not to be read: control codes, lone
+surrogates, and the marks that turn the direction of text around so that it reads other than it is;
+not line ends and tabs, and not the joiners that emoji and many scripts need."""
 
 MAX_NAMED = 50
 """People who are named in notes; more are counted."""
@@ -189,6 +193,8 @@ def _from_fields(
             f"({', '.join(SUFFIXES[1:])})"
         )
     text = read_text(path, expected="a group as .toml, .json or a table", max_bytes=MAX_FILE_BYTES)
+    if not text.strip():
+        raise InputError(f"{path} is empty; expected a question and a list of opinions")
     try:
         if suffix == ".toml":
             data: Any = load_toml(path, text)
@@ -273,18 +279,27 @@ def check_group(
     checked = [check_opinion(opinion, notes) for opinion in given]
     by_text: dict[str, list[str]] = {}
     for opinion in checked:
-        by_text.setdefault(" ".join(opinion.text.casefold().split()), []).append(opinion.id)
+        by_text.setdefault(same_words(opinion.text), []).append(opinion.id)
     alike = [ids for ids in by_text.values() if len(ids) > 1]
     if sum(map(len, alike)) > MAX_NAMED:
-        notes.append(
-            f"{sum(map(len, alike)):,} participants gave an opinion in the same words as somebody "
-            "else; each counts"
-        )
+        notes.append(alike_note(sum(map(len, alike))))
     else:
         notes += [
             f"participants {', '.join(ids)} gave the same opinion; each counts" for ids in alike
         ]
     return asked, tuple(checked), tuple(notes)
+
+
+def same_words(text: str) -> str:
+    """What two texts share that are the same but for capitals and blanks."""
+    return " ".join(text.casefold().split())
+
+
+def alike_note(n_people: int) -> str:
+    """What is said of many who wrote the same."""
+    return (
+        f"{n_people:,} participants gave an opinion in the same words as somebody else; each counts"
+    )
 
 
 def check_opinion(opinion: Opinion, notes: list[str] | None = None) -> Opinion:
@@ -299,7 +314,7 @@ def check_opinion(opinion: Opinion, notes: list[str] | None = None) -> Opinion:
     """
     if not opinion.id.strip():
         raise InputError("a participant id is blank; expected a name, or leave the id out")
-    if any(_is_control(c) or c in "\n\t" for c in opinion.id):
+    if _CONTROL.search(opinion.id) or any(c in "\n\t" for c in opinion.id):
         raise InputError(
             f"participant id {opinion.id!r} holds control characters; expected a plain name"
         )
@@ -315,26 +330,10 @@ def check_opinion(opinion: Opinion, notes: list[str] | None = None) -> Opinion:
 def cleaned(text: str, what: str, notes: list[str]) -> str:
     """The text without control characters (line ends and tabs stay) and blanks at its ends."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n")
-    kept = "".join(" " if _is_control(c) else c for c in lines)
-    n_removed = sum(a != b for a, b in zip(kept, lines, strict=True))
+    kept, n_removed = _CONTROL.subn(" ", lines)
     if n_removed:
         notes.append(f"{n_removed} control character(s) in {what} were replaced by blanks")
     return kept.strip()
-
-
-def _is_control(character: str) -> bool:
-    """Whether a character is there to steer a terminal or a reader's eye, not to be read.
-
-    Control codes, lone surrogates, and the marks that turn the direction of text around so that it
-    reads other than it is; not the joiners that emoji and many scripts need.
-    """
-    if character in "\n\t":
-        return False
-    return (
-        unicodedata.category(character) in ("Cc", "Cs")
-        or "\u202a" <= character <= "\u202e"
-        or "\u2066" <= character <= "\u2069"
-    )
 
 
 def _explain(path: Path | str, text: str, error: ValidationError) -> str:

@@ -158,6 +158,16 @@ class Population:
         """Whether some were not judged."""
         return self.n_judged < self.n_people
 
+    @property
+    def undivided(self) -> str:
+        """Why nothing divides them, in a sentence; "" where something does."""
+        if self.divides:
+            return ""
+        if len(self.groups) < 2:
+            did = "voted" if self.groups_from == "votes" else "wrote"
+            return f"Nothing divides them: by what they {did}, they are one group."
+        return "Nothing divides them: on no candidate is one group clearly for and another against."
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values that JSON can hold."""
         fields = asdict(self)

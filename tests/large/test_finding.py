@@ -187,6 +187,8 @@ def test_a_thousand_copies_of_one_text():
     assert group.n_people == 1000
     assert len(group.quotes) == 1
     assert not found.population.divides
+    assert "one group" in found.population.undivided
+    assert found.population.undivided in render_report(found)
     assert map_svg(found).startswith("<svg")
 
 

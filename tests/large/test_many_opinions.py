@@ -98,7 +98,7 @@ def test_memory_stays_flat(tmp_path, monkeypatch):
         tracemalloc.stop()
         assert len(found.opinions) == n
         assert found.opinions[n - 1].text.startswith(str(n - 1))
-    # 2.6 MB of text more; 16 bytes a person are kept, and a few more while ids are compared.
+    # 2.6 MB of text more; 24 bytes a person are kept, and a few more while ids are compared.
     assert peaks[1] - peaks[0] < 780_000
 
 
@@ -147,6 +147,23 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path, streamed, name, content,
 def test_a_megabyte_in_one_cell(tmp_path, streamed):
     path = table(tmp_path / "g.csv", [("ana", "no " * 350_000), *ROWS[1:]])
     assert len(read_people(path).opinions[0].text) == 350_000 * 3 - 1
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_who_wrote_the_same_is_counted_in_a_file_of_any_size(tmp_path, streamed, suffix):
+    rows = [(f"p{i}", "Free for all." if i % 3 else "  free FOR all. ") for i in range(70)]
+    rows += [("ana", "Too dear."), ("ben", "TOO dear."), ("cy", "Not with my money.")]
+    path = tmp_path / f"g{suffix}"
+    records = [{"question": ASKED, "id": name, "opinion": text} for name, text in rows]
+    if suffix == ".csv":
+        table(path, rows)
+    elif suffix == ".jsonl":
+        path.write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
+    else:
+        pl.DataFrame(records).write_parquet(path)
+    (note,) = (note for note in read_people(path).notes if "same words" in note)
+    assert note.startswith("72 participants ")
+    assert note in read_group(table(tmp_path / "small.csv", rows)).notes
 
 
 def test_small_files_are_read_as_ever(tmp_path):

@@ -349,6 +349,17 @@ def test_english_is_kept_from_a_group_that_wrote_in_another_language():
     )
 
 
+def test_a_group_without_a_common_language_may_get_a_statement_in_the_questions():
+    opinions = [Opinion(code, text) for code, text in THEIR_OPINIONS.items()]
+    asked = "Should local buses be free for everyone in the town?"
+    assert reason(GOOD, parser=Parser(asked, opinions, OWN)) is None
+    german = Parser("Sollten die Busse in der Stadt kostenlos sein?", opinions, OWN)
+    assert reason(GOOD, parser=german) is Why.OTHER_LANGUAGE
+    # A third of them have one: then it is theirs.
+    more = [*opinions, *([Opinion("d", THEIR_OPINIONS["de"])] * len(opinions))]
+    assert reason(GOOD, parser=Parser(asked, more, OWN)) is Why.OTHER_LANGUAGE
+
+
 @pytest.mark.parametrize(
     "ending", [".", "!", "?", "…", "。", "！", "？", "؟", "۔", "।", ".”", ".)", '."', ".»", "。」"]
 )

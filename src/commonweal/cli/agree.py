@@ -353,7 +353,7 @@ def agree(
         _check_options(group, len(read.opinions), is_many, map_file, critiques or edited)
         if critiques_read:
             check_critiques(critiques_read, read.opinions)  # refused before anything is written
-        if warning := language_warning(read.opinions[:MOST_LOOKED_AT], model):
+        if warning := language_warning(read.question, read.opinions[:MOST_LOOKED_AT], model):
             sys.stderr.write(f"warning: {warning}\n")
         with StageBars(STAGES) as bars:
             result = find_agreement(

@@ -69,6 +69,9 @@ def print_population(console: Console, result: Agreement, population: Population
         for each in population.divides:
             ratings = ", ".join(f"{name} {rating:.1f}" for name, rating in each.by_group.items())
             indented(f"“{each.text}” {ratings}")
+    elif result.candidates:
+        console.print()
+        console.print(population.undivided)
     for slate in population.slates:
         _print_slate(console, slate, population)
     if population.without is not None:

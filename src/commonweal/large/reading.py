@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from commonweal.errors import InputError
 from commonweal.files import near_path
-from commonweal.groups import check_opinion, read_group
+from commonweal.groups import alike_note, check_opinion, read_group
 from commonweal.large.store import OpinionStore
 from commonweal.large.votes import Votes
 from commonweal.reading.columns import OPINION, PARTICIPANT, QUESTION, column_named, why_not_counted
@@ -153,6 +153,8 @@ def _stored(
         more.append(f"{n_nameless:,} participants without an id are called p1, p2, ...")
     if n_cleaned:
         more.append(f"control characters in {n_cleaned:,} opinions were replaced by blanks")
+    if store.n_alike:
+        more.append(alike_note(store.n_alike))
     if question is not None and different and different[0].split() != question.split():
         more.append(f"the question is the one given, not the file's: {different[0]}")
     text = different[0] if question is None else question

@@ -37,9 +37,6 @@ if TYPE_CHECKING:
 N_IN_PROMPT = 16
 """Opinions in one prompt: small models lose the thread of more."""
 
-_MOST_CHARACTERS = 20_000
-"""Of one opinion that goes to a prompt, before the prompt's own limit in tokens is looked for."""
-
 Draw = Callable[[np.random.Generator], Sequence[Opinion]]
 
 
@@ -82,7 +79,7 @@ class Sampled:
         """See ``Writer``."""
         del statements
         return lambda rng: [
-            _for_prompt(people[int(groups.rows[place])])
+            people[int(groups.rows[place])]
             for place in stratified(groups.labels, N_IN_PROMPT, rng, with_floor=True)
         ]
 
@@ -217,7 +214,7 @@ class ManyPolicy:
 
         def draw(rng: np.random.Generator) -> list[Opinion]:
             drawn = rng.choice(rows, min(N_IN_PROMPT, len(rows)), replace=False)
-            return [_for_prompt(self.people[int(row)]) for row in drawn]
+            return [self.people[int(row)] for row in drawn]
 
         generation = self._from(question, draw, self.writer.n_per_group, rng, on_done)
         self.own.update({each.text: group for each in generation.candidates})
@@ -279,7 +276,3 @@ def _one_by_one(
 def _people(included: Sequence[str], behind: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
     """The ids of the people behind what a prompt held, each once."""
     return tuple(dict.fromkeys(name for each in included for name in behind.get(each, (each,))))
-
-
-def _for_prompt(opinion: Opinion) -> Opinion:
-    return Opinion(opinion.id, opinion.text[:_MOST_CHARACTERS])

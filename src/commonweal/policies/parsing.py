@@ -161,7 +161,7 @@ class Parser:
 
     @cached_property
     def _languages(self) -> frozenset[str]:
-        return languages_of(opinion.text for opinion in self.opinions)
+        return languages_of((each.text for each in self.opinions), self.question)
 
     def parse(self, completion: Completion, accepted: Iterable[str] = ()) -> str | Rejection:
         """The candidate's text, or the first reason against it.

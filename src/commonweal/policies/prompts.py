@@ -20,6 +20,10 @@ from commonweal.types import Message, Opinion, Prompt, Sampling
 MAX_OPINION_TOKENS = 4096
 """Most tokens of all opinions together in one prompt: our choice, half the embedded context."""
 
+MOST_CHARACTERS = 8 * MAX_OPINION_TOKENS
+"""Of one opinion, what is looked at at all: no text has words so long that more fits a prompt, and
+to look for orders and count tokens in a megabyte takes long."""
+
 MIN_OPINION_TOKENS = 20
 """A shorter beginning of an opinion says too little to write from: our choice, a short sentence."""
 
@@ -214,7 +218,7 @@ def fit_opinions(
     Raises:
         InputError: so many opinions that some would be cut below ``MIN_OPINION_TOKENS``.
     """
-    kept, notes = _without_orders(opinions)
+    kept, notes = _without_orders([Opinion(o.id, o.text[:MOST_CHARACTERS]) for o in opinions])
     # As they will stand in the prompt: a replaced bracket may take more tokens than the plain one.
     texts = {name: as_data(text) for name, text in kept.items()}
     lengths = {name: _n_tokens(text, count_tokens) for name, text in texts.items()}
@@ -227,14 +231,17 @@ def fit_opinions(
             f"all leave {max(limit, 0)} for each, expected at least {MIN_OPINION_TOKENS}; give at "
             f"most about {max_tokens // (MIN_OPINION_TOKENS + n_around)} opinions"
         )
+    n_written = {opinion.id: len(opinion.text) for opinion in opinions}
     for name, n_tokens in lengths.items():
+        is_beginning = len(kept[name]) == MOST_CHARACTERS < n_written[name]
+        n_uncut = n_written[name] if is_beginning else len(texts[name])
         if n_tokens > limit:
-            uncut = texts[name]
-            texts[name] = _cut(uncut, limit, count_tokens)
+            texts[name] = _cut(texts[name], limit, count_tokens)
+        if n_tokens > limit or is_beginning:
             notes.append(
-                f"the opinion of {name!r} was cut from {len(uncut):,} to {len(texts[name]):,} "
-                "characters in the prompt, to leave room for everybody's; predicted agreement "
-                "still reads all of it"
+                f"the opinion of {name!r} was cut from {n_uncut:,} to {len(texts[name]):,} "
+                "characters in the prompt, to leave room for everybody's; the reward model gets it "
+                "whole, and reads as much of it as it can"
             )
     return texts, tuple(notes)
 
@@ -255,7 +262,7 @@ def _without_orders(opinions: Sequence[Opinion]) -> tuple[dict[str, str], list[s
         shown = order if len(order) <= MAX_QUOTED_ORDER else f"{order[:MAX_QUOTED_ORDER]}…"
         notes.append(
             f"the opinion of {opinion.id!r} gives orders to the software ({shown!r}); from there "
-            "on it was not shown to the model that writes; predicted agreement still reads it all"
+            "on it was not shown to the model that writes; the reward model gets it whole"
         )
     return {name: text for name, text in kept.items() if text}, notes
 

@@ -71,16 +71,19 @@ def language_of(text: str, *, sure: float = SURE) -> str | None:
     return code if score >= sure else None
 
 
-def languages_of(texts: Iterable[str]) -> frozenset[str]:
+def languages_of(texts: Iterable[str], question: str) -> frozenset[str]:
     """The codes of the languages that a share of ``MIN_SHARE`` of the texts is written in.
 
-    The most common alone where none has that share; empty where no text's can be told.
+    Where none has that share, the most common and the question's: that is the one which all of
+    them have read. Empty where no text's can be told.
     """
     counts = Counter(code for text in texts if (code := language_of(text, sure=LIKELY)) is not None)
     least = MIN_SHARE * counts.total()
-    return frozenset(code for code, n in counts.items() if n >= least) or frozenset(
-        code for code, _ in counts.most_common(1)
-    )
+    common = frozenset(code for code, n in counts.items() if n >= least)
+    if common or not counts:
+        return common
+    asked = language_of(question, sure=LIKELY)
+    return frozenset(code for code in (counts.most_common(1)[0][0], asked) if code is not None)
 
 
 def language_name(code: str) -> str:
