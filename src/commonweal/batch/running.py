@@ -137,7 +137,7 @@ def run_batch(
         tasks = {
             kept.key(each.group): each.group for each in groups if isinstance(each.group, Group)
         }
-        before = {key: one for key in tasks if (one := kept.get(key)) is not None}
+        before = {key for key in tasks if kept.get(key) is not None}
         missing = [(key, group) for key, group in tasks.items() if key not in before]
         n_done, why = len(before), dict[str, CommonwealError]()
         if on_done is not None:
@@ -152,7 +152,7 @@ def run_batch(
             if on_done is not None:
                 on_done(n_done, len(tasks))
         _claim(out, asked)
-        return _finish(groups, kept, before, why, out, asked, source, len(missing) - len(why))
+        return _finish(groups, kept, why, out, asked, source, len(missing) - len(why))
 
 
 def _fresh(
@@ -237,7 +237,6 @@ def _as_file(asked: Mapping[str, Any]) -> str:
 def _finish(
     groups: Sequence[Given],
     kept: Kept,
-    before: Mapping[str, Agreement],
     why: Mapping[str, CommonwealError],
     out: Path,
     asked: Mapping[str, Any],
@@ -257,7 +256,7 @@ def _finish(
                 error = each.group
             else:
                 key = kept.key(each.group)
-                result = before.get(key) or (None if key in why else kept.get(key))
+                result = None if key in why else kept.get(key)
                 if result is not None:
                     yield each, each.group, result
                     continue
