@@ -195,22 +195,26 @@ def raw(folder: Path, n_groups: int, n_turns: int) -> None:
     from commonweal.models.embedded_engine import EmbeddedModel
 
     groups = put_groups(folder / "groups.jsonl", n_groups)
-    generate, calls = EmbeddedModel.generate, []
+    generate, calls, inside = EmbeddedModel.generate, [], []
 
     def recording(self, prompts, **asked):
+        began = time.process_time()
         found = generate(self, prompts, **asked)
+        inside.append(time.process_time() - began)
         calls.append((prompts, {**asked, "on_done": None}, found))
         return found
 
     EmbeddedModel.from_spec("small")  # converted once, before anything is timed
-    ratios, rates, n_same, n_texts = [], {"batch": [], "raw": []}, 0, 0
+    ratios, rates, shares, n_same, n_texts = [], {"batch": [], "raw": []}, [], 0, 0
     for turn in range(n_turns):
         calls.clear()
+        inside.clear()
         EmbeddedModel.generate = recording
         began = time.process_time()
         batch_seconds(folder / f"raw-{turn}", groups, model="embedded:small", policy="zero_shot",
                       reward="bench", n_candidates=4)  # fmt: skip
         ours = time.process_time() - began
+        shares.append(sum(inside) / ours)
         EmbeddedModel.generate = generate
         began = time.process_time()
         with computing_with(1):
@@ -232,7 +236,9 @@ def raw(folder: Path, n_groups: int, n_turns: int) -> None:
         f"processor time, raw engine calls {statistics.median(rates['raw']):.1f}: "
         f"{statistics.median(ratios):.3f} of them (turns {', '.join(f'{r:.3f}' for r in ratios)}; "
         f"{n_groups} groups, {len(calls)} calls and {n_told:,} tokens a turn, {n_same} of "
-        f"{n_texts} texts the same; loading counts on both sides)"
+        f"{n_texts} texts the same; loading counts on both sides); within these calls, the batch "
+        f"spends {statistics.median(shares):.3f} of its processor time (turns "
+        f"{', '.join(f'{s:.3f}' for s in shares)})"
     )
 
 

@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
-import secrets
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from answering import answering, files_of, put_groups
 
 import plugin_making
+from answering import answering, files_of, put_groups
 from commonweal.batch.reading import read_groups
 from commonweal.batch.running import run_batch
 from commonweal.batch.working import Workers
 from commonweal.errors import InputError
+from ray_nodes import below, cluster_of, wait
 
 ray = pytest.importorskip("ray")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 COMMONWEAL = str(Path(sys.executable).parent / "commonweal")
-RAY = str(Path(sys.executable).parent / "ray")
 JUDGE = """
 import os
 import numpy as np
@@ -60,115 +56,10 @@ def plugin(tmp_path, monkeypatch):
     return "judge"
 
 
-def _port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
-def _children() -> dict[int, tuple[int, str]]:
-    """Of each process its parent and its name."""
-    found = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            parent = int(re.search(r"PPid:\t(\d+)", (folder / "status").read_text())[1])
-            found[int(folder.name)] = parent, (folder / "cmdline").read_text()
-    return found
-
-
-def _below(pid: int) -> list[tuple[int, str]]:
-    """The processes that this one has started, theirs too, with their names."""
-    there = _children()
-    found, parents = [], [pid]
-    while parents:
-        parent = parents.pop()
-        below = [(child, name) for child, (of, name) in there.items() if of == parent]
-        found += below
-        parents += [child for child, _ in below]
-    return found
-
-
-class Node:
-    """A node of a cluster: ``ray start`` and all that it starts."""
-
-    def __init__(self, *arguments: str) -> None:
-        self._arguments = arguments
-        self.start()
-
-    def start(self) -> None:
-        """Starts the node; ``wait`` returns once it is part of the cluster."""
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the node
-        self.process = subprocess.Popen(
-            [RAY, "start", "--block", "--disable-usage-stats", *self._arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=self._said,
-            stderr=subprocess.STDOUT,
-        )
-
-    def wait(self) -> None:
-        """Returns once the node has joined.
-
-        A node whose agents take longer than 15 s to start ends itself (ray-project/ray#65983), as
-        happens where the machine has much else to do. It is then started again.
-        """
-
-        def look() -> bool:
-            if self.process.poll() is not None:
-                self.kill()
-                self.start()
-            self._said.seek(0)
-            return b"Ray runtime started" in self._said.read()
-
-        _wait(look, 600)
-
-    def workers(self) -> list[int]:
-        return [pid for pid, name in _below(self.process.pid) if name.startswith("ray::_Worker")]
-
-    def kill(self) -> None:
-        """Ends all of it at once, as when a machine loses its power."""
-        doomed = [pid for pid, _ in _below(self.process.pid)]
-        for pid in (self.process.pid, *doomed):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        self.process.wait(30)
-
-
 @pytest.fixture
-def cluster(plugin, tmp_path_factory, monkeypatch):
-    """A head without processors, and two nodes with one each, who know each other by a token."""
-    monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    port = _port()
-    # Ray itself takes the network's address for 127.0.0.1, and waits there.
-    host = ray.util.get_node_ip_address()
-    address = f"{host}:{port}"
-    place = tmp_path_factory.mktemp("r")  # a short path: sockets lie in it
-    store = ("--object-store-memory", "80000000")
-    nodes = [
-        Node(
-            *("--head", "--port", str(port), "--num-cpus", "0", "--include-dashboard", "false"),
-            *("--temp-dir", f"/tmp/{place.name}-{port}", *store),
-        )
-    ]
-    nodes[0].wait()
-    nodes += [Node("--address", address, "--num-cpus", "1", *store) for _ in range(2)]
-    for node in nodes:
-        node.wait()
-    yield address, nodes
-    for node in reversed(nodes):
-        node.kill()
-
-
-def _wait(look, seconds: float = 120) -> None:
-    until = time.monotonic() + seconds
-    while True:
-        try:
-            if look() is not False:
-                return
-        except OSError:
-            pass
-        assert time.monotonic() < until, "it did not come about"
-        time.sleep(0.1)
+def cluster(plugin, tmp_path_factory):
+    with cluster_of(2, tmp_path_factory.mktemp("r")) as made:
+        yield made
 
 
 def _command(groups: Path, out: Path, model: str, *more: str) -> list[str]:
@@ -190,14 +81,14 @@ def test_kills_lose_nothing_and_repeat_nothing_that_is_finished(cluster, tmp_pat
     with answering(0.6) as server:
         command = _command(groups, out, server.model, "--ray", address)
         driver = subprocess.Popen(command)
-        _wait(lambda: _n_kept(out) >= 3 and driver.poll() is None, 240)
+        wait(lambda: _n_kept(out) >= 3 and driver.poll() is None, 240)
         killed = next(pid for node in nodes for pid in node.workers())
         os.kill(killed, signal.SIGKILL)
         n_before = _n_kept(out)
-        _wait(lambda: _n_kept(out) >= n_before + 4)
+        wait(lambda: _n_kept(out) >= n_before + 4)
         nodes[2].kill()
         n_before = _n_kept(out)
-        _wait(lambda: _n_kept(out) >= n_before + 4)
+        wait(lambda: _n_kept(out) >= n_before + 4)
         driver.kill()
         driver.wait(30)
         kept = {
@@ -232,13 +123,16 @@ def test_kills_lose_nothing_and_repeat_nothing_that_is_finished(cluster, tmp_pat
     assert files_of(out) == files_of(tmp_path / "alone")
 
 
-def test_one_limit_holds_for_all_workers_and_a_poisoned_group_stops_no_other(cluster, tmp_path):
-    address, _ = cluster
+def test_one_limit_holds_for_all_workers_and_a_poisoned_group_stops_no_other(
+    cluster, tmp_path, monkeypatch
+):
+    # As in a job of the cluster (deploy/batch-ray.yaml), which Ray tells where it is.
+    monkeypatch.setenv("RAY_ADDRESS", cluster[0])
     groups = put_groups(tmp_path / "groups.jsonl", 11, poison="Should bus number 99 be free?")
     out = tmp_path / "out"
     with answering(0.2) as server:
         ran = subprocess.run(
-            _command(groups, out, server.model, "--ray", address, "--tries", "2"),
+            _command(groups, out, server.model, "--ray", "auto", "--tries", "2"),
             check=False,
             capture_output=True,
             text=True,
@@ -267,7 +161,7 @@ def test_ctrl_c_leaves_a_folder_that_goes_on(plugin, tmp_path):
     with answering(0.5) as server:
         command = _command(groups, out, server.model, "--workers", "2")
         driver = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        _wait(lambda: _n_kept(out) >= 2)
+        wait(lambda: _n_kept(out) >= 2)
         driver.send_signal(signal.SIGINT)
         said = driver.communicate(timeout=60)[1]
         assert driver.returncode == 130
@@ -281,9 +175,9 @@ def test_ctrl_c_leaves_a_folder_that_goes_on(plugin, tmp_path):
 
 def _kill_a_worker(process: subprocess.Popen, journal: Path) -> None:
     """Kills one of the workers below a process, once something is kept."""
-    _wait(lambda: journal.is_file() and len(journal.read_bytes().splitlines()) >= 2)
+    wait(lambda: journal.is_file() and len(journal.read_bytes().splitlines()) >= 2)
     os.kill(
-        next(child for child, name in _below(process.pid) if name.startswith("ray::_Worker")),
+        next(child for child, name in below(process.pid) if name.startswith("ray::_Worker")),
         signal.SIGKILL,
     )
 

@@ -180,11 +180,11 @@ def test_who_is_omitted_is_in_no_prompt():
         find(everybody, omit=[each.id for each in everybody])
 
 
-def test_a_thousand_copies_of_one_text():
-    same = [Opinion(f"p{i}", KINDS["fares"]) for i in range(1000)]
+def test_a_hundred_thousand_copies_of_one_text():
+    same = [Opinion(f"p{i}", KINDS["fares"]) for i in range(100_000)]
     found, _, _ = find(same, options=ManyOptions(n_panel=40))
     (group,) = found.population.groups
-    assert group.n_people == 1000
+    assert group.n_people == 100_000
     assert len(group.quotes) == 1
     assert not found.population.divides
     assert "one group" in found.population.undivided
