@@ -1,7 +1,7 @@
 """Prints whose opinion each reward model reads: all models and baselines on the same held-out data.
 
     python benchmarks/preferences.py [--data ../shared/data] [--model NAME ...] [--split test]
-        [--only graded|choices|dialogue|polis ...] [--max-people 200]
+        [--only graded|choices|dialogue|polis ...] [--max-people 200] [--score-cache FILE]
 
 - graded: groups of `examples/graded_groups` whose topics nothing was fitted to; texts and grades
   are a language model's, no person's.
@@ -28,7 +28,7 @@ from commonweal.datasets.importers.deliberation_pairs import import_deliberation
 from commonweal.datasets.importers.graded import import_graded
 from commonweal.datasets.importers.remesh import import_remesh
 from commonweal.models import store
-from commonweal.rewards import REWARD_WEIGHTS, load_reward_model
+from commonweal.rewards import REWARD_WEIGHTS, CachedRewardModel, load_reward_model
 from commonweal.rewards.baselines import baselines_for
 from commonweal.rewards.card import with_interval
 from commonweal.rewards.measuring import Metrics, measure
@@ -104,9 +104,13 @@ def main() -> None:
     splits = ("development", "test", "outputs_development", "outputs_test", "outputs_fresh")
     parser.add_argument("--split", choices=splits, default="test", help="of the graded groups")
     parser.add_argument("--max-people", type=int, default=200, help="measured in each round")
+    parser.add_argument("--score-cache", type=Path, help="keeps rewards: nothing is read twice")
     parser.add_argument("--only", action="append", choices=KINDS)
     wanted = parser.parse_args()
-    models = [load_reward_model(name) for name in wanted.model or ("first", "reader")]
+    names = wanted.model or ("first", "reader", "probe")
+    models = [load_reward_model(name) for name in names]
+    if wanted.score_cache is not None:
+        models = [CachedRewardModel(each, wanted.score_cache) for each in models]
     fitted_on = recipe.conversation_rounds(wanted.data, recipe.TRAIN)
     models += baselines_for(store.require(REWARD_WEIGHTS), fitted_on)[1:]
 
@@ -120,7 +124,7 @@ def main() -> None:
         for model in models:
             found = measure(model, dataset, max_people=wanted.max_people)
             line(model.name, found.own)
-            if model in models[: len(wanted.model or (1, 2))]:
+            if model in models[: len(names)]:
                 line("  another person's opinion", found.swapped)
                 line("  no opinion", found.statement_only)
             if kind == "graded":

@@ -1,11 +1,13 @@
-"""What could be read out of what is chosen: by welfare alone, and from a shortlist.
+"""What could be read out of what is chosen: by welfare alone, and from a shortlist by words.
 
     python benchmarks/shortlist.py [--shortlist 2] [--reward reader]
 
 Every candidate of the default model in `examples/graded_groups/outputs_*.jsonl` was graded by
 language models, not people, blind to what was chosen. Both ways of choosing see the same candidates
-and predictions; nothing is written anew. Rules were tried on `outputs_development` only. Intervals
-are 95 % and resample groups; those of a difference are of the same groups.
+and predictions; nothing is written anew. The shortlist is that of predicted quality and words that
+nobody used; the one by the model's states was fitted to these groups, and `recipes/probes/sense.py`
+prints what it does on those left out. Rules were tried on `outputs_development` only. Intervals are
+95 % and resample groups; those of a difference are of the same groups.
 """
 
 from __future__ import annotations

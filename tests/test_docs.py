@@ -152,7 +152,7 @@ def test_counts_in_the_readme_are_right():
     n_groups = len(list((ROOT / "examples" / "groups").glob("*.toml")))
     assert f"{n_groups} groups written for this project" in tree_text
     text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
-    card = (ROOT / "src/commonweal/rewards/reader_card.md").read_text(encoding="utf-8")
+    card = (ROOT / "src/commonweal/rewards/probe_card.md").read_text(encoding="utf-8")
     ((share, n_held_out),) = re.findall(
         r"random statement in (\d+) % of (\d+) held-out graded groups", card
     )

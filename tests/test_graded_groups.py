@@ -19,7 +19,7 @@ FOLDER = Path(__file__).parents[1] / "examples" / "graded_groups"
 README = (FOLDER / "README.md").read_text(encoding="utf-8")
 SPLITS = ("train", "train_second", "development", "test")
 EXPECTED = {"train": 346, "train_second": 480, "development": 40, "test": 80}
-OUTPUTS = ("outputs_development", "outputs_test", "outputs_fresh")
+OUTPUTS = ("outputs_train", "outputs_development", "outputs_test", "outputs_fresh")
 NEAR = 0.7
 """Share of words in common above which two texts are nearly the same."""
 

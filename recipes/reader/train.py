@@ -32,6 +32,7 @@ from torch.nn.functional import softplus
 from commonweal.files import sha256_of
 from commonweal.models import store
 from commonweal.rewards.calibration import fit_logistic_calibration
+from commonweal.rewards.ranges import interval_of
 from commonweal.rewards.reader import BACKBONE, BACKBONE_FILES, ReaderWeights
 
 TRAINING = ("train", "train_second", "outputs_development")
@@ -245,7 +246,7 @@ def _save(wanted, folder, network, batches, training, development) -> None:
         quality_calibration=fit_logistic_calibration(
             judged, qualities, fitted_to=f"qualities of {said}"
         ),
-        interval=_interval(calibration.expected_rating(found), grades),
+        interval=np.array(interval_of(calibration.expected_rating(found), grades, max_bins=N_BINS)),
         metadata={
             "backbone": BACKBONE,
             "backbone_sha256": {name: sha256_of(folder / name) for name in BACKBONE_FILES},
@@ -268,19 +269,6 @@ def _low_rank(update: np.ndarray):
     up, sizes, down = np.linalg.svd(update, full_matrices=False)
     root = np.sqrt(sizes[:RANK])
     return up[:, :RANK] * root, root[:, None] * down[:RANK]
-
-
-def _interval(expected: np.ndarray, grades: np.ndarray) -> np.ndarray:
-    """Middle, and how far below and above it the middle half of the grades lay: [N_BINS, 3]."""
-    edges = np.quantile(expected, np.linspace(0, 1, N_BINS + 1))
-    place = np.clip(np.searchsorted(edges, expected, side="right") - 1, 0, N_BINS - 1)
-    found = []
-    for bin_number in range(N_BINS):
-        inside = place == bin_number
-        off = grades[inside] - expected[inside]
-        low, high = np.quantile(off, [0.25, 0.75])
-        found.append((expected[inside].mean(), max(0.0, -low), max(0.0, high)))
-    return np.array(found)
 
 
 if __name__ == "__main__":

@@ -23,12 +23,14 @@ from commonweal.policies import NamedPolicy, default_policy, load_policy, read_p
 from commonweal.policies.prompts import WorkedExample
 from commonweal.policies.ruled import RuledPolicy
 from commonweal.result import Agreement
-from commonweal.rewards import DEFAULT_REWARD_MODEL, check_reward_model, load_reward_model
+from commonweal.rewards import check_reward_model, load_reward_model
+from commonweal.rewards.choosing import chosen_for
 from commonweal.rewards.prompted_cost import Cost
 from commonweal.rules import Welfare, resolve_rule
 from commonweal.selection import (
     MIN_QUALITY,
     N_CANDIDATES,
+    SALAD_QUALITY,
     Wanted,
     check_min_quality,
     check_seed,
@@ -36,6 +38,7 @@ from commonweal.selection import (
     select,
 )
 from commonweal.selection.own import check_members, check_policy, try_reward_model, try_rule
+from commonweal.selection.sense import is_read
 from commonweal.types import (
     LanguageModel,
     Opinion,
@@ -56,13 +59,13 @@ def find_agreement(
     policy: str | Policy | None = None,
     model: str | LanguageModel = DEFAULT_MODEL,
     examples: Sequence[WorkedExample] = (),
-    reward: str | RewardModel = DEFAULT_REWARD_MODEL,
+    reward: str | RewardModel | None = None,
     welfare: Welfare | None = None,
     alpha: float | None = None,
     n_candidates: int | None = None,
     seed: int = 0,
     omit: Sequence[str] = (),
-    min_quality: float | None = MIN_QUALITY,
+    min_quality: float | Literal["auto"] | None = "auto",
     min_agreeing: float | None = MIN_AGREEING,
     shortlist: int | Literal["auto"] | None = "auto",
     many: ManyOptions | None = None,
@@ -89,7 +92,8 @@ def find_agreement(
         examples: for "few_shot", which is then the default: worked examples instead of its own
             (``policies.collected_examples.worked_examples`` takes them from rated rounds).
         reward: what predicts agreement, by name or as an object; "prompted" is the language model
-            that writes, "prompted:ENGINE" another.
+            that writes, "prompted:ENGINE" another. By default "probe" where the default model
+            writes for at most 12 people, else "reader".
         welfare: "utilitarian" (the default), "bernoulli_nash", "rawlsian", the
             name of an installed rule, or a function from utilities [n_participants, n_candidates]
             to welfare [n_candidates], higher is better. `commonweal plugins` lists the names.
@@ -101,7 +105,8 @@ def find_agreement(
         omit: ids of participants whose opinions the policy must not see. Their agreement is still
             predicted (paper 4.3).
         min_quality: the lowest quality, from 1 to 7, that a chosen candidate may have, if the
-            reward model judges quality; None for no floor.
+            reward model judges quality; None for no floor. By default 3.5, and 2 where the default
+            model writes, which orders its candidates itself (docs/decisions/046-probes.md).
         min_agreeing: the smallest share of the group, from 0 to 1, that must be predicted to agree.
             In any case somebody must, and at most half may be likely to disagree; None for no such
             condition.
@@ -152,7 +157,8 @@ def find_agreement(
     check_seed(seed)
     if isinstance(reward, str):
         check_reward_model(reward)
-    check_min_quality(min_quality)
+    if min_quality != "auto":
+        check_min_quality(min_quality)
     _check_min_agreeing(min_agreeing)
     if isinstance(shortlist, int) and shortlist < 1:
         raise InputError(f"shortlist is {shortlist}, expected at least 1, or None for all")
@@ -165,6 +171,8 @@ def find_agreement(
         policy if isinstance(policy, Policy) else load_policy(named.name, model, examples=examples)
     )
     progress("load", 1, 2)
+    if reward is None:
+        reward = chosen_for(writer.model, len(everybody))
     predictor = (
         load_reward_model(reward, writer=writer.model, on_cost=on_cost)
         if isinstance(reward, str)
@@ -186,7 +194,7 @@ def find_agreement(
             n_candidates=n_candidates,
             seed=seed,
             omit=omit,
-            min_quality=min_quality,
+            min_quality=MIN_QUALITY if min_quality == "auto" else min_quality,
             min_agreeing=min_agreeing,
             options=many,
             votes=votes,
@@ -198,6 +206,9 @@ def find_agreement(
             timings_seconds={"load": load_seconds, **result.timings_seconds},
             provenance=result.provenance | {"policy": named.name or writer.name},
         )
+    listed = shortlist_for(writer.model) if shortlist == "auto" else shortlist
+    if min_quality == "auto":
+        min_quality = SALAD_QUALITY if listed is not None and is_read(writer.model) else MIN_QUALITY
     try:
         (selection,) = select(
             asked,
@@ -207,7 +218,7 @@ def find_agreement(
             reward=predictor,
             on_progress=progress,
             min_quality=min_quality,
-            shortlist=shortlist_for(writer.model) if shortlist == "auto" else shortlist,
+            shortlist=listed,
             may_be_empty=True,
         )
     except PluginError as error:
@@ -280,7 +291,7 @@ def _check_objects(policy: object, model: object, reward: object) -> None:
         check_members(policy, Policy, "policy", named_as="a name")
     elif not isinstance(model, str):
         check_members(model, LanguageModel, "model", named_as="a name as embedded:small")
-    if not isinstance(reward, str):
+    if reward is not None and not isinstance(reward, str):
         check_members(reward, RewardModel, "reward model", named_as="a name")
 
 

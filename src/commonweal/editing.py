@@ -11,7 +11,7 @@ from commonweal.errors import InputError
 from commonweal.explaining import explain
 from commonweal.groups import cleaned
 from commonweal.revising import heard
-from commonweal.rewards import DEFAULT_REWARD_MODEL, load_reward_model
+from commonweal.rewards.choosing import loaded_as_before
 from commonweal.selection import Pick, scored
 from commonweal.types import Candidate
 
@@ -31,7 +31,7 @@ def with_text(
     *,
     author: str,
     take: bool = False,
-    reward: str | RewardModel = DEFAULT_REWARD_MODEL,
+    reward: str | RewardModel | None = None,
 ) -> Agreement:
     """The result with one candidate more, which a person wrote or changed.
 
@@ -44,7 +44,8 @@ def with_text(
         author: who wrote it: a participant's id, or "facilitator".
         take: pick it, whatever the rule says: a person decides. The floor of quality, too, is a
             model's view and does not count then.
-        reward: the model that predicted the others; another's numbers do not compare.
+        reward: the model that predicted the others, and by default that; another's numbers do not
+            compare.
 
     Raises:
         InputError: text or author is blank or too long, the text is there already, or the reward
@@ -66,7 +67,7 @@ def with_text(
     for each in result.candidates:
         if each.text == edited:
             raise InputError(f"the edited text is that of {each.id}; expected another")
-    predictor = load_reward_model(reward) if isinstance(reward, str) else reward
+    predictor = loaded_as_before(reward, result.provenance)
     scored_by = result.provenance.get("reward_model_weights_sha256")
     if predictor.weights_hash != scored_by:
         raise InputError(

@@ -12,7 +12,7 @@ from commonweal.policies.kinds import is_modest, kind_of
 from commonweal.policies.prompted import PromptedPolicy
 from commonweal.policies.templates import load_template
 from commonweal.reading.explaining import nearest
-from commonweal.rewards import DEFAULT_REWARD_MODEL, load_reward_model
+from commonweal.rewards.choosing import loaded_as_before
 from commonweal.rules import RAWLSIAN
 from commonweal.selection import MIN_QUALITY, Selection, Wanted, check_seed, select
 from commonweal.types import no_progress
@@ -42,7 +42,7 @@ def with_minority(
     *,
     who: Sequence[str] | None = None,
     model: str | LanguageModel = DEFAULT_MODEL,
-    reward: str | RewardModel = DEFAULT_REWARD_MODEL,
+    reward: str | RewardModel | None = None,
     n_candidates: int = N_CANDIDATES,
     seed: int = 0,
     min_quality: float | None = MIN_QUALITY,
@@ -59,7 +59,7 @@ def with_minority(
         result: a result with a text.
         who: ids of those found to disagree; by default those predicted to.
         model: what writes, by name or as an object.
-        reward: what predicts agreement, likewise.
+        reward: what predicts agreement, likewise; by default what did in the result.
         n_candidates: how many to choose from.
         seed: of all chance.
         min_quality: see ``select``.
@@ -85,11 +85,7 @@ def with_minority(
         note = "nobody is predicted to disagree, so there is no minority statement"
         return replace(result, minority=None, notes=(*result.notes, note))
     writer = load_language_model(model) if isinstance(model, str) else model
-    predictor = (
-        load_reward_model(reward, writer=writer, on_cost=on_cost)
-        if isinstance(reward, str)
-        else reward
-    )
+    predictor = loaded_as_before(reward, result.provenance, writer=writer, on_cost=on_cost)
     minority = written_for(
         result.question,
         theirs,

@@ -101,6 +101,8 @@ class Candidate:
         seed: the sampling seed of this one completion.
         attempt: 0 for the first draw, k for the k-th time that rejected completions were redrawn.
         author: who wrote it, if a person did (its policy is then "human").
+        sense: how sensible the states of the model that wrote it say it is, to be compared within
+            its group; None where that was not read (``commonweal.selection.sense``).
     """
 
     id: str
@@ -112,6 +114,7 @@ class Candidate:
     seed: int
     attempt: int = 0
     author: str = ""
+    sense: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from types import SimpleNamespace
 
 import polars as pl
 import pytest
-from answering import answering, files_of, put_groups
 from test_batch_finding import Lengths
 
+from answering import answering, files_of, put_groups
 from commonweal import Agreement, find_agreement
 from commonweal.batch.behind import hashes_behind
 from commonweal.batch.cluster import _check_room, _start

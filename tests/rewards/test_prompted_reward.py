@@ -26,7 +26,6 @@ from commonweal.rewards.prompted_calibration import (
     UNCALIBRATED,
     ReadingCalibration,
     calibration_path,
-    interval_of,
     read_calibration,
     write_calibration,
 )
@@ -39,6 +38,7 @@ from commonweal.rewards.prompted_prompts import (
     ratings_schema,
     read_ratings,
 )
+from commonweal.rewards.ranges import interval_of
 from commonweal.types import Completion, RewardInput, RewardModel
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "models"))

@@ -185,7 +185,8 @@ def _check(given: Mapping[str, Any]) -> None:
     if n_candidates is not None and n_candidates < 1:
         raise InputError(f"n_candidates is {n_candidates}, expected at least 1")
     check_seed(given["seed"])
-    check_min_quality(given.get("min_quality"))
+    if (min_quality := given.get("min_quality")) != "auto":
+        check_min_quality(min_quality)
     check_language_model(given["model"])
     check_policy(given["policy"] or default_policy(given["model"]))
     check_reward_model(given["reward"])

@@ -14,7 +14,6 @@ from commonweal.cli.options import Model, seed_option
 from commonweal.cli.progress import StageBars
 from commonweal.errors import InputError
 from commonweal.models import DEFAULT_MODEL
-from commonweal.rewards import DEFAULT_REWARD_MODEL
 
 if TYPE_CHECKING:
     from commonweal.policies.prompts import WorkedExample
@@ -96,13 +95,15 @@ def agree(
         ),
     ] = None,
     reward_model: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="NAME|FOLDER",
-            help="What predicts agreement: reader, first, prompted (the language model that "
-            "writes), prompted:ENGINE, or the folder of an exported model.",
+            help="What predicts agreement: probe, reader, first, prompted (the language model "
+            "that writes), prompted:ENGINE, or the folder of an exported model. Default: probe "
+            "if the default model writes for at most 12 people, otherwise reader; with a stored "
+            "result, what predicted it.",
         ),
-    ] = DEFAULT_REWARD_MODEL,
+    ] = None,
     seed: Annotated[int, seed_option("the same result")] = 0,
     omit: Annotated[
         list[str] | None,
@@ -113,14 +114,15 @@ def agree(
         ),
     ] = None,
     min_quality: Annotated[
-        float,
+        float | None,
         typer.Option(
             min=1,
             max=7,
             help="The lowest quality, from 1 to 7, that a chosen candidate may have. Applies if "
-            "the reward model judges quality.",
+            "the reward model judges quality. Default: 3.5; 2 with the default model, which "
+            "orders its candidates itself.",
         ),
-    ] = 3.5,
+    ] = None,
     shortlist: Annotated[
         int | None,
         typer.Option(
@@ -314,8 +316,8 @@ def agree(
     from commonweal.reading.critiques import read_critiques
     from commonweal.rehearsing import write_alpha_plot, written_without
     from commonweal.revising import check_critiques
-    from commonweal.rewards import load_reward_model
-    from commonweal.selection import N_CANDIDATES
+    from commonweal.rewards.choosing import loaded_as_before
+    from commonweal.selection import MIN_QUALITY, N_CANDIDATES
 
     if take and edited is None:
         raise InputError("--take is for a text given with --edited; take it out, or give one")
@@ -368,7 +370,7 @@ def agree(
                 n_candidates=candidates,
                 seed=seed,
                 omit=omit or (),
-                min_quality=min_quality,
+                min_quality="auto" if min_quality is None else min_quality,
                 min_agreeing=min_agreeing,
                 shortlist="auto" if shortlist is None else shortlist or None,
                 many=many,
@@ -389,7 +391,7 @@ def agree(
                 reward=reward_model,
                 n_candidates=candidates or N_CANDIDATES,
                 seed=seed,
-                min_quality=min_quality,
+                min_quality=MIN_QUALITY if min_quality is None else min_quality,
                 on_progress=bars.update,
                 on_cost=bars.say,
             )
@@ -406,7 +408,7 @@ def agree(
                 model=model,
                 reward=reward_model,
                 seed=seed,
-                min_quality=min_quality,
+                min_quality=MIN_QUALITY if min_quality is None else min_quality,
                 on_progress=bars.update,
                 on_cost=bars.say,
             )
@@ -431,7 +433,7 @@ def agree(
                 result,
                 name,
                 policy=(writer := load_policy(policy or default_policy(model), model)),
-                reward=load_reward_model(reward_model, writer=writer.model),
+                reward=loaded_as_before(reward_model, result.provenance, writer=writer.model),
                 n_candidates=candidates or N_CANDIDATES,
                 seed=seed,
                 on_progress=bars.update,

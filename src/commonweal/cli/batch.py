@@ -74,9 +74,11 @@ def batch(
         str, typer.Option(metavar="NAME|FOLDER", help="What predicts agreement, as for agree.")
     ] = DEFAULT_REWARD_MODEL,
     min_quality: Annotated[
-        float,
-        typer.Option(min=1, max=7, help="The lowest quality that a chosen candidate may have."),
-    ] = 3.5,
+        float | None,
+        typer.Option(
+            min=1, max=7, help="The lowest quality that a chosen candidate may have, as for agree."
+        ),
+    ] = None,
     min_agreeing: Annotated[
         float,
         typer.Option(
@@ -115,7 +117,7 @@ def batch(
                 welfare=welfare,
                 alpha=alpha,
                 n_candidates=candidates,
-                min_quality=min_quality,
+                min_quality="auto" if min_quality is None else min_quality,
                 min_agreeing=min_agreeing,
                 seed=seed,
                 timeout_seconds=timeout_seconds,

@@ -25,8 +25,8 @@ Model = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="The reward model: reader, first, prompted:ENGINE, or the folder of an exported "
-        "model.",
+        help="The reward model: reader, probe, first, prompted:ENGINE, or the folder of an "
+        "exported model.",
     ),
 ]
 

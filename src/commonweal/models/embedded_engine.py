@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from commonweal.calling import check, held
 from commonweal.errors import EngineError, InputError, WeightsError
@@ -33,9 +33,14 @@ from commonweal.models.pipeline import (
     last_line,
     n_blocks_for,
 )
+from commonweal.models.prefix_tree import Tokens
 from commonweal.models.reasoning import opening_at_the_end, set_apart
 from commonweal.models.scoring import Scorer
+from commonweal.models.states import StateReader
 from commonweal.types import Completion, Message, Prompt, Sampling
+
+if TYPE_CHECKING:
+    from commonweal.types import FloatArray
 
 NAMES = {
     "": DEFAULT_LANGUAGE_MODEL,
@@ -103,6 +108,7 @@ class EmbeddedModel:
         self._lock = Lock()
         self._pipeline: Pipeline | None = None
         self._loaded_scorer: Scorer | None = None
+        self._loaded_states: tuple[int, StateReader] | None = None
         # OpenVINO's GGUF tokenizer drops the start of a longer text without a word.
         self._n_most_ids = len(self._token_ids(" a" * 2**17))
         self._n_context = min(header.context_length or self._n_most_ids, self._n_most_ids)
@@ -258,9 +264,39 @@ class EmbeddedModel:
                 model's context.
             InputError: the numbers of prompts and continuations differ.
         """
+        sequences, n_tokens = self._sequences("log_probabilities", prompts, continuations)
+        try:
+            return self._scorer.log_probabilities(sequences, n_tokens)
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO failed on {self.model_id}: {last_line(error)}") from error
+
+    def mean_states(
+        self, prompts: Sequence[Prompt], continuations: Sequence[str], *, layer: int
+    ) -> FloatArray:
+        """The mean state after a layer over the tokens of each continuation, [n, n_hidden].
+
+        Each is read as the assistant's answer to its prompt. What was loaded for writing is given
+        back before, and loaded again when something is to be written: the two do not stand in
+        memory together.
+
+        Raises:
+            EngineError, InputError: as ``log_probabilities``; or a continuation is empty.
+        """
+        sequences, n_tokens = self._sequences("mean_states", prompts, continuations)
+        if 0 in n_tokens:
+            raise InputError(f"mean_states: continuation {n_tokens.index(0) + 1} is empty")
+        try:
+            return self._state_reader(layer).means(sequences, n_tokens)
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO failed on {self.model_id}: {last_line(error)}") from error
+
+    def _sequences(
+        self, what: str, prompts: Sequence[Prompt], continuations: Sequence[str]
+    ) -> tuple[list[Tokens], list[int]]:
+        """The tokens of each prompt with its continuation, and how many are the continuation's."""
         if len(prompts) != len(continuations):
             got = f"{len(prompts)} prompts, {len(continuations)} continuations"
-            raise InputError(f"log_probabilities: got {got}; expected as many of each")
+            raise InputError(f"{what}: got {got}; expected as many of each")
         sequences, n_tokens = [], []
         ids_of: dict[Prompt, tuple[str, list[int]]] = {}
         for index, (prompt, continuation) in enumerate(zip(prompts, continuations, strict=True)):
@@ -274,10 +310,7 @@ class EmbeddedModel:
             self._check_context(index, len(ids), 1)
             n_tokens.append(len(ids) - n_shared)
             sequences.append(tuple(ids))
-        try:
-            return self._scorer.log_probabilities(sequences, n_tokens)
-        except RuntimeError as error:
-            raise EngineError(f"OpenVINO failed on {self.model_id}: {last_line(error)}") from error
+        return sequences, n_tokens
 
     def _chat_text(self, prompt: Prompt) -> str:
         messages = [{"role": role, "content": self._as_data(text)} for role, text in prompt]
@@ -382,6 +415,13 @@ class EmbeddedModel:
             if self._loaded_scorer is None:
                 self._loaded_scorer = Scorer(self._folder)
             return self._loaded_scorer
+
+    def _state_reader(self, layer: int) -> StateReader:
+        with self._lock:
+            self._pipeline = None
+            if self._loaded_states is None or self._loaded_states[0] != layer:
+                self._loaded_states = layer, StateReader(self._folder, layer)
+            return self._loaded_states[1]
 
     def _run(
         self,

@@ -49,6 +49,7 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
     REWARD_MODELS: {
         "reader": "commonweal.rewards.reader:Reader",
         "first": "commonweal.rewards.first:FirstRewardModel",
+        "probe": "commonweal.rewards.probe:ProbeRewardModel",
         "prompted": "commonweal.rewards.prompted:PromptedRewardModel",
     },
     WELFARE_RULES: {

@@ -14,7 +14,7 @@ from commonweal.models import DEFAULT_MODEL, load_language_model
 from commonweal.outcomes import Verdict
 from commonweal.result.record import AgreementRecord
 from commonweal.result.stored import SCHEMA, agreement_from_dict, agreement_to_dict
-from commonweal.rewards import DEFAULT_REWARD_MODEL, load_reward_model
+from commonweal.rewards.choosing import loaded_as_before
 from commonweal.rules import Welfare, resolve_rule
 from commonweal.selection import MIN_QUALITY, N_CANDIDATES, check_min_quality, check_seed
 from commonweal.showing import MAX_ROWS_DRAWN, FrameKind, Plot, frame_of, html_table, plot_ratings
@@ -63,7 +63,7 @@ class Agreement(AgreementRecord):
         *,
         model: str | LanguageModel = DEFAULT_MODEL,
         template: str | RevisionTemplate | None = None,
-        reward: str | RewardModel = DEFAULT_REWARD_MODEL,
+        reward: str | RewardModel | None = None,
         n_candidates: int = N_CANDIDATES,
         seed: int = 0,
         min_quality: float | None = MIN_QUALITY,
@@ -80,7 +80,7 @@ class Agreement(AgreementRecord):
                 without one, or with a blank one, would change nothing.
             model: the language model that writes, by name or as an object.
             template: the path of a prompt template for revisions, instead of ours.
-            reward: what predicts agreement, by name or as an object.
+            reward: what predicts agreement, by name or as an object; by default what did before.
             n_candidates: how many revisions to write.
             seed: as for ``find_agreement``.
             min_quality: likewise.
@@ -109,11 +109,7 @@ class Agreement(AgreementRecord):
         check_min_quality(min_quality)
         writer = load_language_model(model) if isinstance(model, str) else model
         check()
-        predictor = (
-            load_reward_model(reward, writer=writer, on_cost=on_cost)
-            if isinstance(reward, str)
-            else reward
-        )
+        predictor = loaded_as_before(reward, self.provenance, writer=writer, on_cost=on_cost)
         check()
         selection, why = revise(
             self,

@@ -7,7 +7,6 @@ hash of the three. It lies in the user's data folder as JSON.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,20 +16,12 @@ import numpy as np
 from commonweal.errors import InputError
 from commonweal.files import data_folder, write_whole
 from commonweal.rewards.calibration import LogisticCalibration
-from commonweal.types import RATING_MAX, RATING_MIN
+from commonweal.rewards.ranges import around
 
 if TYPE_CHECKING:
     from commonweal.types import FloatArray
 
 SCHEMA_VERSION = 1
-
-SHARE = 0.5
-"""Of the ratings, between the two ends of a range (``GivesRanges``)."""
-
-MIN_IN_BIN = 40
-"""Ratings for one bin of a range."""
-
-MAX_BINS = 7
 
 UNFITTED_POINTS = 2.0
 """To each side of an expected rating where nothing was fitted: a prediction of 6 may then mean
@@ -49,8 +40,7 @@ class ReadingCalibration:
     Attributes:
         agreement: from its ratings of agreement.
         quality: from its ratings of quality.
-        interval: for each bin: expected rating, how far below and above it ratings lay (``SHARE``
-            of them), [n_bins][3].
+        interval: as of ``ranges.interval_of``.
         fitted_to: in words.
         questions: those that it was fitted to.
     """
@@ -63,10 +53,7 @@ class ReadingCalibration:
 
     def ranges(self, expected: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Low and high for expected ratings, each of their shape, from 1 to 7."""
-        middle, below, above = np.array(self.interval).T
-        low = expected - np.interp(expected, middle, below)
-        high = expected + np.interp(expected, middle, above)
-        return np.clip(low, RATING_MIN, RATING_MAX), np.clip(high, RATING_MIN, RATING_MAX)
+        return around(expected, self.interval)
 
 
 UNCALIBRATED = ReadingCalibration(
@@ -141,25 +128,3 @@ def write_calibration(path: Path, calibration: ReadingCalibration, about: dict[s
 
 def _plain(one: LogisticCalibration) -> dict[str, Any]:
     return {"slope": one.slope, "intercept": one.intercept, "fitted_to": one.fitted_to}
-
-
-def interval_of(
-    expected: Sequence[float] | FloatArray, ratings: Sequence[float] | FloatArray
-) -> tuple[tuple[float, float, float], ...]:
-    """How far below and above expected ratings the middle ``SHARE`` of ratings lay, by bins.
-
-    Bins hold equally many ratings, at least ``MIN_IN_BIN`` each where there are as many.
-
-    Args:
-        expected: calibrated, [n].
-        ratings: on the 7-point scale, [n].
-    """
-    expected, ratings = np.asarray(expected, np.float64), np.asarray(ratings, np.float64)
-    n_bins = max(1, min(MAX_BINS, expected.size // MIN_IN_BIN))
-    intervals = []
-    for part in np.array_split(np.argsort(expected, kind="stable"), n_bins):
-        low, high = np.quantile(ratings[part] - expected[part], [(1 - SHARE) / 2, (1 + SHARE) / 2])
-        intervals.append(
-            (float(expected[part].mean()), max(0.0, -float(low)), max(0.0, float(high)))
-        )
-    return tuple(intervals)

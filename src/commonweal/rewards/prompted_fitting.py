@@ -9,7 +9,8 @@ import numpy as np
 
 from commonweal.errors import InputError
 from commonweal.rewards.calibration import ReverseRewardError, fit_logistic_calibration
-from commonweal.rewards.prompted_calibration import UNCALIBRATED, ReadingCalibration, interval_of
+from commonweal.rewards.prompted_calibration import UNCALIBRATED, ReadingCalibration
+from commonweal.rewards.ranges import interval_of
 from commonweal.rewards.scoring import SEED, rated_rounds, rng_of
 from commonweal.types import RewardInput, RewardModel
 

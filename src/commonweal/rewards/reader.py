@@ -27,6 +27,7 @@ from commonweal.models import bert_graph, store
 from commonweal.models.batching import batches_by_length, padded_width
 from commonweal.models.inference import Inference, compiled
 from commonweal.rewards.calibration import LogisticCalibration
+from commonweal.rewards.ranges import around
 from commonweal.types import RewardInput
 
 if TYPE_CHECKING:
@@ -88,8 +89,7 @@ class ReaderWeights:
             ``out.bias``: from the pooled states to agreement and quality.
         calibration: from rewards to expected ratings.
         quality_calibration: from the second output to the quality that a reader would give.
-        interval: expected rating at the middle of a bin, and how far below and above it the middle
-            half of the grades lay, [n_bins, 3].
+        interval: as of ``ranges.interval_of``.
         metadata: how it was made; ``backbone_sha256`` names the files that it belongs to.
     """
 
@@ -270,13 +270,9 @@ class Reader:
         """Low and high for expected ratings, each of their shape: half of the grades lay
         between them.
 
-        From groups that were kept out of the training (split conformal, Vovk et al. 2005, by bins
-        of the expected rating).
+        From groups that were kept out of the training.
         """
-        middle, below, above = self._weights.interval.T
-        low = expected - np.interp(expected, middle, below)
-        high = expected + np.interp(expected, middle, above)
-        return np.clip(low, 1, 7), np.clip(high, 1, 7)
+        return around(expected, self._weights.interval)
 
     def _read(
         self, readings: Sequence[Reading], on_done: Callable[[int], None] | None

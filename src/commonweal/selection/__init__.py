@@ -7,6 +7,7 @@ leaves out; a study and the training loop store what these return.
 from commonweal.selection.making import (
     MIN_QUALITY,
     N_CANDIDATES,
+    SALAD_QUALITY,
     Wanted,
     check_min_quality,
     check_seed,
@@ -21,6 +22,7 @@ from commonweal.selection.stored import selection_from_dict, selection_to_dict
 __all__ = [
     "MIN_QUALITY",
     "N_CANDIDATES",
+    "SALAD_QUALITY",
     "Pick",
     "Ranked",
     "Selection",

@@ -16,6 +16,7 @@ from commonweal.errors import GenerationError, InputError, PluginError
 from commonweal.registry import asked
 from commonweal.rewards import predictions
 from commonweal.selection.record import Selection
+from commonweal.selection.sense import sense
 from commonweal.types import (
     RATING_MAX,
     RATING_MIN,
@@ -41,6 +42,11 @@ N_CANDIDATES = 16
 MIN_QUALITY = 3.5
 """The floor of quality, on the paper's scale: below it "somewhat poor" is nearer than "neutral"
 (docs/decisions/023-no-agreement-is-an-outcome.md)."""
+
+SALAD_QUALITY = 2.0
+"""The floor where the model that wrote orders its candidates itself (``selection.sense``):
+predicted quality tells word salad there, and of what lies between this and 3.5 it drops the good
+with the bad (docs/decisions/046-probes.md)."""
 
 MAX_QUALITY_OPINIONS = 40
 """Opinions beside which quality is judged; of more, as many at even distances: it is about the
@@ -139,6 +145,8 @@ def select(
             selections[place] = _with_more(
                 selections[place], wanted[place], others, rng, policy, reward, on_progress, read_as
             )
+    if reward is not None and shortlist is not None:
+        selections = [_read_again(each, policy) for each in selections]
     picked: list[Selection] = []
     for selection, each in zip(selections, wanted, strict=True):
         taken = [candidate.text for before in picked for candidate in before.shown]
@@ -195,6 +203,21 @@ def check_min_quality(min_quality: float | None) -> None:
         raise InputError(
             f"min_quality is {min_quality}, expected a number from {RATING_MIN} to {RATING_MAX}"
         )
+
+
+def _read_again(selection: Selection, policy: Policy) -> Selection:
+    """The selection with what the model that wrote it makes of each candidate, if that is known."""
+    values = sense(
+        policy.model,
+        selection.question.text,
+        [each.text for each in selection.opinions],
+        [each.text for each in selection.candidates],
+    )
+    if values is None:
+        return selection
+    pairs = zip(selection.candidates, map(float, values), strict=True)
+    candidates = tuple(each if each.author else replace(each, sense=at) for each, at in pairs)
+    return replace(selection, candidates=candidates)
 
 
 def _with_more(

@@ -200,6 +200,7 @@ class Selection(_Record):
             [each.text for each in self.opinions],
             [self.candidates[column].text for column in written],
             self.qualities[written],
+            [self.candidates[column].sense for column in written],
         )
         listed = [written[at] for at in order if written[at] not in weak][: self.shortlist]
         return weak | (frozenset(written) - frozenset(listed))

@@ -2,8 +2,9 @@
 
 Most of what a model of 1.5 billion parameters writes could not be read out, and no reward model
 here finds what could: predicted quality tells salad from sense, and hardly an invented reason from
-one that people gave. Words that neither the question nor anybody used do tell, a little; so the two
-together make the shortlist (docs/decisions/042-shortlist.md, with what it gained and costs).
+one that people gave. What the model holds while it reads its own text again does tell
+(``selection.sense``). Where that is not known, quality and the words that neither the question nor
+anybody used make the shortlist (docs/decisions/042-shortlist.md, 046-probes.md).
 """
 
 from __future__ import annotations
@@ -21,12 +22,19 @@ if TYPE_CHECKING:
 NEW_WORDS_WEIGHT = 2.0
 """Of the share of new words, in standard deviations within the group, beside one of quality."""
 
+NEW_WORDS_BESIDE_SENSE = 0.5
+"""Likewise, beside one of what the model that wrote them makes of them."""
+
 _SHORTEST = 4
 """Letters of a word that says something."""
 
 
 def most_sensible(
-    question: str, opinions: Sequence[str], statements: Sequence[str], qualities: FloatArray
+    question: str,
+    opinions: Sequence[str],
+    statements: Sequence[str],
+    qualities: FloatArray,
+    senses: Sequence[float | None] = (None,),
 ) -> list[int]:
     """The statements' indexes, the most sensible first; of those that tie, the one written first.
 
@@ -35,11 +43,18 @@ def most_sensible(
         opinions: everybody's, whose words are nobody's invention.
         statements: one or more.
         qualities: of each statement, float64 [n_statements].
+        senses: what the model that wrote them makes of each (``Candidate.sense``): where all are
+            known they stand in the place of qualities.
     """
     known = stems(" ".join([question, *opinions]), shortest=_SHORTEST)
     used = [stems(statement, shortest=_SHORTEST) for statement in statements]
     new = np.array([len(words - known) / max(1, len(words)) for words in used])
-    sense = _standard(qualities) - NEW_WORDS_WEIGHT * _standard(new)
+    read = [each for each in senses if each is not None]
+    sense = (
+        _standard(np.array(read)) - NEW_WORDS_BESIDE_SENSE * _standard(new)
+        if len(read) == len(statements)
+        else _standard(qualities) - NEW_WORDS_WEIGHT * _standard(new)
+    )
     return list(map(int, np.argsort(-sense, kind="stable")))
 
 

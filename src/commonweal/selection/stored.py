@@ -34,7 +34,11 @@ def selection_to_dict(selection: Selection) -> dict[str, Any]:
             for opinion in selection.opinions
         ],
         "candidates": [
-            {key: value for key, value in asdict(candidate).items() if key != "author" or value}
+            {
+                key: value
+                for key, value in asdict(candidate).items()
+                if key not in ("author", "sense") or value not in ("", None)
+            }
             | {
                 name: dict(zip(people, table[:, index].tolist(), strict=True))
                 for name, table in tables.items()
@@ -118,8 +122,8 @@ def selection_from_dict(data: Mapping[str, Any]) -> Selection:
 
 
 def _candidate(row: Mapping[str, Any]) -> Candidate:
-    # Records of before people's own texts have no author.
-    given = {"author": ""} | {
+    # Records of before people's own texts have no author, and of before they were read no sense.
+    given = {"author": "", "sense": None} | {
         each.name: row[each.name] for each in fields(Candidate) if each.name in row
     }
     return Candidate(**given | {"included_opinion_ids": tuple(given["included_opinion_ids"])})

@@ -1,0 +1,127 @@
+"""Linear probes: directions through one layer of one language model, and how they are stored.
+
+What a model holds at a middle layer while it reads a text often tells more than its answers do.
+A probe reads it off: the mean state over the text's tokens, times a direction that was fitted to
+grades. It belongs to the very weights that it was fitted to, since another model's layers hold
+other things.
+
+Source: Alain and Bengio 2016 (arXiv 1610.01644).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from commonweal.errors import WeightsError
+from commonweal.types import Prompt
+
+if TYPE_CHECKING:
+    from commonweal.types import FloatArray
+
+SCHEMA_VERSION = 1
+
+
+@runtime_checkable
+class TellsStates(Protocol):
+    """A language model whose layers can be read."""
+
+    @property
+    def weights_hash(self) -> str | None:
+        """As of ``LanguageModel``."""
+        ...
+
+    def mean_states(
+        self, prompts: Sequence[Prompt], continuations: Sequence[str], *, layer: int
+    ) -> FloatArray:
+        """The mean state after a layer over each continuation, [n_continuations, n_hidden]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Directions through a layer.
+
+    Attributes:
+        directions: float64 [n_hidden, n_members]: fitted to different draws of the same groups.
+        metadata: ``weights_sha256`` of the model, the ``layer`` after which it reads, from 0, the
+            ``prompt_hash`` of what stands before the texts, and how it was made.
+        arrays: what else was fitted, by name.
+    """
+
+    directions: FloatArray
+    metadata: Mapping[str, Any]
+    arrays: Mapping[str, FloatArray]
+
+    def fits(self, model: object) -> bool:
+        """Whether it was fitted to this model's weights, and the engine can be read."""
+        wanted = self.metadata["weights_sha256"]
+        return isinstance(model, TellsStates) and model.weights_hash == wanted
+
+    def values(
+        self, model: TellsStates, prompts: Sequence[Prompt], texts: Sequence[str]
+    ) -> FloatArray:
+        """What each member makes of each text after its prompt, float64 [n_texts, n_members].
+
+        Raises:
+            EngineError: the engine failed.
+        """
+        states = model.mean_states(prompts, texts, layer=int(self.metadata["layer"]))
+        values: FloatArray = states @ self.directions
+        return values
+
+    def save(self, path: Path) -> None:
+        """Writes it, compressed."""
+        np.savez_compressed(
+            path,
+            allow_pickle=False,
+            schema_version=np.array(SCHEMA_VERSION),
+            metadata=np.array(json.dumps(dict(self.metadata), ensure_ascii=False)),
+            directions=self.directions.astype(np.float32),
+            **{f"array/{name}": array for name, array in self.arrays.items()},
+        )
+
+    @classmethod
+    def load(cls, path: Path, *, prompt_hash: str, recipe: str) -> Probe:
+        """The probe of this file.
+
+        Args:
+            path: of the file.
+            prompt_hash: of the prompt that is used today.
+            recipe: what makes the file, for messages.
+
+        Raises:
+            WeightsError: the file is missing, damaged, or was fitted to another prompt.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            if (schema := int(arrays["schema_version"])) != SCHEMA_VERSION:
+                raise ValueError(f"it has schema {schema}")
+            if not all(np.isfinite(a).all() for a in arrays.values() if a.dtype.kind == "f"):
+                raise ValueError("it holds numbers that are not finite")
+            metadata = json.loads(str(arrays["metadata"]))
+            if metadata["prompt_hash"] != prompt_hash:
+                raise ValueError("it was fitted to another prompt")
+            missing = {"weights_sha256", "layer"} - set(metadata)
+            if missing:
+                raise ValueError(f"it does not say its {', '.join(sorted(missing))}")
+            return cls(
+                arrays["directions"].astype(np.float64).reshape(len(arrays["directions"]), -1),
+                metadata,
+                {
+                    name.removeprefix("array/"): array.astype(np.float64)
+                    for name, array in arrays.items()
+                    if name.startswith("array/")
+                },
+            )
+        except Exception as error:  # zip, npy and json each raise their own kinds
+            raise WeightsError(
+                f"{path} is not a readable probe ({error}); install commonweal again, or make it "
+                f"with {recipe}"
+            ) from error

@@ -1,0 +1,84 @@
+"""What a model holds at a middle layer while it reads a text: what a linear probe is fitted to.
+
+Source: linear probes of middle layers, Alain and Bengio 2016 (arXiv 1610.01644).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from commonweal.calling import held
+from commonweal.errors import EngineError
+from commonweal.models.converted import MODEL
+from commonweal.models.prefix_tree import Tokens, chunks
+from commonweal.models.scoring import MAX_CACHED_TOKENS, Body, up_to
+
+if TYPE_CHECKING:
+    from commonweal.types import FloatArray
+
+_OF_LAYER = re.compile(r"^past_key_values\.(\d+)\.")
+
+
+class StateReader:
+    """States after one layer of a converted model; the layers above it are not computed.
+
+    Calls from several threads wait for each other.
+
+    Args:
+        folder: of the converted model.
+        layer: which, from 0.
+
+    Raises:
+        EngineError: the model has no such layer.
+    """
+
+    def __init__(self, folder: Path, layer: int) -> None:
+        import openvino as ov
+
+        self._body = Body(_layers(ov.Core().read_model(folder / MODEL), layer))
+        self._lock = Lock()
+
+    def means(self, sequences: Sequence[Tokens], n_last: Sequence[int]) -> FloatArray:
+        """The mean state over the last ``n_last[i]`` tokens of each, [n_sequences, n_hidden].
+
+        Args:
+            sequences: tokens. What they share from their start is computed once.
+            n_last: how many, each at least 1 and at most all.
+        """
+        most: dict[Tokens, int] = {}
+        for tokens, n in zip(sequences, n_last, strict=True):
+            most[tokens] = max(n, most.get(tokens, 0))
+        states: dict[tuple[Tokens, int], FloatArray] = {}
+        for chunk in chunks(list(most), MAX_CACHED_TOKENS):
+            wanted = [range(len(tokens) - most[tokens], len(tokens)) for tokens in chunk]
+            with held(self._lock):
+                for rows, vectors in self._body.vectors(chunk, wanted):
+                    for (index, position), row in rows.items():
+                        states[chunk[index], position] = vectors[row]
+        return np.array(
+            [
+                np.mean([states[tokens, p] for p in range(len(tokens) - n, len(tokens))], axis=0)
+                for tokens, n in zip(sequences, n_last, strict=True)
+            ],
+            dtype=np.float64,
+        )
+
+
+def _layers(model: Any, layer: int) -> Any:
+    """The model up to the sum that leaves the layer, with the keys and values of those it has."""
+    name = f"model.layers.self_attn.add1.layer{layer}"
+    found = [node for node in model.get_ordered_ops() if node.get_friendly_name() == name]
+    if not found:
+        raise EngineError(f"the converted model has no layer {layer}; convert it again")
+    sinks = [
+        sink
+        for sink in model.get_sinks()
+        if (match := _OF_LAYER.match(sink.get_variable_id())) and int(match[1]) <= layer
+    ]
+    return up_to(found[0].output(0), sinks, model.get_parameters())

@@ -1,0 +1,140 @@
+"""States of a layer, against transformers on the same file; probes as files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from commonweal.errors import EngineError, InputError, WeightsError
+from commonweal.models.embedded_engine import EmbeddedModel
+from commonweal.models.probe import Probe
+from commonweal.types import Message, Prompt, Sampling
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before transformers is imported
+
+BUSES: Prompt = (
+    Message("system", "You read."),
+    Message("user", "Should buses be free? Fares eat."),
+)
+SEA: Prompt = (Message("system", "You read."), Message("user", "The sea?"))
+TEXTS = ("We would make them free.", "We would not, as somebody has to pay for each ride.", "No.")
+LAYER = 12
+
+
+def likeness(a: np.ndarray, b: np.ndarray) -> float:
+    return float((a @ b) / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+@pytest.mark.train
+def test_states_are_those_of_transformers(
+    embedded_model: EmbeddedModel, smollm2_gguf: Path
+) -> None:
+    torch: Any = pytest.importorskip("torch", reason="needs the extra 'train'")
+    transformers: Any = pytest.importorskip("transformers", reason="needs the extra 'train'")
+    place = {
+        "pretrained_model_name_or_path": str(smollm2_gguf.parent),
+        "gguf_file": smollm2_gguf.name,
+    }
+    tokenizer = transformers.AutoTokenizer.from_pretrained(**place)
+    model = transformers.AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32).eval()
+    before = tokenizer.apply_chat_template(
+        [message._asdict() for message in BUSES], add_generation_prompt=True, tokenize=False
+    )
+    n_before = len(tokenizer(before, add_special_tokens=False)["input_ids"])
+    found = embedded_model.mean_states([BUSES] * len(TEXTS), TEXTS, layer=LAYER)
+    for text, own in zip(TEXTS, found, strict=True):
+        ids = tokenizer(before + text, add_special_tokens=False)["input_ids"]
+        with torch.inference_mode():
+            layers = model(input_ids=torch.tensor([ids]), output_hidden_states=True).hidden_states
+        # What stands before the first layer is the first of them.
+        right = layers[LAYER + 1][0, n_before:].mean(dim=0).numpy()
+        other = layers[LAYER][0, n_before:].mean(dim=0).numpy()
+        assert likeness(own, right) > 0.995
+        assert np.linalg.norm(own - right) < np.linalg.norm(own - other)
+
+
+def test_what_texts_share_changes_nothing_but_rounding(embedded_model: EmbeddedModel) -> None:
+    prompts = [prompt for prompt in (BUSES, SEA) for _ in TEXTS]
+    together = embedded_model.mean_states(prompts, TEXTS * 2, layer=LAYER)
+    assert together.shape[0] == 6
+    for prompt, text, found in zip(prompts, TEXTS * 2, together, strict=True):
+        [alone] = embedded_model.mean_states([prompt], [text], layer=LAYER)
+        assert likeness(alone, found) > 0.995
+    # Another prompt is another state, and so is another text.
+    assert likeness(together[0], together[3]) < 0.99
+    assert likeness(together[0], together[1]) < 0.99
+
+
+def test_a_model_that_was_read_writes_as_before(embedded_model: EmbeddedModel) -> None:
+    sampling = Sampling(max_tokens=4, temperature=0)
+    before = embedded_model.generate([BUSES], seeds=[1], sampling=sampling)
+    embedded_model.mean_states([BUSES], ["Yes."], layer=3)
+    assert embedded_model.generate([BUSES], seeds=[1], sampling=sampling) == before
+
+
+def test_what_cannot_be_read_is_refused(embedded_model: EmbeddedModel) -> None:
+    with pytest.raises(InputError, match=r"mean_states: got 2 prompts, 1 cont.*as many of each"):
+        embedded_model.mean_states([BUSES, SEA], ["Yes."], layer=LAYER)
+    with pytest.raises(InputError, match="continuation 2 is empty"):
+        embedded_model.mean_states([BUSES, SEA], ["Yes.", ""], layer=LAYER)
+    with pytest.raises(EngineError, match="has no layer 30"):
+        embedded_model.mean_states([BUSES], ["Yes."], layer=30)
+
+
+# ----------------------------------------------------------------------------------- probes
+
+
+class Numbers:
+    """States are the numbers of letters and of words."""
+
+    weights_hash = "abc"
+
+    def mean_states(self, prompts, continuations, *, layer):
+        assert len(prompts) == len(continuations)
+        return np.array([[len(text), len(text.split()) * layer] for text in continuations], float)
+
+
+def made(path: Path, **changes: Any) -> Path:
+    metadata = {"weights_sha256": "abc", "layer": 2, "prompt_hash": "h"} | changes
+    directions = np.array([[1.0, 0.5], [0.0, -0.25]])
+    Probe(directions, metadata, {"more": np.array([1.5])}).save(path)
+    return path
+
+
+def test_a_probe_is_states_times_directions(tmp_path: Path) -> None:
+    probe = Probe.load(made(tmp_path / "p.npz"), prompt_hash="h", recipe="the recipe")
+    found = probe.values(Numbers(), [(), ()], ["one two", "three"])
+    assert found.tolist() == [[7.0, 7 / 2 - 0.25 * 4], [5.0, 5 / 2 - 0.25 * 2]]
+    assert probe.arrays["more"].tolist() == [1.5]
+    assert probe.fits(Numbers())
+    assert not Probe.load(
+        made(tmp_path / "q.npz", weights_sha256="other"), prompt_hash="h", recipe=""
+    ).fits(Numbers())
+    assert not probe.fits(object())
+
+
+def test_what_is_no_probe_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    path = made(tmp_path / "p.npz")
+    cases = {
+        "another prompt": (path, "g"),
+        "No such file": (tmp_path / "none.npz", "h"),
+    }
+    half = tmp_path / "half.npz"
+    half.write_bytes(path.read_bytes()[:-200])
+    cases["not readable|zip"] = (half, "h")
+    nan = tmp_path / "nan.npz"
+    Probe(np.array([[np.nan]]), {"prompt_hash": "h", "weights_sha256": "", "layer": 1}, {}).save(
+        nan
+    )
+    cases["not finite"] = (nan, "h")
+    lacking = tmp_path / "lacking.npz"
+    Probe(np.ones((2, 1)), {"prompt_hash": "h"}, {}).save(lacking)
+    cases["layer, weights_sha256"] = (lacking, "h")
+    for message, (file, prompt_hash) in cases.items():
+        with pytest.raises(WeightsError, match=message) as error:
+            Probe.load(file, prompt_hash=prompt_hash, recipe="recipes/x.py")
+        assert "install commonweal again, or make it with recipes/x.py" in str(error.value)
