@@ -1,6 +1,6 @@
 """Fits the probe by which the default model's states tell how far a person would agree.
 
-    python recipes/probes/agreement.py [--groups 120] [--out src/commonweal/rewards/probe.npz]
+    python recipes/probes/agreement.py [--groups 80] [--out src/commonweal/rewards/probe.npz]
 
 Reads groups of `examples/graded_groups` (texts and grades are a language model's, no person's):
 those of training to fit to, eight statements of each; the development groups for calibration and
@@ -22,7 +22,7 @@ from ridge import folds, members, read, ridge, states_of
 from commonweal.models import load_language_model
 from commonweal.models.probe import Probe
 from commonweal.rewards.calibration import fit_logistic_calibration
-from commonweal.rewards.probe import WEIGHTS_PATH, prompt, prompt_hash, shortened
+from commonweal.rewards.probe import WEIGHTS_PATH, as_text, prompt, prompt_hash
 from commonweal.rewards.ranges import interval_of
 from commonweal.rewards.reader import Reader
 from commonweal.types import RewardInput
@@ -69,7 +69,7 @@ def states(groups: list[dict[str, Any]], model: Any, layer: int, work: Path) -> 
         pairs = [(o, s) for o in group["opinions"] for s in group["statements"]]
         path = work / f"agreement-{layer}-{prompt_hash()}" / f"{group['id']}.npy"
         asked = [prompt(group["question"], opinion) for opinion, _ in pairs]
-        texts = [shortened(statement) for _, statement in pairs]
+        texts = [as_text(statement) for _, statement in pairs]
         found.append(states_of(path, model, asked, texts, layer))
         print(f"\r{number} of {len(groups)} groups", end="", flush=True)
     print()
@@ -79,7 +79,7 @@ def states(groups: list[dict[str, Any]], model: Any, layer: int, work: Path) -> 
 def main() -> None:
     """Prints what each amount of shrinking does on groups left out, and saves the best."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--groups", type=int, default=120)
+    parser.add_argument("--groups", type=int, default=80)
     parser.add_argument("--development", type=int, default=20)
     parser.add_argument("--layer", type=int, default=18)
     parser.add_argument("--out", type=Path, default=WEIGHTS_PATH)

@@ -30,15 +30,14 @@ from commonweal.rules import Welfare, resolve_rule
 from commonweal.selection import (
     MIN_QUALITY,
     N_CANDIDATES,
-    SALAD_QUALITY,
     Wanted,
     check_min_quality,
     check_seed,
     included,
     select,
 )
+from commonweal.selection.making import floor_for
 from commonweal.selection.own import check_members, check_policy, try_reward_model, try_rule
-from commonweal.selection.sense import is_read
 from commonweal.types import (
     LanguageModel,
     Opinion,
@@ -106,7 +105,7 @@ def find_agreement(
             predicted (paper 4.3).
         min_quality: the lowest quality, from 1 to 7, that a chosen candidate may have, if the
             reward model judges quality; None for no floor. By default 3.5, and 2 where the default
-            model writes, which orders its candidates itself (docs/decisions/046-probes.md).
+            model writes and its own layers order the shortlist (docs/decisions/046-probes.md).
         min_agreeing: the smallest share of the group, from 0 to 1, that must be predicted to agree.
             In any case somebody must, and at most half may be likely to disagree; None for no such
             condition.
@@ -208,7 +207,7 @@ def find_agreement(
         )
     listed = shortlist_for(writer.model) if shortlist == "auto" else shortlist
     if min_quality == "auto":
-        min_quality = SALAD_QUALITY if listed is not None and is_read(writer.model) else MIN_QUALITY
+        min_quality = floor_for(writer.model, is_listed=listed is not None)
     try:
         (selection,) = select(
             asked,

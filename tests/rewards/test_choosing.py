@@ -87,6 +87,8 @@ def test_what_predicted_before_does_so_again():
     assert loaded_as_before(None, first.provenance).name == "first"
     assert loaded_as_before("reader", first.provenance).name == "reader"
     assert loaded_as_before(None, {"reward_model": "one of ours"}).name == "reader"
+    stored = {"reward_model": "prompted:embedded:small"}
+    assert loaded_as_before(None, stored).name == "prompted:embedded:smollm2-135m-instruct"
     writer = Probed(STATEMENTS * 4)
     again = loaded_as_before(None, found(writer).provenance, writer=writer)
     assert again.name == "probe"

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 import commonweal.rewards.probe as module
-from commonweal.errors import EngineError
+from commonweal.errors import EngineError, InputError
 from commonweal.models import store
 from commonweal.models.packaged import DEFAULT_LANGUAGE_MODEL
 from commonweal.models.probe import Probe
 from commonweal.models.scripted import ScriptedModel
-from commonweal.rewards import load_reward_model, predictions
+from commonweal.rewards import check_reward_model, load_reward_model, predictions
 from commonweal.rewards.probe import WEIGHTS_PATH, ProbeRewardModel, prompt, prompt_hash
 from commonweal.types import GivesRanges, JudgesQuality, RewardInput
 
@@ -124,6 +124,12 @@ def test_the_probe_that_ships_is_of_the_default_model_and_this_prompt():
     assert probe.directions.shape[0] == 1536
     assert set(probe.arrays) == {"mix", "offset", "calibration", "interval"}
     assert probe.arrays["mix"].min() > 0
+
+
+def test_an_engine_that_is_not_there_is_refused_before_anything_is_loaded():
+    check_reward_model("probe")
+    with pytest.raises(InputError, match="unknown language-model engine 'typo'"):
+        check_reward_model("probe:typo")
 
 
 def test_the_small_model_cannot_be_read_with(embedded_model):

@@ -11,7 +11,7 @@ from commonweal import find_agreement
 from commonweal.editing import with_text
 from commonweal.models import store
 from commonweal.models.packaged import DEFAULT_LANGUAGE_MODEL
-from commonweal.models.probe import Probe
+from commonweal.models.probe import MAX_TOKENS, Probe
 from commonweal.models.scripted import ScriptedModel
 from commonweal.result import Agreement
 from commonweal.selection.sense import PROBE_PATH, prompt, prompt_hash, sense
@@ -114,3 +114,44 @@ def test_the_floor_only_keeps_salad_out_where_the_model_orders_its_own():
     # Where all are ranked by welfare, or nothing is known of the model, the floor is as it was.
     assert found(Listed(STATEMENTS), shortlist=None).min_quality == 3.5
     assert found(ScriptedModel(STATEMENTS), shortlist=2).min_quality == 3.5
+
+
+def test_a_script_with_many_tokens_a_letter_is_cut_until_it_fits():
+    class Heavy(Read):
+        def count_tokens(self, text):
+            return 3 * len(text)
+
+    model = Heavy(STATEMENTS)
+    sense(model, "?" * 9000, ["\u1019" * 9000] * 3, ["\u1019" * 9000])
+    prompts, texts, _ = model.asked
+    assert 3 * len(texts[0]) <= MAX_TOKENS
+    assert 3 * sum(len(each.content) for each in prompts[0]) < 4 * MAX_TOKENS
+
+
+def test_what_is_on_no_list_is_not_read():
+    model = Read(STATEMENTS * 2)
+    found(model, shortlist=4)
+    assert not hasattr(model, "asked")
+    found(model, shortlist=3)
+    assert model.asked
+
+
+def test_a_revision_keeps_the_floor_of_the_result():
+    class Listed(Read):
+        shortlist = 2
+
+    reward = Judging([2.5, 2.5, 2.5, 2.5])
+    before = find_agreement(
+        QUESTION,
+        OPINIONS,
+        policy="zero_shot",
+        model=Listed(STATEMENTS),
+        reward=reward,
+        n_candidates=4,
+        min_agreeing=None,
+    )
+    assert before.min_quality == 2.0
+    critique = {before.opinions[0].id: "Say which fares."}
+    again = before.revise(critique, model=Listed(STATEMENTS * 8), reward=reward, n_candidates=4)
+    assert again.min_quality == 2.5  # that of what stands
+    assert again.closest is not None

@@ -119,8 +119,8 @@ def agree(
             min=1,
             max=7,
             help="The lowest quality, from 1 to 7, that a chosen candidate may have. Applies if "
-            "the reward model judges quality. Default: 3.5; 2 with the default model, which "
-            "orders its candidates itself.",
+            "the reward model judges quality. Default: 3.5; 2 with the default model, where its "
+            "own layers order the shortlist.",
         ),
     ] = None,
     shortlist: Annotated[
@@ -391,7 +391,7 @@ def agree(
                 reward=reward_model,
                 n_candidates=candidates or N_CANDIDATES,
                 seed=seed,
-                min_quality=MIN_QUALITY if min_quality is None else min_quality,
+                min_quality="auto" if min_quality is None else min_quality,
                 on_progress=bars.update,
                 on_cost=bars.say,
             )

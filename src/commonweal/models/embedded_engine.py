@@ -276,8 +276,8 @@ class EmbeddedModel:
         """The mean state after a layer over the tokens of each continuation, [n, n_hidden].
 
         Each is read as the assistant's answer to its prompt. What was loaded for writing is given
-        back before, and loaded again when something is to be written: the two do not stand in
-        memory together.
+        back before, and what was loaded for reading before something is written: the two do not
+        stand in memory together.
 
         Raises:
             EngineError, InputError: as ``log_probabilities``; or a continuation is empty.
@@ -286,7 +286,8 @@ class EmbeddedModel:
         if 0 in n_tokens:
             raise InputError(f"mean_states: continuation {n_tokens.index(0) + 1} is empty")
         try:
-            return self._state_reader(layer).means(sequences, n_tokens)
+            with held(self._lock):
+                return self._state_reader(layer).means(sequences, n_tokens)
         except RuntimeError as error:
             raise EngineError(f"OpenVINO failed on {self.model_id}: {last_line(error)}") from error
 
@@ -406,6 +407,7 @@ class EmbeddedModel:
         if self._pipeline is not None and self._pipeline.n_blocks < n_blocks:
             self._pipeline = None  # its memory is given back before the next one's is taken
         if self._pipeline is None:
+            self._loaded_states = None
             self._pipeline = Pipeline(self._folder, n_blocks)
         return self._pipeline.running
 
@@ -417,11 +419,11 @@ class EmbeddedModel:
             return self._loaded_scorer
 
     def _state_reader(self, layer: int) -> StateReader:
-        with self._lock:
-            self._pipeline = None
-            if self._loaded_states is None or self._loaded_states[0] != layer:
-                self._loaded_states = layer, StateReader(self._folder, layer)
-            return self._loaded_states[1]
+        self._pipeline = None
+        if self._loaded_states is None or self._loaded_states[0] != layer:
+            self._loaded_states = None  # its memory is given back before the next one's is taken
+            self._loaded_states = layer, StateReader(self._folder, layer)
+        return self._loaded_states[1]
 
     def _run(
         self,

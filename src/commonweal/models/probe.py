@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 
+MAX_TOKENS = 1500
+"""Of one text that is read: three of them and what stands around them fit every context here."""
+
 
 @runtime_checkable
 class TellsStates(Protocol):
@@ -33,6 +36,10 @@ class TellsStates(Protocol):
 
     @property
     def weights_hash(self) -> str | None:
+        """As of ``LanguageModel``."""
+        ...
+
+    def count_tokens(self, text: str) -> int | None:
         """As of ``LanguageModel``."""
         ...
 
@@ -125,3 +132,10 @@ class Probe:
                 f"{path} is not a readable probe ({error}); install commonweal again, or make it "
                 f"with {recipe}"
             ) from error
+
+
+def shortened(text: str, model: TellsStates, max_tokens: int = MAX_TOKENS) -> str:
+    """The text without an end that is too long: some scripts have several tokens a letter."""
+    while text and (n_tokens := model.count_tokens(text) or 0) > max_tokens:
+        text = text[: min(len(text) - 1, len(text) * max_tokens // n_tokens)]
+    return text

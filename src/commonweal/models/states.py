@@ -8,12 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from commonweal.calling import held
 from commonweal.errors import EngineError
 from commonweal.models.converted import MODEL
 from commonweal.models.prefix_tree import Tokens, chunks
@@ -28,7 +26,7 @@ _OF_LAYER = re.compile(r"^past_key_values\.(\d+)\.")
 class StateReader:
     """States after one layer of a converted model; the layers above it are not computed.
 
-    Calls from several threads wait for each other.
+    For one thread at a time.
 
     Args:
         folder: of the converted model.
@@ -42,7 +40,6 @@ class StateReader:
         import openvino as ov
 
         self._body = Body(_layers(ov.Core().read_model(folder / MODEL), layer))
-        self._lock = Lock()
 
     def means(self, sequences: Sequence[Tokens], n_last: Sequence[int]) -> FloatArray:
         """The mean state over the last ``n_last[i]`` tokens of each, [n_sequences, n_hidden].
@@ -51,23 +48,20 @@ class StateReader:
             sequences: tokens. What they share from their start is computed once.
             n_last: how many, each at least 1 and at most all.
         """
-        most: dict[Tokens, int] = {}
+        wanted: dict[Tokens, set[int]] = {}
         for tokens, n in zip(sequences, n_last, strict=True):
-            most[tokens] = max(n, most.get(tokens, 0))
-        states: dict[tuple[Tokens, int], FloatArray] = {}
-        for chunk in chunks(list(most), MAX_CACHED_TOKENS):
-            wanted = [range(len(tokens) - most[tokens], len(tokens)) for tokens in chunk]
-            with held(self._lock):
-                for rows, vectors in self._body.vectors(chunk, wanted):
-                    for (index, position), row in rows.items():
-                        states[chunk[index], position] = vectors[row]
-        return np.array(
-            [
-                np.mean([states[tokens, p] for p in range(len(tokens) - n, len(tokens))], axis=0)
-                for tokens, n in zip(sequences, n_last, strict=True)
-            ],
-            dtype=np.float64,
-        )
+            wanted.setdefault(tokens, set()).add(n)
+        sums: dict[tuple[Tokens, int], FloatArray] = {}
+        for chunk in chunks(list(wanted), MAX_CACHED_TOKENS):
+            positions = [range(len(each) - max(wanted[each]), len(each)) for each in chunk]
+            for rows, vectors in self._body.vectors(chunk, positions):
+                for (index, position), row in rows.items():
+                    tokens = chunk[index]
+                    for n in wanted[tokens]:
+                        if position >= len(tokens) - n:
+                            before = sums.get((tokens, n), 0.0)
+                            sums[tokens, n] = before + vectors[row].astype(np.float64)
+        return np.array([sums[tokens, n] / n for tokens, n in zip(sequences, n_last, strict=True)])
 
 
 def _layers(model: Any, layer: int) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -66,7 +66,7 @@ class Agreement(AgreementRecord):
         reward: str | RewardModel | None = None,
         n_candidates: int = N_CANDIDATES,
         seed: int = 0,
-        min_quality: float | None = MIN_QUALITY,
+        min_quality: float | Literal["auto"] | None = "auto",
         on_progress: Progress | None = None,
         on_cost: Callable[[Cost], None] | None = None,
         timeout_seconds: float | None = None,  # noqa: ARG002 - heard by ``limited``
@@ -83,7 +83,7 @@ class Agreement(AgreementRecord):
             reward: what predicts agreement, by name or as an object; by default what did before.
             n_candidates: how many revisions to write.
             seed: as for ``find_agreement``.
-            min_quality: likewise.
+            min_quality: likewise; by default that of this result, and 3.5 at most.
             on_progress: likewise.
             on_cost: likewise.
             timeout_seconds: likewise.
@@ -106,6 +106,8 @@ class Agreement(AgreementRecord):
             raise InputError(f"there is no text to revise: {self.reason} Try another seed first")
         critiques_checked, notes = check_critiques(critiques, self.opinions)
         check_seed(seed)
+        if min_quality == "auto":
+            min_quality = min(MIN_QUALITY, self.min_quality or MIN_QUALITY)
         check_min_quality(min_quality)
         writer = load_language_model(model) if isinstance(model, str) else model
         check()

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from commonweal.types import LanguageModel, RewardModel
 
 MOST_PROBED = 12
-"""People; a person's 16 statements take the probe about two and a half seconds on two processor
-cores, so more would wait longer for their predictions than for the candidates."""
+"""People; a person's 16 statements take the probe about four seconds on two processor cores, so
+more would wait longer for their predictions than for the candidates."""
 
 
 def chosen_for(writer: LanguageModel, n_people: int) -> str:
@@ -36,7 +36,7 @@ def loaded_as_before(
     on_cost: Callable[[Cost], None] | None = None,
 ) -> RewardModel:
     """The reward model that is given; of None the one that a result with this provenance was
-    predicted by, so that numbers compare. One that has no name here is ``reader``.
+    predicted by, so that numbers compare; ``reader`` where that has no name here.
 
     Raises:
         CommonwealError: as ``load_reward_model``.
@@ -44,5 +44,6 @@ def loaded_as_before(
     if reward is not None and not isinstance(reward, str):
         return reward
     before = str(provenance.get("reward_model"))
-    known = before if before in registry.names(REWARD_MODELS) else DEFAULT_REWARD_MODEL
+    is_named = registry.split(before)[0] in registry.names(REWARD_MODELS)
+    known = before if is_named else DEFAULT_REWARD_MODEL
     return load_reward_model(reward or known, writer=writer, on_cost=on_cost)

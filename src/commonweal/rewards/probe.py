@@ -18,8 +18,8 @@ import numpy as np
 
 from commonweal.errors import EngineError
 from commonweal.files import sha256_of
-from commonweal.models import DEFAULT_MODEL, load_language_model
-from commonweal.models.probe import Probe, TellsStates
+from commonweal.models import DEFAULT_MODEL, check_language_model, load_language_model
+from commonweal.models.probe import Probe, TellsStates, shortened
 from commonweal.reading.quoting import as_data, template_hash
 from commonweal.rewards.calibration import LogisticCalibration
 from commonweal.rewards.ranges import around
@@ -35,8 +35,8 @@ RECIPE = "recipes/probes/agreement.py"
 MAX_CHARACTERS = 2000
 """Of question, opinion and statement each; a longer one loses its end."""
 
-_BLOCK = 512
-"""Pairs whose states are in memory at once: 6 MB."""
+_BLOCK = 32
+"""Pairs that are read at once: two people and 16 statements, after which progress is told."""
 
 
 class ProbeRewardModel:
@@ -83,6 +83,15 @@ class ProbeRewardModel:
             return cls(writer, Reader())
         return cls(load_language_model(spec or DEFAULT_MODEL), Reader())
 
+    @staticmethod
+    def check_spec(spec: str) -> None:
+        """Returns where there is an engine of that name; nothing is loaded.
+
+        Raises:
+            InputError: there is none.
+        """
+        check_language_model(spec or DEFAULT_MODEL)
+
     @property
     def weights_hash(self) -> str:
         """The sha256, in hex, over what was fitted, the language model's and the reader's."""
@@ -120,8 +129,9 @@ class ProbeRewardModel:
         offset = float(self._probe.arrays["offset"][0])
         for start in range(0, len(inputs), _BLOCK):
             block = inputs[start : start + _BLOCK]
-            prompts = [prompt(each.question, each.opinion) for each in block]
-            texts = [shortened(each.statement) for each in block]
+            cut = {text: shortened(text, self._model) for each in block for text in each}
+            prompts = [prompt(cut[each.question], cut[each.opinion]) for each in block]
+            texts = [as_text(cut[each.statement]) for each in block]
             yield self._probe.values(self._model, prompts, texts).mean(axis=1) - offset
             if on_done is not None:
                 on_done(start + len(block))
@@ -139,13 +149,15 @@ class ProbeRewardModel:
 
 def reads_with(model: LanguageModel) -> bool:
     """Whether the probe that ships was fitted to this model."""
+    if not isinstance(model, TellsStates):
+        return False
     return Probe.load(WEIGHTS_PATH, prompt_hash=prompt_hash(), recipe=RECIPE).fits(model)
 
 
 def prompt(question: str, opinion: str) -> Prompt:
     """What stands before a statement where it is read as this person's."""
     text = (
-        f"Question: {shortened(question)}\n\nA person wrote: {shortened(opinion)}\n\n"
+        f"Question: {as_text(question)}\n\nA person wrote: {as_text(opinion)}\n\n"
         "Write one short statement on the question that this person would agree with."
     )
     return (Message("user", text),)
@@ -156,6 +168,6 @@ def prompt_hash() -> str:
     return template_hash({"prompt": [*prompt("?", ".")]})
 
 
-def shortened(text: str) -> str:
+def as_text(text: str) -> str:
     """The text as it may stand in a prompt, without an end that is too long."""
     return as_data(text)[:MAX_CHARACTERS]

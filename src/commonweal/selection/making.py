@@ -16,7 +16,7 @@ from commonweal.errors import GenerationError, InputError, PluginError
 from commonweal.registry import asked
 from commonweal.rewards import predictions
 from commonweal.selection.record import Selection
-from commonweal.selection.sense import sense
+from commonweal.selection.sense import is_read, sense
 from commonweal.types import (
     RATING_MAX,
     RATING_MIN,
@@ -146,7 +146,13 @@ def select(
                 selections[place], wanted[place], others, rng, policy, reward, on_progress, read_as
             )
     if reward is not None and shortlist is not None:
-        selections = [_read_again(each, policy) for each in selections]
+        selections = [
+            _read_again(each, policy)
+            # Where all that may be picked have a place, or there is no list, nothing would change.
+            if each.qualities is not None and len(each.candidates) - len(each.weak) > shortlist
+            else each
+            for each in selections
+        ]
     picked: list[Selection] = []
     for selection, each in zip(selections, wanted, strict=True):
         taken = [candidate.text for before in picked for candidate in before.shown]
@@ -203,6 +209,11 @@ def check_min_quality(min_quality: float | None) -> None:
         raise InputError(
             f"min_quality is {min_quality}, expected a number from {RATING_MIN} to {RATING_MAX}"
         )
+
+
+def floor_for(model: object, *, is_listed: bool) -> float:
+    """The floor of quality where nobody says, with a shortlist or without."""
+    return SALAD_QUALITY if is_listed and is_read(model) else MIN_QUALITY
 
 
 def _read_again(selection: Selection, policy: Policy) -> Selection:

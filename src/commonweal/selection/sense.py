@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from commonweal.models.probe import Probe, TellsStates
+from commonweal.models.probe import MAX_TOKENS, Probe, TellsStates, shortened
 from commonweal.reading.quoting import as_data, template_hash
 from commonweal.types import Message, Prompt
 
@@ -45,8 +45,12 @@ def sense(
     """
     if not statements or not isinstance(model, TellsStates) or not is_read(model):
         return None
-    prompts = [prompt(question, opinions)] * len(statements)
-    texts = [as_data(each) for each in statements]
+    share = MAX_TOKENS * 2 // max(1, len(opinions))
+    asked = prompt(
+        shortened(question, model), [shortened(opinion, model, share) for opinion in opinions]
+    )
+    prompts = [asked] * len(statements)
+    texts = [shortened(as_data(each), model) for each in statements]
     means: FloatArray = _shipped().values(model, prompts, texts).mean(axis=1)
     return means
 

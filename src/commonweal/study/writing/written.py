@@ -201,6 +201,7 @@ def _revised(
 ) -> ArmOutput:
     """The statement, which stands among its revisions, and those that are best of them."""
     from commonweal.revising import heard, revised_with
+    from commonweal.selection.making import floor_for
 
     question, everybody, notes = check_group(task.question, task.opinions)
     rounds = (*about.earlier, about.critiques)
@@ -220,6 +221,7 @@ def _revised(
             n_candidates=task.arm.candidates,
             seed=task.seed,
             on_progress=progress,
+            min_quality=floor_for(policy.model, is_listed=task.arm.shortlist),
         )
     else:  # what was written by hand is to be rated, and there is nothing to write from
         revised = _standing(task, about, question, everybody)
