@@ -119,8 +119,8 @@ def test_long_and_hostile_texts_are_cut_and_stay_data():
 
 def test_the_probe_that_ships_is_of_the_default_model_and_this_prompt():
     probe = Probe.load(WEIGHTS_PATH, prompt_hash=prompt_hash(), recipe="")
-    weights = store.known(DEFAULT_LANGUAGE_MODEL)
-    assert probe.metadata["weights_sha256"] == store.file_sha256(weights.name, weights.gguf)
+    (file,) = store.known(DEFAULT_LANGUAGE_MODEL).files
+    assert probe.metadata["weights_sha256"] == file.sha256
     assert probe.directions.shape[0] == 1536
     assert set(probe.arrays) == {"mix", "offset", "calibration", "interval"}
     assert probe.arrays["mix"].min() > 0

@@ -99,8 +99,8 @@ def test_opinions_in_the_prompt_are_data_on_one_line_and_share_the_room():
 
 def test_the_probe_that_ships_is_of_the_default_model_and_this_prompt():
     probe = Probe.load(PROBE_PATH, prompt_hash=prompt_hash(), recipe="")
-    weights = store.known(DEFAULT_LANGUAGE_MODEL)
-    assert probe.metadata["weights_sha256"] == store.file_sha256(weights.name, weights.gguf)
+    (file,) = store.known(DEFAULT_LANGUAGE_MODEL).files
+    assert probe.metadata["weights_sha256"] == file.sha256
     assert probe.directions.shape[0] == 1536
 
 
