@@ -45,7 +45,7 @@ def find_agreements(
         groups: of ``read_group``, or (question, opinions).
         policy: as in ``find_agreement``.
         model: likewise.
-        reward: likewise.
+        reward: likewise; by default "reader", also where the default model writes.
         folder: where each result is kept as JSON, under a name made from the group and the
             options; None keeps nothing.
         workers: groups under way at once. More than one helps if models run elsewhere

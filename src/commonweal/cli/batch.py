@@ -71,7 +71,10 @@ def batch(
     ] = None,
     model: Annotated[str, typer.Option(help="The language model, as for agree.")] = DEFAULT_MODEL,
     reward_model: Annotated[
-        str, typer.Option(metavar="NAME|FOLDER", help="What predicts agreement, as for agree.")
+        str,
+        typer.Option(
+            metavar="NAME|FOLDER", help="What predicts agreement: the names are those of agree."
+        ),
     ] = DEFAULT_REWARD_MODEL,
     min_quality: Annotated[
         float | None,

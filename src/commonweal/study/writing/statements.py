@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from commonweal.types import FloatArray
 
 WEAK = "quality"
-"""The flag of a statement below the floor of quality (``selection.MIN_QUALITY``)."""
+"""The flag of a statement below the floor of quality (``Selection.min_quality``)."""
 
 
 def store_statements(tx: Transaction, row: RoundRow, written: Mapping[str, ArmOutput]) -> None:
