@@ -54,7 +54,7 @@ def with_theirs(**options):
 
 def test_a_small_embedded_model_is_not_trusted_with_it(monkeypatch):
     noted = [note for note in with_theirs()[0].notes if note == MAY_TURN_ROUND]
-    monkeypatch.setattr(ScriptedModel, "shortlist", 2, raising=False)
+    monkeypatch.setattr(ScriptedModel, "kind", "modest", raising=False)
     assert (noted, with_theirs()[0].notes[-1]) == ([], MAY_TURN_ROUND)
 
 

@@ -77,7 +77,7 @@ def test_a_better_revision_is_taken_and_the_old_statement_stands_among_the_candi
 
 def test_a_small_embedded_model_says_that_it_seldom_revises_for_the_better(monkeypatch):
     noted = [note for note in revised({"gus": GUS})[0].notes if note == SELDOM_BETTER]
-    monkeypatch.setattr(ScriptedModel, "shortlist", 2, raising=False)
+    monkeypatch.setattr(ScriptedModel, "kind", "modest", raising=False)
     assert (noted, SELDOM_BETTER in revised({"gus": GUS})[0].notes) == ([], True)
 
 

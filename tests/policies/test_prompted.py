@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections import Counter
 from itertools import permutations
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import commonweal.policies
 from commonweal.errors import EngineError, GenerationError, InputError
 from commonweal.models.scripted import ScriptedModel
 from commonweal.policies import load_policy
-from commonweal.policies.prompted import MAX_ATTEMPTS
+from commonweal.policies.prompted import HOTTER, HOTTEST, MAX_ATTEMPTS
 from commonweal.types import Opinion, Policy, Question, RejectionReason
 
 BUSES = Question("Should local buses be free for everyone?")
@@ -21,6 +23,7 @@ OPINIONS = [
     Opinion("gus", "Nothing is free: somebody pays."),
     Opinion("mei", "Free for the young, perhaps."),
 ]
+TEMPLATES_FOLDER = Path(commonweal.policies.__file__).parent
 BAD = "I'm sorry, but I cannot help with that."
 
 
@@ -97,6 +100,54 @@ def test_no_rejected_text_is_among_the_candidates():
     accepted = {candidate.text for candidate in made.candidates}
     assert not accepted & {rejection.raw_text for rejection in made.rejections}
     assert len(accepted) == 12
+
+
+class Heard(ScriptedModel):
+    """Keeps at which temperatures it was asked."""
+
+    def __init__(self, completions):
+        super().__init__(completions)
+        self.temperatures = []
+
+    def generate(self, prompts, *, sampling, **options):
+        self.temperatures.append(round(sampling.temperature, 3))
+        return super().generate(prompts, sampling=sampling, **options)
+
+
+def temperatures_of(script, name="zero_shot", n_candidates=4):
+    model = Heard(script)
+    policy = load_policy(name, model)
+    made = policy.generate(BUSES, OPINIONS, n_candidates=n_candidates, rng=np.random.default_rng(0))
+    return model.temperatures, made, policy.template.sampling.temperature
+
+
+def test_a_model_that_says_the_same_again_is_drawn_hotter_once_and_then_left_at_that():
+    found, made, cold = temperatures_of([statement(0)] * 3 + ["We say yes."] + [statement(0)] * 8)
+    assert found == [cold, round(cold + HOTTER, 3)]
+    assert [candidate.text for candidate in made.candidates] == [statement(0)]
+    (note,) = made.notes
+    assert note.startswith("1 candidates instead of 4: 11 of 12 completions were rejected (10 dup")
+
+
+def test_it_goes_on_where_the_hotter_draw_says_something_else():
+    script = [statement(0)] * 4 + [statement(1), BAD, BAD, BAD, BAD, BAD, BAD, BAD]
+    script += [statement(2), statement(3)]
+    found, made, cold = temperatures_of(script + [BAD] * 8)
+    assert found == [cold, cold + HOTTER, cold + HOTTER]
+    assert [candidate.attempt for candidate in made.candidates] == [0, 1, 2, 2]
+
+
+def test_it_gets_no_hotter_for_other_faults_nor_above_one_nor_where_nothing_is_left_to_chance(
+    tmp_path,
+):
+    found, _, cold = temperatures_of([statement(0)] + [BAD] * 27)
+    assert found == [cold] * MAX_ATTEMPTS
+    text = (TEMPLATES_FOLDER / "zero_shot.toml").read_text(encoding="utf-8")
+    for temperature, expected in ((0.9, [0.9, HOTTEST]), (0.0, [0.0] * MAX_ATTEMPTS)):
+        path = tmp_path / f"at_{temperature}.toml"
+        path.write_text(re.sub("temperature = .*", f"temperature = {temperature}", text), "utf-8")
+        found, _, _ = temperatures_of([statement(0)] * 28, str(path))
+        assert found == expected
 
 
 def test_fewer_than_asked_for_comes_with_a_note():

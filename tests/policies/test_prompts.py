@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 import unicodedata
 from dataclasses import fields, replace
@@ -12,7 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commonweal.errors import InputError
+from commonweal.models.embedded_engine import EmbeddedModel
+from commonweal.policies import load_policy
 from commonweal.policies import prompts as module
+from commonweal.policies.kinds import is_modest, kind_of
 from commonweal.policies.prompts import (
     MAX_OPINION_TOKENS,
     MOST_CHARACTERS,
@@ -124,10 +128,18 @@ def test_few_shot_has_three_examples_with_three_four_and_five_opinions():
     assert prompt[2] == Message("assistant", template.examples[0].statement)
 
 
+def test_worked_examples_of_plain_answers_have_no_reasons_and_half_of_them_say_no():
+    statements = [each.statement for each in load_template("few_shot_plain").examples]
+    assert not [
+        each for each in statements if re.search(r"\b(because|so that|as it|since)\b", each)
+    ]
+    assert sum(each.startswith("We would not") for each in statements) == len(statements) / 2
+
+
 def test_worked_examples_are_kept_apart_from_the_example_groups():
     """A model must not be tested on what it was shown."""
-    topics = {"sunday", "shops", "library", "volunteers", "fireworks"}
-    worked = load_template("few_shot").examples
+    topics = {"sunday", "shops", "library", "volunteers", "fireworks", "village"}
+    worked = [*load_template("few_shot").examples, *load_template("few_shot_plain").examples]
     own = {content_words(example.question) for example in worked}
     assert all(topics & words for words in own)
     for path in GROUPS.glob("*.toml"):
@@ -273,3 +285,26 @@ def test_the_embedded_model_counts_what_fits(embedded_model):
     n_tokens = sum(embedded_model.count_tokens(text) for text in texts.values())
     assert 0.95 * MAX_OPINION_TOKENS < n_tokens <= MAX_OPINION_TOKENS
     assert len(notes) == 1
+
+
+# ------------------------------------------------------------------------- kinds of models
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "kind", "template", "n_listed"),
+    [
+        (98 * 10**6, "small", "few_shot_small", None),
+        (491 * 10**6, "small", "few_shot_small", None),
+        (1117 * 10**6, "modest", "few_shot_plain", 2),
+        (4700 * 10**6, "instruction_following", "few_shot", None),
+    ],
+)
+def test_an_embedded_model_is_prompted_by_its_size(tmp_path, n_bytes, kind, template, n_listed):
+    path = tmp_path / "model.gguf"
+    with path.open("wb") as file:
+        file.truncate(n_bytes)  # takes no room
+    model = object.__new__(EmbeddedModel)
+    model._path, model._model_id = path, "embedded:model"
+    assert (kind_of(model), model.shortlist) == (kind, n_listed)
+    assert load_policy("few_shot", model).template == load_template(template)
+    assert is_modest(model) == (kind in ("small", "modest"))

@@ -52,8 +52,11 @@ NAMES = {
 _SMALL_BYTES = 10**9
 """A model whose file is smaller needs worked examples to follow: about a billion parameters."""
 
-_SHORTLIST, _SHORTLIST_BELOW_BYTES = 2, 2 * 10**9
-"""Measured with a model of 1.5 billion parameters, whose file has 1.1 GB."""
+_MODEST_BYTES = 2 * 10**9
+"""What was measured with a model of 1.5 billion parameters, whose file has 1.1 GB, is done with one
+of up to here."""
+
+_SHORTLIST = 2
 
 
 class EmbeddedModel:
@@ -171,9 +174,12 @@ class EmbeddedModel:
     tells_completions = True
 
     @property
-    def kind(self) -> Literal["small", "instruction_following"]:
+    def kind(self) -> Literal["small", "modest", "instruction_following"]:
         """How it is to be prompted (``commonweal.policies.kinds``)."""
-        return "small" if self._path.stat().st_size < _SMALL_BYTES else "instruction_following"
+        n_bytes = self._path.stat().st_size
+        if n_bytes < _SMALL_BYTES:
+            return "small"
+        return "modest" if n_bytes < _MODEST_BYTES else "instruction_following"
 
     @property
     def shortlist(self) -> int | None:
@@ -181,8 +187,7 @@ class EmbeddedModel:
 
         Ours: docs/decisions/042-shortlist.md.
         """
-        n_bytes = self._path.stat().st_size
-        return _SHORTLIST if _SMALL_BYTES <= n_bytes < _SHORTLIST_BELOW_BYTES else None
+        return _SHORTLIST if self.kind == "modest" else None
 
     @property
     def model_id(self) -> str:

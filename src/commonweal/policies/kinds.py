@@ -1,8 +1,9 @@
 """Kinds of language models, which are prompted differently.
 
 A prompt belongs to a kind, never to one model by accident: a small one needs worked examples and a
-short leash, one that follows instructions is told what is wanted, and one that reasons first needs
-room for it.
+short leash, a modest one (one to two billion) is asked for plain answers without reasons, since it
+makes reasons up, one that follows instructions is told what is wanted, and one that reasons first
+needs room for it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Literal, cast, get_args
 
 from commonweal.types import LanguageModel
 
-Kind = Literal["small", "instruction_following", "reasoning"]
+Kind = Literal["small", "modest", "instruction_following", "reasoning"]
 
 _REASONING = re.compile(
     r"(?:^|[#/:._-])(?:o[1-9]\b|gpt-(?:5|oss)|deepseek-(?:r\d|reasoner)|qwq|magistral)"
@@ -35,6 +36,6 @@ def kind_of(model: LanguageModel) -> Kind:
 
 def is_modest(model: LanguageModel) -> bool:
     """Whether it is an embedded model of about two billion parameters or fewer, which often gets
-    wrong who said what: such a model has a shortlist (docs/decisions/042-shortlist.md) or is small.
+    wrong who said what.
     """
-    return kind_of(model) == "small" or getattr(model, "shortlist", None) is not None
+    return kind_of(model) in ("small", "modest")

@@ -21,6 +21,7 @@ from commonweal.types import (
     Opinion,
     Question,
     Rejection,
+    RejectionReason,
     Sampling,
 )
 
@@ -37,6 +38,11 @@ it, and on a processor reading 16 orders takes longer than writing 16 answers.""
 TAKEN_OVER = 0.5
 """Share of the first draw that copies one opinion, or the statement to be revised, from which on
 that is left out of the prompt: it gives the model orders, or is all that the model hears."""
+
+HOTTER, HOTTEST = 0.2, 1.0
+"""What is added to the temperature for the next draw where most of what was rejected had been
+written before or was too short, and up to where. A sure model says the same each time: where that
+does not help either, fewer candidates are enough. Ours (docs/decisions/047-plain-answers.md)."""
 
 ROOM = 4
 """Times the template's tokens that a completion gets where the first draw was all too long."""
@@ -153,6 +159,7 @@ class PromptedPolicy:
         template, sampling = self.template, self.template.sampling
         completions: list[Completion] = []
         left_out: str | None = None
+        is_hotter = False
         for attempt in range(MAX_ATTEMPTS):
             if attempt == 1 and all(each.finish_reason == "length" for each in completions):
                 sampling = replace(sampling, max_tokens=ROOM * self.template.sampling.max_tokens)
@@ -161,6 +168,7 @@ class PromptedPolicy:
                     f"tokens, so up to {sampling.max_tokens} were allowed",
                 )
             share = (len(candidates) - before[0], n_sampled - before[1])
+            n_rejected = len(rejections)
             n_draws = _n_draws(n_candidates, n_candidates - len(candidates), *share)
             draws = [draw_one(n_sampled + i).without(left_out) for i in range(n_draws)]
             completions = self._complete(question, draws, n_sampled, template, sampling, on_done)
@@ -176,6 +184,11 @@ class PromptedPolicy:
                     candidates.append(self._candidate(parsed, draw, len(candidates), attempt))
             if len(candidates) == n_candidates:
                 break
+            if _is_stuck(rejections[n_rejected:]) and sampling.temperature > 0:
+                if candidates and is_hotter:
+                    break
+                temperature = min(sampling.temperature + HOTTER, HOTTEST)
+                sampling, is_hotter = replace(sampling, temperature=temperature), True
             if attempt == 0 and (left_out := _taken_over_by(draws, completions)):
                 notes += (
                     f"most of the first {n_draws} texts copied the opinion of {left_out}, so the "
@@ -280,6 +293,12 @@ def _n_draws(n_candidates: int, n_missing: int, n_accepted: int, n_sampled: int)
         return n_missing
     share = max(n_accepted / n_sampled, 0.1)
     return min(math.ceil(n_missing / share), 2 * n_candidates)
+
+
+def _is_stuck(rejections: Sequence[Rejection]) -> bool:
+    """Whether more than half of these were written before, or say next to nothing."""
+    stuck = (RejectionReason.DUPLICATE, RejectionReason.UNDER_LENGTH)
+    return sum(each.reason in stuck for each in rejections) > len(rejections) / 2
 
 
 def _taken_over_by(draws: Sequence[_Draw], completions: Sequence[Completion]) -> str | None:

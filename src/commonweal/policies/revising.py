@@ -22,6 +22,7 @@ NAME = "revise"
 
 TEMPLATES: dict[Kind, str] = {
     "small": "revise_small",
+    "modest": "revise",
     "instruction_following": "revise",
     "reasoning": "revise_reasoning",
 }

@@ -25,7 +25,7 @@ from commonweal.types import Sampling
 
 TEMPLATES = (
     *("zero_shot", "zero_shot_small", "zero_shot_reasoning"),
-    *("few_shot", "few_shot_small", "few_shot_reasoning"),
+    *("few_shot", "few_shot_small", "few_shot_plain", "few_shot_reasoning"),
     *("sft", "minority"),
 )
 """The templates that come with commonweal: files beside this one."""

@@ -21,6 +21,7 @@ from commonweal.types import LanguageModel, Policy, Progress, no_progress
 
 ZERO_SHOT: dict[Kind, str] = {
     "small": "zero_shot_small",
+    "modest": "zero_shot",
     "instruction_following": "zero_shot",
     "reasoning": "zero_shot_reasoning",
 }
@@ -28,6 +29,7 @@ ZERO_SHOT: dict[Kind, str] = {
 
 FEW_SHOT: dict[Kind, str] = {
     "small": "few_shot_small",
+    "modest": "few_shot_plain",
     "instruction_following": "few_shot",
     "reasoning": "few_shot_reasoning",
 }
