@@ -164,6 +164,7 @@ REJECTED = [
         Why.CONTRADICTION,
     ),
     ("We want free buses: free for everyone, with a small fare for the rest.", Why.CONTRADICTION),
+    ("We would make the buses free for everyone, but charge a small fare.", Why.CONTRADICTION),
     ("Wir sind uns einig, dass die Busse auf dem Land billiger werden sollen.", Why.OTHER_LANGUAGE),
     ("Queremos autobuses más baratos y no sabemos quién debe pagarlos.", Why.OTHER_LANGUAGE),
     ("نحن نريد حافلات أرخص للجميع، لكننا نختلف حول من يدفع ثمنها.", Why.OTHER_LANGUAGE),
@@ -247,6 +248,7 @@ def test_near_duplicates_of_accepted_candidates_are_rejected():
 
 GOOD_STATEMENTS = [
     GOOD,
+    "We would not make the buses free for everyone, but charge a small fare.",
     "Yes, we would make the buses free, as long as those who have none get a bus first.",
     "No: most of us would keep a fare, and spend what it brings on buses in the evening.",
     "The residents' group should be asked before a route is cut, and we want its answer published.",

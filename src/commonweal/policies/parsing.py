@@ -110,7 +110,10 @@ _DIVIDED = re.compile(
 _TAKEN_BACK = re.compile(
     r"\b(?:everyone|everybody|for all)\b,? but (?:only|just) (?:for|to|those|people)\b"
     r"|\bfree for (?:everyone|everybody|all)\b,?[^.;,]{0,20},? (?:but )?with an? (?:\w+ )?"
-    r"(?:fare|fee|charge|price)\b",
+    r"(?:fare|fee|charge|price)\b"
+    # Not of "we would not make it free for everyone, but charge a small fare".
+    r"|(?:^|[.;])(?:(?!\bnot\b)[^.;])*?\bfree for (?:everyone|everybody|all)\b,? but charge an? "
+    r"(?:\w+ )?(?:fare|fee|price)\b",
     re.IGNORECASE,
 )
 """All are given something, and in the same breath only some: three of the graded outputs of the
