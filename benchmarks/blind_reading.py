@@ -45,7 +45,7 @@ SIDES = {
         "min_quality": None,
         "min_agreeing": None,
     },
-    "new": {"model": "embedded", "policy": "few_shot", "reward": "reader"},
+    "new": {"model": "embedded", "policy": "few_shot"},
 }
 NOTHING = "(No text. The programme says that it found no statement to show.)"
 N_RESAMPLES = 10_000
@@ -112,12 +112,11 @@ def write(folder: Path, side: str, groups: tuple[Group, ...]) -> None:
     if not left:
         return
     policy = load_policy(options.pop("policy"), options.pop("model"))
-    reward = load_reward_model(options.pop("reward"))
+    if "reward" in options:
+        options["reward"] = load_reward_model(options["reward"])
     for number, group in enumerate(left, start=1):
         began = perf_counter()
-        found = find_agreement(
-            group.question, group.opinions, policy=policy, reward=reward, **options
-        )
+        found = find_agreement(group.question, group.opinions, policy=policy, **options)
         write_whole(place(folder, side, group), json.dumps(found.to_dict(), ensure_ascii=False))
         took = perf_counter() - began
         print(f"{side} {number} of {len(left)}: {found.outcome.value}, {took:.0f} s", flush=True)

@@ -19,7 +19,8 @@ FOLDER = Path(__file__).parents[1] / "examples" / "graded_groups"
 README = (FOLDER / "README.md").read_text(encoding="utf-8")
 SPLITS = ("train", "train_second", "development", "test")
 EXPECTED = {"train": 346, "train_second": 480, "development": 40, "test": 80}
-OUTPUTS = ("outputs_train", "outputs_development", "outputs_test", "outputs_fresh")
+AFTER_REASONS = ("outputs_train", "outputs_development", "outputs_test", "outputs_fresh")
+OUTPUTS = (*AFTER_REASONS, "outputs_plain")
 NEAR = 0.7
 """Share of words in common above which two texts are nearly the same."""
 
@@ -60,11 +61,18 @@ def test_outputs_of_the_embedded_model_are_counted_and_whole(name):
     assert all(set(group["sensible"]) <= {0, 1} for group in found)
 
 
-def test_as_few_outputs_are_sensible_as_the_readme_says():
-    found = [group["sensible"] for name in OUTPUTS for group in groups(name)]
+@pytest.mark.parametrize("names", [AFTER_REASONS, ("outputs_plain",)])
+def test_as_few_outputs_are_sensible_as_the_readme_says(names):
+    found = [group["sensible"] for name in names for group in groups(name)]
     share = np.mean([each for group in found for each in group])
     assert f"**{100 * share:.0f} in 100 are**" in README
     assert f"{sum(map(any, found))} of the {len(found)} groups" in README
+
+
+def test_plain_outputs_are_of_training_groups_alone(by_split):
+    """What was fitted to them may be tested on the others."""
+    trained = {group["question"] for name in ("train", "train_second") for group in by_split[name]}
+    assert {group["question"] for group in groups("outputs_plain")} <= trained
 
 
 @pytest.mark.parametrize("split", SPLITS)

@@ -38,6 +38,7 @@ from commonweal.selection import (
 )
 from commonweal.selection.making import floor_for
 from commonweal.selection.own import check_members, check_policy, try_reward_model, try_rule
+from commonweal.selection.sense import is_read
 from commonweal.types import (
     LanguageModel,
     Opinion,
@@ -110,9 +111,11 @@ def find_agreement(
             In any case somebody must, and at most half may be likely to disagree; None for no such
             condition.
         shortlist: how many of the most sensible candidates the rule chooses between, if the
-            reward model judges quality; None for all. By default 2 with an embedded model of 1 to
-            2 GB, most of whose candidates could not be read out, and all with others
-            (docs/decisions/042-shortlist.md). Not used with many people.
+            reward model judges quality; None for all. By default 1 with the default model, whose
+            own states order them (the first, or the second or third where nobody is predicted to
+            agree with those before), and 2 where a rule is named here or in the policy's name; 2
+            with other embedded models of 1 to 2 GB, and all with others
+            (docs/decisions/042-shortlist.md, 047-plain-answers.md). Not used with many people.
         many: for more than 100 people: how candidates are written, how many people are judged,
             the slate. What is done differently then: docs/large.md.
         votes: people's own votes on statements, from a Polis export or a study; with votes, even a
@@ -205,7 +208,10 @@ def find_agreement(
             timings_seconds={"load": load_seconds, **result.timings_seconds},
             provenance=result.provenance | {"policy": named.name or writer.name},
         )
-    listed = shortlist_for(writer.model) if shortlist == "auto" else shortlist
+    names_rule = welfare is not None or alpha is not None or named.rule is not None
+    listed = (
+        shortlist_for(writer.model, names_rule=names_rule) if shortlist == "auto" else shortlist
+    )
     if min_quality == "auto":
         min_quality = floor_for(writer.model, is_listed=listed is not None)
     try:
@@ -248,10 +254,15 @@ def find_agreement(
     return replace(result, explanation=explain(selection, predictor))
 
 
-def shortlist_for(model: LanguageModel) -> int | None:
-    """What suits what this model writes; None for a model that does not say."""
+def shortlist_for(model: LanguageModel, *, names_rule: bool = True) -> int | None:
+    """Among how many of the most sensible candidates of this model a rule is to choose.
+
+    None, for all, for a model that does not say. One where the model's own states order them and
+    nobody named a rule: the order holds what the whole group would welcome, too, and tells it
+    better than the predictions for each person do (docs/decisions/047-plain-answers.md).
+    """
     wanted: int | None = getattr(model, "shortlist", None)
-    return wanted
+    return 1 if wanted is not None and not names_rule and is_read(model) else wanted
 
 
 def _copies(opinions: Sequence[Opinion]) -> tuple[str, ...]:

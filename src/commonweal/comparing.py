@@ -68,7 +68,8 @@ def compare_rules(result: Agreement, names: tuple[str, ...] = OTHER_RULES) -> tu
     if result.rule.name not in {rule.name for rule in rules}:
         rules.append(result.rule)
     people = [each.id for each in result.opinions]
-    return tuple(_pick(rule, result.utilities, people, result.choosable) for rule in rules)
+    choosable = result.open_to_rules().choosable
+    return tuple(_pick(rule, result.utilities, people, choosable) for rule in rules)
 
 
 def compare_ballots(ballots: Ballots, names: tuple[str, ...] | None = None) -> tuple[RulePick, ...]:
@@ -127,7 +128,7 @@ def majorities(result: Agreement) -> str:
     """Whether one candidate is predicted to beat every other one to one, in a sentence; "" without
     candidates.
     """
-    shown = list(result.choosable)
+    shown = list(result.open_to_rules().choosable)
     ids = [result.candidates[column].id for column in shown]
     return _majorities(result.utilities[:, shown], ids, "is predicted to beat")
 

@@ -179,7 +179,7 @@ def alpha_path(result: Agreement) -> tuple[Stretch, ...]:
     twelve digits; a candidate that is best over less than such a step may be missed. () where none
     is worth showing.
     """
-    shown = list(result.choosable)
+    shown = list(result.open_to_rules().choosable)
     if not shown:
         return ()
     utilities = result.utilities[:, shown]

@@ -40,11 +40,9 @@ def found(model, **options):
     return find_agreement(
         QUESTION,
         OPINIONS,
-        policy="zero_shot",
+        **{"policy": "zero_shot", "n_candidates": 4} | options,
         model=model,
         reward=Judging([6, 6, 6, 4.0]),
-        n_candidates=4,
-        **options,
     )
 
 
@@ -79,6 +77,24 @@ def test_it_decides_what_is_on_the_shortlist_and_nothing_without_one():
     assert all("sense" not in each for each in free.to_dict()["candidates"])
 
 
+class Listed(Read):
+    """A model that says to have a shortlist."""
+
+    shortlist = 2
+
+
+def test_the_first_is_taken_where_nobody_names_a_rule():
+    found_alone = found(Listed(STATEMENTS))
+    assert (found_alone.shortlist, found_alone.choosable) == (1, (2,))
+    for named in ({"welfare": "utilitarian"}, {"alpha": 1}, {"policy": "zero_shot_rawlsian"}):
+        assert found(Listed(STATEMENTS), **named).choosable == (1, 2)
+
+    class Unread(ScriptedModel):
+        shortlist = 2
+
+    assert found(Unread(STATEMENTS)).shortlist == 2
+
+
 def test_a_text_by_hand_is_not_read_and_needs_no_place():
     before = found(Read(STATEMENTS), shortlist=2)
     after = with_text(
@@ -105,9 +121,6 @@ def test_the_probe_that_ships_is_of_the_default_model_and_this_prompt():
 
 
 def test_the_floor_only_keeps_salad_out_where_the_model_orders_its_own():
-    class Listed(Read):
-        shortlist = 2
-
     assert found(Listed(STATEMENTS)).min_quality == 2.0
     assert found(Listed(STATEMENTS), min_quality=4.0).min_quality == 4.0
     assert found(Listed(STATEMENTS), min_quality=None).min_quality is None
@@ -137,9 +150,6 @@ def test_what_is_on_no_list_is_not_read():
 
 
 def test_a_revision_keeps_the_floor_of_the_result():
-    class Listed(Read):
-        shortlist = 2
-
     reward = Judging([2.5, 2.5, 2.5, 2.5])
     before = find_agreement(
         QUESTION,

@@ -127,8 +127,9 @@ def agree(
         int | None,
         typer.Option(
             min=0,
-            help="Choose among this many of the most sensible candidates; 0 for all. Default: 2 "
-            "with an embedded model of 1 to 2 GB, otherwise all.",
+            help="Choose among this many of the most sensible candidates; 0 for all. Default: 1 "
+            "with the default model, 2 if you name a rule (--welfare, --alpha); 2 with other "
+            "embedded models of 1 to 2 GB; otherwise all.",
         ),
     ] = None,
     min_agreeing: Annotated[

@@ -142,7 +142,7 @@ class Agreement(AgreementRecord):
         Raises:
             InputError: an unknown welfare function or an alpha outside the domain.
         """
-        other = self.picked([resolve_rule(welfare, alpha)])
+        other = self.open_to_rules().picked([resolve_rule(welfare, alpha)])
         # An explanation is of one text.
         is_same = other.closest_index == self.closest_index
         if is_same:

@@ -11,11 +11,16 @@ import numpy as np
 from commonweal.datasets.words import tokens
 from commonweal.errors import InputError
 from commonweal.selection.shortlist import most_sensible
-from commonweal.types import Candidate, Opinion, Question, Rejection
+from commonweal.types import RATING_NEUTRAL, Candidate, Opinion, Question, Rejection
 from commonweal.welfare import FloatArray, Ranking, WelfareRule, rank
 
 if TYPE_CHECKING:
     from typing import Self
+
+
+N_HEARD = 3
+"""Of the most sensible, for whose sake predictions may pass over the first: with more, texts that
+make less sense come in and the graders' agreement falls (docs/decisions/047-plain-answers.md)."""
 
 
 class _Record:
@@ -131,7 +136,9 @@ class Selection(_Record):
         high: likewise.
         min_quality: the least quality of what may be picked; None where there is no floor.
         shortlist: how many of the most sensible, of those that reach the floor, may be picked; None
-            for all of them, and without qualities.
+            for all of them, and without qualities. With 1 it is the first of ``N_HEARD`` with which
+            somebody is predicted to agree and at most half to disagree; if there is none, the
+            first.
         ranked: one for each statement that was to be picked; None is a pick at random.
         picks: what is to be shown. Fewer than ``ranked`` where the candidates did not suffice: none
             where there is nothing to show.
@@ -202,14 +209,32 @@ class Selection(_Record):
             self.qualities[written],
             [self.candidates[column].sense for column in written],
         )
-        listed = [written[at] for at in order if written[at] not in weak][: self.shortlist]
+        fit = [written[at] for at in order if written[at] not in weak]
+        listed = fit[: self.shortlist]
+        if self.shortlist == 1:
+            listed = [column for column in fit[:N_HEARD] if self._is_welcome(column)][:1] or listed
         return weak | (frozenset(written) - frozenset(listed))
+
+    def _is_welcome(self, column: int) -> bool:
+        """Whether somebody is predicted to agree with it, and at most half are likely to disagree:
+        what makes an ``Outcome.FOUND`` where nothing else is asked.
+        """
+        if self.utilities is None:
+            return True
+        expected = self.utilities[:, column]
+        high = expected + 1.0 if self.high is None else self.high[:, column]
+        likely_against = (high <= RATING_NEUTRAL) & (expected < RATING_NEUTRAL)
+        return bool((expected > RATING_NEUTRAL).any() and likely_against.mean() <= 0.5)
 
     @property
     def choosable(self) -> tuple[int, ...]:
         """The columns that may be picked, in the order of generation."""
         passed_over = self.passed_over
         return tuple(i for i in range(len(self.candidates)) if i not in passed_over)
+
+    def open_to_rules(self) -> Self:
+        """With two on a list that held one: somebody names a rule, and it needs a choice."""
+        return replace(self, shortlist=2) if self.shortlist == 1 else self
 
     def predictions(self) -> Iterator[Prediction]:
         """Each cell of ``rewards`` and ``utilities``, person by person; none without both."""
