@@ -157,12 +157,14 @@ def _summary(result: Agreement, column: int | None = None) -> str:
 
 
 def _alternatives(result: Agreement) -> list[dict[str, str]]:
-    """The best candidates worth showing that are no near-copies of the closest or each other."""
+    """The best candidates worth showing that are no near-copies of the closest or each other; the
+    most sensible where the model that wrote them needs a shortlist.
+    """
     if result.closest is None:
         return []
     kept = [set(tokens(result.closest.text))]
     alternatives: list[dict[str, str]] = []
-    for column in result.ranking.order:
+    for column in dict.fromkeys((*result.by_sense, *result.ranking.order)):
         text = result.candidates[column].text
         words = set(tokens(text))
         is_new = all(len(words & one) < NEAR_COPY * len(words | one) for one in kept)

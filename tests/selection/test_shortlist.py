@@ -15,6 +15,7 @@ from commonweal.models.scripted import ScriptedModel
 from commonweal.outcomes import Outcome, Verdict
 from commonweal.policies import load_policy
 from commonweal.rehearsing import alpha_path, written_without
+from commonweal.report import render_report
 from commonweal.result import Agreement
 from commonweal.rewards import LogisticCalibration
 from commonweal.selection.record import N_HEARD
@@ -151,6 +152,17 @@ def test_a_list_of_one_opens_to_two_for_whoever_names_a_rule():
     assert alpha_path(one)[0].index == 3
     three = found([6, 6, 6, 4.0], shortlist=3)
     assert three.open_to_rules() is three
+
+
+def test_other_texts_on_the_page_begin_with_the_most_sensible():
+    one = found([4, 7, 4, 7.0], shortlist=1)
+    assert one.by_sense == (2, 3, 1, 0)
+    page = render_report(one)
+    others = page[page.index("of a different kind") :]
+    assert [others.index(STATEMENTS[i]) for i in (3, 1, 0)] == sorted(
+        others.index(STATEMENTS[i]) for i in (3, 1, 0)
+    )
+    assert found([4, 7, 4, 7.0]).by_sense == ()
 
 
 def test_what_does_not_reach_the_floor_is_not_listed():

@@ -193,15 +193,13 @@ class Selection(_Record):
         return frozenset(map(int, np.flatnonzero(self.qualities < self.min_quality)))
 
     @property
-    def passed_over(self) -> frozenset[int]:
-        """The columns that are never picked: those of ``weak``, and those not on the shortlist.
-
-        What a person wrote is on no list: it neither needs a place there nor takes one.
+    def by_sense(self) -> tuple[int, ...]:
+        """The columns of what was written and reaches the floor, the most sensible first; () where
+        there is no shortlist, and the order is that of welfare.
         """
-        weak = self.weak
         written = [column for column, each in enumerate(self.candidates) if not each.author]
         if self.qualities is None or self.shortlist is None or not written:
-            return weak
+            return ()
         order = most_sensible(
             self.question.text,
             [each.text for each in self.opinions],
@@ -209,11 +207,20 @@ class Selection(_Record):
             self.qualities[written],
             [self.candidates[column].sense for column in written],
         )
-        fit = [written[at] for at in order if written[at] not in weak]
+        weak = self.weak
+        return tuple(written[at] for at in order if written[at] not in weak)
+
+    @property
+    def passed_over(self) -> frozenset[int]:
+        """The columns that are never picked: those of ``weak``, and those not on the shortlist.
+
+        What a person wrote is on no list: it neither needs a place there nor takes one.
+        """
+        fit = self.by_sense
         listed = fit[: self.shortlist]
         if self.shortlist == 1:
-            listed = [column for column in fit[:N_HEARD] if self._is_welcome(column)][:1] or listed
-        return weak | (frozenset(written) - frozenset(listed))
+            listed = tuple(filter(self._is_welcome, fit[:N_HEARD]))[:1] or listed
+        return self.weak | (frozenset(fit) - frozenset(listed))
 
     def _is_welcome(self, column: int) -> bool:
         """Whether somebody is predicted to agree with it, and at most half are likely to disagree:
