@@ -249,6 +249,9 @@ def test_near_duplicates_of_accepted_candidates_are_rejected():
 GOOD_STATEMENTS = [
     GOOD,
     "We would not make the buses free for everyone, but charge a small fare.",
+    "We wouldn't make the buses free for everyone, but charge a small fare.",
+    "Buses should never be free for everyone, but charge a small fare, we think.",
+    "We would make the buses free for everyone but charge a small fare to visitors.",
     "Yes, we would make the buses free, as long as those who have none get a bus first.",
     "No: most of us would keep a fare, and spend what it brings on buses in the evening.",
     "The residents' group should be asked before a route is cut, and we want its answer published.",

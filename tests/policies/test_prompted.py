@@ -143,7 +143,11 @@ def test_it_gets_no_hotter_for_other_faults_nor_above_one_nor_where_nothing_is_l
     found, _, cold = temperatures_of([statement(0)] + [BAD] * 27)
     assert found == [cold] * MAX_ATTEMPTS
     text = (TEMPLATES_FOLDER / "zero_shot.toml").read_text(encoding="utf-8")
-    for temperature, expected in ((0.9, [0.9, HOTTEST]), (0.0, [0.0] * MAX_ATTEMPTS)):
+    for temperature, expected in (
+        (0.9, [0.9, HOTTEST]),
+        (1.3, [1.3, 1.3]),
+        (0.0, [0.0] * MAX_ATTEMPTS),
+    ):
         path = tmp_path / f"at_{temperature}.toml"
         path.write_text(re.sub("temperature = .*", f"temperature = {temperature}", text), "utf-8")
         found, _, _ = temperatures_of([statement(0)] * 28, str(path))

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.selection.test_shortlist import OPINIONS, QUESTION, STATEMENTS, Judging
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.selection.test_shortlist import OPINIONS, QUESTION, STATEMENTS, Judging, _place
 
 import commonweal.selection.sense as module
 from commonweal import find_agreement
+from commonweal.comparing import compare_rules
 from commonweal.editing import with_text
 from commonweal.models import store
 from commonweal.models.packaged import DEFAULT_LANGUAGE_MODEL
 from commonweal.models.probe import MAX_TOKENS, Probe
 from commonweal.models.scripted import ScriptedModel
+from commonweal.outcomes import Outcome, Verdict
 from commonweal.result import Agreement
+from commonweal.selection.record import N_HEARD
 from commonweal.selection.sense import PROBE_PATH, prompt, prompt_hash, sense
+from commonweal.selection.shortlist import most_sensible
 
 FITTED = Probe(np.array([[1.0, 3.0], [0.0, 2.0]]), {"weights_sha256": "own", "layer": 5}, {})
 """Its mean is twice the first number of a state, and the second once."""
@@ -93,6 +99,50 @@ def test_the_first_is_taken_where_nobody_names_a_rule():
         shortlist = 2
 
     assert found(Unread(STATEMENTS)).shortlist == 2
+
+
+class Told(Judging):
+    """Rewards as they stand in a table, [n_people, n_statements]."""
+
+    def __init__(self, qualities, table):
+        super().__init__(qualities)
+        self._table = table
+
+    def rewards(self, pairs, *, on_done=None):
+        rows = [OPINIONS.index(each.opinion) for each in pairs]
+        return np.array(
+            [self._table[i][_place(each.statement)] for i, each in zip(rows, pairs, strict=True)]
+        )
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(table=st.lists(st.lists(st.floats(-3, 3), min_size=4, max_size=4), min_size=2, max_size=2))
+def test_a_list_of_one_is_the_first_that_finds_agreement_if_one_of_three_does(table):
+    result = find_agreement(
+        QUESTION,
+        OPINIONS,
+        policy="zero_shot",
+        model=Read(STATEMENTS),
+        reward=Told([6, 6, 6, 6.0], table),
+        n_candidates=4,
+        shortlist=1,
+    )
+    order = most_sensible(QUESTION, OPINIONS, STATEMENTS, np.full(4, 6.0), [0, 2, 2, 0])
+
+    def is_found(column):
+        against = result.verdicts(column).count(Verdict.DISAGREES)
+        return max(result.utilities[:, column]) > 4 and against <= 1
+
+    expected = [column for column in order[:N_HEARD] if is_found(column)][:1] or order[:1]
+    assert list(result.choosable) == expected
+    opened = result.open_to_rules().choosable
+    assert set(expected) < set(opened)
+    assert len(opened) == 2
+    assert {pick.index for pick in compare_rules(result, ())} <= set(opened)
+    others = result.to_dict()["other_welfare_functions"]
+    assert others == {name: result.under(name).closest.id for name in others}
+    assert Agreement.from_dict(result.to_dict()) == result
+    assert (result.outcome is Outcome.FOUND) == any(map(is_found, order[:N_HEARD]))
 
 
 def test_a_text_by_hand_is_not_read_and_needs_no_place():

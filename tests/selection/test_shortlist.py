@@ -12,13 +12,11 @@ from commonweal.comparing import compare_rules
 from commonweal.editing import with_text
 from commonweal.errors import InputError
 from commonweal.models.scripted import ScriptedModel
-from commonweal.outcomes import Outcome, Verdict
 from commonweal.policies import load_policy
 from commonweal.rehearsing import alpha_path, written_without
 from commonweal.report import render_report
 from commonweal.result import Agreement
 from commonweal.rewards import LogisticCalibration
-from commonweal.selection.record import N_HEARD
 from commonweal.selection.shortlist import most_sensible
 from commonweal.study.arm_config import ArmConfig
 from commonweal.study.domain.quick import quick_study
@@ -104,42 +102,6 @@ def test_welfare_chooses_between_those_on_the_list_alone():
     ]
     assert Agreement.from_dict(listed.to_dict()) == listed
     assert listed.under("rawlsian").closest_index not in listed.passed_over
-
-
-class Told(Judging):
-    """Rewards as they stand in a table, [n_people, n_statements]."""
-
-    def __init__(self, qualities, table):
-        super().__init__(qualities)
-        self._table = table
-
-    def rewards(self, pairs, *, on_done=None):
-        rows = [OPINIONS.index(each.opinion) for each in pairs]
-        return np.array(
-            [self._table[i][_place(each.statement)] for i, each in zip(rows, pairs, strict=True)]
-        )
-
-
-@given(table=st.lists(st.lists(st.floats(-3, 3), min_size=4, max_size=4), min_size=2, max_size=2))
-def test_a_list_of_one_is_the_first_that_finds_agreement_if_one_of_three_does(table):
-    result = find_agreement(
-        QUESTION,
-        OPINIONS,
-        policy="zero_shot",
-        model=ScriptedModel(STATEMENTS),
-        reward=Told([6, 6, 6, 6.0], table),
-        n_candidates=4,
-        shortlist=1,
-    )
-    order = most_sensible(QUESTION, OPINIONS, STATEMENTS, np.full(4, 6.0))
-
-    def is_found(column):
-        against = result.verdicts(column).count(Verdict.DISAGREES)
-        return max(result.utilities[:, column]) > 4 and against <= 1
-
-    expected = [column for column in order[:N_HEARD] if is_found(column)][:1] or order[:1]
-    assert list(result.choosable) == expected
-    assert (result.outcome is Outcome.FOUND) == any(map(is_found, order[:N_HEARD]))
 
 
 def test_a_list_of_one_opens_to_two_for_whoever_names_a_rule():

@@ -205,24 +205,27 @@ def _print_details(console: Console, result: Agreement) -> None:
 
 
 def _how(result: Agreement, index: int) -> str:
-    """By which rule it was chosen, and what the paper's others would choose."""
+    """By which rule or order it was chosen, and what the paper's other rules would choose."""
+    by_order = result.shortlist == 1
     chosen = result.candidates[index].id
     others = [
         f"{rule.name} would pick {other.id}"
         if (other := result.under(rule).closest) is not None and other.id != chosen
         else f"{rule.name} picks it too"
         for rule in PAPERS_RULES
-        if rule != result.rule and not (result.is_sample and rule == RAWLSIAN)
+        if (by_order or rule != result.rule) and not (result.is_sample and rule == RAWLSIAN)
     ]
     # Outside the isoelastic family a rule may have a unit of its own.
     unit = "" if result.alpha is None else " of 7"
     welfare = f"{result.welfare[index]:.2f}{unit}"
     if len(result.candidates) == 1:
         return f"One candidate was written; its {result.welfare_name} welfare is {welfare}."
-    return (
-        f"{chosen} of {len(result.candidates)} candidates, chosen by {result.welfare_name} welfare "
-        f"({welfare}); {', '.join(others)}."
+    how = (
+        f"the most sensible ({result.welfare_name} welfare {welfare}); of the first two,"
+        if by_order
+        else f"chosen by {result.welfare_name} welfare ({welfare});"
     )
+    return f"{chosen} of {len(result.candidates)} candidates, {how} {', '.join(others)}."
 
 
 def _people_table(result: Agreement, index: int) -> Any:

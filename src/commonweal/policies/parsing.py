@@ -112,8 +112,9 @@ _TAKEN_BACK = re.compile(
     r"|\bfree for (?:everyone|everybody|all)\b,?[^.;,]{0,20},? (?:but )?with an? (?:\w+ )?"
     r"(?:fare|fee|charge|price)\b"
     # Not of "we would not make it free for everyone, but charge a small fare".
-    r"|(?:^|[.;])(?:(?!\bnot\b)[^.;])*?\bfree for (?:everyone|everybody|all)\b,? but charge an? "
-    r"(?:\w+ )?(?:fare|fee|price)\b",
+    r"|(?:^|[.;])(?:(?!\b(?:not|never|no)\b|n['’]t\b)[^.;])*?"
+    r"\bfree for (?:everyone|everybody|all)\b,? but charge an? (?:\w+ )?(?:fare|fee|price)\b"
+    r"(?! (?:to|at|on|in|after|before)\b)",
     re.IGNORECASE,
 )
 """All are given something, and in the same breath only some: three of the graded outputs of the

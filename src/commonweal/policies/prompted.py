@@ -184,17 +184,13 @@ class PromptedPolicy:
                     candidates.append(self._candidate(parsed, draw, len(candidates), attempt))
             if len(candidates) == n_candidates:
                 break
-            if _is_stuck(rejections[n_rejected:]) and sampling.temperature > 0:
-                if candidates and is_hotter:
-                    break
-                temperature = min(sampling.temperature + HOTTER, HOTTEST)
-                sampling, is_hotter = replace(sampling, temperature=temperature), True
+            is_other_prompt = False
             if attempt == 0 and (left_out := _taken_over_by(draws, completions)):
                 notes += (
                     f"most of the first {n_draws} texts copied the opinion of {left_out}, so the "
                     "others were written without showing it to the model; it is scored like all",
                 )
-                before = (len(candidates), n_sampled)
+                before, is_other_prompt = (len(candidates), n_sampled), True
             if attempt == 0 and (without := _without_statement(template, draws, completions)):
                 template = without
                 notes += (
@@ -202,13 +198,17 @@ class PromptedPolicy:
                     "revised, so the others were written from opinions and critiques without "
                     "showing it to the model; it stands among the candidates",
                 )
-                before = (len(candidates), n_sampled)
+                before, is_other_prompt = (len(candidates), n_sampled), True
             if attempt == 0 and (why := why_all_empty(completions)):
                 raise GenerationError(
                     f"{self.model.model_id}: all {n_draws} completions of the first draw are "
                     f"empty: {why}",
                     rejections,
                 )
+            if not is_other_prompt and _is_stuck(rejections[n_rejected:]):
+                if candidates and is_hotter:
+                    break
+                sampling, is_hotter = _hotter(sampling), sampling.temperature > 0
         if not candidates:
             raise GenerationError(
                 f"none of {n_sampled} completions by {self.model.model_id} can be shown to the "
@@ -293,6 +293,12 @@ def _n_draws(n_candidates: int, n_missing: int, n_accepted: int, n_sampled: int)
         return n_missing
     share = max(n_accepted / n_sampled, 0.1)
     return min(math.ceil(n_missing / share), 2 * n_candidates)
+
+
+def _hotter(sampling: Sampling) -> Sampling:
+    """As it is where nothing is left to chance, or where it is as hot already."""
+    cold = sampling.temperature
+    return replace(sampling, temperature=max(cold, min(cold + HOTTER, HOTTEST)) if cold else 0.0)
 
 
 def _is_stuck(rejections: Sequence[Rejection]) -> bool:

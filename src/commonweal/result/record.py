@@ -113,8 +113,8 @@ class AgreementRecord(Selection):
 
     @property
     def closest(self) -> Candidate | None:
-        """The candidate of highest welfare of those worth showing; of those that tie, the one
-        generated first. None where none is worth showing.
+        """The candidate of highest welfare of those worth showing and on the shortlist, if there is
+        one; of those that tie, the one generated first. None where none is worth showing.
         """
         index = self.closest_index
         return None if index is None else self.candidates[index]

@@ -58,7 +58,7 @@ def agreement_to_dict(found: AgreementRecord) -> dict[str, Any]:
             for dissent in found.dissent
         ],
         "other_welfare_functions": {
-            name: _id(found.picked([resolve_rule(name)]).closest)
+            name: _id(found.open_to_rules().picked([resolve_rule(name)]).closest)
             for name in WELFARE_FUNCTIONS
             if not found.is_sample or resolve_rule(name) != RAWLSIAN
         },

@@ -136,9 +136,9 @@ class Selection(_Record):
         high: likewise.
         min_quality: the least quality of what may be picked; None where there is no floor.
         shortlist: how many of the most sensible, of those that reach the floor, may be picked; None
-            for all of them, and without qualities. With 1 it is the first of ``N_HEARD`` with which
-            somebody is predicted to agree and at most half to disagree; if there is none, the
-            first.
+            for all of them, and without qualities. Where the model that wrote read them again,
+            those of the first ``N_HEARD`` stand before the others with which somebody is predicted
+            to agree and at most half to disagree.
         ranked: one for each statement that was to be picked; None is a pick at random.
         picks: what is to be shown. Fewer than ``ranked`` where the candidates did not suffice: none
             where there is nothing to show.
@@ -217,9 +217,9 @@ class Selection(_Record):
         What a person wrote is on no list: it neither needs a place there nor takes one.
         """
         fit = self.by_sense
-        listed = fit[: self.shortlist]
-        if self.shortlist == 1:
-            listed = tuple(filter(self._is_welcome, fit[:N_HEARD]))[:1] or listed
+        is_read = all(self.candidates[column].sense is not None for column in fit)
+        welcome = tuple(filter(self._is_welcome, fit[:N_HEARD])) if is_read else ()
+        listed = tuple(dict.fromkeys((*welcome, *fit)))[: self.shortlist]
         return self.weak | (frozenset(fit) - frozenset(listed))
 
     def _is_welcome(self, column: int) -> bool:
@@ -240,7 +240,7 @@ class Selection(_Record):
         return tuple(i for i in range(len(self.candidates)) if i not in passed_over)
 
     def open_to_rules(self) -> Self:
-        """With two on a list that held one: somebody names a rule, and it needs a choice."""
+        """With two on a list that held one, that one among them: somebody names a rule."""
         return replace(self, shortlist=2) if self.shortlist == 1 else self
 
     def predictions(self) -> Iterator[Prediction]:
