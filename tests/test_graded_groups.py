@@ -14,6 +14,7 @@ import pytest
 from commonweal.datasets.importers.graded import import_graded
 from commonweal.datasets.validation import problems
 from commonweal.datasets.words import tokens
+from commonweal.measures.raters import quadratic_kappa
 
 FOLDER = Path(__file__).parents[1] / "examples" / "graded_groups"
 README = (FOLDER / "README.md").read_text(encoding="utf-8")
@@ -67,6 +68,23 @@ def test_as_few_outputs_are_sensible_as_the_readme_says(names):
     share = np.mean([each for group in found for each in group])
     assert f"**{100 * share:.0f} in 100 are**" in README
     assert f"{sum(map(any, found))} of the {len(found)} groups" in README
+
+
+def test_the_second_grades_of_plain_outputs_agree_as_the_readme_says():
+    twice = [group for group in groups("outputs_plain") if "second_sensible" in group]
+    assert f"For {len(twice)} of the groups there are second" in README
+    read = [(g["sensible"], g["second_sensible"]) for g in twice]
+    ones, twos = (np.concatenate(each) for each in zip(*read, strict=True))
+    by_chance = np.mean(ones) * np.mean(twos) + (1 - np.mean(ones)) * (1 - np.mean(twos))
+    sensible = (np.mean(ones == twos) - by_chance) / (1 - by_chance)
+    pairs = [
+        pair
+        for g in twice
+        for one, two in zip(g["agreement"], g["second_agreement"], strict=True)
+        for pair in zip(one, two, strict=True)
+    ]
+    (agreement,) = quadratic_kappa(*map(np.array, zip(*pairs, strict=True)))
+    assert f"kappa {sensible:.2f} for `sensible` and {agreement:.2f}, quadratic-weighted" in README
 
 
 def test_plain_outputs_are_of_training_groups_alone(by_split):
