@@ -19,7 +19,7 @@ from ridge import folds, members, read, ridge, states_of
 
 from commonweal.models import load_language_model
 from commonweal.models.probe import Probe
-from commonweal.outcomes import MAX_DISAGREEING
+from commonweal.outcomes import is_welcome
 from commonweal.reading.quoting import as_data
 from commonweal.rewards import predictions
 from commonweal.rewards.probe import ProbeRewardModel
@@ -28,7 +28,6 @@ from commonweal.selection import SALAD_QUALITY
 from commonweal.selection.record import N_HEARD
 from commonweal.selection.sense import PROBE_PATH, prompt, prompt_hash
 from commonweal.selection.shortlist import most_sensible
-from commonweal.types import RATING_NEUTRAL
 
 FILE = "outputs_plain"
 SHRINKING = (1000.0, 3000.0, 10_000.0, 30_000.0)
@@ -111,9 +110,9 @@ class Choosing:
                 np.save(path, predictions(reward, *texts)[1])
             expected = np.load(path)
             self._welfare.append(expected.mean(axis=0))
-            against = (reward.ranges(expected)[1] <= RATING_NEUTRAL) & (expected < RATING_NEUTRAL)
-            agreed = (expected > RATING_NEUTRAL).any(axis=0)
-            self._welcome.append(agreed & (against.mean(axis=0) <= MAX_DISAGREEING))
+            low, high = reward.ranges(expected)
+            each = zip(expected.T, low.T, high.T, strict=True)
+            self._welcome.append([is_welcome(*predicted) for predicted in each])
             self._qualities.append(reward.qualities(*texts))
 
     def __str__(self) -> str:

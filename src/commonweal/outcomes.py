@@ -13,6 +13,8 @@ from commonweal.types import RATING_NEUTRAL, Opinion
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from commonweal.types import FloatArray
+
 MIN_AGREEING = 0.0
 """The least share of the group that must be predicted to agree before a text is called the group's
 statement; somebody must in any case (docs/decisions/023-no-agreement-is-an-outcome.md)."""
@@ -58,6 +60,27 @@ def verdict(expected: float, low: float | None = None, high: float | None = None
     if low >= RATING_NEUTRAL < expected:
         return Verdict.AGREES
     return Verdict.DISAGREES if high <= RATING_NEUTRAL > expected else Verdict.UNSURE
+
+
+def verdicts(
+    expected: FloatArray, low: FloatArray | None = None, high: FloatArray | None = None
+) -> tuple[Verdict, ...]:
+    """What is predicted of everybody and one text, in words, from arrays [n_participants]."""
+    if low is None or high is None:
+        return tuple(map(verdict, map(float, expected)))
+    three = zip(expected, low, high, strict=True)
+    return tuple(verdict(*map(float, each)) for each in three)
+
+
+def is_welcome(
+    expected: FloatArray, low: FloatArray | None = None, high: FloatArray | None = None
+) -> bool:
+    """Whether somebody is predicted to agree with a text, and at most ``MAX_DISAGREEING`` are
+    likely to disagree: what makes an ``Outcome.FOUND`` where nothing more is asked.
+    """
+    n_disagreeing = verdicts(expected, low, high).count(Verdict.DISAGREES)
+    somebody_agrees = bool((expected > RATING_NEUTRAL).any())
+    return somebody_agrees and n_disagreeing <= MAX_DISAGREEING * len(expected)
 
 
 @dataclass(frozen=True, slots=True)

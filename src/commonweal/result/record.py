@@ -17,7 +17,7 @@ from commonweal.outcomes import (
     PersonLeftOut,
     Verdict,
     left_out,
-    verdict,
+    verdicts,
 )
 from commonweal.population import Population
 from commonweal.selection import Ranked, Selection
@@ -144,10 +144,7 @@ class AgreementRecord(Selection):
 
     def verdicts(self, column: int) -> tuple[Verdict, ...]:
         """What is predicted of everybody and one candidate, in words, in the group's order."""
-        if self.low is None or self.high is None:
-            return tuple(map(verdict, map(float, self.utilities[:, column])))
-        three = (self.utilities[:, column], self.low[:, column], self.high[:, column])
-        return tuple(verdict(*map(float, each)) for each in zip(*three, strict=True))
+        return verdicts(*self.predicted(column))
 
     @property
     def is_sample(self) -> bool:

@@ -29,6 +29,7 @@ def agreement_to_dict(found: AgreementRecord) -> dict[str, Any]:
     data = selection_to_dict(found)
     (rule,) = data.pop("rules")
     welfare, passed_over = rule.pop("welfare"), found.passed_over
+    opened = found.open_to_rules()
     for index, candidate in enumerate(data["candidates"]):
         candidate |= {
             "rank": found.ranking.ranks[index],
@@ -58,7 +59,7 @@ def agreement_to_dict(found: AgreementRecord) -> dict[str, Any]:
             for dissent in found.dissent
         ],
         "other_welfare_functions": {
-            name: _id(found.open_to_rules().picked([resolve_rule(name)]).closest)
+            name: _id(opened.picked([resolve_rule(name)]).closest)
             for name in WELFARE_FUNCTIONS
             if not found.is_sample or resolve_rule(name) != RAWLSIAN
         },

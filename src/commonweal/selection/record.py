@@ -10,8 +10,9 @@ import numpy as np
 
 from commonweal.datasets.words import tokens
 from commonweal.errors import InputError
+from commonweal.outcomes import is_welcome
 from commonweal.selection.shortlist import most_sensible
-from commonweal.types import RATING_NEUTRAL, Candidate, Opinion, Question, Rejection
+from commonweal.types import Candidate, Opinion, Question, Rejection
 from commonweal.welfare import FloatArray, Ranking, WelfareRule, rank
 
 if TYPE_CHECKING:
@@ -218,20 +219,17 @@ class Selection(_Record):
         """
         fit = self.by_sense
         is_read = all(self.candidates[column].sense is not None for column in fit)
-        welcome = tuple(filter(self._is_welcome, fit[:N_HEARD])) if is_read else ()
+        is_heard = is_read and self.utilities is not None
+        welcome = [at for at in fit[:N_HEARD] if is_heard and is_welcome(*self.predicted(at))]
         listed = tuple(dict.fromkeys((*welcome, *fit)))[: self.shortlist]
         return self.weak | (frozenset(fit) - frozenset(listed))
 
-    def _is_welcome(self, column: int) -> bool:
-        """Whether somebody is predicted to agree with it, and at most half are likely to disagree:
-        what makes an ``Outcome.FOUND`` where nothing else is asked.
-        """
-        if self.utilities is None:
-            return True
-        expected = self.utilities[:, column]
-        high = expected + 1.0 if self.high is None else self.high[:, column]
-        likely_against = (high <= RATING_NEUTRAL) & (expected < RATING_NEUTRAL)
-        return bool((expected > RATING_NEUTRAL).any() and likely_against.mean() <= 0.5)
+    def predicted(self, column: int) -> tuple[FloatArray, FloatArray | None, FloatArray | None]:
+        """The expected ratings of one candidate and their ranges, in the group's order."""
+        assert self.utilities is not None  # noqa: S101 - for the type checker: it is asked of these
+        if self.low is None or self.high is None:
+            return self.utilities[:, column], None, None
+        return self.utilities[:, column], self.low[:, column], self.high[:, column]
 
     @property
     def choosable(self) -> tuple[int, ...]:
