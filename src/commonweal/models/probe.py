@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from commonweal.errors import WeightsError
+from commonweal.models.fitted import fitted_arrays
 from commonweal.types import Prompt
 
 if TYPE_CHECKING:
@@ -105,13 +105,7 @@ class Probe:
         Raises:
             WeightsError: the file is missing, damaged, or was fitted to another prompt.
         """
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            if (schema := int(arrays["schema_version"])) != SCHEMA_VERSION:
-                raise ValueError(f"it has schema {schema}")
-            if not all(np.isfinite(a).all() for a in arrays.values() if a.dtype.kind == "f"):
-                raise ValueError("it holds numbers that are not finite")
+        with fitted_arrays(path, what="probe", schema=SCHEMA_VERSION, recipe=recipe) as arrays:
             metadata = json.loads(str(arrays["metadata"]))
             if metadata["prompt_hash"] != prompt_hash:
                 raise ValueError("it was fitted to another prompt")
@@ -127,11 +121,6 @@ class Probe:
                     if name.startswith("array/")
                 },
             )
-        except Exception as error:  # zip, npy and json each raise their own kinds
-            raise WeightsError(
-                f"{path} is not a readable probe ({error}); install commonweal again, or make it "
-                f"with {recipe}"
-            ) from error
 
 
 def shortened(text: str, model: TellsStates, max_tokens: int = MAX_TOKENS) -> str:

@@ -23,6 +23,7 @@ import numpy as np
 
 from commonweal.errors import CommonwealError, WeightsError
 from commonweal.files import sha256_of
+from commonweal.models.fitted import fitted_arrays
 from commonweal.rewards.calibration import LogisticCalibration
 from commonweal.types import RewardInput
 
@@ -90,30 +91,16 @@ class Head:
         Raises:
             WeightsError: the file is missing, truncated, changed, or of another schema.
         """
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
+        with fitted_arrays(
+            path,
+            what="reward head",
+            schema=SCHEMA_VERSION,
+            recipe="recipes/first_reward/train.py",
+        ) as arrays:
             return cls._from_arrays(arrays)
-        except FileNotFoundError as error:
-            raise WeightsError(
-                f"no reward head at {path}: expected the file that comes with the package; "
-                "install commonweal again, or make it with recipes/first_reward/train.py"
-            ) from error
-        except Exception as error:  # zip, npy and json each raise their own kinds
-            raise WeightsError(
-                f"{path} is not a readable reward head of schema {SCHEMA_VERSION} ({error}); "
-                "install commonweal again, or make it with recipes/first_reward/train.py"
-            ) from error
 
     @classmethod
     def _from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Head:
-        schema = int(arrays["schema_version"])
-        if schema != SCHEMA_VERSION:
-            raise ValueError(f"it has schema {schema}")
-        numbers = {name: a for name, a in arrays.items() if a.dtype.kind == "f"}
-        for name, array in numbers.items():
-            if not np.isfinite(array).all():
-                raise ValueError(f"{name} holds numbers that are not finite")
         opinion = arrays["opinion_projection"].astype(np.float64)
         statement = arrays["statement_projection"].astype(np.float64)
         welcome = arrays["welcome"].astype(np.float64)

@@ -25,6 +25,7 @@ from commonweal.extras import needs
 from commonweal.files import sha256_of
 from commonweal.models import bert_graph, store
 from commonweal.models.batching import batches_by_length, padded_width
+from commonweal.models.fitted import fitted_arrays
 from commonweal.models.inference import Inference, compiled
 from commonweal.rewards.calibration import LogisticCalibration
 from commonweal.rewards.ranges import around
@@ -138,13 +139,9 @@ class ReaderWeights:
         Raises:
             WeightsError: the file is missing, truncated, changed, or of another schema.
         """
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            if (schema := int(arrays["schema_version"])) != SCHEMA_VERSION:
-                raise ValueError(f"it has schema {schema}")
-            if not all(np.isfinite(a).all() for a in arrays.values() if a.dtype.kind == "f"):
-                raise ValueError("it holds numbers that are not finite")
+        with fitted_arrays(
+            path, what="reader", schema=SCHEMA_VERSION, recipe="recipes/reader/train.py"
+        ) as arrays:
             metadata = json.loads(str(arrays["metadata"]))
             if set(metadata["backbone_sha256"]) != set(BACKBONE_FILES):
                 raise ValueError(f"it does not name the sha256 of {' and '.join(BACKBONE_FILES)}")
@@ -160,16 +157,6 @@ class ReaderWeights:
                 calibration=_calibration(arrays, "calibration"),
                 quality_calibration=_calibration(arrays, "quality_calibration"),
             )
-        except FileNotFoundError as error:
-            raise WeightsError(
-                f"no reader at {path}: expected the file that comes with the package; install "
-                "commonweal again, or make it with recipes/reader/train.py"
-            ) from error
-        except Exception as error:  # zip, npy and json each raise their own kinds
-            raise WeightsError(
-                f"{path} is not a readable reader of schema {SCHEMA_VERSION} ({error}); install "
-                "commonweal again, or make it with recipes/reader/train.py"
-            ) from error
 
 
 class Reader:
