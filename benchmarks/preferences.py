@@ -1,7 +1,8 @@
 """Prints whose opinion each reward model reads: all models and baselines on the same held-out data.
 
     python benchmarks/preferences.py [--data ../shared/data] [--model NAME ...] [--split test]
-        [--only graded|choices|dialogue|polis ...] [--max-people 200] [--score-cache FILE]
+        [--only graded|choices|dialogue|polis ...] [--max-people 200] [--max-statements N]
+    [--score-cache FILE]
 
 - graded: groups of `examples/graded_groups` whose topics nothing was fitted to; texts and grades
   are a language model's, no person's.
@@ -19,9 +20,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
 from commonweal.datasets.dataset import Dataset
 from commonweal.datasets.importers.deliberation_pairs import import_deliberation_pairs
@@ -65,6 +68,18 @@ def data_sets(data: Path, wanted: list[str], split: str) -> Iterator[tuple[str, 
             yield "polis", recipe.conversation(data, name)
 
 
+def with_statements(dataset: Dataset, most: int | None) -> Dataset:
+    """The ratings of at most so many statements of each round, drawn by chance, and no others."""
+    if most is None:
+        return dataset
+    rated = dataset.ratings.select("round_id", "candidate_id").unique(maintain_order=True)
+    rng = np.random.default_rng(0)
+    place = pl.Series("place", rng.permutation(rated.height))
+    rank = pl.col("place").rank("ordinal").over("round_id")
+    kept = rated.with_columns(place).filter(rank <= most).drop("place")
+    return replace(dataset, ratings=dataset.ratings.join(kept, on=["round_id", "candidate_id"]))
+
+
 def picks(model: RewardModel, dataset: Dataset) -> str:
     """What the utilitarian pick of each graded group is worth by the grades, in words."""
     qualities = {
@@ -104,6 +119,7 @@ def main() -> None:
     splits = ("development", "test", "outputs_development", "outputs_test", "outputs_fresh")
     parser.add_argument("--split", choices=splits, default="test", help="of the graded groups")
     parser.add_argument("--max-people", type=int, default=200, help="measured in each round")
+    parser.add_argument("--max-statements", type=int, help="by chance, of each round; all if none")
     parser.add_argument("--score-cache", type=Path, help="keeps rewards: nothing is read twice")
     parser.add_argument("--only", action="append", choices=KINDS)
     wanted = parser.parse_args()
@@ -119,6 +135,7 @@ def main() -> None:
         print(f"  {label:34}" + "".join(f"{with_interval(one):26}" for one in three), flush=True)
 
     for kind, dataset in data_sets(wanted.data, wanted.only or list(KINDS), wanted.split):
+        dataset = with_statements(dataset, wanted.max_statements)
         print(f"\n{kind}: {dataset.about.name} ({dataset.about.source})")
         print(f"  {'':34}{'crossed':26}{'within person':26}{'any two rated apart':26}")
         for model in models:
