@@ -22,7 +22,7 @@ NAME = "revise"
 
 TEMPLATES: dict[Kind, str] = {
     "small": "revise_small",
-    "modest": "revise",
+    "modest": "revise_plain",
     "instruction_following": "revise",
     "reasoning": "revise_reasoning",
 }

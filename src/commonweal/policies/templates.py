@@ -30,7 +30,7 @@ TEMPLATES = (
 )
 """The templates that come with commonweal: files beside this one."""
 
-REVISIONS = ("revise", "revise_small", "revise_reasoning")
+REVISIONS = ("revise", "revise_plain", "revise_small", "revise_reasoning")
 """Those for revisions."""
 
 MAX_FILE_BYTES = 1_000_000
