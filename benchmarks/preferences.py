@@ -2,7 +2,7 @@
 
     python benchmarks/preferences.py [--data ../shared/data] [--model NAME ...] [--split test]
         [--only graded|choices|dialogue|polis ...] [--max-people 200] [--max-statements N]
-    [--score-cache FILE]
+        [--score-cache FILE]
 
 - graded: groups of `examples/graded_groups` whose topics nothing was fitted to; texts and grades
   are a language model's, no person's.
@@ -77,7 +77,8 @@ def with_statements(dataset: Dataset, most: int | None) -> Dataset:
     place = pl.Series("place", rng.permutation(rated.height))
     rank = pl.col("place").rank("ordinal").over("round_id")
     kept = rated.with_columns(place).filter(rank <= most).drop("place")
-    return replace(dataset, ratings=dataset.ratings.join(kept, on=["round_id", "candidate_id"]))
+    names = ["round_id", "candidate_id"]
+    return replace(dataset, ratings=dataset.ratings.join(kept, on=names, how="semi"))
 
 
 def picks(model: RewardModel, dataset: Dataset) -> str:

@@ -13,7 +13,7 @@ from commonweal.errors import InputError
 from commonweal.models.scripted import ScriptedModel
 from commonweal.outcomes import Outcome
 from commonweal.policies import load_policy
-from commonweal.policies.revising import SELDOM_BETTER
+from commonweal.policies.revising import SELDOM_BETTER, TEMPLATES
 from commonweal.policies.templates import REVISIONS, load_revision_template
 from commonweal.report import render_report
 from commonweal.result import Agreement
@@ -254,6 +254,8 @@ def test_without_any_text_there_is_nothing_to_revise():
 
 def test_each_template_for_revisions_has_its_own_hash_and_stands_beside_a_kind_of_model():
     assert len({load_revision_template(name).hash for name in REVISIONS}) == len(REVISIONS)
+    assert set(TEMPLATES.values()) == set(REVISIONS)
+    assert TEMPLATES["modest"] == "revise_plain"
 
 
 def test_a_template_of_ones_own_is_checked_like_the_others(tmp_path):

@@ -2,11 +2,15 @@
 
     python recipes/probes/agreement.py [--groups 80] [--out src/commonweal/rewards/probe.npz]
 
-Reads groups of `examples/graded_groups` (texts and grades are a language model's, no person's):
-those of training to fit to, eight statements of each; the development groups for calibration and
-ranges. The test groups are read by `benchmarks/preferences.py` alone. How strongly to shrink is
-chosen by leaving groups out, and printed. A group takes about fifteen seconds of two processor
-cores; states are kept in `out/probes` as they are made, so a run broken off goes on.
+Reads groups of `examples/graded_groups` (texts and grades are a language model's, no person's).
+First directions are fitted to groups of training, eight written statements of each. Then these are
+fitted on, and shrunk towards what they were, to what the model itself wrote, ten statements of each
+group, which differ less than written ones. Weights of the two parts, calibration and ranges come
+from groups of development and from real texts whose group was left out. The test groups are read by
+`benchmarks/preferences.py` alone. How strongly to shrink is chosen by leaving groups out, and
+printed. A group takes 12 to 25 seconds of two processor cores; states are kept in `out/probes` as
+they are made, so a run broken off goes on. `--onto` takes the first directions from a probe of
+before, and reads only the other groups.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from __future__ import annotations
 import argparse
 import random
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from ridge import folds, members, read, ridge, states_of
@@ -27,9 +31,12 @@ from commonweal.rewards.ranges import interval_of
 from commonweal.rewards.reader import Reader
 from commonweal.types import RewardInput
 
-SHRINKING = (1000.0, 3000.0, 10_000.0, 30_000.0, 100_000.0)
+SHRINKING = (1000.0, 3000.0, 10_000.0, 30_000.0, 100_000.0, 300_000.0)
 N_MEMBERS = 16
 N_STATEMENTS = 8
+REAL, N_REAL_STATEMENTS = "outputs_plain", 10
+N_FOR_RANGES = 20_000
+"""Pairs drawn with replacement, so that real and written ones count the same in the ranges."""
 PEOPLE_S = ("h7", "h8", "h9")
 """Ids of groups that are like open conversations: people's comments, and others' short comments."""
 
@@ -46,34 +53,79 @@ def drawn(n: int) -> list[dict[str, Any]]:
         rng.shuffle(some)
     found = []
     for place in range(len(open_ones)):
-        found += [_part(each, rng) for each in first[2 * place : 2 * place + 2]]
-        found.append(_part(open_ones[place], rng))
+        found += [_part(each, N_STATEMENTS, rng) for each in first[2 * place : 2 * place + 2]]
+        found.append(_part(open_ones[place], N_STATEMENTS, rng))
         if place % 2 == 0:
-            found.append(_part(others[place // 2], rng))
+            found.append(_part(others[place // 2], N_STATEMENTS, rng))
     return found[:n]
 
 
-def _part(group: dict[str, Any], rng: random.Random) -> dict[str, Any]:
+def _part(group: dict[str, Any], most: int, rng: random.Random) -> dict[str, Any]:
     n = len(group["statements"])
-    kept = sorted(rng.sample(range(n), min(N_STATEMENTS, n)))
+    kept = sorted(rng.sample(range(n), min(most, n)))
     return group | {
         "statements": [group["statements"][j] for j in kept],
         "agreement": [[row[j] for j in kept] for row in group["agreement"]],
     }
 
 
-def states(groups: list[dict[str, Any]], model: Any, layer: int, work: Path) -> list[np.ndarray]:
-    """Of each group [n_opinions · n_statements, n_hidden], opinion by opinion."""
-    found = []
-    for number, group in enumerate(groups, start=1):
-        pairs = [(o, s) for o in group["opinions"] for s in group["statements"]]
-        path = work / f"agreement-{layer}-{prompt_hash()}" / f"{group['id']}.npy"
-        asked = [prompt(group["question"], opinion) for opinion, _ in pairs]
-        texts = [as_text(statement) for _, statement in pairs]
-        found.append(states_of(path, model, asked, texts, layer))
-        print(f"\r{number} of {len(groups)} groups", end="", flush=True)
-    print()
-    return found
+def _real(group: dict[str, Any]) -> dict[str, Any]:
+    """Ten of what the model wrote for it: a seed of its own, so that one group more moves none."""
+    return _part(group, N_REAL_STATEMENTS, random.Random(group["id"] + "x"))
+
+
+class Worth(NamedTuple):
+    """Correlations of what is predicted and graded: over all pairs, and crossed."""
+
+    correlation: float
+    crossed: float
+
+    def __str__(self) -> str:
+        return f"correlation {self.correlation:.3f}, crossed correlation {self.crossed:.3f}"
+
+
+class Graded:
+    """Groups with what the model holds while it reads each statement as each person's own words.
+
+    Attributes:
+        rows: of each group [n_opinions · n_statements, n_hidden], opinion by opinion.
+        grades: likewise, [n_opinions · n_statements].
+        n_statements: of each group.
+    """
+
+    def __init__(self, groups: list[dict[str, Any]], args: argparse.Namespace, model: Any) -> None:
+        self.rows, self._groups = [], groups
+        self.grades = [np.array(each["agreement"], float).ravel() for each in groups]
+        self.n_statements = [len(each["statements"]) for each in groups]
+        for number, group in enumerate(groups, start=1):
+            pairs = [(o, s) for o in group["opinions"] for s in group["statements"]]
+            asked = [prompt(group["question"], opinion) for opinion, _ in pairs]
+            texts = [as_text(statement) for _, statement in pairs]
+            self.rows.append(states_of(args.work, model, asked, texts, args.layer))
+            print(f"\r{number} of {len(groups)} groups", end="", flush=True)
+        print()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def told(self, values: list[np.ndarray]) -> Worth:
+        """How far these values, of each group one a row, go with the grades."""
+        shapes = [(-1, n) for n in self.n_statements]
+        each = zip(values, self.grades, shapes, strict=True)
+        return Worth(
+            float(np.corrcoef(np.concatenate(values), np.concatenate(self.grades))[0, 1]),
+            float(np.nanmean([crossed(v.reshape(n), g.reshape(n)) for v, g, n in each])),
+        )
+
+    def by_reader(self) -> np.ndarray:
+        """The rewards that `reader` gives, one a row."""
+        inputs = [
+            RewardInput(each["question"], opinion, statement)
+            for each in self._groups
+            for opinion in each["opinions"]
+            for statement in each["statements"]
+        ]
+        return Reader().rewards(inputs)
 
 
 def main() -> None:
@@ -82,36 +134,74 @@ def main() -> None:
     parser.add_argument("--groups", type=int, default=80)
     parser.add_argument("--development", type=int, default=20)
     parser.add_argument("--layer", type=int, default=18)
+    parser.add_argument(
+        "--onto", type=Path, help="a probe of written groups, not to be fitted anew"
+    )
     parser.add_argument("--out", type=Path, default=WEIGHTS_PATH)
     parser.add_argument("--work", type=Path, default=Path("out/probes"))
     args = parser.parse_args()
     model = load_language_model("embedded")
-    training, development = drawn(args.groups), read("development")[: args.development]
-    own = states(training, model, args.layer, args.work)
-    grades = [np.array(group["agreement"], float).ravel() for group in training]
-    middle = np.concatenate(own).mean(axis=0)
-    rows, targets = [each - middle for each in own], [each - 4 for each in grades]
-    best = (-np.inf, SHRINKING[0])
+    if args.onto is None:
+        written = Graded(drawn(args.groups), args, model)
+        fitted = fit(written, np.zeros((written.rows[0].shape[1], N_MEMBERS)))
+        directions, n_written = fitted.directions, len(written)
+    else:
+        before = Probe.load(args.onto, prompt_hash=prompt_hash(), recipe=__file__)
+        directions, n_written = before.directions, before.metadata["n_groups"]
+    real = Graded([_real(each) for each in read(REAL)], args, model)
+    development = Graded(read("development")[: args.development], args, model)
+    fitted = fit(real, directions, development)
+    facts = {
+        "weights_sha256": model.weights_hash,
+        "layer": args.layer,
+        "n_written_groups": n_written,
+        "n_groups": len(real),
+        "n_pairs": len(fitted.left_out),
+        "n_development_groups": len(development),
+        "shrinking": fitted.shrinking,
+    }
+    save(args.out, fitted, real, development, facts)
+
+
+class Fitted(NamedTuple):
+    """Directions [n_hidden, n_members], the mean of the rows that they were fitted to, how strongly
+    they were shrunk, and what is read off each row by a fit without its group."""
+
+    directions: np.ndarray
+    middle: np.ndarray
+    shrinking: float
+    left_out: np.ndarray
+
+
+def fit(graded: Graded, onto: np.ndarray, beside: Graded | None = None) -> Fitted:
+    """Fitted to the groups, and shrunk towards ``onto``: as is best for groups left out, of those
+    amounts with which the groups ``beside``, which nothing is fitted to, lose nothing."""
+    middle = np.concatenate(graded.rows).mean(axis=0)
+    mean = np.concatenate(graded.grades).mean()
+    rows, targets = [each - middle for each in graded.rows], [each - mean for each in graded.grades]
+    before = onto.mean(axis=1)
+    best = (-np.inf, 0.0, np.empty(0))
     for shrinking in SHRINKING:
-        within, together = [], []
+        values = [np.empty(0)] * len(rows)
         for kept, out in folds(len(rows)):
-            direction = ridge(
-                np.concatenate([rows[i] for i in kept]),
-                np.concatenate([targets[i] for i in kept]),
-                shrinking,
-            )
+            some = np.concatenate([rows[i] for i in kept])
+            left = np.concatenate([targets[i] for i in kept]) - some @ before
+            direction = before + ridge(some, left, shrinking)
             for i in out:
-                n = len(training[i]["statements"])
-                values = rows[i] @ direction
-                within.append(crossed(values.reshape(-1, n), targets[i].reshape(-1, n)))
-                together.append(np.column_stack([values, targets[i]]))
-        correlation = np.corrcoef(np.concatenate(together).T)[0, 1]
-        best = max(best, (float(correlation + np.nanmean(within)), shrinking))
-        print(
-            f"shrinking {shrinking:>7,.0f}: correlation {correlation:.3f}, crossed correlation "
-            f"{np.nanmean(within):.3f}, {len(training)} groups, each left out once"
-        )
-    _save(args, best[1], rows, targets, middle, development, model)
+                values[i] = rows[i] @ direction
+        worth = graded.told(values)
+        print(f"shrinking {shrinking:>7,.0f}: {worth}, {len(rows)} groups, each left out once")
+        loses = False
+        if beside is not None:
+            left = np.concatenate(targets) - np.concatenate(rows) @ before
+            direction = before + ridge(np.concatenate(rows), left, shrinking)
+            its, was = (beside.told([x @ d for x in beside.rows]) for d in (direction, before))
+            print(f"{'':>19} {its}, groups that nothing is fitted to (before: {was})")
+            loses = its.correlation < was.correlation or its.crossed < was.crossed
+        if sum(worth) > best[0] and not loses:
+            best = (sum(worth), shrinking, np.concatenate(values))
+    _, shrinking, left_out = best
+    return Fitted(members(rows, targets, shrinking, onto), middle, shrinking, left_out)
 
 
 def crossed(values: np.ndarray, grades: np.ndarray) -> float:
@@ -124,53 +214,42 @@ def crossed(values: np.ndarray, grades: np.ndarray) -> float:
     return float(np.corrcoef(left[0].ravel(), left[1].ravel())[0, 1])
 
 
-def _save(
-    args: argparse.Namespace,
-    shrinking: float,
-    rows: list[np.ndarray],
-    targets: list[np.ndarray],
-    middle: np.ndarray,
-    development: list[dict[str, Any]],
-    model: Any,
+def save(
+    path: Path,
+    fitted: Fitted,
+    real: Graded,
+    development: Graded,
+    facts: dict[str, Any],
 ) -> None:
-    """The directions, with calibration and ranges from the development groups."""
-    directions = members(rows, targets, shrinking, N_MEMBERS)
-    own = np.concatenate(states(development, model, args.layer, args.work))
-    grades = np.concatenate([np.array(each["agreement"], float).ravel() for each in development])
-    read = ((own - middle) @ directions).mean(axis=1)
-    beside = Reader().rewards(
-        [
-            RewardInput(each["question"], opinion, statement)
-            for each in development
-            for opinion in each["opinions"]
-            for statement in each["statements"]
-        ]
+    """The directions; the weight of the reader's rewards beside them, from real texts by fits
+    without their group; calibration and ranges from both, which count the same."""
+    directions, middle = fitted.directions, fitted.middle
+    own = [fitted.left_out, ((np.concatenate(development.rows) - middle) @ directions).mean(axis=1)]
+    beside = [real.by_reader(), development.by_reader()]
+    grades = [np.concatenate(each.grades) for each in (real, development)]
+    columns = np.column_stack([own[0], beside[0], np.ones(len(own[0]))])
+    mix = np.linalg.lstsq(columns, grades[0], rcond=None)[0][:2]
+    rewards = np.column_stack([np.concatenate(own), np.concatenate(beside)]) @ mix
+    weights = np.concatenate([np.full(len(each), 1 / len(each)) for each in grades])
+    all_grades = np.concatenate(grades)
+    said = (
+        f"grades by a language model: of {len(real)} groups of what the default model writes, each "
+        f"left out in turn, and of {len(development)} written groups of other topics"
     )
-    columns = np.column_stack([read, beside, np.ones(len(read))])
-    mix = np.linalg.lstsq(columns, grades, rcond=None)[0][:2]
-    rewards = columns[:, :2] @ mix
-    said = f"grades of {len(development)} graded groups of other topics, by a language model"
-    calibration = fit_logistic_calibration(rewards, grades, fitted_to=said)
+    calibration = fit_logistic_calibration(rewards, all_grades, fitted_to=said, weights=weights)
+    expected = calibration.expected_rating(rewards)
+    drawn = np.random.default_rng(4).choice(len(weights), N_FOR_RANGES, p=weights / weights.sum())
     Probe(
         directions,
-        {
-            "weights_sha256": model.weights_hash,
-            "layer": args.layer,
-            "prompt_hash": prompt_hash(),
-            "n_groups": len(rows),
-            "n_pairs": sum(map(len, rows)),
-            "n_development_groups": len(development),
-            "shrinking": shrinking,
-            "calibrated_to": said,
-        },
+        facts | {"prompt_hash": prompt_hash(), "calibrated_to": said},
         {
             "mix": mix,
             "offset": np.array([(middle @ directions).mean()]),
             "calibration": np.array([calibration.slope, calibration.intercept]),
-            "interval": np.array(interval_of(calibration.expected_rating(rewards), grades)),
+            "interval": np.array(interval_of(expected[drawn], all_grades[drawn])),
         },
-    ).save(args.out)
-    print(f"wrote {args.out}")
+    ).save(path)
+    print(f"weights of probe and reader {mix.round(3)}; wrote {path}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,17 +21,26 @@ def read(name: str) -> list[dict[str, Any]]:
 
 
 def states_of(
-    path: Path, model: Any, prompts: Sequence[Any], texts: Sequence[str], layer: int
+    work: Path, model: Any, prompts: Sequence[Any], texts: Sequence[str], layer: int
 ) -> np.ndarray:
-    """The mean states of the texts after their prompts, [n_texts, n_hidden]; from the file, if
-    they were made before."""
+    """The mean states of the texts after their prompts, [n_texts, n_hidden]; from the folder, if
+    the same were made before."""
+    path = place_of(work, model.weights_hash, prompts, texts, layer)
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        work.mkdir(parents=True, exist_ok=True)
         values = model.mean_states(prompts, texts, layer=layer)
-        part = path.with_name("part.npy")  # a run broken off leaves no half of a file
+        part = work / "part.npy"  # a run broken off leaves no half of a file
         np.save(part, values.astype(np.float16))
         part.rename(path)
     return np.load(path).astype(np.float64)
+
+
+def place_of(
+    work: Path, weights: str, prompts: Sequence[Any], texts: Sequence[str], layer: int
+) -> Path:
+    """The file for the states of just these texts, by a hash of all that they depend on."""
+    told = json.dumps([weights, layer, prompts, texts])
+    return work / f"{hashlib.sha256(told.encode()).hexdigest()[:32]}.npy"
 
 
 def folds(n_groups: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -50,13 +60,18 @@ def ridge(rows: np.ndarray, targets: np.ndarray, shrinking: float) -> np.ndarray
 
 
 def members(
-    groups: Sequence[np.ndarray], targets: Sequence[np.ndarray], shrinking: float, n: int
+    groups: Sequence[np.ndarray],
+    targets: Sequence[np.ndarray],
+    shrinking: float,
+    onto: np.ndarray,
 ) -> np.ndarray:
-    """``n`` directions, each from groups drawn with replacement (Breiman 1996), [n_hidden, n]."""
+    """As many directions as ``onto`` has, [n_hidden, n], each from groups drawn with replacement
+    (Breiman 1996) and shrunk towards its own of ``onto``."""
     rng = np.random.default_rng(1)
     found = []
-    for _ in range(n):
+    for before in onto.T:
         drawn = rng.integers(len(groups), size=len(groups))
         rows = np.concatenate([groups[i] for i in drawn])
-        found.append(ridge(rows, np.concatenate([targets[i] for i in drawn]), shrinking))
+        left = np.concatenate([targets[i] for i in drawn]) - rows @ before
+        found.append(before + ridge(rows, left, shrinking))
     return np.stack(found, axis=1)

@@ -112,10 +112,9 @@ def find_agreement(
             condition.
         shortlist: how many of the most sensible candidates the rule chooses between, if the
             reward model judges quality; None for all. By default 1 with the default model, whose
-            own states order them (the first, or the second or third where nobody is predicted to
-            agree with those before), and 2 where a rule is named here or in the policy's name; 2
-            with other embedded models of 1 to 2 GB, and all with others
-            (docs/decisions/042-shortlist.md, 047-plain-answers.md). Not used with many people.
+            own states order them, and 2 where a rule is named here or in the policy's name; 2 with
+            other embedded models of 1 to 2 GB, and all with others (docs/decisions/042, 047 and
+            048). Not used with many people.
         many: for more than 100 people: how candidates are written, how many people are judged,
             the slate. What is done differently then: docs/large.md.
         votes: people's own votes on statements, from a Polis export or a study; with votes, even a
@@ -259,7 +258,7 @@ def shortlist_for(model: LanguageModel, *, names_rule: bool = True) -> int | Non
 
     None, for all, for a model that does not say. One where the model's own states order them and
     nobody named a rule: the order holds what the whole group would welcome, too, and tells it
-    better than the predictions for each person do (docs/decisions/047-plain-answers.md).
+    better than the predictions for each person do (docs/decisions/048-the-order-alone.md).
     """
     wanted: int | None = getattr(model, "shortlist", None)
     return 1 if wanted is not None and not names_rule and is_read(model) else wanted

@@ -72,17 +72,6 @@ def verdicts(
     return tuple(verdict(*map(float, each)) for each in three)
 
 
-def is_welcome(
-    expected: FloatArray, low: FloatArray | None = None, high: FloatArray | None = None
-) -> bool:
-    """Whether somebody is predicted to agree with a text, and at most ``MAX_DISAGREEING`` are
-    likely to disagree: what makes an ``Outcome.FOUND`` where nothing more is asked.
-    """
-    n_disagreeing = verdicts(expected, low, high).count(Verdict.DISAGREES)
-    somebody_agrees = bool((expected > RATING_NEUTRAL).any())
-    return somebody_agrees and n_disagreeing <= MAX_DISAGREEING * len(expected)
-
-
 @dataclass(frozen=True, slots=True)
 class Objection:
     """The sentence of a person's opinion that the text goes against most.

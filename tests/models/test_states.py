@@ -124,7 +124,7 @@ def test_what_is_no_probe_is_refused_with_the_way_out(tmp_path: Path) -> None:
     path = made(tmp_path / "p.npz")
     cases = {
         "another prompt": (path, "g"),
-        "No such file": (tmp_path / "none.npz", "h"),
+        "no probe at .*none.npz: expected the file that comes with": (tmp_path / "none.npz", "h"),
     }
     half = tmp_path / "half.npz"
     half.write_bytes(path.read_bytes()[:-200])
@@ -133,7 +133,11 @@ def test_what_is_no_probe_is_refused_with_the_way_out(tmp_path: Path) -> None:
     Probe(np.array([[np.nan]]), {"prompt_hash": "h", "weights_sha256": "", "layer": 1}, {}).save(
         nan
     )
-    cases["not finite"] = (nan, "h")
+    cases["directions holds numbers that are not finite"] = (nan, "h")
+    later = tmp_path / "later.npz"
+    with np.load(path) as file:
+        np.savez(later, **{name: file[name] for name in file.files} | {"schema_version": 9})
+    cases["not a readable probe of schema 1 .it has schema 9"] = (later, "h")
     lacking = tmp_path / "lacking.npz"
     Probe(np.ones((2, 1)), {"prompt_hash": "h"}, {}).save(lacking)
     cases["layer, weights_sha256"] = (lacking, "h")

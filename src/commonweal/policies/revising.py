@@ -33,7 +33,8 @@ SELDOM_BETTER = (
     "one before you use either"
 )
 """Said of small embedded models: language-model readers preferred what the default model wrote in
-place of a statement in 1 of 7 cases (docs/LOG.md, 2026-11-30)."""
+place of a statement in 1 of 7 cases, by the prompt before ``revise_plain``, with which one in five
+texts could be read out (docs/LOG.md, 2026-11-30)."""
 
 MAX_CRITIQUE_TOKENS = 2048
 """Most tokens of all critiques together in one prompt: our choice, half of what opinions have."""

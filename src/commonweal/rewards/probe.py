@@ -143,7 +143,7 @@ class ProbeRewardModel:
         return self._reader.qualities(question, opinions, statements)
 
     def ranges(self, expected: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """As of ``reader``, from the same groups and this model's predictions."""
+        """As of ``reader``, from grades of what the probe was not fitted to."""
         return around(expected, self._probe.arrays["interval"])
 
 

@@ -10,18 +10,12 @@ import numpy as np
 
 from commonweal.datasets.words import tokens
 from commonweal.errors import InputError
-from commonweal.outcomes import is_welcome
 from commonweal.selection.shortlist import most_sensible
 from commonweal.types import Candidate, Opinion, Question, Rejection
 from commonweal.welfare import FloatArray, Ranking, WelfareRule, rank
 
 if TYPE_CHECKING:
     from typing import Self
-
-
-N_HEARD = 3
-"""Of the most sensible, for whose sake predictions may pass over the first: with more, texts that
-make less sense come in and the graders' agreement falls (docs/decisions/047-plain-answers.md)."""
 
 
 class _Record:
@@ -137,9 +131,7 @@ class Selection(_Record):
         high: likewise.
         min_quality: the least quality of what may be picked; None where there is no floor.
         shortlist: how many of the most sensible, of those that reach the floor, may be picked; None
-            for all of them, and without qualities. Where the model that wrote read them again,
-            those of the first ``N_HEARD`` stand before the others with which somebody is predicted
-            to agree and at most half to disagree.
+            for all of them, and without qualities.
         ranked: one for each statement that was to be picked; None is a pick at random.
         picks: what is to be shown. Fewer than ``ranked`` where the candidates did not suffice: none
             where there is nothing to show.
@@ -218,11 +210,7 @@ class Selection(_Record):
         What a person wrote is on no list: it neither needs a place there nor takes one.
         """
         fit = self.by_sense
-        is_read = all(self.candidates[column].sense is not None for column in fit)
-        is_heard = is_read and self.utilities is not None
-        welcome = [at for at in fit[:N_HEARD] if is_heard and is_welcome(*self.predicted(at))]
-        listed = tuple(dict.fromkeys((*welcome, *fit)))[: self.shortlist]
-        return self.weak | (frozenset(fit) - frozenset(listed))
+        return self.weak | (frozenset(fit) - frozenset(fit[: self.shortlist]))
 
     def predicted(self, column: int) -> tuple[FloatArray, FloatArray | None, FloatArray | None]:
         """The expected ratings of one candidate and their ranges, in the group's order."""

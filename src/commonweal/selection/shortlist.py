@@ -1,10 +1,10 @@
-"""The few most sensible candidates, between which welfare chooses where a small model wrote.
+"""The most sensible candidates, of which the first is taken, or a rule chooses between a few.
 
 Most of what a model of 1.5 billion parameters writes could not be read out, and no reward model
 here finds what could: predicted quality tells salad from sense, and hardly an invented reason from
 one that people gave. What the model holds while it reads its own text again does tell
 (``selection.sense``). Where that is not known, quality and the words that neither the question nor
-anybody used make the shortlist (docs/decisions/042-shortlist.md, 046-probes.md).
+anybody used make the shortlist (docs/decisions/042, 046, 047 and 048).
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ NEW_WORDS_WEIGHT = 2.0
 NEW_WORDS_BESIDE_SENSE = 0.5
 """Likewise, beside one of what the model that wrote them makes of them."""
 
+LATER_BESIDE_SENSE = 0.2
+"""Likewise, of the place in the order of writing: first comes what the model is surest of, and last
+what was drawn again at a higher temperature."""
+
 _SHORTEST = 4
 """Letters of a word that says something."""
 
@@ -41,7 +45,7 @@ def most_sensible(
     Args:
         question: what was asked.
         opinions: everybody's, whose words are nobody's invention.
-        statements: one or more.
+        statements: one or more, in the order in which they were written.
         qualities: of each statement, float64 [n_statements].
         senses: what the model that wrote them makes of each (``Candidate.sense``): where all are
             known they stand in the place of qualities.
@@ -50,11 +54,11 @@ def most_sensible(
     used = [stems(statement, shortest=_SHORTEST) for statement in statements]
     new = np.array([len(words - known) / max(1, len(words)) for words in used])
     read = [each for each in senses if each is not None]
-    sense = (
-        _standard(np.array(read)) - NEW_WORDS_BESIDE_SENSE * _standard(new)
-        if len(read) == len(statements)
-        else _standard(qualities) - NEW_WORDS_WEIGHT * _standard(new)
-    )
+    if len(read) == len(statements):
+        sense = _standard(np.array(read)) - NEW_WORDS_BESIDE_SENSE * _standard(new)
+        sense -= LATER_BESIDE_SENSE * _standard(np.arange(len(read), dtype=float))
+    else:
+        sense = _standard(qualities) - NEW_WORDS_WEIGHT * _standard(new)
     return list(map(int, np.argsort(-sense, kind="stable")))
 
 
