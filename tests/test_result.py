@@ -206,6 +206,22 @@ def test_too_few_who_agree_is_no_agreement_and_the_closest_is_not_the_statement(
     )
 
 
+@given(
+    st.lists(
+        st.tuples(st.floats(1.5, 6.5), st.floats(0, 3), st.floats(0, 3)), min_size=1, max_size=5
+    )
+)
+def test_with_ranges_there_is_agreement_where_somebody_may_agree_and_half_do_not_reject(people):
+    expected = np.array([[middle] for middle, _, _ in people])
+    low = np.clip(expected - [[down] for _, down, _ in people], 1, 7)
+    high = np.clip(expected + [[up] for _, _, up in people], 1, 7)
+    result = replace(made_agreement(expected.tolist()), low=low, high=high, min_agreeing=0.0)
+    somebody_may = any(middle + up > 4 for middle, _, up in people)
+    n_against = sum(middle + up <= 4 and middle < 4 for middle, _, up in people)
+    is_found = somebody_may and n_against <= len(people) / 2
+    assert result.outcome is (Outcome.FOUND if is_found else Outcome.NO_AGREEMENT)
+
+
 def test_what_lies_below_the_floor_is_not_chosen_and_stays_in_the_list():
     judged = {"qualities": np.array([3.4, 3.5, 6.0]), "min_quality": 3.5}
     result = made_agreement(SPLIT, **judged)

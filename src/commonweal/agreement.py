@@ -78,7 +78,7 @@ def find_agreement(
     """The statement that this group is predicted to agree on best, with all that led to it.
 
     Finding no statement is a result and not an error: ``Agreement.outcome`` says whether a
-    statement was found, nobody is predicted to agree, or no candidate is worth showing.
+    statement was found, nobody may agree, or no candidate is worth showing.
 
     Args:
         question: what the group was asked.
@@ -108,8 +108,8 @@ def find_agreement(
             reward model judges quality; None for no floor. By default 3.5, and 2 where the default
             model writes and its own layers order the shortlist (docs/decisions/046-probes.md).
         min_agreeing: the smallest share of the group, from 0 to 1, that must be predicted to agree.
-            In any case somebody must, and at most half may be likely to disagree; None for no such
-            condition.
+            In any case the range of somebody's prediction must reach it, and at most half may be
+            likely to disagree; None for no such condition.
         shortlist: how many of the most sensible candidates the rule chooses between, if the
             reward model judges quality; None for all. By default 1 with the default model, whose
             own states order them, and 2 where a rule is named here or in the policy's name; 2 with

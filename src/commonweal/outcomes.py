@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 MIN_AGREEING = 0.0
 """The least share of the group that must be predicted to agree before a text is called the group's
-statement; somebody must in any case (docs/decisions/023-no-agreement-is-an-outcome.md)."""
+statement; somebody's range must reach it in any case
+(docs/decisions/023-no-agreement-is-an-outcome.md)."""
 
 MAX_DISAGREEING = 0.5
 """The largest share that may be likely to disagree with it."""

@@ -149,6 +149,8 @@ def _summary(result: Agreement, column: int | None = None) -> str:
     if column is None:
         return ""
     counts = Counter(result.verdicts(column))
+    if set(counts) == {Verdict.UNSURE}:
+        return "The model can't tell of anybody whether they would agree. Ask them."
     return (
         f"Of {len(result.opinions)}, {counts[Verdict.AGREES]} likely to agree and "
         f"{counts[Verdict.DISAGREES]} likely to disagree; for {counts[Verdict.UNSURE]} the model "

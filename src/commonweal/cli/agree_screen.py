@@ -121,7 +121,9 @@ def _print_people(console: Console, result: Agreement) -> None:
         label = Text(_sentence_case_of(verdict, len(names)), style=_STYLES[verdict])
         table.add_row(label, str(len(names)), Text(_listed(names)))
     console.print(table)
-    if Verdict.DISAGREES not in verdicts:
+    if set(verdicts) == {Verdict.UNSURE}:
+        console.print("The model can't tell whether anybody would agree. Ask them.", style="bold")
+    elif Verdict.DISAGREES not in verdicts:
         console.print(
             "Nobody is clearly predicted to disagree. The model may be wrong about that.",
             style="bold",

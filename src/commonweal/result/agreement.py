@@ -41,8 +41,8 @@ class Agreement(AgreementRecord):
 
     Attributes:
         min_agreeing: the smallest share of the group, from 0 to 1, that must be predicted to agree
-            (expected rating above 4) for an outcome "statement found". In any case somebody must,
-            and at most half may be likely to disagree; None requires nothing.
+            (expected rating above 4) for an outcome "statement found". In any case somebody's
+            range must reach it, and at most half may be likely to disagree; None requires nothing.
         explanation: why predictions are as they are; None if the reward model cannot tell.
         before: the result that this one revises; None in a first round. Its ``closest`` is the
             first candidate, scored again from opinion and critique.

@@ -52,7 +52,7 @@ class AgreementRecord(Selection):
         if self.min_agreeing is None:
             return Outcome.FOUND
         n_people, n_agreeing = len(self.opinions), len(self.agreeing)
-        too_few = n_agreeing == 0 or n_agreeing < self.min_agreeing * n_people
+        too_few = not self._may_agree or n_agreeing < self.min_agreeing * n_people
         if self.population is not None and self.population.agreeing is not None:
             share = self.population.agreeing.value
             too_few = share == 0 or share < self.min_agreeing
@@ -135,6 +135,15 @@ class AgreementRecord(Selection):
             for opinion, rating in zip(self.opinions, expected, strict=True)
             if rating > RATING_NEUTRAL
         )
+
+    @property
+    def _may_agree(self) -> bool:
+        """Whether somebody may agree with the closest: is predicted to, or the range reaches it."""
+        index = self.closest_index
+        if index is None:
+            return False
+        highest = self.utilities[:, index] if self.high is None else self.high[:, index]
+        return bool((highest > RATING_NEUTRAL).any())
 
     @property
     def _n_disagreeing(self) -> int:
