@@ -138,8 +138,8 @@ def agree(
             min=0,
             max=1,
             help="The smallest share of the group that must be predicted to agree. With less, "
-            "with nobody, or with more than half likely to disagree, the outcome is that "
-            "there is no agreement.",
+            "with nobody who may agree, or with more than half likely to disagree, the outcome is "
+            "that there is no agreement.",
         ),
     ] = 0.0,
     critiques: Annotated[
