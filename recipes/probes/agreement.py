@@ -201,6 +201,10 @@ def fit(graded: Graded, onto: np.ndarray, beside: Graded | None = None) -> Fitte
         if sum(worth) > best[0] and not loses:
             best = (sum(worth), shrinking, np.concatenate(values))
     _, shrinking, left_out = best
+    if not shrinking:
+        raise SystemExit(
+            "With every amount of shrinking the groups of development lose: none fits."
+        )
     return Fitted(members(rows, targets, shrinking, onto), middle, shrinking, left_out)
 
 

@@ -142,8 +142,8 @@ class AgreementRecord(Selection):
         index = self.closest_index
         if index is None:
             return False
-        highest = self.utilities[:, index] if self.high is None else self.high[:, index]
-        return bool((highest > RATING_NEUTRAL).any())
+        expected, _, high = self.predicted(index)
+        return bool(((expected if high is None else high) > RATING_NEUTRAL).any())
 
     @property
     def _n_disagreeing(self) -> int:
