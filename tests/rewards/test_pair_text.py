@@ -31,6 +31,12 @@ def test_the_question_may_be_left_out():
     assert PairText("{opinion} / {statement}").fill(RewardInput("Q", "O", "S")) == "O / S"
 
 
+def test_a_token_at_the_end_is_there_once():
+    ended = PairText("{opinion} {statement}", 32).ended_by("</s>")
+    assert ended == PairText("{opinion} {statement}</s>", 32)
+    assert ended.ended_by("</s>") == ended
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

@@ -43,10 +43,16 @@ from datasets import Dataset as Rows
 pytestmark = pytest.mark.train
 
 TEMPLATE = "question : {question} opinion : {opinion} statement : {statement}"
+WANTED = WORDS[0]
+OPINION = f"We want more {WANTED}"
 
 
 def trained_by_trl(folder: Path, *, lora: bool) -> Path:
-    """A reward model by TRL alone: who wants a thing agrees with the statement that wants it."""
+    """A reward model by TRL alone: who wants apples agrees with the statement that wants them.
+
+    That much any processor learns. Four things wanted by four kinds of people it learns on one and
+    not on the next.
+    """
     base = folder / "base"
     write_decoder(base)
     torch.manual_seed(0)
@@ -56,22 +62,16 @@ def trained_by_trl(folder: Path, *, lora: bool) -> Path:
     )
     network.config.pad_token_id = tokenizer.pad_token_id
 
-    def text(wanted: str, word: str) -> str:
-        given = RewardInput("Which?", f"We want more {wanted}", f"We need {word}")
-        return PairText(TEMPLATE, 64).fill(given)
+    def text(word: str) -> str:
+        return PairText(TEMPLATE, 64).fill(RewardInput("Which?", OPINION, f"We need {word}"))
 
-    rows = [
-        {"chosen": text(wanted, wanted), "rejected": text(wanted, other)}
-        for wanted in WORDS
-        for other in WORDS
-        if other != wanted
-    ]
+    rows = [{"chosen": text(WANTED), "rejected": text(word)} for word in WORDS if word != WANTED]
     config = LoraConfig(task_type="SEQ_CLS", r=8, target_modules="all-linear") if lora else None
     trainer = RewardTrainer(
         model=network,
         args=RewardConfig(
             output_dir=str(folder / "run"),
-            max_steps=800,  # by the 500th every pair is right, however a processor rounds
+            max_steps=60,
             learning_rate=3e-3,
             per_device_train_batch_size=12,
             report_to="none",
@@ -79,7 +79,7 @@ def trained_by_trl(folder: Path, *, lora: bool) -> Path:
             seed=0,
             use_cpu=True,
         ),
-        train_dataset=Rows.from_list(rows * 4),
+        train_dataset=Rows.from_list(rows * 16),
         processing_class=tokenizer,
         peft_config=config,
     )
@@ -94,7 +94,8 @@ def test_what_trls_reward_trainer_saves_is_a_reward_model(lora, tmp_path):
     assert (folder / "adapter_config.json").is_file() == lora
     out = tmp_path / "runtime"
     text = PairText(TEMPLATE, 64)
-    export_trained(folder, made_rounds(), out, name="theirs", pair_text=text)
+    rounds = made_rounds(all_want=WANTED)
+    export_trained(folder, rounds, out, name="theirs", pair_text=text)
     model = load_reward_model(str(out))
     kind = AutoPeftModelForSequenceClassification if lora else AutoModelForSequenceClassification
     network = kind.from_pretrained(folder, num_labels=1, dtype=torch.float32).eval()
@@ -106,13 +107,22 @@ def test_what_trls_reward_trainer_saves_is_a_reward_model(lora, tmp_path):
     ]
     with torch.inference_mode():
         theirs = [
-            float(network(**tokenizer(text.fill(each), return_tensors="pt")).logits)
+            float(
+                network(
+                    **tokenizer(text.fill(each) + tokenizer.eos_token, return_tensors="pt")
+                ).logits
+            )
             for each in inputs
         ]
     ours = model.rewards(inputs)
     assert np.abs(ours - theirs).max() < 0.1 * np.ptp(theirs)
     expected = model.calibration.expected_rating(ours)
     assert ((expected > 1) & (expected < 7)).all()
+    # TRL trained on texts that it ended by a token of its own, and the reward is given there.
+    asked = [RewardInput("Which?", OPINION, f"We need {word}") for word in WORDS]
+    assert WORDS[int(model.rewards(asked).argmax())] == WANTED
+    without = TorchScorer(folder, text).rewards(asked)
+    assert np.abs(TorchScorer(folder, text, eos=True).rewards(asked) - without).max() > 0.1
 
 
 def test_what_is_no_reward_model_is_said(tmp_path):
@@ -133,7 +143,7 @@ def test_what_is_no_reward_model_is_said(tmp_path):
 
 def test_the_command_exports_and_calibrates(tmp_path):
     folder = trained_by_trl(tmp_path, lora=True)
-    rounds = write_rounds(tmp_path / "rounds")
+    rounds = write_rounds(tmp_path / "rounds", all_want=WANTED)
     arguments = ["reward", "export", str(folder), str(rounds), "--split", "train"]
     arguments += ["--template", TEMPLATE, "--max-tokens", "64", "--out", str(tmp_path / "mine")]
     found = CliRunner().invoke(app, arguments)

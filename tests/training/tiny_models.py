@@ -79,8 +79,10 @@ def write_decoder(folder: Path) -> Path:
     return folder
 
 
-def made_rounds(n_rounds: int = 6, n_people: int = 12, split: str = "train") -> Dataset:
-    """Everybody wants one of four things, and agrees with the statements that want it too."""
+def made_rounds(
+    n_rounds: int = 6, n_people: int = 12, split: str = "train", *, all_want: str | None = None
+) -> Dataset:
+    """Everybody wants one of four things (or all the same), and agrees with who wants it too."""
     rng = np.random.default_rng(0)
     tables: dict[str, list[dict[str, Any]]] = {
         name: [] for name in ("rounds", "opinions", "candidates", "ratings")
@@ -107,7 +109,7 @@ def made_rounds(n_rounds: int = 6, n_people: int = 12, split: str = "train") -> 
                 }
             )
         for person in range(n_people):
-            wanted = int(rng.integers(len(WORDS)))
+            wanted = WORDS.index(all_want) if all_want else int(rng.integers(len(WORDS)))
             who = {"round_id": name, "participant_id": f"{name}-p{person}"}
             tables["opinions"].append(
                 {
@@ -130,9 +132,10 @@ def made_rounds(n_rounds: int = 6, n_people: int = 12, split: str = "train") -> 
     return Dataset(about, **{name: frame(name, rows) for name, rows in tables.items()})
 
 
-def write_rounds(folder: Path) -> Path:
+def write_rounds(folder: Path, *, all_want: str | None = None) -> Path:
     """The made rounds as a dataset: six to train on and two to test on."""
-    train, test = made_rounds(), made_rounds(2, split="ood_test")
+    train = made_rounds(all_want=all_want)
+    test = made_rounds(2, split="ood_test", all_want=all_want)
     both = {name: pl.concat([table, getattr(test, name)]) for name, table in train.tables().items()}
     write_dataset(Dataset(train.about, **both), folder)
     return folder

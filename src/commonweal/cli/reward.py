@@ -115,6 +115,13 @@ def export(
         ),
     ] = None,
     max_tokens: Annotated[int, typer.Option(min=16, help="Longer opinions lose their end.")] = 256,
+    eos: Annotated[
+        bool,
+        typer.Option(
+            help="Whether the tokenizer's end-of-text token ended what it was trained on, "
+            "as TRL's RewardTrainer does by itself."
+        ),
+    ] = True,
     overwrite: Overwrite = False,
 ) -> None:
     """Make a reward model that was trained elsewhere usable as --reward-model.
@@ -134,7 +141,8 @@ def export(
     data = read_dataset(dataset)
     data = data if split is None else data.of_split(split)
     text = PairText(max_tokens=max_tokens) if template is None else PairText(template, max_tokens)
-    exported = export_trained(network, data, out, name=network.resolve().name, pair_text=text)
+    name = network.resolve().name
+    exported = export_trained(network, data, out, name=name, pair_text=text, eos=eos)
     typer.echo(f"Exported: {exported.in_words}")
     typer.echo(f"Calibrated on {exported.model.calibration.fitted_to}")
     typer.echo(f"Use it: commonweal agree GROUP.toml --reward-model {out}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from commonweal.errors import InputError
@@ -43,6 +43,12 @@ class PairText:
             )
         if self.max_tokens < 16:
             raise InputError(f"max_tokens is {self.max_tokens}, expected at least 16")
+
+    def ended_by(self, token: str) -> PairText:
+        """The same text with this token at its end, unless it is there."""
+        return (
+            self if self.template.endswith(token) else replace(self, template=self.template + token)
+        )
 
     def fill(self, given: RewardInput) -> str:
         """The whole text, not cut."""

@@ -97,6 +97,7 @@ def export_reward_model(
     pair_text: PairText,
     compare_on: Sequence[RewardInput],
     weights: Weights = "int8",
+    eos: bool = False,
     metadata: dict[str, Any] | None = None,
 ) -> Export:
     """Writes the network as OpenVINO's files and checks that it still orders inputs the same.
@@ -108,6 +109,7 @@ def export_reward_model(
         pair_text: what it reads.
         compare_on: at least two inputs that both score.
         weights: how the network's weights are stored; ``int8`` is a quarter of float32.
+        eos: as for ``TorchScorer``.
         metadata: kept in the export.
 
     Raises:
@@ -119,7 +121,7 @@ def export_reward_model(
     check_export_folder(folder, overwrite=True, inputs={"network": network_folder})
     if len(set(compare_on)) < 2:
         raise InputError("an export is compared with its network on at least 2 different inputs")
-    scorer = TorchScorer(network_folder, pair_text)
+    scorer = TorchScorer(network_folder, pair_text, eos=eos)
     inputs = list(dict.fromkeys(compare_on))
     with replaced_folder(folder) as new:
         new.mkdir()
@@ -127,7 +129,7 @@ def export_reward_model(
         scorer.tokenizer.save(str(new / "tokenizer.json"))
         Description(
             name=name,
-            pair_text=pair_text,
+            pair_text=scorer.pair_text,
             pad_token_id=scorer.pad_token_id,
             calibration=_UNCALIBRATED,
             sha256={file: sha256_of(new / file) for file in FILES},
@@ -152,7 +154,13 @@ def export_reward_model(
 
 
 def export_trained(
-    network_folder: Path, dataset: Dataset, folder: Path, *, name: str, pair_text: PairText
+    network_folder: Path,
+    dataset: Dataset,
+    folder: Path,
+    *,
+    name: str,
+    pair_text: PairText,
+    eos: bool = True,
 ) -> Export:
     """A reward model that was trained elsewhere, ready for ``--reward-model``.
 
@@ -166,6 +174,7 @@ def export_trained(
         folder: where the export goes; an export that is there is replaced once all went well.
         name: the model's.
         pair_text: what it was trained to read.
+        eos: as for ``TorchScorer``: TRL's trainer ends every text so.
 
     Raises:
         InputError: there is no such network, nobody with an opinion rated anything, or something
@@ -192,6 +201,7 @@ def export_trained(
             name=name,
             pair_text=pair_text,
             compare_on=inputs[:: -(-len(inputs) // _N_COMPARED)],
+            eos=eos,
             metadata={"trained": "elsewhere", "questions_learned_from": questions},
         )
         fitted = fit_calibration(
@@ -229,13 +239,15 @@ class TorchScorer:
         folder: a sequence classifier with one output, as transformers saves it, or PEFT's adapter
             of one.
         pair_text: what it reads.
+        eos: whether the tokenizer's end-of-text token, where it has one, ends the text. A decoder
+            gives its reward at the last token, so that one trained with it says nothing without.
 
     Raises:
         InputError: there is none in the folder, it has more outputs than one, or its tokenizer is
             missing, another network's, or without a token to pad with.
     """
 
-    def __init__(self, folder: Path, pair_text: PairText) -> None:
+    def __init__(self, folder: Path, pair_text: PairText, *, eos: bool = False) -> None:
         self.network: Any = _network(folder)
         n_tokens = self.network.get_input_embeddings().num_embeddings
         tokenizer = _tokenizer(folder, n_tokens)
@@ -255,12 +267,13 @@ class TorchScorer:
                 "with, often that of the end of a text"
             )
         self.pad_token_id: int = pad
-        self._pair_text = pair_text
+        end = tokenizer.eos_token if eos else None
+        self.pair_text = pair_text.ended_by(end) if end else pair_text
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
 
     def rewards(self, inputs: Sequence[RewardInput], *, batch_size: int = 32) -> FloatArray:
         """Returns one raw reward for each input, float64 [n_inputs]."""
-        ids = self._pair_text.encode(self.tokenizer, inputs)
+        ids = self.pair_text.encode(self.tokenizer, inputs)
         order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
         rewards = np.zeros(len(ids))
         self.network.to(self._device)
