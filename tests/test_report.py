@@ -7,11 +7,14 @@ import shutil
 from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from commonweal.cli.agree_screen import print_result
 from commonweal.report import _cell, render_report, write_report
 from commonweal.types import Question
 from test_result import SPLIT, made_agreement
@@ -160,6 +163,23 @@ def test_the_first_part_has_words_and_no_numbers_and_no_names_of_models():
     assert "Something else altogether" in said.text  # an alternative of another kind
     assert not re.search(r"\d\.\d|utilitarian|scripted", said.text)
     assert "utilitarian" in folded
+
+
+def test_where_nothing_can_be_told_of_anybody_it_is_said_once():
+    result = made_agreement(
+        [[4.3, 4.2], [4.1, 4.2]],
+        low=np.array([[3.0, 3.0], [2.8, 3.0]]),
+        high=np.array([[5.6, 5.6], [5.2, 5.6]]),
+        statements=["We agree on buses.", "Something else altogether is wanted here."],
+    )
+    page = Page(render_report(result)).text
+    assert "Something else altogether" in page.split("All candidates, all numbers")[0]
+    told = "The model can't tell of anybody whether they would agree. Ask them."
+    assert page.count(told) == page.count("Ask them.") == 1
+    assert "Likely to disagree" not in page
+    screen = Console(file=StringIO(), width=100)
+    print_result(screen, result)
+    assert "The model can't tell whether anybody would agree. Ask them." in screen.file.getvalue()
 
 
 def test_no_agreement_and_no_statement_are_not_called_the_statement():

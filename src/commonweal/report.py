@@ -143,14 +143,21 @@ def _people(result: Agreement) -> list[dict[str, Any]]:
     ]
 
 
-def _summary(result: Agreement, column: int | None = None) -> str:
-    """How many likely agree, how many do not, and of how many that can't be told."""
-    column = result.closest_index if column is None else column
-    if column is None:
+def _summary(result: Agreement) -> str:
+    """What is predicted of the text that is shown, or that nothing is."""
+    if result.closest_index is None:
         return ""
+    return (
+        _counted(result, result.closest_index)
+        or "The model can't tell of anybody whether they would agree. Ask them."
+    )
+
+
+def _counted(result: Agreement, column: int) -> str:
+    """How many likely agree and disagree; nothing where that can be told of nobody."""
     counts = Counter(result.verdicts(column))
     if set(counts) == {Verdict.UNSURE}:
-        return "The model can't tell of anybody whether they would agree. Ask them."
+        return ""
     return (
         f"Of {len(result.opinions)}, {counts[Verdict.AGREES]} likely to agree and "
         f"{counts[Verdict.DISAGREES]} likely to disagree; for {counts[Verdict.UNSURE]} the model "
@@ -172,7 +179,7 @@ def _alternatives(result: Agreement) -> list[dict[str, str]]:
         is_new = all(len(words & one) < NEAR_COPY * len(words | one) for one in kept)
         if column not in result.weak and is_new and len(alternatives) < MAX_ALTERNATIVES:
             kept.append(words)
-            alternatives.append({"text": text, "said": _summary(result, column)})
+            alternatives.append({"text": text, "said": _counted(result, column)})
     return alternatives
 
 

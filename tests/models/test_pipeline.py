@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import mmap
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,7 +16,7 @@ from hypothesis import strategies as st
 
 from commonweal.models import pipeline
 from commonweal.models.embedded_engine import EmbeddedModel
-from commonweal.models.pipeline import let_go, n_blocks_for
+from commonweal.models.pipeline import let_go, letting_go, n_blocks_for
 from commonweal.types import Message, Prompt, Sampling
 
 PROMPTS = st.lists(st.integers(0, 1), max_size=200).map(lambda bits: [7] * 40 + bits)
@@ -32,32 +36,57 @@ def test_no_call_gets_more_than_the_most():
     assert n_blocks_for([(range(100), 10**6)]) == 2048
 
 
+def kb_in_memory(name: str) -> int:
+    """Of what this process has mapped of files of that name."""
+    lines = iter(Path("/proc/self/smaps").read_text(encoding="utf-8").splitlines())
+    found = [
+        next(line for line in lines if line.startswith("Rss:"))
+        for line in lines
+        if line.endswith(f"/{name}")
+    ]
+    return sum(int(line.split()[1]) for line in found)
+
+
+@contextmanager
+def mapped(path: Path, byte: bytes) -> Iterator[mmap.mmap]:
+    """A file of a megabyte, all of it in memory."""
+    path.write_bytes(byte * 2**20)
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as found:
+        assert found[:] == byte * 2**20
+        assert kb_in_memory(path.name) == 1024
+        yield found
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux says what is in memory")
 def test_a_mapped_file_is_let_go_and_read_again_where_it_is_needed(tmp_path):
-    path = tmp_path / "weights.bin"
-    path.write_bytes(b"\x01" * 2**20)
-    others = tmp_path / "other.bin"
-    others.write_bytes(b"\x02" * 2**20)
+    with mapped(tmp_path / "weights.bin", b"1") as one, mapped(tmp_path / "other.bin", b"2"):
+        let_go("weights.bin")
+        assert (kb_in_memory("weights.bin"), kb_in_memory("other.bin")) == (0, 1024)
+        assert one[:] == b"1" * 2**20
 
-    def kb_in_memory(name: str) -> int:
-        lines = iter(Path("/proc/self/smaps").read_text(encoding="utf-8").splitlines())
-        mine = [line for line in lines if line.endswith(f"/{name}") for line in _until_rss(lines)]
-        return sum(int(line.split()[1]) for line in mine)
 
-    def _until_rss(lines):
-        return [next(line for line in lines if line.startswith("Rss:"))]
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says what is in memory")
+def test_a_mapped_file_is_let_go_while_something_else_runs_and_at_the_end(tmp_path, monkeypatch):
+    with mapped(tmp_path / "weights.bin", b"1") as one:
+        monkeypatch.setattr(pipeline, "_LET_GO_EVERY", 0.001)
+        with letting_go("weights.bin"):
+            for _ in range(3):
+                assert one[:] == b"1" * 2**20
+                while kb_in_memory("weights.bin"):
+                    time.sleep(0.001)
+        monkeypatch.setattr(pipeline, "_LET_GO_EVERY", 1000)
+        n_threads = threading.active_count()
 
-    with path.open("rb") as file, others.open("rb") as other:
-        read = mmap.ACCESS_READ
-        with (
-            mmap.mmap(file.fileno(), 0, access=read) as one,
-            mmap.mmap(other.fileno(), 0, access=read) as two,
-        ):
-            assert sum(one[:]) == sum(two[:]) // 2 == 2**20
-            assert kb_in_memory("weights.bin") == kb_in_memory("other.bin") == 1024
-            let_go("weights.bin")
-            assert (kb_in_memory("weights.bin"), kb_in_memory("other.bin")) == (0, 1024)
-            assert sum(one[:]) == 2**20
+        def read_and_fail() -> None:
+            with letting_go("weights.bin"):
+                assert one[:] == b"1" * 2**20
+                assert threading.active_count() == n_threads + 1
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            read_and_fail()
+        assert kb_in_memory("weights.bin") == 0
+        assert threading.active_count() == n_threads
 
 
 @pytest.mark.heavy

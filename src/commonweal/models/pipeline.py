@@ -8,8 +8,10 @@ largest call so far can fill, and no more.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 from commonweal.errors import EngineError
@@ -29,6 +31,8 @@ needs more, what does not fit is computed again."""
 
 _WEIGHTS = str(Path(MODEL).with_suffix(".bin"))
 _MADV_DONTNEED = 4
+_LET_GO_EVERY = 0.2
+"""Seconds; in that time about 50 MB of weights are packed."""
 
 
 class Pipeline:
@@ -62,7 +66,8 @@ class Pipeline:
     def _warm_up(self) -> None:
         """Has the weights packed while nothing else needs memory, and lets go of the file.
 
-        Packed they lie in memory of their own; the file, mapped beside them, is not read again.
+        Packed they lie in memory of their own. What has been read of the file, mapped beside them,
+        is not needed again, and let go it leaves only one copy of the weights in memory.
         """
         import numpy as np
         import openvino as ov
@@ -71,11 +76,10 @@ class Pipeline:
         config = genai.GenerationConfig()
         config.max_new_tokens = 1
         config.apply_chat_template = False
-        handle = self.running.add_request(0, ov.Tensor(np.zeros((1, 1), dtype=np.int64)), config)
-        while self.running.has_non_finished_requests():
-            self.running.step()
-        del handle
-        let_go(_WEIGHTS)
+        one_token = ov.Tensor(np.zeros((1, 1), dtype=np.int64))
+        with letting_go(_WEIGHTS):
+            # Unlike `step`, it lets other threads run meanwhile.
+            self.running.generate([one_token], [config])
 
 
 def n_blocks_for(requests: Iterable[tuple[Sequence[int], int]]) -> int:
@@ -96,6 +100,25 @@ def n_blocks_for(requests: Iterable[tuple[Sequence[int], int]]) -> int:
     while n_blocks < min(len(shared) + n_own, _MOST_BLOCKS):
         n_blocks *= 2
     return n_blocks
+
+
+@contextmanager
+def letting_go(name: str) -> Iterator[None]:
+    """Lets go of what is mapped of files of that name again and again, and at the end."""
+    done = Event()
+
+    def again_and_again() -> None:
+        while not done.wait(_LET_GO_EVERY):
+            let_go(name)
+
+    thread = Thread(target=again_and_again, name="letting go", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+        let_go(name)
 
 
 def let_go(name: str) -> None:
