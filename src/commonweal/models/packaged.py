@@ -126,7 +126,7 @@ WEIGHTS: dict[str, Weights] = {
             used_for="--model embedded, the default",
             licence="Apache-2.0",
             hub="Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF",
-            n_memory_bytes=3_200_000_000,
+            n_memory_bytes=2_800_000_000,
             files=(
                 File(
                     name="qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
