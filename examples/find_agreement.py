@@ -1,4 +1,6 @@
-"""From three opinions to a statement (`commonweal models pull smollm2-135m-instruct` first)."""
+"""From three opinions to a statement, after
+`commonweal models pull smollm2-135m-instruct all-minilm-l6-v2`.
+"""
 
 from commonweal import find_agreement
 
@@ -14,7 +16,8 @@ result = find_agreement(
     seed=1,
 )
 print(result.statement or result.reason)
-print(f"welfare {result.welfare.max():.2f} of 7, by {result.welfare_name}")
+if result.closest_index is not None:
+    print(f"welfare {result.welfare[result.closest_index]:.2f} of 7, by {result.welfare_name}")
 for dissent in result.dissent:
     print(f"{dissent.participant_id} is predicted to disagree: {dissent.expected_rating:.2f}")
 print("for the least satisfied:", result.under("rawlsian").statement)

@@ -215,7 +215,7 @@ WEIGHTS: dict[str, Weights] = {
         Weights(
             name="all-minilm-l6-v2",
             what="all-MiniLM-L6-v2, a sentence encoder",
-            used_for="the reward model first",
+            used_for="the reward models reader, probe and first",
             licence="Apache-2.0",
             hub="sentence-transformers/all-MiniLM-L6-v2",
             files=(
