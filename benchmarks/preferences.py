@@ -89,19 +89,22 @@ def picks(model: RewardModel, dataset: Dataset) -> str:
     }
     wins, gains, senseless, expected, grades = [], [], 0, [], []
     for rated in rated_rounds(dataset):
+        kept = np.flatnonzero(np.isfinite(rated.ratings).all(axis=0))
+        ratings = rated.ratings[:, kept]
         inputs = [
-            RewardInput(rated.question, o, s) for o in rated.opinions for s in rated.statements
+            RewardInput(rated.question, opinion, rated.statements[column])
+            for opinion in rated.opinions
+            for column in kept
         ]
-        found = model.calibration.expected_rating(model.rewards(inputs))
-        found = found.reshape(rated.ratings.shape)
+        found = model.calibration.expected_rating(model.rewards(inputs)).reshape(ratings.shape)
         expected.append(found.ravel())
-        grades.append(rated.ratings.ravel())
-        means = rated.ratings.mean(axis=0)
+        grades.append(ratings.ravel())
+        means = ratings.mean(axis=0)
         chosen = int(found.mean(axis=0).argmax())
         others = np.delete(means, chosen)
         wins.append(((means[chosen] > others) + 0.5 * (means[chosen] == others)).mean())
         gains.append(means[chosen] - means.mean())
-        senseless += qualities[rated.round_id, f"s{chosen + 1}"] <= SENSELESS
+        senseless += qualities[rated.round_id, f"s{kept[chosen] + 1}"] <= SENSELESS
     draws = np.random.default_rng(1).integers(len(wins), size=(N_DRAWS_OF_THE_OTHER, len(wins)))
     low, high = np.quantile(np.array(wins)[draws].mean(axis=1), [0.025, 0.975])
     grade = np.corrcoef(np.concatenate(expected), np.concatenate(grades))[0, 1]

@@ -160,3 +160,17 @@ def test_another_reward_models_numbers_are_not_mixed_in():
     other.weights_hash = "2" * 64
     with pytest.raises(InputError, match="numbers cannot be compared"):
         with_text(found(), OTHER, author="gus", reward=other)
+
+
+def test_the_minoritys_sentence_goes_where_another_text_is_chosen():
+    with_one, _ = with_theirs()
+    assert with_one.minority_statement == THEIRS
+    better = "We want cheaper fares, paid for by a small tax on parking in town."
+
+    def likes_it(opinion: str, statement: str) -> float:
+        return 3.0 if statement == better else reward(opinion, statement)
+
+    changed = with_text(with_one, better, author="mei", reward=ScriptedReader(likes_it))
+    assert (changed.statement, changed.minority) == (better, None)
+    worse = with_text(with_one, OTHER, author="mei", reward=ScriptedReader(lambda *_: -3.0))
+    assert (worse.statement, worse.minority_statement) == (FIRST, THEIRS)

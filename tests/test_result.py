@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from commonweal.errors import InputError, WelfareDomainError
 from commonweal.outcomes import Outcome, Verdict, left_out, verdict
+from commonweal.population import Population, Share
 from commonweal.result import Agreement
 from commonweal.selection import Selection
 from commonweal.types import Candidate, Opinion, Question, Rejection, RejectionReason
@@ -235,6 +236,41 @@ def test_what_lies_below_the_floor_is_not_chosen_and_stays_in_the_list():
     assert [each["quality"] for each in told["candidates"]] == [3.4, 3.5, 6.0]
     assert Agreement.from_dict(told) == result
     assert made_agreement(SPLIT, **judged | {"min_quality": None}).chosen.id == "c01"
+
+
+def test_another_outcome_than_was_stored_is_noted():
+    told = replace(made_agreement([[5.0], [3.5], [3.5]]), min_agreeing=0.5).to_dict()
+    assert told["outcome"] == "no agreement found"
+    same = Agreement.from_dict(told)
+    assert same.notes == ("a note",)
+    other = Agreement.from_dict(told | {"outcome": "statement found"})
+    assert other.outcome is Outcome.NO_AGREEMENT
+    note = "'statement found' when it was stored, 'no agreement found' by today's rules"
+    assert other.notes == ("a note", note)
+    assert Agreement.from_dict(other.to_dict()) == other
+
+
+@given(st.integers(1, 100), st.data())
+def test_the_share_that_must_agree_may_be_met_exactly(n_people, data):
+    n_agreeing = data.draw(st.integers(1, n_people))
+    ratings = [[5.0]] * n_agreeing + [[3.9]] * (n_people - n_agreeing)
+    result = made_agreement(ratings)
+    exactly = replace(result, min_agreeing=n_agreeing / n_people)
+    assert exactly.outcome is Outcome.FOUND
+    more = replace(result, min_agreeing=(n_agreeing + 0.5) / n_people)
+    assert more.outcome is Outcome.NO_AGREEMENT
+
+
+def test_of_many_people_too_the_ranges_say_whether_anybody_may_agree():
+    ranges = {"low": np.full((3, 1), 2.5), "high": np.full((3, 1), 5.0)}
+    few = replace(made_agreement([[3.9], [3.8], [3.7]], **ranges), min_agreeing=0.0)
+    nobody = Share(0, 0, 0.01)
+    many = Population(
+        5000, 5000, 3, "d", "sampled", "utilitarian", nobody, 3, True, (), (), "o", (), (), None, ()
+    )
+    assert few.outcome is replace(few, population=many).outcome is Outcome.FOUND
+    low = replace(few, high=np.full((3, 1), 3.9))
+    assert low.outcome is replace(low, population=many).outcome is Outcome.NO_AGREEMENT
 
 
 def test_nothing_worth_showing_is_an_outcome():

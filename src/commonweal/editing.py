@@ -104,6 +104,8 @@ def with_text(
         )
         notes.append(f"{new.id} was taken by {new.author}, not by the rule")
         selection = replace(selection, picks=(pick,))
+    if selection.closest_index != result.closest_index:
+        selection = replace(selection, minority=None)  # which differs from another text
     return replace(
         selection,
         notes=(*result.notes, *notes),

@@ -474,6 +474,22 @@ def test_what_cannot_be_taken_up_is_said_before_anything_is_written(tmp_path, op
     assert not (tmp_path / "out.json").exists()
 
 
+def test_the_share_that_must_agree_is_asked_of_a_stored_result(tmp_path):
+    told = json.loads((Path(__file__).parents[1] / "agreement_1.json").read_text(encoding="utf-8"))
+    for each in told["candidates"]:
+        each["expected_ratings"][told["opinions"][0]["id"]] = 3.9
+    stored = tmp_path / "stored.json"
+    stored.write_text(json.dumps(told), encoding="utf-8")
+    asked = commonweal("agree", stored, "--min-agreeing", "1")
+    assert asked.returncode == 0, asked.stderr
+    assert "No agreement found" in asked.stdout
+    assert "No agreement found" not in commonweal("agree", stored).stdout
+    for option in (("--shortlist", "1"), ("--min-quality", "7")):
+        ran = commonweal("agree", stored, *option)
+        assert ran.returncode == 2
+        assert f"{option[0]} has no effect" in ran.stderr
+
+
 def test_options_that_write_anew_are_refused_beside_a_stored_result(tmp_path):
     stored = tmp_path / "stored.json"
     stored.write_text('{"schema": "commonweal/agreement/2"}', encoding="utf-8")

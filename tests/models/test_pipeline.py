@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from commonweal.errors import EngineError
 from commonweal.models import pipeline
 from commonweal.models.embedded_engine import EmbeddedModel
 from commonweal.models.pipeline import let_go, letting_go, n_blocks_for
@@ -87,6 +88,21 @@ def test_a_mapped_file_is_let_go_while_something_else_runs_and_at_the_end(tmp_pa
             read_and_fail()
         assert kb_in_memory("weights.bin") == 0
         assert threading.active_count() == n_threads
+
+
+def test_weights_that_cannot_be_packed_are_an_engine_error(tmp_path, monkeypatch):
+    genai = pytest.importorskip("openvino_genai")
+
+    class Full:
+        def __init__(self, *_):
+            pass
+
+        def generate(self, *_):
+            raise RuntimeError("Check failed\nnot enough memory")
+
+    monkeypatch.setattr(genai, "ContinuousBatchingPipeline", Full)
+    with pytest.raises(EngineError, match=r"cannot pack the weights .*not enough memory"):
+        pipeline.Pipeline(tmp_path, 256)
 
 
 @pytest.mark.heavy

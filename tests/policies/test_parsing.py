@@ -182,6 +182,31 @@ def test_it_is_rejected_with_its_reason(text, expected):
     assert parsed.detail
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("Take the 1,000 pounds for benches.", "We would spend the 1000 pounds on new benches."),
+        ("Take the 1000 pounds for benches.", "We would spend the 1,000 pounds on new benches."),
+        ("Close the park at 10 on weekdays.", "We would close the park at 10:00 on weekdays."),
+        ("Children under 5 should be free.", "We would let children under ٥ in without a fee."),
+    ],
+)
+def test_a_figure_may_be_written_in_another_way(given, said):
+    parser = Parser("Should the town pay for it?", [Opinion("a", given)], ())
+    assert parse(said, parser=parser) == said
+    other = said.replace("1000", "1001").replace("1,000", "1,001")
+    other = other.replace("10:00", "10:30").replace("٥", "٦")
+    assert reason(other, parser=parser) is Why.INVENTED_FIGURE
+
+
+def test_no_is_a_verdict_in_english_alone():
+    question = "¿Debería la biblioteca abrir los domingos?"
+    opinions = [Opinion("a", "Que cierre, nadie va los domingos por la tarde.")]
+    said = "No, creemos que la biblioteca debería cerrar los domingos por la mañana."
+    assert parse(said, parser=Parser(question, opinions, ())) == said
+    assert reason("No, the buses in the town should not be free at night.") is Why.NOT_A_STATEMENT
+
+
 def test_the_table_has_every_reason():
     assert {expected for _, expected in REJECTED} | {Why.DUPLICATE} == set(Why)
 

@@ -64,6 +64,16 @@ def test_a_statement_that_is_too_long_by_itself_is_cut(tokenizer):
     assert len(ids) == 32
 
 
+@pytest.mark.parametrize("n_words", [1, 20, 5000])
+def test_what_is_cut_keeps_the_token_at_its_end(tokenizer, n_words):
+    text = PairText(max_tokens=32).ended_by("[SEP]")
+    long = RewardInput("Buses?", "and more words " * 500, "word " * n_words)
+    (ids,) = text.encode(tokenizer, [long])
+    end = tokenizer.token_to_id("[SEP]")
+    assert 30 <= len(ids) <= 32
+    assert ids[-2:] == [end, end]  # the template's, and the one that this tokenizer adds
+
+
 @given(st.text(max_size=300), st.text(max_size=300), st.integers(16, 64))
 def test_no_text_is_longer_than_allowed(tokenizer, opinion, statement, limit):
     text = PairText(max_tokens=limit)

@@ -17,6 +17,7 @@ from commonweal.models.packaged import DEFAULT_LANGUAGE_MODEL
 from commonweal.models.probe import MAX_TOKENS, Probe
 from commonweal.models.scripted import ScriptedModel
 from commonweal.outcomes import Outcome, Verdict
+from commonweal.rehearsing import without_each
 from commonweal.result import Agreement
 from commonweal.selection.sense import PROBE_PATH, prompt, prompt_hash, sense
 from commonweal.selection.shortlist import most_sensible
@@ -218,4 +219,83 @@ def test_a_revision_keeps_the_floor_of_the_result():
     critique = {before.opinions[0].id: "Say which fares."}
     again = before.revise(critique, model=Listed(STATEMENTS * 8), reward=reward, n_candidates=4)
     assert again.min_quality == 2.5  # that of what stands
+    assert again.closest is not None
+
+
+class Plain:
+    """A reward model that judges no quality, as those that somebody trains."""
+
+    name, weights_hash = "plain", "0"
+    calibration = Judging.calibration
+
+    def rewards(self, pairs, *, on_done=None):
+        return np.array([_place(each.statement) / 4 for each in pairs], float)
+
+
+def plainly(model):
+    return find_agreement(
+        QUESTION, OPINIONS, policy="zero_shot", n_candidates=4, model=model, reward=Plain()
+    )
+
+
+def test_the_order_decides_where_nobody_judges_quality_too():
+    result = plainly(Listed(STATEMENTS))
+    assert (result.shortlist, result.choosable, result.closest.id) == (1, (2,), "c03")
+    assert result.is_by_order
+    assert Agreement.from_dict(result.to_dict()) == result
+    # Without qualities and without what the model makes of them there is no order.
+    unlisted = plainly(ScriptedModel(STATEMENTS))
+    assert (unlisted.choosable, unlisted.is_by_order) == ((0, 1, 2, 3), False)
+
+
+def test_the_model_reads_its_own_texts_before_what_predicts_does():
+    order = []
+
+    class First(Listed):
+        def mean_states(self, *args, **options):
+            order.append("sense")
+            return super().mean_states(*args, **options)
+
+    class Then(Judging):
+        def rewards(self, pairs, *, on_done=None):
+            if len(pairs) > 4:  # and not to try the model with one
+                order.append("rewards")
+            return super().rewards(pairs, on_done=on_done)
+
+    find_agreement(
+        QUESTION,
+        OPINIONS,
+        policy="zero_shot",
+        n_candidates=4,
+        model=First(STATEMENTS),
+        reward=Then([6, 6, 6, 6.0]),
+    )
+    assert order[:2] == ["sense", "rewards"]
+    assert order.count("sense") == 1
+
+
+def test_what_people_took_or_an_order_of_before_chose_was_not_the_orders_choice():
+    result = found(Listed(STATEMENTS))
+    assert result.is_by_order
+    reward = Judging([6, 6, 6, 4.0])
+    taken = with_text(result, "We could try it.", author="f", take=True, reward=reward)
+    assert not taken.is_by_order
+    assert without_each(taken) == ()
+    told = result.to_dict() | {"chosen": "c01", "closest": "c01"}
+    before = Agreement.from_dict(told)
+    assert before.closest_index == 0
+    assert before.choosable == (0, 2)
+    assert without_each(before) == ()
+    assert before.to_dict()["candidates"][0]["may_be_chosen"]
+
+
+def test_a_revision_of_a_result_without_a_floor_has_none():
+    reward = Judging([3.0] * 4)
+    options = {"policy": "zero_shot", "model": Listed(STATEMENTS), "reward": reward}
+    before = find_agreement(
+        QUESTION, OPINIONS, n_candidates=4, min_quality=None, min_agreeing=None, **options
+    )
+    critique = {before.opinions[0].id: "Say which fares."}
+    again = before.revise(critique, model=Listed(STATEMENTS * 8), reward=reward, n_candidates=4)
+    assert again.min_quality is None
     assert again.closest is not None

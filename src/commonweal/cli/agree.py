@@ -133,15 +133,15 @@ def agree(
         ),
     ] = None,
     min_agreeing: Annotated[
-        float,
+        float | None,
         typer.Option(
             min=0,
             max=1,
             help="The smallest share of the group that must be predicted to agree. With less, "
             "with nobody who may agree, or with more than half likely to disagree, the outcome is "
-            "that there is no agreement.",
+            "that there is no agreement. Default: 0.",
         ),
-    ] = 0.0,
+    ] = None,
     critiques: Annotated[
         Path | None,
         typer.Option(
@@ -343,6 +343,9 @@ def agree(
                 "--examples": examples,
                 "--omit": omit,
                 "--round": round_id,
+                "--shortlist": shortlist is not None,
+                "--min-quality": min_quality is not None
+                and not (critiques or minority or minority_of),
             },
         )
     # Markup is off: an opinion may hold square brackets.
@@ -372,7 +375,7 @@ def agree(
                 seed=seed,
                 omit=omit or (),
                 min_quality="auto" if min_quality is None else min_quality,
-                min_agreeing=min_agreeing,
+                min_agreeing=min_agreeing or 0.0,
                 shortlist="auto" if shortlist is None else shortlist or None,
                 many=many,
                 votes=read.votes,
@@ -384,6 +387,8 @@ def agree(
         result = stored.under(welfare, alpha=alpha)
     else:
         result = stored
+    if stored is not None and min_agreeing is not None:
+        result = replace(result, min_agreeing=min_agreeing)
     if critiques is not None:
         with StageBars(STAGES) as bars:
             result = result.revise(

@@ -208,7 +208,7 @@ def _print_details(console: Console, result: Agreement) -> None:
 
 def _how(result: Agreement, index: int) -> str:
     """By which rule or order it was chosen, and what the paper's other rules would choose."""
-    by_order = result.shortlist == 1
+    by_order = result.is_by_order
     chosen = result.candidates[index].id
     others = [
         f"{rule.name} would pick {other.id}"

@@ -61,7 +61,13 @@ class Pipeline:
             )
         except RuntimeError as error:
             raise cannot_load(folder, error) from error
-        self._warm_up()
+        try:
+            self._warm_up()
+        except RuntimeError as error:
+            raise EngineError(
+                f"OpenVINO GenAI cannot pack the weights of {folder}: {last_line(error)}. Is there "
+                "memory left? `commonweal doctor` says what each model takes"
+            ) from error
 
     def _warm_up(self) -> None:
         """Has the weights packed while nothing else needs memory, and lets go of the file.

@@ -9,6 +9,7 @@ are no part of the answer. The limits below are our choice; the paper leaves par
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
@@ -161,7 +162,7 @@ class Parser:
     @cached_property
     def _given_figures(self) -> set[str]:
         texts = (self.question, *(each.text for each in self.opinions), *self.also_given)
-        return {figure for text in texts for figure in _FIGURE.findall(text)}
+        return {_plain(figure) for text in texts for figure in _FIGURE.findall(text)}
 
     @cached_property
     def _languages(self) -> frozenset[str]:
@@ -212,7 +213,7 @@ class Parser:
             return RejectionReason.NOT_A_STATEMENT, f"talks about the task: {match[0]!r}"
         if match := _ABOUT_THE_GROUP.search(text):
             return RejectionReason.NOT_A_STATEMENT, f"speaks about the group: {match[0]!r}"
-        if (match := _VERDICT.search(text)) and not SPEAKS_AS_GROUP.search(text):
+        if (match := _verdict(text)) and not SPEAKS_AS_GROUP.search(text):
             return RejectionReason.NOT_A_STATEMENT, f"is a verdict without a group: {match[0]!r}"
         if match := _BLANK.search(text):
             return RejectionReason.NOT_A_STATEMENT, f"leaves a blank to fill in: {match[0]!r}"
@@ -287,7 +288,9 @@ class Parser:
         return RejectionReason.CONTRADICTION, f"answers the question, and then is {match[0]!r}"
 
     def _invented_figure(self, text: str) -> tuple[RejectionReason, str] | None:
-        invented = [each for each in _FIGURE.findall(text) if each not in self._given_figures]
+        invented = [
+            each for each in _FIGURE.findall(text) if _plain(each) not in self._given_figures
+        ]
         if invented:
             return RejectionReason.INVENTED_FIGURE, f"says {invented[0]!r}"
         return None
@@ -323,6 +326,17 @@ def _evened(text: str) -> str:
 def count_words(words: Sequence[str]) -> float:
     """The number of words, where a character of a script without blanks counts as half a one."""
     return sum(WORDS_PER_CHARACTER if RUN_ON.fullmatch(word) else 1 for word in words)
+
+
+def _plain(figure: str) -> str:
+    """The figure as others may write it: 1,000 as 1000, 10:00 as 10, in the digits of Europe."""
+    digits = "".join(str(unicodedata.decimal(each, each)) for each in figure)
+    return re.sub(r"[.,](?=\d{3}(?:\D|$))", "", digits).removesuffix(":00")
+
+
+def _verdict(text: str) -> re.Match[str] | None:
+    """Where a text begins with a bare yes or no; "no" is a word of other languages than English."""
+    return _VERDICT.search(text) if language_of(text) in (None, "en") else None
 
 
 def _singular(text: str) -> re.Match[str] | None:

@@ -185,7 +185,9 @@ class PromptedPolicy:
             if len(candidates) == n_candidates:
                 break
             is_other_prompt = False
-            if attempt == 0 and (left_out := _taken_over_by(draws, completions)):
+            copied = _taken_over_by(draws, completions) if attempt == 0 else None
+            if copied and any(len(draw.order) > 1 for draw in draws):
+                left_out = copied
                 notes += (
                     f"most of the first {n_draws} texts copied the opinion of {left_out}, so the "
                     "others were written without showing it to the model; it is scored like all",

@@ -52,10 +52,11 @@ class AgreementRecord(Selection):
         if self.min_agreeing is None:
             return Outcome.FOUND
         n_people, n_agreeing = len(self.opinions), len(self.agreeing)
-        too_few = not self._may_agree or n_agreeing < self.min_agreeing * n_people
+        # A quotient, which is rounded as the share that somebody wrote.
+        share = n_agreeing / n_people
         if self.population is not None and self.population.agreeing is not None:
             share = self.population.agreeing.value
-            too_few = share == 0 or share < self.min_agreeing
+        too_few = share < self.min_agreeing or (share == 0 and not self._may_agree)
         # The panel of many is drawn so that it is a picture of all.
         too_many = self._n_disagreeing > MAX_DISAGREEING * n_people
         return Outcome.NO_AGREEMENT if too_few or too_many else Outcome.FOUND
@@ -123,6 +124,17 @@ class AgreementRecord(Selection):
     def closest_index(self) -> int | None:
         """Which of the candidates comes closest, from 0: the column of the arrays."""
         return self.picks[0].index if self.picks else None
+
+    @property
+    def is_by_order(self) -> bool:
+        """Whether the closest was taken by the model's own order, and no rule chose between two."""
+        closest = self.closest
+        return (
+            self.shortlist == 1
+            and closest is not None
+            and closest.sense is not None
+            and not closest.author
+        )
 
     @property
     def agreeing(self) -> tuple[str, ...]:

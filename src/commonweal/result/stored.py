@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
 from commonweal.errors import InputError
@@ -123,7 +123,7 @@ def agreement_from_dict(kind: type[_Kind], data: Mapping[str, Any]) -> _Kind:
             assert ranked is not None  # noqa: S101 - for the type checker: there is a rule
             welfare, place = float(ranked.welfare[index]), ranked.ranking.ranks[index]
             picks = (Pick(index, ranked.rule, welfare, place),)
-        return kind.of(
+        found = kind.of(
             selection,
             picks=picks,
             min_agreeing=data.get("min_agreeing"),
@@ -133,6 +133,11 @@ def agreement_from_dict(kind: type[_Kind], data: Mapping[str, Any]) -> _Kind:
             minority=selection_from_dict(data["minority"]) if data.get("minority") else None,
             population=Population.from_dict(data["population"]) if data.get("population") else None,
         )
+        before = data.get("outcome", found.outcome.value)
+        if before != found.outcome.value:
+            note = f"{before!r} when it was stored, {found.outcome.value!r} by today's rules"
+            found = replace(found, notes=(*found.notes, note))
+        return found
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise InputError(
             f"no agreement can be read: {type(error).__name__} {error}; expected a dictionary "

@@ -74,13 +74,18 @@ class PairText:
         return encoded
 
     def _cut(self, tokenizer: Any, given: RewardInput) -> list[int]:
-        offsets = tokenizer.encode(given.opinion, add_special_tokens=False).offsets
-        n_others = len(tokenizer.encode(self.fill(given._replace(opinion=""))).ids)
-        # Tokens can join or part where texts meet, so the first guess may be one or two too long.
-        for n_kept in range(max(0, min(len(offsets), self.max_tokens - n_others)), -1, -1):
-            opinion = given.opinion[: offsets[n_kept - 1][1]] if n_kept else ""
-            ids: list[int] = tokenizer.encode(self.fill(given._replace(opinion=opinion))).ids
-            if len(ids) <= self.max_tokens:
-                return ids
-        # Question and statement alone are too long: the statement's end goes.
+        # The end of the opinion goes, and only where that is not enough the statement's.
+        ids: list[int] = []
+        for field in ("opinion", "statement"):
+            text = getattr(given, field)
+            offsets = tokenizer.encode(text, add_special_tokens=False).offsets
+            n_others = len(tokenizer.encode(self.fill(given._replace(**{field: ""}))).ids)
+            # Tokens can join or part where texts meet, so the first guess may be a few too long.
+            for n_kept in range(max(0, min(len(offsets), self.max_tokens - n_others)), -1, -1):
+                short = text[: offsets[n_kept - 1][1]] if n_kept else ""
+                ids = tokenizer.encode(self.fill(given._replace(**{field: short}))).ids
+                if len(ids) <= self.max_tokens:
+                    return ids
+            given = given._replace(**{field: ""})
+        # The question alone is too long.
         return ids[: self.max_tokens]

@@ -136,6 +136,10 @@ def select(
             [rejection for each in selections for rejection in each.rejections],
         )
     if reward is not None:
+        # Before the reward model reads, which then reads on with what explains the choice: a model
+        # that reads at two layers is loaded for one after the other.
+        if shortlist is not None:
+            selections = [_read_again(each, policy, shortlist) for each in selections]
         selections = [
             replace(each, min_quality=min_quality, shortlist=shortlist)
             for each in scored(selections, reward, on_progress, read_as)
@@ -145,14 +149,8 @@ def select(
             selections[place] = _with_more(
                 selections[place], wanted[place], others, rng, policy, reward, on_progress, read_as
             )
-    if reward is not None and shortlist is not None:
-        selections = [
-            _read_again(each, policy)
-            # Where all that may be picked have a place, or there is no list, nothing would change.
-            if each.qualities is not None and len(each.candidates) - len(each.weak) > shortlist
-            else each
-            for each in selections
-        ]
+        if shortlist is not None:  # what was drawn since
+            selections = [_read_again(each, policy, shortlist) for each in selections]
     picked: list[Selection] = []
     for selection, each in zip(selections, wanted, strict=True):
         taken = [candidate.text for before in picked for candidate in before.shown]
@@ -216,18 +214,27 @@ def floor_for(model: object, *, is_listed: bool) -> float:
     return SALAD_QUALITY if is_listed and is_read(model) else MIN_QUALITY
 
 
-def _read_again(selection: Selection, policy: Policy) -> Selection:
-    """The selection with what the model that wrote it makes of each candidate, if that is known."""
+def _read_again(selection: Selection, policy: Policy, shortlist: int) -> Selection:
+    """The selection with what the model that wrote it makes of each candidate, if that is known.
+
+    Where all have a place on the shortlist, nothing is read: it would change nothing.
+    """
+    unread = [each for each in selection.candidates if each.sense is None and not each.author]
+    if not unread or len(selection.candidates) <= shortlist:
+        return selection
     values = sense(
         policy.model,
         selection.question.text,
         [each.text for each in selection.opinions],
-        [each.text for each in selection.candidates],
+        [each.text for each in unread],
     )
     if values is None:
         return selection
-    pairs = zip(selection.candidates, map(float, values), strict=True)
-    candidates = tuple(each if each.author else replace(each, sense=at) for each, at in pairs)
+    read = dict(zip((each.id for each in unread), map(float, values), strict=True))
+    candidates = tuple(
+        replace(each, sense=read[each.id]) if each.id in read else each
+        for each in selection.candidates
+    )
     return replace(selection, candidates=candidates)
 
 

@@ -131,7 +131,8 @@ class Selection(_Record):
         high: likewise.
         min_quality: the least quality of what may be picked; None where there is no floor.
         shortlist: how many of the most sensible, of those that reach the floor, may be picked; None
-            for all of them, and without qualities.
+            for all of them. Without qualities all may, unless what the model that wrote them makes
+            of each is known.
         ranked: one for each statement that was to be picked; None is a pick at random.
         picks: what is to be shown. Fewer than ``ranked`` where the candidates did not suffice: none
             where there is nothing to show.
@@ -191,24 +192,30 @@ class Selection(_Record):
         there is no shortlist, and the order is that of welfare.
         """
         written = [column for column, each in enumerate(self.candidates) if not each.author]
-        if self.qualities is None or self.shortlist is None or not written:
+        senses = [self.candidates[column].sense for column in written]
+        if self.shortlist is None or not written or (self.qualities is None and None in senses):
             return ()
         order = most_sensible(
             self.question.text,
             [each.text for each in self.opinions],
             [self.candidates[column].text for column in written],
-            self.qualities[written],
-            [self.candidates[column].sense for column in written],
+            None if self.qualities is None else self.qualities[written],
+            senses,
         )
         weak = self.weak
         return tuple(written[at] for at in order if written[at] not in weak)
 
     @property
     def passed_over(self) -> frozenset[int]:
-        """The columns that are never picked: those of ``weak``, and those not on the shortlist.
+        """The columns that are not picked: those of ``weak``, and those not on the shortlist.
 
-        What a person wrote is on no list: it neither needs a place there nor takes one.
+        What a person wrote is on no list: it neither needs a place there nor takes one. What was
+        picked may have been picked by an order of before, or by a person.
         """
+        return self._not_listed - {each.index for each in self.picks}
+
+    @property
+    def _not_listed(self) -> frozenset[int]:
         fit = self.by_sense
         return self.weak | (frozenset(fit) - frozenset(fit[: self.shortlist]))
 
@@ -274,7 +281,7 @@ class Selection(_Record):
         ranked = self.ranked if rules is None else rank_under(rules, self.utilities)
         rng = rng or np.random.default_rng([*self.seed, 1])
         texts = [each.text for each in self.candidates]
-        picks = pick(texts, ranked, rng=rng, avoid=avoid, passed_over=self.passed_over)
+        picks = pick(texts, ranked, rng=rng, avoid=avoid, passed_over=self._not_listed)
         return replace(self, ranked=ranked, picks=picks)
 
 

@@ -37,7 +37,7 @@ def most_sensible(
     question: str,
     opinions: Sequence[str],
     statements: Sequence[str],
-    qualities: FloatArray,
+    qualities: FloatArray | None,
     senses: Sequence[float | None] = (None,),
 ) -> list[int]:
     """The statements' indexes, the most sensible first; of those that tie, the one written first.
@@ -46,7 +46,8 @@ def most_sensible(
         question: what was asked.
         opinions: everybody's, whose words are nobody's invention.
         statements: one or more, in the order in which they were written.
-        qualities: of each statement, float64 [n_statements].
+        qualities: of each statement, float64 [n_statements]; may be None where all senses are
+            known.
         senses: what the model that wrote them makes of each (``Candidate.sense``): where all are
             known they stand in the place of qualities.
     """
@@ -58,6 +59,7 @@ def most_sensible(
         sense = _standard(np.array(read)) - NEW_WORDS_BESIDE_SENSE * _standard(new)
         sense -= LATER_BESIDE_SENSE * _standard(np.arange(len(read), dtype=float))
     else:
+        assert qualities is not None  # noqa: S101 - for the type checker: one of them is known
         sense = _standard(qualities) - NEW_WORDS_WEIGHT * _standard(new)
     return list(map(int, np.argsort(-sense, kind="stable")))
 
