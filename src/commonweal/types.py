@@ -455,7 +455,7 @@ class GivesRanges(Protocol):
     def ranges(self, expected: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Low and high around expected ratings, each of their shape, from 1 to 7.
 
-        Of people whom it had not seen, the middle half rated between the two, a quarter below and
+        Of ratings that it had not seen, the middle half lay between the two, a quarter below and
         a quarter above.
         """
         ...

@@ -40,7 +40,7 @@ def print_population(console: Console, result: Agreement, population: Population
         counts = Counter(result.verdicts(result.closest_index))
         n = len(result.opinions)
         console.print(
-            "By the middle half of such people's answers: "
+            "By the ratings with which the model was checked: "
             f"{counts[Verdict.AGREES] / n:.0%} of the panel likely agree, "
             f"{counts[Verdict.DISAGREES] / n:.0%} likely disagree; for "
             f"{counts[Verdict.UNSURE] / n:.0%} the model can't tell."
