@@ -27,9 +27,9 @@ def doctor() -> None:
     from commonweal.models import store
     from commonweal.models.machine import memory_bytes
     from commonweal.models.openai_engine import KEY_VARIABLES
-    from commonweal.rewards import DEFAULT_REWARD_MODEL, REWARD_WEIGHTS
+    from commonweal.rewards import REWARD_WEIGHTS
 
-    missing_weights = [name for name in store.WEIGHTS if not store.is_pulled(name)]
+    missing_weights = {name for name in store.WEIGHTS if not store.is_pulled(name)}
     embedded = all(find_spec(name) for name in ("openvino_genai", "openvino_tokenizers", "gguf"))
     transformers = all(find_spec(name) for name in ("torch", "transformers"))
     key = next((name for name in KEY_VARIABLES if os.environ.get(name)), None)
@@ -82,8 +82,14 @@ def doctor() -> None:
         )
     _say(
         REWARD_WEIGHTS not in missing_weights,
-        f"reward model {DEFAULT_REWARD_MODEL}",
+        "reward models reader, first",
         f"commonweal models pull {REWARD_WEIGHTS}",
+    )
+    _say(
+        missing_weights.isdisjoint({store.DEFAULT_LANGUAGE_MODEL, REWARD_WEIGHTS}),
+        "reward model probe, which predicts for small groups where the default model writes",
+        f"commonweal models pull {store.DEFAULT_LANGUAGE_MODEL} {REWARD_WEIGHTS}",
+        optional=True,
     )
     _say(
         find_spec("pip") is not None,
