@@ -15,7 +15,7 @@ from command_line import COMMAND, commonweal, environment, installed
 from commonweal._version import __version__
 from commonweal.cli import doctor
 from commonweal.models import store
-from commonweal.rewards import DEFAULT_REWARD_MODEL, REWARD_WEIGHTS
+from commonweal.rewards import REWARD_WEIGHTS
 
 COMMANDS = [
     [],
@@ -191,12 +191,12 @@ def test_the_doctor_blames_the_reward_model_for_its_own_weights_only(encoder_fol
     (tmp_path / "weights" / REWARD_WEIGHTS).symlink_to(encoder_folder)
     ran = commonweal("doctor", env={"COMMONWEAL_CACHE": str(tmp_path)})
     assert ran.returncode == 1
-    assert f"✓ reward model {DEFAULT_REWARD_MODEL}" in ran.stdout
+    assert "✓ reward models reader, first" in ran.stdout
+    assert "· reward model probe, which" in ran.stdout
     assert "✗ weights qwen2.5-coder-1.5b-instruct" in ran.stdout
     other = commonweal("doctor", env={"COMMONWEAL_CACHE": str(tmp_path / "none")})
     assert (
-        f"✗ reward model {DEFAULT_REWARD_MODEL} → commonweal models pull {REWARD_WEIGHTS}"
-        in other.stdout
+        f"✗ reward models reader, first → commonweal models pull {REWARD_WEIGHTS}" in other.stdout
     )
 
 
