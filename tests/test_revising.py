@@ -62,6 +62,19 @@ def revised(critiques, said=REVISIONS_SAID, reward=None, before=None, **options)
     return after, writer
 
 
+def test_a_record_of_before_there_was_quality_is_revised_with_a_floor():
+    told = first(ScriptedReader(reading)).to_dict()
+    for name in ("min_quality", "shortlist"):
+        del told[name]
+    for each in told["candidates"]:
+        del each["quality"]
+    before = Agreement.from_dict(told | {"schema": "commonweal/agreement/1"})
+    assert (before.min_quality, before.qualities) == (None, None)
+    reward = ScriptedReader(reading, lambda said: 6.0 if said == FIRST else 1.2)
+    after, _ = revised({"gus": GUS}, reward=reward, before=before)
+    assert after.statement == FIRST
+
+
 def test_a_better_revision_is_taken_and_the_old_statement_stands_among_the_candidates():
     after, _ = revised({"gus": GUS})
     assert after.statement == REVISIONS_SAID[0]

@@ -10,7 +10,8 @@ from groups of development and from real texts whose group was left out. The tes
 `benchmarks/preferences.py` alone. How strongly to shrink is chosen by leaving groups out, and
 printed. A group takes 12 to 25 seconds of two processor cores; states are kept in `out/probes` as
 they are made, so a run broken off goes on. `--onto` takes the first directions from a probe of
-before, and reads only the other groups.
+before, and reads only the other groups; where `--groups` asks for more than it knows, it is fitted
+on to the rest of them first.
 """
 
 from __future__ import annotations
@@ -148,8 +149,11 @@ def main() -> None:
     else:
         before = Probe.load(args.onto, prompt_hash=prompt_hash(), recipe=__file__)
         directions, n_written = before.directions, before.metadata["n_groups"]
-    real = Graded([_real(each) for each in read(REAL)], args, model)
     development = Graded(read("development")[: args.development], args, model)
+    if args.groups > n_written:
+        more = Graded(drawn(args.groups)[n_written:], args, model)
+        directions, n_written = fit(more, directions, development).directions, args.groups
+    real = Graded([_real(each) for each in read(REAL)], args, model)
     fitted = fit(real, directions, development)
     facts = {
         "weights_sha256": model.weights_hash,

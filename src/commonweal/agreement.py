@@ -110,11 +110,11 @@ def find_agreement(
         min_agreeing: the smallest share of the group, from 0 to 1, that must be predicted to agree.
             In any case the range of somebody's prediction must reach it, and at most half may be
             likely to disagree; None for no such condition.
-        shortlist: how many of the most sensible candidates the rule chooses between, if the
-            reward model judges quality; None for all. By default 1 with the default model, whose
-            own states order them, and 2 where a rule is named here or in the policy's name; 2 with
-            other embedded models of 1 to 2 GB, and all with others (docs/decisions/042, 047 and
-            048). Not used with many people.
+        shortlist: how many of the most sensible candidates the rule chooses between, if the model
+            that writes orders them itself or the reward model judges quality; None for all. By
+            default 1 with the default model, whose own states order them, and 2 where a rule is
+            named here or in the policy's name; 2 with other embedded models of 1 to 2 GB, and all
+            with others (docs/decisions/042, 047 and 048). Not used with many people.
         many: for more than 100 people: how candidates are written, how many people are judged,
             the slate. What is done differently then: docs/large.md.
         votes: people's own votes on statements, from a Polis export or a study; with votes, even a

@@ -95,15 +95,13 @@ def with_text(
         tables[name] = None if two[0] is None or two[1] is None else np.concatenate(two, axis=-1)
     known = {each.name: getattr(result, each.name) for each in fields(result)} | tables
     selection = type(result)(**known).picked([result.rule])
+    column, stands = len(result.candidates), result.closest_index
     if take:
-        column = len(result.candidates)
-        ranked = selection.ranked[0]
-        assert ranked is not None  # noqa: S101 - for the type checker: an agreement has a rule
-        pick = Pick(
-            column, result.rule, float(ranked.welfare[column]), ranked.ranking.ranks[column]
-        )
         notes.append(f"{new.id} was taken by {new.author}, not by the rule")
-        selection = replace(selection, picks=(pick,))
+        selection = _with_pick(selection, column)
+    elif selection.closest_index != column and stands is not None:
+        # Whatever chose it: the rule was only asked about the new text.
+        selection = _with_pick(selection, stands)
     if selection.closest_index != result.closest_index:
         selection = replace(selection, minority=None)  # which differs from another text
     return replace(
@@ -111,3 +109,11 @@ def with_text(
         notes=(*result.notes, *notes),
         explanation=explain(selection, predictor, read_as=read_as),
     )
+
+
+def _with_pick(result: Agreement, column: int) -> Agreement:
+    """The result with this candidate as the closest."""
+    ranked = result.ranked[0]
+    assert ranked is not None  # noqa: S101 - for the type checker: an agreement has a rule
+    welfare, place = float(ranked.welfare[column]), ranked.ranking.ranks[column]
+    return replace(result, picks=(Pick(column, result.rule, welfare, place),))

@@ -141,7 +141,9 @@ def test_the_doctor_is_content_with_the_weights(encoder_folder, smollm2_gguf):
     assert "Ready: commonweal agree GROUP.toml" in ran.stdout
     assert "✗" not in ran.stdout
     assert "key not set" in ran.stdout
-    assert re.search(r"smollm2-135m-instruct \(98 MB\).*at most \d\.\d GB in use", ran.stdout)
+    assert re.search(
+        r"smollm2-135m-instruct \(98 MB\).*\d\.\d GB of memory for a small group", ran.stdout
+    )
     assert re.search(r"processor cores, \d+\.\d GB of memory", ran.stdout)
 
 

@@ -199,6 +199,13 @@ def test_a_figure_may_be_written_in_another_way(given, said):
     assert reason(other, parser=parser) is Why.INVENTED_FIGURE
 
 
+def test_a_fraction_is_no_thousand():
+    parser = Parser("Should the town pay?", [Opinion("a", "It takes 0.125 and 1.5 litres.")], ())
+    for figure in ("0125", "125", "15", "1.50"):
+        said = f"We would let it take {figure} litres and no more than that."
+        assert reason(said, parser=parser) is Why.INVENTED_FIGURE
+
+
 def test_no_is_a_verdict_in_english_alone():
     question = "¿Debería la biblioteca abrir los domingos?"
     opinions = [Opinion("a", "Que cierre, nadie va los domingos por la tarde.")]

@@ -65,9 +65,10 @@ def test_a_statement_that_is_too_long_by_itself_is_cut(tokenizer):
 
 
 @pytest.mark.parametrize("n_words", [1, 20, 5000])
-def test_what_is_cut_keeps_the_token_at_its_end(tokenizer, n_words):
+@pytest.mark.parametrize("question", ["Buses?", "Why not " * 100])
+def test_what_is_cut_keeps_the_token_at_its_end(tokenizer, n_words, question):
     text = PairText(max_tokens=32).ended_by("[SEP]")
-    long = RewardInput("Buses?", "and more words " * 500, "word " * n_words)
+    long = RewardInput(question, "and more words " * 500, "word " * n_words)
     (ids,) = text.encode(tokenizer, [long])
     end = tokenizer.token_to_id("[SEP]")
     assert 30 <= len(ids) <= 32

@@ -243,6 +243,8 @@ def test_the_order_decides_where_nobody_judges_quality_too():
     assert (result.shortlist, result.choosable, result.closest.id) == (1, (2,), "c03")
     assert result.is_by_order
     assert Agreement.from_dict(result.to_dict()) == result
+    # Nor is it called the model's order where a rule chose, or quality made a list of one.
+    assert not plainly(Listed(STATEMENTS)).under("rawlsian").is_by_order
     # Without qualities and without what the model makes of them there is no order.
     unlisted = plainly(ScriptedModel(STATEMENTS))
     assert (unlisted.choosable, unlisted.is_by_order) == ((0, 1, 2, 3), False)
@@ -283,10 +285,15 @@ def test_what_people_took_or_an_order_of_before_chose_was_not_the_orders_choice(
     assert without_each(taken) == ()
     told = result.to_dict() | {"chosen": "c01", "closest": "c01"}
     before = Agreement.from_dict(told)
-    assert before.closest_index == 0
-    assert before.choosable == (0, 2)
+    assert (before.closest_index, before.choosable) == (0, (2,))
+    assert not before.is_by_order
     assert without_each(before) == ()
-    assert before.to_dict()["candidates"][0]["may_be_chosen"]
+    assert before.tied[0] is before.closest
+    assert [each["may_be_chosen"] for each in before.to_dict()["candidates"]][::2] == [True, True]
+    # It stands until a text is predicted to be better, and a rule that is named chooses anew.
+    worse = with_text(before, "We could try it.", author="f", reward=reward)
+    assert worse.closest_index == 0
+    assert before.under("utilitarian").closest_index in (1, 2)
 
 
 def test_a_revision_of_a_result_without_a_floor_has_none():

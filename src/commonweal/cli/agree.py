@@ -139,7 +139,7 @@ def agree(
             max=1,
             help="The smallest share of the group that must be predicted to agree. With less, "
             "with nobody who may agree, or with more than half likely to disagree, the outcome is "
-            "that there is no agreement. Default: 0.",
+            "that there is no agreement. Default: 0, or what a stored result was asked.",
         ),
     ] = None,
     critiques: Annotated[
@@ -387,8 +387,6 @@ def agree(
         result = stored.under(welfare, alpha=alpha)
     else:
         result = stored
-    if stored is not None and min_agreeing is not None:
-        result = replace(result, min_agreeing=min_agreeing)
     if critiques is not None:
         with StageBars(STAGES) as bars:
             result = result.revise(
@@ -402,6 +400,8 @@ def agree(
                 on_cost=bars.say,
             )
         result = replace(result, notes=tuple(dict.fromkeys((*how_read, *result.notes))))
+    if stored is not None and min_agreeing is not None:
+        result = replace(result, min_agreeing=min_agreeing)
     if edited is not None:
         text = read_text(edited, expected="a text", max_bytes=100_000)
         before = result.closest

@@ -116,7 +116,12 @@ def print_what_if(console: Console, result: Agreement) -> None:
             f"{each.others_gain:+.2f} of 7 for the others and by {-each.own_loss:+.2f} for "
             f"{each.participant_id}."
         )
-    if not pivotal:
+    if not rehearsals and len(result.opinions) > 1:
+        console.print(
+            f"  That can't be told of {chosen.id}: today's rule would not choose it. A person took "
+            "it, or an order of before did."
+        )
+    elif not pivotal:
         console.print(f"  No single person decides: whoever is left out, it is still {chosen.id}.")
     elif len(pivotal) < len(rehearsals):
         console.print(f"  Whoever else is left out, it is still {chosen.id}.")

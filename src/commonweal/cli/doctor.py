@@ -70,7 +70,7 @@ def doctor() -> None:
             name not in missing_weights and fits,
             f"weights {name} ({weights.n_bytes / 1e6:,.0f} MB), for {weights.used_for}"
             + (
-                f", at most {weights.n_memory_bytes / 1e9:.1f} GB in use"
+                f", {weights.n_memory_bytes / 1e9:.1f} GB of memory for a small group"
                 if weights.n_memory_bytes
                 else ""
             ),

@@ -119,7 +119,8 @@ def export(
         bool,
         typer.Option(
             help="Whether the tokenizer's end-of-text token ended what it was trained on, "
-            "as TRL's RewardTrainer does by itself."
+            "as TRL's RewardTrainer does by itself with plain texts. No for conversations, and for "
+            "what `commonweal train reward` trained."
         ),
     ] = True,
     overwrite: Overwrite = False,

@@ -27,6 +27,7 @@ from commonweal.models.gguf_files import Header, read_header
 from commonweal.models.machine import memory_bytes
 from commonweal.models.packaged import DEFAULT_LANGUAGE_MODEL, SMALL_LANGUAGE_MODEL
 from commonweal.models.pipeline import (
+    LOADING,
     MAX_BATCHED_TOKENS,
     Pipeline,
     cannot_load,
@@ -409,26 +410,30 @@ class EmbeddedModel:
 
     def _pipeline_for(self, n_blocks: int) -> Any:
         """OpenVINO GenAI's pipeline with at least so many blocks for keys and values."""
-        if self._pipeline is not None and self._pipeline.n_blocks < n_blocks:
-            self._pipeline = None  # its memory is given back before the next one's is taken
-        if self._pipeline is None:
-            self._loaded_states = None
-            self._pipeline = Pipeline(self._folder, n_blocks)
-        return self._pipeline.running
+        with LOADING:
+            if self._pipeline is not None and self._pipeline.n_blocks < n_blocks:
+                self._pipeline = None  # its memory is given back before the next one's is taken
+            if self._pipeline is None:
+                self._loaded_states = None
+                self._pipeline = Pipeline(self._folder, n_blocks)
+            return self._pipeline.running
 
     @property
     def _scorer(self) -> Scorer:
-        with self._lock:
+        with self._lock, LOADING:
             if self._loaded_scorer is None:
                 self._loaded_scorer = Scorer(self._folder)
             return self._loaded_scorer
 
     def _state_reader(self, layer: int) -> StateReader:
-        self._pipeline = None
-        if self._loaded_states is None or self._loaded_states[0] != layer:
-            self._loaded_states = None  # its memory is given back before the next one's is taken
-            self._loaded_states = layer, StateReader(self._folder, layer)
-        return self._loaded_states[1]
+        with LOADING:
+            self._pipeline = None
+            if self._loaded_states is None or self._loaded_states[0] != layer:
+                self._loaded_states = (
+                    None  # its memory is given back before the next one's is taken
+                )
+                self._loaded_states = layer, StateReader(self._folder, layer)
+            return self._loaded_states[1]
 
     def _run(
         self,

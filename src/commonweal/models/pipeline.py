@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, RLock, Thread
 from typing import Any
 
 from commonweal.errors import EngineError
@@ -31,6 +31,11 @@ needs more, what does not fit is computed again."""
 
 _WEIGHTS = str(Path(MODEL).with_suffix(".bin"))
 _MADV_DONTNEED = 4
+
+LOADING = RLock()
+"""Held while the weights of a model are mapped or given back: what is let go is told by address,
+which must not become that of something else meanwhile."""
+
 _LET_GO_EVERY = 0.2
 """Seconds; in that time about 50 MB of weights are packed."""
 

@@ -329,9 +329,11 @@ def count_words(words: Sequence[str]) -> float:
 
 
 def _plain(figure: str) -> str:
-    """The figure as others may write it: 1,000 as 1000, 10:00 as 10, in the digits of Europe."""
+    """The figure as others may write it: 1,000 or 1.000 as 1000, 10:00 as 10, in 0 to 9."""
     digits = "".join(str(unicodedata.decimal(each, each)) for each in figure)
-    return re.sub(r"[.,](?=\d{3}(?:\D|$))", "", digits).removesuffix(":00")
+    if re.fullmatch(r"[1-9]\d{0,2}(?:[.,]\d{3})+", digits):
+        return re.sub(r"[.,]", "", digits)
+    return digits.removesuffix(":00")
 
 
 def _verdict(text: str) -> re.Match[str] | None:

@@ -127,14 +127,8 @@ class AgreementRecord(Selection):
 
     @property
     def is_by_order(self) -> bool:
-        """Whether the closest was taken by the model's own order, and no rule chose between two."""
-        closest = self.closest
-        return (
-            self.shortlist == 1
-            and closest is not None
-            and closest.sense is not None
-            and not closest.author
-        )
+        """Whether the closest is the most sensible of what was written, on a list that held one."""
+        return self.shortlist == 1 and self.by_sense[:1] == (self.closest_index,)
 
     @property
     def agreeing(self) -> tuple[str, ...]:
@@ -216,9 +210,9 @@ class AgreementRecord(Selection):
         if self.closest_index is None:
             return ()
         best = self.ranking.ranks[self.closest_index]
-        return tuple(
-            self.candidates[index] for index in self.choosable if self.ranking.ranks[index] == best
-        )
+        # It may have been picked by a person, or by an order of before.
+        fit = sorted({*self.choosable, self.closest_index})
+        return tuple(self.candidates[index] for index in fit if self.ranking.ranks[index] == best)
 
     @property
     def dissent(self) -> tuple[Dissent, ...]:

@@ -28,7 +28,8 @@ def agreement_to_dict(found: AgreementRecord) -> dict[str, Any]:
     """Everything as plain values that JSON can hold (an infinite α as the string "inf")."""
     data = selection_to_dict(found)
     (rule,) = data.pop("rules")
-    welfare, passed_over = rule.pop("welfare"), found.passed_over
+    welfare = rule.pop("welfare")
+    passed_over = found.passed_over - {found.closest_index}
     opened = found.open_to_rules()
     for index, candidate in enumerate(data["candidates"]):
         candidate |= {

@@ -74,9 +74,10 @@ class PairText:
         return encoded
 
     def _cut(self, tokenizer: Any, given: RewardInput) -> list[int]:
-        # The end of the opinion goes, and only where that is not enough the statement's.
+        # The end of the opinion goes, and only where that is not enough the question's, and the
+        # statement's.
         ids: list[int] = []
-        for field in ("opinion", "statement"):
+        for field in ("opinion", "question", "statement"):
             text = getattr(given, field)
             offsets = tokenizer.encode(text, add_special_tokens=False).offsets
             n_others = len(tokenizer.encode(self.fill(given._replace(**{field: ""}))).ids)
@@ -87,5 +88,5 @@ class PairText:
                 if len(ids) <= self.max_tokens:
                     return ids
             given = given._replace(**{field: ""})
-        # The question alone is too long.
+        # The template alone is too long.
         return ids[: self.max_tokens]

@@ -207,15 +207,11 @@ class Selection(_Record):
 
     @property
     def passed_over(self) -> frozenset[int]:
-        """The columns that are not picked: those of ``weak``, and those not on the shortlist.
+        """The columns that no rule picks: those of ``weak``, and those not on the shortlist.
 
         What a person wrote is on no list: it neither needs a place there nor takes one. What was
-        picked may have been picked by an order of before, or by a person.
+        picked by a person, or by an order of before, may be one of them.
         """
-        return self._not_listed - {each.index for each in self.picks}
-
-    @property
-    def _not_listed(self) -> frozenset[int]:
         fit = self.by_sense
         return self.weak | (frozenset(fit) - frozenset(fit[: self.shortlist]))
 
@@ -281,7 +277,7 @@ class Selection(_Record):
         ranked = self.ranked if rules is None else rank_under(rules, self.utilities)
         rng = rng or np.random.default_rng([*self.seed, 1])
         texts = [each.text for each in self.candidates]
-        picks = pick(texts, ranked, rng=rng, avoid=avoid, passed_over=self._not_listed)
+        picks = pick(texts, ranked, rng=rng, avoid=avoid, passed_over=self.passed_over)
         return replace(self, ranked=ranked, picks=picks)
 
 
