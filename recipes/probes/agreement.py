@@ -26,11 +26,12 @@ from ridge import folds, members, read, ridge, states_of
 
 from commonweal.models import load_language_model
 from commonweal.models.probe import Probe
+from commonweal.outcomes import Verdict, verdicts
 from commonweal.rewards.calibration import fit_logistic_calibration
 from commonweal.rewards.probe import WEIGHTS_PATH, as_text, prompt, prompt_hash
-from commonweal.rewards.ranges import interval_of
+from commonweal.rewards.ranges import around, interval_of
 from commonweal.rewards.reader import Reader
-from commonweal.types import RewardInput
+from commonweal.types import RATING_NEUTRAL, RewardInput
 
 SHRINKING = (1000.0, 3000.0, 10_000.0, 30_000.0, 100_000.0, 300_000.0)
 N_MEMBERS = 16
@@ -201,7 +202,7 @@ def fit(graded: Graded, onto: np.ndarray, beside: Graded | None = None) -> Fitte
             direction = before + ridge(np.concatenate(rows), left, shrinking)
             its, was = (beside.told([x @ d for x in beside.rows]) for d in (direction, before))
             print(f"{'':>19} {its}, groups that nothing is fitted to (before: {was})")
-            loses = its.correlation < was.correlation or its.crossed < was.crossed
+            loses = sum(its) < sum(was)
         if sum(worth) > best[0] and not loses:
             best = (sum(worth), shrinking, np.concatenate(values))
     _, shrinking, left_out = best
@@ -247,6 +248,9 @@ def save(
     calibration = fit_logistic_calibration(rewards, all_grades, fitted_to=said, weights=weights)
     expected = calibration.expected_rating(rewards)
     drawn = np.random.default_rng(4).choice(len(weights), N_FOR_RANGES, p=weights / weights.sum())
+    interval = np.array(interval_of(expected[drawn], all_grades[drawn]))
+    n_real = len(grades[0])
+    print(on_real_texts(real, expected[:n_real], interval))
     Probe(
         directions,
         facts | {"prompt_hash": prompt_hash(), "calibrated_to": said},
@@ -254,10 +258,33 @@ def save(
             "mix": mix,
             "offset": np.array([(middle @ directions).mean()]),
             "calibration": np.array([calibration.slope, calibration.intercept]),
-            "interval": np.array(interval_of(expected[drawn], all_grades[drawn])),
+            "interval": interval,
         },
     ).save(path)
     print(f"weights of probe and reader {mix.round(3)}; wrote {path}")
+
+
+def on_real_texts(real: Graded, expected: np.ndarray, interval: np.ndarray) -> str:
+    """What the card says of real texts, whose groups were left out of the fit, but not of
+    calibration and ranges. The expected ratings are [n_pairs]."""
+    grades = np.concatenate(real.grades)
+    found = np.array(verdicts(expected, *around(expected, interval)))
+    ends = np.cumsum([len(each) for each in real.grades])[:-1]
+    means = [
+        np.corrcoef(told.reshape(-1, n).mean(axis=0), said.reshape(-1, n).mean(axis=0))[0, 1]
+        for told, said, n in zip(
+            np.split(expected, ends), real.grades, real.n_statements, strict=True
+        )
+    ]
+    agrees, disagrees = (found == each for each in (Verdict.AGREES, Verdict.DISAGREES))
+    return (
+        f"real texts: correlation with a person's grade {np.corrcoef(expected, grades)[0, 1]:.2f}, "
+        f"of the mean within a group {np.nanmean(means):.2f}; "
+        f"likely agrees {agrees.mean():.1%}, "
+        f"right in {(grades[agrees] > RATING_NEUTRAL).mean():.0%}; "
+        f"likely disagrees {disagrees.mean():.1%}, "
+        f"right in {(grades[disagrees] < RATING_NEUTRAL).mean():.0%}"
+    )
 
 
 if __name__ == "__main__":
