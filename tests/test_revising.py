@@ -69,7 +69,7 @@ def test_a_record_of_before_there_was_quality_is_revised_with_a_floor():
     for each in told["candidates"]:
         del each["quality"]
     before = Agreement.from_dict(told | {"schema": "commonweal/agreement/1"})
-    assert (before.min_quality, before.qualities) == (None, None)
+    assert (before.min_quality, before.qualities) == (3.5, None)
     reward = ScriptedReader(reading, lambda said: 6.0 if said == FIRST else 1.2)
     after, _ = revised({"gus": GUS}, reward=reward, before=before)
     assert after.statement == FIRST

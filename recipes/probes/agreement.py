@@ -149,12 +149,19 @@ def main() -> None:
         directions, n_written = fitted.directions, len(written)
     else:
         before = Probe.load(args.onto, prompt_hash=prompt_hash(), recipe=__file__)
+        if "n_written_groups" in before.metadata:
+            raise SystemExit(
+                f"{args.onto} has read the model's own texts, which are left out in turn below; "
+                "expected one that was fitted to written groups alone (README.md says which)"
+            )
         directions, n_written = before.directions, before.metadata["n_groups"]
     development = Graded(read("development")[: args.development], args, model)
-    if args.groups > n_written:
-        more = Graded(drawn(args.groups)[n_written:], args, model)
-        directions, n_written = fit(more, directions, development).directions, args.groups
-    real = Graded([_real(each) for each in read(REAL)], args, model)
+    real_groups = read(REAL)
+    ids = {each["id"] for each in real_groups}
+    if others := [each for each in drawn(args.groups)[n_written:] if each["id"] not in ids]:
+        more = Graded(others, args, model)
+        directions, n_written = fit(more, directions, development).directions, n_written + len(more)
+    real = Graded([_real(each) for each in real_groups], args, model)
     fitted = fit(real, directions, development)
     facts = {
         "weights_sha256": model.weights_hash,

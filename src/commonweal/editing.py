@@ -12,7 +12,7 @@ from commonweal.explaining import explain
 from commonweal.groups import cleaned
 from commonweal.revising import heard
 from commonweal.rewards.choosing import loaded_as_before
-from commonweal.selection import Pick, scored
+from commonweal.selection import Pick, Ranked, scored
 from commonweal.types import Candidate
 
 if TYPE_CHECKING:
@@ -96,12 +96,19 @@ def with_text(
     known = {each.name: getattr(result, each.name) for each in fields(result)} | tables
     selection = type(result)(**known).picked([result.rule])
     column, stands = len(result.candidates), result.closest_index
+    ranked = selection.ranked[0]
+    assert ranked is not None  # noqa: S101 - for the type checker: an agreement has a rule
+    ranks = ranked.ranking.ranks
+    # Whatever chose what stands, a person or an order of before: only the new text is on trial.
+    is_better = column not in selection.weak and (stands is None or ranks[column] < ranks[stands])
     if take:
         notes.append(f"{new.id} was taken by {new.author}, not by the rule")
-        selection = _with_pick(selection, column)
-    elif selection.closest_index != column and stands is not None:
-        # Whatever chose it: the rule was only asked about the new text.
-        selection = _with_pick(selection, stands)
+    if take or is_better:
+        selection = _with_pick(selection, ranked, column)
+    elif stands is None:
+        selection = replace(selection, picks=())
+    else:
+        selection = _with_pick(selection, ranked, stands)
     if selection.closest_index != result.closest_index:
         selection = replace(selection, minority=None)  # which differs from another text
     return replace(
@@ -111,9 +118,7 @@ def with_text(
     )
 
 
-def _with_pick(result: Agreement, column: int) -> Agreement:
+def _with_pick(result: Agreement, ranked: Ranked, column: int) -> Agreement:
     """The result with this candidate as the closest."""
-    ranked = result.ranked[0]
-    assert ranked is not None  # noqa: S101 - for the type checker: an agreement has a rule
     welfare, place = float(ranked.welfare[column]), ranked.ranking.ranks[column]
     return replace(result, picks=(Pick(column, result.rule, welfare, place),))

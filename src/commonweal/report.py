@@ -52,7 +52,7 @@ def render_report(result: Agreement) -> str:
         }
         for row, opinion in enumerate(result.opinions)
     ]
-    passed_over = result.passed_over
+    passed_over = result.passed_over - {result.closest_index}
     candidates = [
         {
             "id": result.candidates[c].id,

@@ -187,6 +187,8 @@ def test_it_is_rejected_with_its_reason(text, expected):
     [
         ("Take the 1,000 pounds for benches.", "We would spend the 1000 pounds on new benches."),
         ("Take the 1000 pounds for benches.", "We would spend the 1,000 pounds on new benches."),
+        ("It costs £1,250.50 a year.", "We would not spend £1250.50 a year on any of it."),
+        ("Es kostet 1.000 Euro im Jahr.", "Wir würden die 1000 Euro im Jahr nicht ausgeben."),
         ("Close the park at 10 on weekdays.", "We would close the park at 10:00 on weekdays."),
         ("Children under 5 should be free.", "We would let children under ٥ in without a fee."),
     ],
@@ -194,7 +196,7 @@ def test_it_is_rejected_with_its_reason(text, expected):
 def test_a_figure_may_be_written_in_another_way(given, said):
     parser = Parser("Should the town pay for it?", [Opinion("a", given)], ())
     assert parse(said, parser=parser) == said
-    other = said.replace("1000", "1001").replace("1,000", "1,001")
+    other = said.replace("1000", "1001").replace("1250.50", "1250.60").replace("1,000", "1,001")
     other = other.replace("10:00", "10:30").replace("٥", "٦")
     assert reason(other, parser=parser) is Why.INVENTED_FIGURE
 

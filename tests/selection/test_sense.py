@@ -245,6 +245,8 @@ def test_the_order_decides_where_nobody_judges_quality_too():
     assert Agreement.from_dict(result.to_dict()) == result
     # Nor is it called the model's order where a rule chose, or quality made a list of one.
     assert not plainly(Listed(STATEMENTS)).under("rawlsian").is_by_order
+    by_quality = found(ScriptedModel(STATEMENTS), shortlist=1)
+    assert (len(by_quality.choosable), by_quality.is_by_order) == (1, False)
     # Without qualities and without what the model makes of them there is no order.
     unlisted = plainly(ScriptedModel(STATEMENTS))
     assert (unlisted.choosable, unlisted.is_by_order) == ((0, 1, 2, 3), False)
@@ -290,10 +292,33 @@ def test_what_people_took_or_an_order_of_before_chose_was_not_the_orders_choice(
     assert without_each(before) == ()
     assert before.tied[0] is before.closest
     assert [each["may_be_chosen"] for each in before.to_dict()["candidates"]][::2] == [True, True]
-    # It stands until a text is predicted to be better, and a rule that is named chooses anew.
-    worse = with_text(before, "We could try it.", author="f", reward=reward)
-    assert worse.closest_index == 0
+    # A rule that is named chooses anew.
     assert before.under("utilitarian").closest_index in (1, 2)
+
+
+@pytest.mark.parametrize(("stands", "predicted"), [("c01", 0.0), ("c04", 0.75)])
+@pytest.mark.parametrize("difference", [-0.1, 0.0, 0.1])
+def test_what_an_order_of_before_chose_stands_until_a_text_is_predicted_to_be_better(
+    stands, predicted, difference
+):
+    told = found(Listed(STATEMENTS)).to_dict() | {"chosen": stands, "closest": stands}
+    for each in told["candidates"]:  # so that what stands is not below the floor
+        each["quality"] = 6.0
+    before = Agreement.from_dict(told)
+    text = "We could try it for a year."
+
+    class Predicting(Judging):
+        def rewards(self, pairs, *, on_done=None):
+            return np.full(len(pairs), predicted + difference)
+
+    after = with_text(before, text, author="f", reward=Predicting([6, 6, 6, 6.0]))
+    better = difference > 0
+    assert after.closest.id == ("c05" if better else stands)
+    # A worse text undoes no decision of people.
+    taken = with_text(before, text, author="f", take=True, reward=Predicting([1, 1, 1, 1.0]))
+    assert taken.closest.id == "c05"
+    later = with_text(taken, "We could try it.", author="g", reward=Predicting([6, 6, 6, 6.0]))
+    assert later.closest.id == "c05"
 
 
 def test_a_revision_of_a_result_without_a_floor_has_none():

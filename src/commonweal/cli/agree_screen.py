@@ -193,7 +193,7 @@ def _print_why(console: Console, result: Agreement) -> None:
 def _print_details(console: Console, result: Agreement) -> None:
     if result.closest_index is not None:
         console.print(_how(result, result.closest_index))
-        if result.is_tie:
+        if result.is_tie_of_the_rule:
             tied = ", ".join(each.id for each in result.tied)
             console.print(f"There was a tie ({tied}): the one written first was taken.")
         console.print()
@@ -271,7 +271,7 @@ def _candidates_table(result: Agreement) -> Any:
         table.add_column(name, justify="right")
     table.add_column("", no_wrap=True)
     table.add_column("Candidate", ratio=1)
-    passed_over = result.passed_over
+    passed_over = result.passed_over - {result.closest_index}
     for index in result.ranking.order[:n_shown]:
         quality = "" if result.qualities is None else f"{result.qualities[index]:.1f}"
         mark = " too low" if index in result.weak else ""

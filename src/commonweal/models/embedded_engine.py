@@ -410,30 +410,28 @@ class EmbeddedModel:
 
     def _pipeline_for(self, n_blocks: int) -> Any:
         """OpenVINO GenAI's pipeline with at least so many blocks for keys and values."""
-        with LOADING:
-            if self._pipeline is not None and self._pipeline.n_blocks < n_blocks:
-                self._pipeline = None  # its memory is given back before the next one's is taken
-            if self._pipeline is None:
-                self._loaded_states = None
+        if self._pipeline is None or self._pipeline.n_blocks < n_blocks:
+            with held(LOADING):
+                # Its memory is given back before the next one's is taken.
+                self._pipeline = self._loaded_states = None
                 self._pipeline = Pipeline(self._folder, n_blocks)
-            return self._pipeline.running
+        return self._pipeline.running
 
     @property
     def _scorer(self) -> Scorer:
-        with self._lock, LOADING:
+        with self._lock:
             if self._loaded_scorer is None:
-                self._loaded_scorer = Scorer(self._folder)
+                with held(LOADING):
+                    self._loaded_scorer = Scorer(self._folder)
             return self._loaded_scorer
 
     def _state_reader(self, layer: int) -> StateReader:
-        with LOADING:
-            self._pipeline = None
-            if self._loaded_states is None or self._loaded_states[0] != layer:
-                self._loaded_states = (
-                    None  # its memory is given back before the next one's is taken
-                )
+        if self._loaded_states is None or self._loaded_states[0] != layer:
+            with held(LOADING):
+                # Its memory is given back before the next one's is taken.
+                self._pipeline = self._loaded_states = None
                 self._loaded_states = layer, StateReader(self._folder, layer)
-            return self._loaded_states[1]
+        return self._loaded_states[1]
 
     def _run(
         self,
@@ -479,8 +477,8 @@ class EmbeddedModel:
             # Ctrl-C or an error: nothing is left running in the batch. What a cancelled completion
             # leaves in the cache would change the next ones of its prompt: the next call loads
             # the pipeline anew.
-            if len(done) < len(handles):
-                self._pipeline = None
+            if len(done) < len(handles) and self._pipeline is not None:
+                self._pipeline.n_blocks = 0  # too few for any call
                 for handle in handles:
                     handle.cancel()
                 while pipeline.has_non_finished_requests():

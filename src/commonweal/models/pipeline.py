@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event, RLock, Thread
+from threading import Event, Lock, Thread
 from typing import Any
 
 from commonweal.errors import EngineError
@@ -32,7 +32,7 @@ needs more, what does not fit is computed again."""
 _WEIGHTS = str(Path(MODEL).with_suffix(".bin"))
 _MADV_DONTNEED = 4
 
-LOADING = RLock()
+LOADING = Lock()
 """Held while the weights of a model are mapped or given back: what is let go is told by address,
 which must not become that of something else meanwhile."""
 

@@ -130,6 +130,10 @@ _FILLERS = frozenset(
 ANSWERED_SHARE = 0.5
 """Share of the question's words in a sentence from which on it is taken to answer the question."""
 _FIGURE = re.compile(r"\d+(?:[.,:]\d+)*")
+_THOUSANDS = re.compile(
+    r"([1-9]\d{0,2}(?:,\d{3})+)(\.\d+)?|([1-9]\d{0,2}(?:\.\d{3})+)(,\d+)?", re.ASCII
+)
+"""1,250.50 or 1.250,50: what groups the thousands, and what is after the whole number."""
 
 
 @dataclass(frozen=True)
@@ -331,8 +335,8 @@ def count_words(words: Sequence[str]) -> float:
 def _plain(figure: str) -> str:
     """The figure as others may write it: 1,000 or 1.000 as 1000, 10:00 as 10, in 0 to 9."""
     digits = "".join(str(unicodedata.decimal(each, each)) for each in figure)
-    if re.fullmatch(r"[1-9]\d{0,2}(?:[.,]\d{3})+", digits):
-        return re.sub(r"[.,]", "", digits)
+    if match := _THOUSANDS.fullmatch(digits):
+        return re.sub(r"[.,]", "", match[1] or match[3]) + (match[2] or match[4] or "")
     return digits.removesuffix(":00")
 
 

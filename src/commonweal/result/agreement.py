@@ -107,9 +107,7 @@ class Agreement(AgreementRecord):
         critiques_checked, notes = check_critiques(critiques, self.opinions)
         check_seed(seed)
         if min_quality == "auto":
-            # A record of before there were qualities does not say that there is to be no floor.
-            is_open = self.min_quality is None and self.qualities is not None
-            min_quality = None if is_open else min(MIN_QUALITY, self.min_quality or MIN_QUALITY)
+            min_quality = None if self.min_quality is None else min(MIN_QUALITY, self.min_quality)
         check_min_quality(min_quality)
         writer = load_language_model(model) if isinstance(model, str) else model
         check()

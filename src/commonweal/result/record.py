@@ -127,8 +127,10 @@ class AgreementRecord(Selection):
 
     @property
     def is_by_order(self) -> bool:
-        """Whether the closest is the most sensible of what was written, on a list that held one."""
-        return self.shortlist == 1 and self.by_sense[:1] == (self.closest_index,)
+        """Whether the closest is the first of the model's own order, on a list that held one."""
+        closest = self.closest
+        is_read = closest is not None and closest.sense is not None
+        return is_read and self.shortlist == 1 and self.by_sense[:1] == (self.closest_index,)
 
     @property
     def agreeing(self) -> tuple[str, ...]:
@@ -211,8 +213,13 @@ class AgreementRecord(Selection):
             return ()
         best = self.ranking.ranks[self.closest_index]
         # It may have been picked by a person, or by an order of before.
-        fit = sorted({*self.choosable, self.closest_index})
+        fit = dict.fromkeys((self.closest_index, *self.choosable))
         return tuple(self.candidates[index] for index in fit if self.ranking.ranks[index] == best)
+
+    @property
+    def is_tie_of_the_rule(self) -> bool:
+        """Whether the rule picked the closest of those that tie, because it was written first."""
+        return self.is_tie and self.closest_index == self.picked().closest_index
 
     @property
     def dissent(self) -> tuple[Dissent, ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from commonweal.rules import stored_rule
+from commonweal.selection.making import MIN_QUALITY
 from commonweal.selection.record import Pick, Ranked, Selection
 from commonweal.types import Candidate, Opinion, Question, Rejection, RejectionReason
 from commonweal.welfare import WelfareRule
@@ -102,7 +103,8 @@ def selection_from_dict(data: Mapping[str, Any]) -> Selection:
         qualities=np.array([float(row["quality"]) for row in rows]) if is_judged else None,
         low=_table(rows, "low", people) if rows else None,
         high=_table(rows, "high", people) if rows else None,
-        min_quality=data.get("min_quality"),
+        # Records of before there was a floor do not say that there is to be none.
+        min_quality=data.get("min_quality", MIN_QUALITY),
         shortlist=data.get("shortlist"),
         ranked=tuple(None if each is None else _ranked(each) for each in data["rules"]),
         picks=tuple(
