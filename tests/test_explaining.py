@@ -145,6 +145,16 @@ def test_a_candidate_may_divide_but_a_weak_one_and_a_second_like_it_are_not_name
     assert len(found.divisions) <= MAX_DIVISIONS
 
 
+def test_the_chosen_text_itself_is_not_named_again():
+    def reward(opinion, statement):
+        return (3.0 if statement == OTHER else 2.0) * (1 if "village" in opinion else -0.5)
+
+    people = {"ana": "In my village there is no bus.", "ben": "The city needs them."}
+    selection, found = explained(reward, people, texts=(OTHER, "Nobody wants any more buses here."))
+    assert selection.picks[0].index == 0
+    assert [each.candidate_id for each in found.divisions] == ["c02"]
+
+
 def test_what_is_read_of_a_person_may_be_more_than_the_opinion():
     critique = "Drivers must not pay for it."
 
