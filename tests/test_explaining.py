@@ -147,7 +147,7 @@ def test_a_candidate_may_divide_but_a_weak_one_and_a_second_like_it_are_not_name
 
 def test_the_chosen_text_itself_is_not_named_again():
     def reward(opinion, statement):
-        for_it, against_it = (3.0, -2.0) if statement == OTHER else (3.0, -3.0)
+        for_it, against_it = (6.0, -2.0) if statement == OTHER else (0.8, -3.0)
         return for_it if "village" in opinion else against_it
 
     people = {"ana": "In my village there is no bus.", "ben": "The city needs them."}
