@@ -143,11 +143,8 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("out/probes"))
     args = parser.parse_args()
     model = load_language_model("embedded")
-    if args.onto is None:
-        written = Graded(drawn(args.groups), args, model)
-        fitted = fit(written, np.zeros((written.rows[0].shape[1], N_MEMBERS)))
-        directions, n_written = fitted.directions, len(written)
-    else:
+    directions, n_written = None, 0
+    if args.onto is not None:
         before = Probe.load(args.onto, prompt_hash=prompt_hash(), recipe=__file__)
         if "n_written_groups" in before.metadata:
             raise SystemExit(
@@ -158,9 +155,10 @@ def main() -> None:
     development = Graded(read("development")[: args.development], args, model)
     real_groups = read(REAL)
     ids = {each["id"] for each in real_groups}
-    if others := [each for each in drawn(args.groups)[n_written:] if each["id"] not in ids]:
-        more = Graded(others, args, model)
-        directions, n_written = fit(more, directions, development).directions, n_written + len(more)
+    if new := [each for each in drawn(args.groups)[n_written:] if each["id"] not in ids]:
+        written, n_written = Graded(new, args, model), n_written + len(new)
+        beside = None if directions is None else development
+        directions = fit(written, directions, beside).directions
     real = Graded([_real(each) for each in real_groups], args, model)
     fitted = fit(real, directions, development)
     facts = {
@@ -185,12 +183,15 @@ class Fitted(NamedTuple):
     left_out: np.ndarray
 
 
-def fit(graded: Graded, onto: np.ndarray, beside: Graded | None = None) -> Fitted:
-    """Fitted to the groups, and shrunk towards ``onto``: as is best for groups left out, of those
-    amounts with which the groups ``beside``, which nothing is fitted to, lose nothing."""
+def fit(graded: Graded, onto: np.ndarray | None, beside: Graded | None) -> Fitted:
+    """Fitted to the groups, and shrunk towards ``onto``, or nothing: as is best for groups left
+    out, of those amounts with which the groups ``beside``, which nothing is fitted to, lose
+    nothing."""
     middle = np.concatenate(graded.rows).mean(axis=0)
     mean = np.concatenate(graded.grades).mean()
     rows, targets = [each - middle for each in graded.rows], [each - mean for each in graded.grades]
+    if onto is None:
+        onto = np.zeros((rows[0].shape[1], N_MEMBERS))
     before = onto.mean(axis=1)
     best = (-np.inf, 0.0, np.empty(0))
     for shrinking in SHRINKING:

@@ -95,8 +95,7 @@ def main() -> None:
 def order(group: dict[str, Any], senses: np.ndarray) -> list[int]:
     """As in the main job, without its floor of quality."""
     texts = group["statements"]
-    unread = np.zeros(len(texts))
-    return most_sensible(group["question"], group["opinions"], texts, unread, list(senses))
+    return most_sensible(group["question"], group["opinions"], texts, None, list(senses))
 
 
 def told(groups: list[dict[str, Any]], chosen: list[list[int]]) -> str:

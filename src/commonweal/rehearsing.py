@@ -68,11 +68,11 @@ def without_each(result: Agreement) -> tuple[WithoutOne, ...]:
     """The choice without each person in turn, from stored scores; who changes it is pivotal.
 
     The candidates are those that were written with everybody's opinion: what the policy would have
-    written without one of them is not asked. Where it was not the rule that chose, nobody's opinion
-    decided.
+    written without one of them is not asked. Where a person or an order of
+    before chose, whose opinion decided is not known, and there are none.
     """
     chosen = result.closest_index
-    if chosen is None or len(result.opinions) < 2 or result.picked().closest_index != chosen:
+    if chosen is None or len(result.opinions) < 2 or not result.is_rules_pick:
         return ()
     rehearsals = []
     names = [opinion.id for opinion in result.opinions]

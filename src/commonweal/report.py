@@ -52,7 +52,7 @@ def render_report(result: Agreement) -> str:
         }
         for row, opinion in enumerate(result.opinions)
     ]
-    passed_over = result.passed_over - {result.closest_index}
+    set_aside = result.set_aside
     candidates = [
         {
             "id": result.candidates[c].id,
@@ -63,7 +63,7 @@ def render_report(result: Agreement) -> str:
             "chosen": c == result.closest_index and result.statement is not None,
             "quality": "" if result.qualities is None else f"{result.qualities[c]:.1f}",
             "weak": c in result.weak,
-            "unlisted": c in passed_over and c not in result.weak,
+            "unlisted": c in set_aside and c not in result.weak,
         }
         for c in columns
     ]

@@ -193,7 +193,7 @@ def _print_why(console: Console, result: Agreement) -> None:
 def _print_details(console: Console, result: Agreement) -> None:
     if result.closest_index is not None:
         console.print(_how(result, result.closest_index))
-        if result.is_tie_of_the_rule:
+        if result.is_tie and result.is_rules_pick:
             tied = ", ".join(each.id for each in result.tied)
             console.print(f"There was a tie ({tied}): the one written first was taken.")
         console.print()
@@ -271,11 +271,11 @@ def _candidates_table(result: Agreement) -> Any:
         table.add_column(name, justify="right")
     table.add_column("", no_wrap=True)
     table.add_column("Candidate", ratio=1)
-    passed_over = result.passed_over - {result.closest_index}
+    set_aside = result.set_aside
     for index in result.ranking.order[:n_shown]:
         quality = "" if result.qualities is None else f"{result.qualities[index]:.1f}"
         mark = " too low" if index in result.weak else ""
-        mark = mark or (" not listed" if index in passed_over else "")
+        mark = mark or (" not listed" if index in set_aside else "")
         table.add_row(
             str(result.ranking.ranks[index]),
             f"{result.welfare[index]:.2f}",

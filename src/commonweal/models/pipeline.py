@@ -33,7 +33,7 @@ _WEIGHTS = str(Path(MODEL).with_suffix(".bin"))
 _MADV_DONTNEED = 4
 
 LOADING = Lock()
-"""Held while the weights of a model are mapped or given back: what is let go is told by address,
+"""Held while a model is loaded, or given back for another: what is let go is told by address,
 which must not become that of something else meanwhile."""
 
 _LET_GO_EVERY = 0.2

@@ -212,14 +212,20 @@ class AgreementRecord(Selection):
         if self.closest_index is None:
             return ()
         best = self.ranking.ranks[self.closest_index]
-        # It may have been picked by a person, or by an order of before.
         fit = dict.fromkeys((self.closest_index, *self.choosable))
         return tuple(self.candidates[index] for index in fit if self.ranking.ranks[index] == best)
 
     @property
-    def is_tie_of_the_rule(self) -> bool:
-        """Whether the rule picked the closest of those that tie, because it was written first."""
-        return self.is_tie and self.closest_index == self.picked().closest_index
+    def is_rules_pick(self) -> bool:
+        """Whether the rule would pick the closest today: neither people nor an older order did."""
+        return self.closest_index == self.picked().closest_index
+
+    @property
+    def set_aside(self) -> frozenset[int]:
+        """The columns that no rule picks, but for the closest, which may have been picked by a
+        person or an order of before.
+        """
+        return self.passed_over - {self.closest_index}
 
     @property
     def dissent(self) -> tuple[Dissent, ...]:

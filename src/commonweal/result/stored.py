@@ -28,15 +28,14 @@ def agreement_to_dict(found: AgreementRecord) -> dict[str, Any]:
     """Everything as plain values that JSON can hold (an infinite α as the string "inf")."""
     data = selection_to_dict(found)
     (rule,) = data.pop("rules")
-    welfare = rule.pop("welfare")
-    passed_over = found.passed_over - {found.closest_index}
+    welfare, set_aside = rule.pop("welfare"), found.set_aside
     opened = found.open_to_rules()
     for index, candidate in enumerate(data["candidates"]):
         candidate |= {
             "rank": found.ranking.ranks[index],
             "welfare": welfare[index],
             "worth_showing": index not in found.weak,
-            "may_be_chosen": index not in passed_over,
+            "may_be_chosen": index not in set_aside,
         }
     for name in ("picks", "seed", "n_sampled"):  # said by "chosen" and "provenance"
         del data[name]
