@@ -82,7 +82,7 @@ dist:
 	build/dist/bin/python -m pip --disable-pip-version-check --quiet install build twine
 	build/dist/bin/python -m build
 	build/dist/bin/twine check --strict dist/*
-	test "$$(stat -c %s dist/*.whl)" -lt 10000000
+	test "$$(stat -c %s dist/*.whl)" -lt 13000000
 	$(PYTHON) -m venv --clear build/dist
 	build/dist/bin/python -m pip --disable-pip-version-check --quiet install dist/*.whl
 	cd build && dist/bin/commonweal --version && dist/bin/commonweal plugins

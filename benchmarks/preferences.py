@@ -1,8 +1,8 @@
 """Prints whose opinion each reward model reads: all models and baselines on the same held-out data.
 
     python benchmarks/preferences.py [--data ../shared/data] [--model NAME ...] [--split test]
-        [--only graded|choices|dialogue|polis ...] [--max-people 200] [--max-statements N]
-        [--score-cache FILE]
+        [--only graded|choices|dialogue|polis ...] [--every N] [--max-people 200]
+        [--max-statements N] [--score-cache FILE]
 
 - graded: groups of `examples/graded_groups` whose topics nothing was fitted to; texts and grades
   are a language model's, no person's.
@@ -122,6 +122,7 @@ def main() -> None:
     parser.add_argument("--model", action="append", help="by name or folder; all of ours if none")
     splits = ("development", "test", "outputs_development", "outputs_test", "outputs_fresh")
     parser.add_argument("--split", choices=splits, default="test", help="of the graded groups")
+    parser.add_argument("--every", type=int, default=1, help="of the graded groups each Nth alone")
     parser.add_argument("--max-people", type=int, default=200, help="measured in each round")
     parser.add_argument("--max-statements", type=int, help="by chance, of each round; all if none")
     parser.add_argument("--score-cache", type=Path, help="keeps rewards: nothing is read twice")
@@ -140,6 +141,8 @@ def main() -> None:
 
     for kind, dataset in data_sets(wanted.data, wanted.only or list(KINDS), wanted.split):
         dataset = with_statements(dataset, wanted.max_statements)
+        if kind == "graded":
+            dataset = dataset.of_rounds(dataset.rounds["round_id"].to_list()[:: wanted.every])
         print(f"\n{kind}: {dataset.about.name} ({dataset.about.source})")
         print(f"  {'':34}{'crossed':26}{'within person':26}{'any two rated apart':26}")
         for model in models:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from commonweal.models.gguf_lora import LoraPair
+
 GROUPS = Path(__file__).parents[2] / "examples" / "graded_groups"
 N_FOLDS = 10
+N_MEMBERS = 16
 
 
 def read(name: str) -> list[dict[str, Any]]:
@@ -21,14 +24,20 @@ def read(name: str) -> list[dict[str, Any]]:
 
 
 def states_of(
-    work: Path, model: Any, prompts: Sequence[Any], texts: Sequence[str], layer: int
+    work: Path,
+    model: Any,
+    prompts: Sequence[Any],
+    texts: Sequence[str],
+    layer: int,
+    updates: Mapping[str, LoraPair] | None = None,
 ) -> np.ndarray:
     """The mean states of the texts after their prompts, [n_texts, n_hidden]; from the folder, if
     the same were made before."""
-    path = place_of(work, model.weights_hash, prompts, texts, layer)
+    weights = model.weights_hash + (hash_of(updates) if updates else "")
+    path = place_of(work, weights, prompts, texts, layer)
     if not path.is_file():
         work.mkdir(parents=True, exist_ok=True)
-        values = model.mean_states(prompts, texts, layer=layer)
+        values = model.mean_states(prompts, texts, layer=layer, updates=updates)
         part = work / "part.npy"  # a run broken off leaves no half of a file
         np.save(part, values.astype(np.float16))
         part.rename(path)
@@ -41,6 +50,14 @@ def place_of(
     """The file for the states of just these texts, by a hash of all that they depend on."""
     told = json.dumps([weights, layer, prompts, texts])
     return work / f"{hashlib.sha256(told.encode()).hexdigest()[:32]}.npy"
+
+
+def hash_of(updates: Mapping[str, LoraPair]) -> str:
+    """Of their numbers."""
+    digest = hashlib.sha256()
+    for name, pair in updates.items():
+        digest.update(name.encode() + pair.up.tobytes() + pair.down.tobytes())
+    return digest.hexdigest()
 
 
 def folds(n_groups: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -60,18 +77,14 @@ def ridge(rows: np.ndarray, targets: np.ndarray, shrinking: float) -> np.ndarray
 
 
 def members(
-    groups: Sequence[np.ndarray],
-    targets: Sequence[np.ndarray],
-    shrinking: float,
-    onto: np.ndarray,
+    groups: Sequence[np.ndarray], targets: Sequence[np.ndarray], shrinking: float
 ) -> np.ndarray:
-    """As many directions as ``onto`` has, [n_hidden, n], each from groups drawn with replacement
-    (Breiman 1996) and shrunk towards its own of ``onto``."""
+    """``N_MEMBERS`` directions, [n_hidden, n], each from groups drawn with replacement (Breiman
+    1996)."""
     rng = np.random.default_rng(1)
     found = []
-    for before in onto.T:
+    for _ in range(N_MEMBERS):
         drawn = rng.integers(len(groups), size=len(groups))
         rows = np.concatenate([groups[i] for i in drawn])
-        left = np.concatenate([targets[i] for i in drawn]) - rows @ before
-        found.append(before + ridge(rows, left, shrinking))
+        found.append(ridge(rows, np.concatenate([targets[i] for i in drawn]), shrinking))
     return np.stack(found, axis=1)

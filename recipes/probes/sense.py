@@ -25,7 +25,6 @@ from commonweal.selection.shortlist import most_sensible
 
 FILE = "outputs_plain"
 SHRINKING = (1000.0, 3000.0, 10_000.0, 30_000.0)
-N_MEMBERS = 16
 SENSIBLE_WEIGHT, AGREEMENT_WEIGHT = 4.0, 3.0
 """Points of quality that "could be read out" counts for, and a point of the group's mean agreement,
 beside the grade of quality itself."""
@@ -76,7 +75,7 @@ def main() -> None:
             print(f"  of the first {n}: {told(groups, [each[:n] for each in orders])}")
     correlation, shrinking = best
     Probe(
-        members(states, targets, shrinking, np.zeros((states[0].shape[1], N_MEMBERS))),
+        members(states, targets, shrinking),
         {
             "weights_sha256": model.weights_hash,
             "layer": args.layer,

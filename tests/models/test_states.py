@@ -11,6 +11,7 @@ import pytest
 
 from commonweal.errors import EngineError, InputError, WeightsError
 from commonweal.models.embedded_engine import EmbeddedModel
+from commonweal.models.gguf_lora import LoraPair
 from commonweal.models.probe import Probe
 from commonweal.types import Message, Prompt, Sampling
 
@@ -29,6 +30,19 @@ def likeness(a: np.ndarray, b: np.ndarray) -> float:
     return float((a @ b) / np.linalg.norm(a) / np.linalg.norm(b))
 
 
+def drawn_updates() -> dict[str, LoraPair]:
+    """Of two matrices before the layer, large enough to tell."""
+    rng = np.random.default_rng(2)
+    shapes = {"blk.3.attn_q.weight": (576, 576), f"blk.{LAYER}.ffn_down.weight": (576, 1536)}
+    return {
+        name: LoraPair(
+            rng.normal(0, 0.2, (n_out, 4)).astype(np.float32),
+            rng.normal(0, 0.3, (4, n_in)).astype(np.float32),
+        )
+        for name, (n_out, n_in) in shapes.items()
+    }
+
+
 @pytest.mark.train
 def test_states_are_those_of_transformers(
     embedded_model: EmbeddedModel, smollm2_gguf: Path
@@ -45,16 +59,32 @@ def test_states_are_those_of_transformers(
         [message._asdict() for message in BUSES], add_generation_prompt=True, tokenize=False
     )
     n_before = len(tokenizer(before, add_special_tokens=False)["input_ids"])
-    found = embedded_model.mean_states([BUSES] * len(TEXTS), TEXTS, layer=LAYER)
-    for text, own in zip(TEXTS, found, strict=True):
-        ids = tokenizer(before + text, add_special_tokens=False)["input_ids"]
-        with torch.inference_mode():
-            layers = model(input_ids=torch.tensor([ids]), output_hidden_states=True).hidden_states
-        # What stands before the first layer is the first of them.
-        right = layers[LAYER + 1][0, n_before:].mean(dim=0).numpy()
-        other = layers[LAYER][0, n_before:].mean(dim=0).numpy()
-        assert likeness(own, right) > 0.995
-        assert np.linalg.norm(own - right) < np.linalg.norm(own - other)
+    prompts = [BUSES] * len(TEXTS)
+    found = embedded_model.mean_states(prompts, TEXTS, layer=LAYER)
+
+    def means(layer: int) -> list[np.ndarray]:
+        states = []
+        for text in TEXTS:
+            ids = tokenizer(before + text, add_special_tokens=False)["input_ids"]
+            with torch.inference_mode():
+                got = model(input_ids=torch.tensor([ids]), output_hidden_states=True).hidden_states
+            # What stands before the first layer is the first of them.
+            states.append(got[layer + 1][0, n_before:].mean(dim=0).numpy())
+        return states
+
+    right = means(LAYER)
+    for own, this, other in zip(found, right, means(LAYER - 1), strict=True):
+        assert likeness(own, this) > 0.995
+        assert np.linalg.norm(own - this) < np.linalg.norm(own - other)
+    for name, pair in drawn_updates().items():
+        updated = embedded_model.mean_states(prompts, TEXTS, layer=LAYER, updates={name: pair})
+        layer = model.model.layers[int(name.split(".")[1])]
+        matrix = layer.self_attn.q_proj if "attn_q" in name else layer.mlp.down_proj
+        added = torch.from_numpy(pair.up @ pair.down)
+        matrix.weight.data += added
+        for own, plain, this, other in zip(updated, found, means(LAYER), right, strict=True):
+            assert likeness(own - plain, this - other) > 0.95, name
+        matrix.weight.data -= added
 
 
 def test_what_texts_share_changes_nothing_but_rounding(embedded_model: EmbeddedModel) -> None:
@@ -76,6 +106,14 @@ def test_a_model_that_was_read_writes_as_before(embedded_model: EmbeddedModel) -
     assert embedded_model.generate([BUSES], seeds=[1], sampling=sampling) == before
 
 
+def test_updates_last_for_one_call(embedded_model: EmbeddedModel) -> None:
+    before = embedded_model.mean_states([BUSES], ["Yes."], layer=LAYER)
+    updated = embedded_model.mean_states([BUSES], ["Yes."], layer=LAYER, updates=drawn_updates())
+    after = embedded_model.mean_states([BUSES], ["Yes."], layer=LAYER)
+    assert np.abs(before - updated).max() > 0.1
+    np.testing.assert_array_equal(before, after)
+
+
 def test_what_cannot_be_read_is_refused(embedded_model: EmbeddedModel) -> None:
     with pytest.raises(InputError, match=r"mean_states: got 2 prompts, 1 cont.*as many of each"):
         embedded_model.mean_states([BUSES, SEA], ["Yes."], layer=LAYER)
@@ -83,6 +121,9 @@ def test_what_cannot_be_read_is_refused(embedded_model: EmbeddedModel) -> None:
         embedded_model.mean_states([BUSES, SEA], ["Yes.", ""], layer=LAYER)
     with pytest.raises(EngineError, match="has no layer 30"):
         embedded_model.mean_states([BUSES], ["Yes."], layer=30)
+    above = {"blk.20.attn_q.weight": drawn_updates()["blk.3.attn_q.weight"]}
+    with pytest.raises(EngineError, match=r"has no matrix blk\.20\.attn_q\.weight of 576 by 576"):
+        embedded_model.mean_states([BUSES], ["Yes."], layer=LAYER, updates=above)
 
 
 # ----------------------------------------------------------------------------------- probes
@@ -96,8 +137,9 @@ class Numbers:
     def count_tokens(self, text):
         return len(text.split())
 
-    def mean_states(self, prompts, continuations, *, layer):
+    def mean_states(self, prompts, continuations, *, layer, updates=None):
         assert len(prompts) == len(continuations)
+        self.updates = updates
         return np.array([[len(text), len(text.split()) * layer] for text in continuations], float)
 
 
@@ -118,6 +160,32 @@ def test_a_probe_is_states_times_directions(tmp_path: Path) -> None:
         made(tmp_path / "q.npz", weights_sha256="other"), prompt_hash="h", recipe=""
     ).fits(Numbers())
     assert not probe.fits(object())
+
+
+def test_updates_are_kept_to_half_a_step_and_read_with(tmp_path: Path) -> None:
+    updates = drawn_updates()
+    before = Probe(
+        np.ones((2, 1)),
+        Probe.load(made(tmp_path / "p.npz"), prompt_hash="h", recipe="").metadata,
+        {},
+        updates,
+    )
+    before.save(tmp_path / "q.npz")
+    probe = Probe.load(tmp_path / "q.npz", prompt_hash="h", recipe="")
+    assert list(probe.updates) == list(updates)
+    for name, pair in updates.items():
+        for half, kept in (
+            (pair.up.T, probe.updates[name].up.T),
+            (pair.down, probe.updates[name].down),
+        ):
+            step = np.abs(half).max(axis=1, keepdims=True) / 127
+            assert (np.abs(half - kept) <= step * 0.5001).all()
+    model = Numbers()
+    for _ in range(2):
+        probe.values(model, [()], ["one"])
+        assert model.updates is probe.updates  # the same each time: an engine knows what it loaded
+    Probe.load(made(tmp_path / "r.npz"), prompt_hash="h", recipe="").values(model, [()], ["one"])
+    assert model.updates is None
 
 
 def test_what_is_no_probe_is_refused_with_the_way_out(tmp_path: Path) -> None:

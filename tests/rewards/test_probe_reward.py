@@ -40,7 +40,7 @@ class Read(ScriptedModel):
         super().__init__(["We agree."])
         self.calls = []
 
-    def mean_states(self, prompts, continuations, *, layer):
+    def mean_states(self, prompts, continuations, *, layer, updates=None):
         self.calls.append((len(prompts), layer))
         pairs = zip(prompts, continuations, strict=True)
         return np.array([[len(p[0].content), len(t.split())] for p, t in pairs], float)
@@ -124,6 +124,15 @@ def test_the_probe_that_ships_is_of_the_default_model_and_this_prompt():
     assert probe.directions.shape[0] == 1536
     assert set(probe.arrays) == {"mix", "offset", "calibration", "interval"}
     assert probe.arrays["mix"].min() > 0
+    matrices = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
+    layers = range(10, probe.metadata["layer"] + 1)
+    assert list(probe.updates) == [f"blk.{i}.{name}.weight" for i in layers for name in matrices]
+    for name, pair in probe.updates.items():
+        n_out = {"attn_k": 256, "attn_v": 256, "ffn_gate": 8960, "ffn_up": 8960}
+        kind = name.split(".")[2]
+        assert pair.up.shape == (n_out.get(kind, 1536), 8), name
+        assert pair.down.shape == (8, 8960 if kind == "ffn_down" else 1536), name
+        assert np.abs(pair.up).max() > 0, name
 
 
 def test_an_engine_that_is_not_there_is_refused_before_anything_is_loaded():

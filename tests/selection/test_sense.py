@@ -32,7 +32,7 @@ class Read(ScriptedModel):
     liked = (STATEMENTS[1], STATEMENTS[2])
     weights_hash = "own"
 
-    def mean_states(self, prompts, continuations, *, layer):
+    def mean_states(self, prompts, continuations, *, layer, updates=None):
         self.asked = (prompts, continuations, layer)
         return np.array([[text in self.liked, 0.0] for text in continuations], float)
 

@@ -10,7 +10,7 @@ that a seed would not give the same text twice (docs/LOG.md, 2026-11-21).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -41,6 +41,7 @@ from commonweal.models.states import StateReader
 from commonweal.types import Completion, Message, Prompt, Sampling
 
 if TYPE_CHECKING:
+    from commonweal.models.gguf_lora import LoraPair
     from commonweal.types import FloatArray
 
 NAMES = {
@@ -112,7 +113,7 @@ class EmbeddedModel:
         self._lock = Lock()
         self._pipeline: Pipeline | None = None
         self._loaded_scorer: Scorer | None = None
-        self._loaded_states: tuple[int, StateReader] | None = None
+        self._loaded_states: tuple[int, Any, StateReader] | None = None
         # OpenVINO's GGUF tokenizer drops the start of a longer text without a word.
         self._n_most_ids = len(self._token_ids(" a" * 2**17))
         self._n_context = min(header.context_length or self._n_most_ids, self._n_most_ids)
@@ -277,7 +278,12 @@ class EmbeddedModel:
             raise EngineError(f"OpenVINO failed on {self.model_id}: {last_line(error)}") from error
 
     def mean_states(
-        self, prompts: Sequence[Prompt], continuations: Sequence[str], *, layer: int
+        self,
+        prompts: Sequence[Prompt],
+        continuations: Sequence[str],
+        *,
+        layer: int,
+        updates: Mapping[str, LoraPair] | None = None,
     ) -> FloatArray:
         """The mean state after a layer over the tokens of each continuation, [n, n_hidden].
 
@@ -285,15 +291,24 @@ class EmbeddedModel:
         back before, and what was loaded for reading before something is written: the two do not
         stand in memory together.
 
+        Args:
+            prompts: what stands before each.
+            continuations: as many, none empty.
+            layer: from 0.
+            updates: what a fine-tune adds to matrices of the layers up to this one, by their names
+                in the GGUF file, rows in transformers' order. What was loaded serves again for
+                the same mapping.
+
         Raises:
-            EngineError, InputError: as ``log_probabilities``; or a continuation is empty.
+            EngineError, InputError: as ``log_probabilities``; or a continuation is empty, or the
+                model has no such layer or matrix.
         """
         sequences, n_tokens = self._sequences("mean_states", prompts, continuations)
         if 0 in n_tokens:
             raise InputError(f"mean_states: continuation {n_tokens.index(0) + 1} is empty")
         try:
             with held(self._lock):
-                return self._state_reader(layer).means(sequences, n_tokens)
+                return self._state_reader(layer, updates).means(sequences, n_tokens)
         except RuntimeError as error:
             raise EngineError(f"OpenVINO failed on {self.model_id}: {last_line(error)}") from error
 
@@ -425,13 +440,16 @@ class EmbeddedModel:
                     self._loaded_scorer = Scorer(self._folder)
             return self._loaded_scorer
 
-    def _state_reader(self, layer: int) -> StateReader:
-        if self._loaded_states is None or self._loaded_states[0] != layer:
-            with held(LOADING):
-                # Its memory is given back before the next one's is taken.
-                self._pipeline = self._loaded_states = None
-                self._loaded_states = layer, StateReader(self._folder, layer)
-        return self._loaded_states[1]
+    def _state_reader(self, layer: int, updates: Mapping[str, LoraPair] | None) -> StateReader:
+        loaded = self._loaded_states
+        if loaded is not None and loaded[0] == layer and loaded[1] is updates:
+            return loaded[2]
+        with held(LOADING):
+            # Its memory is given back before the next one's is taken.
+            self._pipeline = self._loaded_states = loaded = None
+            reader = StateReader(self._folder, layer, updates)
+            self._loaded_states = layer, updates, reader
+        return reader
 
     def _run(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,10 @@ from commonweal.errors import WeightsError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    FloatArray32 = NDArray[np.float32]
+
+_STEPS = "step/"
 
 
 @contextmanager
@@ -49,3 +53,22 @@ def fitted_arrays(
         raise WeightsError(
             f"{path} is not a readable {what} of schema {schema} ({error}); {again}"
         ) from error
+
+
+def in_steps(name: str, values: FloatArray32) -> dict[str, NDArray[Any]]:
+    """The arrays to store for this one [..., n] in a quarter of its bytes: whole numbers from -127
+    to 127, and how much one is in each row.
+    """
+    step = np.abs(values).max(axis=-1, keepdims=True) / 127
+    step = np.where(step > 0, step, 1).astype(np.float32)
+    return {name: np.rint(values / step).astype(np.int8), _STEPS + name: step}
+
+
+def from_steps(name: str, arrays: Mapping[str, NDArray[Any]]) -> FloatArray32:
+    """What ``in_steps`` stored under this name, to half a step.
+
+    Raises:
+        KeyError: it is not among the arrays.
+    """
+    values: FloatArray32 = arrays[name].astype(np.float32) * arrays[_STEPS + name]
+    return values

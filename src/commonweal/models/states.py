@@ -1,4 +1,4 @@
-"""What a model holds at a middle layer while it reads a text: what a linear probe is fitted to.
+"""What a model holds at a middle layer while it reads a text: what a probe is fitted to.
 
 Source: linear probes of middle layers, Alain and Bengio 2016 (arXiv 1610.01644).
 """
@@ -6,18 +6,20 @@ Source: linear probes of middle layers, Alain and Bengio 2016 (arXiv 1610.01644)
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from commonweal.errors import EngineError
+from commonweal.models.adapted import add_branches
 from commonweal.models.converted import MODEL
 from commonweal.models.prefix_tree import Tokens, chunks
 from commonweal.models.scoring import MAX_CACHED_TOKENS, Body, up_to
 
 if TYPE_CHECKING:
+    from commonweal.models.gguf_lora import LoraPair
     from commonweal.types import FloatArray
 
 _OF_LAYER = re.compile(r"^past_key_values\.(\d+)\.")
@@ -31,15 +33,21 @@ class StateReader:
     Args:
         folder: of the converted model.
         layer: which, from 0.
+        updates: what a fine-tune adds to matrices up to that layer; None: nothing.
 
     Raises:
-        EngineError: the model has no such layer.
+        EngineError: the model has no such layer, or none of these matrices.
     """
 
-    def __init__(self, folder: Path, layer: int) -> None:
+    def __init__(
+        self, folder: Path, layer: int, updates: Mapping[str, LoraPair] | None = None
+    ) -> None:
         import openvino as ov
 
-        self._body = Body(_layers(ov.Core().read_model(folder / MODEL), layer))
+        model = _layers(ov.Core().read_model(folder / MODEL), layer)
+        if updates:
+            add_branches(model, updates)
+        self._body = Body(model)
 
     def means(self, sequences: Sequence[Tokens], n_last: Sequence[int]) -> FloatArray:
         """The mean state over the last ``n_last[i]`` tokens of each, [n_sequences, n_hidden].

@@ -2,9 +2,9 @@
 
 The embedded 1.5B model, asked how far a person would agree, answers little better than chance
 (docs/LOG.md, 2026-11-28). What its middle layers hold while it reads a statement as that person's
-own tells more: directions through them, fitted to graded groups, find whose opinion it is better
-than a small network trained on ten times as many. ``reader`` knows better what is welcome to all,
-so the reward is a sum of both. Its card: ``probe_card.md``.
+own tells more, and most where low-rank updates of these layers are trained together with the
+direction that is read off (docs/decisions/049-a-tuned-reader.md). The model that writes stays as it
+is. The rewards of ``reader`` stand beside. Its card: ``probe_card.md``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from commonweal.types import FloatArray
 
 WEIGHTS_PATH = Path(__file__).with_name("probe.npz")
-RECIPE = "recipes/probes/agreement.py"
+RECIPE = "recipes/probes/tune.py"
 
 MAX_CHARACTERS = 2000
 """Of question, opinion and statement each; a longer one loses its end."""

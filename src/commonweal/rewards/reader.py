@@ -25,7 +25,7 @@ from commonweal.extras import needs
 from commonweal.files import sha256_of
 from commonweal.models import bert_graph, store
 from commonweal.models.batching import batches_by_length, padded_width
-from commonweal.models.fitted import fitted_arrays
+from commonweal.models.fitted import fitted_arrays, from_steps, in_steps
 from commonweal.models.inference import Inference, compiled
 from commonweal.rewards.calibration import LogisticCalibration
 from commonweal.rewards.ranges import around
@@ -126,10 +126,7 @@ class ReaderWeights:
             for part, values in (
                 parts if isinstance(update, tuple) else {f"whole/{name}": update}
             ).items():
-                step = np.abs(values).max(axis=-1, keepdims=True) / 127
-                step = np.where(step > 0, step, 1).astype(np.float32)
-                arrays[part] = np.rint(values / step).astype(np.int8)
-                arrays[f"step/{part}"] = step
+                arrays |= in_steps(part, values)
         np.savez_compressed(path, allow_pickle=False, **arrays)
 
     @classmethod
@@ -354,17 +351,13 @@ def _compile(tensors: Mapping[str, FloatArray32]) -> Any:
 def _updates(
     arrays: Mapping[str, NDArray[Any]],
 ) -> dict[str, FloatArray32 | tuple[FloatArray32, FloatArray32]]:
-    def part(name: str) -> FloatArray32:
-        array: FloatArray32 = arrays[name].astype(np.float32) * arrays[f"step/{name}"]
-        return array
-
     updates: dict[str, FloatArray32 | tuple[FloatArray32, FloatArray32]] = {}
     for stored in arrays:
         kind, _, name = stored.partition("/")
         if kind == "whole":
-            updates[name] = part(stored)
+            updates[name] = from_steps(stored, arrays)
         elif kind == "up":
-            updates[name] = (part(stored), part(f"down/{name}"))
+            updates[name] = (from_steps(stored, arrays), from_steps(f"down/{name}", arrays))
     return updates
 
 
