@@ -75,7 +75,7 @@ build/docs.stamp: requirements/docs.lock
 	build/docs/bin/python -m pip --disable-pip-version-check --quiet install -r requirements/docs.lock
 	touch $@
 
-# Source archive and wheel, into dist/; the wheel has at most 10 MB and is tried in an environment of its own.
+# Source archive and wheel, into dist/; the wheel has at most 13 MB and is tried in an environment of its own.
 dist:
 	rm -rf dist build/dist
 	$(PYTHON) -m venv build/dist

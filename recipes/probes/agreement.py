@@ -212,6 +212,7 @@ class Part(NamedTuple):
 def save(path: Path, probe: Probe, parts: list[Part]) -> None:
     """The probe with what is fitted to these parts: the weight of the reader's rewards beside its
     own, to the first; calibration and ranges, to all, each of which counts the same."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     beside = [each.graded.by_reader() for each in parts]
     grades = [np.concatenate(each.graded.grades) for each in parts]
     columns = np.column_stack([parts[0].values, beside[0], np.ones(len(beside[0]))])

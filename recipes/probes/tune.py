@@ -8,9 +8,10 @@ Every step reads one question: all its opinions with up to 16 statements each, o
 people's votes. The loss on the grades is the squared error, plus that of what is left without the
 means of people and of statements, where only the opinion can help, plus that of the group's mean of
 each statement, by which one is chosen. Of people's votes and choices only the order within a person
-counts. Weight beside `reader`, calibration and ranges come from groups of development and from a
-third of the groups of what the model itself wrote, none of which is trained on. The schedule
-follows the clock (`--minutes`); broken off, the same command goes on from its last checkpoint.
+counts. The weight of `reader` beside it comes from a third of the groups of what the model itself
+wrote, calibration and ranges from these and the groups of development, none of which is trained on.
+The schedule follows the clock (`--minutes`); broken off, the same command goes on from its last
+checkpoint.
 """
 
 from __future__ import annotations
@@ -84,7 +85,9 @@ def main() -> None:
     args.layer = LAST
     rng = random.Random(args.seed)
     torch.manual_seed(args.seed)
-    before = Probe.load(args.start, prompt_hash=prompt_hash(), recipe=__file__)
+    before = Probe.load(args.start, prompt_hash=prompt_hash(), recipe="recipes/probes/agreement.py")
+    if before.metadata["layer"] != LAST:
+        raise SystemExit(f"{args.start} reads after layer {before.metadata['layer']}, not {LAST}")
     if "n_written_groups" in before.metadata or before.metadata.get("seed", args.seed) != args.seed:
         raise SystemExit(
             f"{args.start} may have read texts that are kept out of this run; expected a linear "
@@ -93,6 +96,8 @@ def main() -> None:
         )
     tasks, held_out = _tasks(args.data, rng, before.metadata["n_groups"])
     packer = Packer()
+    if not before.fits(packer.engine):
+        raise SystemExit(f"{args.start} was fitted to other weights than {packer.engine.model_id}")
     network, n_read = _tuned(args, before, tasks, packer)
     direction, constant = network.read_off()
     facts = {
