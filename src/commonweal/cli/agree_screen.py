@@ -148,13 +148,13 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _print_why(console: Console, result: Agreement) -> None:
-    """What the text goes against, what divides the group, and who is not in it."""
+    """What the text may go against, what divides the group, and who is not in it."""
     parts: list[tuple[str, list[str]]] = []
     if result.explanation is not None:
         parts.append(("What is shared", [f"“{text}”" for text in result.explanation.shared]))
         parts.append(
             (
-                "What it goes against",
+                "What it may go against",
                 [f"{o.participant_id}: “{o.sentence}”" for o in result.explanation.objections],
             )
         )
