@@ -34,7 +34,7 @@ from ridge import read
 
 from commonweal.files import sha256_of
 from commonweal.models.probe import Probe
-from commonweal.rewards.probe import WEIGHTS_PATH, as_text, prompt, prompt_hash
+from commonweal.rewards.probe import WEIGHTS_PATH, prompt_hash
 
 # Another recipe says which data of people are for what; recipes are not a package.
 sys.path.insert(0, str(Path(__file__).parents[1] / "reader"))
@@ -116,30 +116,28 @@ def main() -> None:
     )
     # What follows is fitted to the updates as they are stored, which rounds them.
     probe = Probe.load(tuned, prompt_hash=prompt_hash(), recipe=__file__)
-    _check_engine(network, packer, held_out[0], probe, constant)
-    del network
-    parts = []
-    for name, groups in (
-        ("of what the default model writes", held_out),
-        ("of other topics, written", read("development")),
-    ):
+
+    def part(name: str, groups: list[dict[str, Any]]) -> Part:
         graded = Graded(groups, args, packer.engine, probe.updates)
-        values = np.concatenate(graded.rows) @ probe.directions[:, 0] + constant
-        parts.append(Part(name, graded, values))
+        return Part(name, graded, np.concatenate(graded.rows) @ probe.directions[:, 0] + constant)
+
+    _check_engine(network, packer, held_out[0], part("", held_out[:1]).values)
+    del network
+    parts = [
+        part("of what the default model writes", held_out),
+        part("of other topics, written", read("development")),
+    ]
     save(args.out, probe, parts)
 
 
 def _check_engine(
-    network: Network, packer: Packer, group: dict[str, Any], probe: Probe, constant: float
+    network: Network, packer: Packer, group: dict[str, Any], told: np.ndarray
 ) -> None:
-    """Stops where the engine that will read does not tell the same as the network did."""
+    """Stops where the engine that will read told something else of a group than the network."""
     task = _of_group(group)
     with torch.inference_mode():
         texts = packer(task.question, task.people)
         trained = network.grades(network.states(network.below(texts), texts)).numpy().ravel()
-    pairs = [(opinion, text) for opinion, texts in task.people for text in texts]
-    asked = [prompt(task.question, opinion) for opinion, _ in pairs]
-    told = probe.values(packer.engine, asked, [as_text(text) for _, text in pairs])[:, 0] + constant
     likeness = np.corrcoef(trained, told)[0, 1]
     print(f"torch and the engine: correlation {likeness:.4f}, apart {(told - trained).std():.3f}")
     if likeness < LEAST_LIKENESS:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -151,7 +152,12 @@ def reads_with(model: LanguageModel) -> bool:
     """Whether the probe that ships was fitted to this model."""
     if not isinstance(model, TellsStates):
         return False
-    return Probe.load(WEIGHTS_PATH, prompt_hash=prompt_hash(), recipe=RECIPE).fits(model)
+    return _shipped(WEIGHTS_PATH).fits(model)
+
+
+@cache
+def _shipped(path: Path) -> Probe:
+    return Probe.load(path, prompt_hash=prompt_hash(), recipe=RECIPE)
 
 
 def prompt(question: str, opinion: str) -> Prompt:
