@@ -15,6 +15,7 @@ from commonweal.datasets.importers.graded import import_graded
 from commonweal.datasets.validation import problems
 from commonweal.datasets.words import tokens
 from commonweal.measures.raters import quadratic_kappa
+from commonweal.selection.own_words import passages
 
 FOLDER = Path(__file__).parents[1] / "examples" / "graded_groups"
 README = (FOLDER / "README.md").read_text(encoding="utf-8")
@@ -22,6 +23,12 @@ SPLITS = ("train", "train_second", "development", "test")
 EXPECTED = {"train": 346, "train_second": 480, "development": 40, "test": 80}
 AFTER_REASONS = ("outputs_train", "outputs_development", "outputs_test", "outputs_fresh")
 OUTPUTS = (*AFTER_REASONS, "outputs_plain")
+OWN_WORDS = {
+    "own_words_train": ("train", "train_second"),
+    "own_words_test": ("development", "test"),
+}
+"""Of which splits their groups are."""
+
 NEAR = 0.7
 """Share of words in common above which two texts are nearly the same."""
 
@@ -47,8 +54,25 @@ def test_the_readme_counts_them(by_split):
     assert set(re.findall(r"`(\w+\.jsonl)`", README)) == {
         *(f"{split}.jsonl" for split in SPLITS),
         "second_grader.jsonl",
-        *(f"{name}.jsonl" for name in OUTPUTS),
+        *(f"{name}.jsonl" for name in (*OUTPUTS, *OWN_WORDS)),
     }
+
+
+@pytest.mark.parametrize("name", OWN_WORDS)
+def test_passages_are_of_their_groups_and_splits_and_are_counted(name, by_split):
+    found = groups(name)
+    texts = [text for group in found for text in group["passages"]]
+    assert f"`{name}.jsonl` ({len(found)} questions, {len(texts):,} passages)" in README
+    of = {each["id"]: each for split in OWN_WORDS[name] for each in by_split[split]}
+    for group in found:
+        assert group["opinions"] == of[group["id"]]["opinions"]
+        for text, author in zip(group["passages"], group["authors"], strict=True):
+            assert text in passages(group["opinions"][author])
+        shape = len(group["opinions"]), len(group["passages"])
+        assert np.shape(group["agreement"]) == shape
+        assert set(np.ravel(group["agreement"])) <= set(range(1, 8))
+        assert len(group["stands"]) == shape[1]
+        assert set(group["stands"]) <= {0, 1}
 
 
 @pytest.mark.parametrize("name", OUTPUTS)

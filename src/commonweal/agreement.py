@@ -38,6 +38,7 @@ from commonweal.selection import (
 )
 from commonweal.selection.making import floor_for
 from commonweal.selection.own import check_members, check_policy, try_reward_model, try_rule
+from commonweal.selection.own_words import tells
 from commonweal.selection.sense import is_read
 from commonweal.types import (
     LanguageModel,
@@ -68,6 +69,7 @@ def find_agreement(
     min_quality: float | Literal["auto"] | None = "auto",
     min_agreeing: float | None = MIN_AGREEING,
     shortlist: int | Literal["auto"] | None = "auto",
+    own_words: bool | None = None,
     many: ManyOptions | None = None,
     votes: Votes | None = None,
     on_progress: Progress | None = None,
@@ -115,6 +117,10 @@ def find_agreement(
             default 1 with the default model, whose own states order them, and 2 where a rule is
             named here or in the policy's name; 2 with other embedded models of 1 to 2 GB, and all
             with others (docs/decisions/042, 047 and 048). Not used with many people.
+        own_words: whether what people proposed themselves, a sentence of their opinion or a short
+            opinion, competes with what is written, as its author's candidate. By default where the
+            default model writes and no policy is named: other models do not tell which sentence
+            stands alone (docs/decisions/050-own-words.md). Of those in ``omit`` nothing is taken.
         many: for more than 100 people: how candidates are written, how many people are judged,
             the slate. What is done differently then: docs/large.md.
         votes: people's own votes on statements, from a Polis export or a study; with votes, even a
@@ -148,8 +154,14 @@ def find_agreement(
     )
     _check_objects(policy, model, reward)
     named = _named(policy, model, examples)
+    uses_own_words = own_words if own_words is not None else policy is None
     rule, n_candidates = _rule(named, welfare, alpha, n_candidates)
     is_many = len(everybody) > MANY or votes is not None
+    if own_words and is_many:
+        raise InputError(
+            "own_words is True, and of many people, or with votes, their own sentences are not "
+            "read; leave it out"
+        )
     if not is_many:
         notes = (*notes, *_copies(everybody))
         included(everybody, omit)  # refused before anything is loaded
@@ -180,6 +192,11 @@ def find_agreement(
         else reward
     )
     check_policy(writer)
+    if own_words and not tells(writer.model):
+        raise InputError(
+            "own_words is True, and which sentence stands alone is told by the states of the model "
+            f"{DEFAULT_MODEL!r} alone; the model is {writer.model.model_id}. Leave it out"
+        )
     if not isinstance(reward, str) and not is_many:
         try_reward_model(predictor, asked, everybody)
     progress("load", 2, 2)
@@ -224,6 +241,7 @@ def find_agreement(
             min_quality=min_quality,
             shortlist=listed,
             may_be_empty=True,
+            with_own_words=uses_own_words,
         )
     except PluginError as error:
         # What the caller's own on_progress raises, to end the call, is no fault of a plug-in.

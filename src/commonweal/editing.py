@@ -16,6 +16,8 @@ from commonweal.selection import Pick, Ranked, scored
 from commonweal.types import Candidate
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from commonweal.result import Agreement
     from commonweal.types import RewardModel
 
@@ -43,13 +45,14 @@ def with_text(
         text: the whole text.
         author: who wrote it: a participant's id, or "facilitator".
         take: pick it, whatever the rule says: a person decides. The floor of quality, too, is a
-            model's view and does not count then.
+            model's view and does not count then. A text that is there already may be taken, too:
+            one that somebody proposed in their opinion.
         reward: the model that predicted the others, and by default that; another's numbers do not
             compare.
 
     Raises:
-        InputError: text or author is blank or too long, the text is there already, or the reward
-            model is another.
+        InputError: text or author is blank or too long, the text is there already and not to be
+            taken, or the reward model is another.
     """
     if result.population is not None:
         raise InputError(
@@ -64,9 +67,12 @@ def with_text(
         raise InputError(
             f"the edited text has {len(edited):,} characters; expected at most {MAX_CHARACTERS:,}"
         )
-    for each in result.candidates:
-        if each.text == edited:
-            raise InputError(f"the edited text is that of {each.id}; expected another")
+    there = [column for column, each in enumerate(result.candidates) if each.text == edited]
+    if there and not take:
+        raise InputError(
+            f"the edited text is that of {result.candidates[there[0]].id}; expected another, or to "
+            "take that one (take=True, --take)"
+        )
     predictor = loaded_as_before(reward, result.provenance)
     scored_by = result.provenance.get("reward_model_weights_sha256")
     if predictor.weights_hash != scored_by:
@@ -76,39 +82,16 @@ def with_text(
             f"{predictor.weights_hash[:12]}), and their numbers cannot be compared; use the "
             "former, or find the statement again if it is gone"
         )
-    numbers = [int(each.id[1:]) for each in result.candidates if each.id[1:].isdigit()]
-    new = Candidate(
-        id=f"c{max(numbers, default=0) + 1:02d}",
-        text=edited,
-        included_opinion_ids=(),
-        policy=HUMAN,
-        model="",
-        prompt_hash="",
-        seed=0,
-        author=author.strip(),
-    )
     read_as = heard(result.opinions, result.all_critiques)
-    (own,) = scored([replace(result, candidates=(new,))], predictor, read_as=read_as)
-    tables: dict[str, Any] = {"candidates": (*result.candidates, new)}
-    for name in ("rewards", "utilities", "low", "high", "qualities"):
-        two = getattr(result, name), getattr(own, name)
-        tables[name] = None if two[0] is None or two[1] is None else np.concatenate(two, axis=-1)
-    known = {each.name: getattr(result, each.name) for each in fields(result)} | tables
-    selection = type(result)(**known).picked([result.rule])
-    column, stands = len(result.candidates), result.closest_index
-    ranked = selection.ranked[0]
-    assert ranked is not None  # noqa: S101 - for the type checker: an agreement has a rule
-    ranks = ranked.ranking.ranks
-    # Whatever chose what stands, a person or an order of before: only the new text is on trial.
-    is_better = column not in selection.weak and (stands is None or ranks[column] < ranks[stands])
-    if take:
-        notes.append(f"{new.id} was taken by {new.author}, not by the rule")
-    if take or is_better:
-        selection = _with_pick(selection, ranked, column)
-    elif stands is None:
-        selection = replace(selection, picks=())
+    if there:
+        ranked = result.ranked[0]
+        assert ranked is not None  # noqa: S101 - for the type checker: an agreement has a rule
+        selection = _with_pick(result, ranked, there[0])
+        taken = selection.candidates[there[0]].id
     else:
-        selection = _with_pick(selection, ranked, stands)
+        selection, taken = _with_new(result, edited, author.strip(), predictor, read_as, take=take)
+    if take:
+        notes.append(f"{taken} was taken by {author.strip()}, not by the rule")
     if selection.closest_index != result.closest_index:
         selection = replace(selection, minority=None)  # which differs from another text
     return replace(
@@ -122,3 +105,45 @@ def _with_pick(result: Agreement, ranked: Ranked, column: int) -> Agreement:
     """The result with this candidate as the closest."""
     welfare, place = float(ranked.welfare[column]), ranked.ranking.ranks[column]
     return replace(result, picks=(Pick(column, result.rule, welfare, place),))
+
+
+def _with_new(
+    result: Agreement,
+    text: str,
+    author: str,
+    predictor: RewardModel,
+    read_as: Mapping[str, str],
+    *,
+    take: bool,
+) -> tuple[Agreement, str]:
+    """The result with this candidate more, picked where it is taken or better, and its id."""
+    new = Candidate(
+        id=f"c{result.next_number:02d}",
+        text=text,
+        included_opinion_ids=(),
+        policy=HUMAN,
+        model="",
+        prompt_hash="",
+        seed=0,
+        author=author,
+    )
+    (own,) = scored([replace(result, candidates=(new,))], predictor, read_as=read_as)
+    tables: dict[str, Any] = {"candidates": (*result.candidates, new)}
+    for name in ("rewards", "utilities", "low", "high", "qualities"):
+        two = getattr(result, name), getattr(own, name)
+        tables[name] = None if two[0] is None or two[1] is None else np.concatenate(two, axis=-1)
+    known = {each.name: getattr(result, each.name) for each in fields(result)} | tables
+    selection = type(result)(**known).picked([result.rule])
+    column, stands = len(result.candidates), result.closest_index
+    ranked = selection.ranked[0]
+    assert ranked is not None  # noqa: S101 - for the type checker: an agreement has a rule
+    ranks = ranked.ranking.ranks
+    # Whatever chose what stands, a person or an order of before: only the new text is on trial.
+    is_better = column not in selection.weak and (stands is None or ranks[column] < ranks[stands])
+    if take or is_better:
+        selection = _with_pick(selection, ranked, column)
+    elif stands is None:
+        selection = replace(selection, picks=())
+    else:
+        selection = _with_pick(selection, ranked, stands)
+    return selection, new.id

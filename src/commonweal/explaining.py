@@ -133,8 +133,10 @@ def _divisions(chosen: _Chosen, sides: list[tuple[str, FloatArray]]) -> tuple[Di
         if (each := _division(selection, expected, text, _id(chosen)))
     ]
     for column, candidate in enumerate(selection.candidates):
-        # Who is on which side of the chosen text is said with it.
-        if column not in selection.weak and column != chosen.column:
+        # Who is on which side of the chosen text is said with it, and what people proposed stands
+        # elsewhere.
+        aside = selection.weak | {chosen.column, *selection.proposed}
+        if column not in aside:
             each = _division(selection, chosen.utilities[:, column], candidate.text, candidate.id)
             divided += [each] if each else []
     divided.sort(key=lambda each: -each[0])

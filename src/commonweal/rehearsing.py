@@ -151,6 +151,7 @@ def written_without(
         min_quality=result.min_quality,
         shortlist=result.shortlist,
         may_be_empty=True,
+        with_own_words="n_own_words" in result.provenance,
     )
     if not selection.picks:
         return WrittenWithout(participant_id, None, 0.0, 0.0)

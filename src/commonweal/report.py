@@ -13,9 +13,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from commonweal.datasets.words import tokens
 from commonweal.large.picture import map_svg
-from commonweal.outcomes import UNSURE_POINTS, Verdict
+from commonweal.outcomes import UNSURE_POINTS, Verdict, is_near_copy
 from commonweal.reading.differences import word_differences
 from commonweal.result import Agreement
 from commonweal.rules import PAPERS_RULES, described
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 MAX_ALTERNATIVES = 3
-NEAR_COPY = 0.4
-"""Two texts that share this part of their words are of one kind (Jaccard 1912): our choice."""
-
 _KINDS = {Verdict.AGREES: "agrees", Verdict.UNSURE: "unsure", Verdict.DISAGREES: "disagrees"}
 
 # From orange by white to blue: told apart with any of the common colour-vision deficiencies.
@@ -57,13 +53,14 @@ def render_report(result: Agreement) -> str:
         {
             "id": result.candidates[c].id,
             "text": result.candidates[c].text,
+            "author": result.candidates[c].author,
             "rank": result.ranking.ranks[c],
             "welfare": f"{result.welfare[c]:.2f}",
             "lowest": f"{result.utilities[:, c].min():.1f}",
             "chosen": c == result.closest_index and result.statement is not None,
             "quality": "" if result.qualities is None else f"{result.qualities[c]:.1f}",
             "weak": c in result.weak,
-            "unlisted": c in set_aside and c not in result.weak,
+            "unlisted": c in set_aside and c not in result.weak and c not in result.proposed,
         }
         for c in columns
     ]
@@ -86,6 +83,7 @@ def render_report(result: Agreement) -> str:
         summary=_summary(result),
         has_ranges=result.low is not None,
         alternatives=_alternatives(result),
+        proposed=_proposed(result),
         css=(resources.files("commonweal") / "report.css").read_text(encoding="utf-8"),
         candidates=candidates,
         rows=rows,
@@ -171,16 +169,30 @@ def _alternatives(result: Agreement) -> list[dict[str, str]]:
     """
     if result.closest is None:
         return []
-    kept = [set(tokens(result.closest.text))]
+    kept = [result.closest.text]
     alternatives: list[dict[str, str]] = []
-    for column in dict.fromkeys((*result.by_sense, *result.ranking.order)):
+    first = (*result.written[:1], *result.by_sense)
+    for column in dict.fromkeys((*first, *result.ranking.order)):
+        if column in result.proposed:  # it has a place of its own
+            continue
         text = result.candidates[column].text
-        words = set(tokens(text))
-        is_new = all(len(words & one) < NEAR_COPY * len(words | one) for one in kept)
+        is_new = not any(is_near_copy(text, one) for one in kept)
         if column not in result.weak and is_new and len(alternatives) < MAX_ALTERNATIVES:
-            kept.append(words)
+            kept.append(text)
             alternatives.append({"text": text, "said": _counted(result, column)})
     return alternatives
+
+
+def _proposed(result: Agreement) -> list[dict[str, str]]:
+    """What people proposed in their own words, with whose they are."""
+    return [
+        {
+            "text": result.candidates[column].text,
+            "author": result.candidates[column].author,
+            "said": _counted(result, column),
+        }
+        for column in result.also_proposed
+    ]
 
 
 @cache

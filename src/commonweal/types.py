@@ -100,7 +100,8 @@ class Candidate:
         prompt_hash: sha256 of the policy's prompt template, first 16 hex digits.
         seed: the sampling seed of this one completion.
         attempt: 0 for the first draw, k for the k-th time that rejected completions were redrawn.
-        author: who wrote it, if a person did (its policy is then "human").
+        author: who wrote it, if a person did: its policy is then "human", or "own_words" of a
+            sentence of their opinion.
         sense: how sensible the states of the model that wrote it say it is, to be compared within
             its group; None where that was not read (``commonweal.selection.sense``).
     """

@@ -53,7 +53,8 @@ def find_agreements(
         on_done: called with (place in ``groups``, result) as each is done, one call at a time,
             from the thread that called; what it raises ends the call.
         options: those of ``find_agreement``: ``seed``, ``welfare``, ``n_candidates``, ...;
-            ``timeout_seconds`` is for each group.
+            ``timeout_seconds`` is for each group. People's own sentences are read only with
+            ``own_words=True``.
 
     Raises:
         InputError: the options cannot be used; or, with ``folder``, a model is not given by name.

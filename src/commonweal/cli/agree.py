@@ -132,6 +132,15 @@ def agree(
             "embedded models of 1 to 2 GB; otherwise all.",
         ),
     ] = None,
+    own_words: Annotated[
+        bool | None,
+        typer.Option(
+            "--own-words/--no-own-words",
+            help="Let what people proposed themselves, in a sentence of their opinion, compete "
+            "with what the model writes. Default: with the default model and its own policy.",
+            show_default=False,
+        ),
+    ] = None,
     min_agreeing: Annotated[
         float | None,
         typer.Option(
@@ -344,6 +353,7 @@ def agree(
                 "--omit": omit,
                 "--round": round_id,
                 "--shortlist": shortlist is not None,
+                "--own-words": own_words is not None,
                 "--min-quality": min_quality is not None
                 and not (critiques or minority or minority_of),
             },
@@ -377,6 +387,7 @@ def agree(
                 min_quality="auto" if min_quality is None else min_quality,
                 min_agreeing=min_agreeing or 0.0,
                 shortlist="auto" if shortlist is None else shortlist or None,
+                own_words=own_words,
                 many=many,
                 votes=read.votes,
                 on_progress=bars.update,
@@ -420,7 +431,7 @@ def agree(
             )
     print_result(console, result, details=details)
     if edited is not None:
-        print_edited(console, result, before)
+        print_edited(console, result, before, is_taken=take)
     if result.is_sample and (compare_rules or what_if):
         console.print(
             f"The numbers below are for the {len(result.opinions)} people judged; the lowest of "

@@ -92,13 +92,18 @@ def print_revision(console: Console, result: Agreement) -> None:
             )
 
 
-def print_edited(console: Console, result: Agreement, before: Candidate | None) -> None:
+def print_edited(
+    console: Console, result: Agreement, before: Candidate | None, *, is_taken: bool
+) -> None:
     """A text of people's own beside what was closest before: what changed, what is predicted."""
     from rich.padding import Padding
 
-    own = result.candidates[-1]
     column = len(result.candidates) - 1
-    console.print(f"{own.id}, by {own.author}", style="bold")
+    if is_taken and result.closest_index is not None:
+        column = result.closest_index  # it may have been there before
+    own = result.candidates[column]
+    by = f", by {own.author}" if own.author else ""
+    console.print(f"{own.id}{by}", style="bold")
     if before is not None:
         console.print(Padding(differences(before.text, own.text), (0, 0, 0, 2)))
     ratings = result.utilities[:, column]

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 N_SHOWN = 5
 """Candidates shown with --details; all are in --json and --report."""
 
+N_PROPOSED = 2
+"""Texts in people's own words shown beside the statement; all are in --json and --report."""
+
 N_NAMED = 12
 """People named in one line; the report names all."""
 
@@ -43,7 +46,9 @@ def print_result(console: Console, result: Agreement, *, details: bool = False) 
         print_(f"{_sentence_case(result.outcome)}. {result.reason}", style="bold")
     if result.closest is not None:
         title = _TITLES[result.outcome]
-        print_(Panel(Text(result.closest.text), title=title, padding=(1, 2)))
+        if result.author:
+            title += f", in the words of {result.author}"
+        print_(Panel(Text(result.closest.text), title=Text(title), padding=(1, 2)))
         _print_minority(console, result)
         if result.population is None:
             _print_people(console, result)
@@ -149,7 +154,14 @@ def _listed(names: Sequence[str]) -> str:
 
 def _print_why(console: Console, result: Agreement) -> None:
     """What the text may go against, what divides the group, and who is not in it."""
-    parts: list[tuple[str, list[str]]] = []
+    others = [result.candidates[column] for column in result.also_proposed]
+    proposed = [f"{each.author}: “{each.text}”" for each in others]
+    first = result.written[:1] if result.author else ()
+    written = [f"“{result.candidates[column].text}”" for column in first]
+    parts: list[tuple[str, list[str]]] = [
+        ("What the model wrote", written),
+        ("Also proposed, in their own words", proposed[:N_PROPOSED]),
+    ]
     if result.explanation is not None:
         parts.append(("What is shared", [f"“{text}”" for text in result.explanation.shared]))
         parts.append(
@@ -222,11 +234,15 @@ def _how(result: Agreement, index: int) -> str:
     welfare = f"{result.welfare[index]:.2f}{unit}"
     if len(result.candidates) == 1:
         return f"One candidate was written; its {result.welfare_name} welfare is {welfare}."
-    how = (
-        f"the most sensible ({result.welfare_name} welfare {welfare}); of the first two,"
-        if by_order
-        else f"chosen by {result.welfare_name} welfare ({welfare});"
-    )
+    if by_order:
+        how = f"the most sensible ({result.welfare_name} welfare {welfare}); of the first two,"
+    elif result.author:
+        how = (
+            f"a sentence that {result.author} wrote, predicted to please far more than what the "
+            f"model wrote ({result.welfare_name} welfare {welfare});"
+        )
+    else:
+        how = f"chosen by {result.welfare_name} welfare ({welfare});"
     return f"{chosen} of {len(result.candidates)} candidates, {how} {', '.join(others)}."
 
 
@@ -275,6 +291,7 @@ def _candidates_table(result: Agreement) -> Any:
     for index in result.ranking.order[:n_shown]:
         quality = "" if result.qualities is None else f"{result.qualities[index]:.1f}"
         mark = " too low" if index in result.weak else ""
+        mark = mark or (" own words" if index in result.proposed else "")
         mark = mark or (" not listed" if index in set_aside else "")
         table.add_row(
             str(result.ranking.ranks[index]),

@@ -16,11 +16,12 @@ from commonweal.outcomes import (
     Outcome,
     PersonLeftOut,
     Verdict,
+    is_near_copy,
     left_out,
     verdicts,
 )
 from commonweal.population import Population
-from commonweal.selection import Ranked, Selection
+from commonweal.selection import OWN_WORDS, Ranked, Selection
 from commonweal.types import RATING_NEUTRAL, Candidate, Critique
 from commonweal.welfare import FloatArray, Ranking, WelfareRule
 
@@ -115,7 +116,8 @@ class AgreementRecord(Selection):
     @property
     def closest(self) -> Candidate | None:
         """The candidate of highest welfare of those worth showing and on the shortlist, if there is
-        one; of those that tie, the one generated first. None where none is worth showing.
+        one; of those that tie, the one generated first. None where none is worth showing. What
+        somebody proposed in their opinion must be predicted to please far more (``passed_over``).
         """
         index = self.closest_index
         return None if index is None else self.candidates[index]
@@ -124,6 +126,25 @@ class AgreementRecord(Selection):
     def closest_index(self) -> int | None:
         """Which of the candidates comes closest, from 0: the column of the arrays."""
         return self.picks[0].index if self.picks else None
+
+    @property
+    def author(self) -> str:
+        """Whose proposal, in their own words, the closest is; "" where it was written."""
+        closest = self.closest
+        return closest.author if closest is not None and closest.policy == OWN_WORDS else ""
+
+    @property
+    def also_proposed(self) -> tuple[int, ...]:
+        """The columns of what people proposed in their own words and the closest does not say in
+        much the same words, by mean expected rating.
+        """
+        said = "" if self.closest is None else self.closest.text
+        others = [
+            i
+            for i in self.proposed
+            if i not in self.weak and not is_near_copy(self.candidates[i].text, said)
+        ]
+        return tuple(sorted(others, key=lambda i: -self.utilities[:, i].mean()))
 
     @property
     def is_by_order(self) -> bool:

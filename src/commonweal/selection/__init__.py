@@ -16,12 +16,13 @@ from commonweal.selection.making import (
     seed_of,
     select,
 )
-from commonweal.selection.record import Pick, Ranked, Selection, pick, rank_under
+from commonweal.selection.record import OWN_WORDS, Pick, Ranked, Selection, pick, rank_under
 from commonweal.selection.stored import selection_from_dict, selection_to_dict
 
 __all__ = [
     "MIN_QUALITY",
     "N_CANDIDATES",
+    "OWN_WORDS",
     "SALAD_QUALITY",
     "Pick",
     "Ranked",

@@ -12,10 +12,12 @@ import numpy as np
 
 from commonweal._version import __version__
 from commonweal.calling import current
+from commonweal.datasets.words import tokens
 from commonweal.errors import GenerationError, InputError, PluginError
 from commonweal.registry import asked
 from commonweal.rewards import predictions
-from commonweal.selection.record import Selection
+from commonweal.selection.own_words import own_words, tells
+from commonweal.selection.record import OWN_WORDS, Selection
 from commonweal.selection.sense import is_read, sense
 from commonweal.types import (
     RATING_MAX,
@@ -93,6 +95,7 @@ def select(
     shortlist: int | None = None,
     may_be_empty: bool = False,
     read_as: Mapping[str, str] | None = None,
+    with_own_words: bool = False,
 ) -> tuple[Selection, ...]:
     """The selections that are wanted: written one by one, scored all in one batch, then picked.
 
@@ -114,6 +117,8 @@ def select(
         may_be_empty: whether selections of which nothing survives parsing are a result.
         read_as: by participant's id what the reward model reads of a person instead of the
             opinion: opinion and critique.
+        with_own_words: whether what people proposed themselves joins the candidates, where the
+            model that writes can tell (``selection.own_words``).
 
     Raises:
         EngineError: the language model failed.
@@ -140,6 +145,8 @@ def select(
         # that reads at two layers is loaded for one after the other.
         if shortlist is not None:
             selections = [_read_again(each, policy, shortlist) for each in selections]
+        if with_own_words:
+            selections = [_with_own_words(each, policy) for each in selections]
         selections = [
             replace(each, min_quality=min_quality, shortlist=shortlist)
             for each in scored(selections, reward, on_progress, read_as)
@@ -219,8 +226,9 @@ def _read_again(selection: Selection, policy: Policy, shortlist: int) -> Selecti
 
     Where all have a place on the shortlist, nothing is read: it would change nothing.
     """
-    unread = [each for each in selection.candidates if each.sense is None and not each.author]
-    if not unread or len(selection.candidates) <= shortlist:
+    written = [each for each in selection.candidates if not each.author]
+    unread = [each for each in written if each.sense is None]
+    if not unread or len(written) <= shortlist:
         return selection
     values = sense(
         policy.model,
@@ -238,6 +246,27 @@ def _read_again(selection: Selection, policy: Policy, shortlist: int) -> Selecti
     return replace(selection, candidates=candidates)
 
 
+def _with_own_words(selection: Selection, policy: Policy) -> Selection:
+    """The selection with what those whose opinions the policy saw proposed themselves, where the
+    model that writes can tell.
+    """
+    if not tells(policy.model):
+        return selection
+    seen = [each for each in selection.opinions if each.id not in selection.omitted]
+    found = own_words(policy.model, selection.question.text, seen)
+    known = {tuple(tokens(each.text)) for each in selection.candidates}
+    own = [each for each in found if tuple(tokens(each.text)) not in known]
+    candidates = (
+        Candidate(f"c{number:02d}", each.text, (), OWN_WORDS, "", "", 0, author=each.author)
+        for number, each in enumerate(own, start=selection.next_number)
+    )
+    return replace(
+        selection,
+        candidates=(*selection.candidates, *candidates),
+        provenance=selection.provenance | {"n_own_words": len(own)},
+    )
+
+
 def _with_more(
     selection: Selection,
     wanted: Wanted,
@@ -249,9 +278,9 @@ def _with_more(
     read_as: Mapping[str, str] | None,
 ) -> Selection:
     """The selection with more candidates, as long as none is worth showing and it is allowed."""
-    n_first = len(selection.candidates)
+    n_first = len(selection.candidates) - len(selection.proposed)
     n_redraws = 0
-    while 0 < len(selection.candidates) == len(selection.weak) and n_redraws < MAX_REDRAWS:
+    while n_first and not selection.written and n_redraws < MAX_REDRAWS:
         n_redraws += 1
         more = _written(
             selection.question,

@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from typing import Self
 
 
+OWN_WORDS = "own_words"
+"""The policy of a passage of somebody's opinion."""
+
+MIN_GAIN = 1.0
+"""Points of 7 by which everybody's mean expected rating of a passage must be above that of what was
+written, before it may be the statement: predictions of so different texts err by about as much."""
+
+
 class _Record:
     """A frozen record whose arrays cannot be written to, after pickling and copying neither."""
 
@@ -207,13 +215,51 @@ class Selection(_Record):
 
     @property
     def passed_over(self) -> frozenset[int]:
-        """The columns that no rule picks: those of ``weak``, and those not on the shortlist.
+        """The columns that no rule picks: those of ``weak``, those not on the shortlist, and what
+        people proposed in their opinions unless it is predicted to please far more.
 
-        What a person wrote is on no list: it neither needs a place there nor takes one. What was
-        picked by a person, or by an order of before, may be one of them.
+        What a person wrote as a statement is on no list: it neither needs a place there nor takes
+        one. What was picked by a person, or by an order of before, may be one of them.
         """
         fit = self.by_sense
-        return self.weak | (frozenset(fit) - frozenset(fit[: self.shortlist]))
+        unlisted = frozenset(fit) - frozenset(fit[: self.shortlist])
+        return self.weak | unlisted | self._proposed_no_better()
+
+    @property
+    def proposed(self) -> tuple[int, ...]:
+        """The columns of what people proposed in their opinions (``selection.own_words``), but for
+        what stood before.
+        """
+        return tuple(
+            i
+            for i, each in enumerate(self.candidates)
+            if each.policy == OWN_WORDS and i >= self.n_standing
+        )
+
+    @property
+    def written(self) -> tuple[int, ...]:
+        """The columns of what is worth showing and was not proposed in an opinion, best first: by
+        the model's own order, or else by welfare.
+        """
+        aside = self.weak | frozenset(self.proposed)
+        if order := self.by_sense:
+            return order
+        first = self.ranked[0] if self.ranked else None
+        columns = range(len(self.candidates)) if first is None else first.ranking.order
+        return tuple(i for i in columns if i not in aside)
+
+    def _proposed_no_better(self) -> frozenset[int]:
+        """Those of ``proposed`` whose mean expected rating is not ``MIN_GAIN`` above that of the
+        first of what was written, if there is any.
+        """
+        own, written = self.proposed, self.written
+        if not own or not written:
+            return frozenset()
+        if self.utilities is None or not len(self.utilities):
+            return frozenset(own)
+        means = self.utilities.mean(axis=0)
+        best = means[written[0]] if self.by_sense else means[list(written)].max()
+        return frozenset(i for i in own if means[i] < best + MIN_GAIN)
 
     def predicted(self, column: int) -> tuple[FloatArray, FloatArray | None, FloatArray | None]:
         """The expected ratings of one candidate and their ranges, in the group's order."""
@@ -221,6 +267,12 @@ class Selection(_Record):
         if self.low is None or self.high is None:
             return self.utilities[:, column], None, None
         return self.utilities[:, column], self.low[:, column], self.high[:, column]
+
+    @property
+    def next_number(self) -> int:
+        """Of the id of a candidate that comes after these: 17 after "c16"."""
+        numbers = [int(each.id[1:]) for each in self.candidates if each.id[1:].isdigit()]
+        return max(numbers, default=0) + 1
 
     @property
     def choosable(self) -> tuple[int, ...]:

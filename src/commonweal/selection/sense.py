@@ -45,11 +45,7 @@ def sense(
     """
     if not statements or not isinstance(model, TellsStates) or not is_read(model):
         return None
-    share = MAX_TOKENS * 2 // max(1, len(opinions))
-    asked = prompt(
-        shortened(question, model), [shortened(opinion, model, share) for opinion in opinions]
-    )
-    prompts = [asked] * len(statements)
+    prompts = [asked_of(model, question, opinions)] * len(statements)
     texts = [shortened(as_data(each), model) for each in statements]
     means: FloatArray = _shipped().values(model, prompts, texts).mean(axis=1)
     return means
@@ -58,6 +54,12 @@ def sense(
 def is_read(model: object) -> bool:
     """Whether the probe was fitted to this model."""
     return isinstance(model, TellsStates) and _shipped().fits(model)
+
+
+def asked_of(model: TellsStates, question: str, opinions: Sequence[str]) -> Prompt:
+    """``prompt``, of texts that are too long without their ends."""
+    share = MAX_TOKENS * 2 // max(1, len(opinions))
+    return prompt(shortened(question, model), [shortened(each, model, share) for each in opinions])
 
 
 def prompt(question: str, opinions: Sequence[str]) -> Prompt:
