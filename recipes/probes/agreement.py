@@ -121,6 +121,11 @@ class Graded:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def ids(self) -> list[str]:
+        """Of the groups."""
+        return [each["id"] for each in self._groups]
+
     def centred(self) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]:
         """The mean of all rows, and rows and grades of each group without their means."""
         middle = np.concatenate(self.rows).mean(axis=0)
@@ -217,6 +222,8 @@ def save(path: Path, probe: Probe, parts: list[Part]) -> None:
     grades = [np.concatenate(each.graded.grades) for each in parts]
     columns = np.column_stack([parts[0].values, beside[0], np.ones(len(beside[0]))])
     mix = np.linalg.lstsq(columns, grades[0], rcond=None)[0][:2]
+    if mix[1] < 0:  # a reader that likes a text is no reason against it
+        mix = np.array([np.linalg.lstsq(columns[:, [0, 2]], grades[0], rcond=None)[0][0], 0.0])
     own = np.concatenate([each.values for each in parts])
     rewards = np.column_stack([own, np.concatenate(beside)]) @ mix
     weights = np.concatenate([np.full(len(each), 1 / len(each)) for each in grades])

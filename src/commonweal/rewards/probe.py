@@ -121,8 +121,8 @@ class ProbeRewardModel:
         """
         read = np.concatenate([np.empty(0), *self._blocks(inputs, on_done)])
         of_probe, of_reader = map(float, self._probe.arrays["mix"])
-        rewards: FloatArray = of_probe * read + of_reader * self._reader.rewards(inputs)
-        return rewards
+        rewards: FloatArray = of_probe * read
+        return rewards + of_reader * self._reader.rewards(inputs) if of_reader else rewards
 
     def _blocks(
         self, inputs: Sequence[RewardInput], on_done: Callable[[int], None] | None
