@@ -63,7 +63,6 @@ def main() -> None:
 
     groups = graded([*mixed[: args.groups], *(own[name] for name in sorted(ids & set(own)))])
     direction = before.directions.mean(axis=1)
-    offset = float(before.arrays["offset"][0])
     shrinking = best_shrinking(groups, direction)
     direction, offset = refitted(groups, range(len(groups)), direction, shrinking)
     facts = {"n_groups_refitted": len(groups), "shrinking_refitted": shrinking}

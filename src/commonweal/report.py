@@ -171,8 +171,7 @@ def _alternatives(result: Agreement) -> list[dict[str, str]]:
         return []
     kept = [result.closest.text]
     alternatives: list[dict[str, str]] = []
-    first = (*result.written[:1], *result.by_sense)
-    for column in dict.fromkeys((*first, *result.ranking.order)):
+    for column in dict.fromkeys((*result.by_sense, *result.ranking.order)):
         if column in result.proposed:  # it has a place of its own
             continue
         text = result.candidates[column].text

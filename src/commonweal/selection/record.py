@@ -241,9 +241,9 @@ class Selection(_Record):
         """The columns of what is worth showing and was not proposed in an opinion, best first: by
         the model's own order, or else by welfare.
         """
-        aside = self.weak | frozenset(self.proposed)
         if order := self.by_sense:
             return order
+        aside = self.weak | frozenset(self.proposed)
         first = self.ranked[0] if self.ranked else None
         columns = range(len(self.candidates)) if first is None else first.ranking.order
         return tuple(i for i in columns if i not in aside)
@@ -252,8 +252,11 @@ class Selection(_Record):
         """Those of ``proposed`` whose mean expected rating is not ``MIN_GAIN`` above that of the
         first of what was written, if there is any.
         """
-        own, written = self.proposed, self.written
-        if not own or not written:
+        own = self.proposed
+        if not own:  # the order is not asked for where nothing depends on it
+            return frozenset()
+        written = self.written
+        if not written:
             return frozenset()
         if self.utilities is None or not len(self.utilities):
             return frozenset(own)
