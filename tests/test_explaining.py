@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from commonweal.explaining import CLEARLY_AGAINST, MAX_DIVISIONS, clauses, explain
+from commonweal.explaining import CLEARLY_AGAINST, MAX_DIVISIONS, MAX_READ, clauses, explain
 from commonweal.rewards import ScriptedRewardModel
 from commonweal.rules import RAWLSIAN
 from commonweal.selection import Selection
@@ -143,6 +143,27 @@ def test_a_candidate_may_divide_but_a_weak_one_and_a_second_like_it_are_not_name
     assert selection.weak == {3}
     assert [each.candidate_id for each in found.divisions] == ["c02"]
     assert len(found.divisions) <= MAX_DIVISIONS
+
+
+def test_what_is_far_down_in_the_models_own_order_divides_nobody():
+    """Each text divides the two; the later ones divide them more."""
+    texts = [f"We want thing number {n} and nothing else." for n in range(7)]
+
+    def reward(opinion, statement):
+        place = next(n for n, text in enumerate(texts) if text == statement)
+        return (1 + 0.1 * place) * (1 if opinion.startswith("Yes") else -1)
+
+    opinions = {"ann": "Yes to all of that.", "ben": "No to all of that."}
+    order = [
+        Candidate(f"c{n}", text, (), "p", "m", "h", n, sense=-n) for n, text in enumerate(texts)
+    ]
+    selection, found = explained(
+        reward, opinions, texts=texts, candidates=tuple(order), shortlist=1
+    )
+    assert selection.by_sense == tuple(range(7))
+    assert [each.candidate_id for each in found.divisions] == [f"c{MAX_READ - 1}"]
+    _, found = explained(reward, opinions, texts=texts)
+    assert [each.candidate_id for each in found.divisions] == ["c07"]
 
 
 def test_the_chosen_text_itself_is_not_named_again():

@@ -493,3 +493,12 @@ def test_no_message_names_our_classes(put):
     said = message(put("g.json", '{"question": "Free?", "opinions": [["a"], 5]}'))
     assert "opinion 1: got list" in said
     assert "record" not in said.lower()
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\u0085"])
+def test_a_lines_json_may_hold_any_mark_but_a_line_feed(put, mark):
+    said = f"Pasted{mark}text."
+    lines = [{"id": "ana", "opinion": said}, {"id": "ben", "opinion": "No."}]
+    told = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in lines)
+    group = read_group(put("g.jsonl", told), question="Free?")
+    assert [each.id for each in group.opinions] == ["ana", "ben"]

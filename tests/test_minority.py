@@ -135,7 +135,7 @@ def test_the_old_predictions_do_not_change_and_after_a_critique_it_is_heard():
         {"gus": "Name who pays."}, model=ScriptedModel([THEIRS]), reward=reader, n_candidates=1
     )
     result = with_text(second, OTHER, author="facilitator", reward=reader)
-    assert (f"{PEOPLE[1].text} Name who pays.", OTHER) in seen
+    assert (f"{PEOPLE[1].text}\nName who pays.", OTHER) in seen
     np.testing.assert_array_equal(result.utilities[:, :2], second.utilities)
     assert result.before == second.before
 
@@ -174,3 +174,17 @@ def test_the_minoritys_sentence_goes_where_another_text_is_chosen():
     assert (changed.statement, changed.minority) == (better, None)
     worse = with_text(with_one, OTHER, author="mei", reward=ScriptedReader(lambda *_: -3.0))
     assert (worse.statement, worse.minority_statement) == (FIRST, THEIRS)
+
+
+@pytest.mark.parametrize(("quality", "is_shown"), [(6.0, True), (1.2, False)])
+def test_a_text_of_ones_own_beside_nothing_has_ranges_and_a_floor_like_any(quality, is_shown):
+    """Where nothing that was written can be shown, the group writes something."""
+    reader = ScriptedReader(reward, quality=lambda _: quality)
+    writer = load_policy("zero_shot", ScriptedModel(["I cannot help with that."] * 40))
+    before = find_agreement("Free?", PEOPLE, policy=writer, reward=reader, n_candidates=1)
+    assert before.candidates == ()
+    after = with_text(before, OTHER, author="facilitator", reward=reader)
+    assert after.low.shape == after.high.shape == (3, 1)
+    assert after.qualities.tolist() == [quality]
+    assert (after.closest is not None) == is_shown
+    assert Agreement.from_dict(after.to_dict()) == after

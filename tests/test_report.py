@@ -138,11 +138,8 @@ def test_it_says_what_this_is_not_and_who_dissents():
     assert "Not a vote. Nobody has rated anything." in page.text
     assert "may misrepresent a minority" in page.text
     assert "The facts and figures in it are not verified." in page.text
-    said = page.text.split("Predicted to disagree", 1)[1].split(". Each row", 1)[0]
-    assert re.findall(r"(\w+) \((\d\.\d), (\d\.\d) below", said.replace(" neutral", "")) == [
-        ("cid", "1.5", "2.5"),
-        ("ben", "3.2", "0.8"),
-    ]
+    said = page.text.split("Expected to rate the text above", 1)[1].split(". Of those", 1)[0]
+    assert re.findall(r"(\w+) \((\d\.\d)\)", said) == [("cid", "1.5"), ("ben", "3.2")]
     assert "ana" not in said
 
 
@@ -197,12 +194,15 @@ def test_no_agreement_and_no_statement_are_not_called_the_statement():
 
 def test_it_says_so_when_nobody_dissents():
     page = Page(render_report(made_agreement([[6.0], [5.0]])))
-    assert "Nobody is predicted to disagree. The model may be wrong about that." in page.text
+    assert (
+        "Nobody is clearly predicted to disagree. The model may be wrong about that." in page.text
+    )
+    assert "Expected to rate" not in page.text
 
 
 def test_a_dissenter_just_below_neutral_is_not_shown_as_neutral():
     page = Page(render_report(made_agreement([[6.0], [3.98]], ids=["ana", "ben"])))
-    assert "ben (3.98, 0.02 below neutral)" in page.text
+    assert "below 4, neutral: ben (3.98)." in page.text
 
 
 def test_a_tie_is_told():
@@ -405,3 +405,23 @@ def test_every_number_of_the_large_heat_map_is_in_the_page(show):
 def test_the_path_may_be_a_text(tmp_path):
     write_report(made_agreement(SPLIT), str(tmp_path / "r.html"))
     assert (tmp_path / "r.html").read_text(encoding="utf-8").startswith("<!")
+
+
+def test_who_is_not_in_the_statement_is_quoted_and_where_that_is_most_only_named():
+    said = [
+        "Cheaper fares would please everybody here.",
+        "Horses gallop faster through narrow streets.",
+        "Fares again, says whoever travels daily.",
+    ]
+    result = made_agreement(
+        [[6.0]] * 3, texts=said, statements=["We would make the fares cheaper."]
+    )
+    shown = Page(render_report(result)).text
+    assert not result.takes_up_little
+    assert "p2 wrote: Horses gallop faster through narrow streets." in shown
+    bare = made_agreement(
+        [[6.0]] * 3, texts=said, statements=["We would rather begin after the winter."]
+    )
+    shown = Page(render_report(bare)).text
+    assert "p2, p3: the statement takes up little of what people wrote." in shown
+    assert "wrote: Horses" not in shown

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from commonweal.agreement import find_agreement
+from commonweal.cli.agree_again import read_result
 from commonweal.errors import InputError
 from commonweal.models.scripted import ScriptedModel
 from commonweal.outcomes import Outcome
@@ -94,6 +96,26 @@ def test_a_small_embedded_model_says_that_it_seldom_revises_for_the_better(monke
     assert (noted, SELDOM_BETTER in revised({"gus": GUS})[0].notes) == ([], True)
 
 
+@pytest.mark.parametrize(("reward", "taken"), [(1.0, False), (1.2, True)])
+def test_what_a_small_model_writes_takes_the_place_where_it_is_a_point_better(
+    monkeypatch, reward, taken
+):
+    """By hand: the old text has 1 + 6 · sigmoid of 1, -1 and 1, on average 4.46; a revision 5.39
+    with 1.0, which is too little, and 5.61 with 1.2."""
+    scripted = ScriptedReader(lambda o, s: reading(o, s) if s == FIRST else reward)
+    other, _ = revised({"gus": GUS}, reward=scripted)
+    assert (other.is_revised, other.min_gain) == (True, None)
+    monkeypatch.setattr(ScriptedModel, "kind", "modest", raising=False)
+    after, _ = revised({"gus": GUS}, reward=scripted)
+    assert after.is_revised == taken
+    assert (after.statement == FIRST) != taken
+    again = Agreement.from_dict(after.to_dict())
+    assert (again.statement, again.min_gain) == (after.statement, 1)
+    assert again.under("rawlsian").is_revised == taken
+    told = "The old text stands: no revision is predicted to be better by 1 of 7 on average."
+    assert (told in render_report(after)) != taken
+
+
 @pytest.mark.parametrize(("quality", "taken"), [(4.9, False), (5.0, True), (6.0, True)])
 def test_a_revision_must_be_as_good_a_text_as_what_stands(quality, taken):
     reward = ScriptedReader(reading, quality=lambda text: 5.0 if text == FIRST else quality)
@@ -106,6 +128,31 @@ def test_a_revision_must_be_as_good_a_text_as_what_stands(quality, taken):
     assert revised({"gus": GUS}, reward=reward, min_quality=None)[0].is_revised
 
 
+def test_what_stands_stays_where_a_later_round_finds_its_quality_lower():
+    """A quality is judged beside what people say, and they say more from round to round."""
+    falling = {"gus": GUS}, {"gus": "And shorter, please."}
+    qualities = iter([5.0, 2.9, 2.8])
+    worse = ScriptedReader(
+        lambda _, s: 1.0 if s == FIRST else -2.0, quality=lambda s: now if s == FIRST else 6.0
+    )
+    now = next(qualities)
+    after = first(worse, min_quality=2.0)
+    for critiques in falling:
+        now = next(qualities)
+        after, _ = revised(critiques, reward=worse, before=after)
+        assert (after.statement, after.weak) == (FIRST, frozenset())
+
+
+def test_an_objection_is_a_sentence_that_somebody_wrote():
+    """An opinion without a full stop and the critique behind it are two sentences."""
+    before = first(ScriptedReader(reading))
+    bare = replace(before, opinions=(PEOPLE[0], Opinion("gus", "Nothing is ever free"), PEOPLE[2]))
+    reward = ScriptedReader(lambda opinion, _: -3.0 if "ever free" in opinion else 1.0)
+    after, _ = revised({"gus": GUS}, reward=reward, before=bare)
+    (objection,) = after.explanation.objections
+    assert (objection.participant_id, objection.sentence) == ("gus", "Nothing is ever free")
+
+
 def test_everybody_is_scored_from_opinion_and_critique_also_with_the_old_statement():
     seen = []
 
@@ -114,7 +161,7 @@ def test_everybody_is_scored_from_opinion_and_critique_also_with_the_old_stateme
         return reading(opinion, statement)
 
     after, _ = revised({"gus": GUS}, reward=ScriptedReader(reward))
-    assert (f"{PEOPLE[1].text} {GUS}", FIRST) in seen
+    assert (f"{PEOPLE[1].text}\n{GUS}", FIRST) in seen
     assert (PEOPLE[0].text, FIRST) in seen
     # By hand: 1 + 6 · sigmoid(reward).
     expected = 1 + 6 / (1 + np.exp(-np.array([[1.0, 2.0], [-1.0, 2.0], [1.0, 2.0]])))
@@ -217,7 +264,7 @@ def test_critiques_of_earlier_rounds_are_still_heard_in_a_third_round():
     shorter = ["We want cheap fares for the low paid, paid for by all.", REVISIONS_SAID[1]]
     critiques = {"gus": "And shorter.", "mei": ""}
     third, _ = revised(critiques, said=shorter, reward=reader, before=second)
-    assert f"{PEOPLE[1].text} {GUS} And shorter." in seen
+    assert f"{PEOPLE[1].text}\n{GUS}\nAnd shorter." in seen
     assert third.before == second
     assert [[c.text for c in each] for each in third.all_critiques] == [[GUS], ["And shorter."]]
 
@@ -235,6 +282,16 @@ def test_the_chain_survives_json_and_is_shown_in_the_report():
     assert "<ins>" in page
     assert GUS in page
     assert "What the group changed" not in render_report(after.before)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_result_is_known_again_however_a_shell_saved_it(tmp_path, encoding):
+    result = first(ScriptedReader(reading))
+    path = tmp_path / "first.json"
+    path.write_text(json.dumps(result.to_dict(), ensure_ascii=False), encoding=encoding)
+    assert read_result(path) == result
+    path.write_bytes(b"\xff\xfe\x00")
+    assert read_result(path) is None
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from ridge import folds, members, read, ridge, states_of
 from commonweal.models import load_language_model
 from commonweal.models.probe import Probe
 from commonweal.reading.quoting import as_data
-from commonweal.selection.own_words import MIN_STANDING, N_OWN_WORDS, PROBE_PATH
+from commonweal.selection.own_words import PROBE_PATH, OwnWords, taken
 from commonweal.selection.sense import prompt, prompt_hash
 
 TRAIN, TEST = "own_words_train", "own_words_test"
@@ -88,21 +88,24 @@ def _fitted(
 def told(groups: list[dict[str, Any]], values: list[np.ndarray]) -> str:
     """What these values find, in words."""
     stands = np.concatenate([each["stands"] for each in groups])
-    taken = [
-        [j for j in np.argsort(-each)[:N_OWN_WORDS] if each[j] >= MIN_STANDING] for each in values
-    ]
+    chosen = [taken(_passages(each), some) for each, some in zip(groups, values, strict=True)]
     found = [
         (each["stands"][j], np.mean(each["agreement"], axis=0)[j])
-        for each, some in zip(groups, taken, strict=True)
+        for each, some in zip(groups, chosen, strict=True)
         for j in some
     ]
     stand, agreement = np.mean(found, axis=0)
-    some = np.mean([bool(each) for each in taken])
+    some = np.mean([bool(each) for each in chosen])
     return (
         f"of two the one that stands is told in {area(np.concatenate(values), stands):.3f}; "
         f"{len(found) / len(groups):.1f} a group are taken, some in {some:.0%} of groups; of these "
         f"{stand:.0%} stand (of all {stands.mean():.0%}); mean agreement {agreement:.2f}"
     )
+
+
+def _passages(group: dict[str, Any]) -> list[OwnWords]:
+    authors = map(str, group["authors"])
+    return [OwnWords(*each) for each in zip(authors, group["passages"], strict=True)]
 
 
 def area(values: np.ndarray, is_so: np.ndarray) -> float:

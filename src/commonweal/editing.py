@@ -92,6 +92,8 @@ def with_text(
         selection, taken = _with_new(result, edited, author.strip(), predictor, read_as, take=take)
     if take:
         notes.append(f"{taken} was taken by {author.strip()}, not by the rule")
+        told = selection.provenance | {"taken": taken, "taken_by": author.strip()}
+        selection = replace(selection, provenance=told)
     if selection.closest_index != result.closest_index:
         selection = replace(selection, minority=None)  # which differs from another text
     return replace(
@@ -131,7 +133,12 @@ def _with_new(
     tables: dict[str, Any] = {"candidates": (*result.candidates, new)}
     for name in ("rewards", "utilities", "low", "high", "qualities"):
         two = getattr(result, name), getattr(own, name)
-        tables[name] = None if two[0] is None or two[1] is None else np.concatenate(two, axis=-1)
+        if not result.candidates:  # of none nothing was predicted
+            tables[name] = two[1]
+        elif two[0] is None or two[1] is None:
+            tables[name] = None
+        else:
+            tables[name] = np.concatenate(two, axis=-1)
     known = {each.name: getattr(result, each.name) for each in fields(result)} | tables
     selection = type(result)(**known).picked([result.rule])
     column, stands = len(result.candidates), result.closest_index

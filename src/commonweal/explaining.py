@@ -36,6 +36,10 @@ MAX_PEOPLE = 20
 """People whose objections are looked for, those predicted to disagree most first."""
 
 MAX_DIVISIONS = 2
+
+MAX_READ = 4
+"""Of the most sensible candidates, on which a group may be said to part, if there is an order."""
+
 _CLAUSE = re.compile(
     r"(?<=[.!?…。！？؟۔।;:；：])['\"”’»)]*\s+|(?<=[。！？；])"
     r"|,\s+(?=(?:but|while|although|though|unless|provided|as long as|and (?:we|the|that|it|they)"
@@ -132,10 +136,11 @@ def _divisions(chosen: _Chosen, sides: list[tuple[str, FloatArray]]) -> tuple[Di
         for text, expected in sides
         if (each := _division(selection, expected, text, _id(chosen)))
     ]
-    for column, candidate in enumerate(selection.candidates):
-        # Who is on which side of the chosen text is said with it, and what people proposed stands
-        # elsewhere.
-        aside = selection.weak | {chosen.column, *selection.proposed}
+    # Who is on which side of the chosen text is said with it, and what people proposed stands
+    # elsewhere. What is far down in the order is seldom worth reading.
+    aside = selection.weak | {chosen.column, *selection.proposed}
+    for column in selection.by_sense[:MAX_READ] or range(len(selection.candidates)):
+        candidate = selection.candidates[column]
         if column not in aside:
             each = _division(selection, chosen.utilities[:, column], candidate.text, candidate.id)
             divided += [each] if each else []

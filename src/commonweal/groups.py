@@ -199,7 +199,7 @@ def _from_fields(
         if suffix == ".toml":
             data: Any = load_toml(path, text)
         elif suffix == ".jsonl":
-            data = [json.loads(line) for line in text.splitlines() if line.strip()]
+            data = [json.loads(line) for line in _lines(text)]
         else:
             data = _json(text)
     except json.JSONDecodeError as error:
@@ -229,10 +229,15 @@ def _json(text: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        lines = [line for line in text.splitlines() if line.strip()]
+        lines = _lines(text)
         if error.msg != "Extra data" or not all(line.lstrip()[:1] in '{"' for line in lines):
             raise
         return [json.loads(line) for line in lines]
+
+
+def _lines(text: str) -> list[str]:
+    """Those that are not blank. Other marks than a line feed may stand within a text of JSON."""
+    return [line for line in text.split("\n") if line.strip()]
 
 
 def check_group(

@@ -148,16 +148,8 @@ class Dissent:
     @property
     def shown_rating(self) -> str:
         """The expected rating to one decimal, or to as many as tell it from neutral: "3.98"."""
-        return f"{self.expected_rating:.{self._n_decimals}f}"
-
-    @property
-    def shown_below_neutral(self) -> str:
-        """``below_neutral``, to as many decimals as ``shown_rating``."""
-        return f"{self.below_neutral:.{self._n_decimals}f}"
-
-    @property
-    def _n_decimals(self) -> int:
-        return next(n for n in range(1, 20) if round(self.expected_rating, n) < RATING_NEUTRAL)
+        n = next(n for n in range(1, 20) if round(self.expected_rating, n) < RATING_NEUTRAL)
+        return f"{self.expected_rating:.{n}f}"
 
 
 MIN_WORDS = 4

@@ -13,5 +13,3 @@ copy.addEventListener("click", async () => {
     copy.textContent = "Marked: press Ctrl-C";
   }
 });
-// What is folded on a screen is not lost on paper.
-window.addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((each) => { each.open = true; }));

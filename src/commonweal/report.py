@@ -151,15 +151,22 @@ def _summary(result: Agreement) -> str:
     )
 
 
-def _counted(result: Agreement, column: int) -> str:
-    """How many likely agree and disagree; nothing where that can be told of nobody."""
-    counts = Counter(result.verdicts(column))
+def _counted(result: Agreement, column: int, *, but: str = "") -> str:
+    """How many likely agree and disagree, without who wrote it; nothing where that can be told of
+    nobody.
+    """
+    verdicts = [
+        verdict
+        for opinion, verdict in zip(result.opinions, result.verdicts(column), strict=True)
+        if opinion.id != but
+    ]
+    counts = Counter(verdicts)
     if set(counts) == {Verdict.UNSURE}:
         return ""
     return (
-        f"Of {len(result.opinions)}, {counts[Verdict.AGREES]} likely to agree and "
-        f"{counts[Verdict.DISAGREES]} likely to disagree; for {counts[Verdict.UNSURE]} the model "
-        "can't tell."
+        f"Of {f'the other {len(verdicts)}' if but else len(verdicts)}, {counts[Verdict.AGREES]} "
+        f"likely to agree and {counts[Verdict.DISAGREES]} likely to disagree; for "
+        f"{counts[Verdict.UNSURE]} the model can't tell."
     )
 
 
@@ -178,7 +185,8 @@ def _alternatives(result: Agreement) -> list[dict[str, str]]:
         is_new = not any(is_near_copy(text, one) for one in kept)
         if column not in result.weak and is_new and len(alternatives) < MAX_ALTERNATIVES:
             kept.append(text)
-            alternatives.append({"text": text, "said": _counted(result, column)})
+            its_id = result.candidates[column].id
+            alternatives.append({"id": its_id, "text": text, "said": _counted(result, column)})
     return alternatives
 
 
@@ -186,11 +194,13 @@ def _proposed(result: Agreement) -> list[dict[str, str]]:
     """What people proposed in their own words, with whose they are."""
     return [
         {
-            "text": result.candidates[column].text,
-            "author": result.candidates[column].author,
-            "said": _counted(result, column),
+            "id": candidate.id,
+            "text": candidate.text,
+            "author": candidate.author,
+            "said": _counted(result, column, but=candidate.author),
         }
         for column in result.also_proposed
+        for candidate in (result.candidates[column],)
     ]
 
 

@@ -283,6 +283,28 @@ def test_a_forms_export(tmp_path, column):
     assert asked.question.text == "Free?"
 
 
+def test_a_columns_letter_that_is_an_answer_too_names_the_column(tmp_path):
+    text = "When,Which option?,Why do you prefer it?\n1,A,It is near.\n2,C,It is cheap.\n3,C,No.\n"
+    group = read_group(put(tmp_path, text), opinion_column="C")
+    assert [said for _, said in people(group)] == ["It is near.", "It is cheap.", "No."]
+    assert group.question.text == "Why do you prefer it?"
+
+
+@pytest.mark.parametrize(("first", "again"), [("", ","), (",", ""), (",,", ",")])
+def test_a_header_that_is_repeated_with_other_commas_behind_it(tmp_path, first, again):
+    text = f"id,opinion{first}\nana,Yes\nid,opinion{again}\ncy,Maybe\n"
+    group = read_group(put(tmp_path, text), question="Free?")
+    assert people(group) == [("ana", "Yes"), ("cy", "Maybe")]
+    assert "the header is repeated in row 3; left out" in group.notes
+
+
+@pytest.mark.parametrize("marks", ["spam,ok", "ok,spam"])
+def test_of_two_columns_of_one_name_either_may_say_that_a_row_does_not_count(tmp_path, marks):
+    text = f"id,opinion,Status,Status\nana,Yes,ok,ok\nbot,Buy tyres,{marks}\ncy,No,ok,ok\n"
+    group = read_group(put(tmp_path, text), question="Free?")
+    assert people(group) == [("ana", "Yes"), ("cy", "No")]
+
+
 @pytest.mark.parametrize("column", ["Q1", "What do you think, all in all?", "D"])
 @pytest.mark.parametrize("n_headers", [2, 3])
 def test_a_qualtrics_export(tmp_path, column, n_headers):

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from commonweal.policies.prompts import WorkedExample
 
 EXAMPLE = (
-    "Example: commonweal agree examples/groups/bus-fares.toml --welfare rawlsian "
-    "--report report.html"
+    "Example: commonweal agree examples/groups/bus-fares.toml --report report.html "
+    "--json first.json"
 )
 STAGES = {
     "load": "Loading models",

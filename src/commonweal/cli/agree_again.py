@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from commonweal.errors import InputError
+from commonweal.files import decoded
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,8 +31,8 @@ def read_result(path: Path) -> Agreement | None:
     if path.suffix.lower() != ".json":
         return None
     try:
-        fields: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        fields: Any = json.loads(decoded(path, path.read_bytes()))
+    except (OSError, ValueError, RecursionError, InputError):
         return None  # whoever reads groups says what is wrong
     if not isinstance(fields, dict) or not str(fields.get("schema")).startswith(
         "commonweal/agreement"
@@ -67,7 +68,8 @@ def print_revision(console: Console, result: Agreement) -> None:
     if not result.is_revised:
         console.print(
             f"{n_said} of {n_people} said what they would change. The old text stands: none of "
-            f"{len(result.candidates) - result.n_standing} revisions is predicted to be better.",
+            f"{len(result.candidates) - result.n_standing} revisions is predicted to be "
+            f"{result.better}.",
             style="bold",
         )
         return

@@ -71,7 +71,11 @@ def print_result(console: Console, result: Agreement, *, details: bool = False) 
         else "Nobody was asked: a model judged what it had written."
     )
     if not details:
-        print_("More: --details for the numbers, --report FILE for a page to show.", style="dim")
+        print_(
+            "More: --details for the numbers, --report FILE for a page to show, --json FILE to go "
+            "on from with what people would change, with a text of your own, or with votes.",
+            style="dim",
+        )
     print_()
 
 
@@ -156,7 +160,8 @@ def _print_why(console: Console, result: Agreement) -> None:
     """What the text may go against, what divides the group, and who is not in it."""
     others = [result.candidates[column] for column in result.also_proposed]
     proposed = [f"{each.author}: “{each.text}”" for each in others]
-    first = result.written[:1] if result.author else ()
+    models = [column for column in result.written if not result.candidates[column].author]
+    first = models[:1] if result.author else []
     written = [f"“{result.candidates[column].text}”" for column in first]
     parts: list[tuple[str, list[str]]] = [
         ("What the model wrote", written),
@@ -179,12 +184,7 @@ def _print_why(console: Console, result: Agreement) -> None:
                 ],
             )
         )
-    parts.append(
-        (
-            "None of their own words is in it",
-            [f"{each.participant_id}: “{each.sentence}”" for each in result.left_out],
-        )
-    )
+    parts.append(("None of their words is in the statement", _left_out(result)))
     from rich.padding import Padding
     from rich.text import Text
 
@@ -197,6 +197,14 @@ def _print_why(console: Console, result: Agreement) -> None:
             console.print(Padding(Text(line), (0, 0, 0, 2)))
         if len(lines) > N_SHOWN:
             console.print(f"  and {len(lines) - N_SHOWN} more, in the report")
+
+
+def _left_out(result: Agreement) -> list[str]:
+    """Who is not in the text, with a sentence of theirs; names alone where most are not."""
+    if result.takes_up_little:
+        names = _listed([each.participant_id for each in result.left_out])
+        return [f"{names}: the statement takes up little of what people wrote"]
+    return [f"{each.participant_id}: “{each.sentence}”" for each in result.left_out]
 
 
 # ---------------------------------------------------------------------------------- the details
@@ -234,9 +242,11 @@ def _how(result: Agreement, index: int) -> str:
     welfare = f"{result.welfare[index]:.2f}{unit}"
     if len(result.candidates) == 1:
         return f"One candidate was written; its {result.welfare_name} welfare is {welfare}."
-    if by_order:
+    if result.taken_by:
+        how = f"taken by {result.taken_by} ({result.welfare_name} welfare {welfare});"
+    elif by_order:
         how = f"the most sensible ({result.welfare_name} welfare {welfare}); of the first two,"
-    elif result.author:
+    elif index in result.proposed and result.written:
         how = (
             f"a sentence that {result.author} wrote, predicted to please far more than what the "
             f"model wrote ({result.welfare_name} welfare {welfare});"

@@ -116,7 +116,9 @@ _QUALTRICS_STATES = ("1", "2", "8", "9")
 """Preview, test and spam, where an export gives numbers."""
 
 
-def why_not_counted(row: Mapping[str, object]) -> str | None:
+def why_not_counted(
+    row: Mapping[str, object] | Sequence[tuple[str, object]],
+) -> str | None:
     """What in a row says that its text is not to be counted, or None.
 
     Marks of deletion, spam, tests and withdrawn consent are read whatever a file calls them, so
@@ -125,7 +127,7 @@ def why_not_counted(row: Mapping[str, object]) -> str | None:
     of mock.
 
     Args:
-        row: column to value.
+        row: column to value, or, where two columns may have one name, each with its value.
 
     Example:
         >>> why_not_counted({"text": "Buy tyres!", "Is-Spam": "TRUE"})
@@ -133,8 +135,9 @@ def why_not_counted(row: Mapping[str, object]) -> str | None:
         >>> why_not_counted({"Consent": "No"}), why_not_counted({"spam": 0, "status": "live"})
         ('Consent is No', None)
     """
-    qualtrics = any(plain(str(name)) == "responseid" for name in row)
-    for name, given in row.items():
+    cells = list(row.items()) if isinstance(row, Mapping) else row
+    qualtrics = any(plain(str(name)) == "responseid" for name, _ in cells)
+    for name, given in cells:
         column, value = plain(str(name)), plain("" if given is None else str(given))
         if str(given).strip() == "-1":
             value = "1 out"  # plain() takes the sign: Polis's way to say moderated out

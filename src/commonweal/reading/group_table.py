@@ -27,6 +27,7 @@ _EXPECTED = "a table with the columns question, opinion and, if wanted, id"
 _MACHINE_NAMES = ("startdate", "enddate", "recordeddate", "responseid", "ipaddress", "finished")
 _IMPORT_ID = '{"ImportId"'
 _SECOND_HEADER = {"open ended response", "response", "open ended"}
+_LETTERS = re.compile(r"[A-Za-z]{1,2}")
 _FAULT = re.compile(r"#(?:[A-ZÄÖÜ/0]{2,8}[!?]|N/A|NV|####*)")
 _TOTAL = re.compile(r"(?:grand )?(?:total|sum|count|summe|gesamt|anzahl|somme|suma)s?(?: \d+)*")
 _NOT_OPINIONS = ("timestamp", "email", "date", "time", "address", "duration", "url")
@@ -60,9 +61,7 @@ def read_group_table(path: Path, *, opinion_column: str | None, max_bytes: int) 
         InputError: the table cannot be read, there is no such column, a row does not fit, or an
             opinion is blank; the message names row and column.
     """
-    known = KNOWN if opinion_column is None else KNOWN | {plain(opinion_column)}
-    known |= frozenset(_MACHINE_NAMES)
-    table = read_table(path, known, expected=_EXPECTED, max_bytes=max_bytes)
+    table = read_table(path, _known(opinion_column), expected=_EXPECTED, max_bytes=max_bytes)
     labels, rows = _without_second_headers(table)
     taken = _Rows(table, labels, opinion_column)
     opinions = tuple(taken.opinions(rows))
@@ -87,8 +86,7 @@ def stream_group_table(
     Raises:
         InputError: as ``read_group_table``, where the iterator comes to it.
     """
-    known = KNOWN if opinion_column is None else KNOWN | {plain(opinion_column)}
-    table, rows = open_table(path, known | frozenset(_MACHINE_NAMES), expected=_EXPECTED)
+    table, rows = open_table(path, _known(opinion_column), expected=_EXPECTED)
     labels, below = _without_second_headers(table)
     n_headers = len(table.rows) - 1 - len(below)
     taken = _Rows(table, labels, opinion_column, lenient=True)
@@ -96,6 +94,13 @@ def stream_group_table(
         taken.opinions(islice(rows, n_headers, None)),
         lambda: GroupTable(taken.question(), (), taken.notes()),
     )
+
+
+def _known(opinion_column: str | None) -> frozenset[str]:
+    """The names by which a header is told. A column's letter is none: an answer may be "C", too."""
+    known = KNOWN | frozenset(_MACHINE_NAMES)
+    is_name = opinion_column is not None and not _LETTERS.fullmatch(opinion_column.strip())
+    return known | {plain(opinion_column)} if opinion_column and is_name else known
 
 
 class _Rows:
@@ -145,21 +150,21 @@ class _Rows:
             if asked and (text or not _TOTAL.fullmatch(plain(asked))):
                 folded = " ".join(asked.split())
                 self._questions.setdefault(folded, (asked, row))
-            marks = {table.header[i]: cells.get(i, "") for i in self._rest}
+            marks = [(table.header[i], cells.get(i, "")) for i in self._rest]
             if why := why_not_counted(marks):
                 self._n_dropped += 1
                 if len(self._dropped) < _N_SHOWN:
                     self._dropped.append(f"row {row.number} ({why})")
             elif text:
                 yield name, text, table.place(row, at)
-            elif name and _TOTAL.fullmatch(plain(name)) and not any(marks.values()):
+            elif name and _TOTAL.fullmatch(plain(name)) and not any(mark for _, mark in marks):
                 self._silent += 1
             elif name and not self._lenient:
                 raise InputError(
                     f"{table.place(row, at)}: the opinion of participant {name!r} is blank; "
                     "expected what they wrote, or leave them out"
                 )
-            elif name or any(marks.values()):
+            elif name or any(mark for _, mark in marks):
                 self._silent += 1
 
     def _without_fault(self, row: Row, text: str) -> str:

@@ -355,9 +355,9 @@ def _with_header(
     again = [row for row in kept[1:] if row.cells == kept[0].cells and width > 1]
     if again:  # files were put one behind another
         notes.append(f"the header is repeated in row {again[0].number}; left out")
-        kept = [kept[0], *(row for row in kept[1:] if row.cells != kept[0].cells)]
-        rows = [row for row in rows[at:] if row.cells != rows[at].cells]
-        rows, at = [kept[0], *rows], 0
+        header, below = kept[0], zip(kept[1:], rows[at + 1 :], strict=True)
+        pairs = [(cut, uncut) for cut, uncut in below if cut.cells != header.cells]
+        kept, rows, at = [header, *(cut for cut, _ in pairs)], [header, *(r for _, r in pairs)], 0
     # A short row is one whose last cells were not written: blank, unless it is the header.
     filled = [
         replace(row, cells=(*row.cells, *[""] * (min(width, len(uncut.cells)) - len(row.cells))))

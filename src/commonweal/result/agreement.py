@@ -83,7 +83,7 @@ class Agreement(AgreementRecord):
             reward: what predicts agreement, by name or as an object; by default what did before.
             n_candidates: how many revisions to write.
             seed: as for ``find_agreement``.
-            min_quality: likewise; by default that of this result, and 3.5 at most.
+            min_quality: likewise; by default that of the first round, and 3.5 at most.
             on_progress: likewise.
             on_cost: likewise.
             timeout_seconds: likewise.
@@ -107,7 +107,8 @@ class Agreement(AgreementRecord):
         critiques_checked, notes = check_critiques(critiques, self.opinions)
         check_seed(seed)
         if min_quality == "auto":
-            min_quality = None if self.min_quality is None else min(MIN_QUALITY, self.min_quality)
+            asked = self.first_round.min_quality  # what a round before raised it to is that round's
+            min_quality = None if asked is None else min(MIN_QUALITY, asked)
         check_min_quality(min_quality)
         writer = load_language_model(model) if isinstance(model, str) else model
         check()

@@ -50,7 +50,7 @@ class AgreementRecord(Selection):
         """Whether a statement was found, and if not, why in a word."""
         if self.closest_index is None:
             return Outcome.NO_STATEMENT
-        if self.min_agreeing is None:
+        if self.min_agreeing is None or self.taken_by:
             return Outcome.FOUND
         n_people, n_agreeing = len(self.opinions), len(self.agreeing)
         # A quotient, which is rounded as the share that somebody wrote.
@@ -242,6 +242,12 @@ class AgreementRecord(Selection):
         return self.closest_index == self.picked().closest_index
 
     @property
+    def taken_by(self) -> str:
+        """Who took the closest as the statement, whatever is predicted; "" if nobody did."""
+        is_it = self.closest is not None and self.closest.id == self.provenance.get("taken")
+        return str(self.provenance["taken_by"]) if is_it else ""
+
+    @property
     def set_aside(self) -> frozenset[int]:
         """The columns that no rule picks, but for the closest, which may have been picked by a
         person or an order of before.
@@ -269,6 +275,11 @@ class AgreementRecord(Selection):
         return left_out(self.question.text, self.opinions, self.closest.text)
 
     @property
+    def takes_up_little(self) -> bool:
+        """Whether most of the group are ``left_out``: of a bare answer nearly all are."""
+        return 2 * len(self.left_out) > len(self.opinions)
+
+    @property
     def minority_statement(self) -> str | None:
         """The minority's own sentence, to be shown with the statement; None without one."""
         if self.minority is None or not self.minority.shown:
@@ -281,10 +292,22 @@ class AgreementRecord(Selection):
         return self.minority is not None and self.minority.provenance.get("basis") == "found"
 
     @property
+    def first_round(self) -> Self:
+        """The result before any critique: this one, or what it goes back to."""
+        return self if self.before is None else self.before.first_round
+
+    @property
     def is_revised(self) -> bool:
         """Whether a revision is predicted to be better than what it revises, and taken."""
         index = self.closest_index
         return self.before is not None and index is not None and index >= self.n_standing
+
+    @property
+    def better(self) -> str:
+        """What a revision must be predicted to be, in words."""
+        if self.min_gain is None:
+            return "better"
+        return f"better by {self.min_gain:g} of 7 on average"
 
     @property
     def gains(self) -> dict[str, float]:

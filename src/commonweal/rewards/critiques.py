@@ -12,4 +12,4 @@ def opinion_and_critiques(opinion: str, critiques: Sequence[str]) -> str:
     statement than the one that is rated, and often name only what is missing.
     """
     texts = [" ".join(each.split()) for each in critiques if each.strip()]
-    return " ".join([opinion.strip(), *texts])
+    return "\n".join([opinion.strip(), *texts])  # a line each: no sentence is of two of them

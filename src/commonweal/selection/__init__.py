@@ -16,10 +16,19 @@ from commonweal.selection.making import (
     seed_of,
     select,
 )
-from commonweal.selection.record import OWN_WORDS, Pick, Ranked, Selection, pick, rank_under
+from commonweal.selection.record import (
+    MIN_GAIN,
+    OWN_WORDS,
+    Pick,
+    Ranked,
+    Selection,
+    pick,
+    rank_under,
+)
 from commonweal.selection.stored import selection_from_dict, selection_to_dict
 
 __all__ = [
+    "MIN_GAIN",
     "MIN_QUALITY",
     "N_CANDIDATES",
     "OWN_WORDS",

@@ -18,6 +18,8 @@ import numpy as np
 from commonweal.datasets.words import tokens
 from commonweal.models.probe import Probe, TellsStates, shortened
 from commonweal.outcomes import MIN_WORDS, sentences
+from commonweal.reading.language import language_of, languages_of
+from commonweal.reading.orders import without_orders
 from commonweal.reading.quoting import as_data
 from commonweal.selection.sense import asked_of, prompt_hash
 from commonweal.types import Opinion
@@ -89,20 +91,47 @@ def own_words(model: LanguageModel, question: str, opinions: Sequence[Opinion]) 
     """
     if not isinstance(model, TellsStates) or not tells(model):
         return []
+    everybody = [each.text for each in opinions]
     share = max(1, MAX_PASSAGES // len(opinions))
-    found = [OwnWords(each.id, text) for each in opinions for text in passages(each.text)[:share]]
+    found = [
+        OwnWords(each.id, text)
+        for each in in_their_languages(question, opinions)
+        for text in passages(without_orders(each.text))[:share]
+    ]
     if not found:
         return []
-    everybody = [each.text for each in opinions]
     values = standing(model, question, everybody, [each.text for each in found])
-    kept: list[OwnWords] = []
+    return [found[place] for place in taken(found, values)]
+
+
+def in_their_languages(question: str, opinions: Sequence[Opinion]) -> list[Opinion]:
+    """Those in a language that enough of the group write for a statement to be in it."""
+    theirs = languages_of([each.text for each in opinions], question)
+    return [
+        each
+        for each in opinions
+        if not theirs or (code := language_of(each.text)) is None or code in theirs
+    ]
+
+
+def taken(found: Sequence[OwnWords], values: FloatArray) -> list[int]:
+    """Which of these passages, with how far each stands alone, become candidates: best first.
+
+    Example:
+        >>> some = [("Ana", "Yes."), ("Ana", "Only at night."), ("Ben", "No.")]
+        >>> taken([OwnWords(*each) for each in some], np.array([0.7, 0.9, 0.2]))
+        [1]
+    """
+    kept: list[int] = []
+    authors: set[str] = set()
     known: set[tuple[str, ...]] = set()
-    for place in np.argsort(-values, kind="stable"):
+    for place in map(int, np.argsort(-values, kind="stable")):
         one, words = found[place], tuple(tokens(found[place].text))
         if values[place] < MIN_STANDING or len(kept) == N_OWN_WORDS:
             break
-        if words not in known and one.author not in {each.author for each in kept}:
-            kept.append(one)
+        if words not in known and one.author not in authors:
+            kept.append(place)
+            authors.add(one.author)
             known.add(words)
     return kept
 

@@ -23,7 +23,8 @@ OWN_WORDS = "own_words"
 
 MIN_GAIN = 1.0
 """Points of 7 by which everybody's mean expected rating of a passage must be above that of what was
-written, before it may be the statement: predictions of so different texts err by about as much."""
+written, before it may be the statement, and likewise of what a small model writes in place of a
+statement: predictions of so different texts err by about as much."""
 
 
 class _Record:
@@ -129,6 +130,8 @@ class Selection(_Record):
         n_sampled: how many completions were drawn.
         n_standing: how many of the first candidates were there before anything was written: the
             statement that is revised, or texts of people.
+        min_gain: points of 7 by which everybody's mean expected rating of what was written must be
+            above that of the first that stands, before it may take its place; None for any.
         rewards: float64 [n_participants, n_candidates], raw, higher is more agreement; None without
             a reward model, and in a record of before rewards were kept.
         utilities: float64, likewise, the expected ratings in (1, 7); None without a reward model.
@@ -158,6 +161,7 @@ class Selection(_Record):
     rejections: tuple[Rejection, ...] = ()
     n_sampled: int
     n_standing: int = 0
+    min_gain: float | None = None
     rewards: FloatArray | None = None
     utilities: FloatArray | None = None
     qualities: FloatArray | None = None
@@ -189,10 +193,13 @@ class Selection(_Record):
 
     @property
     def weak(self) -> frozenset[int]:
-        """The columns of the candidates whose quality lies below the floor: never picked."""
+        """The columns of the candidates whose quality lies below the floor: never picked. What
+        stood before is none of them: people read it already.
+        """
         if self.qualities is None or self.min_quality is None:
             return frozenset()
-        return frozenset(map(int, np.flatnonzero(self.qualities < self.min_quality)))
+        below = self.qualities[self.n_standing :] < self.min_quality
+        return frozenset(self.n_standing + int(i) for i in np.flatnonzero(below))
 
     @property
     def by_sense(self) -> tuple[int, ...]:
@@ -216,14 +223,15 @@ class Selection(_Record):
     @property
     def passed_over(self) -> frozenset[int]:
         """The columns that no rule picks: those of ``weak``, those not on the shortlist, and what
-        people proposed in their opinions unless it is predicted to please far more.
+        people proposed in their opinions, or a small model wrote in place of what stands, unless it
+        is predicted to please far more.
 
         What a person wrote as a statement is on no list: it neither needs a place there nor takes
         one. What was picked by a person, or by an order of before, may be one of them.
         """
         fit = self.by_sense
         unlisted = frozenset(fit) - frozenset(fit[: self.shortlist])
-        return self.weak | unlisted | self._proposed_no_better()
+        return self.weak | unlisted | self._proposed_no_better() | self._revised_no_better()
 
     @property
     def proposed(self) -> tuple[int, ...]:
@@ -263,6 +271,14 @@ class Selection(_Record):
         means = self.utilities.mean(axis=0)
         best = means[written[0]] if self.by_sense else means[list(written)].max()
         return frozenset(i for i in own if means[i] < best + MIN_GAIN)
+
+    def _revised_no_better(self) -> frozenset[int]:
+        """What was written beside what stands and is not ``min_gain`` above the first of that."""
+        if self.min_gain is None or not self.n_standing or self.utilities is None:
+            return frozenset()
+        means = self.utilities.mean(axis=0)
+        columns = range(self.n_standing, len(means))
+        return frozenset(i for i in columns if means[i] < means[0] + self.min_gain)
 
     def predicted(self, column: int) -> tuple[FloatArray, FloatArray | None, FloatArray | None]:
         """The expected ratings of one candidate and their ranges, in the group's order."""

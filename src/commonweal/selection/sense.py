@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from commonweal.models.probe import MAX_TOKENS, Probe, TellsStates, shortened
+from commonweal.reading.orders import without_orders
 from commonweal.reading.quoting import as_data, template_hash
 from commonweal.types import Message, Prompt
 
@@ -57,9 +58,12 @@ def is_read(model: object) -> bool:
 
 
 def asked_of(model: TellsStates, question: str, opinions: Sequence[str]) -> Prompt:
-    """``prompt``, of texts that are too long without their ends."""
-    share = MAX_TOKENS * 2 // max(1, len(opinions))
-    return prompt(shortened(question, model), [shortened(each, model, share) for each in opinions])
+    """``prompt``, of texts that are too long without their ends, and without orders to the model
+    (docs/decisions/006-opinions-are-data.md).
+    """
+    kept = [text for each in opinions if (text := without_orders(each))] or list(opinions)
+    share = MAX_TOKENS * 2 // max(1, len(kept))
+    return prompt(shortened(question, model), [shortened(each, model, share) for each in kept])
 
 
 def prompt(question: str, opinions: Sequence[str]) -> Prompt:
