@@ -2,15 +2,17 @@
 
     python recipes/probes/sense.py [--layer 16] [--out src/commonweal/selection/sense.npz]
 
-Reads what the model wrote for the groups of `examples/graded_groups/outputs_plain.jsonl`, graded by
-language models, not people. All groups are needed, so what it is worth is told by leaving groups
-out, ten parts in turn: it is printed beside what was written first and the best there is, and how
-strongly to shrink is chosen by the same.
+Reads what the model wrote for the groups of `examples/graded_groups/outputs_plain.jsonl` and
+`outputs_plain_second.jsonl`, graded by language models, not people. All groups are needed, so what
+it is worth is told by leaving groups out, ten parts in turn: it is printed beside what was written
+first and the best there is, and how strongly to shrink is chosen by the same. What the first file
+alone teaches is printed for the second, which was written and graded later.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from commonweal.reading.quoting import as_data
 from commonweal.selection.sense import PROBE_PATH, prompt, prompt_hash
 from commonweal.selection.shortlist import most_sensible
 
-FILE = "outputs_plain"
+FILES = ("outputs_plain", "outputs_plain_second")
 SHRINKING = (1000.0, 3000.0, 10_000.0, 30_000.0)
 SENSIBLE_WEIGHT, AGREEMENT_WEIGHT = 4.0, 3.0
 """Points of quality that "could be read out" counts for, and a point of the group's mean agreement,
@@ -39,7 +41,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=PROBE_PATH)
     parser.add_argument("--work", type=Path, default=Path("out/probes"))
     args = parser.parse_args()
-    groups = read(FILE)
+    groups = [group for name in FILES for group in read(name)]
     model = load_language_model("embedded")
     states, targets = [], []
     for group in groups:
@@ -56,23 +58,23 @@ def main() -> None:
     print(f"what was written first: {told(groups, [[0]] * len(groups))}")
     print(f"one that could be read out, if there is any: {told(groups, best_of)}")
     best = (-np.inf, SHRINKING[0])
+    n_first = len(read(FILES[0]))
     for shrinking in SHRINKING:
-        correlations: list[float] = []
-        senses: list[np.ndarray] = [np.empty(0)] * len(groups)
+        senses = [np.empty(0)] * len(groups)
         for kept, out in folds(len(groups)):
-            rows = np.concatenate([states[i] for i in kept])
-            direction = ridge(rows, np.concatenate([targets[i] for i in kept]), shrinking)
+            direction = fitted(states, targets, kept, shrinking)
             for i in out:
-                values = states[i] @ direction
-                senses[i] = values
-                if targets[i].std() > 0:
-                    correlations.append(np.corrcoef(values, targets[i])[0, 1])
-        correlation = float(np.mean(correlations))
+                senses[i] = states[i] @ direction
+        correlation = correlated(senses, targets)
         best = max(best, (correlation, shrinking))
         print(f"shrinking {shrinking:,.0f}: correlation {correlation:.3f}")
         orders = [order(*each) for each in zip(groups, senses, strict=True)]
         for n in LENGTHS:
             print(f"  of the first {n}: {told(groups, [each[:n] for each in orders])}")
+        earlier = fitted(states, targets, range(n_first), shrinking)
+        later = [order(group, x @ earlier) for group, x in zip(groups, states, strict=True)]
+        firsts = [each[:1] for each in later[n_first:]]
+        print(f"  of {FILES[1]} the first by {FILES[0]}: {told(groups[n_first:], firsts)}")
     correlation, shrinking = best
     Probe(
         members(states, targets, shrinking),
@@ -80,7 +82,7 @@ def main() -> None:
             "weights_sha256": model.weights_hash,
             "layer": args.layer,
             "prompt_hash": prompt_hash(),
-            "fitted_to": [f"{FILE}.jsonl"],
+            "fitted_to": [f"{name}.jsonl" for name in FILES],
             "n_groups": len(groups),
             "n_statements": sum(map(len, states)),
             "shrinking": shrinking,
@@ -89,6 +91,20 @@ def main() -> None:
         {},
     ).save(args.out)
     print(f"wrote {args.out}")
+
+
+def fitted(
+    states: list[np.ndarray], targets: list[np.ndarray], kept: Iterable[int], shrinking: float
+) -> np.ndarray:
+    """The direction that these groups teach."""
+    some, wanted = (np.concatenate([each[i] for i in kept]) for each in (states, targets))
+    return ridge(some, wanted, shrinking)
+
+
+def correlated(values: list[np.ndarray], targets: list[np.ndarray]) -> float:
+    """The mean correlation within a group, of those whose texts differ."""
+    pairs = zip(values, targets, strict=True)
+    return float(np.mean([np.corrcoef(one, wanted)[0, 1] for one, wanted in pairs if wanted.std()]))
 
 
 def order(group: dict[str, Any], senses: np.ndarray) -> list[int]:
