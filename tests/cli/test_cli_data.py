@@ -93,6 +93,19 @@ def test_a_dataset_is_imported_as_it_is(votes, tmp_path):
     assert read_dataset(tmp_path / "again").ratings.equals(read_dataset(votes).ratings)
 
 
+def test_a_studys_data_get_a_licence_and_keep_one_that_they_have(tmp_path):
+    study = Path(__file__).parents[2] / "examples" / "study"
+    said = ("--licence", "CC BY 4.0", "--attribution", "Ada's group")
+    ran = commonweal("data", "import", "rounds", study, "--out", tmp_path / "public", *said)
+    assert ran.returncode == 0, ran.stderr
+    about = read_dataset(tmp_path / "public").about
+    assert (about.licence, about.attribution) == ("CC BY 4.0", "Ada's group")
+    again = ("data", "import", "rounds", tmp_path / "public", "--out", tmp_path / "other")
+    ran = commonweal(*again, "--licence", "CC0")
+    assert ran.returncode == 2
+    assert "has 'CC BY 4.0' already; expected the same, or none" in ran.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -280,6 +281,25 @@ def export(
     typer.echo(f"Wrote {out}: {TARGETS[to]}")
 
 
+def _licensed(dataset: Dataset, path: Path, given: dict[str, str]) -> Dataset:
+    """The dataset under the licence that is given, where it has none yet.
+
+    Raises:
+        InputError: it says another.
+    """
+    from commonweal.errors import InputError
+
+    wanted = {name: said for name, said in given.items() if said}
+    for name, said in wanted.items():
+        known = getattr(dataset.about, name)
+        if known and known != said:
+            raise InputError(
+                f"--{name} is {said!r}, and {path} has {known!r} already; expected the same, or "
+                "none"
+            )
+    return replace(dataset, about=replace(dataset.about, **wanted))
+
+
 def _read(kind: str, path: Path, name: str | None, options: dict[str, Any]) -> Dataset:
     from commonweal.datasets.dataset import read_dataset
     from commonweal.datasets.importers.deliberate_lab import import_deliberate_lab
@@ -296,7 +316,7 @@ def _read(kind: str, path: Path, name: str | None, options: dict[str, Any]) -> D
     if kind == "habermas-machine":
         return import_habermas(path)
     if kind == "rounds":
-        return read_dataset(path)
+        return _licensed(read_dataset(path), path, options)
     importers: dict[str, Callable[..., Dataset]] = {
         "polis": import_polis,
         "deliberation": import_deliberation,
