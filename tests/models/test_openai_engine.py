@@ -38,6 +38,7 @@ from hypothesis import strategies as st
 
 from commonweal.errors import EngineError, InputError, UnsupportedByEngineError
 from commonweal.models.openai_engine import KEY_VARIABLES, OpenAIModel
+from commonweal.models.openai_options import ServerOptions
 from commonweal.models.openai_wire import retry_after_seconds, told_wait_seconds
 from commonweal.types import Completion, LanguageModel, Message, Prompt, Sampling
 
@@ -496,6 +497,17 @@ def test_refused_parameters_are_adapted_once_remembered_and_noted() -> None:
     assert len(model.notes) == 4
     assert any("the same seed will not bring the same text again" in note for note in model.notes)
     assert any("max_completion_tokens" in note for note in model.notes)
+
+
+def test_reasoning_alone_is_not_asked_again_for_ever_where_the_user_sets_a_stop() -> None:
+    def only_thinks(exchange: Any) -> None:
+        exchange.send(200, answer_body("<think>Hm, let me see.</think>"))
+
+    with FaultyServer(ordinary=only_thinks) as server:
+        model = model_at(server, options=ServerOptions(body={"stop": ["\n\n"]}))
+        found = model.generate([prompt()], seeds=[0])
+    assert found[0][0].text == ""
+    assert len(server.bodies) <= 7
 
 
 def test_requests_in_flight_together_adapt_together() -> None:

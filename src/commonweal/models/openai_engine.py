@@ -275,13 +275,14 @@ class OpenAIModel:
         attempt, waited_seconds = 1, 0.0
         while True:
             n_reasoning = self._budget.n_tokens
+            sends_stops = not self._budget.is_reasoning
             payload = self._parameters.payload(
                 self._model,
                 job.prompt,
                 job.seed,
                 settings.sampling,
                 n_reasoning_tokens=n_reasoning,
-                sends_stops=not self._budget.is_reasoning,
+                sends_stops=sends_stops,
                 json_schema=settings.json_schema,
             )
             answer = await self._connection.post(client, payload, settings)
@@ -296,7 +297,8 @@ class OpenAIModel:
                         if self._budget.is_unsure_of(outcome):
                             self._budget.learn(await self._aside(client, *_trial(settings)))
                 outcome = self._budget.told_apart(outcome, payload)
-                if self._budget.asks_again(outcome, payload, n_reasoning):
+                sent_stops = sends_stops and "stop" in payload
+                if self._budget.asks_again(outcome, n_reasoning, sent_stops=sent_stops):
                     continue
                 return _completion(outcome, job, settings.sampling)
             if isinstance(outcome, Answer):

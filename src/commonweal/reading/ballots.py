@@ -71,7 +71,8 @@ def read_ballots(
         f"{kind} as a table: a row a person, a column id, and one for each candidate "
         f"({', '.join(candidates[:3])}{', ...' if len(candidates) > 3 else ''})"
     )
-    known = frozenset((*columns, *map(plain, _PERSON)))
+    # A bare number names a candidate, but a row of ratings is no header.
+    known = frozenset((*(each for each in columns if not each.isdigit()), *map(plain, _PERSON)))
     table = read_table(path, known, expected=expected, max_bytes=MAX_FILE_BYTES)
     who = column_named(table.header, _PERSON)
     if who is None:

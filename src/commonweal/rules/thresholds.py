@@ -109,15 +109,17 @@ def veto_core(utilities: ArrayLike) -> FloatArray:
 
     A coalition of t of n people may veto ceil(m · t / n) - 1 of m candidates. It blocks a candidate
     where its members all strictly prefer so many others that those left over are few enough to be
-    vetoed. The core is never empty. Welfare is the mean rating, [..., n_candidates], lowered by
-    the scale's maximum (7) outside the core. Equal ratings are no reason to block.
+    vetoed. The core is never empty. Welfare is the mean rating, [..., n_candidates], lowered
+    outside the core by the scale's maximum (7), or by more where utilities, as ranks, lie further
+    apart. Equal ratings are no reason to block.
 
     Source: Moulin 1981, "The proportional veto principle"; Ianovski and Kondratev 2021, "Computing
     the proportional veto core", for the reduction to a flow.
     """
     u = checked_profile(utilities)
     mean: FloatArray = u.mean(axis=-2)
-    return np.where(in_veto_core(u), mean, mean - RATING_MAX)
+    lower = max(float(RATING_MAX), float(np.ptp(u)) + 1) if u.size else RATING_MAX
+    return np.where(in_veto_core(u), mean, mean - lower)
 
 
 def in_veto_core(utilities: ArrayLike) -> BoolArray:

@@ -210,6 +210,16 @@ def use_model(tx: Transaction, model: str, *, actor: str = "facilitator", arm: s
     tx.log(MODEL_CHANGED, actor=actor, model=model, before=before, arm=names[at])
 
 
+def models_before(tx: Transaction) -> list[str]:
+    """The models that wrote before others were taken, the last first."""
+    changes = tx.db.scalars(
+        select(EventRow)
+        .where(EventRow.study_id == tx.study.id, EventRow.kind == MODEL_CHANGED)
+        .order_by(EventRow.id.desc())
+    )
+    return [change.details["before"] for change in changes]
+
+
 def close_where_over(tx: Transaction) -> None:
     """Closes a session whose group has ended, for those too who wait because they came late."""
     group = group_of(tx)

@@ -176,7 +176,7 @@ class Store:
                 n_people = db.scalar(
                     select(ParticipantRow.id).where(ParticipantRow.study_id == study.id).limit(1)
                 )
-                if n_people is not None and _as_opened(db, study) == json.loads(config.to_json()):
+                if n_people is not None and _is_as_opened(db, study, config):
                     return study.id  # another model writes since, which a researcher took
                 if n_people is not None:
                     raise InputError(
@@ -191,6 +191,14 @@ class Store:
         with suppress(SQLAlchemyError):  # a full disk, or a folder that is gone
             self.empty_wal()
         self.engine.dispose()
+
+
+def _is_as_opened(db: Session, study: StudyRow, config: StudyConfig) -> bool:
+    """Whether it is this study but for models that were taken since. Taking one writes the paths in
+    the file as what they lead to.
+    """
+    rooted = StudyConfig.model_validate(config.model_dump())
+    return _as_opened(db, study) in (json.loads(config.to_json()), json.loads(rooted.to_json()))
 
 
 def _as_opened(db: Session, study: StudyRow) -> dict[str, Any]:

@@ -139,7 +139,7 @@ class App:
     def reading(self, db: Session) -> Transaction:
         """A transaction that is only read from: nothing is locked, and nothing of it is kept."""
         study = db.get_one(StudyRow, self.study_id)
-        return Transaction(db, study, self.config, self.store.clock.now())
+        return Transaction(db, study, self.store.config_of(study), self.store.clock.now())
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from commonweal.study.domain import machine, researchers
 from commonweal.study.domain.keeping import so_far
 from commonweal.study.domain.pages import companions
-from commonweal.study.domain.quick import use_model
+from commonweal.study.domain.quick import models_before, use_model
 from commonweal.study.export import files as export_files
 from commonweal.study.storage.tables import (
     CritiqueRow,
@@ -213,7 +213,7 @@ def group_page(request: PageRequest) -> Response:
 def _models(request: PageRequest, tx: Transaction) -> list[str]:
     """The models to choose from where writing has failed: those of the arms first."""
     named = (arm.model for arm in tx.config.arms if arm.plan != "opinions")
-    return list(dict.fromkeys((*named, *request.app.spare_models)))
+    return list(dict.fromkeys((*named, *models_before(tx), *request.app.spare_models)))
 
 
 def export(request: PageRequest) -> Response:
@@ -290,8 +290,9 @@ def act(request: PageRequest) -> Response:
         elif action == "again":
             arms = [arm.name for arm in tx.config.arms]
             arm, model = request.text("arm"), request.text("model")
-            offered = arm in arms and model in _models(request, tx)
-            if machine.write_again(tx, group, actor=actor) and offered:
+            if model and (arm not in arms or model not in _models(request, tx)):
+                raise RefusedError(404, "error.not_found")
+            if machine.write_again(tx, group, actor=actor) and model:
                 use_model(tx, model, actor=actor, arm=arm)
         elif action == "without" and request.text("sure") == "yes":
             machine.go_on_without(tx, group, actor=actor)

@@ -69,14 +69,16 @@ def plain_result(t: Translate, outcomes: Sequence[RoundOutcome], language: str) 
 
 def _revised(t: Translate, outcome: RoundOutcome) -> list[str]:
     """What became of the statement when it was revised."""
-    if not outcome.n_critics:
+    if outcome.stands == "nobody":
         return [t("revision.nobody")]
-    counts = outcome.may_count_critics
-    key = "critics" if counts else "some"
-    lines = [t(f"revision.{key}", n=outcome.n_critics, heard=outcome.n_heard)]
+    lines = []
+    if outcome.n_critics:
+        key = "critics" if outcome.may_count_critics else "some"
+        lines.append(t(f"revision.{key}", n=outcome.n_critics, heard=outcome.n_heard))
     if outcome.stands:
         return [*lines, t("revision.nothing")]
-    return [*lines, t("revision.kept" if outcome.is_kept else "revision.taken")]
+    lines.append(t("revision.kept" if outcome.is_kept else "revision.taken"))
+    return [*lines, t("revision.by_hand")] if outcome.is_by_hand else lines
 
 
 def _beside(t: Translate, outcome: RoundOutcome) -> list[str]:
