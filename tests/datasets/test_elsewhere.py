@@ -10,8 +10,10 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
+from rounds_making import small_dataset
 from typer.testing import CliRunner
 
 from commonweal.cli.app import app
@@ -409,10 +411,33 @@ def test_a_study_becomes_a_jurys_tables(study):
         wrote = study.opinions.filter(round_id=round_id)
         assert [row["answer_1"] for row in rows] == wrote["text"].to_list()
         for row in csv.DictReader(io.StringIO(statements)):
-            given = ratings.filter(round_id=round_id, text=row["statement"])["agreement"]
-            given = given.drop_nulls()
-            share = sum(value > 4 for value in given) / len(given)
+            given = ratings.filter(round_id=round_id, text=row["statement"])
+            given = given.drop_nulls("agreement").select("participant_id", "agreement").rows()
+            means = [np.mean([v for n, v in given if n == who]) for who in {n for n, _ in given}]
+            share = np.mean([value > 4 for value in means])
             assert float(row["true_agree_rate"]) == pytest.approx(share)
+
+
+def test_a_text_of_two_policies_has_one_rate_and_a_person_counts_once():
+    """Ana agrees with it as the one's, and twice with it as the other's; Ben and Cem do not."""
+    dataset = small_dataset()
+    names = dataset.candidates.select("round_id", "candidate_id").rows()
+    (round_id, first), (_, second) = names[:2]
+    text = pl.when(pl.col("round_id") == round_id).then(pl.lit("We agree.")).otherwise("text")
+    people = dataset.opinions.filter(round_id=round_id)["participant_id"].to_list()[:3]
+    given = [(people[0], first, 7), (people[0], second, 5), (people[1], second, 2)]
+    rows = [
+        {"round_id": round_id, "participant_id": who, "candidate_id": what, "agreement": value}
+        for who, what, value in [*given, (people[2], first, 1)]
+    ]
+    kind = dataset.ratings.schema["agreement"]
+    ratings = pl.DataFrame(rows, schema_overrides={"agreement": kind})
+    ratings = pl.concat([dataset.ratings.clear(), ratings], how="diagonal")
+    changed = replace(
+        dataset, candidates=dataset.candidates.with_columns(text=text, shown=True), ratings=ratings
+    )
+    (row,) = csv.DictReader(io.StringIO(jury_tables(changed)[round_id][1]))
+    assert float(row["true_agree_rate"]) == pytest.approx(1 / 3)
 
 
 def exported(dataset, out: Path, folder: Path, *more: str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -284,6 +285,16 @@ def test_power_is_simulated_from_the_pilot_and_from_assumptions(monkeypatch):
         easy, hard = (found[f"power/{source}/{rate}"] for rate in ("0.8", "0.7"))
         assert 0 < easy.value < hard.value
         assert hard.low <= hard.value <= hard.high
+
+
+def test_people_in_several_groups_are_told_of():
+    """A group's two rounds are taken for those of two groups: its people sit in both."""
+    dataset = study(n_groups=8, n_rounds_per_group=2)
+    assert "several groups" not in evaluate(dataset, n_resamples=1000).note
+    halves = pl.format("{}-{}", "group_id", pl.int_range(pl.len()).over("group_id"))
+    parted = replace(dataset, rounds=dataset.rounds.with_columns(group_id=halves))
+    told = r"(\d+) of \1 people rated in several groups"  # all but those who are not reliable
+    assert re.search(told, evaluate(parted, n_resamples=1000).note)
 
 
 def test_rounds_that_share_questions_have_two_way_intervals():

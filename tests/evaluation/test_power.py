@@ -196,6 +196,20 @@ def test_a_pilots_groups_are_those_counted_by_hand(statistic):
     assert groups.n_pilot_groups == 12
 
 
+def test_a_pilots_revisions_are_no_rounds_of_it():
+    dataset, _ = simulate_study(rng(), n_groups=12)
+    names = {"policy": "sft_base", "baseline": "zero_shot"}
+    ids = dataset.rounds["round_id"].to_list()
+    revises = pl.when(pl.col("round_id").is_in(ids[1::2])).then(pl.lit(ids[0]))
+    mixed = replace(dataset, rounds=dataset.rounds.with_columns(revises_round_id=revises))
+    found = pilot_groups(mixed, **names)
+    alone = pilot_groups(dataset.of_rounds(ids[::2]), **names)
+    assert (found.wins.tolist(), found.losses.tolist()) == (
+        alone.wins.tolist(),
+        alone.losses.tolist(),
+    )
+
+
 @pytest.mark.heavy
 def test_a_pilots_win_rate_is_the_known_one():
     dataset, truth = simulate_study(rng(), n_groups=800)

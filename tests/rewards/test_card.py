@@ -147,6 +147,9 @@ def test_only_a_mean_over_the_others_is_not_counted_beside_them(measured):
     assert "In 2 of 2 held-out data sets" in said
     assert "is a hint, and no more." in said
     assert "In 0 of 1 held-out data sets" in verdict([several])
+    # Of two sets neither is a mean over the other, however many ratings they have.
+    same = _with_crossed(measured[1], 0.6, 0.45, n_rounds=2, n_ratings=100)
+    assert "In 1 of 2 held-out data sets" in verdict([one, same])
 
 
 def test_a_data_set_without_an_interval_says_so_and_does_not_lift_the_advice(measured):

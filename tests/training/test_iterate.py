@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import tomllib
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,7 @@ from commonweal.rewards import LogisticCalibration, load_reward_model
 from commonweal.training.config import read_config
 from commonweal.training.loop import stages
 from commonweal.training.loop.loop import Loop
+from commonweal.training.loop.people import further_questions
 from commonweal.training.loop.plan import IteratePlan
 from commonweal.training.loop.rounds import Writing, collected, compared, seed_of, written
 from commonweal.types import Candidate, Generation, Opinion, Question, Round
@@ -554,3 +557,15 @@ def test_the_recipes_are_plans():
         assert made.iterations == 2
         if made.people.kind == "latent":
             Loop(made)
+
+
+def test_written_examples_are_trained_on_too_and_their_questions_are_known(tmp_path):
+    path = resources.files("commonweal.policies") / "starter"
+    file = Path(str(path)) / "part_a1.toml"
+    asked = {each["question"] for each in tomllib.loads(file.read_text("utf-8"))["example"]}
+    assert len(asked) > 5
+    nothing = SimpleNamespace(datasets=(), examples=(file, tmp_path / "none.jsonl"))
+    plan = SimpleNamespace(
+        sft=SimpleNamespace(data=nothing), reward=SimpleNamespace(data=SimpleNamespace(datasets=()))
+    )
+    assert further_questions(plan) == asked

@@ -289,15 +289,17 @@ def _licensed(dataset: Dataset, path: Path, given: dict[str, str]) -> Dataset:
     """
     from commonweal.errors import InputError
 
-    wanted = {name: said for name, said in given.items() if said}
-    for name, said in wanted.items():
-        known = getattr(dataset.about, name)
-        if known and known != said:
+    about = dataset.about
+    for name, known in (("licence", about.licence), ("attribution", about.attribution)):
+        said = given[name]
+        if said and known and known != said:
             raise InputError(
                 f"--{name} is {said!r}, and {path} has {known!r} already; expected the same, or "
                 "none"
             )
-    return replace(dataset, about=replace(dataset.about, **wanted))
+    licence, attribution = given["licence"] or about.licence, given["attribution"]
+    about = replace(about, licence=licence, attribution=attribution or about.attribution)
+    return replace(dataset, about=about)
 
 
 def _read(kind: str, path: Path, name: str | None, options: dict[str, Any]) -> Dataset:

@@ -170,6 +170,17 @@ class Dataset:
         }
         return Dataset(self.about, **kept)
 
+    def first_rounds(self) -> Dataset:
+        """The rounds in which statements were written first, without those that revise one: these
+        answer another task, from critiques too, and their group has answered the question before.
+        """
+        is_first = self.rounds["revises_round_id"].is_null()
+        return (
+            self
+            if is_first.all()
+            else self.of_rounds(self.rounds.filter(is_first)["round_id"].to_list())
+        )
+
     def of_split(self, split: str) -> Dataset:
         """The rounds whose questions are in this split.
 

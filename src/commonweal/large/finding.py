@@ -106,6 +106,9 @@ def find_among_many(
         min_quality=min_quality,
         may_be_empty=True,
     )
+    # The writer's groups are numbered without those of whom everybody is omitted.
+    numbers = np.unique(groups.labels[~np.isin(groups.rows, omitted)])
+    own = {text: int(numbers[group]) for text, group in own.items()}
     is_sample = len(first) < len(people)
     used = for_samples(rule) if is_sample else rule
 

@@ -86,7 +86,8 @@ def population_of(
         rule=rule.name,
         agreeing=agreeing,
         n_agreeing_of=len(of_all),
-        settled=sum(each.dropped != "cannot win" for each in judged) <= 1,
+        # What is not worth showing was never in the running.
+        settled=sum(judged[j].dropped != "cannot win" for j in shown) <= 1,
         judged=tuple(judged),
         groups=tuple(
             _group(group, people, groups, labels, selection, shown, closest, rule, own)

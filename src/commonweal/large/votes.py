@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from commonweal.errors import EngineError
+from commonweal.errors import MissingExtraError
 from commonweal.large import slate as slates
 from commonweal.population import Share, Slate
 from commonweal.rewards.warm import warm_ratings
@@ -77,7 +77,7 @@ def expected_votes(votes: Votes, *, seed: int = 0) -> tuple[FloatArray, BoolArra
     cold = np.full(given.shape, float(votes.scale.neutral))
     try:
         return warm_ratings(given, cold, votes.scale, seed=seed), known, "warm"
-    except EngineError:
+    except MissingExtraError:
         n_each = known.sum(axis=0)
         total = np.where(known, given - votes.scale.neutral, 0.0).sum(axis=0)
         means = votes.scale.neutral + total / (n_each + 1)

@@ -57,7 +57,7 @@ def worked_examples(dataset: Dataset, *, n_examples: int = N_EXAMPLES) -> tuple[
             f"{about.name}: its scale is {about.scale.name!r}; expected ratings of quality and "
             f"agreement on {LIKERT_7.name!r}, by which examples are chosen"
         )
-    training = dataset.of_split(SPLITS[0])
+    training = dataset.of_split(SPLITS[0]).first_rounds()
     _refuse_test_questions(dataset)
     ranked = _ranked(training)
     if ranked.is_empty():

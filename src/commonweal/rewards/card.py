@@ -138,8 +138,13 @@ def verdict(measured: Sequence[Measurement]) -> str:
         )
     widest = max(real, key=lambda one: one.n_rounds)  # where there is one: the mean over all
     value = widest.own.crossed.value
-    n_others = sum(one.n_ratings for one in people) - widest.n_ratings
-    single = [one for one in real if one is not widest or one.n_ratings != n_others]
+    others = [one for one in people if one is not widest]
+    is_mean = (
+        len(others) > 1
+        and widest.n_ratings == sum(one.n_ratings for one in others)
+        and widest.n_rounds == sum(one.n_rounds for one in others)
+    )
+    single = [one for one in real if one is not widest or not is_mean]
     above = sum(one.own.crossed.low > 0.5 for one in single)
     below = sum(one.own.crossed.high < 0.5 for one in single)
     without = sum(math.isnan(one.own.crossed.low) for one in single)

@@ -56,7 +56,7 @@ def warm_ratings(
 
     Raises:
         InputError: shapes differ, or ``cold`` is not finite.
-        EngineError: scikit-learn is not installed.
+        MissingExtraError: scikit-learn is not installed.
     """
     ratings, cold = np.asarray(ratings, np.float64), np.asarray(cold, np.float64)
     if ratings.shape != cold.shape or ratings.ndim != 2:

@@ -164,9 +164,14 @@ def _without_mock(human: pl.DataFrame, counts: dict[str, int]) -> pl.DataFrame:
 def _rounds(path: Path, human: pl.DataFrame) -> pl.DataFrame:
     key = pl.col("question.split").cast(pl.String).str.to_lowercase()
     refuse(path, human, ~key.is_in(list(SPLITS)), "question.split", "1 to 4")
-    return human.unique("round_id", maintain_order=True).select(
+    rounds = human.unique("round_id", maintain_order=True)
+    # What is written after the critiques revises the statement of the iteration before.
+    before = pl.format("{}/{}/{}", "launch_id", "_round", pl.col("iteration_index") - 1)
+    is_there = before.is_in(rounds["round_id"].implode())
+    return rounds.select(
         "round_id",
         group_id="launch_id",
+        revises_round_id=pl.when(is_there).then(before),
         question_id="question.id",
         question=folded("question.text"),
         position_statement=_or_null("question.affirming_statement"),

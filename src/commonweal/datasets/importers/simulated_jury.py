@@ -157,11 +157,15 @@ def jury_tables(dataset: Dataset) -> dict[str, tuple[str, str]]:
         shown = part.candidates.filter("shown").unique("text", maintain_order=True)
         if part.opinions.is_empty() or shown.is_empty():
             continue
+        # By text, which two candidates may have, and each person once, whatever the passes.
         rates = dict(
             part.ratings.drop_nulls("agreement")
-            .group_by("candidate_id")
+            .join(part.candidates.select("candidate_id", "text"), on="candidate_id")
+            .group_by("text", "participant_id")
+            .agg(pl.col("agreement").mean())
+            .group_by("text")
             .agg((pl.col("agreement") > neutral).mean().alias("rate"))
-            .select("candidate_id", "rate")
+            .select("text", "rate")
             .iter_rows()
         )
         people = [
@@ -173,7 +177,7 @@ def jury_tables(dataset: Dataset) -> dict[str, tuple[str, str]]:
                 "statement": row["text"],
                 "topic": asked["topic"] or asked["question"],
                 "policy": row["policy"],
-                TRUE_RATE: rates.get(row["candidate_id"]),
+                TRUE_RATE: rates.get(row["text"]),
             }
             for row in shown.to_dicts()
         ]

@@ -125,7 +125,7 @@ def pilot_groups(
     """
     if statistic not in ("mean", "min", "median"):
         raise InputError(f"the statistic is {statistic!r}, expected mean, min or median")
-    of_pilot = rated(dataset)
+    of_pilot = rated(dataset.first_rounds())
     for name in (policy, baseline):
         if name not in of_pilot.policies:
             raise InputError(

@@ -78,7 +78,27 @@ class Drawing:
 
     @property
     def note(self) -> str:
-        """What to know of all intervals; empty where rounds do not share questions."""
+        """What to know of all intervals; empty where no question and no person comes twice."""
+        return " ".join(filter(None, (self._of_questions, self._of_people)))
+
+    @property
+    def _of_people(self) -> str:
+        """Of people in several groups: what they add is not in the intervals."""
+        one = self.rated
+        group_of_cell = one.round_group[one.statement_round[one.cell_statement]]
+        seats = np.unique(np.stack([one.cell_person, group_of_cell]), axis=1)
+        n_groups_of = np.bincount(seats[0]) if seats.size else np.zeros(0)
+        n_people, n_shared = int((n_groups_of > 0).sum()), int((n_groups_of > 1).sum())
+        if not n_shared:
+            return ""
+        return (
+            f"{n_shared:,} of {n_people:,} people rated in several groups, which the intervals "
+            "take as independent: they are too narrow, and far too narrow where few people fill "
+            "many groups."
+        )
+
+    @property
+    def _of_questions(self) -> str:
         if self.by_question is None:
             return ""
         n, n_rounds = self.by_question.n_groups, len(self.rated.round_ids)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,7 +54,7 @@ def check_people(plan: IteratePlan) -> None:
             split.
     """
     people = plan.people
-    further = _further_questions(plan)
+    further = further_questions(plan)
     if people.kind == "study":
         return
     asked = _asked(plan)
@@ -117,15 +118,19 @@ def refuse_leaks(trained_on: Iterable[str], tested_on: Iterable[str]) -> None:
     refuse_test_questions(dict.fromkeys(trained_on), held_out)
 
 
-def _further_questions(plan: IteratePlan) -> set[str]:
-    """Questions of the datasets that are trained on besides the loop's own rounds."""
+def further_questions(plan: IteratePlan) -> set[str]:
+    """Questions of what is trained on besides the loop's own rounds: datasets, written examples."""
     from commonweal.datasets.dataset import read_dataset
+    from commonweal.policies.starter import read_starter_file
     from commonweal.questions.records import TRAIN
 
     questions: set[str] = set()
     paths = {*plan.sft.data.datasets, *plan.reward.data.datasets}
     for path in filter(Path.exists, paths):  # what is missing is told with its stage
         questions |= set(read_dataset(path).of_split(TRAIN).rounds["question"])
+    for path in filter(Path.exists, plan.sft.data.examples):
+        with suppress(InputError):  # likewise
+            questions |= {each.question for each in read_starter_file(path)}
     return questions
 
 

@@ -24,7 +24,13 @@ from commonweal.rewards.calibration import ReverseRewardError
 from commonweal.selection import seed_of
 from commonweal.training import run_folder
 from commonweal.training.config import RewardConfig, RewardData, SftConfig
-from commonweal.training.loop.people import check_arms, crowd_of, refuse_leaks, whose
+from commonweal.training.loop.people import (
+    check_arms,
+    crowd_of,
+    further_questions,
+    refuse_leaks,
+    whose,
+)
 from commonweal.training.loop.plan import IteratePlan
 from commonweal.training.loop.rounds import (
     Share,
@@ -344,7 +350,8 @@ def _evaluate(
     trained_on = [
         read_dataset(path).rounds["question"] for path in _rated_so_far(plan, plan.iterations - 1)
     ]
-    refuse_leaks((text for texts in trained_on for text in texts), rated.rounds["question"])
+    learned = {text for texts in trained_on for text in texts} | further_questions(plan)
+    refuse_leaks(learned, rated.rounds["question"])
     if plan.people.evaluation_export is not None:
         # After the leak: a study with one must be run again, whatever its arms are called.
         check_arms(plan, rated)

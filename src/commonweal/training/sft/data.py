@@ -219,6 +219,7 @@ def _of_datasets(
                 f"{path}: its scale is {dataset.about.scale.name!r}; expected ratings of quality "
                 f"on {LIKERT_7.name!r}, which data.min_quality is about"
             )
+        dataset = dataset.first_rounds()
         rated = mean_quality(dataset)
         qualities += rated["quality"].to_list()
         good = rated.filter(pl.col("quality") >= config.min_quality)
