@@ -22,7 +22,8 @@ README = (FOLDER / "README.md").read_text(encoding="utf-8")
 SPLITS = ("train", "train_second", "development", "test")
 EXPECTED = {"train": 346, "train_second": 480, "development": 40, "test": 80}
 AFTER_REASONS = ("outputs_train", "outputs_development", "outputs_test", "outputs_fresh")
-OUTPUTS = (*AFTER_REASONS, "outputs_plain")
+PLAIN = ("outputs_plain", "outputs_plain_second")
+OUTPUTS = (*AFTER_REASONS, *PLAIN)
 OWN_WORDS = {
     "own_words_train": ("train", "train_second"),
     "own_words_test": ("development", "test"),
@@ -86,7 +87,7 @@ def test_outputs_of_the_embedded_model_are_counted_and_whole(name):
     assert all(set(group["sensible"]) <= {0, 1} for group in found)
 
 
-@pytest.mark.parametrize("names", [AFTER_REASONS, ("outputs_plain",)])
+@pytest.mark.parametrize("names", [AFTER_REASONS, *([name] for name in PLAIN)])
 def test_as_few_outputs_are_sensible_as_the_readme_says(names):
     found = [group["sensible"] for name in names for group in groups(name)]
     share = np.mean([each for group in found for each in group])
@@ -114,7 +115,9 @@ def test_the_second_grades_of_plain_outputs_agree_as_the_readme_says():
 def test_plain_outputs_are_of_training_groups_alone(by_split):
     """What was fitted to them may be tested on the others."""
     trained = {group["question"] for name in ("train", "train_second") for group in by_split[name]}
-    assert {group["question"] for group in groups("outputs_plain")} <= trained
+    asked = [group["question"] for name in PLAIN for group in groups(name)]
+    assert set(asked) <= trained
+    assert len(set(asked)) == len(asked)
 
 
 @pytest.mark.parametrize("split", SPLITS)
