@@ -520,13 +520,16 @@ def test_tutorials_work_from_top_to_bottom(name: str, tmp_path: Path):
     page = DOCS / "tutorials" / f"{name}.md"
     for file, text in zip(TUTORIAL_CSV, fences(page, "csv"), strict=False):
         (tmp_path / file).write_text(text, encoding="utf-8")
+    ours = "We would close the street on Sundays from two to five in the afternoon."
+    (tmp_path / "ours.txt").write_text(ours, encoding="utf-8")
     main = "import sys; sys.argv[0] = 'commonweal'; from commonweal.cli import main; main()"
     for line in (line for body in fences(page, "sh") for line in body.splitlines()):
         tool, *arguments = shlex.split(line)
         assert tool == "commonweal"
         if arguments[:2] in (["models", "pull"], ["study", "quick"]):
             continue
-        small = TRIED_WITH if arguments[0] == "agree" and "--compare-rules" not in line else ()
+        is_written = arguments[0] == "agree" and not {"--compare-rules", "--edited"} & {*arguments}
+        small = TRIED_WITH if is_written else ()
         done = subprocess.run(
             [sys.executable, "-c", main, *arguments, *small],
             cwd=tmp_path,
