@@ -11,6 +11,7 @@ import pytest
 
 from commonweal.agreement import find_agreement
 from commonweal.cli.agree_again import read_result
+from commonweal.editing import with_text
 from commonweal.errors import InputError
 from commonweal.models.scripted import ScriptedModel
 from commonweal.outcomes import Outcome
@@ -112,8 +113,33 @@ def test_what_a_small_model_writes_takes_the_place_where_it_is_a_point_better(
     again = Agreement.from_dict(after.to_dict())
     assert (again.statement, again.min_gain) == (after.statement, 1)
     assert again.under("rawlsian").is_revised == taken
-    told = "The old text stands: no revision is predicted to be better by 1 of 7 on average."
+    told = "The old text stands: no revision is predicted to be better by 1 of 7 on average and"
     assert (told in render_report(after)) != taken
+
+
+def test_what_people_write_beside_a_small_models_revision_needs_no_gain(monkeypatch):
+    monkeypatch.setattr(ScriptedModel, "kind", "modest", raising=False)
+    by_hand = "We would make the fares cheaper and say openly who pays for that."
+    scripted = ScriptedReader(
+        lambda o, s: reading(o, s) if s == FIRST else 1.1 if s == by_hand else 1.0
+    )
+    after, _ = revised({"gus": GUS}, reward=scripted)
+    assert after.statement == FIRST
+    ours = with_text(after, by_hand, author="the group", reward=scripted)
+    assert ours.statement == by_hand
+    assert (ours.is_rules_pick, ours.under("rawlsian").statement) == (True, by_hand)
+
+
+def test_what_the_group_took_stays_theirs_where_it_stands():
+    worse = ScriptedReader(lambda _, s: -1.0 if s == FIRST else -3.0)
+    taken = with_text(first(worse), FIRST, author="the group", take=True, reward=worse)
+    assert taken.statement == FIRST
+    after, _ = revised({"gus": GUS}, reward=worse, before=taken)
+    assert (after.statement, after.taken_by) == (FIRST, "the group")
+    better = ScriptedReader(lambda _, s: -1.0 if s == FIRST else -0.5)
+    after, _ = revised({"gus": GUS}, reward=better, before=taken)
+    assert after.is_revised
+    assert after.taken_by == ""
 
 
 @pytest.mark.parametrize(("quality", "taken"), [(4.9, False), (5.0, True), (6.0, True)])

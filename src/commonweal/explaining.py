@@ -139,7 +139,9 @@ def _divisions(chosen: _Chosen, sides: list[tuple[str, FloatArray]]) -> tuple[Di
     # Who is on which side of the chosen text is said with it, and what people proposed stands
     # elsewhere. What is far down in the order is seldom worth reading.
     aside = selection.weak | {chosen.column, *selection.proposed}
-    for column in selection.by_sense[:MAX_READ] or range(len(selection.candidates)):
+    by_hand = [i for i, each in enumerate(selection.candidates) if each.author]
+    first = selection.by_sense[:MAX_READ]
+    for column in (*first, *by_hand) if first else range(len(selection.candidates)):
         candidate = selection.candidates[column]
         if column not in aside:
             each = _division(selection, chosen.utilities[:, column], candidate.text, candidate.id)

@@ -1,4 +1,4 @@
-"""One self-contained page about one agreement, to be shown in a room: nothing is loaded.
+"""One self-contained page about one agreement, for whoever leads the group: nothing is loaded.
 
 Its one script is ours, for two buttons; the page's policy names its hash, so no other can run.
 """
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 MAX_ALTERNATIVES = 3
+_TESTED = ("probe", "reader")
+"""Reward models whose ranges were checked, by grades of language models."""
 _KINDS = {Verdict.AGREES: "agrees", Verdict.UNSURE: "unsure", Verdict.DISAGREES: "disagrees"}
 
 # From orange by white to blue: told apart with any of the common colour-vision deficiencies.
@@ -48,7 +50,7 @@ def render_report(result: Agreement) -> str:
         }
         for row, opinion in enumerate(result.opinions)
     ]
-    set_aside = result.set_aside
+    set_aside, no_better = result.set_aside, result.revised_no_better()
     candidates = [
         {
             "id": result.candidates[c].id,
@@ -60,7 +62,8 @@ def render_report(result: Agreement) -> str:
             "chosen": c == result.closest_index and result.statement is not None,
             "quality": "" if result.qualities is None else f"{result.qualities[c]:.1f}",
             "weak": c in result.weak,
-            "unlisted": c in set_aside and c not in result.weak and c not in result.proposed,
+            "no_better": c in no_better and c not in result.weak,
+            "unlisted": c in set_aside - result.weak - no_better and c not in result.proposed,
         }
         for c in columns
     ]
@@ -82,6 +85,7 @@ def render_report(result: Agreement) -> str:
         against=[each["id"] for each in people if each["kind"] == "disagrees"],
         summary=_summary(result),
         has_ranges=result.low is not None,
+        is_tested=result.provenance.get("reward_model") in _TESTED,
         alternatives=_alternatives(result),
         proposed=_proposed(result),
         css=(resources.files("commonweal") / "report.css").read_text(encoding="utf-8"),

@@ -41,6 +41,8 @@ def test_a_round_is_one_group_on_one_question_in_one_iteration(dataset):
     assert dataset.rounds["position_statement"][0] == "We should do 0."
     assert dataset.rounds["split"].to_list() == ["train"] * 2 + ["iid_test"] * 2
     assert dataset.rounds["iteration"].null_count() == 4  # that is our training loop's
+    # After the critiques a statement is written that revises the one of the iteration before.
+    assert dataset.rounds["revises_round_id"].to_list() == [None, ROUNDS[0], None, ROUNDS[2]]
 
 
 def test_opinions_are_everybodys_once(dataset):

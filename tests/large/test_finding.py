@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import math
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from town import KINDS, QUESTION, Reader, Writer, embed, kind_of, people
 
-from commonweal.errors import InputError
+from commonweal.datasets.schema import VOTE
+from commonweal.errors import InputError, MissingExtraError
 from commonweal.large import groups as grouping
 from commonweal.large.finding import find_among_many
 from commonweal.large.groups import groups_from_opinions, groups_from_votes
 from commonweal.large.options import ManyOptions
 from commonweal.large.picture import map_svg
+from commonweal.large.votes import expected_votes
 from commonweal.large.writing import N_IN_PROMPT, WRITERS
 from commonweal.policies import load_policy
 from commonweal.report import render_report
@@ -286,3 +289,17 @@ def test_the_screen_says_how_many_and_what_divides(capsys):
     assert "3 statements for as many people as possible" in screen
     assert "95 % interval" in screen
     assert "rawlsian" not in screen
+
+
+def test_without_scikit_learn_a_missing_vote_is_the_statements_mean(monkeypatch):
+    def missing(*_, **__):
+        raise MissingExtraError("scikit-learn is not installed")
+
+    monkeypatch.setattr("commonweal.large.votes.warm_ratings", missing)
+    given = np.array([[1.0, np.nan], [1.0, -1.0], [np.nan, -1.0]])
+    votes = SimpleNamespace(matrix=SimpleNamespace(agreement=given), scale=VOTE)
+    expected, known, how = expected_votes(votes)
+    assert how == "mean"
+    assert known.tolist() == np.isfinite(given).tolist()
+    # By hand: the sum of two votes over three, drawn to "pass" by one vote that nobody cast.
+    np.testing.assert_allclose(expected, [[1, -2 / 3], [1, -1], [2 / 3, -1]])

@@ -66,10 +66,10 @@ def print_revision(console: Console, result: Agreement) -> None:
     console.print()
     n_said, n_people = len(result.critiques), len(result.opinions)
     if not result.is_revised:
+        n_revisions = sum(not each.author for each in result.candidates[result.n_standing :])
         console.print(
             f"{n_said} of {n_people} said what they would change. The old text stands: none of "
-            f"{len(result.candidates) - result.n_standing} revisions is predicted to be "
-            f"{result.better}.",
+            f"{n_revisions} revisions is predicted to be {result.better} and is as good a text.",
             style="bold",
         )
         return

@@ -72,8 +72,8 @@ def print_result(console: Console, result: Agreement, *, details: bool = False) 
     )
     if not details:
         print_(
-            "More: --details for the numbers, --report FILE for a page to show, --json FILE to go "
-            "on from with what people would change, with a text of your own, or with votes.",
+            "More: --details for the numbers, --report FILE for a page with all of it, --json FILE "
+            "to go on from with what people would change, with a text of your own, or with votes.",
             style="dim",
         )
     print_()
@@ -251,6 +251,8 @@ def _how(result: Agreement, index: int) -> str:
             f"a sentence that {result.author} wrote, predicted to please far more than what the "
             f"model wrote ({result.welfare_name} welfare {welfare});"
         )
+    elif result.before is not None and not result.is_revised:
+        how = f"it stands, since no revision is {result.better} ({result.welfare_name} {welfare});"
     else:
         how = f"chosen by {result.welfare_name} welfare ({welfare});"
     return f"{chosen} of {len(result.candidates)} candidates, {how} {', '.join(others)}."
@@ -297,11 +299,12 @@ def _candidates_table(result: Agreement) -> Any:
         table.add_column(name, justify="right")
     table.add_column("", no_wrap=True)
     table.add_column("Candidate", ratio=1)
-    set_aside = result.set_aside
+    set_aside, no_better = result.set_aside, result.revised_no_better()
     for index in result.ranking.order[:n_shown]:
         quality = "" if result.qualities is None else f"{result.qualities[index]:.1f}"
         mark = " too low" if index in result.weak else ""
         mark = mark or (" own words" if index in result.proposed else "")
+        mark = mark or (" no better" if index in no_better else "")
         mark = mark or (" not listed" if index in set_aside else "")
         table.add_row(
             str(result.ranking.ranks[index]),

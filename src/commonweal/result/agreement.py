@@ -73,7 +73,9 @@ class Agreement(AgreementRecord):
     ) -> Agreement:
         """The result of the next round: the closest text, revised from what people would change.
 
-        The old text is among the revisions and wins ties. The rule and the omitted people stay.
+        The old text is among the revisions and wins ties; where a model of two billion parameters
+        or fewer writes, a revision must be a point of 7 better on average. The rule and the omitted
+        people stay.
 
         Args:
             critiques: what each person would change about ``closest``, by id or as records; people
@@ -128,9 +130,11 @@ class Agreement(AgreementRecord):
             on_progress=checked(on_progress or no_progress),
             earlier=self.all_critiques,
         )
+        taken = {"taken": selection.candidates[0].id, "taken_by": self.taken_by}
         return Agreement.of(
             selection,
             notes=(*notes, *selection.notes, *getattr(predictor, "notes", ())),
+            provenance=selection.provenance | (taken if self.taken_by else {}),
             min_agreeing=self.min_agreeing,
             explanation=why,
             before=self,

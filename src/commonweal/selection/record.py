@@ -231,7 +231,7 @@ class Selection(_Record):
         """
         fit = self.by_sense
         unlisted = frozenset(fit) - frozenset(fit[: self.shortlist])
-        return self.weak | unlisted | self._proposed_no_better() | self._revised_no_better()
+        return self.weak | unlisted | self._proposed_no_better() | self.revised_no_better()
 
     @property
     def proposed(self) -> tuple[int, ...]:
@@ -272,12 +272,12 @@ class Selection(_Record):
         best = means[written[0]] if self.by_sense else means[list(written)].max()
         return frozenset(i for i in own if means[i] < best + MIN_GAIN)
 
-    def _revised_no_better(self) -> frozenset[int]:
+    def revised_no_better(self) -> frozenset[int]:
         """What was written beside what stands and is not ``min_gain`` above the first of that."""
         if self.min_gain is None or not self.n_standing or self.utilities is None:
             return frozenset()
         means = self.utilities.mean(axis=0)
-        columns = range(self.n_standing, len(means))
+        columns = (i for i in range(self.n_standing, len(means)) if not self.candidates[i].author)
         return frozenset(i for i in columns if means[i] < means[0] + self.min_gain)
 
     def predicted(self, column: int) -> tuple[FloatArray, FloatArray | None, FloatArray | None]:
