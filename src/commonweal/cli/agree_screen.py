@@ -160,9 +160,10 @@ def _print_why(console: Console, result: Agreement) -> None:
     """What the text may go against, what divides the group, and who is not in it."""
     others = [result.candidates[column] for column in result.also_proposed]
     proposed = [f"{each.author}: “{each.text}”" for each in others]
-    models = [column for column in result.written if not result.candidates[column].author]
-    first = models[:1] if result.author else []
-    written = [f"“{result.candidates[column].text}”" for column in first]
+    written = []
+    if result.author:
+        texts = (result.candidates[column] for column in result.written)
+        written = [f"“{each.text}”" for each in texts if not each.author][:1]
     parts: list[tuple[str, list[str]]] = [
         ("What the model wrote", written),
         ("Also proposed, in their own words", proposed[:N_PROPOSED]),

@@ -99,8 +99,9 @@ def stream_group_table(
 def _known(opinion_column: str | None) -> frozenset[str]:
     """The names by which a header is told. A column's letter is none: an answer may be "C", too."""
     known = KNOWN | frozenset(_MACHINE_NAMES)
-    is_name = opinion_column is not None and not _LETTERS.fullmatch(opinion_column.strip())
-    return known | {plain(opinion_column)} if opinion_column and is_name else known
+    if not opinion_column or _LETTERS.fullmatch(opinion_column.strip()):
+        return known
+    return known | {plain(opinion_column)}
 
 
 class _Rows:

@@ -23,14 +23,10 @@ def apart(dataset: Dataset) -> tuple[Dataset, Dataset]:
     Raises:
         InputError: all rounds are revisions.
     """
+    first = dataset.first_rounds()
     is_revision = dataset.rounds["revises_round_id"].is_not_null()
-    if not is_revision.any():
-        return dataset, dataset.of_rounds([])
-    first, revised = (
-        dataset.of_rounds(dataset.rounds.filter(which)["round_id"].to_list())
-        for which in (~is_revision, is_revision)
-    )
-    if first.rounds.is_empty():
+    revised = dataset.of_rounds(dataset.rounds.filter(is_revision)["round_id"].to_list())
+    if first.rounds.is_empty() and is_revision.any():
         raise InputError(
             f"{dataset.about.name}: every round revises the statement of another; expected the "
             "rounds with those statements, too"

@@ -18,7 +18,7 @@ from commonweal.study.domain import machine, rounds
 from commonweal.study.domain.pages import companions
 from commonweal.study.storage.folder import Opened, open_kept
 from commonweal.study.storage.sessions import facilitator_token, kept_session
-from commonweal.study.storage.store import MODEL_CHANGED, Store
+from commonweal.study.storage.store import MODEL_CHANGED, Store, model_changes
 from commonweal.study.storage.tables import EventRow, GroupRow, OpinionRow, ParticipantRow, RoundRow
 from commonweal.study.storage.tokens import hashed, new_token
 from commonweal.study.storage.transaction import Transaction
@@ -212,12 +212,7 @@ def use_model(tx: Transaction, model: str, *, actor: str = "facilitator", arm: s
 
 def models_before(tx: Transaction) -> list[str]:
     """The models that wrote before others were taken, the last first."""
-    changes = tx.db.scalars(
-        select(EventRow)
-        .where(EventRow.study_id == tx.study.id, EventRow.kind == MODEL_CHANGED)
-        .order_by(EventRow.id.desc())
-    )
-    return [change.details["before"] for change in changes]
+    return [change["before"] for change in model_changes(tx.db, tx.study)]
 
 
 def close_where_over(tx: Transaction) -> None:

@@ -204,13 +204,18 @@ def _is_as_opened(db: Session, study: StudyRow, config: StudyConfig) -> bool:
 def _as_opened(db: Session, study: StudyRow) -> dict[str, Any]:
     """The study as its file said, before researchers took other models for its arms."""
     config: dict[str, Any] = json.loads(study.config)
+    for change in model_changes(db, study):
+        for arm in config["arms"]:
+            if arm["name"] == change.get("arm"):
+                arm["model"] = change["before"]
+    return config
+
+
+def model_changes(db: Session, study: StudyRow) -> list[dict[str, Any]]:
+    """What is logged of each model that was taken for an arm, the last first."""
     changes = db.scalars(
         select(EventRow)
         .where(EventRow.study_id == study.id, EventRow.kind == MODEL_CHANGED)
         .order_by(EventRow.id.desc())
     )
-    for change in changes:
-        for arm in config["arms"]:
-            if arm["name"] == change.details.get("arm"):
-                arm["model"] = change.details["before"]
-    return config
+    return [change.details for change in changes]
