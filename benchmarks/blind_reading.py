@@ -45,7 +45,7 @@ SIDES = {
         "min_quality": None,
         "min_agreeing": None,
     },
-    "new": {"model": "embedded", "policy": "few_shot"},
+    "new": {"model": "embedded", "policy": "few_shot", "own_words": True},
 }
 NOTHING = "(No text. The programme says that it found no statement to show.)"
 N_RESAMPLES = 10_000

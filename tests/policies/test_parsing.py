@@ -278,6 +278,23 @@ def test_near_duplicates_of_accepted_candidates_are_rejected():
     assert reason(GOOD, ("We would rather keep fares as they are in the towns.",)) is None
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("would make", "would not make"),
+        ("would make", "wouldn't make"),
+        ("all local", "some local"),
+        ("at weekends", "only at weekends"),
+    ],
+)
+def test_the_opposite_proposal_is_no_duplicate_however_alike_its_words(one, other):
+    whole = "We would make all local buses free at weekends for everyone in our town."
+    opposite = whole.replace(one, other)
+    assert reason(opposite, (whole,)) is None
+    assert reason(whole, (opposite,)) is None
+    assert reason(whole.replace("our town", "this town"), (whole,)) is Why.DUPLICATE
+
+
 # ------------------------------------------------------------------------------ good statements
 
 GOOD_STATEMENTS = [

@@ -11,6 +11,8 @@ from tests.selection.test_shortlist import OPINIONS, QUESTION, STATEMENTS, Judgi
 import commonweal.selection.sense as module
 from commonweal import find_agreement
 from commonweal.comparing import compare_rules
+from commonweal.datasets.turning import refuses
+from commonweal.datasets.words import tokens
 from commonweal.editing import with_text
 from commonweal.models import store
 from commonweal.models.packaged import DEFAULT_LANGUAGE_MODEL
@@ -92,6 +94,68 @@ def test_of_those_that_make_about_as_much_sense_the_one_written_first_comes_firs
     # 0.07 of a spread of sense part the first two, and a place, times a fifth, 0.24.
     near = [2.0, 2.1, -1.0]
     assert most_sensible(QUESTION, OPINIONS, same, np.full(3, 5.0), near) == [0, 1, 2]
+
+
+BOTH = [
+    "We would not make the local buses free for everyone.",
+    "We wouldn't let everybody ride on buses without a fare.",
+    "We would make the local buses free for everyone.",
+    "We would let everybody ride on buses. They would not pay.",
+]
+SENSES = [2.0, 1.0, 0.0, -1.0]
+
+
+def test_the_side_that_most_are_predicted_to_be_on_comes_first():
+    def first(*means):
+        return most_sensible(QUESTION, BOTH, BOTH, None, SENSES, np.array(means))[0]
+
+    assert first(4.0, 4.0, 4.0, 4.0) == 0
+    # By hand: of 1.118 a spread, sense is two and a place, times a fifth, two: 2.15 in all from the
+    # first to the third. The difference of the sides' means, times 2.5, stands against it.
+    assert first(4.0, 4.0, 4.9, 4.9) == 2
+    assert first(4.0, 4.0, 6.6, 3.0) == 0  # one text may please: its side by 0.8 only
+    assert first(4.0, 4.0, 3.2, 6.6) == 2  # of its side the most sensible
+    # All on one side: nothing to tell apart.
+    none = most_sensible("?", BOTH, BOTH[2:], None, [1.0, 0.0], np.array([1.0, 7.0]))
+    assert none == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "refuses_it"),
+    [
+        ("We should never do that, but soon.", True),
+        ("Wir würden das nicht tun.", True),
+        ("Nous ne ferions pas cela.", True),
+        ("We want the northern line.", False),
+    ],
+)
+def test_what_refuses_in_some_languages(text, refuses_it):
+    assert refuses(tokens(text)) == refuses_it
+
+
+class Ranged(Judging):
+    """Likes what does not refuse, and says how sure it is."""
+
+    def rewards(self, pairs, *, on_done=None):
+        return np.array([-2.0 if refuses(tokens(each.statement)) else 2.0 for each in pairs])
+
+    def ranges(self, expected):
+        return expected - 0.5, expected + 0.5
+
+
+def test_only_predictions_of_a_model_that_says_how_sure_it_is_tell_the_side():
+    class Unsure(Judging):
+        rewards = Ranged.rewards
+
+    class Likes(Read):
+        liked = (BOTH[0], BOTH[1])
+
+    def by(reward):
+        model, options = Likes(BOTH), {"policy": "zero_shot", "n_candidates": 4, "shortlist": 1}
+        return find_agreement(QUESTION, OPINIONS, model=model, reward=reward, **options).closest
+
+    assert by(Unsure([6, 6, 6, 6.0])).text == BOTH[0]
+    assert by(Ranged([6, 6, 6, 6.0])).text == BOTH[2]
 
 
 class Listed(Read):

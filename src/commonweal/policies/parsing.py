@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from functools import cached_property
 
+from commonweal.datasets.turning import turned
 from commonweal.datasets.words import RUN_ON, stems, tokens
 from commonweal.models.reasoning import without_lead_in
 from commonweal.reading.language import language_name, language_of, languages_of
@@ -39,7 +40,7 @@ MAX_OPINION_SHARE = 0.6
 MIN_DISTINCT_SHARE = 0.75
 """Share of a candidate's runs of four words that must be different from each other."""
 NEAR_DUPLICATE = 0.9
-"""Two candidates whose words match to this share are one."""
+"""Two candidates whose words match to this share are one, unless a "not" or an "only" parts them."""
 
 # Thai and Lao have no mark for the end of a sentence.
 _SENTENCE_END = re.compile(r"(?:[.!?…。！？｡؟۔।॥።။។։]|[\u0e00-\u0eff])['\"”“’»›)\]」』）】]*$")
@@ -370,7 +371,10 @@ def copied_share(words: list[str], sources: Iterable[list[str]]) -> float:
 
 def _duplicate(words: list[str], accepted: Iterable[str]) -> tuple[RejectionReason, str] | None:
     for text in accepted:
-        matcher = SequenceMatcher(None, words, tokens(text), autojunk=False)
+        theirs = tokens(text)
+        if turned(words, theirs):  # one word is enough for the opposite proposal
+            continue
+        matcher = SequenceMatcher(None, words, theirs, autojunk=False)
         if matcher.real_quick_ratio() >= NEAR_DUPLICATE and matcher.ratio() >= NEAR_DUPLICATE:
             return RejectionReason.DUPLICATE, f"nearly the same as {text[:40]!r}…"
     return None

@@ -3,7 +3,8 @@
 Most of what a model of 1.5 billion parameters writes could not be read out, and no reward model
 here finds what could: predicted quality tells salad from sense, and hardly an invented reason from
 one that people gave. What the model holds while it reads its own text again does tell
-(``selection.sense``). Where that is not known, quality and the words that neither the question nor
+(``selection.sense``); which side most are on, it often does not, and predictions for each person do.
+Where the model's own order is not known, quality and the words that neither the question nor
 anybody used make the shortlist (docs/decisions/042, 046, 047 and 048).
 """
 
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from commonweal.datasets.words import stems
+from commonweal.datasets.turning import refuses
+from commonweal.datasets.words import stems, tokens
+from commonweal.outcomes import sentences
 
 if TYPE_CHECKING:
     from commonweal.types import FloatArray
@@ -29,6 +32,11 @@ LATER_BESIDE_SENSE = 0.2
 """Likewise, of the place in the order of writing: first comes what the model is surest of, and last
 what was drawn again at a higher temperature."""
 
+SIDE_BESIDE_SENSE = 2.5
+"""Likewise, of each point of 7 by which texts on one side are predicted to please more on average
+than texts on the other: what one text is predicted to get says little, what a side is says more
+(docs/decisions/051-the-side-of-most.md)."""
+
 _SHORTEST = 4
 """Letters of a word that says something."""
 
@@ -39,6 +47,7 @@ def most_sensible(
     statements: Sequence[str],
     qualities: FloatArray | None,
     senses: Sequence[float | None] = (None,),
+    means: FloatArray | None = None,
 ) -> list[int]:
     """The statements' indexes, the most sensible first; of those that tie, the one written first.
 
@@ -50,6 +59,8 @@ def most_sensible(
             known.
         senses: what the model that wrote them makes of each (``Candidate.sense``): where all are
             known they stand in the place of qualities.
+        means: everybody's mean expected rating of each, float64 [n_statements], from a model that
+            reads opinions; counts beside senses alone.
     """
     known = stems(" ".join([question, *opinions]), shortest=_SHORTEST)
     used = [stems(statement, shortest=_SHORTEST) for statement in statements]
@@ -58,10 +69,23 @@ def most_sensible(
     if len(read) == len(statements):
         sense = _standard(np.array(read)) - NEW_WORDS_BESIDE_SENSE * _standard(new)
         sense -= LATER_BESIDE_SENSE * _standard(np.arange(len(read), dtype=float))
+        if means is not None:
+            sense += SIDE_BESIDE_SENSE * _of_their_side(statements, means)
     else:
         assert qualities is not None  # noqa: S101 - for the type checker: one of them is known
         sense = _standard(qualities) - NEW_WORDS_WEIGHT * _standard(new)
     return list(map(int, np.argsort(-sense, kind="stable")))
+
+
+def _of_their_side(statements: Sequence[str], means: FloatArray) -> FloatArray:
+    """By how much each statement's side is predicted to please more than the mean of both sides."""
+    # The answer is in the first sentence; what comes after may say what we would not do.
+    firsts = [next(iter(sentences(each)), each) for each in statements]
+    against = np.array([refuses(tokens(each)) for each in firsts])
+    if against.all() or not against.any():
+        return np.zeros(len(statements))
+    gain = means[against].mean() - means[~against].mean()
+    return np.where(against, gain, -gain) / 2
 
 
 def _standard(values: FloatArray) -> FloatArray:

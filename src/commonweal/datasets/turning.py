@@ -1,0 +1,54 @@
+"""Words that turn what a sentence says: by one of them two texts are opposite proposals."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+_REFUSING = frozenset(
+    "not no never nor cannot nicht kein keine keinen keiner nie niemals non ne pas jamais nunca mai "
+    "niet geen não inte ikke nie".split()
+)
+"""In the languages that small models write. "No" is the Spanish and Italian "not", too."""
+
+_LIMITING = frozenset(
+    "only unless except without all every any some most half more less fewer both either neither "
+    "nur alle einige ohne mehr weniger solo sólo todos algunos sin más menos seulement tous sans "
+    "plus moins".split()
+)
+
+
+def refuses(words: Iterable[str]) -> bool:
+    """Whether there is a "not" among the words (of ``datasets.words.tokens``).
+
+    Example:
+        >>> refuses(["we", "wouldn't", "ban", "it"]), refuses(["we", "would", "ban", "it"])
+        (True, False)
+    """
+    return any(_refuses(word) for word in words)
+
+
+def turned(words: Iterable[str], other: Iterable[str]) -> bool:
+    """Whether the words of one text say "not", limit or count where those of the other do not.
+
+    Example:
+        >>> turned("we would ban it".split(), "we would not ban it".split())
+        True
+        >>> turned("we wouldn't ban it".split(), "we would not ban it".split())
+        False
+        >>> turned("we would pay 5 pounds".split(), "we would pay 9 pounds".split())
+        True
+    """
+    return _turns(words) != _turns(other)
+
+
+def _refuses(word: str) -> bool:
+    return word in _REFUSING or word.endswith("n't")
+
+
+def _turns(words: Iterable[str]) -> Counter[str]:
+    return Counter(
+        "not" if _refuses(word) else word
+        for word in words
+        if _refuses(word) or word in _LIMITING or any(map(str.isdigit, word))
+    )
