@@ -1,12 +1,16 @@
 """Fits the probe by which the default model's states tell sensible candidates from others.
 
-    python recipes/probes/sense.py [--layer 16] [--out src/commonweal/selection/sense.npz]
+    python recipes/probes/sense.py [--layer 16] [--out src/commonweal/selection/sense.npz] [--sides]
 
 Reads what the model wrote for the groups of `examples/graded_groups/outputs_plain.jsonl` and
 `outputs_plain_second.jsonl`, graded by language models, not people. All groups are needed, so what
 it is worth is told by leaving groups out, ten parts in turn: it is printed beside what was written
 first and the best there is, and how strongly to shrink is chosen by the same. What the first file
 alone teaches is printed for the second, which was written and graded later.
+
+With ``--sides`` the reward model `probe` reads the second file's texts for each person, which takes
+half an hour, and nothing is saved: printed is what comes first where the side that more people are
+predicted to be on counts beside the order of groups left out (docs/decisions/051).
 """
 
 from __future__ import annotations
@@ -22,8 +26,10 @@ from ridge import folds, members, read, ridge, states_of
 from commonweal.models import load_language_model
 from commonweal.models.probe import Probe
 from commonweal.reading.quoting import as_data
+from commonweal.rewards import load_reward_model, predictions
 from commonweal.selection.sense import PROBE_PATH, prompt, prompt_hash
-from commonweal.selection.shortlist import most_sensible
+from commonweal.selection.shortlist import most_sensible, of_their_side, says_no
+from commonweal.types import RewardModel
 
 FILES = ("outputs_plain", "outputs_plain_second")
 SHRINKING = (1000.0, 3000.0, 10_000.0, 30_000.0)
@@ -40,6 +46,7 @@ def main() -> None:
     parser.add_argument("--layer", type=int, default=16)
     parser.add_argument("--out", type=Path, default=PROBE_PATH)
     parser.add_argument("--work", type=Path, default=Path("out/probes"))
+    parser.add_argument("--sides", action="store_true")
     args = parser.parse_args()
     groups = [group for name in FILES for group in read(name)]
     model = load_language_model("embedded")
@@ -57,7 +64,7 @@ def main() -> None:
     print(f"all texts of {len(groups)} groups: {told(groups, every)}")
     print(f"what was written first: {told(groups, [[0]] * len(groups))}")
     print(f"one that could be read out, if there is any: {told(groups, best_of)}")
-    best = (-np.inf, SHRINKING[0])
+    best, best_senses = (-np.inf, SHRINKING[0]), [np.empty(0)]
     n_first = len(read(FILES[0]))
     for shrinking in SHRINKING:
         senses = [np.empty(0)] * len(groups)
@@ -66,7 +73,8 @@ def main() -> None:
             for i in out:
                 senses[i] = states[i] @ direction
         correlation = correlated(senses, targets)
-        best = max(best, (correlation, shrinking))
+        if (correlation, shrinking) > best:
+            best, best_senses = (correlation, shrinking), senses
         print(f"shrinking {shrinking:,.0f}: correlation {correlation:.3f}")
         orders = [order(*each) for each in zip(groups, senses, strict=True)]
         for n in LENGTHS:
@@ -75,6 +83,9 @@ def main() -> None:
         later = [order(group, x @ earlier) for group, x in zip(groups, states, strict=True)]
         firsts = [each[:1] for each in later[n_first:]]
         print(f"  of {FILES[1]} the first by {FILES[0]}: {told(groups[n_first:], firsts)}")
+    if args.sides:
+        told_by_sides(args.work, model, groups[n_first:], best_senses[n_first:])
+        return
     correlation, shrinking = best
     Probe(
         members(states, targets, shrinking),
@@ -107,10 +118,46 @@ def correlated(values: list[np.ndarray], targets: list[np.ndarray]) -> float:
     return float(np.mean([np.corrcoef(one, wanted)[0, 1] for one, wanted in pairs if wanted.std()]))
 
 
-def order(group: dict[str, Any], senses: np.ndarray) -> list[int]:
-    """As in the main job, without its floor of quality."""
+def told_by_sides(
+    work: Path, model: Any, groups: list[dict[str, Any]], senses: list[np.ndarray]
+) -> None:
+    """Prints what comes first with and without what is predicted of each side, and how often the
+    side that is predicted to please more is the one that graders agree with more."""
+    reward = load_reward_model("probe", writer=model)
+    means = [means_of(work, reward, group) for group in groups]
+    alone = [order(*each)[:1] for each in zip(groups, senses, strict=True)]
+    beside = [order(*each)[:1] for each in zip(groups, senses, means, strict=True)]
+    n_other = sum(one != other for one, other in zip(alone, beside, strict=True))
+    print(f"{len(groups)} groups, the first of the order: {told(groups, alone)}")
+    print(f"with the sides, another text in {n_other} of them: {told(groups, beside)}")
+    right = [
+        (of_side(group, means_of_group) > 0) == (of_side(group, graded) > 0)
+        for group, means_of_group in zip(groups, means, strict=True)
+        if of_side(group, graded := np.mean(group["agreement"], axis=0))
+    ]
+    print(f"{len(right)} have texts on both sides, and the side is right in {np.mean(right):.0%}")
+
+
+def of_side(group: dict[str, Any], means: np.ndarray) -> float:
+    """How much more the texts please that refuse; 0 where all are on one side."""
+    sides = of_their_side(group["statements"], means)
+    return float(sides[np.argmax(list(map(says_no, group["statements"])))])
+
+
+def means_of(work: Path, reward: RewardModel, group: dict[str, Any]) -> np.ndarray:
+    """Everybody's mean expected rating of each of the group's texts; kept in the folder."""
+    path = work / f"means_{group['id']}_{reward.weights_hash[:16]}.npy"
+    if not path.is_file():
+        texts, opinions = group["statements"], group["opinions"]
+        _, utilities = predictions(reward, group["question"], opinions, texts)
+        np.save(path, utilities.mean(axis=0))
+    return np.load(path)
+
+
+def order(group: dict[str, Any], senses: np.ndarray, means: np.ndarray | None = None) -> list[int]:
+    """As in the main job, without its floor of quality, and without predictions unless given."""
     texts = group["statements"]
-    return most_sensible(group["question"], group["opinions"], texts, None, list(senses))
+    return most_sensible(group["question"], group["opinions"], texts, None, list(senses), means)
 
 
 def told(groups: list[dict[str, Any]], chosen: list[list[int]]) -> str:

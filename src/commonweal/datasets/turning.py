@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-_REFUSING = frozenset(
-    "not no never nor cannot nicht kein keine keinen keiner nie niemals non ne pas jamais nunca mai "
-    "niet geen não inte ikke nie".split()
-)
-"""In the languages that small models write. "No" is the Spanish and Italian "not", too."""
+from commonweal.datasets.words import word_set
 
-_LIMITING = frozenset(
+_REFUSING = word_set(
+    "not no never nor cannot nicht kein keine keinen keiner nie niemals non ne pas jamais nunca "
+    "mai niet geen não inte ikke"
+)
+"""In the languages that small models write. "No" is the Spanish "not", too."""
+
+_LIMITING = word_set(
     "only unless except without all every any some most half more less fewer both either neither "
     "nur alle einige ohne mehr weniger solo sólo todos algunos sin más menos seulement tous sans "
-    "plus moins".split()
+    "plus moins"
 )
 
 

@@ -26,6 +26,11 @@ def tokens(text: str) -> list[str]:
     return _WORD.findall(unicodedata.normalize("NFKC", text).casefold().replace("’", "'"))
 
 
+def word_set(text: str) -> frozenset[str]:
+    """The words of a text that lists them between blanks."""
+    return frozenset(text.split())
+
+
 def normal_form(question: str) -> str:
     """The question's words alone: two questions with the same normal form are the same question.
 

@@ -40,7 +40,7 @@ MAX_OPINION_SHARE = 0.6
 MIN_DISTINCT_SHARE = 0.75
 """Share of a candidate's runs of four words that must be different from each other."""
 NEAR_DUPLICATE = 0.9
-"""Two candidates whose words match to this share are one, unless a "not" or an "only" parts them."""
+"""Two candidates whose words match to this share are one, unless a "not" or "only" parts them."""
 
 # Thai and Lao have no mark for the end of a sentence.
 _SENTENCE_END = re.compile(r"(?:[.!?…。！？｡؟۔।॥።။។։]|[\u0e00-\u0eff])['\"”“’»›)\]」』）】]*$")

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from commonweal.datasets.words import tokens
+from commonweal.datasets.words import tokens, word_set
 from commonweal.errors import InputError
 from commonweal.extras import needs
-from commonweal.questions.parsing import word_set
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

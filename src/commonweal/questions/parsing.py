@@ -12,16 +12,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 
-from commonweal.datasets.words import tokens
+from commonweal.datasets.words import tokens, word_set
 from commonweal.policies.parsing import CONTROL
 from commonweal.types import Completion
 
 MIN_WORDS, MAX_WORDS = 4, 30
-
-
-def word_set(text: str) -> frozenset[str]:
-    """The words of a text that lists them between blanks."""
-    return frozenset(text.split())
 
 
 YES_NO_STARTS = word_set(

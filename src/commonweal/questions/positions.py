@@ -17,9 +17,9 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from commonweal.datasets.words import tokens
+from commonweal.datasets.words import tokens, word_set
 from commonweal.questions.journal import ModelCall
-from commonweal.questions.parsing import YES_NO_STARTS, word_set
+from commonweal.questions.parsing import YES_NO_STARTS
 from commonweal.questions.templates import load_template
 from commonweal.types import Progress, no_progress
 

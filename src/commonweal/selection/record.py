@@ -216,7 +216,9 @@ class Selection(_Record):
             [self.candidates[column].text for column in written],
             None if self.qualities is None else self.qualities[written],
             senses,
-            None if self.utilities is None or self.low is None else self.utilities[:, written].mean(0),
+            None
+            if self.utilities is None or self.low is None
+            else self.utilities[:, written].mean(0),
         )
         weak = self.weak
         return tuple(written[at] for at in order if written[at] not in weak)

@@ -3,9 +3,9 @@
 Most of what a model of 1.5 billion parameters writes could not be read out, and no reward model
 here finds what could: predicted quality tells salad from sense, and hardly an invented reason from
 one that people gave. What the model holds while it reads its own text again does tell
-(``selection.sense``); which side most are on, it often does not, and predictions for each person do.
+(``selection.sense``). Which side most are on, it hardly knows; predictions for each person do.
 Where the model's own order is not known, quality and the words that neither the question nor
-anybody used make the shortlist (docs/decisions/042, 046, 047 and 048).
+anybody used make the shortlist (docs/decisions/042, 046, 047, 048 and 051).
 """
 
 from __future__ import annotations
@@ -70,22 +70,34 @@ def most_sensible(
         sense = _standard(np.array(read)) - NEW_WORDS_BESIDE_SENSE * _standard(new)
         sense -= LATER_BESIDE_SENSE * _standard(np.arange(len(read), dtype=float))
         if means is not None:
-            sense += SIDE_BESIDE_SENSE * _of_their_side(statements, means)
+            sense += SIDE_BESIDE_SENSE * of_their_side(statements, means)
     else:
         assert qualities is not None  # noqa: S101 - for the type checker: one of them is known
         sense = _standard(qualities) - NEW_WORDS_WEIGHT * _standard(new)
     return list(map(int, np.argsort(-sense, kind="stable")))
 
 
-def _of_their_side(statements: Sequence[str], means: FloatArray) -> FloatArray:
-    """By how much each statement's side is predicted to please more than the mean of both sides."""
-    # The answer is in the first sentence; what comes after may say what we would not do.
-    firsts = [next(iter(sentences(each)), each) for each in statements]
-    against = np.array([refuses(tokens(each)) for each in firsts])
+def of_their_side(statements: Sequence[str], means: FloatArray) -> FloatArray:
+    """By how much each statement's side pleases more than the mean of both, in points of 7.
+
+    All zero where all are on one side.
+
+    Example:
+        >>> two = ["We would ban it.", "We would ban it now.", "We would not ban it."]
+        >>> of_their_side(two, np.array([3.0, 5.0, 4.5])).tolist()
+        [-0.25, -0.25, 0.25]
+    """
+    against = np.array([says_no(each) for each in statements])
     if against.all() or not against.any():
         return np.zeros(len(statements))
     gain = means[against].mean() - means[~against].mean()
-    return np.where(against, gain, -gain) / 2
+    sides: FloatArray = np.where(against, gain, -gain) / 2
+    return sides
+
+
+def says_no(statement: str) -> bool:
+    """Whether the answer is what we would not do: the first sentence, whatever comes after."""
+    return refuses(tokens(next(iter(sentences(statement)), statement)))
 
 
 def _standard(values: FloatArray) -> FloatArray:
