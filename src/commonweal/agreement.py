@@ -275,8 +275,8 @@ def shortlist_for(model: LanguageModel, *, names_rule: bool = True) -> int | Non
     """Among how many of the most sensible candidates of this model a rule is to choose.
 
     None, for all, for a model that does not say. One where the model's own states order them and
-    nobody named a rule: the order holds what the whole group would welcome, too, and tells it
-    better than the predictions for each person do (docs/decisions/048-the-order-alone.md).
+    nobody named a rule: the order holds what the whole group would welcome, too. Predictions for
+    each person say which side of it to take (docs/decisions/051-the-side-of-most.md).
     """
     wanted: int | None = getattr(model, "shortlist", None)
     return 1 if wanted is not None and not names_rule and is_read(model) else wanted

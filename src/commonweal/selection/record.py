@@ -210,18 +210,26 @@ class Selection(_Record):
         senses = [self.candidates[column].sense for column in written]
         if self.shortlist is None or not written or (self.qualities is None and None in senses):
             return ()
+        means = self._sure_means()
         order = most_sensible(
             self.question.text,
             [each.text for each in self.opinions],
             [self.candidates[column].text for column in written],
             None if self.qualities is None else self.qualities[written],
             senses,
-            None
-            if self.utilities is None or self.low is None
-            else self.utilities[:, written].mean(0),
+            None if means is None else means[written],
         )
         weak = self.weak
         return tuple(written[at] for at in order if written[at] not in weak)
+
+    def _sure_means(self) -> FloatArray | None:
+        """The mean expected rating of each candidate, by a reward model that says how sure it is:
+        of others a side of the question is as uncertain as a text.
+        """
+        if self.utilities is None or self.low is None or not len(self.utilities):
+            return None
+        means: FloatArray = self.utilities.mean(axis=0)
+        return means
 
     @property
     def passed_over(self) -> frozenset[int]:
