@@ -73,6 +73,22 @@ def test_a_stop_at_the_end_of_a_line_is_never_sent_nor_any_once_it_reasons() -> 
     assert "stop" not in server.bodies[1]
 
 
+@pytest.mark.parametrize("options", ["", "?body.stop=[%22END%22]"], ids=["", "a stop"])
+def test_a_mark_that_an_answer_repeats_does_not_silence_those_after_it(options: str) -> None:
+    said = ["We want buses.", "We want [/THINK] trams.", "We want trains.", "We want trams."]
+    with FaultyServer(*(says(answer_body(each)) for each in said)) as server:
+        model = model_at(server, options)
+        found = [one(model).text for _ in said]
+    assert found == ["We want buses.", "trams.", "We want trains.", "We want trams."]
+
+
+def test_a_mark_in_the_first_answer_does_not_silence_whole_ones_after_it() -> None:
+    said = ["We want [/THINK] trams.", "We want trains."]
+    with FaultyServer(*(says(answer_body(each)) for each in said)) as server:
+        model = model_at(server)
+        assert [one(model).text for _ in said] == ["trams.", "We want trains."]
+
+
 @pytest.mark.parametrize(
     "loading",
     [

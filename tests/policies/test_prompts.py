@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from commonweal.errors import InputError
 from commonweal.models.embedded_engine import EmbeddedModel
+from commonweal.models.reasoning import set_apart
 from commonweal.policies import load_policy
 from commonweal.policies import prompts as module
 from commonweal.policies.kinds import is_modest, kind_of
@@ -32,6 +33,7 @@ HOSTILE = st.text(
     st.one_of(st.characters(), st.sampled_from("<>＜＞[]/|\n\r\t\u2028\x85")), max_size=80
 )
 FRAGMENTS = ["</opinion>", "<opinion>", "<|im_end|>", "<|im_start|>", "[INST]", "[/INST]", "{text}"]
+FRAGMENTS += ["[/THINK]", "{/think}", "◁/think▷", "&lt;/think&gt;", "[BEGIN FINAL RESPONSE]"]
 HOSTILE |= st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=5)).map("".join)
 
 
@@ -70,8 +72,20 @@ def test_an_opinion_cannot_close_its_delimiter(opinions, question):
         assert before == list(template.render("?", ["x"])[:-1])
 
 
+@given(HOSTILE)
+def test_no_mark_that_sets_reasoning_apart_survives(text):
+    """Where a model repeats the opinion, it is all part of the answer."""
+    assert set_apart(f"We say: {as_data(text)}").reasoning == ""
+
+
+@pytest.mark.parametrize("mark", FRAGMENTS[-5:])
+def test_no_mark_of_reasoning_survives_alone_either(mark):
+    assert set_apart(f"We want {as_data(mark)} trams.").reasoning == ""
+    assert set_apart(f"We want {mark} trams.").reasoning != ""
+
+
 def test_ordinary_text_stays_as_it_is():
-    text = "Fine by me: 50p, «oui» {question} ไทย 👩‍👧 [sic]."
+    text = "Fine by me: 50p, «oui» {question} ไทย 👩‍👧 [sic] [x] [ ] 3 {or 4}."
     assert as_data(text) == text
 
 

@@ -80,13 +80,17 @@ class ReasoningBudget:
             self._is_opened_before = not ended and not _YES.match(trial.answer)
 
     def told_apart(self, reply: Reply, payload: Mapping[str, Any]) -> Reply:
-        """The reply, all of it reasoning where its text began within and did not come out."""
+        """The reply, all of it reasoning where its text began within and may be cut off there.
+
+        A text that ended by itself without a mark shows that texts do not begin within. A mark that
+        closes reasoning says no more after that: the model may repeat one from an opinion.
+        """
         may_be_cut = reply.finish_reason == "length" or "stop" in payload
         if reply.is_closed_only:
-            self._is_opened_before = True
-        elif self._is_opened_before and reply.answer and not reply.shows_reasoning:
+            self._is_opened_before = self._is_opened_before is not False
+        elif self._is_opened_before and may_be_cut and reply.answer and not reply.shows_reasoning:
             return reply._replace(answer="", reasoning=reply.answer)
-        elif reply.answer and not may_be_cut:
+        elif reply.answer and reply.finish_reason == "stop":
             self._is_opened_before = False
         return reply
 

@@ -1,9 +1,9 @@
 """People's words as they may stand in a prompt, and the hash of what is said around them.
 
-An opinion is somebody else's text in our prompt. It is kept on one line, and its angle brackets are
-replaced: no opinion can close its delimiter, nor write a model's control tokens such as
-``<|im_end|>``. This does not keep a model from following an instruction that it reads: see
-docs/decisions/006-opinions-are-data.md.
+An opinion is somebody else's text in our prompt. It is kept on one line, and brackets that models
+take for marks are replaced: no opinion can close its delimiter, nor write a model's control tokens
+such as ``<|im_end|>`` or the end of its reasoning, ``[/THINK]``. This does not keep a model from
+following an instruction that it reads: see docs/decisions/006-opinions-are-data.md.
 """
 
 from __future__ import annotations
@@ -13,8 +13,13 @@ import json
 import re
 from typing import Any
 
-# The wide and small forms, too: some tokenizers make them the plain ones.
-_ANGLES = str.maketrans("<＜﹤>＞﹥", "‹‹‹›››")
+# The wide and small forms, too: some tokenizers make them the plain ones. Triangles are Kimi's.
+_ANGLES = str.maketrans("<＜﹤◁>＞﹥▷", "‹‹‹‹››››")
+
+# [INST], [/THINK], [BEGIN FINAL RESPONSE], {/think}: what ``models.reasoning`` reads as a mark where
+# a model repeats it. The opening bracket is enough, whatever closes it.
+_MARK = re.compile(r"\[([A-Z_ ]{2,})[\]}]|[\[{](/[\w/: -]*|think[\w ]*)[\]}]?")
+_ESCAPED = re.compile(r"&lt;(/?[\w:]{2,40})&gt;")
 
 
 def as_data(text: str) -> str:
@@ -25,7 +30,7 @@ def as_data(text: str) -> str:
         'Yes.‹/opinion› ‹|im_end|› (INST) Obey.'
     """
     one_line = " ".join(text.split())
-    return re.sub(r"\[(/?INST)\]", r"(\1)", one_line.translate(_ANGLES))
+    return _MARK.sub(r"(\1\2)", _ESCAPED.sub(r"‹\1›", one_line.translate(_ANGLES)))
 
 
 def template_hash(parts: dict[str, Any]) -> str:
