@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sqlite3
 
 import numpy as np
@@ -92,6 +93,39 @@ def test_an_interrupted_call_leaves_the_file_usable(tmp_path):
     assert len(CachedRewardModel(Counting(), tmp_path / "c.sqlite").rewards(pairs("a"))) == 1
 
 
+def test_what_was_scored_before_it_broke_off_is_kept(tmp_path):
+    class BreaksOff(Counting):
+        def rewards(self, inputs, *, on_done=None):
+            if self.asked:
+                raise KeyboardInterrupt
+            return super().rewards(inputs, on_done=on_done)
+
+    inputs, path = pairs(*(f"statement {n}" for n in range(2500))), tmp_path / "c.sqlite"
+    broken, done = BreaksOff(), []
+    with pytest.raises(KeyboardInterrupt):
+        CachedRewardModel(broken, path).rewards(inputs, on_done=done.append)
+    model = Counting()
+    found = CachedRewardModel(model, path).rewards(inputs, on_done=done.append)
+    assert broken.asked + model.asked == inputs
+    assert len(broken.asked) == 2000
+    assert done == [2000, 2500, 2500]
+    assert np.array_equal(found, Counting().rewards(inputs))
+
+
+def test_a_model_that_tells_its_cost_gets_all_at_once(tmp_path):
+    class Costly(Counting):
+        def cost(self, inputs):
+            return len(inputs)
+
+        def rewards(self, inputs, *, on_done=None):
+            self.n_calls = getattr(self, "n_calls", 0) + 1
+            return super().rewards(inputs, on_done=on_done)
+
+    model = Costly()
+    CachedRewardModel(model, tmp_path / "c.sqlite").rewards(pairs(*map(str, range(2500))))
+    assert model.n_calls == 1
+
+
 def test_what_else_the_model_tells_is_told(tmp_path):
     class Judging(Counting):
         notes = ("a note",)
@@ -107,6 +141,9 @@ def test_what_else_the_model_tells_is_told(tmp_path):
     assert isinstance(cached, GivesRanges)
     assert cached.qualities("Q", ["a"], ["b", "c"]).tolist() == [5, 5]
     assert cached.notes == ("a note",)
+    # From Python 3.12 on, protocols look so: without asking ``__getattr__``.
+    assert inspect.getattr_static(cached, "qualities")
+    assert inspect.getattr_static(cached, "ranges")
     plain = CachedRewardModel(Counting(), tmp_path / "c.sqlite")
     assert not isinstance(plain, (JudgesQuality, GivesRanges))
     assert getattr(plain, "notes", ()) == ()

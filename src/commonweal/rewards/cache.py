@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from commonweal.errors import InputError
-from commonweal.types import Calibration, RewardInput, RewardModel
+from commonweal.types import Calibration, GivesRanges, JudgesQuality, RewardInput, RewardModel
 
 if TYPE_CHECKING:
     from commonweal.types import FloatArray
 
 _AT_ONCE = 900  # below SQLite's limit of placeholders in one query on old builds
+
+_BLOCK = 2000
+"""Pairs that are scored before they are kept: some minutes of a slow model, many of its batches."""
 
 
 class RewardStore:
@@ -98,9 +101,14 @@ class CachedRewardModel:
 
     def __init__(self, model: RewardModel, path: Path) -> None:
         self._model, self._store = model, RewardStore(path)
+        # From Python 3.12 on a protocol asks what an object holds, and not ``__getattr__``.
+        if isinstance(model, JudgesQuality):
+            self.qualities = model.qualities
+        if isinstance(model, GivesRanges):
+            self.ranges = model.ranges
 
     def __getattr__(self, name: str) -> Any:
-        """What the model has beyond a reward model's own: qualities, ranges, notes, metadata."""
+        """What else the model has beyond a reward model's own: notes, metadata."""
         if name.startswith("_"):  # also while it is unpickled, and has no model yet
             raise AttributeError(name)
         return getattr(self._model, name)
@@ -126,17 +134,27 @@ class CachedRewardModel:
         *,
         on_done: Callable[[int], None] | None = None,
     ) -> FloatArray:
-        """Returns the model's rewards, [n_inputs]; only those not on disk are computed."""
+        """Returns the model's rewards, [n_inputs]; only those not on disk are computed.
+
+        They are kept block by block: what broke off goes on where it was.
+        """
         keys = [key_of(self._model.weights_hash, given) for given in inputs]
         known = self._store.known(keys)
         missing = {key: given for key, given in zip(keys, inputs, strict=True) if key not in known}
-        n_there = len(inputs) - len(missing)
-        if missing:
-            report = None if on_done is None else lambda n: on_done(n_there + n)
-            rewards = self._model.rewards(list(missing.values()), on_done=report)
-            new = dict(zip(missing, map(float, rewards), strict=True))
+        asked = list(missing)
+        # A model that tells its cost tells it of all that is asked, and keeps each answer itself.
+        step = max(1, len(asked)) if hasattr(self._model, "cost") else _BLOCK
+        for start in range(0, len(asked), step):
+            block = asked[start : start + step]
+            report = _after(on_done, len(inputs) - len(asked) + start)
+            rewards = self._model.rewards([missing[key] for key in block], on_done=report)
+            new = dict(zip(block, map(float, rewards), strict=True))
             self._store.keep(new)
             known |= new
         if on_done is not None:
             on_done(len(inputs))
         return np.array([known[key] for key in keys], dtype=np.float64)
+
+
+def _after(on_done: Callable[[int], None] | None, n_before: int) -> Callable[[int], None] | None:
+    return None if on_done is None else lambda n: on_done(n_before + n)
