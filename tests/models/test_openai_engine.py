@@ -360,15 +360,15 @@ def test_a_failure_for_good_says_how_many_and_returns_nothing() -> None:
         ("7", 7.0, 7.0),
         ("0", 0.75, 0.75),
         ("2.5", 2.5, 2.5),
-        ("500", 60.0, 60.0),
+        ("500", 500.0, 500.0),
         ("-5", 0.75, 0.75),
         ("soon", 0.75, 0.75),
         ("nan", 0.75, 0.75),
-        pytest.param(timedelta(minutes=9), 60.0, 60.0, id="later"),
+        pytest.param(timedelta(minutes=9), 500.0, 540.0, id="later"),
         pytest.param(timedelta(days=-1), 0.75, 0.75, id="yesterday"),
     ],
 )
-def test_retry_after_is_honoured_and_capped(
+def test_retry_after_is_honoured_up_to_ten_minutes(
     header: str | timedelta, low: float, high: float
 ) -> None:
     naps = Naps()
@@ -405,6 +405,33 @@ def test_a_wait_that_is_told_in_words(said: str, seconds: float) -> None:
     assert told_wait_seconds(said) == pytest.approx(seconds)
 
 
+MINUTE_LIMITS = {
+    "Gemini's": (
+        "You exceeded your current quota, please check your plan and billing details. For more "
+        "information on this error, head to: https://ai.google.dev/gemini-api/docs/rate-limits. "
+        "To monitor your current usage, head to: https://ai.dev/usage?tab=rate-limit. * Quota "
+        "exceeded for metric: generativelanguage.googleapis.com/generate_content_free_tier_requests"
+        ", limit: 10, model: gemini-2.5-flash\nPlease retry in 36.6s.",
+        36.6,
+    ),
+    "OpenAI's": (
+        "Rate limit reached for gpt-4o in organization org-1 on requests per min (RPM): Limit 3, "
+        "Used 3, Requested 1. Please try again in 20s. Visit https://example.org/account/rate-"
+        "limits to learn more. You can increase your rate limit by adding a payment method to your "
+        "account at https://example.org/account/billing.",
+        20.0,
+    ),
+}
+
+
+@pytest.mark.parametrize(("said", "seconds"), MINUTE_LIMITS.values(), ids=MINUTE_LIMITS)
+def test_a_limit_a_minute_that_speaks_of_billing_is_waited_for(said: str, seconds: float) -> None:
+    naps = Naps()
+    with FaultyServer(error(429, said)) as server:
+        assert one(model_at(server, naps)).text == "hello/7"
+    assert naps.seconds == [seconds]
+
+
 def test_retry_after_a_date_soon() -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=50), usegmt=True)
     naps = Naps()
@@ -432,6 +459,7 @@ def test_retry_after_takes_any_header(header: str) -> None:
         (says(b'{"error": "model not loaded"}', 400), ["model not loaded"]),
         (says(b'{"detail": "unprocessable"}', 422), ["unprocessable"]),
         (says(b"", 418), ["(no message)"]),
+        (error(400, "too many digits", code="9" * 5000), ["too many digits"]),
         (error(400, "x" * 10_000), ["xxx..."]),
         (
             error(400, "request (3031 tokens) exceeds the available context size (1024 tokens)"),

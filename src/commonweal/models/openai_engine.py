@@ -32,6 +32,7 @@ from commonweal.types import Completion, Prompt, Sampling
 __all__ = ["KEY_VARIABLES", "OpenAIModel"]
 
 MAX_WAIT_SECONDS = 60.0
+"""The longest wait that no server asked for, and between two looks at one that is loading."""
 LONGEST_WAIT_SECONDS = 600.0
 """A server that asks for a longer wait is not waited for: a limit a day, say."""
 LOADING_SECONDS = 600.0
@@ -331,8 +332,8 @@ class OpenAIModel:
                 return Failure(f"{outcome.message}; {wait}", most_attempts=attempt)
             if attempt >= min(outcome.most_attempts or self._max_attempts, self._max_attempts):
                 return outcome._replace(most_attempts=attempt)
-            back_off = 0.5 * 2 ** (attempt - 1) * (1 + self._jitter())
-            nap = min(max(back_off, outcome.retry_after_seconds), MAX_WAIT_SECONDS)
+            back_off = min(0.5 * 2 ** (attempt - 1) * (1 + self._jitter()), MAX_WAIT_SECONDS)
+            nap = max(back_off, outcome.retry_after_seconds)
             LOG.warning("%s: attempt %d failed, again in %.1f s", self.model_id, attempt, nap)
             await self._sleep(nap)
             attempt += 1

@@ -59,7 +59,9 @@ def passing_fault(answer: Answer, *, has_answered: bool) -> Failure | None:
         return Failure(what, answer.retry_after_seconds, is_loading=True)
     if status >= 500 and TOO_LONG.search(answer.error_text):
         return None
-    if status in FOR_GOOD or (status == 429 and _NO_CREDIT.search(answer.error_text)):
+    # Limits a minute are told in the same words, with a wait.
+    has_no_credit = _NO_CREDIT.search(answer.error_text) and not answer.retry_after_seconds
+    if status in FOR_GOOD or (status == 429 and has_no_credit):
         return None
     if status in PASSING or status >= 500:
         what = f"HTTP {answer.status} with the error {status}: {answer.message}" if in_200 else what

@@ -151,8 +151,8 @@ def read(answer: httpx.Response, content: bytes, secrets: Sequence[str]) -> Answ
     text = content[:4000].decode("utf-8", "replace")
     is_page = text.lstrip("\ufeff \r\n\t")[:1] == "<"
     sayings = list(dict.fromkeys(filter(None, map(str.strip, _strings(body, _SAYING)))))
-    message = "; ".join(each for each in sayings if each) or _visible(text)
-    message = cleaned(message, secrets) or "(no message)"
+    said = "; ".join(each for each in sayings if each) or _visible(text)
+    message = cleaned(said, secrets) or "(no message)"
     named = " ".join(_strings(body, _NAMING))
     kinds = " ".join(str(each) for each in _values(body, _KINDS))
     return Answer(
@@ -162,7 +162,7 @@ def read(answer: httpx.Response, content: bytes, secrets: Sequence[str]) -> Answ
         error_text=f"{cleaned(f'{kinds} {named}', secrets)} {message}",
         named=cleaned(named, secrets),
         location=cleaned(answer.headers.get("location", "elsewhere"), secrets),
-        retry_after_seconds=_wait(answer.headers, body, message),
+        retry_after_seconds=_wait(answer.headers, body, said),  # uncut: it comes last in a long one
         is_page=is_page,
         is_error=_is_error(body),
         inner_status=next(
@@ -196,7 +196,7 @@ def _is_error(body: Any) -> bool:
 
 
 def _as_status(value: object) -> int:
-    if isinstance(value, str) and value.isdecimal():
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{3}", value):
         value = int(value)
     return value if type(value) is int and 400 <= value < 600 else 0
 
@@ -246,14 +246,14 @@ def cleaned(text: str, secrets: Sequence[str]) -> str:
     return line if len(line) <= MAX_MESSAGE_CHARACTERS else line[:MAX_MESSAGE_CHARACTERS] + "..."
 
 
-def _wait(headers: httpx.Headers, body: Any, message: str) -> float:
-    """The wait that headers, body or message ask for, in seconds."""
+def _wait(headers: httpx.Headers, body: Any, said: str) -> float:
+    """The wait that headers, body or words ask for, in seconds."""
     waits = [retry_after_seconds(headers.get("retry-after", ""))]
     waits.append(retry_after_seconds(headers.get("retry-after-ms", "")) / 1000)
     estimate = body.get("estimated_time") if isinstance(body, dict) else None
     if isinstance(estimate, int | float) and 0 < estimate < 1e6:
         waits.append(float(estimate))
-    waits.append(told_wait_seconds(message))
+    waits.append(told_wait_seconds(said))
     return max(waits)
 
 
