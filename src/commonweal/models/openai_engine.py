@@ -121,7 +121,7 @@ class OpenAIModel:
         Raises:
             InputError: the text is malformed, holds a password, or a key would leave this machine
                 unencrypted.
-            EngineError: the environment names a proxy that cannot be used.
+            EngineError: the environment names a proxy or certificates that cannot be used.
         """
         base_url, model, options = _parts_of(spec)
         return cls(base_url, model, options=options)
