@@ -192,6 +192,34 @@ def test_malformed_answers_are_asked_again_then_missing_and_never_a_number(tmp_p
     assert healed.lists == [["b"]]
 
 
+class Empty(Rater):
+    """Answers the first requests, and then with no text, for a reason."""
+
+    def __init__(self, n_answered=0):
+        super().__init__(lambda *_: 4)
+        self.n_answered = n_answered
+
+    def generate(self, prompts, **options):
+        n_left = self.n_answered - len(self.lists)
+        answers = super().generate(prompts, **options)
+        empty = [[Completion("", "stop", 0, why_empty="ran dry")] for _ in answers]
+        return [*answers[: max(0, n_left)], *empty[max(0, n_left) :]]
+
+
+def test_an_engine_that_brings_no_text_is_given_up_at_once_with_the_reason(tmp_path):
+    people = [f"o{i}" for i in range(100)]
+    engine = Empty()
+    with pytest.raises(EngineError, match=r"none of 32 answers has a text: ran dry\. Asking again"):
+        PromptedRewardModel(engine).rewards(inputs(people, "ab"))
+    assert len(engine.lists) == 32  # of 200
+    # One that has answered is asked on: what it left out is missing, and no more.
+    kept_in = RewardStore(tmp_path / "r.sqlite")
+    found = PromptedRewardModel(Empty(32), kept_in=kept_in).rewards(inputs(people[:20], "ab"))
+    assert np.isfinite(found).sum() == 32
+    again = PromptedRewardModel(Empty(), kept_in=kept_in).rewards(inputs(people[:20], "ab"))
+    assert np.isfinite(again).sum() == 32
+
+
 def test_what_was_answered_before_it_broke_off_is_kept(tmp_path):
     opinions, statements = [f"o{i}" for i in range(5)], [f"s{j}" for j in range(20)]
     table = {(o, s): [1 / 7] * 7 for o in opinions for s in statements}

@@ -25,6 +25,7 @@ import numpy as np
 
 from commonweal.errors import EngineError, InputError, UnsupportedByEngineError
 from commonweal.models import DEFAULT_MODEL, check_language_model, load_language_model, store
+from commonweal.models.empties import why_all_empty
 from commonweal.rewards.cache import RewardStore, key_of
 from commonweal.rewards.prompted_calibration import (
     UNCALIBRATED,
@@ -46,7 +47,7 @@ from commonweal.rewards.prompted_prompts import (
     read_ratings,
     seed_of,
 )
-from commonweal.types import LanguageModel, RewardInput, Sampling
+from commonweal.types import Completion, LanguageModel, RewardInput, Sampling
 
 if TYPE_CHECKING:
     from commonweal.types import Calibration, FloatArray
@@ -173,7 +174,8 @@ class PromptedRewardModel:
         ``on_done`` is called with the number of inputs rated so far.
 
         Raises:
-            EngineError: the engine failed. What was answered before is kept.
+            EngineError: the engine failed, or brings no text at all. What was answered before is
+                kept.
         """
         asked = [
             RatingRequest(
@@ -260,8 +262,13 @@ class PromptedRewardModel:
         if new and self._on_cost is not None:
             self._on_cost(self._cost(prompt, list(new.values()), len(asked)))
         key_by_asked = {each: key for key, each in new.items()}
-        blocks = self._by_probabilities if self._has_probabilities else self._by_answers
-        for block in blocks(prompt, list(new.values())):
+        left = list(new.values())
+        blocks = (
+            self._by_probabilities(prompt, left)
+            if self._has_probabilities
+            else self._by_answers(prompt, left, has_answered=bool(known))
+        )
+        for block in blocks:
             rated = {key_by_asked[each]: rating for each, rating in block.items()}
             if self._store is not None:
                 self._store.keep(rated)
@@ -300,15 +307,24 @@ class PromptedRewardModel:
             yield dict(zip(block, map(float, ratings), strict=True))
 
     def _by_answers(
-        self, prompt: ReadingPrompt, asked: Sequence[RatingRequest]
+        self, prompt: ReadingPrompt, asked: Sequence[RatingRequest], *, has_answered: bool
     ) -> Iterable[dict[RatingRequest, float]]:
-        """Means of whole ratings from structured answers, in blocks of requests."""
+        """Means of whole ratings from structured answers, in blocks of requests.
+
+        ``has_answered`` says that some ratings are there already: an engine that brings no text at
+        all is then not given up.
+        """
         chunks = chunks_of(asked)
         for start in range(0, len(chunks), _REQUESTS // 2):
-            yield self._answered(prompt, chunks[start : start + _REQUESTS // 2])
+            part = chunks[start : start + _REQUESTS // 2]
+            yield self._answered(prompt, part, has_answered=has_answered or start > 0)
 
     def _answered(
-        self, prompt: ReadingPrompt, chunks: Sequence[tuple[str, list[str]]]
+        self,
+        prompt: ReadingPrompt,
+        chunks: Sequence[tuple[str, list[str]]],
+        *,
+        has_answered: bool,
     ) -> dict[RatingRequest, float]:
         given: dict[RatingRequest, list[int]] = {}
         lists = [(about, order) for about, texts in chunks for order in orders(about, texts)]
@@ -316,10 +332,11 @@ class PromptedRewardModel:
             if not lists:
                 break
             left = []
-            for (about, texts), answer in zip(
-                lists, self._answers(prompt, lists, attempt), strict=True
-            ):
-                ratings = read_ratings(answer, len(texts))
+            answers = self._answers(prompt, lists, attempt)
+            if attempt == 0 and not has_answered and (why := why_all_empty(answers)):
+                raise EngineError(f"{self.name}: none of {len(answers)} answers has a text: {why}")
+            for (about, texts), answer in zip(lists, answers, strict=True):
+                ratings = read_ratings(answer.text, len(texts))
                 for text, rating in zip(texts, ratings, strict=True):
                     if rating is not None:
                         given.setdefault(RatingRequest(about, text), []).append(rating)
@@ -336,9 +353,9 @@ class PromptedRewardModel:
 
     def _answers(
         self, prompt: ReadingPrompt, lists: Sequence[tuple[str, list[str]]], attempt: int
-    ) -> list[str]:
+    ) -> list[Completion]:
         """One answer for each list of statements."""
-        answers: list[str] = [""] * len(lists)
+        answers: dict[int, Completion] = {}
         by_length: dict[int, list[int]] = {}  # a schema is for so many statements
         for index, (_, texts) in enumerate(lists):
             by_length.setdefault(len(texts), []).append(index)
@@ -356,8 +373,8 @@ class PromptedRewardModel:
                 **options,
             )
             for index, (completion,) in zip(indices, completions, strict=True):
-                answers[index] = completion.text
-        return answers
+                answers[index] = completion
+        return [answers[index] for index in range(len(lists))]
 
 
 def expected_ratings(log_probabilities: FloatArray) -> FloatArray:
