@@ -159,6 +159,17 @@ def test_every_module_of_an_extra_is_brought_by_its_distributions():
     assert not {name.replace("_", "-") for name in MODULES} & base
 
 
+def test_the_oldest_scipy_that_may_be_there_takes_a_generator_for_groups():
+    """``kmeans2`` takes ``rng`` from SciPy 1.15 on; before, it was called ``seed``."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    (bound,) = [
+        each.removeprefix("scipy>=").split(".")
+        for each in project["optional-dependencies"]["data"]
+        if each.startswith("scipy")
+    ]
+    assert tuple(map(int, bound)) >= (1, 15)
+
+
 def test_other_imports_that_fail_are_left_as_they_are():
     assert extras.missing(ModuleNotFoundError("no", name="nonsense.part")) is None
     found = extras.missing(ModuleNotFoundError("no", name="polars.exceptions"))

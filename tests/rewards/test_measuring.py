@@ -358,6 +358,13 @@ def test_infinite_rewards_and_none_at_all_are_refused(votes):
             measure(table_model({"r1": given}), made_rounds({"r1": cast}))
 
 
+def test_where_missing_rewards_leave_no_rating_it_is_said_with_how_many():
+    # Two people get each other's opinion, so one without rewards takes the other's ratings along.
+    cast, scores = np.ones((2, 3)), np.array([[0.0, 1.0, 2.0], [np.nan] * 3])
+    with pytest.raises(CommonwealError, match=r"each of 6 ratings a reward is missing.*3 of 6"):
+        measure(table_model({"r1": scores}), made_rounds({"r1": cast}), n_draws=50)
+
+
 def test_missing_rewards_are_left_out_as_if_nobody_had_rated_and_counted(votes):
     cast, scores = votes
     gaps, fewer = scores.copy(), cast.copy()

@@ -168,6 +168,7 @@ def measure(
 
     Raises:
         InputError: no round has a rating by somebody with an opinion.
+        CommonwealError: as ``score_rounds``.
     """
     rounds = score_rounds(model, dataset, seed=seed, max_people=max_people, on_done=on_done)
     return measure_scored(

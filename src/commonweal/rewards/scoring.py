@@ -156,7 +156,8 @@ def score_rounds(
 
     Raises:
         InputError: nothing to measure.
-        CommonwealError: the model gave a reward that is not a finite number.
+        CommonwealError: the model gave a reward that is not a finite number, or so few that no
+            rating is left.
     """
     asked = [
         _Asked.of(rated, max_people, rng_of(seed, "people", rated.round_id))
@@ -175,7 +176,16 @@ def score_rounds(
             "that can be read"
         )
     scored = [one.scored(place, rewards).without_missing() for one in asked]
-    return [one for one in scored if np.isfinite(one.rated.ratings).any()]
+    left = [one for one in scored if np.isfinite(one.rated.ratings).any()]
+    if not left:
+        n_missing = sum(one.n_missing for one in scored)
+        raise CommonwealError(
+            f"{model.name}: beside each of {n_missing} ratings a reward is missing, for it or for "
+            f"another's opinion in its place ({int(np.isnan(rewards).sum())} of {len(rewards)} "
+            "rewards); expected some that have all: take a model that leaves out fewer, or more "
+            "ratings"
+        )
+    return left
 
 
 def rng_of(seed: int, use: str, round_id: str) -> np.random.Generator:
