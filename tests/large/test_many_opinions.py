@@ -85,6 +85,37 @@ def test_lines_of_json_and_parquet_bring_the_same(tmp_path, streamed):
     assert any("not the file's" in note for note in other.notes)
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_who_wrote_nothing_and_who_is_marked_is_left_out_with_a_note(tmp_path, streamed, suffix):
+    path = tmp_path / f"g{suffix}"
+    nothing = ["-", " ... ", "\u200b", ""]
+    rows = [*ROWS, *((f"n{i}", text) for i, text in enumerate(nothing))]
+    records = [{"question": ASKED, "id": i, "opinion": text, "spam": ""} for i, text in rows]
+    records += [{"question": ASKED, "id": "bot", "opinion": "Buy tyres!", "spam": "yes"}]
+    if suffix == ".csv":
+        pl.DataFrame(records).write_csv(path)
+    elif suffix == ".jsonl":
+        path.write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
+    else:
+        pl.DataFrame(records).write_parquet(path)
+    found = read_people(path)
+    assert [each.id for each in found.opinions] == ["ana", "ben", "cy"]
+    kind = "row" if suffix == ".csv" else "record"
+    assert any(note.startswith(f"4 {kind}s without an opinion") for note in found.notes)
+    assert any(note.startswith(f"1 {kind} ") and "count" in note for note in found.notes)
+
+
+def test_a_parquet_file_that_is_damaged_within_is_an_error_with_its_name(tmp_path):
+    path = tmp_path / "g.parquet"
+    rows = [{"question": ASKED, "id": f"p{i}", "opinion": f"{i} {i * i}"} for i in range(2000)]
+    pl.DataFrame(rows).write_parquet(path, compression="snappy")
+    content = path.read_bytes()
+    third = len(content) // 3  # of the data: what the file holds is told at its end
+    path.write_bytes(content[:third] + b"\xff" * 40 + content[third + 40 :])
+    with pytest.raises(InputError, match=r"g\.parquet: not a Parquet file that can be read"):
+        read_people(path)
+
+
 @pytest.mark.heavy
 def test_memory_stays_flat(tmp_path, monkeypatch):
     monkeypatch.setattr(reading, "STREAMED_FROM_BYTES", 0)

@@ -7,17 +7,24 @@ exports) bring people's votes along.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from commonweal.errors import InputError
 from commonweal.files import near_path
 from commonweal.groups import alike_note, check_opinion, read_group
 from commonweal.large.store import OpinionStore
 from commonweal.large.votes import Votes
-from commonweal.reading.columns import OPINION, PARTICIPANT, QUESTION, column_named, why_not_counted
+from commonweal.reading.columns import (
+    OPINION,
+    PARTICIPANT,
+    QUESTION,
+    column_named,
+    says_nothing,
+    why_not_counted,
+)
 from commonweal.reading.group_table import stream_group_table
 from commonweal.reading.json_lines import json_lines
 from commonweal.reading.tables import TEXT_SUFFIXES
@@ -81,13 +88,15 @@ def read_people(
         raise InputError(f"{path}: --round is for a dataset with several rounds; take it out")
     suffix = path.suffix.lower()
     asked: list[str] = []
+    notes: list[str] = []
     if suffix in _PARQUET:
-        return _stored(path, _parquet(path, opinion_column, asked), asked, (), question)
+        records = _parquet(path, opinion_column)
+        return _stored(path, _counted(records, asked, notes), asked, notes, question)
     if path.is_file() and path.stat().st_size >= STREAMED_FROM_BYTES:
         if suffix in TEXT_SUFFIXES:
             return _from_table(path, question, opinion_column)
         if suffix == ".jsonl":
-            return _stored(path, _lines(path, asked), asked, (), question)
+            return _stored(path, _counted(_lines(path), asked, notes), asked, notes, question)
     read = read_group(path, question=question, opinion_column=opinion_column)
     return People(read.question, read.opinions, read.notes)
 
@@ -161,8 +170,16 @@ def _stored(
     return People(Question(" ".join(text.split())), store, (*notes, *more))
 
 
-def _lines(path: Path, asked: list[str]) -> Iterator[tuple[str, str, str]]:
-    """The opinions in a file with one JSON object a line."""
+class _Record(NamedTuple):
+    """A record of a file: its fields, which of them holds the opinion, and where it stands."""
+
+    fields: dict[str, Any]
+    opinion: str
+    place: str
+
+
+def _lines(path: Path) -> Iterator[_Record]:
+    """The records in a file with one JSON object a line."""
     for place, fields in json_lines(path):
         if isinstance(fields, str):
             fields = {"text": fields}
@@ -177,13 +194,11 @@ def _lines(path: Path, asked: list[str]) -> Iterator[tuple[str, str, str]]:
             raise InputError(
                 f"{place}: no field is called text or opinion; got {', '.join(names[:8])}"
             )
-        yield from _counted(fields, names, at, place, asked)
+        yield _Record(fields, names[at], place)
 
 
-def _parquet(
-    path: Path, opinion_column: str | None, asked: list[str]
-) -> Iterator[tuple[str, str, str]]:
-    """The opinions in a Parquet file, some thousand rows at a time."""
+def _parquet(path: Path, opinion_column: str | None) -> Iterator[_Record]:
+    """The records in a Parquet file, some thousand rows at a time."""
     from commonweal.frames import pl
 
     if not path.is_file():
@@ -192,44 +207,52 @@ def _parquet(
         lazy = pl.scan_parquet(path)
         names = lazy.collect_schema().names()
         n_rows = lazy.select(pl.len()).collect().item()
+        if opinion_column is None:
+            at = column_named(names, OPINION)
+        else:
+            at = names.index(opinion_column) if opinion_column in names else None
+        if at is None:
+            raise InputError(
+                f"{path}: no column is called {opinion_column or 'opinion'}; got "
+                f"{', '.join(names[:12])}; say which: --opinion-column NAME"
+            )
+        for start in range(0, n_rows, _PARQUET_ROWS):
+            block = lazy.slice(start, _PARQUET_ROWS).collect()
+            for number, row in enumerate(block.iter_rows(named=True), start=start + 1):
+                yield _Record(row, names[at], f"{path}, row {number}")
     except (pl.exceptions.PolarsError, OSError) as error:
         first = str(error).splitlines()[0]
         raise InputError(f"{path}: not a Parquet file that can be read ({first})") from None
-    if opinion_column is None:
-        at = column_named(names, OPINION)
-    else:
-        at = names.index(opinion_column) if opinion_column in names else None
-    if at is None:
-        raise InputError(
-            f"{path}: no column is called {opinion_column or 'opinion'}; got "
-            f"{', '.join(names[:12])}; say which: --opinion-column NAME"
-        )
-    for start in range(0, n_rows, _PARQUET_ROWS):
-        block = lazy.slice(start, _PARQUET_ROWS).collect()
-        for number, row in enumerate(block.iter_rows(), start=start + 1):
-            fields = dict(zip(names, row, strict=True))
-            yield from _counted(fields, names, at, f"{path}, row {number}", asked)
 
 
 def _counted(
-    fields: dict[str, Any], names: Sequence[str], at: int, place: str, asked: list[str]
+    records: Iterable[_Record], asked: list[str], notes: list[str]
 ) -> Iterator[tuple[str, str, str]]:
-    """Id, text and place of a record, where it counts and holds a text."""
-    text = fields[names[at]]
-    but = [name if i != at else "" for i, name in enumerate(names)]
-    who, asking = column_named(but, PARTICIPANT), column_named(but, QUESTION)
-    if asking is not None and fields[names[asking]]:
-        question = str(fields[names[asking]])
-        if question not in asked and len(asked) < 3:
-            asked.append(question)
-    marks = {name: value for name, value in fields.items() if name != names[at]}
-    if text is None or why_not_counted(marks):
-        return
-    if not isinstance(text, str):
-        raise InputError(f"{place}: the opinion is {text!r}, expected a text")
-    if text.strip():
-        name = "" if who is None or fields[names[who]] is None else str(fields[names[who]])
-        yield name, text, place
+    """Id, text and place of each record that counts and holds a text.
+
+    Questions in the records come into ``asked``; what was left out, at the end, into ``notes``.
+    """
+    n_dropped = n_silent = 0
+    for fields, opinion, place in records:
+        text = fields[opinion]
+        names = [name if name != opinion else "" for name in fields]
+        who, asking = column_named(names, PARTICIPANT), column_named(names, QUESTION)
+        if asking is not None and fields[names[asking]]:
+            question = str(fields[names[asking]])
+            if question not in asked and len(asked) < 3:
+                asked.append(question)
+        if why_not_counted({name: value for name, value in fields.items() if name != opinion}):
+            n_dropped += 1
+        elif text is None or (isinstance(text, str) and says_nothing(text)):
+            n_silent += 1
+        elif not isinstance(text, str):
+            raise InputError(f"{place}: the opinion is {text!r}, expected a text")
+        else:
+            name = "" if who is None or fields[names[who]] is None else str(fields[names[who]])
+            yield name, text, place
+    for n, why in ((n_dropped, "marked as not to be counted"), (n_silent, "without an opinion")):
+        if n:
+            notes.append(f"{n:,} {'record' if n == 1 else 'records'} {why} left out")
 
 
 # ----------------------------------------------------------------------- Polis exports and datasets
