@@ -323,3 +323,30 @@ def test_too_large_a_budget_is_made_smaller() -> None:
     with FaultyServer(ordinary=fault) as server:
         assert one(model_at(server)).text == SAID
     assert [body["max_tokens"] for body in server.bodies] == [110, 4206, 2158]
+
+
+@pytest.mark.parametrize(
+    ("said", "sent"),
+    [
+        ("max_tokens must be less than or equal to 8192", [20_000, 8192]),
+        ("Invalid max_tokens value, the valid range of max_tokens is [1, 8,192]", [20_000, 8192]),
+        ("max_tokens is too large: 20000. This model supports at most 8192", [20_000, 8192]),
+        ("max_tokens is too high", [20_000, 10_000, 5_000]),
+        ("max_tokens must be less than 8193", [20_000, 8193, 4096]),
+    ],
+)
+def test_a_limit_above_the_servers_own_is_lowered_and_not_left_out(
+    said: str, sent: list[int]
+) -> None:
+    def fault(exchange: Any) -> None:
+        is_much = exchange.body.get("max_tokens", 10**6) > 8192
+        (error(400, said) if is_much else says(answer_body(SAID)))(exchange)
+
+    with FaultyServer(ordinary=fault) as server:
+        model = model_at(server)
+        for _ in range(2):
+            [[found]] = model.generate([PROMPT], seeds=[1], sampling=Sampling(max_tokens=20_000))
+            assert found.text == SAID
+    assert [body["max_tokens"] for body in server.bodies] == [*sent, sent[-1]]
+    (note,) = model.notes
+    assert f"takes at most {sent[-1]:,} tokens" in note

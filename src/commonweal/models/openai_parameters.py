@@ -50,6 +50,16 @@ _PATTERNS = {
     name: re.compile(rf"(?<![A-Za-z0-9_])(?:{names})(?![A-Za-z0-9_])", re.IGNORECASE)
     for name, names in _NAMES.items()
 }
+_LIMITS = ("max_tokens", "max_completion_tokens")
+_RANGE = re.compile(
+    r"less than|at most|(?:no|not) more than|exceed|maximum|too (?:large|high|big|many)|<=|≤"
+    r"|\brange\b|\bbetween\b|\bup to\b",
+    re.IGNORECASE,
+)
+"""With these words a server takes a limit on tokens, and not one as high."""
+_NUMBER = re.compile(r"(?<![\w.,])\d{1,3}(?:,\d{3})+(?![\w,])|(?<![\w.,])\d{1,9}(?!\w)")
+_LEAST_TOKENS = 256
+"""No server finds so few too many: what it says then is about something else."""
 _QUOTED = r"['\"`‘“«]{}['\"`’”»]"
 _SYSTEM = re.compile(r"system|developer|系统|システム", re.IGNORECASE)
 _ROLE = re.compile(r"\brol|\brôle|role|角色|ロール|template|jinja|alternat", re.IGNORECASE)
@@ -79,6 +89,7 @@ class Parameters:
         self._owner, self._extra = owner, extra
         self._notes: dict[str, str] = {}
         self._limit = "max_tokens"  # the name under which the limit is sent; "" for none
+        self._most_tokens: int | None = None  # of that limit, where the server takes no more
         self._asks_for_stream = False
         self._folds_system = False
         self._proven: set[str] = set()  # what a request held that was answered
@@ -108,7 +119,8 @@ class Parameters:
             "stream": self._asks_for_stream,
         }
         if self._limit:
-            asked = {self._limit: sampling.max_tokens + n_reasoning_tokens, **asked}
+            n_tokens = sampling.max_tokens + n_reasoning_tokens
+            asked = {self._limit: min(n_tokens, self._most_tokens or n_tokens), **asked}
         if sampling.frequency_penalty:
             asked["frequency_penalty"] = sampling.frequency_penalty
         # The end of a line is cut here: at the server it would end the reasoning, or the blank line
@@ -142,7 +154,25 @@ class Parameters:
             return True
         if not names:
             return False
+        if names[0] in _LIMITS and self._lowers(answer, payload[names[0]]):
+            return True
         self._leave_out(names[0], payload)
+        return True
+
+    def _lowers(self, answer: Answer, n_sent: int) -> bool:
+        """Whether the refusal is of so many tokens alone: fewer are asked for from now on.
+
+        As many as it tells, where it tells a number below what was sent, else half as many.
+        """
+        if n_sent <= _LEAST_TOKENS or not _RANGE.search(answer.error_text):
+            return False
+        told = (int(number.replace(",", "")) for number in _NUMBER.findall(answer.message))
+        most = max((n for n in told if _LEAST_TOKENS <= n < n_sent), default=n_sent // 2)
+        self._most_tokens = min(most, self._most_tokens or most)
+        self._notes["most tokens"] = (
+            f"{self._owner} takes at most {self._most_tokens:,} tokens for reasoning and answer: "
+            "no more are asked for."
+        )
         return True
 
     def proven(self, payload: Mapping[str, Any]) -> None:
@@ -191,7 +221,7 @@ class Parameters:
         )
 
     def _leave_out(self, name: str, payload: Mapping[str, Any]) -> None:
-        if name in ("max_tokens", "max_completion_tokens"):
+        if name in _LIMITS:
             if name == self._limit:  # otherwise another request has seen to it
                 self._limit = "max_completion_tokens" if name == "max_tokens" else ""
             did = (
@@ -256,8 +286,7 @@ def _without(payload: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]
 
 def names_limit(answer: Answer, payload: Mapping[str, Any]) -> bool:
     """Whether the refusal names the limit on tokens that the request held."""
-    names = ("max_tokens", "max_completion_tokens")
-    return any(name in payload and _PATTERNS[name].search(answer.error_text) for name in names)
+    return any(name in payload and _PATTERNS[name].search(answer.error_text) for name in _LIMITS)
 
 
 def _merged(base: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
