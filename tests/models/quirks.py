@@ -196,6 +196,15 @@ QUIRKS: dict[str, tuple[Fault, Right]] = {
         says(b'{"message": {"content": "We want buses "}, "done": false}\n'
              b'{"message": {"content": "that run on time."}, "done": true}\n'), OK,
     ),
+    "events with line ends of other kinds in a text": (
+        says("".join(f"data: {json.dumps(each, ensure_ascii=False)}\r\n\r\n" for each in
+                     (piece("We want\u2028buses\x85"), piece("that\u2029run."), piece("", "stop"))
+                     ).encode()), Right("We want\u2028buses\x85that\u2029run."),
+    ),
+    "lines with line ends of other kinds in a text": (
+        says('{"message": {"content": "We want\u2028"}}\n{"message": {"content": "buses."},'
+             ' "done": true}\n'.encode()), Right("We want\u2028buses."),
+    ),
     "blank lines before": (says(b"\n" * 30 + answer_body(SAID)), OK),
     "a byte order mark": (says(b"\xef\xbb\xbf" + answer_body(SAID)), OK),
     "gzip": (packed(answer_body(SAID)), OK),

@@ -7,6 +7,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+# Of events and of lines of JSON. A text in JSON may hold the other ends that ``splitlines`` knows.
+_LINE_END = re.compile(r"\r\n|\n|\r")
+
 
 def joined_stream(content: bytes) -> dict[str, Any] | None:
     """The answer that server-sent events or lines of JSON bring piece by piece.
@@ -16,7 +19,7 @@ def joined_stream(content: bytes) -> dict[str, Any] | None:
     """
     text = content.decode("utf-8-sig", "replace").lstrip()
     if text.startswith(":"):  # comments that keep the line open; a whole answer may follow
-        lines = text.splitlines()
+        lines = _LINE_END.split(text)
         try:
             body = json.loads("\n".join(line for line in lines if not line.startswith(":")))
         except (ValueError, RecursionError):
@@ -28,7 +31,7 @@ def joined_stream(content: bytes) -> dict[str, Any] | None:
     is_events = text.startswith(("data:", ":", "event:", "id:", "retry:"))
     pieces: list[dict[str, Any]] = []
     is_ended = False
-    for line in _payloads(text) if is_events else text.splitlines():
+    for line in _payloads(text) if is_events else _LINE_END.split(text):
         if not line.strip():
             continue
         if line.strip() == "[DONE]":
@@ -63,7 +66,7 @@ def _before_done(text: str) -> dict[str, Any] | None:
 def _payloads(text: str) -> Iterator[str]:
     """The data of each event; an event's lines of data are one text."""
     data: list[str] = []
-    for line in [*text.splitlines(), ""]:
+    for line in [*_LINE_END.split(text), ""]:
         if line.startswith("data:"):
             data.append(line.removeprefix("data:").removeprefix(" "))
         elif not line and data:
