@@ -283,6 +283,7 @@ def test_a_secret_of_the_options_is_never_shown(monkeypatch: pytest.MonkeyPatch)
     [
         ("?tempo=1", "unknown option 'tempo'"),
         ("?timeout_seconds=soon", "timeout_seconds .* is 'soon', expected a number"),
+        ("?body.min_p=NaN", "body.min_p is nan, which JSON cannot hold"),
         ("?concurrency=0", "expected a whole number, at least 1"),
         ("?body.messages=[]", "commonweal's own"),
         ("?body", "has no value"),
@@ -299,6 +300,16 @@ def test_options_that_cannot_be_used(options: str, said: str) -> None:
     with pytest.raises(InputError, match=said) as caught:
         OpenAIModel.from_spec(f"http://127.0.0.1:1/v1#m{options}")
     assert "sk-hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["2026-01-01", "nan", "[1, inf]", "{ since = 12:00:00 }"])
+def test_what_a_request_cannot_hold_is_refused_in_an_options_file(
+    tmp_path: Path, value: str
+) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text(f"[body]\nlimit = {value}\n")
+    with pytest.raises(InputError, match=r"server\.toml .*body\.limit is .*JSON cannot hold"):
+        OpenAIModel.from_spec(f"http://127.0.0.1:1/v1#m?options={file}")
 
 
 def test_a_budget_of_the_users_own_is_kept() -> None:

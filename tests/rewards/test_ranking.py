@@ -64,3 +64,7 @@ def test_which_round_has_to_be_said():
     data = made_rounds({"r1": VOTES, "r2": VOTES})
     with pytest.raises(InputError, match="has 2 rounds; expected --round with one of r1, r2"):
         rank_statements(MODEL, data)
+    empty = data.of_rounds([])
+    for round_id in (None, "r1"):
+        with pytest.raises(InputError, match="has no rounds; expected one with rated statements"):
+            rank_statements(MODEL, empty, round_id)

@@ -197,9 +197,16 @@ def _limit(name: str, value: object, where: str) -> float | int:
 
 
 def _body(value: Mapping[str, Any], where: str) -> dict[str, Any]:
-    for name in value:
+    for name, each in value.items():
         if name in _OURS:
             raise InputError(f"{where}: body.{name} is commonweal's own to write; leave it out")
+        try:
+            json.dumps(each, allow_nan=False)
+        except (TypeError, ValueError):  # a date of TOML, nan
+            raise InputError(
+                f"{where}: body.{name} is {each!r}, which JSON cannot hold; expected texts in "
+                "quotation marks, finite numbers, true, false, lists or tables"
+            ) from None
     for path in _names(value):
         if _SECRET.search(path[-1]):
             raise InputError(

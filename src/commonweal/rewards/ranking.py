@@ -68,6 +68,8 @@ def rank_statements(
     """
     rule = resolve_rule(welfare)
     there = dataset.rounds["round_id"].to_list()
+    if not there:
+        raise InputError(f"{dataset.about.name} has no rounds; expected one with rated statements")
     if round_id is None and len(there) > 1:
         raise InputError(
             f"{dataset.about.name} has {len(there)} rounds; expected --round with one of "
