@@ -72,6 +72,10 @@ NOTATIONS = {
     "in words": f"Here is my thought process: {THOUGHT}\n\nHere is my response: {SAID}",
     "steps in words": f"Here are my reasoning steps:\n{THOUGHT}\n[BEGIN FINAL RESPONSE]\n{SAID}\n"
     "[END FINAL RESPONSE]",
+    "thoughts in words": f"Here are my thoughts: {THOUGHT}\n\nHere is my answer: {SAID}",
+    "an answer's mark in open reasoning": f"<think>{THOUGHT} [BEGIN FINAL RESPONSE] {SAID}"
+    "[END FINAL RESPONSE]",
+    "an answer's mark behind the reasoning": f"<think>{THOUGHT}</think> [FINAL] {SAID}",
     "as a terminal shows it": f"Thinking...\n{THOUGHT}\n...done thinking.\n\n{SAID}",
     "quoted": f"*Thinking...*\n\n> They differ.\n> Most want buses.\n\n{SAID}",
     "headings alone": f"**Thinking**\n\n{THOUGHT}\n\n**Answer**\n\n{SAID}",
@@ -134,6 +138,10 @@ def test_reasoning_without_an_end_holds_no_answer(text: str) -> None:
         "Thinking of the young, we want cheaper fares.",
         "Here is my view: we want buses.",
         "Commentary and answers differ.",
+        "Here are my thoughts: we should invest in buses, and in bicycles.",
+        "Here is my reasoning: buses are slow.",
+        "We want a [FINAL] answer from the council.",
+        "We want an [ANSWER] and a [/RESPONSE] soon.",
         "Assistant teachers want **answers**\nsoon.",
         "我们希望公交更便宜。",
     ],

@@ -54,16 +54,25 @@ _DETAILS = re.compile(
 _TITLE = r"(?:(?:reasoning|thinking|thought)(?: process| steps?)?|thoughts|chain of thought)"
 _HEADING, _HEADED = r"(?:\*\*|__|#{1,6}\s+)", r":?(?:\*\*|__)?:?[^\S\n]*\n"
 
+_RESPONSE = re.compile(
+    r"[*#]*here (?:is|'s) my (?:final )?(?:response|answer)\s*:[*]*", re.IGNORECASE
+)
+
 # Where reasoning is told apart in plain words, at the very beginning: opening, what ends it, and
 # whether the opening alone is enough.
 _PHRASES = (
     (
         re.compile(
-            r"[\s*#]*here (?:is|are|'s) my (?:thought process|reasoning(?: steps)?|thoughts?)\s*:",
-            re.IGNORECASE,
+            r"[\s*#]*here (?:is|are|'s) my (?:thought process|reasoning steps)\s*:", re.IGNORECASE
         ),
-        re.compile(r"[*#]*here (?:is|'s) my (?:final )?(?:response|answer)\s*:[*]*", re.IGNORECASE),
+        _RESPONSE,
         True,
+    ),
+    # So may an answer begin.
+    (
+        re.compile(r"[\s*#]*here (?:is|are|'s) my (?:reasoning|thoughts?)\s*:", re.IGNORECASE),
+        _RESPONSE,
+        False,
     ),
     (
         re.compile(r"\s*thinking(?:\.\.\.|…)\s*\n", re.IGNORECASE),
@@ -251,13 +260,32 @@ def _marks(text: str) -> Parted:
 
 
 def _marks_in(text: str) -> list[_Mark]:
-    marks = []
+    marks: list[_Mark] = []
     for match in _MARK.finditer(text):
         closes = "/" in match["open"] + match["slash"]
         closes = closes or any(re.fullmatch(_ENDING, word) for word in _words(match["name"]))
         if kind := _kind(match["name"]):
-            marks.append(_Mark(*match.span(), kind, closes))
+            mark = _Mark(*match.span(), kind, closes)
+            is_word = match["open"] == "[" and kind == "answering"
+            if not is_word or _stands_apart(mark, text, marks):
+                marks.append(mark)
     return marks
+
+
+def _stands_apart(mark: _Mark, text: str, before: Sequence[_Mark]) -> bool:
+    """Whether a mark about answering is none of the answer's words, as in "a [FINAL] decision".
+
+    It begins a line, follows a mark or open reasoning; a closing one follows an opening one or ends
+    the text.
+    """
+    if not text[text.rfind("\n", 0, mark.start) + 1 : mark.start].strip():
+        return True
+    if mark.closes:
+        return any(each.what == "answering" for each in before) or not text[mark.end :].strip()
+    last = before[-1] if before else None
+    return last is not None and (
+        (last.what == "thinking" and not last.closes) or not text[last.end : mark.start].strip()
+    )
 
 
 def _words(name: str) -> list[str]:
