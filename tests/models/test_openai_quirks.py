@@ -89,6 +89,13 @@ def test_a_mark_in_the_first_answer_does_not_silence_whole_ones_after_it() -> No
         assert [one(model).text for _ in said] == ["trams.", "We want trains."]
 
 
+def test_a_user_who_grants_no_reasoning_gets_none_as_an_answer_once_it_shows() -> None:
+    closed, cut = says(answer_body(f"so</think>{SAID}")), says(answer_body("so, so", "length"))
+    with FaultyServer(closed, ordinary=cut) as server:
+        model = model_at(server, "?reasoning_tokens=0")
+        assert [one(model).text for _ in range(2)] == [SAID, ""]
+
+
 @pytest.mark.parametrize(
     "loading",
     [

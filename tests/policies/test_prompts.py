@@ -80,8 +80,8 @@ def test_no_mark_that_sets_reasoning_apart_survives(text):
 
 @pytest.mark.parametrize("mark", FRAGMENTS[-5:])
 def test_no_mark_of_reasoning_survives_alone_either(mark):
-    assert set_apart(f"We want {as_data(mark)} trams.").reasoning == ""
-    assert set_apart(f"We want {mark} trams.").reasoning != ""
+    assert set_apart(f"We want\n{as_data(mark)} trams.").reasoning == ""
+    assert set_apart(f"We want\n{mark} trams.").reasoning != ""
 
 
 def test_ordinary_text_stays_as_it_is():

@@ -44,7 +44,7 @@ class ReasoningBudget:
         self.n_tokens = fixed or 0
         self._most = STEPS[-1]
         self._is_opened_before: bool | None = False if fixed == 0 else None
-        self._limit_worked = False
+        self._ends_unmarked = self._limit_worked = False
         self.is_reasoning = self.has_answered = False
 
     def note(self, owner: str) -> str:
@@ -87,11 +87,11 @@ class ReasoningBudget:
         """
         may_be_cut = reply.finish_reason == "length" or "stop" in payload
         if reply.is_closed_only:
-            self._is_opened_before = self._is_opened_before is not False
+            self._is_opened_before = not self._ends_unmarked
         elif self._is_opened_before and may_be_cut and reply.answer and not reply.shows_reasoning:
             return reply._replace(answer="", reasoning=reply.answer)
         elif reply.answer and reply.finish_reason == "stop":
-            self._is_opened_before = False
+            self._is_opened_before, self._ends_unmarked = False, True
         return reply
 
     def asks_again(self, reply: Reply, n_used: int, *, sent_stops: bool) -> bool:

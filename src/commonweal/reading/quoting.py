@@ -16,8 +16,8 @@ from typing import Any
 # The wide and small forms, too: some tokenizers make them the plain ones. Triangles are Kimi's.
 _ANGLES = str.maketrans("<＜﹤◁>＞﹥▷", "‹‹‹‹››››")
 
-# [INST], [/THINK], [BEGIN FINAL RESPONSE], {/think}: what ``models.reasoning`` takes for a mark where
-# a model repeats it. A slash behind the opening bracket is enough, whatever closes it.
+# [INST], [/THINK], [BEGIN FINAL RESPONSE], {/think}: what ``models.reasoning`` takes for a mark
+# where a model repeats it. A slash behind the opening bracket is enough, whatever closes it.
 _MARK = re.compile(r"\[([A-Z_ ]{2,})[\]}]|[\[{](/[\w/: -]*|think[\w ]*)[\]}]?")
 _ESCAPED = re.compile(r"&lt;(/?[\w:]{2,40})&gt;")
 
