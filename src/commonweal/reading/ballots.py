@@ -83,9 +83,8 @@ def read_ballots(
     columns_of = _candidate_columns(table, who, columns, expected)
     people: dict[str, str] = {}
     rows = []
-    for row in table.rows[1:]:
-        cells = (*row.cells, *[""] * (len(table.header) - len(row.cells)))
-        name = cells[who]
+    for row in table.below:
+        name = row.cells[who]
         if not name:
             raise InputError(f"{table.place(row, who)}: no id; expected the person's name or id")
         if name in people:
@@ -94,7 +93,7 @@ def read_ballots(
                 "expected one a person"
             )
         people[name] = table.place(row, who)
-        rows.append([_value(table, row, at, cells[at], kind) for at in columns_of])
+        rows.append([_value(table, row, at, row.cells[at], kind) for at in columns_of])
     if not rows:
         raise InputError(f"{path}: a header and nobody below it; expected {expected}")
     values = np.array(rows)

@@ -91,6 +91,17 @@ class Table:
         """The header's cells, as they stand there."""
         return self.rows[0].cells
 
+    @property
+    def below(self) -> tuple[Row, ...]:
+        """The rows below the header, each with a cell for every column.
+
+        Excel leaves the separators of blank cells at a row's end out.
+        """
+        return tuple(
+            replace(row, cells=row.cells + ("",) * (len(self.header) - len(row.cells)))
+            for row in self.rows[1:]
+        )
+
     def place(self, row: Row, column: int | None = None) -> str:
         """Where a cell is, as a spreadsheet shows it: "g.csv, row 3, column C (opinion)"."""
         line = f" (line {row.line})" if row.line != row.number else ""

@@ -206,12 +206,11 @@ def _rows(
             f"{_EXPECTED}"
         )
     places = [column_named(header, (column,)) or 0 for column in columns]
-    for row in table.rows[1:]:
+    for row in table.below:
         if len(row.cells) > len(header):
             raise InputError(
                 f"{table.place(row)}: {len(row.cells)} fields, expected {len(header)} as in the "
                 f"header{table.read_as()}; is a comma in a text not quoted?"
             )
-        marks = dict(zip(header, row.cells, strict=False))
-        cells = (*row.cells, *[""] * (len(header) - len(row.cells)))
-        yield row.number, tuple(cells[place] for place in places), why_not_counted(marks)
+        marks = dict(zip(header, row.cells, strict=True))
+        yield row.number, tuple(row.cells[place] for place in places), why_not_counted(marks)
