@@ -172,3 +172,10 @@ def test_the_plot_is_drawn(tmp_path):
         "inequality aversion" in (tmp_path / "alpha.svg").read_text(encoding="utf-8")
         or (tmp_path / "alpha.svg").stat().st_size > 5000
     )
+
+
+@pytest.mark.parametrize("name", ["alpha.html", "alpha"])
+def test_a_plot_of_no_kind_that_can_be_drawn_is_refused(name, tmp_path):
+    with pytest.raises(InputError, match=r"expected \.svg, \.png, \.pdf"):
+        write_alpha_plot(result(SPLIT), tmp_path / name)
+    assert not (tmp_path / name).exists()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _N_STEPS = 400
 _N_HALVINGS = 40
+_PLOT_SUFFIXES = (".svg", ".png", ".pdf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,13 +208,29 @@ def alpha_path(result: Agreement) -> tuple[Stretch, ...]:
     return tuple(stretches)
 
 
+def check_plot(path: Path) -> None:
+    """Raises ``InputError`` where ``write_alpha_plot`` draws no such file: asked before the work.
+
+    Raises:
+        InputError: its name does not end in .svg, .png or .pdf.
+    """
+    if path.suffix.lower() not in _PLOT_SUFFIXES:
+        raise InputError(
+            f"the figure {path} ends in {path.suffix!r}, expected {', '.join(_PLOT_SUFFIXES)}"
+        )
+
+
 def write_alpha_plot(result: Agreement, path: str | Path) -> None:
     """Draws the welfare of every candidate that is ever best over α from 0 to infinity.
 
     Args:
         result: with at least one candidate worth showing.
         path: .svg, .png or .pdf.
+
+    Raises:
+        InputError: as ``check_plot``.
     """
+    check_plot(Path(path))
     with needs("plots", "the figure of welfare over alpha"):
         from matplotlib.figure import Figure
 

@@ -192,6 +192,7 @@ def test_a_screen_without_utf_8_gets_escapes_and_json_that_can_be_read(server, t
         (None, ["--json", "no/where/r.json"], "there is no folder no/where"),
         (None, ["--report", "no/where/r.html"], "there is no folder no/where"),
         (None, ["--report", "."], "it is a folder"),
+        (None, ["--what-if-plot", "a.html"], "ends in '.html', expected .svg, .png, .pdf"),
         (None, ["--json", "r", "--report", "./r"], "--report r is the same file as --json"),
         (None, ["--json", "group.json"], "is the same file as the group's file"),
     ],

@@ -324,11 +324,13 @@ def agree(
     from commonweal.policies.languages import language_warning
     from commonweal.reading.ballots import read_ballots
     from commonweal.reading.critiques import read_critiques
-    from commonweal.rehearsing import write_alpha_plot, written_without
+    from commonweal.rehearsing import check_plot, write_alpha_plot, written_without
     from commonweal.revising import check_critiques
     from commonweal.rewards.choosing import loaded_as_before
     from commonweal.selection import MIN_QUALITY, N_CANDIDATES
 
+    if what_if_plot is not None:
+        check_plot(what_if_plot)
     if take and edited is None:
         raise InputError("--take is for a text given with --edited; take it out, or give one")
     critiques_read, how_read = read_critiques(critiques) if critiques is not None else ((), ())
