@@ -40,3 +40,26 @@ def test_people_who_did_not_copy_are_hardly_ever_taken_for_it():
     rows = [json.loads(line) for line in GRADED.read_text(encoding="utf-8").splitlines()]
     marked = [near_copies(row["opinions"]) for row in rows]
     assert sum(map(bool, marked)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("我认为公交车应该免费。", "我认为公交车不应该免费。"),
+        ("バスは無料にするべきだと私は思います。", "バスは無料にするべきではないと私は思います。"),
+        ("ฉันคิดว่ารถเมล์ควรฟรี", "ฉันคิดว่ารถเมล์ไม่ควรฟรี"),
+    ],
+)
+def test_opposite_views_are_no_copies_where_words_run_on(one, other):
+    assert near_copies([one, other]) == ()
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        "我认为公交车应该免费，因为很多低收入的人没有汽车，晚上也没有别的办法回家。",
+        "バスは夜遅くまで走るべきです。仕事が終わる時間には、もうバスがありません。",
+    ],
+)
+def test_a_copy_is_found_where_words_run_on(view):
+    assert near_copies([view, OTHER, f"{view[:-1]}！"]) == ((0, 2),)
