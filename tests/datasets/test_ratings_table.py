@@ -12,6 +12,7 @@ import pytest
 from commonweal.datasets.dataset import NOTES, Dataset
 from commonweal.datasets.importers.ratings_columns import FIELDS, template_rows
 from commonweal.datasets.importers.ratings_table import import_ratings
+from commonweal.datasets.merging import merge
 from commonweal.datasets.reliability import reliability
 from commonweal.datasets.validation import check
 from commonweal.errors import InputError
@@ -382,3 +383,92 @@ def test_rows_that_say_they_do_not_count_are_left_out_and_counted(tmp_path):
     path = write_changed(tmp_path, table, deleted=["yes"] * table.height)
     with pytest.raises(InputError, match="a column marks every row as not to be counted"):
         import_ratings(path)
+
+
+HEAD = "person,group,question,statement,policy,agreement"
+
+
+def put(path: Path, *rows: str, head: str = HEAD) -> Path:
+    path.write_text("\n".join((head, *rows)) + "\n", encoding="utf-8")
+    return path
+
+
+def test_tables_of_other_questions_become_one_dataset(tmp_path):
+    one = import_ratings(put(tmp_path / "a.csv", "ana,g,Free buses?,Yes.,x,5"))
+    other = import_ratings(
+        put(tmp_path / "b.csv", "ana,g,Close zoos?,Yes.,x,5", "ana,g,Free  buses,No.,x,2")
+    )
+    both = merge([one, other], name="both")
+    check(both, tmp_path)
+    assert both.rounds["group_id"].to_list() == ["g"] * 3  # a group is one in all of them
+    assert both.rounds["question_id"].n_unique() == both.rounds["round_id"].n_unique() == 3
+    again = import_ratings(put(tmp_path / "c.csv", "ben,h,Free buses?,Yes.,x,3"))
+    assert again.rounds["question_id"].item() == one.rounds["question_id"].item()
+
+
+def test_groups_of_a_table_with_a_name_of_its_own_are_its_own(tmp_path):
+    paths = [put(tmp_path / f"{n}.csv", f"p{n},1,Free buses?,Yes.,x,5") for n in (1, 2)]
+    with pytest.raises(InputError, match="--name of its own, and then all of them as `rounds`"):
+        merge([import_ratings(path) for path in paths], name="both")
+    named = [import_ratings(path, name=name) for path, name in zip(paths, ("a", "b"), strict=True)]
+    both = merge(named, name="both")
+    check(both, tmp_path)
+    assert both.rounds["group_id"].to_list() == ["a/1", "b/1"]
+    assert both.rounds["question_id"].n_unique() == 1
+
+
+@pytest.mark.parametrize(
+    ("people", "included"),
+    [
+        (("Smith, Ana", "Roe, Ben"), "Smith, Ana; Roe, Ben"),
+        (("ana", "ben"), "ana, ben"),
+        (("ana", "ben"), "ana|ben"),
+        (("ana", "ben"), "ana\nben"),
+    ],
+)
+@pytest.mark.parametrize("left_out", [False, True])
+def test_included_people_may_be_separated_in_several_ways(tmp_path, people, included, left_out):
+    rows = pl.DataFrame(
+        {
+            "person": people,
+            "group": "g",
+            "question": "Free buses?",
+            "statement": "Yes.",
+            "policy": "x",
+            "agreement": [5, 4],
+            "opinion": ["They are dear.", "Who pays?"],
+            "included": included,
+            "deleted": ["no", "yes" if left_out else "no"],
+        }
+    )
+    rows.write_csv(tmp_path / "r.csv")
+    (seen,) = import_ratings(tmp_path / "r.csv").candidates["included_opinion_ids"].to_list()
+    assert seen == list(people[:1] if left_out else people)
+
+
+def test_one_name_with_a_comma_is_one_name(tmp_path):
+    path = put(
+        tmp_path / "r.csv",
+        '"Smith, Ana",g,Free buses?,Yes.,x,5,They are dear.,"Smith, Ana"',
+        head=f"{HEAD},opinion,included",
+    )
+    assert import_ratings(path).candidates["included_opinion_ids"].to_list() == [["Smith, Ana"]]
+
+
+def test_a_control_arm_may_be_called_none_and_a_rating_none_is_missing(tmp_path):
+    path = put(
+        tmp_path / "r.csv",
+        "ana,none,Free buses?,Yes.,none,none,-",
+        "ben,none,Free buses?,Yes.,none,4,Who pays?",
+        head=f"{HEAD},opinion",
+    )
+    found = import_ratings(path)
+    assert found.rounds["group_id"].to_list() == ["none"]
+    assert found.candidates["policy"].to_list() == ["none"]
+    assert found.ratings["agreement"].to_list() == [None, 4]
+    assert found.opinions["text"].to_list() == ["Who pays?"]
+
+
+def test_a_row_whose_last_cells_were_not_written_has_blank_ones(tmp_path):
+    path = put(tmp_path / "r.csv", "ana,g,Free buses?,Yes.,x", "ben,g,Free buses?,Yes.,x,4")
+    assert import_ratings(path).ratings["agreement"].to_list() == [None, 4]

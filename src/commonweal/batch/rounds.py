@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from commonweal.batch.reading import Given
 from commonweal.datasets.dataset import About, Dataset, Step, frame, write_dataset
 from commonweal.datasets.schema import scale_named
+from commonweal.datasets.words import question_id
 from commonweal.frames import pl
 from commonweal.groups import Group
 from commonweal.participants.rounds import candidate_rows, prediction_rows
@@ -72,7 +72,7 @@ def write_rounds(
                 **known,
                 "round_id": name,
                 "group_id": known.get("group_id") or name,
-                "question_id": question.id or _question_id(question.text),
+                "question_id": question.id or question_id(question.text),
                 "question": question.text,
                 "topic": group.about.get("topic") or known.get("topic"),
             }
@@ -123,8 +123,3 @@ def write_rounds(
 def _person(group: str, name: str) -> str:
     """A person's name everywhere: p1 of one group is not p1 of another."""
     return f"{group}/{name}"
-
-
-def _question_id(text: str) -> str:
-    """The same for the same words, in every group that is asked them."""
-    return "q-" + hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:12]

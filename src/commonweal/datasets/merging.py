@@ -46,8 +46,8 @@ def merge(datasets: Sequence[Dataset], *, name: str) -> Dataset:
     if not twice.is_empty():
         raise InputError(
             f"round_id {twice[0, 'round_id']!r} is in two of the datasets; expected each round "
-            "once. Where folders or files of one name are two conversations, import each by itself "
-            "with a --name of its own, and then all of them as `rounds`"
+            "once. Where folders, files or groups of one name are two conversations, import each "
+            "by itself with a --name of its own, and then all of them as `rounds`"
         )
     steps = [
         step.model_copy(update={"options": {"dataset": dataset.about.name} | step.options})

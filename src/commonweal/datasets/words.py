@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 
@@ -39,6 +40,26 @@ def normal_form(question: str) -> str:
         True
     """
     return " ".join(tokens(question))
+
+
+def question_id(question: str) -> str:
+    """The same wherever this text is asked, so that datasets that are merged agree on it.
+
+    Example:
+        >>> question_id("Should buses be free?")
+        'q-df17c508bb59'
+    """
+    return "q-" + hashlib.sha256(question.encode("utf-8", "replace")).hexdigest()[:12]
+
+
+def n_words(text: str) -> int:
+    """How many words a text has; characters where words run on.
+
+    Example:
+        >>> n_words("Buses should be free - for all."), n_words("賛成です。")
+        (6, 4)
+    """
+    return len(tokens(text))
 
 
 STEM_CHARACTERS = 5

@@ -83,7 +83,8 @@ def import_otree(
         columns: field to the name that the app gives it: {"agreement": "rating"}.
         scale: what people rated on.
         people: whose ratings they are.
-        name: the dataset's; the file's by default.
+        name: the dataset's; the file's by default. As in ``import_ratings``, it stands before the
+            groups' names where it is given.
         licence: under which the data may be used.
         attribution: what its licence asks to be said.
 
@@ -116,7 +117,7 @@ def import_otree(
     raters: list[_Player] = []
     writers: list[_Player] = []
     n_without = n_unasked = 0
-    for row in table.rows[1:]:
+    for row in table.below:
         for number, part in parts:
             cells = {field: row.cells[place] for field, place in part.items()}
             player = _Player(row.number, number or cells.get(_ROUND, ""), cells)
@@ -173,7 +174,7 @@ def import_otree(
     )
     cells_ = (["group", *(names[field] for field in fields)], rows, table.notes)
     step = Step(what="imported from oTree", counts=counts)
-    dataset = rounds_of(path, cells_, about, step, columns=given)
+    dataset = rounds_of(path, cells_, about, step, columns=given, own_groups=name is not None)
     if not by_round:
         return dataset
     rank = pl.col("pass_index").rank("dense").over("round_id", "participant_id", "candidate_id")

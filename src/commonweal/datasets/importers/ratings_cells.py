@@ -30,7 +30,7 @@ def read_cells(path: Path, known: Collection[str], expected: str) -> Cells:
         return _parquet(path, expected)
     names = {plain(name) for name in known}
     table = read_table(path, names, expected=expected, max_bytes=_MAX_BYTES)
-    rows = [(row.number, list(row.cells)) for row in table.rows[1:]]
+    rows = [(row.number, list(row.cells)) for row in table.below]
     return list(table.header), rows, table.notes
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -174,14 +175,36 @@ def problems_of_wholes(table: pl.DataFrame) -> Iterator[str]:
 
 def included_people(table: pl.DataFrame) -> pl.DataFrame:
     """One row a person whose opinion a statement's policy saw, in the order that is given."""
+    people = frozenset(table["person"].drop_nulls())
+    names = pl.col("included").map_elements(
+        lambda cell: names_in(cell, people), return_dtype=pl.List(pl.String)
+    )
     return (
         table.drop_nulls(["included", "statement"])
         .unique(["group", "question", "policy", "statement"], keep="first", maintain_order=True)
-        .with_columns(person=pl.col("included").str.replace_all(r"[|,\n]", ";").str.split(";"))
+        .with_columns(person=names)
         .explode("person")
-        .with_columns(pl.col("person").str.strip_chars())
-        .filter(pl.col("person") != "")
+        .drop_nulls("person")
     )
+
+
+def names_in(cell: str, people: Collection[str]) -> list[str]:
+    """The people whom a cell of ``included`` names.
+
+    Names may hold commas: where there is a semicolon, it alone stands between them.
+
+    Args:
+        cell: one name, or several with semicolons, or else pipes, commas or line ends.
+        people: who is known. A cell that is one of their names as a whole is not cut.
+
+    Example:
+        >>> names_in("Smith, Ana; Roe, Ben", ()), names_in("ana, ben", ("ana", "ben"))
+        (['Smith, Ana', 'Roe, Ben'], ['ana', 'ben'])
+    """
+    if cell.strip() in people:
+        return [cell.strip()]
+    parts = cell.split(";") if ";" in cell else re.split(r"[|,\n]", cell)
+    return [name for part in parts if (name := part.strip())]
 
 
 def listed(path: Path, problems: list[str]) -> str:

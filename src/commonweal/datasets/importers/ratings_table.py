@@ -17,6 +17,7 @@ from commonweal.datasets.importers.ratings_problems import (
     included_people,
     is_whole,
     listed,
+    names_in,
     number_in,
     problems_of_wholes,
     row_problems,
@@ -24,6 +25,7 @@ from commonweal.datasets.importers.ratings_problems import (
 )
 from commonweal.datasets.repairs import in_format
 from commonweal.datasets.schema import scale_named
+from commonweal.datasets.words import question_id
 from commonweal.errors import InputError
 from commonweal.frames import pl
 from commonweal.reading.columns import why_not_counted
@@ -36,7 +38,11 @@ _EXPECTED = (
     "one row for each rating with the columns person, group, question, statement, policy and "
     "agreement (`commonweal data template` writes an example)"
 )
-_MISSING = ("", "nan", "na", "n/a", "#n/a", "<na>", "null", "none", "-", ".")
+_BLANK = ("", "nan", "na", "n/a", "#n/a", "<na>", "null")
+_MISSING = (*_BLANK, "none", "-", ".")
+"""What else stands for a missing rating or text."""
+_NAMES = ("person", "group", "question", "policy")
+"""Here "none" is a name: a control arm is called so."""
 _NUMBERS = ("agreement", "quality", "pass", "position")
 
 
@@ -58,7 +64,8 @@ def import_ratings(
         columns: field to the name of its column, where it has another: {"policy": "arm"}.
         scale: what people rated on.
         people: whose ratings they are.
-        name: the dataset's; the file's by default.
+        name: the dataset's; the file's by default. Where it is given, it stands before the groups'
+            names: what another table calls group 1 is another group.
         licence: under which the ratings may be used.
         attribution: what its licence asks to be said.
 
@@ -76,11 +83,19 @@ def import_ratings(
         attribution=attribution,
     )
     step = Step(what="imported from a table of ratings")
-    return rounds_of(path, (header, rows, done), about, step, columns=columns or {})
+    return rounds_of(
+        path, (header, rows, done), about, step, columns=columns or {}, own_groups=name is not None
+    )
 
 
 def rounds_of(
-    path: Path, cells: Cells, about: About, step: Step, *, columns: Mapping[str, str]
+    path: Path,
+    cells: Cells,
+    about: About,
+    step: Step,
+    *,
+    columns: Mapping[str, str],
+    own_groups: bool,
 ) -> Dataset:
     """The rounds of a table that was read: one for each group and question.
 
@@ -90,6 +105,7 @@ def rounds_of(
         about: what the dataset is.
         step: what was done; its options and counts are added to.
         columns: field to the name of its column, where it has another.
+        own_groups: whether the dataset's name stands before the groups'.
 
     Raises:
         InputError: as ``import_ratings``.
@@ -118,6 +134,8 @@ def rounds_of(
         raise InputError(listed(path, problems))
     if table["pass"].null_count() == table.height:
         table = table.with_columns(pl.lit(0).alias("pass"))
+    if own_groups:
+        table = table.with_columns(group=pl.lit(f"{about.name}/") + pl.col("group"))
     left_out = "rows left out because a column says that they do not count"
     marked = {left_out: n_marked} if n_marked else {}
     counts = {"rows": table.height, **marked, "columns left out": len(header) - len(places)}
@@ -148,41 +166,39 @@ def _without_marked(
     gone: list[tuple[int, list[str]]] = []
     mark = ""
     for number, cells in rows:
-        marks = {rest[i]: cells[i] for i in rest if i < len(cells)}
+        marks = {rest[i]: cells[i] for i in rest}
         if why := why_not_counted(marks):
             mark = mark or f"row {number}: {why}"
         (gone if why else kept).append((number, cells))
     who, included = places["person"], places.get("included", -1)
-    people = {cells[who].strip() for _, cells in kept if who < len(cells)}
-    lost = {cells[who].strip() for _, cells in gone if who < len(cells)} - people
+    people = {cells[who].strip() for _, cells in kept}
+    lost = {cells[who].strip() for _, cells in gone} - people
     for _, cells in kept if lost and included >= 0 else ():
-        if included < len(cells):
-            names = map(str.strip, cells[included].split(";"))
-            cells[included] = "; ".join(name for name in names if name not in lost)
+        names = names_in(cells[included], people | lost)
+        cells[included] = "; ".join(name for name in names if name not in lost)
     return kept, len(gone), mark
 
 
 def _frame(rows: list[tuple[int, list[str]]], places: Mapping[str, int]) -> pl.DataFrame:
     """The fields' columns as text, null where blank, and the row's number."""
-    missing = pl.Series(_MISSING)
     return pl.DataFrame(
         {
             ROW: pl.Series([number for number, _ in rows], dtype=pl.Int64),
             **{
                 field: pl.Series(
-                    [
-                        cells[places[field]]
-                        if field in places and places[field] < len(cells)
-                        else None
-                        for _, cells in rows
-                    ],
+                    [cells[places[field]] if field in places else None for _, cells in rows],
                     dtype=pl.String,
                 )
                 for field in FIELDS
             },
         }
     ).with_columns(
-        pl.when(pl.col(field).str.strip_chars().str.to_lowercase().is_in(missing.implode()))
+        pl.when(
+            pl.col(field)
+            .str.strip_chars()
+            .str.to_lowercase()
+            .is_in(_BLANK if field in _NAMES else _MISSING)
+        )
         .then(None)
         .otherwise(pl.col(field).str.strip_chars())
         .alias(field)
@@ -216,8 +232,8 @@ def _with_numbers(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _dataset(table: pl.DataFrame, about: About) -> Dataset:
-    questions = _numbered(table, ["question"], "question_id", "q")
-    table = table.join(questions, on="question", maintain_order="left").with_columns(
+    asked = pl.col("question").map_elements(question_id, return_dtype=pl.String)
+    table = table.with_columns(question_id=asked).with_columns(
         round_id=pl.col("group") + "/" + pl.col("question_id"), participant_id="person"
     )
     rated = table.drop_nulls("statement")
@@ -232,7 +248,7 @@ def _dataset(table: pl.DataFrame, about: About) -> Dataset:
         pl.col("position_statement", "split").drop_nulls().first(),
     )
     seen = (
-        included_people(rated)
+        included_people(table)
         .group_by(key, maintain_order=True)
         .agg(included_opinion_ids=pl.col("person"))
     )
@@ -289,11 +305,4 @@ def _dataset(table: pl.DataFrame, about: About) -> Dataset:
                 "round_id", "participant_id", agreement="position"
             ),
         ),
-    )
-
-
-def _numbered(table: pl.DataFrame, key: list[str], name: str, prefix: str) -> pl.DataFrame:
-    keys = table.select(key).unique(maintain_order=True)
-    return keys.with_columns(
-        (pl.lit(prefix) + pl.int_range(1, pl.len() + 1).cast(pl.String)).alias(name)
     )
