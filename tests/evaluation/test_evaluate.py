@@ -325,6 +325,28 @@ def test_too_few_questions_are_said():
     assert "cannot be told from so few" in evaluate(dataset, n_resamples=1000).note
 
 
+def test_a_figure_whose_own_questions_are_too_few_says_so():
+    """Sixteen groups share eight questions; one policy was shown on four of them, in eight."""
+    dataset = study(n_groups=16, n_rounds_per_group=1)
+    shared = pl.format("q{}", pl.int_range(pl.len()) // 2)
+    rounds = dataset.rounds.with_columns(question_id=shared, question=shared)
+    elsewhere = rounds.filter(pl.col("question_id") > "q3")["round_id"]
+    hidden = (pl.col("policy") == "zero_shot") & pl.col("round_id").is_in(elsewhere.implode())
+    candidates = dataset.candidates.with_columns(shown=pl.col("shown") & ~hidden)
+    evaluation = evaluate(replace(dataset, rounds=rounds, candidates=candidates), n_resamples=1000)
+    assert "of what revision gained are of groups alone" in evaluation.note
+    few, enough = (
+        evaluation.figures[f"agreement/mean/{policy}"] for policy in ("zero_shot", "sft_base")
+    )
+    assert (few.n_groups, enough.n_groups) == (8, 16)
+    assert few.interval
+    assert few.warning == (
+        "Its interval holds what groups add and not what questions do, which are too few for it "
+        "(4)."
+    )
+    assert not enough.warning
+
+
 def test_a_two_way_interval_is_that_of_the_variances():
     """Groups, questions and rounds whose intervals reach 3, 4 and 2: the root of 9 + 16 - 4."""
 

@@ -15,6 +15,7 @@ from commonweal.datasets.dataset import About, Dataset, frame
 from commonweal.datasets.schema import LIKERT_7
 from commonweal.errors import InputError
 from commonweal.evaluation.evaluate import evaluate
+from commonweal.evaluation.rounds.rated import rated
 from commonweal.evaluation.statistics.regression import (
     least_squares_cr2,
     policy_effects,
@@ -307,3 +308,15 @@ def test_groups_that_say_the_same_leave_no_error_to_estimate_and_no_interval():
     figure = evaluate(made, n_resamples=1000).figures["effect/agreement/c"]
     assert (figure.value, figure.low, figure.p_value) == (effect.estimate, None, None)
     assert "too much alike" in figure.no_interval
+
+
+def test_words_are_counted_without_blanks_and_without_dashes(study):
+    texts = {"zero_shot": "賛成です。", "sft_base": "We agree - on all of it."}
+    text = pl.col("policy").replace_strict(texts, default="No.")
+    dataset = replace(study, candidates=study.candidates.with_columns(text=text))
+    rows = rating_rows(dataset, "agreement")
+    n_of = dict(rows.select("policy", "words").unique().iter_rows())
+    assert (n_of["zero_shot"], n_of["sft_base"]) == (4, 6)
+    found = rated(dataset)
+    of_policy = found.statement_policy == found.policies.index("zero_shot")
+    assert set(found.words[of_policy]) == {4.0}

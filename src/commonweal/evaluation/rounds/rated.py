@@ -15,6 +15,7 @@ import numpy as np
 
 from commonweal.datasets.arms import HUMAN
 from commonweal.datasets.dataset import About, Dataset
+from commonweal.datasets.words import n_words
 from commonweal.errors import InputError
 from commonweal.frames import pl
 
@@ -253,8 +254,8 @@ def rated(dataset: Dataset) -> Rated:
 
 def _n_words(texts: pl.Series) -> FloatArray:
     """How many words each has, float; nan where there is no text."""
-    n = texts.cast(pl.String).str.count_matches(r"\S+").cast(pl.Float64)
-    return n.fill_null(np.nan).to_numpy()
+    n = texts.cast(pl.String).map_elements(n_words, return_dtype=pl.Int64)
+    return n.cast(pl.Float64).fill_null(np.nan).to_numpy()
 
 
 def _positions(dataset: Dataset, rounds: pl.DataFrame) -> pl.DataFrame:

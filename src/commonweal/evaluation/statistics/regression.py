@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from commonweal.datasets.words import n_words
 from commonweal.errors import InputError
 from commonweal.frames import pl
 from commonweal.measures.intervals import t_critical, t_p_value
@@ -191,7 +192,7 @@ def rating_rows(dataset: Dataset, outcome: Outcome, *, first_pass: bool = False)
                 "candidate_id",
                 "policy",
                 "author_id",
-                words=pl.col("text").str.extract_all(r"\S+").list.len().cast(pl.Int64),
+                words=pl.col("text").map_elements(n_words, return_dtype=pl.Int64),
             ),
             on=["round_id", "candidate_id"],
         )

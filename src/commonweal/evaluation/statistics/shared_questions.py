@@ -58,6 +58,8 @@ class Drawing:
         section = make(self.rated, self.resampler)
         if self.by_question is None or self.of_questions is None:
             return section
+        if self.by_question.n_groups < MIN_CLUSTERS:
+            return section  # no figure has enough questions, and the note says so of all
         of_questions = make(self.by_question, self.of_questions).by_subject
         of_rounds: dict[Subject, Metric[Subject]] = {}
         if self.by_round is not None and self.of_rounds is not None:
@@ -110,7 +112,8 @@ class Drawing:
             )
         return (
             f"{shared}: each interval holds what whole groups and whole questions add, drawn one "
-            "and the other; those of raters and of regressions are of groups alone."
+            "and the other; those of raters, of regressions and of what revision gained are of "
+            "groups alone."
         )
 
 
@@ -145,10 +148,18 @@ def drawing(dataset: Dataset, rated: Rated, n_resamples: int, seed: int) -> Draw
 def _two_way(
     groups: Metric[Subject], questions: Metric[Subject], rounds: Metric[Subject] | None
 ) -> Metric[Subject]:
-    """The metric with the interval of all; as it is where groups or questions have none."""
+    """The metric with the interval of all; as it is where groups have none, and with a warning
+    where questions have none.
+    """
     value, of_groups, of_questions = groups.value, _reach(groups), _reach(questions)
-    if value is None or of_groups is None or of_questions is None:
+    if value is None or of_groups is None:
         return groups
+    if of_questions is None:
+        warning = (
+            "Its interval holds what groups add and not what questions do, which are too few for "
+            f"it ({questions.n_groups})."
+        )
+        return replace(groups, warning=" ".join(filter(None, (groups.warning, warning))))
     wider = np.maximum(of_groups, of_questions)
     of_rounds = None if rounds is None else _reach(rounds)
     both = wider**2
