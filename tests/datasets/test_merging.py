@@ -119,8 +119,18 @@ def test_the_datasheet_says_what_filters_would_leave():
 
 def test_a_second_pass_without_a_kappa_is_said():
     sheet = describe(rated_twice({"flat": [5, 5, 5, 5]}, {"flat": [5, 5, 5, 5]}))
-    assert sheet["kappa"] == {"people": 0, "quartiles": None}
+    assert (sheet["kappa"]["people"], sheet["kappa"]["quartiles"]) == (0, None)
     assert "nobody has a kappa between the two" in as_markdown(sheet)
+
+
+def test_the_datasheets_kappa_is_of_people_with_enough_repeated_statements():
+    """One repeats four statements perfectly; another two, the other way round."""
+    first = {"sure": [1, 3, 5, 7], "brief": [1, 7]}
+    again = {"sure": [1, 3, 5, 7], "brief": [7, 1]}
+    sheet = describe(rated_twice(first, again))
+    assert sheet["kappa"]["people"] == sheet["kappa"]["people_with_too_few_repeated"] == 1
+    assert sheet["kappa"]["quartiles"] == [1.0, 1.0, 1.0]
+    assert "of 1 people (1 more rated fewer than 4 statements twice)" in as_markdown(sheet)
 
 
 @pytest.mark.parametrize("options", [{"min_kappa": 2}, {"max_pairs_per_person": 0}])
@@ -161,5 +171,5 @@ def test_the_datasheet_says_what_is_not_known():
     text = as_markdown(describe(small_dataset()))
     assert "simulated: nobody gave these ratings" in text
     assert "not given; find out before you share it" in text
-    # Two statements rated twice, or one: kappa is there for whoever varies.
-    assert "Quadratic-weighted kappa between a person's two passes: median 1.00" in text
+    # Two statements rated twice, or none.
+    assert "nobody has a kappa between the two (6 more rated fewer than 4 statements" in text

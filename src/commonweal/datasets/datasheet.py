@@ -7,7 +7,7 @@ from typing import Any
 
 from commonweal.datasets.comparisons import count_comparisons
 from commonweal.datasets.dataset import Dataset
-from commonweal.datasets.reliability import reliability, without_unreliable
+from commonweal.datasets.reliability import MIN_REPEATED, reliability, without_unreliable
 from commonweal.frames import pl
 
 _PEOPLE = {
@@ -59,9 +59,12 @@ def describe(
         },
     }
     if dataset.ratings.select((pl.col("pass_index") > 0).any()).item():
-        kappas = reliability(dataset)["kappa"].drop_nulls()
+        people = reliability(dataset)
+        is_judged = pl.col("verdict").is_in(["reliable", "unreliable"])
+        kappas = people.filter(is_judged)["kappa"]
         sheet["kappa"] = {
             "people": len(kappas),
+            "people_with_too_few_repeated": people.filter(verdict="too few repeated").height,
             "quartiles": [kappas.quantile(q, "linear") for q in (0.25, 0.5, 0.75)]
             if len(kappas)
             else None,
@@ -107,14 +110,16 @@ def as_markdown(sheet: dict[str, Any]) -> str:
     total = sum(sheet["agreement"].values())
     lines += ["", "## Agreement", "", "| rating | ratings | share |", "|---:|---:|---:|"]
     lines += [f"| {value} | {n:,} | {n / total:.1%} |" for value, n in sheet["agreement"].items()]
+    n_few = sheet.get("kappa", {}).get("people_with_too_few_repeated", 0)
+    few = f" ({n_few:,} more rated fewer than {MIN_REPEATED} statements twice)" if n_few else ""
     if "kappa" in sheet and sheet["kappa"]["quartiles"] is None:
-        lines += ["", "There are second passes, but nobody has a kappa between the two."]
+        lines += ["", f"There are second passes, but nobody has a kappa between the two{few}."]
     elif "kappa" in sheet:
         low, middle, high = (f"{value:.2f}" for value in sheet["kappa"]["quartiles"])
         lines += [
             "",
             f"Quadratic-weighted kappa between a person's two passes: median {middle}, quartiles "
-            f"{low} and {high}, of {sheet['kappa']['people']:,} people.",
+            f"{low} and {high}, of {sheet['kappa']['people']:,} people{few}.",
         ]
     if "min_kappa" in sheet:
         lines += [
