@@ -132,6 +132,22 @@ def test_what_cannot_be_done_is_said(arguments, expected, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "option", "taken_by"),
+    [
+        ("remesh", ["--simulated"], "polis, ratings, otree, simulated-jury"),
+        ("graded", ["--scale", "vote"], "ratings, otree, deliberate-lab"),
+        ("ratings", ["--leave-out", "q"], "remesh"),
+        ("polis", ["--column", "policy=arm"], "ratings, otree"),
+        ("habermas-machine", ["--licence", "CC0"], "polis, "),
+    ],
+)
+def test_an_option_that_a_kind_has_no_use_for_is_refused(kind, option, taken_by, tmp_path):
+    ran = commonweal("data", "import", kind, "x", *option, "--out", tmp_path / "out")
+    assert ran.returncode == 2
+    assert f"{option[0]} has no effect for {kind}; leave it out (it is for {taken_by}" in ran.stderr
+
+
 def test_nothing_is_overwritten_unasked(votes, exports):
     arguments = ("data", "import", "polis", *exports, "--out", votes)
     refused = commonweal(*arguments)

@@ -30,6 +30,23 @@ KINDS = {
     "rounds": "a folder in the record format: a study's export, or another dataset",
 }
 
+_TAKEN_BY = {
+    "opinions": ("polis",),
+    "n_votes": ("polis",),
+    "simulated": ("polis", "ratings", "otree", "simulated-jury"),
+    "column": ("ratings", "otree"),
+    "scale": ("ratings", "otree", "deliberate-lab"),
+    "opinion_question": ("deliberate-lab",),
+    "balanced": ("deliberation-pairs",),
+    "leave_out": ("remesh",),
+    "question": ("polis", "simulated-jury"),
+    "turn_signs": ("polis",),
+    "licence": tuple(kind for kind in KINDS if kind != "habermas-machine"),
+    "attribution": tuple(kind for kind in KINDS if kind != "habermas-machine"),
+    "seed": ("polis", "deliberation-pairs"),
+}
+"""The options that some kinds have no use for."""
+
 TARGETS = {
     "hub": "a folder for the Hugging Face hub and Croissant: Parquet, README.md, croissant.json",
     "otree": "a .csv as oTree writes an app's table",
@@ -43,6 +60,7 @@ Out = Annotated[Path, typer.Option(metavar="FOLDER", help="The dataset to write.
 
 
 def import_(
+    context: typer.Context,
     kind: Annotated[str, typer.Argument(help=f"One of {', '.join(KINDS)}.")],
     paths: Annotated[
         list[Path],
@@ -54,9 +72,9 @@ def import_(
     name: Annotated[
         str | None,
         typer.Option(
-            help="The dataset's name. Default: the name of --out. With a single Polis export or "
-            "ratings file, the rounds take the name given here; without it they are named "
-            "after PATH."
+            help="The dataset's name. Default: the name of --out. With a single Polis export, the "
+            "rounds take the name given here; without it they are named after PATH. With a single "
+            "table of ratings or oTree export, it stands before the groups' names if given here."
         ),
     ] = None,
     opinions: Annotated[
@@ -130,12 +148,15 @@ def import_(
     attribution: Annotated[
         str, typer.Option(help="The attribution that the licence asks for.")
     ] = "",
-    seed: Annotated[int, typer.Option(min=0, help="The random seed.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Polis, deliberation pairs: the random seed.")
+    ] = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """Convert data from another format into a dataset.
 
-    The dataset records how many rows were dropped, and why.
+    The dataset records how many rows were dropped, and why. An option that KIND has no use for is
+    refused.
     """
     from commonweal.datasets.dataset import check_output_folder, write_dataset
     from commonweal.datasets.merging import merge
@@ -144,6 +165,7 @@ def import_(
     if kind not in KINDS:
         known = "; ".join(f"{each}: {what}" for each, what in KINDS.items())
         raise InputError(f"no kind {kind!r} to import; expected one of: {known}")
+    _refuse_without_effect(context, kind)
     check_output_folder(out, overwrite=overwrite)
     for given in map(str, (*paths, out, name, licence, attribution)):
         try:
@@ -279,6 +301,21 @@ def export(
     else:
         write_whole(out, (otree_csv if to == "otree" else deliberate_lab_json)(dataset))
     typer.echo(f"Wrote {out}: {TARGETS[to]}")
+
+
+def _refuse_without_effect(context: typer.Context, kind: str) -> None:
+    """Raises ``InputError`` for an option that was given and that this kind has no use for."""
+    from commonweal.errors import InputError
+
+    for option in context.command.params:
+        name = option.name or ""
+        taken_by = _TAKEN_BY.get(name, (kind,))
+        # A repeatable option that was not given is [], and its default None.
+        if kind not in taken_by and (context.params[name] or None) != (option.default or None):
+            raise InputError(
+                f"{option.opts[0]} has no effect for {kind}; leave it out (it is for "
+                f"{', '.join(taken_by)})"
+            )
 
 
 def _licensed(dataset: Dataset, path: Path, given: dict[str, str]) -> Dataset:
