@@ -114,6 +114,13 @@ def test_an_apps_table_becomes_rounds(tmp_path):
     assert import_otree(path, columns=NAMES, people="simulated").ratings.height == 6
 
 
+def test_cells_that_excel_left_out_at_the_end_of_a_row_are_blank(tmp_path):
+    path = tmp_path / "buses.csv"
+    head, *rows = APP.splitlines()
+    path.write_text("\n".join([f"{head},player.note", f"{rows[0]},none", *rows[1:]]))
+    assert said(import_otree(path, columns=NAMES))[0][-1] == 6
+
+
 def test_the_table_of_all_apps_is_the_same_but_for_unrated_rounds(tmp_path):
     one, all_ = tmp_path / "buses.csv", tmp_path / "all_apps_wide.csv"
     one.write_text(APP)
@@ -334,6 +341,20 @@ def test_what_is_wrong_in_a_download_is_said(change, expected, tmp_path):
         import_deliberate_lab(path, opinion="Age?")
 
 
+def test_who_wrote_and_rated_nothing_keeps_the_opinion(tmp_path):
+    told = download()
+    for person in ("cat-1", "dog-2"):  # cat-1 wrote, and is the only one in c1
+        answers = told["participantMap"][person]["answerMap"]
+        answers["last"]["answerMap"].pop("model:a")
+    path = tmp_path / "Buses.json"
+    path.write_text(json.dumps(told))
+    dataset = import_deliberate_lab(path)
+    assert dataset.opinions["participant_id"].to_list() == ["cat-1"]
+    assert dataset.ratings["participant_id"].to_list() == ["dog-2"]
+    assert dataset.about.steps[0].counts["opinions"] == 1
+    write_dataset(dataset, tmp_path / "kept")  # its round is there, too
+
+
 def test_a_study_goes_to_deliberate_lab_and_back(study, tmp_path):
     path = tmp_path / "study.json"
     path.write_text(deliberate_lab_json(study))
@@ -400,6 +421,23 @@ def test_a_jurys_tables_and_its_output_become_a_round(tmp_path):
 def test_what_is_wrong_in_a_jurys_tables_is_said(people, statements, expected, tmp_path):
     with pytest.raises(InputError, match=expected):
         import_simulated_jury(jury(tmp_path / "buses", people, statements))
+
+
+def test_a_jurys_short_rows_have_blank_cells(tmp_path):
+    people = "participant_id,survey_text,question_1,answer_1\n1,Long,Free buses?,Yes\n2,Only this\n"
+    found = import_simulated_jury(jury(tmp_path / "j", people, "topic,statement\nFares,A\n"))
+    assert found.opinions["text"].to_list() == ["Yes", "Only this"]
+    with pytest.raises(InputError, match=r"row 3, column B .*blank"):
+        import_simulated_jury(jury(tmp_path / "k", people, "topic,statement\nFares,A\nFares\n"))
+
+
+@pytest.mark.parametrize("blank", ["", " "])
+def test_a_blank_question_is_none(blank, tmp_path):
+    asked = jury(tmp_path / "j", PEOPLE, "statement\nA\n")
+    assert import_simulated_jury(asked, question=blank).rounds["question"].item() == "Free buses?"
+    unasked = jury(tmp_path / "k", "participant_id,survey_text\n1,Yes\n", "statement\nA\n")
+    with pytest.raises(InputError, match="--question TEXT"):
+        import_simulated_jury(unasked, question=blank)
 
 
 def test_a_study_becomes_a_jurys_tables(study):

@@ -70,3 +70,11 @@ def test_what_is_no_group_is_refused(tmp_path, text):
     path.write_text(text)
     with pytest.raises(InputError, match="expected graded groups"):
         import_graded(path)
+
+
+def test_a_text_may_hold_any_mark_but_a_line_feed(tmp_path):
+    marks = "We agree.\u2028Both\u0085of us.\x1c"
+    path = tmp_path / "g.jsonl"
+    changed = GROUP | {"statements": [marks, *GROUP["statements"][1:]]}
+    path.write_text(json.dumps(changed, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert import_graded(path).candidates["text"][0] == marks

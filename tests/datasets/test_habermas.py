@@ -206,6 +206,10 @@ def test_missing_and_damaged_files_are_named(tmp_path):
     (tmp_path / "hm_all_candidate_comparisons.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(InputError, match=r"cannot read .*hm_all_candidate_comparisons.parquet"):
         import_habermas(tmp_path)
+    files = put_files(tmp_path / "h", positions=position_rows())
+    (files / "hm_all_position_statement_ratings.parquet").write_bytes(b"PAR1 not really")
+    with pytest.raises(InputError, match=r"cannot read .*position_statement_ratings.parquet"):
+        import_habermas(files)
 
 
 def test_the_scales_are_the_published_ones():

@@ -102,6 +102,15 @@ def test_saved_again_by_other_programs(tmp_path, plain, change):
     assert found.rounds["question"][0] == plain.rounds["question"][0]
 
 
+def test_line_ends_of_an_old_mac_are_read(tmp_path, plain):
+    path = copied(tmp_path / "e", lambda text: text.replace("\r\n", "\n").replace("\n", "\r"))
+    assert ratings_of(import_polis(path, name="x")) == ratings_of(plain)
+    with (path / "comments.csv").open("ab") as file:
+        file.write(b"caf\xe9\r")
+    with pytest.raises(InputError, match=r"comments\.csv, line \d+: not UTF-8"):
+        import_polis(path, name="x")
+
+
 def test_a_column_without_a_name_must_be_empty(tmp_path):
     folder = copied(tmp_path / "e", by_row(lambda line, is_head: f"{line},{'' if is_head else 7}"))
     with pytest.raises(InputError, match="column 8 has no name and holds '7'"):

@@ -65,7 +65,7 @@ def read_csv(
             columns=None if every_column else list(kinds),
             schema_overrides=dict(kinds),
             infer_schema=False,
-        )
+        ).select(list(kinds))
     except (OSError, pl.exceptions.PolarsError) as error:
         texts = _with_whole_numbers(source, separator, kinds, words or {})
         if texts is None:
@@ -73,7 +73,7 @@ def read_csv(
         rows = texts
     if others is not None:
         _refuse_nameless(path, source, separator, header)
-    rows = rows.select(list(kinds)).with_row_index("_row", offset=_FIRST_ROW)
+    rows = rows.with_row_index("_row", offset=_FIRST_ROW)
     rows = rows.filter(pl.any_horizontal(pl.col(list(kinds)).is_not_null()))
     if rows.is_empty():
         raise InputError(f"{path} has a header and no rows; expected {expected}")
@@ -147,7 +147,7 @@ def _opened(
 ) -> tuple[Path | io.BytesIO, str, list[str]]:
     """What polars reads of a file, its separator and its header.
 
-    A spreadsheet may have saved it again: with other separators, or in UTF-16.
+    A spreadsheet may have saved it again: with other separators or line ends, or in UTF-16.
     """
     source: Path | io.BytesIO = path
     try:
@@ -155,6 +155,10 @@ def _opened(
             start = file.read(_CHUNK_BYTES)
         if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in start[:100]:
             start = decoded(path, path.read_bytes()).encode()
+            source = io.BytesIO(start)
+        if b"\r" in start and b"\n" not in start:  # polars knows no such line ends
+            body = start if isinstance(source, io.BytesIO) else path.read_bytes()
+            start = body.replace(b"\r", b"\n")
             source = io.BytesIO(start)
         lines = [line for line in start.splitlines() if line.strip()][:50]
         first = lines[0].decode("utf-8-sig")
@@ -242,10 +246,12 @@ def _why(
     error: Exception,
 ) -> InputError:
     """What is wrong with a file that polars could not read, looked for slowly."""
-    if isinstance(source, Path) and (line := _first_line_not_utf8(path)):
-        return _not_utf8(path, line)
     raw = path.read_bytes() if isinstance(source, Path) else source.getvalue()
-    rows = csv.reader(io.StringIO(raw.decode("utf-8-sig"), newline=""), delimiter=separator)
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as not_utf8:
+        return _not_utf8(path, not_utf8.object.count(b"\n", 0, not_utf8.start) + 1)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     try:
         for number, row in enumerate(rows, start=1):
             if len(row) > len(header) and any(row[len(header) :]):
@@ -272,24 +278,3 @@ def _not_utf8(path: Path, line: int) -> InputError:
     return InputError(
         f'{path}, line {line}: not UTF-8; save the file as UTF-8 (in a spreadsheet: "CSV UTF-8")'
     )
-
-
-def _first_line_not_utf8(path: Path) -> int | None:
-    """The first line, from 1, that is not UTF-8; None where all are."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    n_lines = 1
-    try:
-        with path.open("rb") as file:
-            for chunk in iter(lambda: file.read(_CHUNK_BYTES), b""):
-                try:
-                    decoder.decode(chunk)
-                except UnicodeDecodeError as error:
-                    # error.object is the chunk behind what was left of the one before.
-                    return n_lines + error.object.count(b"\n", 0, error.start)
-                n_lines += chunk.count(b"\n")
-            decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        return n_lines
-    except OSError:
-        return None
-    return None

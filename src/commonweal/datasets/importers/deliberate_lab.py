@@ -142,25 +142,18 @@ def import_deliberate_lab(
             continue
         counts["participants"] += 1
         for each in statements:
-            value = _answer(path, participant, each.stage, each.question.id).value
-            if value is None:
-                continue
-            if not value.is_integer() or not points.low <= value <= points.high:
-                raise InputError(
-                    f"{path}: participantMap, {profile.public_id}: the answer to "
-                    f"{each.question.id!r} of stage {each.stage!r} is {value:g}, expected a whole "
-                    f"number from {points.low} to {points.high} ({points.name})"
-                )
             asked_in, asked = each.asked
             where, who = f"{profile.current_cohort_id}/{asked_in}/{asked.id}", profile.public_id
-            title = " ".join(asked.question_title.split())
+            value = _answer(path, participant, each.stage, each.question.id).value
+            text = _answer(path, participant, asked_in, asked.id).answer.strip()
+            if value is None and not text:
+                continue
             tables["rounds"][(where,)] = {
                 "round_id": where,
                 "group_id": profile.current_cohort_id,
                 "question_id": f"{asked_in}/{asked.id}",
-                "question": title,
+                "question": " ".join(asked.question_title.split()),
             }
-            text = _answer(path, participant, asked_in, asked.id).answer.strip()
             if text:
                 tables["opinions"][where, who] = {
                     "round_id": where,
@@ -169,6 +162,14 @@ def import_deliberate_lab(
                     "text": text,
                     "source": "written",
                 }
+            if value is None:
+                continue
+            if not value.is_integer() or not points.low <= value <= points.high:
+                raise InputError(
+                    f"{path}: participantMap, {profile.public_id}: the answer to "
+                    f"{each.question.id!r} of stage {each.stage!r} is {value:g}, expected a whole "
+                    f"number from {points.low} to {points.high} ({points.name})"
+                )
             policy, colon, _ = each.question.id.partition(":")
             statement = f"{each.stage}/{each.question.id}"
             tables["candidates"][where, statement] = {

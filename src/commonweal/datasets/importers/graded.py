@@ -57,7 +57,7 @@ def import_graded(
     text = read_text(path, expected=_EXPECTED, max_bytes=_MOST_BYTES)
     groups = [
         (number, _group(path, number, line))
-        for number, line in enumerate(text.splitlines(), start=1)
+        for number, line in enumerate(text.split("\n"), start=1)
         if line.strip()
     ]
     if not groups:

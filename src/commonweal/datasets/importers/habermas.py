@@ -386,11 +386,9 @@ def _position_ratings(folder: Path, human: pl.DataFrame) -> pl.DataFrame:
     )
     if not path.exists():
         return rounds.clear().select("round_id", "participant_id", agreement=pl.lit(None))
-    optional = ("rating_index", "round_id")
-    there = pl.read_parquet_schema(path)
-    columns = POSITION_COLUMNS | {name: "any" for name in optional if name in there}
-    rows = read_parquet(path, columns).with_row_index("_row", offset=1)
-    if isinstance(there["ratings.agreement"], pl.List):
+    optional = {"rating_index": "any", "round_id": "any"}
+    rows = read_parquet(path, POSITION_COLUMNS, optional=optional).with_row_index("_row", offset=1)
+    if isinstance(rows.schema["ratings.agreement"], pl.List):
         rows = rows.with_columns(pl.col("ratings.agreement").list.first())
     rows = rows.with_columns(agreement=likert(path, rows, "ratings.agreement", LIKERT["agreement"]))
     if "rating_index" in rows.columns:

@@ -64,6 +64,7 @@ def import_simulated_jury(
     Source: src/simulated_jury/main.py and src/participation.py of Jigsaw-Code/sensemaking-tools.
     """
     name = name or folder.resolve().name
+    question = (question or "").strip() or None
     written = _table(folder / PARTICIPANTS, (_PERSON, _QUESTION, _ANSWER, _SURVEY))
     listed = _table(folder / STATEMENTS, (*_TEXTS, *_PREDICTED))
     counts = {"participants read": len(written.rows) - 1, "statements read": len(listed.rows) - 1}
@@ -77,7 +78,7 @@ def import_simulated_jury(
     opinions: dict[str, str] = {}
     questions: set[str] = set()
     n_marked = n_blank = 0
-    for row in written.rows[1:]:
+    for row in written.below:
         if why_not_counted(dict(zip(written.header, row.cells, strict=False))):
             n_marked += 1
             continue
@@ -239,7 +240,7 @@ def _candidates(listed: Table, name: str) -> pl.DataFrame:
     wrote = column_named(listed.header, ("policy",))
     own = {plain(each): each for each in _PREDICTED if column_named(listed.header, (each,))}
     rows: dict[str, dict[str, Any]] = {}
-    for row in listed.rows[1:]:
+    for row in listed.below:
         text = " ".join(row.cells[at].split())
         if not text or text in rows:
             what = "blank" if not text else "a statement that is there above"
