@@ -24,8 +24,8 @@ import numpy as np
 from commonweal.calling import check, held
 from commonweal.errors import EngineError, InputError
 from commonweal.extras import needs
+from commonweal.models.chat_text import ChatText
 from commonweal.models.reasoning import opening_at_the_end, set_apart
-from commonweal.models.system_role import fold_system
 from commonweal.types import Completion, Message, Prompt, Sampling
 
 __all__ = ["TransformersModel"]
@@ -67,6 +67,7 @@ class TransformersModel:
             )
         self._torch: Any = importlib.import_module("torch")
         self._model, self._tokenizer, self._model_id = model, tokenizer, model_id
+        self._chat = ChatText(tokenizer)
         self._path, self._batch_size = path, batch_size
         self._notes: tuple[str, ...] = ()
         self._lock = Lock()
@@ -348,54 +349,21 @@ class TransformersModel:
 
     def _prompt_tokens(self, prompt: Prompt) -> list[int]:
         """Returns the prompt's tokens, up to and with the opening of the assistant's turn."""
-        prompt = tuple(Message(role, self._as_data(text)) for role, text in prompt)
         try:
-            text = self._templated([(role, text) for role, text in prompt])
-        except Exception as error:  # a template is a program, and says no in its own way
-            try:
-                if prompt[0].role != "system":
-                    raise
-                text = self._templated(fold_system(prompt))  # many refuse a system message
-            except Exception:
-                roles = ", ".join(role for role, _ in prompt)
-                raise EngineError(
-                    f"{self._model_id}: the model's chat template refused a prompt with the roles "
-                    f"{roles}: {error}"
-                ) from error
+            text, is_folded = self._chat.filled(prompt)
+        except ValueError as error:
+            raise EngineError(f"{self._model_id}: {error}") from error
+        if is_folded:
             self._notes = (
                 f"{self._model_id} takes no system message: the instructions stand before the "
                 "first message instead.",
             )
         return self._text_tokens(text)
 
-    def _templated(self, messages: Sequence[tuple[str, str]]) -> str:
-        """The messages in the model's own chat template; where it can reason first, it does not.
-
-        Its tokens are those of the answer, and stops would end the reasoning.
-        """
-        return self._tokenizer.apply_chat_template(  # type: ignore[no-any-return]
-            [{"role": role, "content": text} for role, text in messages],
-            add_generation_prompt=True,
-            tokenize=False,
-            enable_thinking=False,
-        )
-
     @cached_property
     def _opening(self) -> str:
         """The mark with which the template opens reasoning all the same: the text begins there."""
-        return opening_at_the_end(self._templated([("user", "x")]))
-
-    def _as_data(self, text: str) -> str:
-        """Returns ``text`` with the template's own marks broken, so that no opinion ends a turn."""
-        for mark in self._marks:
-            text = text.replace(mark, f"{mark[0]} {mark[1:]}")
-        return text
-
-    @cached_property
-    def _marks(self) -> list[str]:
-        special = (t for t in self._tokenizer.added_tokens_decoder.values() if t.special)
-        marks = {str(token) for token in special} | set(self._tokenizer.all_special_tokens)
-        return sorted((mark for mark in marks if len(mark) > 1), key=len, reverse=True)
+        return opening_at_the_end(self._chat.filled((Message("user", "x"),))[0])
 
     def _check_context(self, what: str, n_prompt: int, n_answer: int) -> None:
         config = self._model.config.get_text_config()

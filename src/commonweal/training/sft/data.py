@@ -14,6 +14,7 @@ from commonweal.datasets.schema import LIKERT_7
 from commonweal.datasets.words import normal_form
 from commonweal.errors import InputError
 from commonweal.frames import pl
+from commonweal.models.chat_text import ChatText
 from commonweal.policies.parsing import Parser
 from commonweal.policies.prompts import PromptTemplate, fit_opinions
 from commonweal.policies.starter import StarterExample, load_starter_set, read_starter_file
@@ -146,9 +147,13 @@ def as_rows(
     """Token ids and completion masks as TRL reads them, and how many rows were too long.
 
     The prompt is made by the same template and the same engine-side rules as at inference
-    (``TransformersModel``), up to the opening of the assistant's turn; the statement and the end
+    (``ChatText``), up to the opening of the assistant's turn; the statement and the end
     of the turn follow, and only they are learned. The first order of the opinions is the
-    example's own, further ones are drawn.
+    example's own, further ones are drawn. An example of more opinions than fit a prompt is too
+    long with all its rows.
+
+    Raises:
+        InputError: the chat template refuses the prompt, or changes it once it is answered.
     """
     rows: dict[str, list[list[int]]] = {"input_ids": [], "completion_mask": []}
     n_too_long = 0
@@ -156,14 +161,19 @@ def as_rows(
     def count_tokens(text: str) -> int:
         return len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
+    chat = ChatText(tokenizer)
     delimiters = template.opinion.format(text="") + "\n"
     for example in examples:
-        texts, _ = fit_opinions(example.opinions, count_tokens, delimiters=delimiters)
-        names = [opinion.id for opinion in example.opinions]
+        try:
+            texts, _ = fit_opinions(example.opinions, count_tokens, delimiters=delimiters)
+        except InputError:
+            n_too_long += n_orders
+            continue
+        names = list(texts)  # without whoever wrote nothing but orders to the software
         for n_before in range(n_orders):
             order = names if n_before == 0 else [names[i] for i in rng.permutation(len(names))]
             prompt = template.render(example.question, [texts[name] for name in order])
-            before, token_ids = _tokens(tokenizer, prompt, example.statement)
+            before, token_ids = _tokens(tokenizer, chat, prompt, example.statement)
             if len(token_ids) > max_tokens:
                 n_too_long += 1
                 continue
@@ -172,13 +182,17 @@ def as_rows(
     return rows, n_too_long
 
 
-def _tokens(tokenizer: Any, prompt: Prompt, statement: str) -> tuple[list[int], list[int]]:
+def _tokens(
+    tokenizer: Any, chat: ChatText, prompt: Prompt, statement: str
+) -> tuple[list[int], list[int]]:
     """Ids of the prompt with the assistant's turn opened, and of both with the statement."""
-    messages = [{"role": role, "content": text} for role, text in prompt]
-    opened = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-    answered = tokenizer.apply_chat_template(
-        [*messages, {"role": "assistant", "content": statement}], tokenize=False
-    )
+    try:
+        (opened, _), (answered, _) = chat.filled(prompt), chat.filled(prompt, statement)
+    except ValueError as error:
+        raise InputError(
+            f"model.base: {error}; expected a template that takes system, user and assistant "
+            "messages, or user and assistant alone"
+        ) from None
     if not answered.startswith(opened):
         raise InputError(
             "the model's chat template writes a prompt differently once it is answered, so the "

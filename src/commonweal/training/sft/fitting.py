@@ -223,7 +223,7 @@ def _dataset(
         n_orders=config.data.orders,
         rng=np.random.default_rng(config.training.seed),
     )
-    what = f"rows left out: more than {config.model.max_tokens} tokens"
+    what = f"rows left out: more than {config.model.max_tokens} tokens, or than fit a prompt"
     counts[what] = counts.get(what, 0) + n_too_long
     if not rows["input_ids"]:
         raise InputError(
