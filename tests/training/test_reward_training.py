@@ -468,6 +468,17 @@ def test_another_config_does_not_take_over_a_run(rounds, encoder, tmp_path):
         assert not (made.out / "metrics.jsonl").exists()
 
 
+def test_a_run_does_not_go_on_with_another_question_split(rounds, encoder, tmp_path):
+    questions = tmp_path / "questions.csv"
+    questions.write_text("id,question,split\nx,Which other?,ood_test\n")
+    made = config(rounds, encoder, tmp_path / "out", data={"question_split": questions})
+    with run_folder.opened(made.out, made, data=(rounds, questions)):
+        pass
+    questions.write_text("id,question,split\nx,Which another?,ood_test\n")
+    with pytest.raises(InputError, match=r"begun with other data, .*questions\.csv"):
+        next(iter(run_reward(made)))
+
+
 def test_what_is_not_a_run_is_left_alone(rounds, encoder, tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     made = config(rounds, encoder, tmp_path)

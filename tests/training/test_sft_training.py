@@ -164,6 +164,34 @@ def test_a_test_question_among_written_examples_is_refused(tmp_path):
         read_sft_split(SftData(examples=(path,), question_split=questions), seed=0)
 
 
+@pytest.mark.parametrize("starter_set", [False, True])
+def test_a_question_that_a_dataset_tests_on_is_refused_in_what_is_written(tmp_path, starter_set):
+    learn, _ = starter_split(SftData(starter_set=True), load_starter_set())
+    asked = learn[0].question if starter_set else "Should we buy 3?"
+    train, test = quality_rounds(), quality_rounds(2, split="ood_test")
+    test = replace(test, rounds=test.rounds.with_columns(question=pl.lit(asked)))
+    both = {name: pl.concat([table, getattr(test, name)]) for name, table in train.tables().items()}
+    write_dataset(replace(train, **both), tmp_path / "rounds")
+    ours = written(tmp_path / "ours.toml", ["Should we buy 3 ?"])  # the same words
+    more = {"starter_set": True} if starter_set else {"examples": (ours,)}
+    with pytest.raises(InputError, match=r"held out for testing.*ood_test"):
+        read_sft_split(SftData(datasets=(tmp_path / "rounds",), **more), seed=0)
+
+
+def test_one_question_under_two_topics_is_not_learned_and_kept_back(rounds, tmp_path):
+    ours = written(tmp_path / "ours.toml", [f"which opinion number {n} of train" for n in range(9)])
+    data = SftData(datasets=(rounds,), examples=(ours,), development=("train1", "train2"))
+    split = read_sft_split(data, seed=0)
+    assert [e.question for e in split.development] == [
+        f"Which opinion number {n} of train?" for n in (1, 2)
+    ]
+    assert {"which opinion number 1 of train", "which opinion number 2 of train"}.isdisjoint(
+        e.question for e in split.training
+    )
+    assert split.counts["of these, left out: their question is kept back"] == 2
+    assert len(split.training) == 28 + 7
+
+
 def test_too_few_good_ones_say_how_many_there_are_at_each_threshold(rounds):
     data = SftData(datasets=(rounds,), min_quality=7)
     with pytest.raises(
@@ -565,4 +593,35 @@ def test_a_run_does_not_go_on_with_other_written_examples(rounds, chatter, tmp_p
         pass
     written(path, ["Should we buy 2?"])
     with pytest.raises(InputError, match=r"begun with other data.*--overwrite"):
+        next(iter(run_sft(made)))
+
+
+@pytest.mark.parametrize("changed", ["prompt.toml", "questions.csv", "start/policy.json"])
+def test_a_run_does_not_go_on_with_another_prompt_start_or_question_split(
+    rounds, chatter, tmp_path, monkeypatch, changed
+):
+    start = tmp_path / "start"
+    start.mkdir()
+    for name in ("prompt.toml", "questions.csv", "start/policy.json"):
+        (tmp_path / name).write_text("# first\n", encoding="utf-8")
+    made = config(
+        rounds,
+        chatter,
+        tmp_path / "out",
+        data={"question_split": tmp_path / "questions.csv"},
+        model={"template": str(tmp_path / "prompt.toml"), "start": str(start)},
+    )
+
+    def broken_off(found, **_):
+        checkpoint = found.out / run_folder.CHECKPOINTS / "checkpoint-4"
+        checkpoint.mkdir(parents=True, exist_ok=True)
+        run_folder.mark_whole(checkpoint)
+        raise TrainingError("the disk is full")
+
+    monkeypatch.setattr("commonweal.training.sft.run.fit_policy", broken_off)
+    for _ in range(2):  # with the same files it goes on
+        with pytest.raises(TrainingError, match="full"):
+            next(iter(run_sft(made)))
+    (tmp_path / changed).write_text("# second\n", encoding="utf-8")
+    with pytest.raises(InputError, match=rf"begun with other data, .*{changed} .*--overwrite"):
         next(iter(run_sft(made)))

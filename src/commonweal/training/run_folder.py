@@ -38,7 +38,7 @@ def opened(
     Args:
         folder: the run's.
         config: what it is begun with.
-        data: the datasets and files that it learns from: a run does not go on with other data.
+        data: the datasets and files that decide what it learns: a run does not go on with others.
         overwrite: whether a run begun with another config is replaced.
         hold: False for the helpers of a process that holds it: they leave the folder alone.
 
@@ -72,9 +72,11 @@ def opened(
         before = json.loads((folder / RUN).read_text(encoding="utf-8")) if has_run else begun
         if before != begun:
             if not overwrite:
-                other = (
-                    "another config" if before.get("config") != begun["config"] else "other data"
-                )
+                if before.get("config") != begun["config"]:
+                    other = "another config"
+                else:
+                    changed = dict(before.get("data", {}).items() ^ begun["data"].items())
+                    other = f"other data, {', '.join(sorted(changed))}"
                 raise InputError(
                     f"{folder} was begun with {other} (its {RUN}); give another `out`, or "
                     "--overwrite to start again"

@@ -15,8 +15,9 @@ from commonweal.types import Question
 
 def read_training_rounds(
     config: RatedData, counts: dict[str, int]
-) -> tuple[list[Dataset], list[Question]]:
-    """The training rounds of each of the config's datasets, and every question that they ask.
+) -> tuple[list[Dataset], list[Question], list[QuestionRecord]]:
+    """The training rounds of each of the config's datasets, every question that they ask, and the
+    questions of all their rounds with their splits, which nothing else may train on either.
 
     Rounds of a test split are never read; a dataset without splits is refused.
 
@@ -32,11 +33,11 @@ def read_training_rounds(
     def count(what: str, n: int) -> None:
         counts[what] = counts.get(what, 0) + n
 
-    datasets, held_out = [], []
+    datasets, with_splits = [], []
     for path in config.datasets:
         dataset = read_dataset(path)
         count("rounds", dataset.rounds.height)
-        held_out += [
+        with_splits += [
             QuestionRecord("", text, split=split)
             for text, split in dataset.rounds.select("question", "split").iter_rows()
             if split
@@ -62,12 +63,12 @@ def read_training_rounds(
     if asked:
         # Another dataset may test on what this one trains on; an id means its own dataset's
         # question.
-        refuse_test_questions((question.text for question in asked), held_out)
+        refuse_test_questions((question.text for question in asked), with_splits)
         if config.question_split is not None:
             counts["questions compared with the test splits"] = refuse_test_questions(
                 asked, config.question_split
             )
-    return datasets, asked
+    return datasets, asked, with_splits
 
 
 def draw_share(names: Sequence[str], share: float, seed: int) -> frozenset[str]:

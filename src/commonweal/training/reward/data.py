@@ -77,7 +77,7 @@ def read_split(config: RewardData, seed: int) -> RewardSplit:
     def count(what: str, n: int) -> None:
         counts[what] = counts.get(what, 0) + n
 
-    datasets, asked = read_training_rounds(config, counts)
+    datasets, asked, _ = read_training_rounds(config, counts)
     kept_back = _development_questions(asked, config, seed)
     parts = []
     for name, inside in (("training", False), ("development", True)):

@@ -50,9 +50,8 @@ def run_reward(
     """
     runtime = config.out / run_folder.RUNTIME
     is_first = int(os.environ.get("RANK", "0")) == 0  # torchrun's number of this process
-    with run_folder.opened(
-        config.out, config, data=config.data.datasets, overwrite=overwrite, hold=is_first
-    ):
+    data = (*config.data.datasets, *filter(None, [config.data.question_split]))
+    with run_folder.opened(config.out, config, data=data, overwrite=overwrite, hold=is_first):
         if (card := config.out / run_folder.CARD).is_file():
             if not runtime.is_dir():
                 raise ReverseRewardError(f"{config.name} predicts the reverse of agreement: {card}")

@@ -84,20 +84,20 @@ def read_sft_split(config: SftData, seed: int) -> SftSplit:
             "the starter set (written for this project; nobody said or rated any of it): part of "
             "commonweal, under its licence"
         )
-        if config.question_split is not None:
-            refuse_test_questions((each.question for each in learn), config.question_split)
         counts["starter set: examples"] = len(starter_set)
         counts["starter set: held out in whole topics, never seen"] = len(held_out)
         examples += _written("starter", learn)
     for path in config.examples:
         written = read_starter_file(path)
-        if config.question_split is not None:
-            refuse_test_questions((each.question for each in written), config.question_split)
         sources.append(f"{path.name}: written examples, which nobody rated")
         named = f"{path.name}: examples"  # two files may have one name
         counts[named] = counts.get(named, 0) + len(written)
         examples += _written(path.stem, written)
-    datasets, asked = read_training_rounds(config, counts)
+    datasets, asked, with_splits = read_training_rounds(config, counts)
+    # What is written by hand may ask what a dataset tests on.
+    for tested_on in (with_splits, config.question_split):
+        if examples and tested_on:
+            refuse_test_questions(dict.fromkeys(each.question for each in examples), tested_on)
     sources += [
         f"{about.name} ({about.people}): {about.licence or 'licence not stated'}. "
         f"{about.attribution}"
@@ -109,8 +109,12 @@ def read_sft_split(config: SftData, seed: int) -> SftSplit:
     examples = list(dict.fromkeys(examples))
     counts["statements that are different"] = len(examples)
     kept_back = _development_topics(examples, asked, config, seed)
-    training = tuple(each for each in examples if each.topic not in kept_back)
     development = tuple(each for each in examples if each.topic in kept_back)
+    others = [each for each in examples if each.topic not in kept_back]
+    # Two files, or a file and a dataset, may ask one question under two topics.
+    asked_of_development = {normal_form(each.question) for each in development}
+    training = tuple(e for e in others if normal_form(e.question) not in asked_of_development)
+    counts["of these, left out: their question is kept back"] = len(others) - len(training)
     counts["training statements"] = len(training)
     counts["development statements"] = len(development)
     for part, name, least in (

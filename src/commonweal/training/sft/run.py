@@ -10,6 +10,7 @@ from pathlib import Path
 
 from commonweal.files import write_whole
 from commonweal.models import store
+from commonweal.policies.files import policy_files
 from commonweal.policies.folder import WEIGHTS, read_policy_folder, write_policy_file
 from commonweal.training import run_folder
 from commonweal.training.config import SftConfig
@@ -28,7 +29,12 @@ def run_sft(
     """
     policy = config.out / run_folder.POLICY
     is_first = int(os.environ.get("RANK", "0")) == 0  # torchrun's number of this process
-    data = (*config.data.datasets, *config.data.examples)
+    data = (
+        *config.data.datasets,
+        *config.data.examples,
+        *filter(None, [config.data.question_split]),
+        *policy_files(config.model.template, config.model.start),
+    )
     with run_folder.opened(config.out, config, data=data, overwrite=overwrite, hold=is_first):
         if (config.out / run_folder.CARD).is_file():
             yield f"{config.out} is done already"
