@@ -489,6 +489,24 @@ class Table:
         return np.array([(len(one.opinion) * len(one.statement)) % 7 - 3.0 for one in inputs])
 
 
+def test_a_journal_goes_on_whatever_ends_of_lines_people_wrote(tmp_path):
+    question = next(iter(BANK))
+    people = tuple(Opinion(p, f"{p}\u2028thinks\u2029of\x85it.") for p in "ab")
+    rounds = [Round(name, "g", Question(question), people) for name in ("r1", "r2")]
+    journal, speaker = tmp_path / "journal.jsonl", Speaker()
+    job = Writing(
+        lambda: lambda one: compared(one, {"sft_base": speaker}, Table(), n_candidates=1, seed=3)
+    )
+    said = {"share": None, "on_progress": lambda *step: None}
+    first = written(rounds, job, journal, **said)
+    whole = journal.read_bytes()
+    journal.write_bytes(whole[:-20])  # killed while it wrote the second line
+    again = written(rounds, job, journal, **said)
+    assert speaker.n_calls == 2 + 1
+    assert [replace(each, seconds=0) for each in again] == [replace(e, seconds=0) for e in first]
+    assert journal.read_bytes().count(b"\n") == 2
+
+
 def test_a_journal_keeps_the_selections_as_they_are(tmp_path):
     question = next(iter(BANK))
     people = tuple(Opinion(p, f"{p * (1 + i)} thinks.") for i, p in enumerate("abcd"))

@@ -11,6 +11,7 @@ import sys
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ from commonweal.training.reward import export
 from commonweal.training.reward.data import as_tokens, inputs_of, read_split
 from commonweal.training.reward.export import TorchScorer, order_agreement
 from commonweal.training.reward.fitting import fit_reward_model
-from commonweal.training.reward.run import run_reward
+from commonweal.training.reward.run import _test_sets, run_reward
 from commonweal.training.reward.trainer import COLUMNS, CrossedCollator, CrossedRewardTrainer
 from commonweal.types import RewardInput
 
@@ -571,6 +572,25 @@ def test_a_model_of_the_reverse_gets_a_card_and_no_runtime(encoder, tmp_path):
     assert not (tmp_path / "out" / "runtime").exists()
     with pytest.raises(ReverseRewardError, match=r"reverse of agreement: .*card\.md"):
         list(run_reward(made_config))
+
+
+@pytest.mark.parametrize("n_usable", [1, 0])
+def test_a_test_split_that_nobody_with_an_opinion_rated_is_not_measured(
+    encoder, tmp_path, n_usable
+):
+    parts = [made_rounds(), made_rounds(2, split="iid_test"), made_rounds(2, split="ood_test")]
+    for at in range(1 + n_usable, 3):
+        parts[at] = replace(parts[at], opinions=parts[at].opinions.clear())
+    tables = {
+        name: pl.concat([getattr(part, name) for part in parts]) for name in parts[0].tables()
+    }
+    write_dataset(replace(parts[0], **tables), tmp_path / "d")
+    made = config(tmp_path / "d", encoder, tmp_path / "out")
+    tested, sets, left_out = _test_sets(made, SimpleNamespace(split=read_split(made.data, seed=0)))
+    assert [name for name, _ in sets] == (["made (iid_test)"] if n_usable else ["made (kept back)"])
+    assert "test splits of its datasets" in tested if n_usable else "kept back" in tested
+    assert len(left_out) == 2 - n_usable
+    assert left_out[-1].startswith("made (ood_test) was not measured: nobody who has an opinion")
 
 
 def test_order_agreement_by_hand():

@@ -275,10 +275,10 @@ def _read_journal(path: Path) -> list[Written]:
     """
     if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    complete = [line for line in lines if line.endswith("\n")]
-    if len(complete) < len(lines):
-        path.write_text("".join(complete), encoding="utf-8")
+    # Not splitlines: the texts in a line may hold other ends of lines (U+2028).
+    *complete, cut_short = path.read_text(encoding="utf-8").split("\n")
+    if cut_short:
+        path.write_text("".join(f"{line}\n" for line in complete), encoding="utf-8")
     return [
         _read(fields) for fields in map(json.loads, complete) if fields.get("schema") == JOURNAL
     ]

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
+
+from commonweal.datasets.agreements import matrices
 from commonweal.datasets.dataset import Dataset, read_dataset
 from commonweal.errors import InputError, WeightsError
 from commonweal.files import write_whole
@@ -103,7 +106,7 @@ def _measured(
     on_progress: Progress,
 ) -> Iterator[str]:
     """Measures model and baselines on the test splits of its datasets; writes card and pictures."""
-    tested, sets = _test_sets(config, trained)
+    tested, sets, not_measured = _test_sets(config, trained)
     models, left_out = _baselines(trained)
     models.append(model)
     jobs = [(one, name, dataset) for name, dataset in sets for one in models]
@@ -120,7 +123,7 @@ def _measured(
     text = replace(
         text,
         how_made=(*text.how_made, f"Measured {tested}."),
-        knowing=(*text.knowing, *left_out),
+        knowing=(*text.knowing, *not_measured, *left_out),
     )
     write_card(card, model, measured, text, plots=plots)
     yield f"Measured {tested}; crossed accuracy (a guess gets 0.500):"
@@ -134,26 +137,42 @@ def _report(on_progress: Progress, n_before: int, n_jobs: int, n_done: int, n_to
     on_progress("measure", n_before * n_total + n_done, n_jobs * n_total)
 
 
-def _test_sets(config: RewardConfig, trained: Trained) -> tuple[str, list[tuple[str, Dataset]]]:
-    """On what it is measured in words, and these rounds with their names."""
-    sets = [
-        (f"{dataset.about.name} ({split})", dataset.of_split(split))
-        for dataset in map(read_dataset, config.data.datasets)
-        for split in (IID_TEST, OOD_TEST)
-        if (dataset.rounds["split"] == split).any()
-    ]
+def _test_sets(
+    config: RewardConfig, trained: Trained
+) -> tuple[str, list[tuple[str, Dataset]], tuple[str, ...]]:
+    """On what it is measured in words, these rounds with their names, and what is left out why."""
+    sets: list[tuple[str, Dataset]] = []
+    left_out: list[str] = []
+    for dataset in map(read_dataset, config.data.datasets):
+        for split in (IID_TEST, OOD_TEST):
+            if not (dataset.rounds["split"] == split).any():
+                continue
+            name, rounds = f"{dataset.about.name} ({split})", dataset.of_split(split)
+            if _is_rated(rounds):
+                sets.append((name, rounds))
+            else:
+                left_out.append(
+                    f"{name} was not measured: nobody who has an opinion there rated a statement "
+                    "of somebody else."
+                )
     if sets:
-        return "on the test splits of its datasets", sets
+        return "on the test splits of its datasets", sets, tuple(left_out)
     # Better than no figure, and called what it is.
     return (
         "on the questions kept back, which decided when training stopped: too good to be "
-        "expected of other questions. No dataset has a test split",
+        "expected of other questions. No dataset has a test split with ratings",
         [
             (f"{rounds.about.name} (kept back)", rounds)
             for rounds in trained.split.development.rounds
-            if not rounds.ratings.is_empty()
+            if _is_rated(rounds)
         ],
+        tuple(left_out),
     )
+
+
+def _is_rated(dataset: Dataset) -> bool:
+    """Whether there is a rating to measure a reward model by (``rated_rounds``)."""
+    return any(np.isfinite(matrix.agreement).any() for matrix in matrices(dataset))
 
 
 def _baselines(trained: Trained) -> tuple[list[RewardModel], tuple[str, ...]]:
@@ -162,7 +181,7 @@ def _baselines(trained: Trained) -> tuple[list[RewardModel], tuple[str, ...]]:
         rounds = [
             rated
             for dataset in trained.split.training.rounds
-            if not dataset.ratings.is_empty()
+            if _is_rated(dataset)
             for rated in rated_rounds(dataset)
         ]
         return baselines_for(store.require(REWARD_WEIGHTS), rounds), ()
