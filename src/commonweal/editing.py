@@ -60,13 +60,7 @@ def with_text(
             "judged; a text is edited with a group of up to 100"
         )
     notes: list[str] = []
-    edited = " ".join(cleaned(text, "the edited text", notes).split())
-    if not edited or not author.strip():
-        raise InputError("the edited text or its author is blank; expected both")
-    if len(edited) > MAX_CHARACTERS:
-        raise InputError(
-            f"the edited text has {len(edited):,} characters; expected at most {MAX_CHARACTERS:,}"
-        )
+    edited = checked_text(text, author, notes)
     there = [column for column, each in enumerate(result.candidates) if each.text == edited]
     if there and not take:
         raise InputError(
@@ -101,6 +95,22 @@ def with_text(
         notes=(*result.notes, *notes),
         explanation=explain(selection, predictor, read_as=read_as),
     )
+
+
+def checked_text(text: str, author: str, notes: list[str]) -> str:
+    """The edited text on one line; what was replaced in it is added to the notes.
+
+    Raises:
+        InputError: text or author is blank, or the text is too long.
+    """
+    edited = " ".join(cleaned(text, "the edited text", notes).split())
+    if not edited or not author.strip():
+        raise InputError("the edited text or its author is blank; expected both")
+    if len(edited) > MAX_CHARACTERS:
+        raise InputError(
+            f"the edited text has {len(edited):,} characters; expected at most {MAX_CHARACTERS:,}"
+        )
+    return edited
 
 
 def _with_pick(result: Agreement, ranked: Ranked, column: int) -> Agreement:

@@ -23,8 +23,12 @@ from command_line import (
 )
 
 from commonweal.agreement import find_agreement
+from commonweal.cli.agree_again import writing_as_before
+from commonweal.errors import InputError
+from commonweal.models import DEFAULT_MODEL
 from commonweal.models.scripted import ScriptedModel
 from commonweal.policies import load_policy
+from commonweal.policies.prompts import WorkedExample
 from commonweal.rewards import ScriptedRewardModel
 
 BUSES = GROUPS / "bus-fares.toml"
@@ -437,6 +441,81 @@ def test_a_stored_result_is_criticised_edited_and_compared(server, tmp_path):
     assert told["closest"] == told["candidates"][-1]["id"]
     assert "by gordon" in ran.stdout
     assert told["before"]["closest"] == first["closest"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--edited", "{folder}/none.txt"), "no file"),
+        (("--edited", "{folder}/empty.txt"), "the edited text or its author is blank"),
+        (("--minority-of", "gorden"), "--minority-of: 'gorden' is not in the group"),
+        (("--what-if-anew", "gorden"), "--what-if-anew: 'gorden' is not in the group"),
+    ],
+)
+def test_what_is_asked_in_vain_is_said_before_a_model_is_asked(server, tmp_path, options, said):
+    (tmp_path / "empty.txt").write_text(" \n", encoding="utf-8")
+    given = [each.format(folder=tmp_path) for each in options]
+    ran = commonweal("agree", BUSES, "--model", server.model, "--candidates", 1, *given)
+    assert ran.returncode == 2, ran.stdout
+    assert said in ran.stderr
+    assert server.keys == []  # of each request one
+
+
+def stored_result(path, **provenance):
+    """A result of two people, as ``--json`` writes it, made by what the provenance says."""
+    result = find_agreement(
+        "Free buses?",
+        ["The fares are too high.", "Nothing is free."],
+        policy=load_policy("zero_shot", ScriptedModel([WORDS[0]])),
+        reward=ScriptedRewardModel([1.0, 1.0]),
+        n_candidates=1,
+    )
+    result = replace(result, provenance=result.provenance | provenance)
+    path.write_text(json.dumps(result.to_dict()), encoding="utf-8")
+    return result
+
+
+def test_what_is_written_anew_is_written_as_it_was_before(tmp_path):
+    stored = stored_result(
+        tmp_path / "r.json",
+        policy="few_shot_rawlsian",
+        model="openai:http://127.0.0.1:9/v1#mine",
+        seed=7,
+        n_candidates_requested=5,
+    )
+    example = WorkedExample("Free parks?", ("Yes.",), "We want parks.")
+
+    def found(result=stored, model=DEFAULT_MODEL, n_candidates=None, seed=0):
+        policy, *numbers = writing_as_before(
+            result, model=model, examples=[example], n_candidates=n_candidates, seed=seed
+        )
+        return policy.name, policy.model.model_id, policy.writer.template.examples, numbers
+
+    named = "few_shot_rawlsian"
+    assert found() == (named, "openai:http://127.0.0.1:9/v1#mine", (example,), [5, 7])
+    # A revision is taken as if it were first.
+    told = stored.provenance | {"policy": "revise", "seed": 1}
+    assert found(replace(stored, before=stored, provenance=told)) == found()
+    other = "openai:http://127.0.0.1:9/v1#other"
+    assert found(model=other, n_candidates=2, seed=3)[1:] == (other, (example,), [2, 3])
+    told = stored.provenance | {"policy": "few_shot_base", "n_candidates_requested": 1}
+    one_sample = replace(stored, provenance=told)
+    assert found(one_sample)[-1] == [1, 7]
+    with pytest.raises(InputError, match="is one sample, and 2 candidates were asked for"):
+        found(one_sample, n_candidates=2)
+
+
+def test_the_result_is_kept_where_it_cannot_be_written_anew(tmp_path):
+    stored_result(tmp_path / "r.json", model="nosuch:engine")
+    ran = commonweal(
+        *("agree", tmp_path / "r.json", "--what-if-anew", "p1"),
+        *("--json", tmp_path / "again.json", "--report", tmp_path / "r.html"),
+    )
+    assert ran.returncode == 2
+    assert "nosuch" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert json.loads((tmp_path / "again.json").read_text(encoding="utf-8"))["statement"]
+    assert (tmp_path / "r.html").is_file()
 
 
 @pytest.mark.parametrize(

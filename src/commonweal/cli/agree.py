@@ -289,7 +289,13 @@ def agree(
     from rich.console import Console
 
     from commonweal.agreement import find_agreement
-    from commonweal.cli.agree_again import check_stored, print_edited, read_result
+    from commonweal.cli.agree_again import (
+        check_names,
+        check_stored,
+        print_edited,
+        read_result,
+        writing_as_before,
+    )
     from commonweal.cli.agree_compared import (
         print_ballots,
         print_rules,
@@ -297,7 +303,7 @@ def agree(
         print_without,
     )
     from commonweal.cli.agree_screen import print_result
-    from commonweal.editing import with_text
+    from commonweal.editing import checked_text, with_text
     from commonweal.files import check_outputs, read_text, write_whole
     from commonweal.flagging import flags_of
     from commonweal.large.options import MANY, ManyOptions
@@ -320,7 +326,6 @@ def agree(
         | {f"the {kind}": path for kind, path in voted.items() if path is not None},
     )
     from commonweal.minority import with_minority
-    from commonweal.policies import default_policy, load_policy
     from commonweal.policies.languages import language_warning
     from commonweal.reading.ballots import read_ballots
     from commonweal.reading.critiques import read_critiques
@@ -331,8 +336,12 @@ def agree(
 
     if what_if_plot is not None:
         check_plot(what_if_plot)
+    named = {"--minority-of": minority_of, "--what-if-anew": what_if_anew}
     if take and edited is None:
         raise InputError("--take is for a text given with --edited; take it out, or give one")
+    edited_text = "" if edited is None else read_text(edited, expected="a text", max_bytes=100_000)
+    if edited is not None:
+        checked_text(edited_text, author, [])  # refused before anything is written
     critiques_read, how_read = read_critiques(critiques) if critiques is not None else ((), ())
     stored = read_result(group)
     ballots = []
@@ -345,6 +354,7 @@ def agree(
         if path is not None and stored is not None:
             ballots.append(read_ballots(path, [each.id for each in stored.candidates], kind))
     if stored is not None:
+        check_names(named, (each.id for each in stored.opinions))
         check_stored(
             group,
             {
@@ -360,6 +370,7 @@ def agree(
                 and not (critiques or minority or minority_of),
             },
         )
+    worked = _worked_examples(examples) if examples else ()
     # Markup is off: an opinion may hold square brackets.
     console = Console(stderr=json_on_screen, markup=False, highlight=False, emoji=False)
     console.width = min(console.width, WIDTH)
@@ -369,6 +380,7 @@ def agree(
         )
         is_many = read.votes is not None or len(read.opinions) > MANY
         _check_options(group, len(read.opinions), is_many, map_file, critiques or edited)
+        check_names(named, (each.id for each in read.opinions))
         if critiques_read:
             check_critiques(critiques_read, read.opinions)  # refused before anything is written
         if warning := language_warning(read.question, read.opinions[:MOST_LOOKED_AT], model):
@@ -379,7 +391,7 @@ def agree(
                 read.opinions,
                 policy=policy,
                 model=model,
-                examples=_worked_examples(examples) if examples else (),
+                examples=worked,
                 reward=reward_model,
                 welfare=welfare,
                 alpha=alpha,
@@ -416,9 +428,8 @@ def agree(
     if stored is not None and min_agreeing is not None:
         result = replace(result, min_agreeing=min_agreeing)
     if edited is not None:
-        text = read_text(edited, expected="a text", max_bytes=100_000)
         before = result.closest
-        result = with_text(result, text, author=author, take=take, reward=reward_model)
+        result = with_text(result, edited_text, author=author, take=take, reward=reward_model)
     if (minority or minority_of) and result.closest is not None:
         with StageBars(STAGES) as bars:
             result = with_minority(
@@ -446,18 +457,6 @@ def agree(
             print_ballots(console, stored, each)
     if what_if:
         print_what_if(console, result)
-    for name in what_if_anew or ():
-        with StageBars(STAGES) as bars:
-            without = written_without(
-                result,
-                name,
-                policy=(writer := load_policy(policy or default_policy(model), model)),
-                reward=loaded_as_before(reward_model, result.provenance, writer=writer.model),
-                n_candidates=candidates or N_CANDIDATES,
-                seed=seed,
-                on_progress=bars.update,
-            )
-        print_without(console, without)
     if what_if_plot is not None and result.closest is not None:
         write_alpha_plot(result, what_if_plot)
         console.print(f"Wrote {what_if_plot}", soft_wrap=True)
@@ -481,6 +480,23 @@ def agree(
 
         write_whole(map_file, map_svg(result))
         console.print(f"Wrote {map_file}", soft_wrap=True)
+    if what_if_anew:  # last: it takes as long as all the rest, which is kept if it fails
+        writer, n_written, seed_before = writing_as_before(
+            result, model=model, examples=worked, n_candidates=candidates, seed=seed
+        )
+        predictor = loaded_as_before(reward_model, result.provenance, writer=writer.model)
+        for name in what_if_anew:
+            with StageBars(STAGES) as bars:
+                without = written_without(
+                    result,
+                    name,
+                    policy=writer,
+                    reward=predictor,
+                    n_candidates=n_written,
+                    seed=seed_before,
+                    on_progress=bars.update,
+                )
+            print_without(console, without)
 
 
 def _check_options(

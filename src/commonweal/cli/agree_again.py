@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from commonweal.errors import InputError
 from commonweal.files import decoded
+from commonweal.models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+    from commonweal.policies.prompts import WorkedExample
     from commonweal.result import Agreement
-    from commonweal.types import Candidate
+    from commonweal.types import Candidate, Policy
 
 _MOVED = 0.05
 """Points below which a predicted change is none: what is shown has one decimal."""
@@ -56,6 +59,58 @@ def check_stored(path: Path, given: dict[str, Any]) -> None:
                 f"{path} is a stored result and is not written again, so {name} has no effect; "
                 "leave it out, or give the group's file"
             )
+
+
+def check_names(given: dict[str, Sequence[str] | None], people: Iterable[str]) -> None:
+    """Refuses options that name somebody who is not in the group, before the work.
+
+    Raises:
+        InputError: so one of them does.
+    """
+    from commonweal.reading.explaining import nearest
+
+    if not any(given.values()):  # there may be very many people
+        return
+    names = list(people)
+    known = set(names)
+    for option, wanted in given.items():
+        for name in wanted or ():
+            if name not in known:
+                raise InputError(f"{option}: {name!r} is not in the group{nearest(name, names)}")
+
+
+def writing_as_before(
+    result: Agreement,
+    *,
+    model: str,
+    examples: Sequence[WorkedExample],
+    n_candidates: int | None,
+    seed: int,
+) -> tuple[Policy, int, int]:
+    """What wrote a result the first time, how many candidates and with which seed, so that texts
+    compare; a model, a number or a seed that is given and not the default goes before.
+
+    Raises:
+        CommonwealError: as ``load_policy``; or many candidates of a policy that is one sample.
+    """
+    from commonweal.policies import load_policy, read_policy_name
+    from commonweal.policies.names import TEMPLATE_ENDING
+    from commonweal.selection import N_CANDIDATES
+
+    while result.before is not None:  # a revision is taken as if it were first
+        result = result.before
+    told = result.provenance
+    named = read_policy_name(str(told.get("policy")))
+    wanted = n_candidates or told.get("n_candidates_requested") or N_CANDIDATES
+    named.check_count(wanted)
+    known = str(told.get("model"))
+    # A fine-tuned policy brings its weights; what wrote is then no name of a model but on a server.
+    is_folder = named.is_path and not named.writer.lower().endswith(TEMPLATE_ENDING)
+    brings_weights = named.writer == "sft" or is_folder
+    if model == DEFAULT_MODEL and (not brings_weights or known.startswith("openai:")):
+        model = known
+    policy = load_policy(named.name, model, examples=examples)
+    return policy, wanted, seed or told.get("seed") or 0
 
 
 def print_revision(console: Console, result: Agreement) -> None:
