@@ -15,6 +15,7 @@ from commonweal.errors import InputError
 from commonweal.frames import pl
 from commonweal.policies.parsing import Parser
 from commonweal.policies.prompts import WorkedExample
+from commonweal.reading.orders import without_orders
 from commonweal.types import SPLITS, Completion, Opinion, Rejection
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ def worked_examples(dataset: Dataset, *, n_examples: int = N_EXAMPLES) -> tuple[
 
     Highest mean quality first, then highest mean agreement (both the mean over raters of each
     rater's mean of both passes), then by round and candidate id. Only rounds in the training split,
-    one statement a question, and only what the parser takes. The people in the rounds should know
+    one statement a question, and only what the parser takes. Of an opinion, what follows an order
+    to the software is left out, as in every prompt. The people in the rounds should know
     that their opinions may be shown to language models again.
 
     Args:
@@ -72,7 +74,7 @@ def worked_examples(dataset: Dataset, *, n_examples: int = N_EXAMPLES) -> tuple[
         ).iter_rows()
     }
     chosen: dict[str, WorkedExample] = {}
-    n_unknown = n_refused = n_long = 0
+    n_unknown = n_orders = n_refused = n_long = 0
     for round_id, question, text, included in ranked.iter_rows():
         form = normal_form(question)
         if form in chosen:
@@ -81,11 +83,16 @@ def worked_examples(dataset: Dataset, *, n_examples: int = N_EXAMPLES) -> tuple[
             n_unknown += 1
             continue
         seen = tuple(opinions[round_id, name] for name in included)
+        # An order in an example would stand in the prompts of every group after.
+        shown = tuple(without_orders(opinion.text) for opinion in seen)
+        if not all(shown):
+            n_orders += 1
+            continue
         parsed = Parser(question, seen, ()).parse(Completion(text, "stop", 0))
         if isinstance(parsed, Rejection):
             n_refused += 1
             continue
-        example = WorkedExample(question, tuple(opinion.text for opinion in seen), parsed)
+        example = WorkedExample(question, shown, parsed)
         if _n_characters(example) > MAX_CHARACTERS // n_examples:
             n_long += 1
             continue
@@ -96,8 +103,8 @@ def worked_examples(dataset: Dataset, *, n_examples: int = N_EXAMPLES) -> tuple[
         f"{about.name}: {len(chosen)} examples can be had, on {len(chosen)} questions, expected "
         f"{n_examples}. Of {ranked.height} statements rated for quality in the training split, "
         f"{n_unknown} were left out because it is not known whose opinions they "
-        f"saw, {n_refused} because "
-        f"the parser does not take them, {n_long} because they are longer than "
+        f"saw, {n_orders} because an opinion gives nothing but orders to the software, {n_refused} "
+        f"because the parser does not take them, {n_long} because they are longer than "
         f"{MAX_CHARACTERS // n_examples:,} characters with their opinions; one a question is used. "
         "Give rounds on more questions, or ask for fewer examples"
     )
