@@ -443,6 +443,10 @@ def test_what_is_not_a_loop_is_left_alone(trained, tmp_path):
         ({"collection": {"n_candidates": 1}}, r"n_candidates is 1, expected at least n_shown"),
         ({"sft": {"model": {"base": "hub/large"}}}, r"sft\.model\.merge = true"),
         ({"sft": {"data": {"datasets": ["nowhere"]}}}, r"0-sft reads .*nowhere"),
+        ({"sft": {"model": {"template": "sfft"}}}, "no prompt template 'sfft'"),
+        ({"policy": {"name": "./plan.toml"}}, "plan.toml, line 1: unknown field 'name'"),
+        ({"evaluation": {"policies": ["./plan.toml"]}}, "plan.toml, line 1: unknown field 'name'"),
+        ({"reward": {"fallback": "raeder"}}, "'raeder'.*reader"),
         ({"sft": {"training": {"steps": 3}}}, r"sft.training.steps.*max_steps"),
     ],
 )

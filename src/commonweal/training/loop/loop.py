@@ -22,7 +22,9 @@ from commonweal.collection import CollectionPlan
 from commonweal.errors import InputError
 from commonweal.files import content_hash, is_begun, locked, write_whole
 from commonweal.models import store
-from commonweal.policies import read_policy_name
+from commonweal.policies import check_policy
+from commonweal.policies.templates import load_template
+from commonweal.rewards import check_reward_model
 from commonweal.training.loop.people import check_people
 from commonweal.training.loop.plan import IteratePlan
 from commonweal.training.loop.stages import Stage, stages_of
@@ -59,12 +61,9 @@ class Loop:
             workers: share what is written and predicted; None does it here.
 
         Raises:
-            InputError: the people cannot be asked, a policy or the collection plan cannot be used,
-                or a file that the plan names is not there.
+            InputError: the people cannot be asked, a policy, the prompt, the fallback or the
+                collection plan cannot be used, or a file that the plan names is not there.
         """
-        written = () if plan.people.kind == "study" else plan.evaluation.policies
-        for name in (plan.policy.name, *written):
-            read_policy_name(name)
         CollectionPlan(**plan.collection.model_dump())
         _check_writes(plan)
         check_people(plan)
@@ -78,6 +77,7 @@ class Loop:
                         f"the stage {stage.name} reads {file}, which is not there; make it, or "
                         "take it out of the plan"
                     )
+        _check_names(plan)
 
     def states(self) -> list[State]:
         """How far each stage is, in order."""
@@ -180,6 +180,19 @@ def described(counts: Mapping[str, float]) -> str:
         for what, n in counts.items()
         if not what.startswith("_")
     )
+
+
+def _check_names(plan: IteratePlan) -> None:
+    """Raises ``InputError`` where a later stage would not find a policy, prompt or reward model.
+
+    That stage may come when people have rated for weeks.
+    """
+    written = () if plan.people.kind == "study" else plan.evaluation.policies
+    for name in (plan.policy.name, *written):
+        check_policy(name)
+    load_template(plan.sft.model.template)
+    if plan.reward.fallback:
+        check_reward_model(plan.reward.fallback)
 
 
 def _check_writes(plan: IteratePlan) -> None:
