@@ -220,6 +220,21 @@ def test_the_table_has_every_reason():
     assert {expected for _, expected in REJECTED} | {Why.DUPLICATE} == set(Why)
 
 
+@pytest.mark.parametrize(
+    ("question", "more"),
+    [
+        ("公交车应该免费吗？", "我们都认为公交车应该便宜一些,大家才能经常乘坐."),
+        ("هل يجب أن تكون الحافلات مجانية للجميع؟", "نحن نريد حافلات أرخص في كل قرية ومدينة."),
+        ("Πρέπει τα λεωφορεία να είναι δωρεάν για όλους;", "Θέλουμε φθηνότερα λεωφορεία παντού."),
+        ("Պե՞տք է արդյոք ավտոբուսները լինեն անվճար", "Մենք ուզում ենք ավելի էժան ավտոբուսներ."),
+    ],
+)
+def test_the_question_is_an_echo_with_the_question_mark_of_any_script(question, more):
+    parsed = Parser(question, [], []).parse(Completion(f"{question} {more}", "stop", 0))
+    assert isinstance(parsed, Rejection)
+    assert parsed.detail == "repeats the question"
+
+
 def test_the_question_alone_is_an_echo():
     question = "Should local buses be free for everyone in the whole county?"
     assert reason(question, parser=Parser(question, [], OWN)) is Why.ECHO_PROMPT

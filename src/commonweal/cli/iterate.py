@@ -63,9 +63,10 @@ def run(
 ) -> None:
     """Run the stages of a training loop that are not done yet. You may leave out `run`.
 
-    A stage that was interrupted continues where it stopped. If the plan changed, only what depends
-    on the change is done again. Several workers share what is written and predicted, round by round
-    (docs/scale.md); without an option for them, models have all processors.
+    A stage that was interrupted continues where it stopped; people played by a language model are
+    asked again. If the plan changed, only what depends on the change is done again. Several workers
+    share what is written and predicted, round by round (docs/scale.md); without an option for them,
+    models have all processors.
     """
     with StageBars(_STAGES) as bars:
         crew = options.asked_for(workers, ray, threads, gpus_per_worker, in_flight, bars.say)

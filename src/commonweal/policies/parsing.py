@@ -240,7 +240,8 @@ class Parser:
 
     def _echo(self, words: list[str]) -> tuple[RejectionReason, str] | None:
         asked = tokens(self.question)
-        if asked and words[: len(asked)] == asked and "?" in self.question:
+        asks = any(mark in self.question for mark in "?\uff1f\u061f\u037e\u055e")  # in any script
+        if asked and words[: len(asked)] == asked and asks:
             return RejectionReason.ECHO_PROMPT, "repeats the question"
         for own in self._own_words:
             run = longest_shared_run(words, own)
