@@ -204,7 +204,12 @@ def test_too_few_good_ones_say_how_many_there_are_at_each_threshold(rounds):
     ("data", "expected"),
     [
         ({"datasets": []}, "names nothing to learn from"),
-        ({"development": ["nobody's"]}, "no statement that is learned from is about"),
+        ({"development": ["nobody's"]}, 'names the question "nobody\'s", which is in no training'),
+        ({"development": ["train1", "trian2"]}, "names the question 'trian2', which is in no"),
+        (
+            {"development": ["train5"], "min_quality": 6.9, "starter_set": True},
+            "no statement that is learned from is about",
+        ),
     ],
 )
 def test_data_that_cannot_be_used_is_named(rounds, data, expected):

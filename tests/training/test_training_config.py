@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from commonweal.errors import InputError
-from commonweal.training.config import RewardConfig, described, read_config
+from commonweal.training.config import RewardConfig, SftConfig, described, read_config
 from commonweal.training.loop.plan import IteratePlan
 
 GOOD = """
@@ -30,6 +30,29 @@ def test_paths_lead_from_the_config(tmp_path):
     assert config.data.datasets == (tmp_path / "polis", Path("/abs"))
 
 
+def test_a_policys_prompt_and_start_lead_from_the_config_too(tmp_path):
+    path = tmp_path / "c.toml"
+
+    def model(template, start, base="owner/network"):
+        path.write_text(
+            f'name = "a"\nout = "b"\n[data]\n[model]\nbase = "{base}"\n'
+            f'template = "{template}"\nstart = "{start}"\n',
+            encoding="utf-8",
+        )
+        found = read_config(path, SftConfig).model
+        return found.template, found.start, found.base
+
+    rooted = (str(tmp_path / "mine.toml"), str(tmp_path / "runs/a/policy"), "owner/network")
+    assert model("mine.toml", "runs/a/policy") == rooted
+    assert model("./mine.toml", "./runs/a/policy") == rooted
+    assert model("sft", "sft") == ("sft", "sft", "owner/network")
+    assert model("/abs/mine.toml", "/abs/policy") == (
+        "/abs/mine.toml",
+        "/abs/policy",
+        "owner/network",
+    )
+
+
 def test_the_papers_number_of_steps_is_the_default(tmp_path):
     assert read(tmp_path, GOOD).training.max_steps == 1500  # paper 3.4
 
@@ -40,6 +63,7 @@ def test_the_papers_number_of_steps_is_the_default(tmp_path):
         ("", "field 'name' is missing"),
         ("name = ", "line 1, column 7: not valid TOML: a value is missing"),
         (GOOD + "dataset = 1", "unknown field 'data.dataset'; did you mean 'data.datasets'"),
+        (GOOD.replace("datasets", "dataset"), "unknown field 'data.dataset'; did you mean"),
         (GOOD + "[training]\nlearning_rat = 1.0", "did you mean 'training.learning_rate'"),
         (GOOD + "[training]\nmax_steps = 0", "field 'training.max_steps' is 0: .*greater than or"),
         (GOOD + "[training]\nprecision = 'int4'", "field 'training.precision' is 'int4'"),

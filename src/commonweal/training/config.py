@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from commonweal.errors import InputError
 from commonweal.files import read_text
+from commonweal.policies.names import TEMPLATE_ENDING
 from commonweal.reading.setting import with_set
 from commonweal.reading.toml import load_toml
 from commonweal.rewards.pair_text import PairText
@@ -195,7 +196,7 @@ class SftModelPart(ConfigTable):
     )
     template: str = Field(
         default="sft",
-        description="the prompt: zero_shot, few_shot, sft, or a .toml of that form (./NAME.toml)",
+        description="the prompt: zero_shot, few_shot, sft, or a .toml of that form",
     )
     start: str = Field(
         default="",
@@ -289,7 +290,8 @@ def described(kind: type[ConfigTable], prefix: str = "") -> list[tuple[str, str,
 
 
 def _explained(error: ValidationError, kind: type[ConfigTable]) -> str:
-    first = error.errors()[0]
+    # A misspelt field is both unknown and missing; the first of these says what to mend.
+    first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     where = ".".join(str(part) for part in first["loc"])
     known = [name for name, _, _ in described(kind)]
     if first["type"] == "extra_forbidden":
@@ -305,16 +307,26 @@ def _explained(error: ValidationError, kind: type[ConfigTable]) -> str:
 
 
 def _rooted(config: Config, folder: Path) -> Config:
-    def rooted(value: Any) -> Any:
+    def rooted(value: Any, field: str = "") -> Any:
         if isinstance(value, ConfigTable):
+            fields = type(value).model_fields
             return value.model_copy(
-                update={name: rooted(getattr(value, name)) for name in type(value).model_fields}
+                update={name: rooted(getattr(value, name), name) for name in fields}
             )
         if isinstance(value, tuple):
             return tuple(map(rooted, value))
-        if isinstance(value, str) and value.startswith(("./", "../", "~/")):  # a network's folder
+        if isinstance(value, str) and _is_path(field, value):
             return str((folder / Path(value).expanduser()).resolve())
         return (folder / value.expanduser()).resolve() if isinstance(value, Path) else value
 
     result: Config = rooted(config)
     return result
+
+
+def _is_path(field: str, text: str) -> bool:
+    """Whether a field's text leads to a file or folder; a network may be a hub id with a slash."""
+    return (
+        text.startswith(("./", "../", "~/"))
+        or (field == "template" and text.lower().endswith(TEMPLATE_ENDING))
+        or (field == "start" and "/" in text)
+    )

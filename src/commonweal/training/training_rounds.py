@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from commonweal.datasets.dataset import Dataset, read_dataset
+from commonweal.datasets.words import normal_form
+from commonweal.errors import InputError
 from commonweal.questions.guard import refuse_test_questions
 from commonweal.questions.records import TRAIN, QuestionRecord
 from commonweal.training.config import RatedData
@@ -69,6 +71,23 @@ def read_training_rounds(
                 asked, config.question_split
             )
     return datasets, asked, with_splits
+
+
+def named_questions(names: Sequence[str], asked: Sequence[Question]) -> frozenset[str]:
+    """Normal forms of the questions with these ids: two ids that ask the same go together.
+
+    Raises:
+        InputError: no training round asks one of them.
+    """
+    there = list(dict.fromkeys(question.id for question in asked))
+    unknown = [name for name in names if name not in there]
+    if unknown:
+        some = f"some of {', '.join(there[:5])}{', …' if len(there) > 5 else ''}"
+        raise InputError(
+            f"data.development names the question {unknown[0]!r}, which is in no training round; "
+            f"expected {some if there else 'question ids of data.datasets, which names none'}"
+        )
+    return frozenset(normal_form(question.text) for question in asked if question.id in names)
 
 
 def draw_share(names: Sequence[str], share: float, seed: int) -> frozenset[str]:

@@ -14,7 +14,11 @@ from commonweal.errors import InputError
 from commonweal.frames import pl
 from commonweal.rewards.pair_text import PairText
 from commonweal.training.config import RewardData
-from commonweal.training.training_rounds import draw_share, read_training_rounds
+from commonweal.training.training_rounds import (
+    draw_share,
+    named_questions,
+    read_training_rounds,
+)
 from commonweal.types import Question, RewardInput
 
 if TYPE_CHECKING:
@@ -199,15 +203,8 @@ def _development_questions(
     asked: Sequence[Question], config: RewardData, seed: int
 ) -> frozenset[str]:
     """Normal forms of the questions kept back: two ids that ask the same go together."""
-    there = list(dict.fromkeys(question.id for question in asked))
-    unknown = [name for name in config.development if name not in there]
-    if unknown:
-        raise InputError(
-            f"data.development names the question {unknown[0]!r}, which is in no training round; "
-            f"expected some of {', '.join(there[:5])}{', …' if len(there) > 5 else ''}"
-        )
     if config.development:
-        return frozenset(normal_form(q.text) for q in asked if q.id in config.development)
+        return named_questions(config.development, asked)
     forms = sorted({normal_form(question.text) for question in asked})
     if len(forms) < 2:
         raise InputError(

@@ -21,7 +21,11 @@ from commonweal.policies.starter import StarterExample, load_starter_set, read_s
 from commonweal.policies.starter import split as split_starter_set
 from commonweal.questions.guard import refuse_test_questions
 from commonweal.training.config import SftData
-from commonweal.training.training_rounds import draw_share, read_training_rounds
+from commonweal.training.training_rounds import (
+    draw_share,
+    named_questions,
+    read_training_rounds,
+)
 from commonweal.types import Completion, Opinion, Prompt, Question, Rejection
 
 MIN_EXAMPLES, MIN_DEVELOPMENT = 20, 2
@@ -297,13 +301,13 @@ def _development_topics(
 ) -> frozenset[str]:
     topics = sorted({each.topic for each in examples})
     if config.development:
-        named = {normal_form(each.text) for each in asked if each.id in config.development}
+        named = named_questions(config.development, asked)
         if not named & set(topics):
             raise InputError(
                 f"data.development names {', '.join(config.development)}, and no statement that "
                 "is learned from is about any of them; expected question ids of the datasets"
             )
-        return frozenset(named)
+        return named
     if len(topics) < 2:
         raise InputError(
             f"the statements are about {len(topics)} question; expected at least 2, so that one "
