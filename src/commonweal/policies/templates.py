@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -21,7 +21,7 @@ from commonweal.policies.prompts import (
 )
 from commonweal.reading.explaining import line_of, nearest
 from commonweal.reading.toml import load_toml
-from commonweal.types import Sampling
+from commonweal.types import Prompt, Sampling
 
 TEMPLATES = (
     *("zero_shot", "zero_shot_small", "zero_shot_reasoning"),
@@ -116,10 +116,7 @@ def load_template(name: str) -> PromptTemplate:
         WorkedExample(each.question, tuple(each.opinions), each.statement) for each in listed
     )
     template = PromptTemplate(read.system, read.user, read.opinion, sampling, examples)
-    try:
-        template.render("question", ["opinion"])
-    except (ValueError, LookupError, AttributeError) as error:
-        raise InputError(f"{name}: not a prompt template: {error}") from None
+    _check_filled(name, lambda: template.render("question", ["opinion"]))
     return template
 
 
@@ -127,7 +124,7 @@ def examples_file(path: Path) -> Path | None:
     """The file of worked examples that a template names, beside it; None where it names none."""
     try:
         named = load_toml(path, path.read_text(encoding="utf-8")).get("examples")
-    except (OSError, ValueError, InputError):  # whoever loads the template says what is wrong
+    except (OSError, ValueError, RecursionError, InputError):  # told by whoever loads the template
         return None
     return path.parent / named if isinstance(named, str) else None
 
@@ -154,9 +151,12 @@ def load_revision_template(name: str) -> RevisionTemplate:
         for each in read.examples
     )
     sampling = _sampling(name, text, read.sampling)
-    return RevisionTemplate(
+    template = RevisionTemplate(
         read.system, read.user, read.opinion, read.critique, sampling, examples, read.anew
     )
+    _check_filled(name, lambda: template.render("question", ["opinion"], "text", ["critique"]))
+    _check_filled(name, lambda: template.render_anew("question", ["opinion"], ["critique"]))
+    return template
 
 
 def _text_of(name: str, ours: Collection[str]) -> tuple[str, Traversable]:
@@ -221,6 +221,9 @@ def _explained(name: str, text: str, error: ValidationError, model: type[BaseMod
     where = ".".join(f"{part + 1}" if isinstance(part, int) else str(part) for part in loc)
     if first["type"] == "extra_forbidden":
         return f"{place}: unknown field {where!r}{nearest(str(loc[-1]), _fields(model, loc[:-1]))}"
+    if missing and loc[0] == "examples":
+        needed = ", ".join(_fields(model, ("examples",)))
+        return f"{place}: {where} is missing; expected in each of [[examples]]: {needed}"
     if missing:
         return (
             f"{place}: {where} is missing; expected {_EXPECTED[model]}, and [sampling] with "
@@ -230,10 +233,8 @@ def _explained(name: str, text: str, error: ValidationError, model: type[BaseMod
     return f"{place}: {where} is {first['input']!r:.80}; {message[0].lower()}{message[1:]}"
 
 
-_ORDINARY = "system, user with {question} and {opinions}, opinion with {text}"
 _EXPECTED: dict[type[BaseModel], str] = {
-    _Template: _ORDINARY,
-    _Examples: _ORDINARY,
+    _Template: "system, user with {question} and {opinions}, opinion with {text}",
     _RevisionTemplate: "system, user with {question}, {opinions}, {statement} and {critiques}, "
     "opinion and critique with {text}",
 }
@@ -267,6 +268,14 @@ def _check_places(name: str, text: str, field: str, value: str, places: Collecti
             f"{_place(name, text, (field,))}: {field} holds no {{{missing}}}; expected {expected}, "
             "where people's words are filled in"
         )
+
+
+def _check_filled(name: str, render: Callable[[], Prompt]) -> None:
+    """Refuses a template that cannot be filled in, as with {text:d}."""
+    try:
+        render()
+    except (ValueError, LookupError, AttributeError) as error:
+        raise InputError(f"{name}: not a prompt template: {error}") from None
 
 
 def _place(name: str, text: str, loc: tuple[Any, ...]) -> str:
