@@ -143,7 +143,7 @@ def test_an_export_that_loses_the_order_takes_more_room(finished, tmp_path, monk
     assert large.order_agreement > small.order_agreement
 
 
-def test_a_run_leaves_what_the_docs_say(finished):
+def test_a_run_leaves_what_the_docs_say(finished, encoder):
     out, lines = finished
     names = {path.name for path in out.iterdir()} - {".lock"}
     assert names == {
@@ -153,6 +153,8 @@ def test_a_run_leaves_what_the_docs_say(finished):
     metrics = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert any("eval_crossed_accuracy" in entry for entry in metrics)
     card = (out / "card.md").read_text()
+    assert str(out.parent) not in (out / "runtime" / "reward.json").read_text()
+    assert str(encoder) not in card
     assert "made (simulated)" in card
     assert "made (ood_test)" in card
     assert any("made (ood_test): 1.000" in line for line in lines)

@@ -514,7 +514,10 @@ def test_a_policy_is_prompted_as_it_was_trained(rounds, chatter, tmp_path):
     file = folder / "policy.json"
     text = file.read_text(encoding="utf-8")
     assert str(tmp_path) not in text
-    assert str(tmp_path) not in (folder / "README.md").read_text(encoding="utf-8")
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert str(tmp_path) not in card
+    assert str(chatter) not in card
+    assert f"`{chatter.name}`, fine-tuned" in card
     file.write_text(text.replace("Add no facts.", "Add facts."), encoding="utf-8")
     with pytest.raises(InputError, match="must be prompted as it was trained"):
         read_policy_folder(folder)

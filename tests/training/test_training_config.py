@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from commonweal.errors import InputError
-from commonweal.training.config import RewardConfig, SftConfig, described, read_config
+from commonweal.training.config import RewardConfig, SftConfig, described, published, read_config
 from commonweal.training.loop.plan import IteratePlan
 
 GOOD = """
@@ -85,6 +85,25 @@ def test_what_is_wrong_with_several_fields_together_is_one_sentence(tmp_path):
         f"{path}: people.exports names 0 folders; expected one for each of the 2 iterations: where "
         "its export will lie"
     )
+
+
+def test_what_is_shared_says_nothing_of_where_things_lay(tmp_path):
+    path = tmp_path / "c.toml"
+    path.write_text(
+        'name = "a"\nout = "b"\n[data]\ndatasets = ["d"]\nexamples = ["e.toml"]\n'
+        'question_split = "q.csv"\n[model]\nbase = "./base"\ntemplate = "mine.toml"\n'
+        'start = "runs/policy"\n',
+        encoding="utf-8",
+    )
+    told = published(read_config(path, SftConfig))
+    assert str(tmp_path) not in str(told)
+    assert told["data"]["question_split"] == "q.csv"
+    model = told["model"]
+    assert (model["base"], model["template"], model["start"]) == ("base", "mine.toml", "policy")
+    assert not {"datasets", "examples"} & told["data"].keys()
+    path.write_text(GOOD, encoding="utf-8")
+    reward = read_config(path, RewardConfig)
+    assert published(reward)["model"] == reward.model.model_dump()
 
 
 def test_no_file_is_named(tmp_path):

@@ -276,6 +276,24 @@ def read_config(path: Path, kind: type[Config], given: Sequence[str] = ()) -> Co
     return _rooted(config, path.parent)
 
 
+def published(config: ConfigTable) -> dict[str, Any]:
+    """The config for what is shared: where things lay on this machine is no part of it.
+
+    The folders of run and data are left out, and of other paths the last part is left.
+    """
+
+    def shortened(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: shortened(each) for name, each in value.items()}
+        is_path = isinstance(value, str) and Path(value).is_absolute() and "{" not in value
+        return Path(value).name if is_path else value
+
+    result: dict[str, Any] = shortened(
+        config.model_dump(mode="json", exclude={"out": True, "data": {"datasets", "examples"}})
+    )
+    return result
+
+
 def described(kind: type[ConfigTable], prefix: str = "") -> list[tuple[str, str, str]]:
     """(field, default, description) of every field, tables after their parents: for the docs."""
     rows: list[tuple[str, str, str]] = []

@@ -209,8 +209,8 @@ def compared(
     question, opinions, _ = check_group(one.question, one.opinions)
     selections: list[Selection] = []
     failures: list[str] = []
-    for name, policy in policies.items():
-        rule = read_policy_name(name).rule
+    for name, (path, policy) in zip(_labels(policies), policies.items(), strict=True):
+        rule = read_policy_name(path).rule
         wanted = Wanted(
             omitted=(),
             n_candidates=1 if rule is None else n_candidates,
@@ -234,6 +234,23 @@ def compared(
         )
         selections.append(replace(selection, candidates=tuple(named)))
     return Written(one.id, tuple(selections), tuple(failures), time.perf_counter() - began)
+
+
+def _labels(names: Iterable[str]) -> list[str]:
+    """The policies' names as rounds hold them: of a path the last part, numbered where it is taken.
+
+    Where a file lay is no part of rounds that may be shared, nor of the seeds.
+    """
+    labels: list[str] = []
+    for name in names:
+        named = read_policy_name(name)
+        short = replace(named, writer=Path(named.writer).name).name if named.is_path else name
+        label, number = short, 1
+        while label in labels:
+            number += 1
+            label = f"{short}-{number}"
+        labels.append(label)
+    return labels
 
 
 def predicted(one: Round, reward: RewardModel) -> Written:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ from commonweal.rewards.measurement_plot import plot_measurement
 from commonweal.rewards.measuring import Measurement, measure
 from commonweal.rewards.scoring import rated_rounds
 from commonweal.training import run_folder
-from commonweal.training.config import RewardConfig
+from commonweal.training.config import RewardConfig, published
 from commonweal.training.reward.calibration import calibrated_on, raters_of
 from commonweal.training.reward.data import inputs_of
 from commonweal.training.reward.export import Export, calibrate_export, export_smallest
@@ -73,7 +74,7 @@ def run_reward(
             pair_text=pair_text(config),
             compare_on=compared,
             metadata={
-                "config": config.model_dump(mode="json"),
+                "config": published(config),
                 "best_step": trained.best_step,
                 "counts": trained.split.counts,
                 "development_questions": trained.split.development_questions,
@@ -193,12 +194,15 @@ def _card_text(
     config: RewardConfig, trained: Trained, export: Export, note: str, *, what_it_is_more: str = ""
 ) -> CardText:
     """What there is to say before anything is measured."""
+    told = published(config)
+    backbone = told["model"]["backbone"]
+    settings = json.dumps({part: told[part] for part in ("model", "training")})
     about = [rounds.about for rounds in trained.split.training.rounds]
     counts = "; ".join(f"{what}: {n:,}" for what, n in trained.split.counts.items())
     return CardText(
         written_by="commonweal train reward",
         what_it_is=(
-            f"A network ({config.model.backbone}) with a final linear layer that reads the "
+            f"A network ({backbone}) with a final linear layer that reads the "
             "question, one person's opinion and a statement, and gives one number (paper 3.3). "
             "Trained on comparisons within a person and, with a weight of "
             f"{config.training.crossed_weight:g}, on crossed ones.{what_it_is_more}"
@@ -208,8 +212,7 @@ def _card_text(
             f"Counts: {counts}.",
             f"Kept back, for early stopping and the calibration: "
             f"{', '.join(trained.split.development_questions)}.",
-            f"Seed {config.training.seed}; settings: "
-            f"{config.model_dump_json(include={'model', 'training'})}.",
+            f"Seed {config.training.seed}; settings: {settings}.",
             f"Step {trained.best_step} had the lowest loss on what was kept back.",
             f"Exported: {export.in_words} (largest difference of two rewards of the same input "
             f"{export.largest_difference:.2g}).",
@@ -221,6 +224,6 @@ def _card_text(
                 f"{one.attribution}"
                 for one in about
             ),
-            f"Backbone {config.model.backbone}: under its own licence.",
+            f"Backbone {backbone}: under its own licence.",
         ),
     )

@@ -13,7 +13,7 @@ from commonweal.models import store
 from commonweal.policies.files import policy_files
 from commonweal.policies.folder import WEIGHTS, read_policy_folder, write_policy_file
 from commonweal.training import run_folder
-from commonweal.training.config import SftConfig
+from commonweal.training.config import SftConfig, published
 from commonweal.training.sft.fitting import TrainedPolicy, fit_policy
 from commonweal.types import Progress, no_progress
 
@@ -76,10 +76,7 @@ def write_policy(config: SftConfig, trained: TrainedPolicy, folder: Path) -> Non
         weights="lora" if _is_lora(config) else "whole",
         template=trained.template,
         made={
-            # Where the data lay is no part of what was made.
-            "config": config.model_dump(
-                mode="json", exclude={"out": True, "data": {"datasets", "examples"}}
-            ),
+            "config": published(config),
             "best_step": trained.best_step,
             "counts": trained.split.counts,
         },
@@ -110,6 +107,8 @@ def _copy_adapter(weights: Path, folder: Path, base: str) -> None:
 
 def _card(config: SftConfig, trained: TrainedPolicy) -> str:
     split, training = trained.split, config.training
+    told = published(config)
+    base, start, template = (told["model"][name] for name in ("base", "start", "template"))
     losses = [
         (int(entry["step"]), entry["eval_loss"])
         for entry in trained.history
@@ -118,7 +117,7 @@ def _card(config: SftConfig, trained: TrainedPolicy) -> str:
     curve = "\n".join(f"| {step} | {loss:.3f} |" for step, loss in losses)
     counts = "\n".join(f"- {what}: {n:,}" for what, n in split.counts.items())
     sources = "\n".join(f"- {source}" for source in split.sources)
-    on = f", going on from {config.model.start}" if config.model.start else ""
+    on = f", going on from {start}" if start else ""
     kind = (
         f"a LoRA adapter of rank {config.model.lora_rank} (PEFT){on}"
         if config.model.lora_rank
@@ -127,20 +126,20 @@ def _card(config: SftConfig, trained: TrainedPolicy) -> str:
     fields = "\n".join(
         f"- {part}.{name}: {value}"
         for part in ("model", "training")
-        for name, value in getattr(config, part).model_dump(mode="json").items()
+        for name, value in told[part].items()
     )
     return f"""\
 ---
 library_name: peft
 pipeline_tag: text-generation
-base_model: {config.model.base}
+base_model: {base}
 tags: [deliberation, consensus, commonweal]
 ---
 # {config.name}
 
 Written by `commonweal train sft`.
 
-A policy: `{config.model.base}`, fine-tuned to write a statement that a group could stand
+A policy: `{base}`, fine-tuned to write a statement that a group could stand
 behind, from the group's question and opinions (Bakker et al. 2022, 3.4 step 2). What was trained:
 {kind}. The loss was taken on the statements alone.
 
@@ -155,7 +154,7 @@ used. Agreement was not used. Counts:
 
 ## How
 
-Seed {training.seed}; prompt template `{config.model.template}` (hash `{trained.template.hash}`).
+Seed {training.seed}; prompt template `{template}` (hash `{trained.template.hash}`).
 The policy refuses to be used without this template. Step {trained.best_step} had the lowest loss on
 the statements kept back (whole questions or topics):
 
@@ -175,5 +174,5 @@ measures it beside other policies, on rated rounds.
 
 ## Licence
 
-The base `{config.model.base}` is under its own licence; so is each source above.
+The base `{base}` is under its own licence; so is each source above.
 """
