@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +61,7 @@ def check_stored(path: Path, given: dict[str, Any]) -> None:
             )
 
 
-def check_names(given: dict[str, Sequence[str] | None], people: Iterable[str]) -> None:
+def check_names(given: Mapping[str, Sequence[str] | None], people: Iterable[str]) -> None:
     """Refuses options that name somebody who is not in the group, before the work.
 
     Raises:
@@ -97,9 +97,7 @@ def writing_as_before(
     from commonweal.policies.names import TEMPLATE_ENDING
     from commonweal.selection import N_CANDIDATES
 
-    while result.before is not None:  # a revision is taken as if it were first
-        result = result.before
-    told = result.provenance
+    told = result.first_round.provenance  # a revision is taken as if it were first
     named = read_policy_name(str(told.get("policy")))
     wanted = n_candidates or told.get("n_candidates_requested") or N_CANDIDATES
     named.check_count(wanted)
