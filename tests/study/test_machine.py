@@ -9,7 +9,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import DBAPIError
 from study_making import OPINION, Place, ScriptedWriter, small_study
 
-from commonweal.study.domain import answers, machine, people
+from commonweal.study.domain import answers, machine, people, rounds
 from commonweal.study.domain.pages import current_page
 from commonweal.study.storage.tables import (
     DraftRow,
@@ -236,6 +236,45 @@ def test_the_fallback_arm_writes_after_the_last_attempt(database_url):
     play(place, ids, writer, until="rate")
     assert [task.arm.name for task in writer.tasks] == ["first", "second", "second"]
     assert count(place, StatementRow, StatementRow.shown) == 1
+
+
+@pytest.mark.parametrize(
+    ("n_rated", "notes"),
+    [
+        ([3, 3, 3, 1], []),
+        ([2, 2, 2, 2], ["the mean decided, not schulze: nobody rated every statement"]),
+    ],
+)
+def test_a_missing_rating_does_not_take_the_choice_from_the_rule(
+    tmp_path, monkeypatch, n_rated, notes
+):
+    # The same order of statements for each person every time.
+    monkeypatch.setattr(rounds.secrets, "randbits", lambda _n: 1)
+    config = small_study(
+        group={"size": 4, "minimum": 2, "late": "keep"},
+        rounds={"count": 1, "passes": 1, "welfare": "schulze"},
+        arms=[{"name": "first", "candidates": 3, "shown": 3}],
+    )
+    place = Place(f"sqlite:///{tmp_path}/study.db", config)
+    ids = place.join(4)
+    for person in ids:
+        place.act(person)
+        place.act(person)
+    Worker(place.store, place.study_id, ScriptedWriter()).run_once()
+    # Everybody prefers the last to the middle one, and that to the first.
+    with place.store.read() as db:
+        shown = db.scalars(select(StatementRow).order_by(StatementRow.id)).all()
+        by_text = {each.text: (3, 5, 6)[n] for n, each in enumerate(shown)}
+        last = shown[-1].id
+    for person, n in zip(ids, n_rated, strict=True):
+        for _ in range(n):
+            place.act(person, agreement=by_text[place.page(person).statement.text])
+    place.clock.move_to(place.clock.now() + 1000)
+    with place.transaction() as tx:
+        machine.sweep(tx)
+        row = tx.db.scalars(select(RoundRow)).one()
+        assert (row.statement_id, row.notes) == (last, notes)
+    place.store.close()
 
 
 def test_answers_to_other_pages_change_nothing(place):

@@ -220,6 +220,27 @@ def rate(people, agreements=(6, 6, 6)):
             each.send("/here/rate", agreement=str(agreement), quality="5")
 
 
+def test_opinions_wait_beyond_their_time_until_there_are_two(session):
+    app, facilitator = session
+    people = at_the_opinions(app, facilitator)
+    write(people[:1])
+    app.store.clock.move_to(app.store.clock.now() + 5000)
+    app.sweep()
+    people[1].get("/here")
+    assert people[1].headings == ["What do you think?"]
+    # More time is time from now, although the deadline was over long ago.
+    facilitator.get("/facilitator")
+    assert "Opinions: 1 of 3" in facilitator.html
+    facilitator.send("/facilitator/extend")
+    write(people[1:2])
+    facilitator.get("/facilitator")
+    assert "Opinions: 2 of 3" in facilitator.html
+    app.store.clock.move_to(app.store.clock.now() + 121)
+    app.sweep()
+    facilitator.get("/facilitator")
+    assert "The program is writing statements" in facilitator.html
+
+
 def test_a_round_that_was_paused_while_everybody_finished_is_closed_stage_by_stage(session):
     app, facilitator = session
     people = at_the_opinions(app, facilitator)

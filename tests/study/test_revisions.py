@@ -18,8 +18,8 @@ from web_making import Served, logged_in
 
 from commonweal.datasets.dataset import read_dataset
 from commonweal.evaluation.evaluate import evaluate
-from commonweal.study.domain import answers, privacy
-from commonweal.study.domain.outcome import outcome_of
+from commonweal.study.domain import answers, machine, minority, privacy
+from commonweal.study.domain.outcome import outcome_of, so_far
 from commonweal.study.domain.quick import open_session, quick_study
 from commonweal.study.domain.revisions import EDITED
 from commonweal.study.export.dataset import export_study
@@ -40,6 +40,8 @@ from commonweal.study.storage.tables import (
 )
 from commonweal.study.web.app import App
 from commonweal.study.web.routes import asgi
+from commonweal.study.web.saving import plain_result
+from commonweal.study.web.translation import translator
 from commonweal.study.writing.jobs import Worker
 
 
@@ -162,6 +164,30 @@ def test_a_writer_that_cannot_revise_leaves_the_statement(place):
     page = place.page(ids[0])
     assert (page.outcome.stands, page.outcome.n_critics) == ("nothing", 2)
     assert page.results
+
+
+def test_a_revision_that_nobody_rates_leaves_the_statement(place):
+    ids = place.join(4)
+    act_until(place, ids, "critique")
+    for person in ids:
+        place.act(person)
+    Worker(place.store, place.study_id, ScriptedWriter()).run_once()
+    first, second = rows(place, RoundRow)
+    assert place.page(ids[0]).kind == "rate"
+    place.clock.move_to(place.clock.now() + 1000)
+    with place.transaction() as tx:
+        machine.sweep(tx)
+        found = outcome_of(tx, tx.db.get(RoundRow, second.id))
+        assert found.stands == "unrated"
+        assert found.rated[0].statement.id == first.statement_id
+        assert found.rated == found.before.rated
+        assert minority.about(tx.db, tx.db.get(RoundRow, second.id)).id == first.statement_id
+        # Researchers see what was shown, as of that round.
+        assert [each.n for each in so_far(tx, tx.db.get(RoundRow, second.id)).results] == [0, 0, 0]
+    text = plain_result(translator(place.config, "en"), [found], "en")
+    assert "Nobody rated the revisions, so the statement stays as it was." in text
+    assert "This revision was rated highest" not in text
+    assert found.rated[0].statement.text in text
 
 
 def test_a_deleted_critique_is_gone_and_the_group_goes_on(place):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -12,7 +13,8 @@ from study_making import small_study
 from commonweal.cli.study_asking import say_where_nobody_repeats
 from commonweal.errors import InputError
 from commonweal.questions.records import content_id
-from commonweal.study.config import ArmConfig, read_study
+from commonweal.rules import resolve_rule
+from commonweal.study.config import STORED, ArmConfig, StudyConfig, read_study
 from commonweal.study.storage.migrating import migrate
 from commonweal.study.storage.store import Store
 
@@ -93,6 +95,27 @@ def test_what_is_wrong_is_said_with_its_line(tmp_path, old, new, line, says):
     message = str(caught.value)
     assert says in message
     assert line is None or f"line {line}" in message, message
+
+
+@pytest.mark.parametrize(
+    ("given", "kept", "alpha"),
+    [
+        ("isoelastic:2", "isoelastic:2.0", 2.0),
+        ("isoelastic:0.125", "isoelastic:0.125", 0.125),
+        ("isoelastic:inf", "rawlsian", math.inf),
+        ("nash", "bernoulli_nash", 1.0),
+        ("quantile:0.25", "quantile:0.25", None),
+    ],
+)
+def test_a_rule_is_kept_under_a_name_by_which_it_is_found_again(given, kept, alpha):
+    study = small_study(
+        rounds={"count": 1, "welfare": given},
+        arms=[{"name": "one", "candidates": 4, "welfare": given}],
+    )
+    again = StudyConfig.model_validate_json(study.to_json(), context=STORED)
+    assert (again.rounds.welfare, again.arms[0].welfare) == (kept, kept)
+    assert resolve_rule(again.rounds.welfare).alpha == alpha
+    assert again.arms[0].draw_rules(0)[0].alpha == alpha
 
 
 def test_a_study_is_not_changed_after_people_joined(tmp_path):

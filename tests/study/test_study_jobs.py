@@ -20,7 +20,7 @@ from commonweal.study.storage.tables import (
     RoundRow,
     StatementRow,
 )
-from commonweal.study.writing.jobs import Worker, failed_jobs
+from commonweal.study.writing.jobs import Worker, claim, failed_jobs, release, renew
 
 
 class OneBadArm(ScriptedWriter):
@@ -153,6 +153,48 @@ def test_nothing_is_written_for_a_group_that_was_released(place):
     writer = ScriptedWriter()
     assert not Worker(place.store, place.study_id, writer).run_once()
     assert writer.tasks == []
+
+
+def stages(place):
+    with place.store.read() as db:
+        return db.execute(select(GroupRow.stage, GroupRow.deadline).order_by(GroupRow.id)).all()
+
+
+def test_time_in_the_queue_is_no_time_of_writing(place):
+    first, second = written(place), written(place)
+    (_, deadline), _ = stages(place)
+    place.clock.move_to(deadline - 100)
+    with place.store.beside(place.study_id) as tx:
+        claimed = claim(tx)
+    place.clock.move_to(deadline + 1)
+    with place.transaction() as tx:
+        assert renew(tx, claimed)
+        machine.sweep(tx)
+    # The first has 100 s less than in the beginning; the second waits for its worker.
+    (one, until), (other, later) = stages(place)
+    assert (one, other) == ("generating", "generating")
+    assert until > deadline + 1
+    assert later > until
+    worker = Worker(place.store, place.study_id, ScriptedWriter())
+    with place.transaction() as tx:
+        release(tx, claimed)
+    assert worker.run_once()
+    assert worker.run_once()
+    assert [place.page(ids[0]).kind for ids in (first, second)] == ["rate", "rate"]
+
+
+def test_a_job_that_its_worker_holds_for_ever_is_given_up(place):
+    ids = written(place)
+    with place.store.beside(place.study_id) as tx:
+        claimed = claim(tx)
+    for _ in range(200):
+        place.clock.move_to(place.clock.now() + 10)
+        with place.transaction() as tx:
+            renew(tx, claimed)
+            machine.sweep(tx)
+    assert place.page(ids[0]).kind == "end"
+    with place.store.read() as db:
+        assert db.scalars(select(JobRow.status)).one() == "failed"
 
 
 def test_one_faulty_group_does_not_stop_the_sweep(place, monkeypatch, caplog):

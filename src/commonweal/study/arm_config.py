@@ -16,7 +16,7 @@ from commonweal.errors import CommonwealError, InputError
 from commonweal.models import DEFAULT_MODEL, check_language_model
 from commonweal.policies import check_policy, default_policy, read_policy_name
 from commonweal.policies.names import is_path
-from commonweal.registry import REWARD_MODELS
+from commonweal.registry import FAMILY, REWARD_MODELS
 from commonweal.rewards import DEFAULT_REWARD_MODEL, check_reward_model
 from commonweal.rules import PAPERS_RULES, resolve_rule
 from commonweal.study.question_set import STRICT
@@ -33,11 +33,13 @@ NAME = r"^[a-z0-9][a-z0-9_-]{0,39}$"
 
 
 def _rule_name(given: str) -> str:
-    """The one name of the welfare rule."""
+    """The one name of the welfare rule, by which it is found again."""
     try:
-        return resolve_rule(given).name
+        rule = resolve_rule(given)
     except InputError as error:
         raise ValueError(str(error)) from None
+    is_named = rule.alpha is None or rule in PAPERS_RULES
+    return rule.name if is_named else f"{FAMILY}:{rule.alpha}"
 
 
 def _same_rule(one: WelfareRule, other: WelfareRule) -> bool:

@@ -27,10 +27,11 @@ from collections.abc import Callable
 
 import numpy as np
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from commonweal.study.domain import lobby, minority, revisions, rounds
 from commonweal.study.domain.faults import Faults
-from commonweal.study.domain.results import choose_statement, freeze
+from commonweal.study.domain.results import choose_statement, freeze, is_by_mean
 from commonweal.study.domain.shared import authors_of
 from commonweal.study.storage.tables import (
     GroupRow,
@@ -193,6 +194,8 @@ def _opinions(tx: Transaction, group: GroupRow, active: list[ParticipantRow]) ->
         if not keeps:
             _release_late(tx, [person for person in active if person.id not in written])
         rounds.begin_stage(tx, group, "opinion_check", tx.config.timings_seconds.moderation)
+    elif is_over and tx.study.kind == "quick":
+        return False  # somebody is there, who waits for more opinions
     elif is_over:
         if not keeps:
             _release_late(tx, [person for person in active if person.id not in written])
@@ -257,7 +260,7 @@ def _generating(tx: Transaction, group: GroupRow, _active: list[ParticipantRow])
         _show_result(tx, group)
         return True
     if job.status in ("queued", "running"):
-        if tx.now < group.deadline:
+        if tx.now < group.deadline or _is_put_off(tx, group, job):
             return False
         job.status, job.claim, job.finished_at = "failed", None, tx.now
         job.error = job.error or "the stage's deadline passed"
@@ -273,6 +276,33 @@ def _generating(tx: Transaction, group: GroupRow, _active: list[ParticipantRow])
     else:
         rounds.begin_stage(tx, group, "statement_check", tx.config.timings_seconds.moderation)
     return True
+
+
+def _is_put_off(tx: Transaction, group: GroupRow, job: JobRow) -> bool:
+    """Whether the deadline for the writing is put off, since that begins when a worker takes the
+    job: what waits behind other groups' jobs is not late.
+    """
+    seconds = _generation_seconds(tx)
+    if job.status == "queued":
+        until = tx.now + seconds if is_writing(tx.db, tx.study.id, tx.now) else 0.0
+    else:
+        until = (job.started_at or 0.0) + seconds
+    if until <= tx.now:
+        return False
+    group.deadline = until
+    tx.touch(group)
+    return True
+
+
+def is_writing(db: Session, study_id: int, now: float) -> bool:
+    """Whether a worker holds one of the study's jobs."""
+    held = (
+        select(JobRow.id)
+        .join(RoundRow, JobRow.round_id == RoundRow.id)
+        .join(GroupRow, RoundRow.group_id == GroupRow.id)
+        .where(GroupRow.study_id == study_id, JobRow.status == "running", JobRow.lease_until > now)
+    )
+    return db.scalars(held.limit(1)).first() is not None
 
 
 def _statement_check(tx: Transaction, group: GroupRow, active: list[ParticipantRow]) -> bool:
@@ -377,6 +407,9 @@ def _result(tx: Transaction, group: GroupRow) -> None:
     tx.db.flush()
     row.statement_id = choose_statement(tx.db, row, tx.config.rounds.welfare)
     row.result = freeze(tx.db, row, tx.config.rounds.welfare)
+    if is_by_mean(tx.db, row, tx.config.rounds.welfare):
+        rule = tx.config.rounds.welfare
+        row.notes = [*row.notes, f"the mean decided, not {rule}: nobody rated every statement"]
     row.ended_at = tx.now
     if revisions.is_due(tx, group, row):
         revisions.begin(tx, group, row)

@@ -60,7 +60,7 @@ def about(db: Session, row: RoundRow) -> StatementRow | None:
     """The statement that the round's result shows: where it was to be revised and nothing new was
     rated, that of the round before.
     """
-    while row.revises_id is not None and not (row.result or {}).get("statements"):
+    while row.revises_id is not None and row.statement_id is None:
         row = db.get_one(RoundRow, row.revises_id)
     return db.get(StatementRow, row.statement_id) if row.statement_id is not None else None
 

@@ -19,6 +19,8 @@ from commonweal.study.domain.results import (
 from commonweal.study.storage.tables import MinorityRow, RoundRow
 from commonweal.study.storage.transaction import Transaction
 
+Stands = Literal["", "nobody", "nothing", "unrated"]
+
 
 @dataclass(frozen=True, slots=True)
 class RoundOutcome:
@@ -31,8 +33,8 @@ class RoundOutcome:
         divisive: the statement on which the group is most divided; None where it is on none.
         before: how the round came out whose statement this one revises; None of a first round.
         stands: why the statement stands as it was, where it was to be revised and nothing new was
-            rated: "nobody" would change anything, or "nothing" could be written or shown. All the
-            rest is then of the round before.
+            rated: "nobody" would change anything, "nothing" could be written or shown, or what was
+            shown stayed "unrated". All the rest is then of the round before.
         n_critics: how many said what they would change.
         n_heard: how many said that, or that they would change nothing.
         minority: what those who disagree would add; None where that was not asked for.
@@ -43,7 +45,7 @@ class RoundOutcome:
     n_asked: int
     divisive: RatedStatement | None
     before: RoundOutcome | None = None
-    stands: Literal["", "nobody", "nothing"] = ""
+    stands: Stands = ""
     n_critics: int = 0
     n_heard: int = 0
     minority: MinorityRow | None = None
@@ -125,7 +127,8 @@ def so_far(tx: Transaction, row: RoundRow) -> RoundOutcome:
     if row.result is not None:
         outcome = outcome_of(tx, row)
         # What stands is told with the round that it is of.
-        return RoundOutcome(row, (), 0, None) if outcome.stands else outcome
+        own = tuple(result_of(tx.db, row))
+        return RoundOutcome(row, own, n_asked(row), None) if outcome.stands else outcome
     results = tuple(rated_statements(tx.db, row.id, tx.config.rounds.welfare))
     return RoundOutcome(row, results, count_asked(tx.db, row.id), most_divisive(results))
 
@@ -137,7 +140,9 @@ def _with_before(tx: Transaction, outcome: RoundOutcome) -> RoundOutcome:
         return outcome
     before = outcome_of(tx, revised[0])
     counts = {name: (row.result or {}).get(name, 0) for name in ("n_critics", "n_heard")}
-    if outcome.results:
+    if outcome.rated:
         return replace(outcome, before=before, **counts)
-    stands: Literal["nobody", "nothing"] = "nothing" if counts["n_critics"] else "nobody"
+    stands: Stands = "nothing" if counts["n_critics"] else "nobody"
+    if outcome.results:
+        stands = "unrated"
     return replace(before, row=row, before=before, stands=stands, **counts)

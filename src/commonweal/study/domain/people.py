@@ -271,7 +271,7 @@ def more_time(tx: Transaction, person: ParticipantRow, *, actor: str = "particip
         return False
     group = tx.db.get(GroupRow, person.group_id) if person.group_id else None
     if group is not None and group.stage in machine.EXTENDABLE:
-        group.deadline += tx.config.timings_seconds.extension
+        rounds.put_off(group, tx.config.timings_seconds.extension, tx.now)
         tx.touch(group)
     elif person.stage in ("instructions", "check"):
         person.stage_since = tx.now

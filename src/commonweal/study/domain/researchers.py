@@ -148,7 +148,7 @@ def log_out(store: Store, token: str) -> None:
 
 def extend(tx: Transaction, group: GroupRow, seconds: float, *, actor: str) -> None:
     """Puts the group's deadline off."""
-    group.deadline += seconds
+    rounds.put_off(group, seconds, tx.now)
     tx.log("extended", actor=actor, group=group, seconds=seconds)
     tx.touch(group)
 

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from commonweal.datasets.arms import HUMAN
-from commonweal.rules import resolve_rule
+from commonweal.rules import UTILITARIAN, resolve_rule
 from commonweal.study.storage.tables import (
     CritiqueRow,
     PresentationRow,
@@ -128,31 +128,11 @@ def rated_statements(db: Session, round_id: int, welfare: str) -> list[RatedStat
 
     Welfare is that of real ratings. Each rater's passes are averaged first, so that everybody
     counts once. Where somebody did not rate every statement, each statement's welfare is that of
-    its own raters.
+    its own raters under a rule of the isoelastic family, whose unit is the scale. Any other rule
+    may compare statements with each other: it sees those who rated all that anybody rated, and
+    where there are none the mean decides (``is_by_mean``).
     """
-    statements = list(
-        db.scalars(
-            select(StatementRow)
-            .where(
-                StatementRow.round_id == round_id, StatementRow.shown, StatementRow.policy != HUMAN
-            )
-            .order_by(StatementRow.id)
-        )
-    )
-    given: dict[int, dict[int, list[tuple[int, int | None]]]] = defaultdict(
-        lambda: defaultdict(list)
-    )
-    for statement_id, person_id, agreement, quality in db.execute(
-        select(
-            PresentationRow.statement_id,
-            PresentationRow.participant_id,
-            RatingRow.agreement,
-            RatingRow.quality,
-        )
-        .join(RatingRow)
-        .where(PresentationRow.round_id == round_id, PresentationRow.statement_id.is_not(None))
-    ):
-        given[statement_id or 0][person_id].append((agreement, quality))
+    statements, given = _shown(db, round_id), _given(db, round_id)
     means: list[dict[int, float]] = []
     results = []
     for statement in statements:
@@ -189,6 +169,40 @@ def rated_statements(db: Session, round_id: int, welfare: str) -> list[RatedStat
         return results
     order = rank(np.array([each.welfare for each in rated])).order
     return [rated[i] for i in order] + [each for each in results if each.welfare is None]
+
+
+def is_by_mean(db: Session, row: RoundRow, welfare: str) -> bool:
+    """Whether the mean decides in the place of the rule: it may compare statements with each other,
+    and nobody rated all of them.
+    """
+    given = _given(db, row.id)
+    means = [given[each.id] for each in _shown(db, row.id)]
+    return resolve_rule(welfare).alpha is None and any(means) and not _whole_raters(means)
+
+
+def _shown(db: Session, round_id: int) -> list[StatementRow]:
+    """The statements that may become the group's, in the order of writing."""
+    shown = StatementRow.round_id == round_id, StatementRow.shown, StatementRow.policy != HUMAN
+    return list(db.scalars(select(StatementRow).where(*shown).order_by(StatementRow.id)))
+
+
+def _given(db: Session, round_id: int) -> dict[int, dict[int, list[tuple[int, int | None]]]]:
+    """(Agreement, quality) of each rating, by statement and person."""
+    given: dict[int, dict[int, list[tuple[int, int | None]]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
+    for statement_id, person_id, agreement, quality in db.execute(
+        select(
+            PresentationRow.statement_id,
+            PresentationRow.participant_id,
+            RatingRow.agreement,
+            RatingRow.quality,
+        )
+        .join(RatingRow)
+        .where(PresentationRow.round_id == round_id, PresentationRow.statement_id.is_not(None))
+    ):
+        given[statement_id or 0][person_id].append((agreement, quality))
+    return given
 
 
 def _histogram(values: Sequence[float]) -> tuple[int, ...]:
@@ -232,14 +246,22 @@ def most_divisive(rated: Sequence[RatedStatement]) -> RatedStatement | None:
 
 def _welfare(rule: WelfareRule, means: Sequence[Mapping[int, float]]) -> list[float | None]:
     """The welfare of each statement from its raters' means; None where nobody rated it."""
-    people = list(means[0]) if means else []
-    if people and all(each.keys() == means[0].keys() for each in means):
-        profile = np.array([[each[person] for each in means] for person in people])
-        return [float(value) for value in rule.welfare(profile)]
+    whole = _whole_raters(means)
+    if rule.alpha is None and whole:
+        profile = [[each[person] for each in means if each] for person in whole]
+        values = iter(rule.welfare(np.array(profile)))
+        return [float(next(values)) if each else None for each in means]
+    alone = UTILITARIAN if rule.alpha is None else rule
     return [
-        float(rule.welfare(np.array(list(each.values()))[:, None])[0]) if each else None
+        float(alone.welfare(np.array(list(each.values()))[:, None])[0]) if each else None
         for each in means
     ]
+
+
+def _whole_raters(means: Sequence[Mapping[int, object]]) -> list[int]:
+    """The ids of those who rated every statement that anybody rated."""
+    rated = [set(each) for each in means if each]
+    return sorted(set.intersection(*rated)) if rated else []
 
 
 def choose_statement(db: Session, row: RoundRow, welfare: str) -> int | None:

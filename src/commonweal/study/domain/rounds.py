@@ -159,3 +159,11 @@ def begin_stage(tx: Transaction, group: GroupRow, stage: str, seconds: float) ->
     group.stage, group.stage_since, group.deadline = stage, tx.now, tx.now + seconds
     tx.log("stage", group=group, stage=stage)
     tx.touch(group)
+
+
+def put_off(group: GroupRow, seconds: float, now: float) -> None:
+    """Puts the group's deadline off; one that is over begins again now, or where the clock stands.
+
+    A quick session waits beyond its deadline, and "more time" is to be time from when it is asked.
+    """
+    group.deadline = max(group.deadline, group.paused_at or now) + seconds

@@ -76,8 +76,9 @@ def _revised(t: Translate, outcome: RoundOutcome) -> list[str]:
         key = "critics" if outcome.may_count_critics else "some"
         lines.append(t(f"revision.{key}", n=outcome.n_critics, heard=outcome.n_heard))
     if outcome.stands:
-        return [*lines, t("revision.nothing")]
-    lines.append(t("revision.kept" if outcome.is_kept else "revision.taken"))
+        return [*lines, t(f"revision.{outcome.stands}")]
+    if outcome.old is not None:
+        lines.append(t("revision.kept" if outcome.is_kept else "revision.taken"))
     return [*lines, t("revision.by_hand")] if outcome.is_by_hand else lines
 
 

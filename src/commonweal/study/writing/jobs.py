@@ -71,7 +71,9 @@ def claim(tx: Transaction) -> Claimed | None:
         return None
     job.status, job.claim = "running", new_token()
     job.lease_until = tx.now + LEASE_SECONDS
-    job.started_at = tx.now
+    # The first time since it was queued: a job that ends its worker is not tried for ever.
+    if job.started_at is None or job.started_at < job.queued_at:
+        job.started_at = tx.now
     tx.db.flush()
     timeout = tx.config.timings_seconds.generation
     is_last = job.n_attempts + 1 >= tx.config.generation.attempts
@@ -103,13 +105,7 @@ def unattended(db: Session, study_id: int, now: float) -> set[int]:
     """The ids of rounds for which nobody seems to write: their jobs have waited for
     ``UNATTENDED_SECONDS``, and no worker holds another one of the study's.
     """
-    held = (
-        select(JobRow.id)
-        .join(RoundRow, JobRow.round_id == RoundRow.id)
-        .join(GroupRow, RoundRow.group_id == GroupRow.id)
-        .where(GroupRow.study_id == study_id, JobRow.status == "running", JobRow.lease_until > now)
-    )
-    if db.scalars(held.limit(1)).first() is not None:
+    if machine.is_writing(db, study_id, now):
         return set()
     return {
         job.round_id
@@ -189,7 +185,7 @@ def fail(tx: Transaction, claimed: Claimed, failures: Mapping[str, ArmFailure]) 
 def release(tx: Transaction, claimed: Claimed) -> None:
     """Gives the job back undone: the worker is being stopped."""
     if (job := _ours(tx, claimed)) is not None:
-        job.status, job.claim = "queued", None
+        job.status, job.claim, job.queued_at = "queued", None, tx.now
 
 
 def failed_jobs(db: Session, study_id: int) -> dict[int, list[JobRow]]:
