@@ -75,6 +75,12 @@ class Room:
             "/facilitator/people", {**fields, "what": what, "value": value, **more}
         )
 
+    def seats_of(self, what):
+        """The seats that the first such button on the page stands for, with blanks between."""
+        self.facilitator.get("/facilitator/people")
+        shown = f'name="what" value="{what}"><input type="hidden" name="value" value="'
+        return self.facilitator.html.split(shown)[1].split('"')[0]
+
     def start(self):
         self.facilitator.get("/facilitator")
         self.facilitator.send("/facilitator/start")
@@ -126,7 +132,7 @@ def test_one_phone_does_not_take_a_session_over(room, record_property):
     room.facilitator.get("/facilitator/people")
     assert f"{BURST} people from one address (A)" in room.facilitator.html
     room.press("shut")
-    room.press("network", "A")
+    room.press("network", room.seats_of("network"))
     room.start()
     assert room.in_group() == sorted(number_of(each) for each in honest)
     late = room.phone("198.51.100.9")
@@ -310,6 +316,20 @@ def test_only_who_is_present_begins_and_a_sleeping_phone_comes_back(room):
         assert db.scalars(select(GroupRow)).one().stage == "rating"
 
 
+def test_a_button_removes_those_for_whom_it_stood_and_nobody_else(room):
+    for address in ["198.51.100.9"] * 3 + ["192.0.2.10"] * 2:
+        room.join(address)
+    shown = room.seats_of("network")
+    assert shown == "1 2 3"
+    # Meanwhile others are more from one address, and would now be the first on the page.
+    for _ in range(2):
+        room.join("192.0.2.10")
+    assert room.seats_of("network") == "4 5 6 7"
+    room.press("network", shown)
+    room.start()
+    assert room.in_group() == [4, 5, 6, 7]
+
+
 @pytest.mark.attack(
     "a room", "removal: of one, of all who are gone, by a stranger, of one who works"
 )
@@ -321,13 +341,15 @@ def test_the_facilitator_removes_people(room):
     room.pass_time(ROOM_SECONDS + 1)
     for phone in phones[2:]:
         phone.get("/here")
-    room.press("away")
+    gone = room.seats_of("away")
+    assert gone == "1"
+    room.press("away", gone)
     room.start()
     assert room.in_group() == [3, 4, 5, 6]
     # While the group works it asks once more, and takes nobody who is only away.
     room.pass_time(ROOM_SECONDS + 1)
-    room.press("away")
-    room.press("network", "A")
+    room.press("away", "3 4 5 6")
+    room.press("network", "3 4 5 6")
     room.press("person", "4")
     assert "Remove person 4 for good" in room.facilitator.html
     assert room.in_group() == [3, 4, 5, 6]

@@ -419,6 +419,40 @@ def test_a_base_url_over_https_has_hsts(served):
     assert "strict-transport-security" not in served.client().get("/join").headers
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Nobody should die waiting for an ambulance.",
+        "People should die with dignity.",
+        "No child must die on this road.",
+        "They kill all insects.",
+        "We should burn all those old tyres.",
+        "This retards progress.",
+        "It costs 1 000 000 000 euros.",
+        "It was so in the years 2019 2020 2021.",
+    ],
+)
+def test_ordinary_sentences_are_not_dropped(text):
+    assert flags_of(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "flag"),
+    [
+        ("I do not like them, they should be shot.", "threat"),
+        ("Foreigners must die", "threat"),
+        ("Kill all of them", "threat"),
+        ("Burn those people.", "threat"),
+        ("You retard", "slur"),
+        ("Call 089 123 456 78", "personal data"),
+        ("Call +1 234 567 890", "personal data"),
+        ("Call 612 345 678", "personal data"),
+    ],
+)
+def test_what_is_like_an_ordinary_sentence_is_still_found(text, flag):
+    assert flags_of(text) == [flag]
+
+
 @pytest.mark.attack("screen", "words and lines that make patterns slow")
 @pytest.mark.parametrize(
     "part",
@@ -436,6 +470,9 @@ def test_a_base_url_over_https_has_hsts(served):
         "kill ",
         "http://",
         "(1-",
+        "1 000 ",
+        "2019 ",
+        "no child should ",
     ],
 )
 def test_the_screen_does_not_take_longer_than_texts_are_long(part):

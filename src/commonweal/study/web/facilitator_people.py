@@ -46,7 +46,7 @@ def people_page(request: PageRequest) -> Response:
             networks=networks,
             alone=alone,
             n_people=sum(len(people) for _, people in networks) + len(alone),
-            n_away=sum(not each["is_here"] for each in _all(networks, alone)),
+            away=[each["seat"] for each in _all(networks, alone) if not each["is_here"]],
             has_begun=group is not None,
             sure=int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 6 else 0,
             is_shut=tx.study.is_shut,
@@ -68,13 +68,12 @@ def decide(request: PageRequest) -> Response:
         elif what == "person" and group_of(tx) is not None and request.text("sure") != "yes":
             return request.go(f"/facilitator/people?sure={value if value.isdigit() else 0}")
         else:
-            chosen = {
-                "person": [each for each in _all(networks, alone) if str(each["seat"]) == value],
-                "network": [each for name, people in networks if name == value for each in people],
-                "away": [each for each in _all(networks, alone) if not each["is_here"]],
-            }.get(what, [])
+            # The seats that the button stood for: since then people came, went, or were removed.
+            chosen = [each for each in _all(networks, alone) if str(each["seat"]) in value.split()]
+            if what == "away":
+                chosen = [each for each in chosen if not each["is_here"]]
             # Who is away while the group works may be on the way back: they are asked one by one.
-            if what == "person" or group_of(tx) is None:
+            if what == "person" or (what in ("network", "away") and group_of(tx) is None):
                 for each in chosen:
                     remove(tx, each["row"], actor="facilitator")
     return request.go("/facilitator/people")
