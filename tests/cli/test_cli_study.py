@@ -85,6 +85,18 @@ def test_what_is_wrong_in_the_file_is_said_with_its_line(study):
     assert f"line {line}: group.sise: unknown field; did you mean 'size'?" in ran.stderr
 
 
+@pytest.mark.parametrize("command", ["validate", "serve", "work"])
+def test_a_text_that_there_is_not_is_said_before_a_model_is_asked(study, command):
+    path = study / "study.toml"
+    text = path.read_text(encoding="utf-8") + '\n[texts.en]\n"consent.informaton" = "Hello"\n'
+    path.write_text(text, encoding="utf-8")
+    ran = commonweal("study", command, str(study))
+    assert ran.returncode == 2
+    assert f"{path}: texts.en: there is no text 'consent.informaton'" in ran.stderr
+    assert "Asking" not in ran.stdout
+    assert "Traceback" not in ran.stderr
+
+
 def with_lines(study, **lines):
     """The study's file with other values of these fields, wherever they stand."""
     path = study / "study.toml"

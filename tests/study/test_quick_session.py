@@ -72,7 +72,7 @@ def test_a_whole_session(session):
     assert "the 3 who rated it agree" in facilitator.html
     facilitator.get("/facilitator/report")
     assert f"{OPINION} Person 0." in facilitator.html
-    assert "3 people took part. 2 wrote an opinion." in facilitator.html
+    assert "People who took part: 3. Opinions: 2." in facilitator.html
     facilitator.get("/facilitator")
     facilitator.send("/facilitator/close")
     people[0].get("/here")
@@ -128,7 +128,7 @@ def test_a_session_of_two_questions(session):
     facilitator.get("/facilitator/report")
     for number in (1, 2):
         assert f"Person 0 on question {number}." in facilitator.html
-    assert facilitator.html.count("3 people took part. 3 wrote an opinion.") == 2
+    assert facilitator.html.count("People who took part: 3. Opinions: 3.") == 2
     assert "This session is over" in Browser(TestClient(asgi(app))).get("/join").text
 
 
@@ -166,7 +166,7 @@ def test_the_report_shows_no_text_that_the_screen_rejected(session):
     facilitator.get("/facilitator/report")
     assert facilitator.html.count(OPINION) == 2
     assert "shot" not in facilitator.html
-    assert "3 wrote an opinion. The filter held back 1 of them." in facilitator.html
+    assert "Opinions: 3. The filter held back 1 of them." in facilitator.html
 
 
 def test_the_facilitator_is_named_in_what_is_logged(session):
@@ -239,6 +239,15 @@ def test_opinions_wait_beyond_their_time_until_there_are_two(session):
     app.sweep()
     facilitator.get("/facilitator")
     assert "The program is writing statements" in facilitator.html
+
+
+def test_nobody_is_promised_that_a_session_goes_on_by_itself_without_statements(session):
+    app, facilitator = session
+    people = at_the_opinions(app, facilitator)
+    write(people)
+    people[0].get("/here")
+    assert people[0].headings[0] == "Statements are being written"
+    assert "at the latest" not in people[0].html
 
 
 def test_a_round_that_was_paused_while_everybody_finished_is_closed_stage_by_stage(session):
@@ -344,7 +353,7 @@ def test_a_round_can_go_on_without_statements(session):
     ("agreements", "says"),
     [
         ((6, 6, 6, 2, 2), "Agree: 3 of 5."),
-        ((6, 6, 2, 2, 2), "2 of the 5 people who were asked agree"),
+        ((6, 6, 2, 2, 2), "Agree with the one that came closest: 2 of the 5 people"),
         ((6, 6, 3), "Too few agree with the one that came closest"),
         ((7,), "Only one person has rated."),
         ((6, 6, 2, 2), "does not agree on a statement"),

@@ -19,8 +19,9 @@ from web_making import Served, logged_in
 from commonweal.datasets.dataset import read_dataset
 from commonweal.evaluation.evaluate import evaluate
 from commonweal.study.domain import answers, machine, minority, privacy
-from commonweal.study.domain.outcome import outcome_of, so_far
+from commonweal.study.domain.outcome import RoundOutcome, outcome_of, so_far
 from commonweal.study.domain.quick import open_session, quick_study
+from commonweal.study.domain.results import RatedStatement
 from commonweal.study.domain.revisions import EDITED
 from commonweal.study.export.dataset import export_study
 from commonweal.study.simulation.bots import Browser
@@ -40,7 +41,7 @@ from commonweal.study.storage.tables import (
 )
 from commonweal.study.web.app import App
 from commonweal.study.web.routes import asgi
-from commonweal.study.web.saving import plain_result
+from commonweal.study.web.saving import plain_result, table_of
 from commonweal.study.web.translation import translator
 from commonweal.study.writing.jobs import Worker
 
@@ -188,6 +189,15 @@ def test_a_revision_that_nobody_rates_leaves_the_statement(place):
     assert "Nobody rated the revisions, so the statement stays as it was." in text
     assert "This revision was rated highest" not in text
     assert found.rated[0].statement.text in text
+
+
+def test_a_table_has_as_many_cells_where_no_histogram_was_kept():
+    statement = StatementRow(text="We agree.", same_as_id=None, policy="few_shot")
+    rated = RatedStatement(statement, 5, 5.0, 5.0, 4, 1, 0, 5.0)
+    row = RoundRow(question="Should buses be free?", revision=0)
+    (head, cells) = csv.reader(io.StringIO(table_of([RoundOutcome(row, (rated,), 5, None)])))
+    assert len(cells) == len(head)
+    assert cells[-8:] == ["5.00", *[""] * 7]
 
 
 def test_a_deleted_critique_is_gone_and_the_group_goes_on(place):
@@ -404,6 +414,9 @@ def test_a_version_by_hand_is_rated_beside_the_others(session):
     facilitator.send("/facilitator/edit")
     assert facilitator.status == 422
     assert "These are the words of the statement" in facilitator.html
+    facilitator.send("/facilitator/edit", text="word " * 1200)
+    assert facilitator.status == 422
+    assert facilitator.forms["/facilitator/edit"].fields["text"].strip() == ("word " * 1200).strip()
     mine = f"{old} And the town pays."
     facilitator.send("/facilitator/edit", text=mine)
     assert "Your version is kept" in facilitator.html
@@ -424,8 +437,12 @@ def test_a_version_by_hand_is_rated_beside_the_others(session):
     with app.store.read() as db:
         edited = db.scalars(select(StatementRow).where(StatementRow.policy == EDITED)).one()
         assert (edited.shown, edited.text) == (True, mine)
-    # An old page changes nothing any more.
+    # An old page changes nothing any more, and loses nobody's words.
     facilitator.send("/facilitator/edit", text="Something else.")
+    assert facilitator.status == 422
+    assert "This came too late" in facilitator.html
+    assert facilitator.quotes[0].strip() == "Something else."
+    assert "data-events" not in facilitator.html
     with app.store.read() as db:
         assert db.scalars(select(RoundRow).order_by(RoundRow.id.desc())).first().edited == mine
 

@@ -14,9 +14,11 @@ pytest.importorskip("playwright", reason="playwright is not installed")
 import uvicorn
 from browsing import Somebody, check, press_in_room
 from serving import free_port
+from starlette.testclient import TestClient
 from study_making import OPINION
 
 from commonweal.study.domain.quick import open_session, quick_study
+from commonweal.study.simulation.bots import Browser
 from commonweal.study.simulation.stock import StockWriter
 from commonweal.study.storage.store import Store
 from commonweal.study.web.app import App
@@ -207,3 +209,77 @@ def test_a_phone_that_is_told_to_wait_comes_in_by_itself(chromium, tmp_path):
         assert page.evaluate("sessionStorage.length") == 0
         page.goto(f"{address}/here")
         page.wait_for_selector("text=Something is not right")
+
+
+@pytest.mark.slow
+def test_what_the_facilitator_types_stays_when_the_group_goes_on(chromium, tmp_path):
+    url = f"sqlite:///{tmp_path}/quick.db"
+    store = Store(url)
+    study_id, token = open_session(store, quick_study(["Should buses be free?"]))
+    store.close()
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    with on_port(port, url, study_id) as app:
+        facilitator, *people = (Browser(TestClient(asgi(app))) for _ in range(3))
+        facilitator.get(f"/f/{token}")
+        for each in people:
+            each.get("/join")
+            each.send("/join", button="agree")
+        facilitator.get("/facilitator")
+        facilitator.send("/facilitator/start")
+        for each in people:
+            each.get("/here")
+            each.send("/here/opinion", text=OPINION)
+        for each in people:
+            until = time.monotonic() + 30
+            while "/here/rate" not in each.forms:
+                assert time.monotonic() < until
+                each.get("/here")
+            while "/here/rate" in each.forms:
+                each.send("/here/rate", agreement="6", quality="5")
+        facilitator.get("/facilitator")
+        facilitator.send("/facilitator/revise")
+        own = chromium.new_context(viewport=PHONE).new_page()
+        own.goto(f"{address}/f/{token}")
+        own.goto(f"{address}/facilitator/texts")
+        own.fill("textarea", "Buses are free, and the town pays.")
+        for each in people:
+            each.get("/here")
+            each.send("/here/stands")
+        own.wait_for_timeout(2000)  # the page has heard of it by now
+        assert own.input_value("textarea") == "Buses are free, and the town pays."
+        with own.expect_navigation():
+            own.get_by_role("button", name="Let people rate it too").click()
+        assert "This came too late" in own.text_content("main")
+        assert "Buses are free, and the town pays." in own.text_content("blockquote")
+        check(own)
+
+
+@pytest.mark.slow
+def test_what_is_refused_for_good_stays_with_the_reason(chromium, tmp_path):
+    url = f"sqlite:///{tmp_path}/quick.db"
+    store = Store(url)
+    study_id, token = open_session(store, quick_study(["Should buses be free?"]))
+    store.close()
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    with on_port(port, url, study_id):
+        room = chromium.new_context(viewport=PROJECTOR).new_page()
+        room.goto(f"{address}/f/{token}")
+        first, _ = (phone(chromium, address) for _ in range(2))
+        press_in_room(room, "Begin with 2 people")
+        first.wait_for("What do you think?")
+        page, asked = first.page, []
+        # A draft of more than 64 KiB is sent all the same: each of these letters takes nine bytes.
+        page.evaluate("document.querySelector('textarea').removeAttribute('maxlength')")
+        page.fill("textarea", "\u6c34" * 8000)
+        page.wait_for_selector("text=Draft saved", timeout=20_000)
+        page.on("request", lambda one: one.method == "POST" and asked.append(one.url))
+        page.evaluate("document.querySelector('input[name=csrf]').value = 'old'")
+        page.fill("textarea", OPINION)
+        asked.clear()
+        page.click("form[action='/here/opinion'] button:not([formaction])")
+        page.wait_for_selector("text=This form is too old", timeout=20_000)
+        page.wait_for_timeout(6000)  # longer than it waits before it tries again
+        assert asked.count(f"{address}/here/opinion") == 1
+        assert page.input_value("textarea") == OPINION

@@ -105,6 +105,12 @@ def test_questions_of_the_file_itself_follow_the_same_rule():
         small_study(questions=own)
 
 
+@pytest.mark.parametrize("blank", [" ", "\n\t "])
+def test_a_question_of_blanks_is_none(blank):
+    with pytest.raises(ValueError, match="the question is blank"):
+        small_study(questions=[{"text": blank}], rounds={"count": 1})
+
+
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [

@@ -222,6 +222,41 @@ def test_a_study_whose_writing_failed_is_tried_again_with_what_people_wrote(held
     assert people[0].headings[0] == "Statement 1 of 6"
 
 
+def test_a_groups_page_is_another_one_where_something_else_can_be_done(held):
+    _, _, owner, page = held
+    keys = []
+    for act in (None, "again", "pause", "resume"):
+        if act is not None:
+            owner.send(f"{page}/{act}")
+        keys.append(re.search(r'data-key="([^"]*)"', owner.html)[1])
+    assert len(set(keys)) == 3
+    assert keys[1] == keys[3]
+
+
+def test_where_only_the_minoritys_sentence_failed_the_page_says_so(tmp_path):
+    config = small_study(
+        rounds={"count": 1, "passes": 1, "minority": True},
+        arms=[{"name": "first", "candidates": 4, "shown": 1}],
+        generation={"attempts": 1, "hold_seconds": 600},
+    )
+    served = Served(tmp_path, config)
+    people = served.joined(4)
+    to_ratings(served, people)
+    for each in people:
+        each.send("/here/rate", agreement="2", quality="5")
+    served.app.worker._writer.failures = ["dead"] * 9
+    served.app.worker.run_once()
+    with served.place.store.read() as db:
+        group = db.scalars(select(GroupRow.public_id)).one()
+    owner = logged_in(served)
+    owner.get(f"/researcher/groups/{group}")
+    assert "What those who disagree would add could not be written" in owner.html
+    assert "Then its result is shown without that." in owner.html
+    assert "without statements" not in owner.html.replace("went on without statements", "")
+    people[0].get("/here")
+    assert "at the latest" not in people[0].html
+
+
 def test_another_model_for_one_arm_is_kept_and_the_study_starts_again_with_its_file(held):
     served, _, owner, page = held
     before = small_study(generation={"attempts": 2, "hold_seconds": 600})

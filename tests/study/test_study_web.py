@@ -32,7 +32,7 @@ from commonweal.study.storage.tables import (
 from commonweal.study.web.app import App
 from commonweal.study.web.live import LOBBY
 from commonweal.study.web.routes import asgi
-from commonweal.study.web.translation import catalogue, check_texts
+from commonweal.study.web.translation import catalogue, check_texts, translator
 
 # ------------------------------------------------------------------------- without any script
 
@@ -269,6 +269,21 @@ def test_catalogues_have_the_same_keys_and_blanks():
         for each in ("en", "de")
     ]
     assert blanks[0] == blanks[1]
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_texts_with_numbers_are_right_of_one(language):
+    t = translator(small_study(), language)
+    one = {"n": 1, "n_agree": 1, "asked": 5, "heard": 5, "n_opinions": 1, "mean": "4.0"}
+    for key in (
+        "result.unrated",
+        "result.no_agreement_text",
+        "result.mean",
+        "revision.critics",
+        "quick.report_intro",
+    ):
+        text = t(key, **one)
+        assert not re.search(r"\b1 (\w+ ){0,6}(agree|took|haben|stimmen)\b", text), text
 
 
 def test_a_text_that_there_is_not_cannot_be_replaced():

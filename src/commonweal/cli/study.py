@@ -33,6 +33,7 @@ from commonweal.cli.study_simulate import EXAMPLE as SIMULATE
 from commonweal.cli.study_simulate import simulate
 
 if TYPE_CHECKING:
+    from commonweal.study.config import StudyConfig
     from commonweal.study.storage.folder import Opened
 
 app = typer.Typer(
@@ -71,6 +72,7 @@ def validate(name: Folder) -> None:
     from commonweal.study.writing.writer import ProcessWriter
 
     config = read_study(name / FILE)
+    _check_texts(name, config)
     typer.echo(
         f"{name / FILE}: {len(config.arms)} arm{'s' if len(config.arms) != 1 else ''}, "
         f"{len(config.questions)} questions, groups of {config.group.minimum} to "
@@ -287,4 +289,22 @@ def _opened(name: Path, database: str) -> Opened:
     needs_extra()
     from commonweal.study.storage.folder import open_folder
 
-    return open_folder(name, database)
+    opened = open_folder(name, database)
+    _check_texts(name, opened.config)
+    return opened
+
+
+def _check_texts(name: Path, config: StudyConfig) -> None:
+    """Returns where every text that the study replaces is one that there is: before models load.
+
+    Raises:
+        InputError: one is not.
+    """
+    from commonweal.errors import InputError
+    from commonweal.study.storage.folder import FILE
+    from commonweal.study.web.translation import check_texts
+
+    try:
+        check_texts(config)
+    except InputError as error:
+        raise InputError(f"{name / FILE}: {error}") from None

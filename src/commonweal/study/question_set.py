@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from commonweal.questions.guard import TEST_SPLITS, refuse_test_questions
 from commonweal.questions.records import (
@@ -20,12 +20,18 @@ STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 """Of every part of a study's file: unknown fields and wrong types are refused."""
 
 
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("the question is blank; expected what people are asked")
+    return text
+
+
 class QuestionConfig(BaseModel):
     """A question. Without a position statement people rate none."""
 
     model_config = STRICT
     id: Annotated[str, Field(pattern=r"^\S{0,80}$")] = ""
-    text: Annotated[str, Field(min_length=1, max_length=1000)]
+    text: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_not_blank)]
     position: Annotated[str, Field(max_length=1000)] = ""
     topic: str = ""
     split: Literal["", "train", "iid_test", "ood_test"] = ""

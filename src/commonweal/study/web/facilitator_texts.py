@@ -45,10 +45,18 @@ def routes(app: App) -> list[Route]:
     ]
 
 
-def texts(request: PageRequest, *, status: int = 200, problem: str = "") -> Response:
+def texts(
+    request: PageRequest, *, status: int = 200, problem: str = "", typed: str = ""
+) -> Response:
     """The round's opinions and statements as they come, and what waits for a decision.
 
     A page for the facilitator alone, not for the screen of the room.
+
+    Args:
+        request: the request.
+        status: of the answer.
+        problem: what is wrong with the version by hand that was sent.
+        typed: that version, which stands nowhere else.
     """
     with request.app.store.read() as db:
         tx = facilitator_of(request, request.app.reading(db))
@@ -68,6 +76,7 @@ def texts(request: PageRequest, *, status: int = 200, problem: str = "") -> Resp
             critiques=_critiques(tx, row) if row else [],
             revised=_to_edit(tx, group, row),
             problem=problem,
+            typed=typed,
             statements=_picked(tx, row) if row else [],
             now=tx.now,
         )
@@ -97,13 +106,13 @@ def edit(request: PageRequest) -> Response:
     """Takes a version of the statement that was written by hand, or the last one away."""
     with request.app.store.transaction(request.app.study_id) as tx:
         facilitator_of(request, tx)
-        group, problem = group_of(tx), ""
+        group, text = group_of(tx), answers.clean(request.text("text"))
+        problem: str | None = "not_now"
         # Of a page that is over: another statement is another text to change.
         if group is not None and request.integer("round") == group.round_id:
-            text = answers.clean(request.text("text"))
-            problem = revisions.edit(tx, group, text, actor="facilitator") or ""
-    if problem in ("same", "too_long"):
-        return texts(request, status=422, problem=f"quick.edit_{problem}")
+            problem = revisions.edit(tx, group, text, actor="facilitator")
+    if problem is not None:
+        return texts(request, status=422, problem=f"quick.edit_{problem}", typed=text)
     return request.go("/facilitator/texts")
 
 

@@ -20,6 +20,7 @@ from commonweal.study.storage.tables import (
     EventRow,
     GroupRow,
     JobRow,
+    MinorityRow,
     OpinionRow,
     ParticipantRow,
     ResearcherRow,
@@ -204,6 +205,8 @@ def group_page(request: PageRequest) -> Response:
             who=who,
             now=tx.now,
             failure=machine.why_held(tx, group),
+            for_minority=group.round_id is not None
+            and db.get(MinorityRow, group.round_id) is not None,
             arms=tx.config.arms,
             models=_models(request, tx),
             **_events(request, tx, group),

@@ -153,7 +153,7 @@ def _cells(one: RoundOutcome, rated: RatedStatement, place: int) -> list[str]:
     counts: list[str] = [""] * (4 + len(_POINTS))
     if not rated.is_small:
         counts = [str(n) for n in (rated.n_agree, rated.n_neutral, rated.n_disagree)]
-        counts += [f"{rated.mean:.2f}", *(map(str, rated.histogram) or [""] * len(_POINTS))]
+        counts += [f"{rated.mean:.2f}", *(map(str, rated.histogram or [""] * len(_POINTS)))]
     is_best = place == 0
     return [
         one.row.question,

@@ -20,10 +20,13 @@
       const next = fresh.querySelector("main");
       if (!next) return;
       if (sending) { again = true; return; }
-      if (next.dataset.key !== main().dataset.key) {
+      const isOther = next.dataset.key !== main().dataset.key;
+      if (isOther && !isTyped()) {
         put(fresh);
       } else {
-        // The same page: only its living parts, so that nobody loses what they are writing.
+        // The same page, or one with what nobody else has: only its living parts, so that nobody
+        // loses what they are writing.
+        if (isOther) lookLater();
         main().dataset.version = next.dataset.version || "";
         for (const part of next.querySelectorAll("[data-part]")) {
           const old = main().querySelector(`[data-part="${part.dataset.part}"]`);
@@ -38,6 +41,9 @@
   let later = 0;
   function lookLater() { clearTimeout(later); later = setTimeout(look, 4000 + 4000 * Math.random()); }
   const inUse = () => main().querySelector("textarea[data-draft], input[type=radio]:checked") !== null;
+  // Whether something is typed that is kept nowhere else, as a draft is.
+  const isTyped = () => [...main().querySelectorAll("textarea:not([data-draft]), input[type=text]")]
+    .some((each) => each.value !== each.defaultValue);
 
   // Another page in the place of this one.
   function put(fresh) {
@@ -137,10 +143,13 @@
       clearTimeout(timer); timer = 0;
       if (area.value === last || !area.isConnected || form.dataset.sent) return;
       const text = area.value;
+      const body = String(new URLSearchParams(new FormData(form)));
       let status = 0;
       try {
-        status = (await fetch(area.dataset.draft, { method: "POST", keepalive: true,
-          credentials: "same-origin", body: new URLSearchParams(new FormData(form)) })).status;
+        // Browsers refuse to keep more than 64 KiB alive, and then send nothing.
+        status = (await fetch(area.dataset.draft, { method: "POST", keepalive: body.length < 60000,
+          credentials: "same-origin", body,
+          headers: { "Content-Type": "application/x-www-form-urlencoded" } })).status;
       } catch { /* no connection */ }
       // Only one answer says that it is kept. A page of any kind does not.
       if (status === 204) {
@@ -158,8 +167,8 @@
     count();
   }
 
-  // An answer goes before the page does: where it is refused or the line is dead, everything stays
-  // where it is and goes again.
+  // An answer goes before the page does: where it is refused for now or the line is dead, everything
+  // stays where it is and goes again. Refused for good it stays too, and the reason is said.
   async function send(form) {
     const said = form.querySelector("[data-unsent]");
     while (form.isConnected) {
@@ -178,6 +187,11 @@
             put(fresh);
             return;
           }
+        } else if (answer.status >= 400 && answer.status < 500 && ![408, 409, 429].includes(answer.status)) {
+          const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+          if (said) { said.textContent = (page.querySelector("main p") ?? page.body).textContent.trim(); said.hidden = false; }
+          delete form.dataset.sent;
+          return;
         }
       } catch { /* no connection */ }
       finally { sending = false; if (again && !busy) { again = false; look(); } }
