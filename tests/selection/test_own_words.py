@@ -195,19 +195,6 @@ def test_a_rule_that_is_named_afterwards_finds_it_too():
     assert by_order.open_to_rules().picked().picks[0].index == 2
 
 
-def test_what_speaks_as_one_person_is_shown_and_is_never_the_statement():
-    texts = ("We would do it.", "If the village could have a say, I'd listen.", "Only by a vote.")
-    policies = ("few_shot", OWN_WORDS, OWN_WORDS)
-    candidates = tuple(
-        Candidate(f"c{n}", text, (), policy, "m", "h", 0)
-        for n, (text, policy) in enumerate(zip(texts, policies, strict=True))
-    )
-    selection = with_points([[3, 6, 5]], (), candidates=candidates)
-    assert selection.proposed == (1, 2)
-    assert selection.picks[0].index == 2
-    assert with_points([[3, 6]], (), candidates=candidates[:2]).picks[0].index == 0
-
-
 def test_where_nothing_written_is_worth_showing_proposals_stand_alone():
     kinds = ("few_shot", OWN_WORDS)
     weak = with_points([[6, 3]], kinds, qualities=np.array([1.0, 6.0]), min_quality=3.5)

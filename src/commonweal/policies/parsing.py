@@ -64,7 +64,7 @@ _REFUSAL = re.compile(
 _SINGULAR = re.compile(
     # Not the numeral of "World War I" and "Phase I".
     r"(?<!War )(?<!Phase )(?<!Type )(?<!Part )(?<!Tier )(?<!Class )(?<!Elizabeth )(?<!Charles )"
-    r"\b(?:I|i(?!\.))\b|\b(?:[Mm]y|mine|myself)\b"
+    r"\bI\b|\b(?:[Mm]y|mine|myself)\b"
 )
 # "I" is Italian, Polish and Welsh, too, and "my" is Polish for "we".
 _ENGLISH = re.compile(
@@ -224,7 +224,7 @@ class Parser:
             return RejectionReason.NOT_A_STATEMENT, f"leaves a blank to fill in: {match[0]!r}"
         if len(_LIST_ITEM.findall(completion.text)) > 1:
             return RejectionReason.NOT_A_STATEMENT, "is a list, not a statement to read out"
-        if match := spoken_as_one(text):
+        if match := _singular(text):
             return RejectionReason.NOT_A_STATEMENT, f"speaks as one person: {match[0]!r}"
         if match := _ADDRESS.search(text):
             return RejectionReason.NOT_A_STATEMENT, f"speaks to somebody: {match[0]!r}"
@@ -347,14 +347,8 @@ def _verdict(text: str) -> re.Match[str] | None:
     return _VERDICT.search(text) if language_of(text) in (None, "en") else None
 
 
-def spoken_as_one(text: str) -> re.Match[str] | None:
-    """Where an English text speaks as one person; "not in my back yard" in quotes is a phrase.
-
-    Example:
-        >>> texts = ["If it could be put to a vote, i'd listen.", "We'd do it, i.e. ban the lot."]
-        >>> [bool(spoken_as_one(each)) for each in texts]
-        [True, False]
-    """
+def _singular(text: str) -> re.Match[str] | None:
+    """Where an English text speaks as one person; "not in my back yard" in quotes is a phrase."""
     if len({match.casefold() for match in _ENGLISH.findall(text)}) < 2:
         return None
     return _SINGULAR.search(_SHORT_QUOTATION.sub(lambda quoted: quoted[0].replace("my", ""), text))

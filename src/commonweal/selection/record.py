@@ -10,7 +10,6 @@ import numpy as np
 
 from commonweal.datasets.words import tokens
 from commonweal.errors import InputError
-from commonweal.policies.parsing import spoken_as_one
 from commonweal.selection.shortlist import most_sensible
 from commonweal.types import Candidate, Opinion, Question, Rejection
 from commonweal.welfare import FloatArray, Ranking, WelfareRule, rank
@@ -270,21 +269,19 @@ class Selection(_Record):
 
     def _proposed_no_better(self) -> frozenset[int]:
         """Those of ``proposed`` whose mean expected rating is not ``MIN_GAIN`` above that of the
-        first of what was written, if there is any, and those that speak as one person: "I'd
-        listen" is no statement of a group, whoever agrees.
+        first of what was written, if there is any.
         """
         own = self.proposed
         if not own:  # the order is not asked for where nothing depends on it
             return frozenset()
         written = self.written
-        as_one = frozenset(i for i in own if spoken_as_one(self.candidates[i].text))
         if not written:
-            return as_one
+            return frozenset()
         if self.utilities is None or not len(self.utilities):
             return frozenset(own)
         means = self.utilities.mean(axis=0)
         best = means[written[0]] if self.by_sense else means[list(written)].max()
-        return as_one | frozenset(i for i in own if means[i] < best + MIN_GAIN)
+        return frozenset(i for i in own if means[i] < best + MIN_GAIN)
 
     def revised_no_better(self) -> frozenset[int]:
         """What was written beside what stands and is not ``min_gain`` above the first of that."""
