@@ -103,7 +103,8 @@ class Candidate:
         author: who wrote it, if a person did: its policy is then "human", or "own_words" of a
             sentence of their opinion.
         sense: how sensible the states of the model that wrote it say it is, to be compared within
-            its group; None where that was not read (``commonweal.selection.sense``).
+            its group; None where that was not read (``commonweal.selection.sense``). Of own words
+            how far they stand alone, about 1 or 0 (``commonweal.selection.own_words``).
     """
 
     id: str

@@ -195,6 +195,20 @@ def test_a_rule_that_is_named_afterwards_finds_it_too():
     assert by_order.open_to_rules().picked().picks[0].index == 2
 
 
+def test_what_stands_alone_less_surely_is_shown_and_is_not_the_statement():
+    def made(*standing):
+        own = [
+            Candidate(f"c{n}", f"Text {n}.", (), OWN_WORDS, "", "", 0, author=f"p{n}", sense=at)
+            for n, at in enumerate(standing, start=1)
+        ]
+        return (Candidate("c0", "Text 0.", (), "few_shot", "m", "h", 0), *own)
+
+    selection = with_points([[3, 6.5, 6]], (), candidates=made(0.79, 0.8))
+    assert selection.proposed == (1, 2)
+    assert selection.picks[0].index == 2
+    assert with_points([[3, 6.5, 6]], (), candidates=made(0.79, 0.6)).picks[0].index == 0
+
+
 def test_where_nothing_written_is_worth_showing_proposals_stand_alone():
     kinds = ("few_shot", OWN_WORDS)
     weak = with_points([[6, 3]], kinds, qualities=np.array([1.0, 6.0]), min_quality=3.5)

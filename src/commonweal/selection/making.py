@@ -257,7 +257,17 @@ def _with_own_words(selection: Selection, policy: Policy) -> Selection:
     known = {tuple(tokens(each.text)) for each in selection.candidates}
     own = [each for each in found if tuple(tokens(each.text)) not in known]
     candidates = (
-        Candidate(f"c{number:02d}", each.text, (), OWN_WORDS, "", "", 0, author=each.author)
+        Candidate(
+            f"c{number:02d}",
+            each.text,
+            (),
+            OWN_WORDS,
+            "",
+            "",
+            0,
+            author=each.author,
+            sense=each.standing,
+        )
         for number, each in enumerate(own, start=selection.next_number)
     )
     return replace(

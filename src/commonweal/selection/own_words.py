@@ -69,10 +69,17 @@ def tells(model: object) -> bool:
 
 
 class OwnWords(NamedTuple):
-    """A passage of somebody's opinion that could stand as a statement."""
+    """A passage of somebody's opinion that could stand as a statement.
+
+    Attributes:
+        author: whose it is.
+        text: the passage.
+        standing: how far it stands alone, about 1 or 0.
+    """
 
     author: str
     text: str
+    standing: float = 0.0
 
 
 def own_words(model: LanguageModel, question: str, opinions: Sequence[Opinion]) -> list[OwnWords]:
@@ -101,7 +108,7 @@ def own_words(model: LanguageModel, question: str, opinions: Sequence[Opinion]) 
     if not found:
         return []
     values = standing(model, question, everybody, [each.text for each in found])
-    return [found[place] for place in taken(found, values)]
+    return [found[place]._replace(standing=float(values[place])) for place in taken(found, values)]
 
 
 def in_their_languages(question: str, opinions: Sequence[Opinion]) -> list[Opinion]:

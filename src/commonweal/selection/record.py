@@ -27,6 +27,12 @@ written, before it may be the statement, and likewise of what a small model writ
 statement: predictions of so different texts err by about as much."""
 
 
+SURELY_STANDS = 0.8
+"""How far a passage must stand alone (``Candidate.sense``) before it may be the statement: of those
+from here on 97 in 100 could be read out, of those shown that are below 79
+(docs/decisions/050-own-words.md)."""
+
+
 class _Record:
     """A frozen record whose arrays cannot be written to, after pickling and copying neither."""
 
@@ -268,20 +274,22 @@ class Selection(_Record):
         return tuple(i for i in columns if i not in aside)
 
     def _proposed_no_better(self) -> frozenset[int]:
-        """Those of ``proposed`` whose mean expected rating is not ``MIN_GAIN`` above that of the
-        first of what was written, if there is any.
+        """Those of ``proposed`` that do not surely stand alone, and those whose mean expected
+        rating is not ``MIN_GAIN`` above that of the first of what was written, if there is any.
         """
         own = self.proposed
         if not own:  # the order is not asked for where nothing depends on it
             return frozenset()
+        senses = {i: self.candidates[i].sense for i in own}
+        unsure = frozenset(i for i, at in senses.items() if at is not None and at < SURELY_STANDS)
         written = self.written
         if not written:
-            return frozenset()
+            return unsure
         if self.utilities is None or not len(self.utilities):
             return frozenset(own)
         means = self.utilities.mean(axis=0)
         best = means[written[0]] if self.by_sense else means[list(written)].max()
-        return frozenset(i for i in own if means[i] < best + MIN_GAIN)
+        return unsure | frozenset(i for i in own if means[i] < best + MIN_GAIN)
 
     def revised_no_better(self) -> frozenset[int]:
         """What was written beside what stands and is not ``min_gain`` above the first of that."""
