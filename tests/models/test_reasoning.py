@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -219,6 +221,9 @@ def test_a_text_that_begins_within_reasoning_is_known_by_its_first_mark() -> Non
 class _Letters:
     """A tokenizer of letters, whose template may open the reasoning."""
 
+    added_tokens_decoder: ClassVar[dict[int, str]] = {}
+    all_special_tokens = ()
+
     def __init__(self, opening):
         self.opening = opening
 
@@ -243,10 +248,12 @@ class _Letters:
 def test_a_stop_ends_the_answer_and_not_the_reasoning_of_transformers(
     opening, written, answer, reasoning
 ):
+    from commonweal.models.chat_text import ChatText
     from commonweal.models.transformers_engine import TransformersModel
 
     model = object.__new__(TransformersModel)
-    model._tokenizer, model._ends = _Letters(opening), {0}
+    tokenizer = _Letters(opening)
+    model._tokenizer, model._chat, model._ends = tokenizer, ChatText(tokenizer), {0}
     sampling = Sampling(max_tokens=200, stop=("\n",))
     drawn = (list(map(ord, written[:n])) for n in range(1, len(written) + 1))
     ended = [found for each in drawn if (found := model._ended(each, 5, 1, sampling))]
