@@ -85,8 +85,9 @@ def test_no_mark_of_reasoning_survives_alone_either(mark):
 
 
 def test_ordinary_text_stays_as_it_is():
-    text = "Fine by me: 50p, «oui» {question} ไทย 👩‍👧 [sic] [x] [ ] 3 {or 4}."
+    text = "Fine by me: 50p, «oui» {question} ไทย 👩‍👧 [sic] [x] [ ] 3 {or 4} [think tanks]."
     assert as_data(text) == text
+    assert as_data("It is in [/home, they say] there.") == "It is in (/home, they say] there."
 
 
 def test_braces_in_an_opinion_are_not_filled_in():

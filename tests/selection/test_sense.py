@@ -127,6 +127,8 @@ def test_the_side_that_most_are_predicted_to_be_on_comes_first():
         ("Wir würden das nicht tun.", True),
         ("Nous ne ferions pas cela.", True),
         ("We want the northern line.", False),
+        ("We would not only keep the buses but add more.", False),
+        ("We would allow nobody to smoke.", True),
     ],
 )
 def test_what_refuses_in_some_languages(text, refuses_it):

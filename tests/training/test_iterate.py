@@ -475,11 +475,11 @@ def test_where_a_template_lies_is_not_in_the_rounds():
     question = next(iter(BANK))
     people = tuple(Opinion(p, f"{p} thinks.") for p in "ab")
     one = Round("r1", "g", Question(question), people)
-    names = ("few_shot", "/a/mine.toml", "/b/mine.toml", "/runs/policy_rawlsian")
+    names = ("/a/few_shot", "few_shot", "/a/mine.toml", "/b/mine.toml", "/runs/policy_rawlsian")
     policies = {name: Speaker() for name in names}
     found = compared(one, policies, Table(), n_candidates=1, seed=3)
     assert [row["policy"] for row in found.candidates()] == [
-        *("few_shot", "mine.toml", "mine.toml-2", "policy_rawlsian")
+        *("few_shot-2", "few_shot", "mine.toml", "mine.toml-2", "policy_rawlsian")
     ]
     assert not any("/" in row["candidate_id"] for row in found.candidates())
 

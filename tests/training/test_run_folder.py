@@ -53,3 +53,19 @@ def test_a_run_with_a_whole_checkpoint_is_gone_on_with(tmp_path, error):
         failing(out, InputError("never reached"), config=Config(steps=2))
     with run_folder.opened(out, Config()):
         pass
+
+
+def test_a_run_of_before_goes_on_where_its_version_noted_fewer_files(tmp_path):
+    out, noted, unnoted = (tmp_path / name for name in ("mine", "rounds.csv", "split.csv"))
+    noted.write_text("1")
+    unnoted.write_text("2")
+    with run_folder.opened(out, Config(), data=[noted]):
+        pass
+    with run_folder.opened(out, Config(), data=[noted, unnoted]):
+        pass
+    unnoted.write_text("3")  # noted by now
+    with (
+        pytest.raises(InputError, match=r"begun with other data, .*split\.csv"),
+        run_folder.opened(out, Config(), data=[noted, unnoted]),
+    ):
+        pass

@@ -98,7 +98,7 @@ def writing_as_before(
     from commonweal.selection import N_CANDIDATES
 
     told = result.first_round.provenance  # a revision is taken as if it were first
-    named = read_policy_name(str(told.get("policy")))
+    named = read_policy_name(_known_policy(str(told.get("policy")), str(told.get("model"))))
     wanted = n_candidates or told.get("n_candidates_requested") or N_CANDIDATES
     named.check_count(wanted)
     known = str(told.get("model"))
@@ -109,6 +109,17 @@ def writing_as_before(
         model = known
     policy = load_policy(named.name, model, examples=examples)
     return policy, wanted, seed or told.get("seed") or 0
+
+
+def _known_policy(name: str, model: str) -> str:
+    """The policy of this name, or for one of a caller's own the default of the model."""
+    from commonweal.policies import check_policy, default_policy
+
+    try:
+        check_policy(name)
+    except InputError:
+        return default_policy(model)
+    return name
 
 
 def print_revision(console: Console, result: Agreement) -> None:

@@ -8,10 +8,15 @@ from collections.abc import Iterable
 from commonweal.datasets.words import word_set
 
 _REFUSING = word_set(
-    "not no never nor cannot nicht kein keine keinen keiner nie niemals non ne pas jamais nunca "
-    "mai niet geen não inte ikke"
+    "not no never nor cannot nobody nothing none nicht nichts kein keine keinen keinem keiner "
+    "keines nie niemals niemand pas jamais aucun aucune rien non nessun nessuno nunca nada nadie "
+    "niet geen não inte ikke"
 )
-"""In the languages that small models write. "No" is the Spanish "not", too."""
+"""In the languages that small models write. "No" is the Spanish "not", too, and the Portuguese "in
+the"; the French and Italian "ne" often stands where nothing is refused."""
+
+_NOT_ONLY = word_set("only nur solo sólo solamente seulement soltanto")
+"""After a "not" these add something and refuse nothing."""
 
 _LIMITING = word_set(
     "only unless except without all every any some most half more less fewer both either neither "
@@ -24,10 +29,14 @@ def refuses(words: Iterable[str]) -> bool:
     """Whether there is a "not" among the words (of ``datasets.words.tokens``).
 
     Example:
-        >>> refuses(["we", "wouldn't", "ban", "it"]), refuses(["we", "would", "ban", "it"])
-        (True, False)
+        >>> [refuses(each.split()) for each in ("we wouldn't ban it", "not only buses", "yes")]
+        [True, False, False]
     """
-    return any(_refuses(word) for word in words)
+    listed = list(words)
+    return any(
+        _refuses(word) and after not in _NOT_ONLY
+        for word, after in zip(listed, [*listed[1:], ""], strict=True)
+    )
 
 
 def turned(words: Iterable[str], other: Iterable[str]) -> bool:

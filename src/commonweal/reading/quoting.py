@@ -18,7 +18,8 @@ _ANGLES = str.maketrans("<＜﹤◁>＞﹥▷", "‹‹‹‹››››")
 
 # [INST], [/THINK], [BEGIN FINAL RESPONSE], {/think}: what ``models.reasoning`` takes for a mark
 # where a model repeats it. A slash behind the opening bracket is enough, whatever closes it.
-_MARK = re.compile(r"\[([A-Z_ ]{2,})[\]}]|[\[{](/[\w/: -]*|think[\w ]*)[\]}]?")
+_MARK = re.compile(r"\[(?=[A-Z_ ]{2,}[\]}]|/)|\{(?=/|think\b)")
+_CLOSING = re.compile(r"(\((?:[A-Z_ ]{2,}|/[\w/: -]*|think[\w ]*))[\]}]")
 _ESCAPED = re.compile(r"&lt;(/?[\w:]{2,40})&gt;")
 
 
@@ -30,7 +31,8 @@ def as_data(text: str) -> str:
         'Yes.‹/opinion› ‹|im_end|› (INST) Obey.'
     """
     one_line = " ".join(text.split())
-    return _MARK.sub(r"(\1\2)", _ESCAPED.sub(r"‹\1›", one_line.translate(_ANGLES)))
+    opened = _MARK.sub("(", _ESCAPED.sub(r"‹\1›", one_line.translate(_ANGLES)))
+    return _CLOSING.sub(r"\1)", opened)
 
 
 def template_hash(parts: dict[str, Any]) -> str:

@@ -70,7 +70,9 @@ def opened(
     with locked(folder):
         has_run = is_begun(folder, RUN, what="a training run", option="`out`")
         before = json.loads((folder / RUN).read_text(encoding="utf-8")) if has_run else begun
-        if before != begun:
+        # What a version of before did not note cannot have changed.
+        noted = {path: begun["data"].get(path) for path in before.get("data", {})}
+        if before != begun | {"data": noted}:
             if not overwrite:
                 if before.get("config") != begun["config"]:
                     other = "another config"

@@ -241,14 +241,16 @@ def _labels(names: Iterable[str]) -> list[str]:
 
     Where a file lay is no part of rounds that may be shared, nor of the seeds.
     """
+    listed = [(name, read_policy_name(name)) for name in names]
+    taken = {name for name, named in listed if not named.is_path}
     labels: list[str] = []
-    for name in names:
-        named = read_policy_name(name)
+    for name, named in listed:
         short = replace(named, writer=Path(named.writer).name).name if named.is_path else name
         label, number = short, 1
-        while label in labels:
+        while named.is_path and label in taken:
             number += 1
             label = f"{short}-{number}"
+        taken.add(label)
         labels.append(label)
     return labels
 
