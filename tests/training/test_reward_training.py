@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -130,7 +131,9 @@ def test_an_export_that_loses_the_order_takes_more_room(finished, tmp_path, monk
     """With a demand that eight bits do not meet on this network, and sixteen do."""
     out, _ = finished
     opinions = [f"We want {a} more {b}" for a in WORDS for b in WORDS]
-    inputs = [RewardInput(QUESTION, o, f"We need {w}") for o in opinions for w in WORDS]
+    # So many lie so close together that eight bits turn some round on every processor.
+    statements = [f"We need {a} {b}, {c} and {d}" for a, b, c, d in product(WORDS, repeat=4)]
+    inputs = [RewardInput(QUESTION, o, each) for o in opinions[::4] for each in statements]
     options = {"name": "t", "pair_text": PairText(max_tokens=32), "compare_on": inputs}
     small = export.export_reward_model(out / "model", tmp_path / "a", **options)
     assert small.weights == "int8"
