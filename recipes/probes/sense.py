@@ -27,9 +27,9 @@ from commonweal.models import load_language_model
 from commonweal.models.probe import Probe
 from commonweal.reading.quoting import as_data
 from commonweal.rewards import load_reward_model, predictions
+from commonweal.rewards.cache import CachedRewardModel
 from commonweal.selection.sense import PROBE_PATH, prompt, prompt_hash
 from commonweal.selection.shortlist import most_sensible, of_their_side, says_no
-from commonweal.types import RewardModel
 
 FILES = ("outputs_plain", "outputs_plain_second")
 SHRINKING = (1000.0, 3000.0, 10_000.0, 30_000.0)
@@ -123,8 +123,12 @@ def told_by_sides(
 ) -> None:
     """Prints what comes first with and without what is predicted of each side, and how often the
     side that is predicted to please more is the one that graders agree with more."""
-    reward = load_reward_model("probe", writer=model)
-    means = [means_of(work, reward, group) for group in groups]
+    work.mkdir(parents=True, exist_ok=True)
+    reward = CachedRewardModel(load_reward_model("probe", writer=model), work / "rewards.sqlite")
+    means = [
+        predictions(reward, each["question"], each["opinions"], each["statements"])[1].mean(axis=0)
+        for each in groups
+    ]
     alone = [order(*each)[:1] for each in zip(groups, senses, strict=True)]
     beside = [order(*each)[:1] for each in zip(groups, senses, means, strict=True)]
     n_other = sum(one != other for one, other in zip(alone, beside, strict=True))
@@ -142,16 +146,6 @@ def of_side(group: dict[str, Any], means: np.ndarray) -> float:
     """How much more the texts please that refuse; 0 where all are on one side."""
     sides = of_their_side(group["statements"], means)
     return float(sides[np.argmax(list(map(says_no, group["statements"])))])
-
-
-def means_of(work: Path, reward: RewardModel, group: dict[str, Any]) -> np.ndarray:
-    """Everybody's mean expected rating of each of the group's texts; kept in the folder."""
-    path = work / f"means_{group['id']}_{reward.weights_hash[:16]}.npy"
-    if not path.is_file():
-        texts, opinions = group["statements"], group["opinions"]
-        _, utilities = predictions(reward, group["question"], opinions, texts)
-        np.save(path, utilities.mean(axis=0))
-    return np.load(path)
 
 
 def order(group: dict[str, Any], senses: np.ndarray, means: np.ndarray | None = None) -> list[int]:

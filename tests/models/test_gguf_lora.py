@@ -20,6 +20,7 @@ from commonweal.models import gguf_lora
 from commonweal.models.embedded_engine import EmbeddedModel
 from commonweal.models.gguf_files import requantise_to_q8_0
 from commonweal.models.gguf_lora import dithered, merge_lora
+from commonweal.types import Message
 
 pytestmark = pytest.mark.train
 pytest.importorskip("torch", reason="needs the extra `train`: make test-train")
@@ -457,7 +458,7 @@ def test_the_embedded_engine_says_what_transformers_and_peft_say(
     folder = backbone_source(SMOLLM2)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    prompt = [("user", "Should local buses be free for everyone?")]
+    prompt = (Message("user", "Should local buses be free for everyone?"),)
     text = (
         "Buses should be free for children and pensioners, and everybody else should pay a little."
     )

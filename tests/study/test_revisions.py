@@ -105,12 +105,18 @@ def test_a_study_revises_what_the_ratings_chose(place):
         assert {(each.outcome, each.n_rounds_completed) for each in people} == {("complete", 1)}
 
 
-def test_the_old_statement_wins_where_it_is_rated_higher(place):
+def to_revisions(place):
+    """A group whose critiques are written from, and which is to rate what came of them."""
     ids = place.join(4)
     act_until(place, ids, "critique")
     for person in ids:
         place.act(person)
     Worker(place.store, place.study_id, ScriptedWriter()).run_once()
+    return ids
+
+
+def test_the_old_statement_wins_where_it_is_rated_higher(place):
+    ids = to_revisions(place)
     for person in ids:
         while (page := place.page(person)).kind == "rate":
             place.act(person, agreement=7 if page.statement.same_as_id else 2)
@@ -168,11 +174,7 @@ def test_a_writer_that_cannot_revise_leaves_the_statement(place):
 
 
 def test_a_revision_that_nobody_rates_leaves_the_statement(place):
-    ids = place.join(4)
-    act_until(place, ids, "critique")
-    for person in ids:
-        place.act(person)
-    Worker(place.store, place.study_id, ScriptedWriter()).run_once()
+    ids = to_revisions(place)
     first, second = rows(place, RoundRow)
     assert place.page(ids[0]).kind == "rate"
     place.clock.move_to(place.clock.now() + 1000)

@@ -52,6 +52,22 @@ def on_port(port, url, study_id, **options):
         store.close()
 
 
+def session(tmp_path, **options):
+    """Where a session is stored, its study's id and its facilitator's token."""
+    url = f"sqlite:///{tmp_path}/quick.db"
+    store = Store(url)
+    study_id, token = open_session(store, quick_study(["Should buses be free?"], **options))
+    store.close()
+    return url, study_id, token
+
+
+def screen(chromium, address, token):
+    """The facilitator's page on the screen of the room."""
+    page = chromium.new_context(viewport=PROJECTOR).new_page()
+    page.goto(f"{address}/f/{token}")
+    return page
+
+
 def phone(chromium, address):
     somebody = Somebody(chromium, address)
     somebody.page.set_viewport_size(PHONE)
@@ -62,15 +78,11 @@ def phone(chromium, address):
 
 @pytest.mark.slow
 def test_the_line_breaks_while_people_write(chromium, tmp_path):
-    url = f"sqlite:///{tmp_path}/quick.db"
-    store = Store(url)
-    study_id, token = open_session(store, quick_study(["Should buses be free?"]))
-    store.close()
+    url, study_id, token = session(tmp_path)
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     with on_port(port, url, study_id):
-        room = chromium.new_context(viewport=PROJECTOR).new_page()
-        room.goto(f"{address}/f/{token}")
+        room = screen(chromium, address, token)
         check(room)
         # From the last row: the code takes half of the screen's height.
         assert room.locator(".qr svg").bounding_box()["height"] >= 540
@@ -129,16 +141,11 @@ def test_the_line_breaks_while_people_write(chromium, tmp_path):
 
 @pytest.mark.heavy
 def test_the_facilitator_reads_before_the_group_sees(chromium, tmp_path):
-    url = f"sqlite:///{tmp_path}/quick.db"
-    store = Store(url)
-    config = quick_study(["Should buses be free?"], review=True)
-    study_id, token = open_session(store, config)
-    store.close()
+    url, study_id, token = session(tmp_path, review=True)
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     with on_port(port, url, study_id):
-        room = chromium.new_context(viewport=PROJECTOR).new_page()
-        room.goto(f"{address}/f/{token}")
+        room = screen(chromium, address, token)
         people = [phone(chromium, address) for _ in range(2)]
         press_in_room(room, "Begin with 2 people")
         for each in people:
@@ -174,15 +181,11 @@ def test_the_facilitator_reads_before_the_group_sees(chromium, tmp_path):
 @pytest.mark.slow
 @pytest.mark.attack("a room", "a phone that has to wait at the door comes in by itself")
 def test_a_phone_that_is_told_to_wait_comes_in_by_itself(chromium, tmp_path):
-    url = f"sqlite:///{tmp_path}/quick.db"
-    store = Store(url)
-    study_id, token = open_session(store, quick_study(["Should buses be free?"]))
-    store.close()
+    url, study_id, token = session(tmp_path)
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     with on_port(port, url, study_id, has_door=True) as app:
-        room = chromium.new_context(viewport=PROJECTOR).new_page()
-        room.goto(f"{address}/f/{token}")
+        room = screen(chromium, address, token)
         page = chromium.new_context(viewport=PHONE).new_page()
         page.goto(f"{address}/join")
         check(page)
@@ -213,10 +216,7 @@ def test_a_phone_that_is_told_to_wait_comes_in_by_itself(chromium, tmp_path):
 
 @pytest.mark.slow
 def test_what_the_facilitator_types_stays_when_the_group_goes_on(chromium, tmp_path):
-    url = f"sqlite:///{tmp_path}/quick.db"
-    store = Store(url)
-    study_id, token = open_session(store, quick_study(["Should buses be free?"]))
-    store.close()
+    url, study_id, token = session(tmp_path)
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     with on_port(port, url, study_id) as app:
@@ -257,15 +257,11 @@ def test_what_the_facilitator_types_stays_when_the_group_goes_on(chromium, tmp_p
 
 @pytest.mark.slow
 def test_what_is_refused_for_good_stays_with_the_reason(chromium, tmp_path):
-    url = f"sqlite:///{tmp_path}/quick.db"
-    store = Store(url)
-    study_id, token = open_session(store, quick_study(["Should buses be free?"]))
-    store.close()
+    url, study_id, token = session(tmp_path)
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     with on_port(port, url, study_id):
-        room = chromium.new_context(viewport=PROJECTOR).new_page()
-        room.goto(f"{address}/f/{token}")
+        room = screen(chromium, address, token)
         first, _ = (phone(chromium, address) for _ in range(2))
         press_in_room(room, "Begin with 2 people")
         first.wait_for("What do you think?")

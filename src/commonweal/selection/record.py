@@ -29,7 +29,7 @@ statement: predictions of so different texts err by about as much."""
 
 SURELY_STANDS = 0.8
 """How far a passage must stand alone (``Candidate.sense``) before it may be the statement: of those
-from here on 97 in 100 could be read out, of those shown that are below 79
+from here on 97 in 100 could be read out, of those between 0.6 and 0.7 79
 (docs/decisions/050-own-words.md)."""
 
 
